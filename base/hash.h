@@ -1,0 +1,40 @@
+// SHA-256 through OpenSSL.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace gyges {
+
+using Sha256 = std::array<std::uint8_t, 32>;
+
+// Incremental hash. Not thread-safe; one owner.
+class Sha256Hasher {
+ public:
+  Sha256Hasher();
+  ~Sha256Hasher();
+  Sha256Hasher(Sha256Hasher&&) noexcept;
+  Sha256Hasher& operator=(Sha256Hasher&&) noexcept;
+
+  void update(std::string_view bytes);
+  // The hash of all bytes so far; the hasher starts anew.
+  Sha256 finish();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+Sha256 sha256(std::string_view bytes);
+// Hash of the file behind `fd` from its current offset to its end.
+Result<Sha256> sha256_of_fd(int fd);
+Result<Sha256> sha256_of_file(const std::filesystem::path& path);
+std::string to_hex(const Sha256& hash);
+
+}  // namespace gyges

@@ -1,0 +1,40 @@
+# One way to declare the library of a room, so that warnings, sanitizers and include paths are the
+# same everywhere: gyges_library(NAME SOURCES... DEPS...)
+set(GYGES_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Woverloaded-virtual
+  -Wimplicit-fallthrough -Werror)
+# GCC 12 reports std::string operations as overlapping copies (GCC bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND GYGES_WARNINGS -Wno-restrict)
+endif()
+
+function(gyges_compile_options target)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${GYGES_WARNINGS}>)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  if(GYGES_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${GYGES_SANITIZE} -fno-omit-frame-pointer
+      -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${GYGES_SANITIZE})
+  endif()
+endfunction()
+
+function(gyges_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  gyges_compile_options(${name})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s]): one GoogleTest program per room.
+function(gyges_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  gyges_compile_options(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE GYGES_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    GYGES_BINARY="${CMAKE_BINARY_DIR}/gyges")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()

@@ -1,0 +1,133 @@
+// A running sandbox: namespaces, root filesystem, seccomp filter, limits and pid 1, made from a
+// Policy, in which commands are started one by one.
+//
+// Life cycle: start() -> spawn()/wait() any number of times -> stop(). Destruction without stop()
+// kills everything inside. If the supervisor dies, the kernel kills pid 1 and with it the tree.
+//
+// Thread-safety: one Sandbox is used by one thread at a time; different sandboxes are independent.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "sandbox/isolation/policy.h"
+
+namespace gyges::recorder {
+class Session;
+}
+
+namespace gyges::isolation {
+
+// A file that the sandbox finds at its start, placed in the writable layer below the change record:
+// it does not count as a change of the run. Parent directories are made as needed (mode 0755, owned
+// like the file). Paths are absolute, inside the sandbox, and must lie under a writable mount.
+struct SeedFile {
+  enum class Kind { file, directory, symlink };
+  Kind kind = Kind::file;
+  std::string path;
+  std::string content;        // bytes of a file, target of a symlink
+  unsigned mode = 0644;       // permission bits
+  bool agent_owned = true;    // false: owned by root where the supervisor is root
+  std::int64_t mtime = 0;     // seconds since 1970; 0: now
+};
+
+struct SandboxSpec {
+  Policy policy;
+  std::vector<SeedFile> seed;
+  recorder::Session* session = nullptr;  // borrowed; null: nothing is recorded
+};
+
+struct Command {
+  std::vector<std::string> argv;         // argv[0] is looked up in PATH of env unless it has a slash
+  std::vector<std::string> environment;  // NAME=value, complete
+  std::string directory;                 // inside; empty: the policy's home
+  int standard_input = -1;               // borrowed; -1: /dev/null
+  int standard_output = -1;
+  int standard_error = -1;
+  std::uint32_t tool_call = 0;
+};
+
+using CommandId = std::uint32_t;
+
+struct CommandEnd {
+  int exit_code = 0;       // valid when signal is 0
+  int signal = 0;          // the signal that ended it, or 0
+  std::string start_error; // not empty: the program could not be started (exit_code 126 or 127)
+  std::uint64_t user_ns = 0;
+  std::uint64_t system_ns = 0;
+  std::uint64_t max_rss_bytes = 0;
+};
+
+// Why the sandbox as a whole ended or what it ran into; names appear in run.json "limits_hit".
+struct LimitHit {
+  std::string limit;   // "wall_time", "processes", "memory", "disk_bytes", "output_bytes", ...
+  std::string detail;
+};
+
+struct FileChange {
+  enum class Kind { added, modified, deleted };
+  enum class Type { file, directory, symlink, fifo, socket, device };
+  Kind kind = Kind::added;
+  Type type = Type::file;
+  std::string path;         // bytes, absolute, inside the sandbox
+  unsigned mode = 0;        // permission bits with setuid, setgid, sticky
+  std::uint32_t uid = 0;    // inside
+  std::uint32_t gid = 0;
+  std::uint64_t size = 0;
+  std::int64_t mtime_ns = 0;
+  std::string sha256;       // hex; files only, empty where the content was not collected
+  std::string link_target;  // symlinks only
+  std::string note;         // why content is missing ("unreadable", "larger than the limit")
+};
+
+struct SandboxEnd {
+  std::vector<LimitHit> limits_hit;
+  std::vector<FileChange> changes;
+  bool changes_complete = true;  // false: the tree was larger than the limits of collection
+  std::uint32_t processes_left = 0;  // processes that stop() had to kill
+};
+
+class Sandbox {
+ public:
+  static Result<std::unique_ptr<Sandbox>> start(const SandboxSpec& spec);
+  ~Sandbox();
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+
+  // Starts a command; its process is labelled with the tool call before its first instruction.
+  Result<CommandId> spawn(const Command& command);
+
+  // Waits until the command's first process ends; nullopt at the deadline (the command goes on).
+  // Fails when pid 1 is gone (the sandbox hit its wall clock, or was killed); see limits_hit().
+  Result<std::optional<CommandEnd>> wait(CommandId id, std::chrono::steady_clock::time_point deadline);
+
+  // A descriptor that polls readable when wait() may make progress, for callers that also pump
+  // output. Borrowed.
+  [[nodiscard]] int event_fd() const;
+
+  // Sends a signal to the command's first process, or to its whole process group.
+  Status signal(CommandId id, int signal_number, bool whole_group);
+
+  // Limits hit so far.
+  [[nodiscard]] std::vector<LimitHit> limits_hit() const;
+
+  // Adds a limit that a caller enforces (output_bytes of a pumped pipe).
+  void note_limit(LimitHit hit);
+
+  // Kills every process inside, waits for them, collects the file changes and their contents into
+  // `contents_directory` (one file per SHA-256 in hex; empty path: no contents), frees everything.
+  Result<SandboxEnd> stop(const std::string& contents_directory);
+
+ private:
+  struct State;
+  explicit Sandbox(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gyges::isolation

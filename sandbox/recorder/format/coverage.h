@@ -1,0 +1,29 @@
+// What a run's record covers: which backend made it, how much, whether anything is missing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sandbox/recorder/format/event.h"
+
+namespace gyges::recorder {
+
+enum class Backend { ebpf, ptrace };
+
+std::string_view backend_name(Backend backend);  // "ebpf", "ptrace"
+
+// What the run's coverage statement says about the record.
+struct Coverage {
+  Backend backend = Backend::ebpf;
+  std::uint64_t events = 0;
+  std::uint64_t syscalls = 0;
+  std::uint64_t bytes = 0;  // size of the trace file
+  Counters counters;
+  bool complete = false;                     // recorded equals counted and lost is 0
+  std::vector<std::string> not_observable;   // in words: vDSO time calls, ...
+  std::vector<std::string> degraded;         // facilities this kernel lacks and what was used instead
+};
+
+}  // namespace gyges::recorder

@@ -1,0 +1,72 @@
+// The recorder: a capture backend that watches the processes of many sandboxes at once, one session
+// per run.
+//
+// A Recorder is opened once per supervisor process (loading BPF programs costs milliseconds); each
+// run gets a Session that writes one trace file. Session::adopt labels a process that waits at its
+// start gate; everything it creates from then on is recorded under the same session, whatever it
+// does to its parentage.
+//
+// Thread-safety: a Recorder may start sessions from any thread; one Session is used by one thread at
+// a time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/facility.h"
+#include "sandbox/recorder/format/coverage.h"
+#include "sandbox/recorder/format/event.h"
+
+namespace gyges::recorder {
+
+// Tries each facility the recorder can use (BPF load and attach, task storage, task work, ptrace);
+// leaves nothing behind.
+std::vector<Facility> probe_facilities();
+
+struct RecorderOptions {
+  std::uint32_t ring_bytes = 4U << 20U;  // per CPU; a power of two, 64 KiB to 64 MiB
+};
+
+struct SessionOptions {
+  std::filesystem::path trace_file;     // created; must not exist
+  std::uint32_t buffer_bytes = 64;      // leading bytes of each buffer, 0 to 255
+  bool record_signals = true;
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate.
+  // Its descendants inherit the label at creation. tool_call 0 means none.
+  virtual Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) = 0;
+
+  // Marks in the trace.
+  virtual Status tool_call_started(std::uint32_t tool_call, std::string_view tool) = 0;
+  virtual Status tool_call_ended(std::uint32_t tool_call) = 0;
+
+  // Called when no process of the sandbox is left: drains, reconciles, finishes the trace file.
+  // A session destroyed without close() leaves a trace that the reader salvages.
+  virtual Result<Coverage> close() = 0;
+};
+
+class Recorder {
+ public:
+  // Without a choice: ebpf where it loads, otherwise ptrace.
+  static Result<std::unique_ptr<Recorder>> open(std::optional<Backend> choice,
+                                                const RecorderOptions& options);
+  virtual ~Recorder() = default;
+
+  [[nodiscard]] virtual Backend backend() const = 0;
+  virtual Result<std::unique_ptr<Session>> start(const SessionOptions& options) = 0;
+};
+
+}  // namespace gyges::recorder
