@@ -1,0 +1,42 @@
+# Configures and builds the release preset, quietly. Needs $root and messages.sh.
+
+# configure_release [CMAKE ARGUMENTS...]
+configure_release() {
+  mkdir -p "$root/build/release"
+  local log="$root/build/release/configure.log"
+  if ! (cd "$root" && cmake --preset release "$@") >"$log" 2>&1; then
+    grep -A 8 -m 3 'CMake Error' "$log" >&2 || tail -n 20 "$log" >&2
+    fail "configuring failed; everything it said is in $log" \
+      "When the build directory comes from another compiler or path: rm -r $root/build/release"
+  fi
+}
+
+# Shows at most one line for each tenth of the build.
+thin_progress() {
+  awk -v name="${0##*/}" '
+    match($0, /^\[[0-9]+\/[0-9]+\]/) {
+      split(substr($0, 2, RLENGTH - 2), n, "/")
+      tenth = int(10 * n[1] / n[2])
+      if (tenth != last && n[2] > 10) {
+        printf "%s: built %d of %d\n", name, n[1], n[2] > "/dev/stderr"
+        fflush("/dev/stderr")
+      }
+      last = tenth
+    }'
+}
+
+# build_release [TARGET...]: without targets, everything.
+build_release() {
+  local log="$root/build/release/build.log" targets=()
+  [ $# -eq 0 ] || targets=(--target "$@")
+  if [ -t 2 ]; then
+    # A terminal gets ninja's own single, overwritten line.
+    NINJA_STATUS='[%f/%t, %es] ' cmake --build "$root/build/release" "${targets[@]}" >&2 && return 0
+  else
+    NINJA_STATUS='[%f/%t] ' cmake --build "$root/build/release" "${targets[@]}" 2>&1 |
+      tee "$log" | thin_progress
+    [ "${PIPESTATUS[0]}" -ne 0 ] || return 0
+    grep -A 30 -m 1 '^FAILED' "$log" >&2 || tail -n 30 "$log" >&2
+  fi
+  fail "the build failed" "Correct what the compiler names above"
+}
