@@ -100,7 +100,7 @@ Result<Policy> policy_from_json(const nlohmann::json& value, std::string_view so
 nlohmann::json policy_to_json(const Policy& policy);
 
 // The environment of a command under the policy: set values and passed-through ones, plus HOME,
-// USER, LOGNAME, PATH and PWD where the policy does not set them.
+// USER, LOGNAME and PATH where the policy does not set them.
 std::vector<std::string> command_environment(const Policy& policy);
 
 }  // namespace gyges::isolation

@@ -1,0 +1,276 @@
+#include "sandbox/isolation/policy.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/assets.h"
+#include "base/json_document.h"
+#include "base/text.h"
+
+namespace gyges::isolation {
+namespace {
+
+using nlohmann::json;
+
+struct KindName {
+  Mount::Kind kind;
+  std::string_view name;
+};
+constexpr std::array mount_kinds{KindName{Mount::Kind::read_only, "read_only"},
+                                 KindName{Mount::Kind::overlay, "overlay"},
+                                 KindName{Mount::Kind::fresh, "fresh"},
+                                 KindName{Mount::Kind::read_write, "read_write"}};
+
+struct WorkspaceName {
+  Filesystem::Workspace workspace;
+  std::string_view name;
+};
+constexpr std::array workspaces{WorkspaceName{Filesystem::Workspace::none, "none"},
+                                WorkspaceName{Filesystem::Workspace::read_only, "read_only"},
+                                WorkspaceName{Filesystem::Workspace::overlay, "overlay"}};
+
+template <class T>
+void take(const json& from, const char* key, T& into) {
+  if (auto found = from.find(key); found != from.end()) into = found->get<T>();
+}
+
+// Schemas check form; these checks need more than one place.
+Status check_path(std::string_view path, std::string_view source) {
+  for (const std::string& part : split(path.substr(1), '/'))
+    if (part == ".." || part == "." || (part.empty() && path != "/"))
+      return fail("check policy", std::string(source),
+                  "the path " + quoted(path) + " has an empty, . or .. component",
+                  "write the path in its shortest form, without a trailing slash");
+  if (path.find('\0') != std::string_view::npos)
+    return fail("check policy", std::string(source), "a path contains a NUL byte", "remove it");
+  return ok();
+}
+
+bool granted(const Policy& policy, std::string_view grant) {
+  return std::find(policy.grants.begin(), policy.grants.end(), grant) != policy.grants.end();
+}
+
+Status check_policy(const Policy& policy, std::string_view source) {
+  std::set<std::string> targets;
+  for (const Mount& mount : policy.filesystem.mounts) {
+    GYGES_CHECK(check_path(mount.target, source));
+    if (!mount.source.empty()) GYGES_CHECK(check_path(mount.source, source));
+    if (mount.target == "/" || mount.target == "/proc" || mount.target == "/dev" ||
+        mount.target.starts_with("/proc/") || mount.target.starts_with("/dev/"))
+      return fail("check policy", std::string(source),
+                  "a mount cannot stand at " + quoted(mount.target),
+                  "list directories below /; /proc and /dev are made by the sandbox itself");
+    if (!targets.insert(mount.target).second)
+      return fail("check policy", std::string(source),
+                  "two mounts have the target " + quoted(mount.target), "remove one of them");
+    if (mount.kind == Mount::Kind::read_write && !granted(policy, "writable_host_mount"))
+      return fail("check policy", std::string(source),
+                  "the mount " + quoted(mount.target) + " writes to the host",
+                  "use kind overlay, or state the grant writable_host_mount");
+  }
+  for (const std::string& path : policy.filesystem.masked) GYGES_CHECK(check_path(path, source));
+  GYGES_CHECK(check_path(policy.identity.home, source));
+  for (const std::string& capability : policy.capabilities)
+    if (!granted(policy, "capability:" + capability))
+      return fail("check policy", std::string(source), capability + " is kept without a grant",
+                  "state the grant capability:" + capability + ", or remove the capability");
+  for (const auto& [name, value] : policy.environment_set)
+    if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos ||
+        value.find('\0') != std::string::npos)
+      return fail("check policy", std::string(source),
+                  "the environment name " + quoted(name) + " or its value cannot be passed on",
+                  "names are not empty and hold no '='; neither holds a NUL byte");
+  if (!std::has_single_bit(policy.recorder.ring_bytes))
+    return fail("check policy", std::string(source) + " at /recorder/ring_bytes",
+                std::to_string(policy.recorder.ring_bytes) + " is not a power of two",
+                "use for example 4194304");
+  return ok();
+}
+
+void read_filesystem(const json& from, Filesystem& filesystem) {
+  if (auto mounts = from.find("mounts"); mounts != from.end()) {
+    for (const json& entry : *mounts) {
+      Mount mount;
+      auto kind = entry.at("kind").get<std::string>();
+      for (const auto& row : mount_kinds)
+        if (row.name == kind) mount.kind = row.kind;
+      take(entry, "target", mount.target);
+      take(entry, "source", mount.source);
+      take(entry, "optional", mount.optional);
+      if (entry.contains("mode"))
+        mount.mode =
+            static_cast<unsigned>(std::strtoul(entry.at("mode").get<std::string>().c_str(), nullptr, 8));
+      if (entry.contains("owner")) mount.agent_owned = entry.at("owner") == "agent";
+      filesystem.mounts.push_back(std::move(mount));
+    }
+  }
+  take(from, "masked", filesystem.masked);
+  take(from, "devices", filesystem.devices);
+  if (auto found = from.find("workspace"); found != from.end())
+    for (const auto& row : workspaces)
+      if (row.name == found->get<std::string>()) filesystem.workspace = row.workspace;
+}
+
+}  // namespace
+
+Result<Policy> policy_from_json(const json& value, std::string_view source) {
+  GYGES_CHECK(validate_json(value, "policy", source));
+  Policy policy;
+  policy.name = value.at("name").get<std::string>();
+  const json none = json::object();
+  auto section = [&](const char* key) -> const json& {
+    auto found = value.find(key);
+    return found == value.end() ? none : *found;
+  };
+  read_filesystem(section("filesystem"), policy.filesystem);
+
+  const json& identity = section("identity");
+  take(identity, "hostname", policy.identity.hostname);
+  take(identity, "user", policy.identity.user);
+  take(identity, "uid", policy.identity.uid);
+  take(identity, "gid", policy.identity.gid);
+  take(identity, "home", policy.identity.home);
+
+  const json& environment = section("environment");
+  if (environment.contains("set"))
+    for (const auto& [name, text] : environment.at("set").items())
+      policy.environment_set.emplace_back(name, text.get<std::string>());
+  take(environment, "pass", policy.environment_pass);
+
+  const json& seccomp = section("seccomp");
+  take(seccomp, "profile", policy.seccomp.profile);
+  take(seccomp, "allow", policy.seccomp.allow);
+  take(seccomp, "deny", policy.seccomp.deny);
+  take(seccomp, "socket_families", policy.seccomp.socket_families);
+  take(value, "capabilities", policy.capabilities);
+
+  const json& limits = section("limits");
+  take(limits, "wall_seconds", policy.limits.wall_seconds);
+  take(limits, "cpu_seconds", policy.limits.cpu_seconds);
+  take(limits, "memory_bytes", policy.limits.memory_bytes);
+  take(limits, "processes", policy.limits.processes);
+  take(limits, "open_files", policy.limits.open_files);
+  take(limits, "file_bytes", policy.limits.file_bytes);
+  take(limits, "disk_bytes", policy.limits.disk_bytes);
+  take(limits, "inodes", policy.limits.inodes);
+  take(limits, "output_bytes", policy.limits.output_bytes);
+
+  take(section("network"), "mode", policy.network);
+  const json& recorder = section("recorder");
+  take(recorder, "backend", policy.recorder.backend);
+  take(recorder, "buffer_bytes", policy.recorder.buffer_bytes);
+  take(recorder, "ring_bytes", policy.recorder.ring_bytes);
+  take(section("cues"), "uptime_seconds", policy.cues.uptime_seconds);
+  take(value, "grants", policy.grants);
+  GYGES_CHECK(check_policy(policy, source));
+  return policy;
+}
+
+json policy_to_json(const Policy& policy) {
+  json mounts = json::array();
+  for (const Mount& mount : policy.filesystem.mounts) {
+    json entry = {{"target", mount.target}};
+    for (const auto& row : mount_kinds)
+      if (row.kind == mount.kind) entry["kind"] = row.name;
+    if (!mount.source.empty()) entry["source"] = mount.source;
+    if (mount.optional) entry["optional"] = true;
+    if (mount.kind == Mount::Kind::fresh) {
+      std::array<char, 8> octal{};
+      std::snprintf(octal.data(), octal.size(), "%04o", mount.mode & 07777U);
+      entry["mode"] = octal.data();
+      entry["owner"] = mount.agent_owned ? "agent" : "root";
+    }
+    mounts.push_back(std::move(entry));
+  }
+  json filesystem = {{"mounts", mounts},
+                     {"masked", policy.filesystem.masked},
+                     {"devices", policy.filesystem.devices}};
+  for (const auto& row : workspaces)
+    if (row.workspace == policy.filesystem.workspace) filesystem["workspace"] = row.name;
+  json set = json::object();
+  for (const auto& [name, text] : policy.environment_set) set[name] = text;
+  const Limits& limits = policy.limits;
+  return {{"$schema", "gyges/policy.schema.json"},
+          {"version", 1},
+          {"name", policy.name},
+          {"filesystem", filesystem},
+          {"identity",
+           {{"hostname", policy.identity.hostname},
+            {"user", policy.identity.user},
+            {"uid", policy.identity.uid},
+            {"gid", policy.identity.gid},
+            {"home", policy.identity.home}}},
+          {"environment", {{"set", set}, {"pass", policy.environment_pass}}},
+          {"seccomp",
+           {{"profile", policy.seccomp.profile},
+            {"allow", policy.seccomp.allow},
+            {"deny", policy.seccomp.deny},
+            {"socket_families", policy.seccomp.socket_families}}},
+          {"capabilities", policy.capabilities},
+          {"limits",
+           {{"wall_seconds", limits.wall_seconds},
+            {"cpu_seconds", limits.cpu_seconds},
+            {"memory_bytes", limits.memory_bytes},
+            {"processes", limits.processes},
+            {"open_files", limits.open_files},
+            {"file_bytes", limits.file_bytes},
+            {"disk_bytes", limits.disk_bytes},
+            {"inodes", limits.inodes},
+            {"output_bytes", limits.output_bytes}}},
+          {"network", {{"mode", policy.network}}},
+          {"recorder",
+           {{"backend", policy.recorder.backend},
+            {"buffer_bytes", policy.recorder.buffer_bytes},
+            {"ring_bytes", policy.recorder.ring_bytes}}},
+          {"cues", {{"uptime_seconds", policy.cues.uptime_seconds}}},
+          {"grants", policy.grants}};
+}
+
+Result<Policy> load_policy(std::string_view name_or_path) {
+  if (name_or_path.find('/') == std::string_view::npos && !name_or_path.ends_with(".json")) {
+    std::string file = "policies/presets/" + std::string(name_or_path) + ".json";
+    auto preset = asset(file);
+    if (!preset) {
+      std::vector<std::string> names;
+      for (std::string_view name : assets_below("policies/presets/")) {
+        name.remove_prefix(std::string_view("policies/presets/").size());
+        names.emplace_back(name.substr(0, name.size() - std::string_view(".json").size()));
+      }
+      return fail("find policy", quoted(name_or_path), "no preset has this name",
+                  "use one of " + join(names, ", ") + ", or a path with a slash");
+    }
+    GYGES_TRY(json value, parse_json(*preset, file));
+    return policy_from_json(value, file);
+  }
+  GYGES_TRY(json value, load_json(std::filesystem::path(name_or_path), "policy"));
+  return policy_from_json(value, name_or_path);
+}
+
+std::vector<std::string> command_environment(const Policy& policy) {
+  std::vector<std::pair<std::string, std::string>> values = {
+      {"HOME", policy.identity.home},
+      {"USER", policy.identity.user},
+      {"LOGNAME", policy.identity.user},
+      {"PATH", "/usr/local/bin:/usr/bin:/bin"}};
+  auto put = [&](const std::string& name, const std::string& text) {
+    for (auto& entry : values)
+      if (entry.first == name) {
+        entry.second = text;
+        return;
+      }
+    values.emplace_back(name, text);
+  };
+  for (const std::string& name : policy.environment_pass)
+    if (const char* text = std::getenv(name.c_str())) put(name, text);
+  for (const auto& [name, text] : policy.environment_set) put(name, text);
+  std::vector<std::string> environment;
+  environment.reserve(values.size());
+  for (const auto& [name, text] : values) environment.push_back(name + "=" + text);
+  return environment;
+}
+
+}  // namespace gyges::isolation
