@@ -1,0 +1,22 @@
+// Randomisation test on differences that are symmetric around zero when the condition has no
+// effect: R. A. Fisher, The Design of Experiments (1935), section 21.
+//
+// Given one mean difference per task family it respects that runs of a family resemble each other;
+// a pooled test on clustered runs reports gaps that are not there in one case of five.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+namespace gyges::analysis {
+
+struct SignFlip {
+  double mean = 0;         // of the differences
+  double p_value = 1;      // two-sided
+  bool enumerated = true;  // all sign patterns; false: 100,000 drawn with a fixed seed
+};
+
+// None with fewer than two differences, where every sign pattern is as extreme as the observed one.
+std::optional<SignFlip> sign_flip_test(const std::vector<double>& differences);
+
+}  // namespace gyges::analysis
