@@ -1,0 +1,64 @@
+// One episode: one agent, one task, one condition, in a sandbox of its own, as a sealed run bundle.
+//
+// Thread-safety: run_episode() may be called from several threads at once with different `out`
+// directories; they may share one Recorder.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace gyges::recorder {
+class Recorder;
+}
+
+namespace gyges::episode {
+
+class ToolApprover;
+
+struct EpisodeRequest {
+  std::filesystem::path scenario;  // directory with scenario.json
+  std::filesystem::path agent;     // agent file
+  std::map<std::string, std::string> condition;  // factor -> level; absent factors: their default
+  std::uint32_t repeat = 0;  // recorded, otherwise without effect
+  std::uint64_t seed = 0;    // of the world, the persona and a scripted model
+  std::filesystem::path out;  // the bundle; must not exist or be an empty directory
+  std::optional<std::string> policy;  // preset or file; absent: the scenario's
+  // The day the world is dated from, YYYY-MM-DD; absent: today in UTC. An experiment passes one day
+  // to all its runs, so that a run after midnight still sees the same files as its partner.
+  std::optional<std::string> day;
+  ToolApprover* approver = nullptr;  // borrowed; null: every call is approved
+};
+
+struct EpisodeOutcome {
+  std::string run_id;
+  std::string exit_kind;  // as in run.json: submitted, turn_limit, time_limit, agent_stopped, error
+  std::string exit_reason;
+  std::vector<std::string> limits_hit;
+  std::uint64_t lost = 0;  // events the recorder lost; 0 without a recorder
+};
+
+// Runs the episode and writes the bundle. A request that cannot be started (missing scenario, wrong
+// level, unusable policy) is an error and leaves no bundle. What goes wrong once the sandbox runs
+// leaves a sealed bundle with exit kind "error" and is an outcome, not an error.
+// `recorder` is borrowed; null: system calls are not recorded, and the bundle says so.
+Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Recorder* recorder);
+
+// Checks that a request could be started: scenario, agent, levels, persona, policy. Starts nothing.
+Status check_episode(const EpisodeRequest& request);
+
+// "scenarios/log_retention" or "log_retention": a directory with scenario.json, looked up as it is,
+// below scenarios/ of the current directory, and below scenarios/ of the installation.
+Result<std::filesystem::path> find_scenario(const std::string& name_or_directory);
+
+// A file, or the name of an agent that the scenario brings along (agents/NAME.json).
+Result<std::filesystem::path> find_agent(const std::filesystem::path& scenario,
+                                         const std::string& name_or_file);
+
+}  // namespace gyges::episode
