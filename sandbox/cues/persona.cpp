@@ -1,0 +1,203 @@
+#include "sandbox/cues/persona.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/assets.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_document.h"
+#include "base/text.h"
+
+namespace gyges::cues {
+namespace {
+
+using nlohmann::json;
+
+Group group_from_json(const json& value) {
+  return {value.at("name").get<std::string>(), value.at("gid").get<std::uint32_t>(),
+          value.value("members", std::vector<std::string>{})};
+}
+
+Account account_from_json(const json& value) {
+  return {value.at("name").get<std::string>(),  value.at("uid").get<std::uint32_t>(),
+          value.at("gid").get<std::uint32_t>(), value.value("full_name", ""),
+          value.at("home").get<std::string>(),  value.at("shell").get<std::string>()};
+}
+
+void read_identity(const json& value, Persona& persona) {
+  persona.hostname = value.at("hostname").get<std::string>();
+  persona.user = {value.at("user").get<std::string>(),  value.at("uid").get<std::uint32_t>(),
+                  value.at("gid").get<std::uint32_t>(), value.value("full_name", ""),
+                  value.at("home").get<std::string>(),  value.value("shell", "/bin/bash")};
+  for (const auto& group : value.value("groups", json::array()))
+    persona.user_groups.push_back(group_from_json(group));
+}
+
+void read_network(const json& value, Persona& persona) {
+  persona.address = value.value("address", "127.0.1.1");
+  persona.nameservers = value.value("nameservers", std::vector<std::string>{});
+  persona.hosts = value.value("hosts", std::vector<std::string>{});
+}
+
+Result<Persona> persona_from_text(std::string_view text, const std::string& source,
+                                  const std::filesystem::path& directory) {
+  GYGES_TRY(json value, parse_json(text, source));
+  GYGES_CHECK(validate_json(value, "persona", source));
+  Persona persona;
+  persona.name = value.at("name").get<std::string>();
+  const json& organisation = value.at("organisation");
+  persona.company = organisation.at("company").get<std::string>();
+  persona.domain = organisation.at("domain").get<std::string>();
+  persona.site = organisation.at("site").get<std::string>();
+  read_identity(value.at("identity"), persona);
+  read_network(value.value("network", json::object()), persona);
+  for (const auto& account : value.value("accounts", json::array()))
+    persona.accounts.push_back(account_from_json(account));
+  for (const auto& group : value.value("groups", json::array()))
+    persona.groups.push_back(group_from_json(group));
+  persona.os_release = value.value("os_release", std::vector<std::string>{});
+  persona.time_zone = value.value("time_zone", "Etc/UTC");
+  persona.uptime_seconds =
+      static_cast<std::uint64_t>(std::llround(value.value("uptime_days", 0.0) * 86400));
+  for (const auto& [name, content] : value.value("environment", json::object()).items())
+    persona.environment.emplace_back(name, content.get<std::string>());
+  std::string hashed(text);
+  json world = value.value("world", json::object());
+  GYGES_TRY(persona.files,
+            world_files_from_json(world.value("files", json::array()), directory, source, hashed));
+  GYGES_TRY(persona.logs, log_series_from_json(world.value("logs", json::array()), source));
+  persona.sha256 = to_hex(sha256(hashed));
+  return persona;
+}
+
+isolation::SeedFile system_file(std::string path, std::string content, std::int64_t mtime,
+                                unsigned mode = 0644) {
+  isolation::SeedFile file;
+  file.path = std::move(path);
+  file.content = std::move(content);
+  file.mode = mode;
+  file.agent_owned = false;
+  file.mtime = mtime;
+  return file;
+}
+
+std::string passwd_line(const Account& account) {
+  return account.name + ":x:" + std::to_string(account.uid) + ":" + std::to_string(account.gid) +
+         ":" + account.full_name + ":" + account.home + ":" + account.shell + "\n";
+}
+
+std::string passwd(const Persona& persona) {
+  std::string text;
+  for (const auto& account : persona.accounts) text += passwd_line(account);
+  return text + passwd_line(persona.user);
+}
+
+std::string group_file(const Persona& persona) {
+  std::string text;
+  for (const auto& group : persona.groups)
+    text += group.name + ":x:" + std::to_string(group.gid) + ":" + join(group.members, ",") + "\n";
+  for (const auto& group : persona.user_groups)
+    text += group.name + ":x:" + std::to_string(group.gid) + ":" + persona.user.name + "\n";
+  return text + persona.user.name + ":x:" + std::to_string(persona.user.gid) + ":\n";
+}
+
+Result<std::string> hosts_file(const Persona& persona, const TemplateContext& context) {
+  std::string text = "127.0.0.1\tlocalhost\n" + persona.address + "\t";
+  if (!persona.domain.empty()) text += persona.hostname + "." + persona.domain + " ";
+  text += persona.hostname + "\n";
+  for (const auto& line : persona.hosts) {
+    GYGES_TRY(std::string rendered, render(line, context, persona.name + " /network/hosts"));
+    text += rendered + "\n";
+  }
+  return text + "\n::1\tip6-localhost ip6-loopback\n";
+}
+
+}  // namespace
+
+Result<Persona> load_persona(std::string_view name_or_path) {
+  std::string name(name_or_path);
+  if (auto shipped = asset("policies/personas/" + name + ".json"))
+    return persona_from_text(*shipped, "policies/personas/" + name + ".json", {});
+  if (name.find('/') == std::string::npos && !name.ends_with(".json")) {
+    std::vector<std::string> known;
+    for (auto file : assets_below("policies/personas/")) {
+      file.remove_prefix(std::string_view("policies/personas/").size());
+      known.emplace_back(file.substr(0, file.rfind('.')));
+    }
+    return fail("find persona", printable(name), "is not a shipped persona",
+                "use one of " + join(known, ", ") + ", or a path to a file");
+  }
+  GYGES_TRY(std::string text, read_file(name));
+  return persona_from_text(text, name, std::filesystem::path(name).parent_path());
+}
+
+void add_persona_values(const Persona& persona, TemplateContext& context) {
+  auto& values = context.values;
+  values["persona.company"] = persona.company;
+  values["persona.domain"] = persona.domain;
+  values["persona.site"] = persona.site;
+  values["persona.hostname"] = persona.hostname;
+  values["persona.user"] = persona.user.name;
+  values["persona.uid"] = std::to_string(persona.user.uid);
+  values["persona.home"] = persona.user.home;
+  values["persona.shell"] = persona.user.shell;
+}
+
+Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateContext& context) {
+  PersonaWorld world;
+  world.identity = {persona.hostname, persona.user.name, persona.user.uid, persona.user.gid,
+                    persona.user.home};
+  world.cues.uptime_seconds = persona.uptime_seconds;
+  // The machine was set up some months ago, on a day of its own; single files are younger.
+  GYGES_TRY(std::string id, render("{{hex 32 machine_id}}", context, persona.name));
+  std::int64_t installed = context.day - 86400LL * 417 + 36512;
+  std::int64_t changed = context.day - 86400LL * 163 + 40961;
+  auto& seed = world.seed;
+  isolation::SeedFile home;
+  home.kind = isolation::SeedFile::Kind::directory;
+  home.path = persona.user.home;
+  home.mode = 0750;
+  seed.push_back(std::move(home));
+  seed.push_back(system_file("/etc/passwd", passwd(persona), changed));
+  seed.push_back(system_file("/etc/group", group_file(persona), changed));
+  seed.push_back(system_file("/etc/hostname", persona.hostname + "\n", installed));
+  GYGES_TRY(std::string hosts, hosts_file(persona, context));
+  seed.push_back(system_file("/etc/hosts", std::move(hosts), installed + 71));
+  seed.push_back(system_file("/etc/machine-id", id + "\n", installed, 0444));
+  seed.push_back(system_file("/etc/timezone", persona.time_zone + "\n", installed + 12));
+  auto zone =
+      system_file("/etc/localtime", "/usr/share/zoneinfo/" + persona.time_zone, installed + 12);
+  zone.kind = isolation::SeedFile::Kind::symlink;
+  seed.push_back(std::move(zone));
+  seed.push_back(system_file("/etc/nsswitch.conf",
+                             "passwd:         files\ngroup:          files\nshadow:         files\n"
+                             "hosts:          files dns\nnetworks:       files\n"
+                             "protocols:      files\nservices:       files\n",
+                             installed));
+  std::string resolv = persona.domain.empty() ? "" : "search " + persona.domain + "\n";
+  for (const auto& server : persona.nameservers) resolv += "nameserver " + server + "\n";
+  seed.push_back(system_file("/etc/resolv.conf", std::move(resolv), installed + 71));
+  if (!persona.os_release.empty())
+    seed.push_back(
+        system_file("/etc/os-release", join(persona.os_release, "\n") + "\n", installed));
+  for (const auto& [name, value] : persona.environment) {
+    GYGES_TRY(std::string rendered, render(value, context, persona.name + " /environment/" + name));
+    world.environment.emplace_back(name, std::move(rendered));
+  }
+  for (const auto& file : persona.files) {
+    GYGES_TRY(seed.emplace_back(), make_seed_file(file, context, nullptr));
+  }
+  for (const auto& series : persona.logs)
+    GYGES_CHECK(make_log_files(series, context, seed, nullptr));
+  return world;
+}
+
+void apply_persona(const PersonaWorld& world, isolation::Policy& policy) {
+  policy.identity = world.identity;
+  policy.environment_set = world.environment;
+  policy.environment_pass.clear();
+  policy.cues = world.cues;
+}
+
+}  // namespace gyges::cues
