@@ -38,8 +38,9 @@ class BundleWriter {
 };
 
 struct BundleFault {
-  std::string file;    // relative to the bundle
-  std::string reason;  // "changed", "missing", "not in the seal", with the first bad byte where known
+  std::string file;  // relative to the bundle
+  std::string
+      reason;  // "changed", "missing", "not in the seal", with the first bad byte where known
 };
 
 // Compares every file with seal.json and the blocks of the trace with their checksums. An empty

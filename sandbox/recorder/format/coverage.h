@@ -21,9 +21,9 @@ struct Coverage {
   std::uint64_t syscalls = 0;
   std::uint64_t bytes = 0;  // size of the trace file
   Counters counters;
-  bool complete = false;                     // recorded equals counted and lost is 0
-  std::vector<std::string> not_observable;   // in words: vDSO time calls, ...
-  std::vector<std::string> degraded;         // facilities this kernel lacks and what was used instead
+  bool complete = false;                    // recorded equals counted and lost is 0
+  std::vector<std::string> not_observable;  // in words: vDSO time calls, ...
+  std::vector<std::string> degraded;  // facilities this kernel lacks and what was used instead
 };
 
 }  // namespace gyges::recorder

@@ -20,7 +20,7 @@ enum class EventKind : std::uint8_t {
   signal,           // a signal was delivered: args[0] = signal number, args[1] = si_code
   tool_call_start,  // capture `text` holds the tool's name
   tool_call_end,
-  recorder_wait,    // a task was held back because the recorder was behind: duration_ns
+  recorder_wait,  // a task was held back because the recorder was behind: duration_ns
 };
 
 enum class Abi : std::uint8_t { x86_64 = 0, i386 = 1, x32 = 2 };
@@ -42,9 +42,9 @@ enum class CaptureKind : std::uint8_t {
   structure_out,  // a fixed-size structure the kernel filled
   sockaddr_in,
   sockaddr_out,
-  argv,           // strings, each ended by NUL
-  envp,           // strings, each ended by NUL
-  iovec_in,       // bytes gathered from an iovec
+  argv,      // strings, each ended by NUL
+  envp,      // strings, each ended by NUL
+  iovec_in,  // bytes gathered from an iovec
   iovec_out,
   file_identity,  // FileIdentity: the object the kernel used, for a returned or given fd
   socket_peer,    // sockaddr of the peer as the kernel knows it
@@ -86,30 +86,30 @@ struct Event {
   EventKind kind = EventKind::syscall;
   Abi abi = Abi::x86_64;
   Verdict verdict = Verdict::allowed;
-  bool has_enter = true;        // false: the kernel reported only the exit (denied calls)
-  bool has_exit = true;         // false: the task ended inside the call (exit_group, killed)
-  std::uint32_t number = 0;     // syscall number of `abi`
-  std::uint64_t time_ns = 0;    // entry, or the moment of the event
+  bool has_enter = true;      // false: the kernel reported only the exit (denied calls)
+  bool has_exit = true;       // false: the task ended inside the call (exit_group, killed)
+  std::uint32_t number = 0;   // syscall number of `abi`
+  std::uint64_t time_ns = 0;  // entry, or the moment of the event
   std::uint64_t duration_ns = 0;
-  std::int32_t pid = 0;         // thread group, as the host sees it
+  std::int32_t pid = 0;  // thread group, as the host sees it
   std::int32_t tid = 0;
   std::int32_t inside_pid = 0;  // as the sandbox sees it; 0 where unknown
   std::int32_t inside_tid = 0;
   std::uint32_t origin_call = 0;  // tool call that started this process tree; 0: none
   std::uint32_t active_call = 0;  // tool call in progress for this task; 0: none
   std::array<std::uint64_t, 6> args{};
-  std::int64_t result = 0;      // raw: -errno on failure
+  std::int64_t result = 0;  // raw: -errno on failure
   std::span<const Capture> captures;
 };
 
 // What the kernel and the recorder counted; a trace is complete when they agree.
 struct Counters {
-  std::uint64_t enters = 0;    // counted in the kernel
+  std::uint64_t enters = 0;  // counted in the kernel
   std::uint64_t exits = 0;
   std::uint64_t recorded_enters = 0;  // arrived at the writer
   std::uint64_t recorded_exits = 0;
-  std::uint64_t lost = 0;      // records that the kernel side could not hand over
-  std::uint64_t waits = 0;     // times a task was held back
+  std::uint64_t lost = 0;   // records that the kernel side could not hand over
+  std::uint64_t waits = 0;  // times a task was held back
 };
 
 }  // namespace gyges::recorder

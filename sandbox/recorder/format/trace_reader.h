@@ -15,16 +15,39 @@
 
 namespace gyges::recorder {
 
+// Where a trace stops being good.
+struct TraceDamage {
+  std::uint64_t offset = 0;         // first byte of the first bad frame
+  std::uint64_t block = 0;          // how many good blocks stand before it
+  std::uint64_t first_missing = 0;  // sequence number of the first event that is not there
+  std::string reason;               // "cut off", "changed: its hash differs", ...
+};
+
+// What the file holds as far as it is intact.
+struct TraceExtent {
+  std::uint64_t bytes = 0;  // of the file
+  std::uint64_t blocks = 0;
+  std::uint64_t events = 0;
+  Counters counters;  // of the last good block
+};
+
 class TraceReader {
  public:
+  // Checks every frame's hash; fails only when the header cannot be used.
   static Result<TraceReader> open(const std::filesystem::path& path);
   TraceReader(TraceReader&&) noexcept;
   TraceReader& operator=(TraceReader&&) noexcept;
   ~TraceReader();
 
   // Calls `visit` for every event in trace order until it returns false. Views in the event are
-  // valid during the call only. Fails at the first damaged block, after delivering those before it.
+  // valid during the call only. Fails at the first damaged block, and at the end of a trace that
+  // was never finished, after delivering everything before. A visitor that returned false ends it
+  // without error.
   Status for_each(const std::function<bool(const Event&)>& visit);
+
+  // The first damage found when opening; none for a whole trace. An unfinished trace is damaged.
+  [[nodiscard]] const std::optional<TraceDamage>& damage() const;
+  [[nodiscard]] const TraceExtent& extent() const;
 
   [[nodiscard]] Backend backend() const;
   [[nodiscard]] std::uint64_t realtime_base_ns() const;  // add to time_ns for CLOCK_REALTIME

@@ -29,6 +29,11 @@ class TraceWriter {
   // full) is sticky: every later call fails with it.
   Status append(const Event& event);
 
+  // The kernel's counters as of now, written into every block from here on, so that a trace whose
+  // recorder died still says what had been counted. `recorded_enters` and `recorded_exits` are the
+  // writer's own.
+  void set_counters(const Counters& counters);
+
   // Finishes the current block if it is older than a second. Call it when idle.
   Status tick();
 

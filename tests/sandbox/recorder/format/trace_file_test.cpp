@@ -1,0 +1,315 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/files.h"
+#include "sample_events.h"
+#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/trace_frame.h"
+#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/format/trace_writer.h"
+
+namespace gyges::recorder {
+namespace {
+
+using testing::add_lifelike_events;
+using testing::add_random_event;
+using testing::EventList;
+using testing::same_event;
+
+class TraceFile : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto directory = TemporaryDirectory::create("gyges_trace_test");
+    ASSERT_TRUE(directory) << directory.error().line();
+    directory_ = std::move(*directory);
+    path_ = directory_->path() / "trace.gyt";
+  }
+
+  void write(const std::deque<Event>& events, Coverage* coverage = nullptr) {
+    auto writer = TraceWriter::create(path_, Backend::ebpf);
+    ASSERT_TRUE(writer) << writer.error().line();
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      Status appended = (*writer)->append(events[i]);
+      ASSERT_TRUE(appended) << appended.error().line();
+    }
+    Coverage own;
+    Coverage& target = coverage != nullptr ? *coverage : own;
+    target.counters.lost = 7;
+    target.not_observable = {"vDSO time calls"};
+    Status finished = (*writer)->finish(target);
+    ASSERT_TRUE(finished) << finished.error().line();
+  }
+
+  void overwrite(std::string_view bytes) {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
+  }
+
+  // Number of good events, or -1 if the file cannot be opened; `fault` tells of an error at the
+  // end.
+  long read_count(bool& fault) {
+    auto reader = TraceReader::open(path_);
+    fault = true;
+    if (!reader) return -1;
+    long count = 0;
+    Status read = reader->for_each([&](const Event& event) {
+      EXPECT_EQ(event.sequence, static_cast<std::uint64_t>(count));
+      ++count;
+      return true;
+    });
+    fault = !read;
+    EXPECT_EQ(fault, reader->damage().has_value());
+    return count;
+  }
+
+  std::optional<TemporaryDirectory> directory_;
+  std::filesystem::path path_;
+};
+
+TEST_F(TraceFile, RandomEventsComeBackAsTheyWere) {
+  std::mt19937_64 random(20261121);
+  EventList list;
+  for (int i = 0; i < 150000; ++i) add_random_event(list, random);
+  Coverage coverage;
+  write(list.finished(), &coverage);
+  EXPECT_EQ(coverage.events, 150000U);
+  EXPECT_EQ(coverage.bytes, std::filesystem::file_size(path_));
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader) << reader.error().line();
+  EXPECT_EQ(reader->extent().events, 150000U);
+  EXPECT_GE(reader->extent().blocks, 3U);
+  ASSERT_TRUE(reader->coverage());
+  EXPECT_EQ(reader->coverage()->counters.lost, 7U);
+  EXPECT_EQ(reader->coverage()->bytes, coverage.bytes);
+  EXPECT_EQ(reader->coverage()->not_observable.size(), 1U);
+  std::size_t at = 0;
+  Status read = reader->for_each([&](const Event& event) {
+    ::testing::AssertionResult same = same_event(list.events()[at], event);
+    EXPECT_TRUE(same);
+    EXPECT_EQ(event.sequence, at);
+    ++at;
+    return static_cast<bool>(same);
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  EXPECT_EQ(at, 150000U);
+}
+
+TEST_F(TraceFile, EmptyTraceIsWhole) {
+  write({});
+  bool fault = true;
+  EXPECT_EQ(read_count(fault), 0);
+  EXPECT_FALSE(fault);
+}
+
+TEST_F(TraceFile, VisitorEndsEarly) {
+  std::mt19937_64 random(1);
+  EventList list;
+  add_lifelike_events(list, 100, random);
+  write(list.finished());
+  auto reader = TraceReader::open(path_);
+  int seen = 0;
+  EXPECT_TRUE(reader->for_each([&](const Event&) { return ++seen < 10; }));
+  EXPECT_EQ(seen, 10);
+}
+
+TEST_F(TraceFile, MoreDistinctStringsThanTheTableHolds) {
+  EventList list;
+  std::mt19937_64 random(2);
+  for (int i = 0; i < 100000; ++i) {
+    list.add().number = 257;
+    list.capture({1, CaptureKind::path, Provenance::enter, false, 0, {}},
+                 std::to_string(random()) + std::string(i % 300, 'x'));
+  }
+  write(list.finished());
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader);
+  std::size_t at = 0;
+  Status read = reader->for_each([&](const Event& event) {
+    return static_cast<bool>(same_event(list.events()[at++], event));
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  EXPECT_EQ(at, 100000U);
+}
+
+TEST_F(TraceFile, ManyDistinctShapesAndContexts) {
+  EventList list;
+  for (std::uint32_t i = 0; i < 200000; ++i) {
+    Event& event = list.add();
+    event.number = i * 7919;
+    event.pid = static_cast<std::int32_t>(i);
+  }
+  write(list.finished());
+  bool fault = true;
+  EXPECT_EQ(read_count(fault), 200000);
+  EXPECT_FALSE(fault);
+}
+
+TEST_F(TraceFile, LongCapturesAreCutAndMarked) {
+  EventList list;
+  for (int i = 0; i < 200; ++i) {
+    list.add();
+    for (int k = 0; k < 4; ++k)
+      list.capture({0, CaptureKind::buffer_in, Provenance::enter, false, 100000, {}},
+                   std::string(100000, static_cast<char>('a' + k)));
+  }
+  write(list.finished());
+  auto reader = TraceReader::open(path_);
+  int seen = 0;
+  Status read = reader->for_each([&](const Event& event) {
+    ++seen;
+    EXPECT_EQ(event.captures[3].bytes.size(), max_capture_bytes);
+    EXPECT_TRUE(event.captures[3].truncated);
+    EXPECT_EQ(event.captures[3].full_length, 100000U);
+    return true;
+  });
+  EXPECT_TRUE(read);
+  EXPECT_EQ(seen, 200);
+}
+
+TEST_F(TraceFile, TooManyCapturesAreAnError) {
+  auto writer = TraceWriter::create(path_, Backend::ptrace);
+  std::vector<Capture> captures(65);
+  Event event;
+  event.captures = captures;
+  EXPECT_FALSE((*writer)->append(event));
+}
+
+TEST_F(TraceFile, ExistingFileIsNotOverwritten) {
+  overwrite("precious");
+  EXPECT_FALSE(TraceWriter::create(path_, Backend::ebpf));
+}
+
+TEST_F(TraceFile, CutAnywhereGivesThePrefix) {
+  std::mt19937_64 random(3);
+  EventList list;
+  for (int i = 0; i < 60; ++i) add_random_event(list, random);
+  write(list.finished());
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  for (std::size_t size = whole->size(); size-- > 0;) {
+    std::filesystem::resize_file(path_, size);
+    bool fault = false;
+    long count = read_count(fault);
+    ASSERT_TRUE(fault) << size;
+    ASSERT_TRUE(count == -1 || count == 0 || count == 60) << size;
+  }
+  overwrite(*whole + "x");
+  bool fault = false;
+  EXPECT_EQ(read_count(fault), 60);
+  EXPECT_TRUE(fault);
+}
+
+TEST_F(TraceFile, EveryBitFlipIsNoticed) {
+  std::mt19937_64 random(4);
+  EventList list;
+  for (int i = 0; i < 5; ++i) add_random_event(list, random);
+  write(list.finished());
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+  auto put = [&](std::size_t at, int byte) {
+    file.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(byte)).flush();
+  };
+  for (std::size_t bit = 0; bit < whole->size() * 8; ++bit) {
+    put(bit / 8, (*whole)[bit / 8] ^ (1 << (bit % 8)));
+    bool fault = false;
+    read_count(fault);
+    ASSERT_TRUE(fault) << "bit " << bit;
+    put(bit / 8, (*whole)[bit / 8]);
+  }
+}
+
+// A forger can make hashes agree; the decoder must then hold on its own.
+TEST(BlockDecoder, DamagedPayloadsNeverCrash) {
+  std::mt19937_64 random(5);
+  EventList list;
+  for (int i = 0; i < 300; ++i) add_random_event(list, random);
+  BlockEncoder encoder;
+  encoder.begin();
+  for (const Event& event : list.finished()) ASSERT_TRUE(encoder.add(event));
+  const auto& payload = encoder.finish();
+  std::string good(payload.begin(), payload.end());
+  for (int round = 0; round < 4000; ++round) {
+    std::string bytes = good;
+    for (std::uint64_t flips = 1 + random() % 4; flips > 0; --flips)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
+    if (round % 3 == 0) bytes.resize(random() % bytes.size());
+    BlockDecoder decoder;
+    bool stopped = false;
+    std::uint64_t seen = 0;
+    (void)decoder.decode(
+        bytes, 300, true, 0,
+        [&](const Event& event) {
+          for (const Capture& capture : event.captures)
+            for (char c : capture.bytes) seen += static_cast<unsigned char>(c);
+          return true;
+        },
+        stopped);
+  }
+}
+
+TEST_F(TraceFile, ForgedSizesAreRefused) {
+  std::mt19937_64 random(6);
+  EventList list;
+  add_random_event(list, random);
+  write(list.finished());
+  auto whole = read_file(path_);
+  std::string bytes = *whole;
+  FrameHead header;
+  ASSERT_EQ(decode_frame_head(std::string_view(bytes).substr(8), header), "");
+  std::size_t block = 8 + frame_head_bytes + header.stored_bytes + frame_hash_bytes;
+  // A block that claims to unpack to 4 GiB, with a hash that agrees.
+  bytes.replace(block + 12, 4, std::string(4, '\xff'));
+  overwrite(bytes);
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader);
+  ASSERT_TRUE(reader->damage());
+  EXPECT_EQ(reader->damage()->reason, "its size is impossible");
+  EXPECT_EQ(reader->damage()->offset, block);
+}
+
+TEST_F(TraceFile, KilledWriterLeavesItsFinishedBlocks) {
+  pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::mt19937_64 random(7);
+    EventList list;
+    add_lifelike_events(list, 200000, random);
+    auto writer = TraceWriter::create(path_, Backend::ebpf);
+    if (!writer) ::_exit(1);
+    for (const Event& event : list.finished())
+      if (!(*writer)->append(event)) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  bool fault = false;
+  EXPECT_EQ(read_count(fault), 3 * 65536);
+  EXPECT_TRUE(fault);
+  EXPECT_EQ(TraceReader::open(path_)->damage()->reason, "it was never finished: the recorder died");
+}
+
+TEST_F(TraceFile, LifelikeEventsAreSmall) {
+  std::mt19937_64 random(8);
+  EventList list;
+  add_lifelike_events(list, 200000, random);
+  Coverage coverage;
+  write(list.finished(), &coverage);
+  EXPECT_LT(static_cast<double>(coverage.bytes) / static_cast<double>(coverage.syscalls), 7.0);
+}
+
+TEST_F(TraceFile, OtherFilesAreRefusedWithReason) {
+  overwrite("#!/bin/sh\n");
+  auto reader = TraceReader::open(path_);
+  ASSERT_FALSE(reader);
+  EXPECT_EQ(reader.error().reason, "it is not a Gyges trace");
+  EXPECT_FALSE(TraceReader::open(directory_->path()));
+  EXPECT_FALSE(TraceReader::open(directory_->path() / "absent"));
+}
+
+}  // namespace
+}  // namespace gyges::recorder
