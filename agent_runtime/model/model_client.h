@@ -1,0 +1,30 @@
+// What answers in a conversation: a provider's endpoint or a scripted model.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "agent_runtime/model/conversation.h"
+#include "base/error.h"
+
+namespace gyges::model {
+
+struct Request {
+  const std::vector<Message>& messages;       // borrowed; grows from one request to the next
+  const std::vector<ToolDeclaration>& tools;  // borrowed
+  std::uint64_t seed = 0;
+  std::chrono::steady_clock::time_point deadline;
+};
+
+// One client serves one conversation. Not thread-safe.
+class ModelClient {
+ public:
+  virtual ~ModelClient() = default;
+
+  // The next reply. Fails when the model cannot be reached, refuses, or answers what cannot be
+  // understood, and at the deadline. Errors never contain a key.
+  virtual Result<Reply> complete(const Request& request) = 0;
+};
+
+}  // namespace gyges::model
