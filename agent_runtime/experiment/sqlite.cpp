@@ -1,0 +1,117 @@
+#include "agent_runtime/experiment/sqlite.h"
+
+#include <sqlite3.h>
+
+namespace gyges::experiment {
+namespace {
+
+tl::unexpected<Error> sql_error(const char* step, sqlite3* database) {
+  const char* file = database != nullptr ? sqlite3_db_filename(database, "main") : nullptr;
+  return fail(step, file != nullptr ? file : "index.sqlite",
+              database != nullptr ? sqlite3_errmsg(database) : "out of memory",
+              "the index is derived from the runs: remove it and it is made anew");
+}
+
+struct Bind {
+  sqlite3_stmt* statement;
+  int column;
+  int operator()(std::nullptr_t) const { return sqlite3_bind_null(statement, column); }
+  int operator()(std::int64_t value) const { return sqlite3_bind_int64(statement, column, value); }
+  int operator()(double value) const { return sqlite3_bind_double(statement, column, value); }
+  int operator()(const std::string& value) const {
+    return sqlite3_bind_text(statement, column, value.data(), static_cast<int>(value.size()),
+                             SQLITE_TRANSIENT);
+  }
+};
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
+
+Status Statement::bind(std::initializer_list<SqlValue> values) {
+  sqlite3_reset(statement_.get());
+  int column = 0;
+  for (const SqlValue& value : values)
+    if (std::visit(Bind{statement_.get(), ++column}, value) != SQLITE_OK)
+      return sql_error("bind", sqlite3_db_handle(statement_.get()));
+  return ok();
+}
+
+Result<bool> Statement::step() {
+  int code = sqlite3_step(statement_.get());
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) {
+    sqlite3_reset(statement_.get());
+    return false;
+  }
+  return sql_error("query", sqlite3_db_handle(statement_.get()));
+}
+
+Status Statement::run(std::initializer_list<SqlValue> values) {
+  GYGES_CHECK(bind(values));
+  for (bool more = true; more;) {
+    GYGES_TRY(more, step());
+  }
+  return ok();
+}
+
+std::string Statement::text(int column) const {
+  const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+  if (bytes == nullptr) return {};
+  return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+void Database::Close::operator()(sqlite3* database) const {
+  sqlite3_close_v2(database);
+}
+
+Result<Database> Database::open(const std::filesystem::path& file) {
+  Database opened;
+  sqlite3* raw = nullptr;
+  int code =
+      sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  opened.database_.reset(raw);
+  if (code != SQLITE_OK) return sql_error("open", raw);
+  // Readers of a running experiment hold their locks briefly.
+  sqlite3_busy_timeout(raw, 10'000);
+  return opened;
+}
+
+Status Database::execute(const char* sql) {
+  if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+    return sql_error("query", database_.get());
+  return ok();
+}
+
+Result<Statement> Database::prepare(const char* sql) const {
+  Statement statement;
+  sqlite3_stmt* raw = nullptr;
+  if (sqlite3_prepare_v2(database_.get(), sql, -1, &raw, nullptr) != SQLITE_OK)
+    return sql_error("prepare", database_.get());
+  statement.statement_.reset(raw);
+  return statement;
+}
+
+Result<Transaction> Transaction::begin(Database& database) {
+  GYGES_CHECK(database.execute("BEGIN IMMEDIATE"));
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  // A rollback that fails leaves the journal, which the next opening rolls back.
+  if (database_ != nullptr) static_cast<void>(database_->execute("ROLLBACK"));
+}
+
+Status Transaction::commit() {
+  GYGES_CHECK(database_->execute("COMMIT"));
+  database_ = nullptr;
+  return ok();
+}
+
+}  // namespace gyges::experiment
