@@ -5,7 +5,9 @@
 namespace gyges {
 namespace {
 
-std::span<const detail::AssetRow> rows() { return {detail::asset_rows, detail::asset_count}; }
+std::span<const detail::AssetRow> rows() {
+  return {detail::asset_rows, detail::asset_count};
+}
 
 }  // namespace
 

@@ -41,7 +41,9 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
 using Status = Result<void>;
 
-inline Status ok() { return {}; }
+inline Status ok() {
+  return {};
+}
 
 [[nodiscard]] tl::unexpected<Error> fail(std::string_view step, std::string_view object,
                                          std::string_view reason, std::string_view cure = {});
@@ -59,17 +61,15 @@ inline Status ok() { return {}; }
 #define GYGES_CONCAT(a, b) GYGES_CONCAT_(a, b)
 
 // GYGES_TRY(auto value, expression): value of the Result, or return its error.
-#define GYGES_TRY(declaration, ...)                               \
-  auto GYGES_CONCAT(result_, __LINE__) = (__VA_ARGS__);           \
-  if (!GYGES_CONCAT(result_, __LINE__))                           \
-    return tl::unexpected<::gyges::Error>(                        \
-        std::move(GYGES_CONCAT(result_, __LINE__).error()));      \
+#define GYGES_TRY(declaration, ...)                                                            \
+  auto GYGES_CONCAT(result_, __LINE__) = (__VA_ARGS__);                                        \
+  if (!GYGES_CONCAT(result_, __LINE__))                                                        \
+    return tl::unexpected<::gyges::Error>(std::move(GYGES_CONCAT(result_, __LINE__).error())); \
   declaration = std::move(*GYGES_CONCAT(result_, __LINE__))
 
 // GYGES_CHECK(expression): return the error of a Status, if it has one.
-#define GYGES_CHECK(...)                                                         \
-  do {                                                                           \
-    auto gyges_status_ = (__VA_ARGS__);                                          \
-    if (!gyges_status_)                                                          \
-      return tl::unexpected<::gyges::Error>(std::move(gyges_status_.error()));   \
+#define GYGES_CHECK(...)                                                                         \
+  do {                                                                                           \
+    auto gyges_status_ = (__VA_ARGS__);                                                          \
+    if (!gyges_status_) return tl::unexpected<::gyges::Error>(std::move(gyges_status_.error())); \
   } while (false)

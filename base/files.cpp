@@ -43,8 +43,7 @@ Result<TemporaryDirectory> TemporaryDirectory::create(std::string_view prefix) {
   const char* base = std::getenv("TMPDIR");
   std::string name = (base != nullptr && *base != '\0') ? base : "/tmp";
   name += "/" + std::string(prefix) + ".XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr)
-    return fail_errno("make temporary directory", name);
+  if (::mkdtemp(name.data()) == nullptr) return fail_errno("make temporary directory", name);
   return TemporaryDirectory(name);
 }
 
@@ -62,7 +61,9 @@ TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) no
   return *this;
 }
 
-TemporaryDirectory::~TemporaryDirectory() { remove(); }
+TemporaryDirectory::~TemporaryDirectory() {
+  remove();
+}
 
 void TemporaryDirectory::remove() {
   std::error_code ignored;

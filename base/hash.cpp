@@ -17,7 +17,9 @@ struct Sha256Hasher::Context {
   void begin() { EVP_DigestInit_ex(evp, EVP_sha256(), nullptr); }
 };
 
-Sha256Hasher::Sha256Hasher() : context_(std::make_unique<Context>()) { context_->begin(); }
+Sha256Hasher::Sha256Hasher() : context_(std::make_unique<Context>()) {
+  context_->begin();
+}
 Sha256Hasher::~Sha256Hasher() = default;
 Sha256Hasher::Sha256Hasher(Sha256Hasher&&) noexcept = default;
 Sha256Hasher& Sha256Hasher::operator=(Sha256Hasher&&) noexcept = default;

@@ -137,11 +137,13 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view source
   try {
     auto value = nlohmann::json::parse(text.begin(), text.end(), std::ref(keys));
     if (keys.too_deep())
-      return fail("parse JSON", source, "nested deeper than " + std::to_string(max_depth) + " levels",
+      return fail("parse JSON", source,
+                  "nested deeper than " + std::to_string(max_depth) + " levels",
                   "flatten the document");
     if (!keys.duplicate().empty())
-      return fail("parse JSON", source, "the key \"" + printable(keys.duplicate()) +
-                  "\" stands twice in one object", "keep one of the two");
+      return fail("parse JSON", source,
+                  "the key \"" + printable(keys.duplicate()) + "\" stands twice in one object",
+                  "keep one of the two");
     return value;
   } catch (const nlohmann::json::parse_error& error) {
     std::size_t byte = error.byte > 0 ? error.byte - 1 : 0;

@@ -69,9 +69,13 @@ std::string escaped(std::string_view bytes, bool in_quotes) {
 
 }  // namespace
 
-std::string printable(std::string_view bytes) { return escaped(bytes, false); }
+std::string printable(std::string_view bytes) {
+  return escaped(bytes, false);
+}
 
-std::string quoted(std::string_view bytes) { return "\"" + escaped(bytes, true) + "\""; }
+std::string quoted(std::string_view bytes) {
+  return "\"" + escaped(bytes, true) + "\"";
+}
 
 std::string valid_utf8(std::string_view bytes) {
   std::string text;

@@ -8,11 +8,19 @@
 namespace gyges {
 
 // Valid, printable UTF-8: control characters, escapes, bidi controls and invalid bytes become
-// \xNN or \u{N} escapes, so that nothing from inside a sandbox can drive a terminal or forge a line.
+// \xNN or \u{N} escapes, so that nothing from inside a sandbox can drive a terminal or forge a
+// line.
 std::string printable(std::string_view bytes);
 
 // As printable(), in double quotes with " and \ escaped, in the manner of strace.
 std::string quoted(std::string_view bytes);
+// For strings by name, so that std::quoted is not found instead through the argument.
+inline std::string quoted(const std::string& bytes) {
+  return quoted(std::string_view(bytes));
+}
+inline std::string quoted(std::string& bytes) {
+  return quoted(std::string_view(bytes));
+}
 
 // The bytes as valid UTF-8 for a JSON string: invalid sequences become U+FFFD, all else stays.
 std::string valid_utf8(std::string_view bytes);

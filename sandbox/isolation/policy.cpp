@@ -20,10 +20,9 @@ struct KindName {
   Mount::Kind kind;
   std::string_view name;
 };
-constexpr std::array mount_kinds{KindName{Mount::Kind::read_only, "read_only"},
-                                 KindName{Mount::Kind::overlay, "overlay"},
-                                 KindName{Mount::Kind::fresh, "fresh"},
-                                 KindName{Mount::Kind::read_write, "read_write"}};
+constexpr std::array mount_kinds{
+    KindName{Mount::Kind::read_only, "read_only"}, KindName{Mount::Kind::overlay, "overlay"},
+    KindName{Mount::Kind::fresh, "fresh"}, KindName{Mount::Kind::read_write, "read_write"}};
 
 struct WorkspaceName {
   Filesystem::Workspace workspace;
@@ -79,8 +78,8 @@ Status check_policy(const Policy& policy, std::string_view source) {
       return fail("check policy", std::string(source), capability + " is kept without a grant",
                   "state the grant capability:" + capability + ", or remove the capability");
   for (const auto& [name, value] : policy.environment_set)
-    if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos ||
-        value.find('\0') != std::string::npos)
+    if (name.empty() || name.find('=') != std::string::npos ||
+        name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
       return fail("check policy", std::string(source),
                   "the environment name " + quoted(name) + " or its value cannot be passed on",
                   "names are not empty and hold no '='; neither holds a NUL byte");
@@ -102,8 +101,8 @@ void read_filesystem(const json& from, Filesystem& filesystem) {
       take(entry, "source", mount.source);
       take(entry, "optional", mount.optional);
       if (entry.contains("mode"))
-        mount.mode =
-            static_cast<unsigned>(std::strtoul(entry.at("mode").get<std::string>().c_str(), nullptr, 8));
+        mount.mode = static_cast<unsigned>(
+            std::strtoul(entry.at("mode").get<std::string>().c_str(), nullptr, 8));
       if (entry.contains("owner")) mount.agent_owned = entry.at("owner") == "agent";
       filesystem.mounts.push_back(std::move(mount));
     }

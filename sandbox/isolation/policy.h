@@ -18,16 +18,16 @@ namespace gyges::isolation {
 
 struct Mount {
   enum class Kind {
-    read_only,  // the host directory or file, read-only, nosuid, nodev; a symlink stays a symlink
-    overlay,    // the host directory below a private writable layer: changes stay in the sandbox
-    fresh,      // an empty writable directory
-    read_write, // the host directory itself; needs the grant writable_host_mount
+    read_only,   // the host directory or file, read-only, nosuid, nodev; a symlink stays a symlink
+    overlay,     // the host directory below a private writable layer: changes stay in the sandbox
+    fresh,       // an empty writable directory
+    read_write,  // the host directory itself; needs the grant writable_host_mount
   };
   Kind kind = Kind::read_only;
-  std::string target;     // absolute, inside
-  std::string source;     // absolute, on the host; empty: as target
-  bool optional = false;  // skip silently where the source does not exist
-  unsigned mode = 0755;   // of a fresh directory
+  std::string target;       // absolute, inside
+  std::string source;       // absolute, on the host; empty: as target
+  bool optional = false;    // skip silently where the source does not exist
+  unsigned mode = 0755;     // of a fresh directory
   bool agent_owned = true;  // of a fresh directory
 };
 
@@ -49,22 +49,22 @@ struct Identity {
 
 struct SeccompRules {
   std::string profile = "default";
-  std::vector<std::string> allow;  // syscalls added to the profile
-  std::vector<std::string> deny;   // syscalls removed from it
+  std::vector<std::string> allow;            // syscalls added to the profile
+  std::vector<std::string> deny;             // syscalls removed from it
   std::vector<std::string> socket_families;  // "unix", "inet", "inet6"
 };
 
 // 0 means no limit of Gyges's own.
 struct Limits {
   std::uint64_t wall_seconds = 0;
-  std::uint64_t cpu_seconds = 0;     // per process
-  std::uint64_t memory_bytes = 0;    // per process data segment; whole tree where cgroups can be had
-  std::uint64_t processes = 0;       // whole tree
-  std::uint64_t open_files = 0;      // per process
-  std::uint64_t file_bytes = 0;      // largest single file
-  std::uint64_t disk_bytes = 0;      // all writable directories together
+  std::uint64_t cpu_seconds = 0;   // per process
+  std::uint64_t memory_bytes = 0;  // per process data segment; whole tree where cgroups can be had
+  std::uint64_t processes = 0;     // whole tree
+  std::uint64_t open_files = 0;    // per process
+  std::uint64_t file_bytes = 0;    // largest single file
+  std::uint64_t disk_bytes = 0;    // all writable directories together
   std::uint64_t inodes = 0;
-  std::uint64_t output_bytes = 0;    // standard output and error of one command
+  std::uint64_t output_bytes = 0;  // standard output and error of one command
 };
 
 struct RecorderRules {

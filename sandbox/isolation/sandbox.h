@@ -31,10 +31,10 @@ struct SeedFile {
   enum class Kind { file, directory, symlink };
   Kind kind = Kind::file;
   std::string path;
-  std::string content;        // bytes of a file, target of a symlink
-  unsigned mode = 0644;       // permission bits
-  bool agent_owned = true;    // false: owned by root where the supervisor is root
-  std::int64_t mtime = 0;     // seconds since 1970; 0: now
+  std::string content;      // bytes of a file, target of a symlink
+  unsigned mode = 0644;     // permission bits
+  bool agent_owned = true;  // false: owned by root where the supervisor is root
+  std::int64_t mtime = 0;   // seconds since 1970; 0: now
 };
 
 struct SandboxSpec {
@@ -44,7 +44,7 @@ struct SandboxSpec {
 };
 
 struct Command {
-  std::vector<std::string> argv;         // argv[0] is looked up in PATH of env unless it has a slash
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH of env unless it has a slash
   std::vector<std::string> environment;  // NAME=value, complete
   std::string directory;                 // inside; empty: the policy's home
   int standard_input = -1;               // borrowed; -1: /dev/null
@@ -56,9 +56,9 @@ struct Command {
 using CommandId = std::uint32_t;
 
 struct CommandEnd {
-  int exit_code = 0;       // valid when signal is 0
-  int signal = 0;          // the signal that ended it, or 0
-  std::string start_error; // not empty: the program could not be started (exit_code 126 or 127)
+  int exit_code = 0;        // valid when signal is 0
+  int signal = 0;           // the signal that ended it, or 0
+  std::string start_error;  // not empty: the program could not be started (exit_code 126 or 127)
   std::uint64_t user_ns = 0;
   std::uint64_t system_ns = 0;
   std::uint64_t max_rss_bytes = 0;
@@ -66,7 +66,7 @@ struct CommandEnd {
 
 // Why the sandbox as a whole ended or what it ran into; names appear in run.json "limits_hit".
 struct LimitHit {
-  std::string limit;   // "wall_time", "processes", "memory", "disk_bytes", "output_bytes", ...
+  std::string limit;  // "wall_time", "processes", "memory", "disk_bytes", "output_bytes", ...
   std::string detail;
 };
 
@@ -75,9 +75,9 @@ struct FileChange {
   enum class Type { file, directory, symlink, fifo, socket, device };
   Kind kind = Kind::added;
   Type type = Type::file;
-  std::string path;         // bytes, absolute, inside the sandbox
-  unsigned mode = 0;        // permission bits with setuid, setgid, sticky
-  std::uint32_t uid = 0;    // inside
+  std::string path;       // bytes, absolute, inside the sandbox
+  unsigned mode = 0;      // permission bits with setuid, setgid, sticky
+  std::uint32_t uid = 0;  // inside
   std::uint32_t gid = 0;
   std::uint64_t size = 0;
   std::int64_t mtime_ns = 0;
@@ -89,7 +89,7 @@ struct FileChange {
 struct SandboxEnd {
   std::vector<LimitHit> limits_hit;
   std::vector<FileChange> changes;
-  bool changes_complete = true;  // false: the tree was larger than the limits of collection
+  bool changes_complete = true;      // false: the tree was larger than the limits of collection
   std::uint32_t processes_left = 0;  // processes that stop() had to kill
 };
 
@@ -105,7 +105,8 @@ class Sandbox {
 
   // Waits until the command's first process ends; nullopt at the deadline (the command goes on).
   // Fails when pid 1 is gone (the sandbox hit its wall clock, or was killed); see limits_hit().
-  Result<std::optional<CommandEnd>> wait(CommandId id, std::chrono::steady_clock::time_point deadline);
+  Result<std::optional<CommandEnd>> wait(CommandId id,
+                                         std::chrono::steady_clock::time_point deadline);
 
   // A descriptor that polls readable when wait() may make progress, for callers that also pump
   // output. Borrowed.

@@ -1,0 +1,54 @@
+#include "sandbox/init/channel.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace gyges::init {
+
+void tell(const Reply& reply, int fd) {
+  Reply copy = reply;
+  iovec bytes{&copy, sizeof(copy)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+  }
+  while (::sendmsg(control_fd, &message, MSG_NOSIGNAL) < 0)
+    if (errno != EINTR) ::_exit(1);
+}
+
+Received receive() {
+  Received received;
+  iovec bytes{&received.request, sizeof(received.request)};
+  alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t n;
+  do {
+    n = ::recvmsg(control_fd, &message, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n != static_cast<ssize_t>(sizeof(Request))) ::_exit(1);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    std::size_t size = header->cmsg_len - CMSG_LEN(0);
+    if (size > sizeof(received.fds)) size = sizeof(received.fds);
+    std::memcpy(received.fds, CMSG_DATA(header), size);
+  }
+  return received;
+}
+
+}  // namespace gyges::init

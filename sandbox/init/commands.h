@@ -1,0 +1,27 @@
+// The commands that run in the sandbox, as pid 1 sees them.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "sandbox/init/protocol.h"
+#include "sandbox/init/setup.h"
+
+namespace gyges::init {
+
+// Makes the process of a command up to its start gate and reports it with a pidfd. `fds` are the
+// payload and the three standard descriptors; all are closed here.
+void spawn(const Program& program, std::uint32_t id, const int (&fds)[4]);
+
+// Opens the start gate.
+void release(std::uint32_t id);
+
+void signal_command(std::uint32_t id, int signal_number, bool group);
+
+// Takes note of an ended process: reports it when it is the first process of a command.
+void reap(pid_t pid, int status, const rusage& usage);
+
+// Commands that have not ended.
+std::uint32_t commands_running();
+
+}  // namespace gyges::init

@@ -1,0 +1,193 @@
+// pid 1 of a sandbox: sets the sandbox up, starts and reaps its processes, enforces the wall clock,
+// ends everything when told or when the supervisor is gone. Static and without dependencies, so
+// that an exec of it is cheap and nothing of the supervisor's memory is inside the sandbox.
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sandbox/init/channel.h"
+#include "sandbox/init/commands.h"
+#include "sandbox/init/setup.h"
+
+namespace gyges::init {
+namespace {
+
+std::uint32_t most_tasks = 0;
+
+Program map_program() {
+  struct stat info {};
+  if (::fstat(program_fd, &info) != 0 || info.st_size < static_cast<off_t>(sizeof(ProgramHeader)))
+    ::_exit(1);
+  auto size = static_cast<std::size_t>(info.st_size);
+  void* base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, program_fd, 0);
+  if (base == MAP_FAILED) ::_exit(1);
+  ::close(program_fd);
+  Program program;
+  program.header = static_cast<const ProgramHeader*>(base);
+  program.filters = static_cast<const char*>(base) + sizeof(ProgramHeader);
+  program.end = static_cast<const char*>(base) + size;
+  const char* at = program.filters;
+  for (std::uint32_t i = 0; i < program.header->filters; ++i) {
+    std::uint32_t count = 0;
+    std::memcpy(&count, at, sizeof(count));
+    at += 8 + count * 8UL;  // sizeof(sock_filter) is 8
+    if (at > program.end) ::_exit(1);
+  }
+  program.steps = at;
+  return program;
+}
+
+void reap_all() {
+  for (;;) {
+    int status = 0;
+    rusage usage{};
+    pid_t pid = ::wait4(-1, &status, WNOHANG | __WALL, &usage);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid <= 0) return;
+    reap(pid, status, usage);
+  }
+}
+
+// The tasks in /proc but for pid 1: the number the processes limit is about.
+std::uint32_t count_tasks() {
+  DIR* directory = ::opendir("/proc");
+  if (directory == nullptr) return 0;
+  std::uint32_t count = 0;
+  while (const dirent* entry = ::readdir(directory))
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') {
+      // Threads show in the link count of the task directory, which is cheaper than listing it.
+      char path[300];
+      std::strcpy(path, "/proc/");
+      std::strcat(path, entry->d_name);
+      std::strcat(path, "/task");
+      struct stat info {};
+      count += ::stat(path, &info) == 0 && info.st_nlink > 2
+                   ? static_cast<std::uint32_t>(info.st_nlink - 2)
+                   : 1;
+    }
+  ::closedir(directory);
+  return count > 0 ? count - 1 : 0;
+}
+
+// Kills until nobody is left; a fork bomb may need several rounds.
+std::uint32_t kill_everything() {
+  std::uint32_t killed = 0;
+  for (;;) {
+    ::kill(-1, SIGKILL);
+    int status = 0;
+    rusage usage{};
+    pid_t pid = ::wait4(-1, &status, __WALL, &usage);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid < 0) return killed;
+    ++killed;
+    reap(pid, status, usage);
+  }
+}
+
+[[noreturn]] void stop() {
+  reap_all();
+  Reply reply;
+  reply.tell = Tell::stopped;
+  reply.number[0] = kill_everything();
+  reply.number[1] = most_tasks;
+  tell(reply);
+  ::_exit(0);
+}
+
+int wall_clock(std::uint32_t seconds) {
+  int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  itimerspec when{};
+  when.it_value.tv_sec = static_cast<time_t>(seconds);
+  if (fd < 0 || ::timerfd_settime(fd, 0, &when, nullptr) != 0) ::_exit(1);
+  return fd;
+}
+
+void serve(const Program& program, int signals, int clock) {
+  pollfd wait[3] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}};
+  for (;;) {
+    // Counting costs microseconds; five times a second finds every bomb that lasts.
+    bool counting = program.header->count_processes != 0 && commands_running() > 0;
+    int ready = ::poll(wait, clock >= 0 ? 3 : 2, counting ? 200 : -1);
+    if (ready < 0 && errno != EINTR) ::_exit(1);
+    if (counting && ready == 0) {
+      std::uint32_t tasks = count_tasks();
+      if (tasks > most_tasks) most_tasks = tasks;
+    }
+    if (ready <= 0) continue;
+    if ((wait[1].revents & POLLIN) != 0) {
+      signalfd_siginfo info[8];
+      ssize_t ignored = ::read(signals, info, sizeof(info));
+      (void)ignored;
+      reap_all();
+    }
+    if (clock >= 0 && (wait[2].revents & POLLIN) != 0) {
+      Reply reply;
+      reply.tell = Tell::wall_time;
+      tell(reply);
+      stop();
+    }
+    if (wait[0].revents == 0) continue;
+    Received received = receive();
+    const Request& request = received.request;
+    switch (request.ask) {
+      case Ask::spawn:
+        spawn(program, request.id, received.fds);
+        break;
+      case Ask::release:
+        release(request.id);
+        break;
+      case Ask::signal:
+        signal_command(request.id, request.signal, request.group != 0);
+        break;
+      case Ask::shutdown:
+        if (program.header->count_processes != 0) {
+          std::uint32_t tasks = count_tasks();
+          if (tasks > most_tasks) most_tasks = tasks;
+        }
+        stop();
+      case Ask::proceed:
+        ::_exit(1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gyges::init
+
+int main() {
+  using namespace gyges::init;
+  // In the initial pid namespace this program would kill every process it may.
+  if (::getpid() != 1) return 2;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  ::prctl(PR_SET_NAME, "init", 0, 0, 0);
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  int signals = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  Program program = map_program();
+  int clock = program.header->wall_seconds > 0 ? wall_clock(program.header->wall_seconds) : -1;
+  ::fcntl(control_fd, F_SETFD, FD_CLOEXEC);
+  run_setup(program);
+  // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not
+  // earlier: a process that is not dumpable cannot write its own uid_map.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  Reply reply;
+  reply.tell = Tell::ready;
+  tell(reply);
+  serve(program, signals, clock);
+  return 0;
+}

@@ -1,0 +1,105 @@
+// What the supervisor and pid 1 of a sandbox say to each other: the set-up program that pid 1
+// executes, and the messages on the control socket (AF_UNIX, SOCK_SEQPACKET).
+//
+// Both ends are of one build and on one machine, so the structures travel as they are in memory.
+// pid 1 trusts the supervisor; the supervisor does not trust pid 1 and checks every message.
+#pragma once
+
+#include <cstdint>
+
+namespace gyges::init {
+
+// Descriptors that pid 1 finds open when it starts; everything else is closed.
+inline constexpr int control_fd = 3;
+inline constexpr int program_fd = 4;
+
+inline constexpr std::uint32_t max_slots = 320;          // detached mounts held during set-up
+inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
+inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
+
+enum class Op : std::uint32_t {
+  write_file = 1,   // a: path, b: content
+  private_mounts,   // no mount change goes to or comes from the host
+  open_tree,        // number[0]: slot, a: host path: a detached copy of the mount there
+  new_root,         // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
+  make_path,        // a: directory, number[0]: mode; parents as needed
+  make_file,        // a: an empty file to mount on; parents as needed
+  make_symlink,     // a: target, b: path; parents as needed
+  set_owner,        // a: path, number[0]: uid, number[1]: gid, number[2]: mode
+  attach,           // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
+  mount,            // a: type, b: path, c: data, number[0]: flags
+  bind,             // a: directory, b: path
+  hand_over,        // a: directory: its descriptor goes to the supervisor, which fills it
+  detach,           // a: mount point, then removed
+  enter_root,       // the new root becomes /, the host's tree is gone
+  freeze_root,      // the root itself becomes read-only
+  mask,             // a: path that reads as empty from now on; nothing where it does not exist
+  set_hostname,     // a: name
+  new_namespaces,   // number[0]: CLONE_NEW* flags
+  hand_netlink,     // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
+  drop_privileges,  // number[0]: bit mask of the capabilities pid 1 keeps
+};
+
+// The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
+// each NUL-terminated.
+struct ProgramHeader {
+  std::uint32_t steps = 0;
+  std::uint32_t filters = 0;  // seccomp programs: u32 count of instructions, then these
+  std::uint32_t uid = 0;      // of commands, inside
+  std::uint32_t gid = 0;
+  std::uint32_t change_user = 0;        // 1: setresuid to uid before exec (supervisor is root)
+  std::uint32_t wall_seconds = 0;       // 0: no limit
+  std::uint64_t keep_capabilities = 0;  // of commands
+  std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
+  std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
+};
+
+struct StepHeader {
+  Op op{};
+  std::uint32_t lengths[3] = {};  // of the strings, without their NUL
+  std::uint64_t number[3] = {};
+};
+
+enum class Ask : std::uint32_t {
+  proceed = 1,  // the handed-over descriptor has been dealt with
+  spawn,        // descriptors: payload, standard input, output, error
+  release,      // let the spawned command `id` exec
+  signal,       // number to command `id`, or to its process group
+  shutdown,     // kill everything, answer `stopped`, exit
+};
+
+struct Request {
+  Ask ask{};
+  std::uint32_t id = 0;
+  std::int32_t signal = 0;
+  std::uint32_t group = 0;
+};
+
+// Payload of spawn: this, then directory, argv and environment as NUL-terminated strings.
+struct SpawnHeader {
+  std::uint32_t argc = 0;
+  std::uint32_t envc = 0;
+  std::uint32_t gated = 0;  // 1: waits for release before exec
+};
+
+enum class Tell : std::uint32_t {
+  handed = 1,   // with a descriptor
+  ready,        // the set-up program is done
+  failed,       // step `id` failed with `error`
+  spawned,      // with a pidfd; number[0]: pid inside
+  not_spawned,  // command `id`: `error`
+  ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes
+  not_started,  // command `id` could not exec: `error`
+  wall_time,    // the wall clock ran out; everything is being killed
+  stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen
+};
+
+struct Reply {
+  Tell tell{};
+  std::uint32_t id = 0;
+  std::int32_t error = 0;
+  std::int32_t status = 0;
+  std::uint64_t number[3] = {};
+};
+
+}  // namespace gyges::init

@@ -1,0 +1,208 @@
+#include "sandbox/init/setup.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sandbox/init/channel.h"
+
+namespace gyges::init {
+namespace {
+
+int slots[max_slots];
+
+struct Step {
+  StepHeader header;
+  const char* a;
+  const char* b;
+  const char* c;
+};
+
+int write_whole(const char* path, const char* content, std::size_t length) {
+  int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  ssize_t n = ::write(fd, content, length);
+  int code = errno;
+  ::close(fd);
+  errno = code;
+  return n == static_cast<ssize_t>(length) ? 0 : -1;
+}
+
+// Makes the parents of a path relative to the new root; existing directories are fine.
+int make_parents(const char* path) {
+  char part[4096];
+  std::size_t length = std::strlen(path);
+  if (length >= sizeof(part)) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  for (std::size_t i = 1; i < length; ++i) {
+    if (path[i] != '/') continue;
+    std::memcpy(part, path, i);
+    part[i] = '\0';
+    if (::mkdir(part, 0755) != 0 && errno != EEXIST && errno != EROFS) return -1;
+  }
+  return 0;
+}
+
+bool is_directory(const char* path) {
+  struct stat info {};
+  return ::stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+int make_path(const char* path, mode_t mode) {
+  if (make_parents(path) != 0) return -1;
+  if (::mkdir(path, mode) == 0) return ::chmod(path, mode);
+  return (errno == EEXIST || errno == EROFS) && is_directory(path) ? 0 : -1;
+}
+
+int make_file(const char* path) {
+  if (make_parents(path) != 0) return -1;
+  if (::access(path, F_OK) == 0) return 0;
+  int fd = ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (fd < 0) return -1;
+  return ::close(fd);
+}
+
+int attach(const Step& step) {
+  int fd = slots[step.header.number[0] % max_slots];
+  mount_attr attributes{};
+  attributes.attr_set = step.header.number[1];
+  if (attributes.attr_set != 0 &&
+      ::mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) != 0)
+    return -1;
+  if (::move_mount(fd, "", AT_FDCWD, step.a, MOVE_MOUNT_F_EMPTY_PATH) != 0) return -1;
+  return ::close(fd);
+}
+
+int mask(const char* path) {
+  struct stat info {};
+  if (::lstat(path, &info) != 0) return errno == ENOENT ? 0 : -1;
+  if (S_ISDIR(info.st_mode))
+    return ::mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                   "size=0,nr_inodes=1,mode=555");
+  return ::mount("dev/null", path, nullptr, MS_BIND, nullptr);
+}
+
+// pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
+// the detach then uncovers the new root (pivot_root(2), "notes").
+int enter_root() {
+  if (::syscall(SYS_pivot_root, ".", ".") != 0) return -1;
+  if (::umount2(".", MNT_DETACH) != 0) return -1;
+  return ::chdir("/");
+}
+
+int drop_privileges(std::uint64_t keep) {
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return -1;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  data[0].permitted = data[0].effective = static_cast<std::uint32_t>(keep);
+  data[1].permitted = data[1].effective = static_cast<std::uint32_t>(keep >> 32U);
+  return static_cast<int>(::syscall(SYS_capset, &header, data));
+}
+
+int hand(int fd) {
+  if (fd < 0) return -1;
+  Reply reply;
+  reply.tell = Tell::handed;
+  tell(reply, fd);
+  ::close(fd);
+  if (receive().request.ask != Ask::proceed) ::_exit(1);
+  return 0;
+}
+
+int run_step(const Step& step) {
+  const auto* number = step.header.number;
+  switch (step.header.op) {
+    case Op::write_file:
+      return write_whole(step.a, step.b, step.header.lengths[1]);
+    case Op::private_mounts:
+      return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+    case Op::open_tree: {
+      int fd =
+          ::open_tree(AT_FDCWD, step.a,
+                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+      slots[number[0] % max_slots] = fd;
+      return fd < 0 ? -1 : 0;
+    }
+    case Op::new_root:
+      if (::mount("tmpfs", step.a, "tmpfs", MS_NOSUID | MS_NODEV, step.b) != 0) return -1;
+      return ::chdir(step.a);
+    case Op::make_path:
+      return make_path(step.a, static_cast<mode_t>(number[0]));
+    case Op::make_file:
+      return make_file(step.a);
+    case Op::make_symlink:
+      if (make_parents(step.b) != 0) return -1;
+      return ::symlink(step.a, step.b) == 0 || errno == EEXIST ? 0 : -1;
+    case Op::set_owner:
+      if (::chown(step.a, static_cast<uid_t>(number[0]), static_cast<gid_t>(number[1])) != 0)
+        return -1;
+      return ::chmod(step.a, static_cast<mode_t>(number[2]));
+    case Op::attach:
+      return attach(step);
+    case Op::mount:
+      return ::mount(step.a, step.b, step.a, number[0],
+                     step.header.lengths[2] > 0 ? step.c : nullptr);
+    case Op::bind:
+      return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
+    case Op::hand_over:
+      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    case Op::detach:
+      if (::umount2(step.a, MNT_DETACH) != 0) return -1;
+      return ::rmdir(step.a);
+    case Op::enter_root:
+      return enter_root();
+    case Op::freeze_root:
+      return ::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
+                     nullptr);
+    case Op::mask:
+      return mask(step.a);
+    case Op::set_hostname:
+      return ::sethostname(step.a, step.header.lengths[0]);
+    case Op::new_namespaces:
+      return ::unshare(static_cast<int>(number[0]));
+    case Op::hand_netlink:
+      return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+    case Op::drop_privileges:
+      return drop_privileges(number[0]);
+  }
+  errno = ENOSYS;
+  return -1;
+}
+
+}  // namespace
+
+void run_setup(const Program& program) {
+  const char* at = program.steps;
+  for (std::uint32_t i = 0; i < program.header->steps; ++i) {
+    Step step{};
+    std::memcpy(&step.header, at, sizeof(step.header));
+    step.a = at + sizeof(step.header);
+    step.b = step.a + step.header.lengths[0] + 1;
+    step.c = step.b + step.header.lengths[1] + 1;
+    at = step.c + step.header.lengths[2] + 1;
+    if (at > program.end) ::_exit(1);
+    errno = 0;
+    if (run_step(step) != 0) {
+      Reply reply;
+      reply.tell = Tell::failed;
+      reply.id = i;
+      reply.error = errno;
+      tell(reply);
+      ::_exit(1);
+    }
+  }
+}
+
+}  // namespace gyges::init

@@ -1,0 +1,180 @@
+#include "sandbox/isolation/cgroup.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <sstream>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+
+namespace gyges::isolation {
+namespace {
+
+struct Hierarchy {
+  std::string mount;     // where it is mounted
+  std::string own_path;  // of this process, below the mount
+  bool v2 = false;
+  bool pids = false;
+  bool memory = false;
+};
+
+bool has_word(const std::string& list, std::string_view word, char separator) {
+  for (const std::string& part : split(list, separator))
+    if (part == word) return true;
+  return false;
+}
+
+// Joins /proc/self/mountinfo and /proc/self/cgroup (proc(5), cgroups(7)).
+std::vector<Hierarchy> hierarchies() {
+  std::vector<Hierarchy> found;
+  auto mounts = read_file("/proc/self/mountinfo");
+  auto groups = read_file("/proc/self/cgroup");
+  if (!mounts || !groups) return found;
+  for (const std::string& line : split(*mounts, '\n')) {
+    auto dash = line.find(" - ");
+    if (dash == std::string::npos) continue;
+    std::vector<std::string> left = split(line.substr(0, dash), ' ');
+    std::vector<std::string> right = split(line.substr(dash + 3), ' ');
+    if (left.size() < 5 || right.size() < 3) continue;
+    Hierarchy hierarchy;
+    hierarchy.mount = left[4];
+    hierarchy.v2 = right[0] == "cgroup2";
+    if (!hierarchy.v2 && right[0] != "cgroup") continue;
+    hierarchy.pids = hierarchy.v2 || has_word(right[2], "pids", ',');
+    hierarchy.memory = hierarchy.v2 || has_word(right[2], "memory", ',');
+    if (!hierarchy.pids && !hierarchy.memory) continue;
+    for (const std::string& group : split(*groups, '\n')) {
+      std::size_t first = group.find(':');
+      std::size_t second = first == std::string::npos ? first : group.find(':', first + 1);
+      if (second == std::string::npos) continue;
+      std::string controllers = group.substr(first + 1, second - first - 1);
+      bool match = hierarchy.v2 ? controllers.empty()
+                                : has_word(controllers, hierarchy.pids ? "pids" : "memory", ',');
+      if (match) hierarchy.own_path = group.substr(second + 1);
+    }
+    found.push_back(std::move(hierarchy));
+  }
+  return found;
+}
+
+bool write_value(const std::string& file, const std::string& value) {
+  UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+  return fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
+}
+
+bool exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
+std::string fresh_name() {
+  static std::atomic<unsigned> counter{0};
+  return fmt::format("gyges-{}-{}", ::getpid(), counter++);
+}
+
+// The value of `key` in a file of "key value" lines, or the whole number if key is empty.
+std::uint64_t read_number(const std::string& file, std::string_view key) {
+  auto text = read_file(file);
+  if (!text) return 0;
+  if (key.empty()) return std::strtoull(text->c_str(), nullptr, 10);
+  for (const std::string& line : split(*text, '\n'))
+    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ')
+      return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10);
+  return 0;
+}
+
+}  // namespace
+
+std::optional<Cgroup> Cgroup::create(const CgroupLimits& limits) {
+  Cgroup cgroup;
+  std::string name = fresh_name();
+  bool have_pids = false;
+  bool have_memory = false;
+  for (const Hierarchy& hierarchy : hierarchies()) {
+    bool want = (hierarchy.pids && !have_pids) || (hierarchy.memory && !have_memory);
+    if (!want) continue;
+    std::string own = hierarchy.mount + (hierarchy.own_path == "/" ? "" : hierarchy.own_path);
+    // In v2 a group with processes cannot hand controllers to children; then a sibling serves.
+    std::vector<std::string> parents = {own};
+    if (hierarchy.v2 && hierarchy.own_path.size() > 1)
+      parents.push_back(own.substr(0, own.rfind('/')));
+    for (const std::string& parent : parents) {
+      if (hierarchy.v2) {
+        write_value(parent + "/cgroup.subtree_control", "+pids");
+        write_value(parent + "/cgroup.subtree_control", "+memory");
+      }
+      std::string path = parent + "/" + name;
+      if (::mkdir(path.c_str(), 0755) != 0) continue;
+      Directory directory{path, false, false, hierarchy.v2};
+      if (!have_pids && exists(path + "/pids.max"))
+        directory.pids =
+            limits.processes == 0 ||
+            write_value(path + "/pids.max", std::to_string(limits.processes + 1));  // and pid 1
+      std::string memory_file = path + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes");
+      if (!have_memory && exists(memory_file))
+        directory.memory = limits.memory_bytes == 0 ||
+                           write_value(memory_file, std::to_string(limits.memory_bytes));
+      if (!directory.pids && !directory.memory) {
+        ::rmdir(path.c_str());
+        continue;
+      }
+      have_pids |= directory.pids;
+      have_memory |= directory.memory;
+      cgroup.directories_.push_back(std::move(directory));
+      break;
+    }
+  }
+  if (!have_pids) return std::nullopt;
+  return cgroup;
+}
+
+Cgroup::~Cgroup() {
+  for (const Directory& directory : directories_) {
+    // The last exiting task leaves its group a moment after it was reaped.
+    for (int attempt = 0; attempt < 200; ++attempt) {
+      if (::rmdir(directory.path.c_str()) == 0 || errno != EBUSY) break;
+      timespec pause{0, 1000000};
+      ::nanosleep(&pause, nullptr);
+    }
+  }
+}
+
+Status Cgroup::add(pid_t pid) const {
+  for (const Directory& directory : directories_)
+    if (!write_value(directory.path + "/cgroup.procs", std::to_string(pid)))
+      return fail_errno("put pid 1 into cgroup", directory.path);
+  return ok();
+}
+
+bool Cgroup::limits_memory() const {
+  for (const Directory& directory : directories_)
+    if (directory.memory) return true;
+  return false;
+}
+
+bool Cgroup::processes_hit() const {
+  for (const Directory& directory : directories_)
+    if (directory.pids && read_number(directory.path + "/pids.events", "max") > 0) return true;
+  return false;
+}
+
+bool Cgroup::memory_hit() const {
+  for (const Directory& directory : directories_) {
+    if (!directory.memory) continue;
+    std::uint64_t hits = directory.v2
+                             ? read_number(directory.path + "/memory.events", "oom_kill")
+                             : read_number(directory.path + "/memory.oom_control", "oom_kill");
+    if (hits > 0) return true;
+  }
+  return false;
+}
+
+}  // namespace gyges::isolation

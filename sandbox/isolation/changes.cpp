@@ -1,0 +1,342 @@
+#include "sandbox/isolation/changes.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <set>
+
+#include "base/hash.h"
+
+namespace gyges::isolation {
+namespace {
+
+struct CloseDirectory {
+  void operator()(DIR* stream) const { ::closedir(stream); }
+};
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
+
+// Resolves inside `root` only, through no link.
+UniqueFd open_beneath(int root, const std::string& path, std::uint64_t flags) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const char* at = path.empty() ? "." : path.c_str();
+  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, at, &how, sizeof(how))));
+}
+
+FileChange::Type type_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return FileChange::Type::directory;
+    case S_IFLNK:
+      return FileChange::Type::symlink;
+    case S_IFIFO:
+      return FileChange::Type::fifo;
+    case S_IFSOCK:
+      return FileChange::Type::socket;
+    case S_IFREG:
+      return FileChange::Type::file;
+    default:
+      return FileChange::Type::device;
+  }
+}
+
+std::int64_t nanoseconds(const timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
+}
+
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  UniqueFd copy(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!copy) return names;
+  Directory stream(::fdopendir(copy.get()));
+  if (!stream) return names;
+  (void)copy.release();
+  while (const dirent* entry = ::readdir(stream.get())) {
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class Collector {
+ public:
+  Collector(const Identity& identity, const HostFacts& host, const std::string& contents,
+            const CollectionLimits& limits)
+      : identity_(identity), host_(host), contents_(contents), limits_(limits) {}
+
+  Status area(int scratch, std::size_t index, const WritableArea& area) {
+    area_ = &area;
+    lowers_.clear();
+    if (area.layered) {
+      lowers_.push_back(open_beneath(scratch, fmt::format("l{}", index), O_PATH | O_DIRECTORY));
+      if (!area.host_source.empty())
+        lowers_.emplace_back(::open(area.host_source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    }
+    std::string upper = fmt::format("u{}", index);
+    UniqueFd root = open_beneath(scratch, upper, O_RDONLY | O_DIRECTORY);
+    if (!root) return fail_errno("open writable layer of", area.target);
+    walk(root.get(), "", 0);
+    return ok();
+  }
+
+  CollectedChanges finish() {
+    std::sort(result_.changes.begin(), result_.changes.end(),
+              [](const FileChange& x, const FileChange& y) { return x.path < y.path; });
+    return std::move(result_);
+  }
+
+ private:
+  struct Below {
+    struct stat info {};
+    int root = -1;
+  };
+
+  // The entry in the layers that the sandbox found at its start.
+  std::optional<Below> below(const std::string& path) const {
+    for (const UniqueFd& lower : lowers_) {
+      UniqueFd fd = open_beneath(lower.get(), path, O_PATH | O_NOFOLLOW);
+      Below found;
+      if (fd && ::fstat(fd.get(), &found.info) == 0) {
+        found.root = lower.get();
+        return found;
+      }
+    }
+    return std::nullopt;
+  }
+
+  bool count() {
+    if (++entries_ <= limits_.entries) return true;
+    result_.complete = false;
+    return false;
+  }
+
+  void walk(int directory, const std::string& path, std::size_t level) {
+    if (level > limits_.depth) {
+      result_.complete = false;
+      return;
+    }
+    std::vector<std::string> names = names_in(directory);
+    std::set<std::string> present(names.begin(), names.end());
+    if (is_opaque(directory)) lost_below(path, present);
+    for (const std::string& name : names) {
+      if (!count()) return;
+      entry(directory, name, path.empty() ? name : path + "/" + name, level);
+    }
+  }
+
+  // An opaque directory hides everything that was there before it.
+  static bool is_opaque(int directory) {
+    for (const char* attribute : {"user.overlay.opaque", "trusted.overlay.opaque"}) {
+      char value = 0;
+      if (::fgetxattr(directory, attribute, &value, 1) == 1 && value == 'y') return true;
+    }
+    return false;
+  }
+
+  void lost_below(const std::string& path, const std::set<std::string>& present) {
+    std::set<std::string> reported;
+    for (const UniqueFd& lower : lowers_) {
+      UniqueFd directory = open_beneath(lower.get(), path, O_RDONLY | O_DIRECTORY);
+      if (!directory) continue;
+      for (const std::string& name : names_in(directory.get())) {
+        if (present.count(name) > 0 || !reported.insert(name).second) continue;
+        if (!count()) return;
+        std::string child = path.empty() ? name : path + "/" + name;
+        if (auto old = below(child)) add_deleted(child, old->info);
+      }
+    }
+  }
+
+  void add_deleted(const std::string& path, const struct stat& old) {
+    FileChange change = describe(path, old);
+    change.kind = FileChange::Kind::deleted;
+    result_.changes.push_back(change);
+    if (S_ISDIR(old.st_mode)) deleted_tree(path, 0);
+  }
+
+  // A deleted directory takes its files with it; each is a deletion that a reader looks for.
+  void deleted_tree(const std::string& path, std::size_t level) {
+    if (level > limits_.depth) {
+      result_.complete = false;
+      return;
+    }
+    std::set<std::string> names;
+    for (const UniqueFd& lower : lowers_) {
+      UniqueFd directory = open_beneath(lower.get(), path, O_RDONLY | O_DIRECTORY);
+      if (directory)
+        for (std::string& name : names_in(directory.get())) names.insert(std::move(name));
+    }
+    for (const std::string& name : names) {
+      if (!count()) return;
+      std::string child = path + "/" + name;
+      auto old = below(child);
+      if (!old) continue;
+      FileChange change = describe(child, old->info);
+      change.kind = FileChange::Kind::deleted;
+      result_.changes.push_back(std::move(change));
+      if (S_ISDIR(old->info.st_mode)) deleted_tree(child, level + 1);
+    }
+  }
+
+  FileChange describe(const std::string& path, const struct stat& info) const {
+    FileChange change;
+    change.path = area_->target + "/" + path;
+    change.type = type_of(info.st_mode);
+    change.mode = info.st_mode & 07777U;
+    change.uid = !host_.root && info.st_uid == host_.uid ? identity_.uid : info.st_uid;
+    change.gid = !host_.root && info.st_gid == host_.gid ? identity_.gid : info.st_gid;
+    change.size = S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0;
+    change.mtime_ns = nanoseconds(info.st_mtim);
+    return change;
+  }
+
+  void entry(int directory, const std::string& name, const std::string& path, std::size_t level) {
+    struct stat info {};
+    if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+    auto old = below(path);
+    if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
+      if (old) add_deleted(path, old->info);
+      return;
+    }
+    FileChange change = describe(path, info);
+    change.kind = old ? FileChange::Kind::modified : FileChange::Kind::added;
+    if (change.type == FileChange::Type::file) read_content(directory, name, info, change);
+    if (change.type == FileChange::Type::symlink) {
+      std::array<char, PATH_MAX> target{};
+      ssize_t length = ::readlinkat(directory, name.c_str(), target.data(), target.size());
+      if (length > 0) change.link_target.assign(target.data(), static_cast<std::size_t>(length));
+    }
+    if (!old || differs(change, info, *old, path)) result_.changes.push_back(std::move(change));
+    if (S_ISDIR(info.st_mode)) {
+      // Anything else stood here before: all below is new, as far as the lower layers know.
+      UniqueFd child = open_directory(directory, name);
+      if (child)
+        walk(child.get(), path, level + 1);
+      else
+        result_.complete = false;
+    }
+  }
+
+  // Whether an entry that was copied up really differs from what it was: a write of the same bytes,
+  // or a directory that only had to exist in the upper layer, is no change.
+  bool differs(const FileChange& now, const struct stat& info, const Below& old,
+               const std::string& path) const {
+    if ((info.st_mode & S_IFMT) != (old.info.st_mode & S_IFMT)) return true;
+    FileChange before = describe(path, old.info);
+    if (now.mode != before.mode || now.uid != before.uid || now.gid != before.gid) return true;
+    if (now.type == FileChange::Type::directory) return false;
+    if (now.mtime_ns != before.mtime_ns || now.size != before.size) return true;
+    if (now.type == FileChange::Type::symlink) {
+      std::array<char, PATH_MAX> target{};
+      ssize_t length = ::readlinkat(old.root, path.c_str(), target.data(), target.size());
+      return length < 0 ||
+             now.link_target != std::string(target.data(), static_cast<std::size_t>(length));
+    }
+    if (now.type != FileChange::Type::file) return false;
+    UniqueFd fd = open_beneath(old.root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    auto hash = fd ? sha256_of_fd(fd.get()) : Result<Sha256>(fail("open", path, ""));
+    return !hash || now.sha256.empty() || to_hex(*hash) != now.sha256;
+  }
+
+  // Opens an entry of the agent's, who may have taken our read permission away: without root we are
+  // the owner and may give it back, now that the mode has been noted.
+  static UniqueFd open_entry(int directory, const std::string& name, int flags, unsigned mode) {
+    UniqueFd fd(::openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC));
+    if (fd || errno != EACCES) return fd;
+    UniqueFd path(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!path) return path;
+    std::string link = fmt::format("/proc/self/fd/{}", path.get());
+    if (::chmod(link.c_str(), mode) != 0) return UniqueFd();
+    return UniqueFd(::openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC));
+  }
+
+  static UniqueFd open_directory(int directory, const std::string& name) {
+    return open_entry(directory, name, O_RDONLY | O_DIRECTORY, 0700);
+  }
+
+  void read_content(int directory, const std::string& name, const struct stat& info,
+                    FileChange& change) {
+    if (change.size > limits_.file_bytes) {
+      change.note = "larger than the limit of collection";
+      return;
+    }
+    UniqueFd fd = open_entry(directory, name, O_RDONLY | O_NONBLOCK, 0600);
+    struct stat opened {};
+    if (!fd || ::fstat(fd.get(), &opened) != 0 || !S_ISREG(opened.st_mode) ||
+        opened.st_ino != info.st_ino) {
+      change.note = "unreadable";
+      return;
+    }
+    auto hash = sha256_of_fd(fd.get());
+    if (!hash) {
+      change.note = "unreadable";
+      return;
+    }
+    change.sha256 = to_hex(*hash);
+    if (!contents_.empty()) keep(fd.get(), change);
+  }
+
+  void keep(int fd, FileChange& change) {
+    if (kept_bytes_ + change.size > limits_.total_bytes) {
+      change.note = "beyond the limit of collected contents";
+      return;
+    }
+    std::string path = contents_ + "/" + change.sha256;
+    UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!out) {
+      if (errno != EEXIST) change.note = "could not be stored";
+      return;
+    }
+    kept_bytes_ += change.size;
+    off_t from = 0;
+    std::array<char, 65536> chunk{};
+    for (;;) {
+      ssize_t n = ::pread(fd, chunk.data(), chunk.size(), from);
+      if (n == 0) return;
+      if (n < 0 || !write_all(out.get(), {chunk.data(), static_cast<std::size_t>(n)})) {
+        ::unlink(path.c_str());
+        change.note = "could not be stored";
+        return;
+      }
+      from += n;
+    }
+  }
+
+  const Identity& identity_;
+  const HostFacts& host_;
+  const std::string& contents_;
+  const CollectionLimits& limits_;
+  const WritableArea* area_ = nullptr;
+  std::vector<UniqueFd> lowers_;
+  std::size_t entries_ = 0;
+  std::uint64_t kept_bytes_ = 0;
+  CollectedChanges result_;
+};
+
+}  // namespace
+
+Result<CollectedChanges> collect_changes(int scratch, const Plan& plan, const Identity& identity,
+                                         const HostFacts& host,
+                                         const std::string& contents_directory,
+                                         const CollectionLimits& limits) {
+  Collector collector(identity, host, contents_directory, limits);
+  for (std::size_t i = 0; i < plan.areas.size(); ++i)
+    GYGES_CHECK(collector.area(scratch, i, plan.areas[i]));
+  return collector.finish();
+}
+
+}  // namespace gyges::isolation

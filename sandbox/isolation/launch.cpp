@@ -1,0 +1,135 @@
+#include "sandbox/isolation/launch.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "sandbox/init/protocol.h"
+
+extern "C" const char gyges_init_program_begin[];
+extern "C" const char gyges_init_program_end[];
+
+namespace gyges::isolation {
+namespace {
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+// The init program as an executable, sealed memory file, made once per process.
+Result<int> init_image() {
+  static Result<UniqueFd> image = []() -> Result<UniqueFd> {
+    // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
+    UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
+    if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!fd)
+      return fail_errno("make memory file for", "init", errno,
+                        "allow executable memory files (sysctl vm.memfd_noexec=0)");
+    GYGES_CHECK(write_all(
+        fd.get(), {gyges_init_program_begin,
+                   static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
+    if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
+        0)
+      return fail_errno("seal memory file", "init");
+    return fd;
+  }();
+  if (!image) return tl::unexpected<Error>(image.error());
+  return image->get();
+}
+
+struct ChildSetup {
+  int control;
+  int program;
+  int image;
+  bool keep_capabilities;
+  int code;  // set by the child when it fails: it shares our memory until it executes
+};
+
+// A process in a fresh user namespace holds all capabilities there until it executes a program as a
+// user other than 0; the ambient set carries them over.
+int raise_ambient_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return -1;
+  data[0].inheritable = data[0].permitted;
+  data[1].inheritable = data[1].permitted;
+  if (::syscall(SYS_capset, &header, data) != 0) return -1;
+  for (unsigned long capability = 0; capability < 64; ++capability) {
+    if ((data[capability / 32].permitted >> (capability % 32) & 1U) == 0) continue;
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return -1;
+  }
+  return 0;
+}
+
+// Runs on its own stack in our memory while we are suspended: system calls only.
+int child_main(void* argument) {
+  auto* setup = static_cast<ChildSetup*>(argument);
+  // The two descriptors may stand in each other's target place: move both up first.
+  int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, 10);
+  int program = ::fcntl(setup->program, F_DUPFD_CLOEXEC, 10);
+  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, 10);
+  int null = ::open("/dev/null", O_RDWR);
+  if (control < 0 || program < 0 || image < 0 || null < 0) return setup->code = errno;
+  for (int fd : {0, 1, 2})
+    if (::dup2(null, fd) < 0) return setup->code = errno;
+  if (::dup2(control, init::control_fd) < 0 || ::dup2(program, init::program_fd) < 0)
+    return setup->code = errno;
+  // After the copies: everything above the two is closed by the exec at the latest.
+  if (::syscall(SYS_close_range, 5U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+    return setup->code = errno;
+  if (setup->keep_capabilities && raise_ambient_capabilities() != 0) return setup->code = errno;
+  char name[] = "init";
+  char* const argv[] = {name, nullptr};
+  char* const envp[] = {nullptr};
+  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+  return setup->code = errno;
+}
+
+std::string_view cure_for_clone(int code, bool user_namespace) {
+  if (!user_namespace) return "run as root with CAP_SYS_ADMIN";
+  if (code == ENOSPC)
+    return "raise the limit: sysctl user.max_user_namespaces=15000 (and the other user.max_*)";
+  return "allow user namespaces: `gyges doctor` names the switch of this host; or run as root";
+}
+
+}  // namespace
+
+Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program) {
+  GYGES_TRY(int image, init_image());
+  GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
+  bool user_namespace = (namespaces & CLONE_NEWUSER) != 0;
+  ChildSetup setup{sockets.write.get(), program.get(), image, user_namespace, 0};
+  std::vector<char> stack(64U << 10U);
+  int pidfd = -1;
+  // No signal handler of ours may run in the child, which shares our memory.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  int flags = static_cast<int>(namespaces) | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+  pid_t pid = ::clone(&child_main, stack.data() + stack.size(), flags, &setup, &pidfd);
+  int code = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return fail_errno("make namespaces", "", code, cure_for_clone(code, user_namespace));
+  InitProcess process{UniqueFd(pidfd), pid, std::move(sockets.read)};
+  if (setup.code != 0) {
+    ::waitpid(pid, nullptr, __WALL);
+    return fail_errno("execute", "init", setup.code,
+                      "check that memory files may be executed (sysctl vm.memfd_noexec) and that "
+                      "no security module forbids it");
+  }
+  return process;
+}
+
+}  // namespace gyges::isolation

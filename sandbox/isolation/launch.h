@@ -1,0 +1,23 @@
+// Starts pid 1 of a sandbox.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace gyges::isolation {
+
+struct InitProcess {
+  UniqueFd pidfd;
+  pid_t pid = -1;
+  UniqueFd control;  // SOCK_SEQPACKET
+};
+
+// Clones with the given CLONE_NEW* flags and executes the embedded init from memory with `program`
+// (a memory file) as its set-up program. The process is killed when the calling thread ends.
+Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program);
+
+}  // namespace gyges::isolation

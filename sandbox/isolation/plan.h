@@ -1,0 +1,66 @@
+// The plan: a policy turned into the ordered list of small steps that make the sandbox, before any
+// of them is executed. It can be printed and tested without privilege (`gyges policy explain`).
+//
+// Making a plan looks at the host (which sources exist, what they are) but changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/init/protocol.h"
+#include "sandbox/isolation/policy.h"
+
+namespace gyges::isolation {
+
+struct Step {
+  init::Op op{};
+  std::string a;
+  std::string b;
+  std::string c;
+  std::uint64_t number[3] = {};
+  std::string words;  // for people and for errors: "mount /proc", with its object
+};
+
+// A directory inside whose changes are collected. Its layers are directories of the scratch file
+// system: l<index> (what the sandbox finds), u<index> (what it changed).
+struct WritableArea {
+  std::string target;       // inside
+  std::string host_source;  // overlay: what lies below l<index>; empty for fresh directories
+  bool layered = false;     // false: u<index> itself is mounted, everything in it is new
+  unsigned mode = 0755;
+  bool agent_owned = true;
+};
+
+// How the supervisor may act; read once per process.
+struct HostFacts {
+  bool root = false;      // effective uid 0 with CAP_SYS_ADMIN
+  std::uint32_t uid = 0;  // of the caller
+  std::uint32_t gid = 0;
+  bool time_namespaces = true;
+};
+HostFacts read_host_facts();
+
+struct Plan {
+  std::uint64_t namespaces = 0;  // CLONE_NEW* flags of pid 1
+  std::vector<Step> steps;
+  std::vector<WritableArea> areas;
+  // Made in the lower layers before the sandbox starts, so that they are no changes of the run.
+  std::vector<std::string> mount_points;                   // directories end in '/'
+  std::vector<std::pair<std::string, std::string>> links;  // path and target
+  init::ProgramHeader settings;
+  std::vector<std::string> warnings;
+};
+
+// `seed_paths` are the paths of the files that the sandbox will be seeded with: fresh directories
+// that hold none stay single-layered, which is cheaper.
+Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
+                       const std::vector<std::string>& seed_paths);
+
+// The program for pid 1: the plan's steps behind the given seccomp programs (arrays of sock_filter
+// as bytes).
+std::string encode_program(const Plan& plan, const std::vector<std::string>& filters);
+
+}  // namespace gyges::isolation

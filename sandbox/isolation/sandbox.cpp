@@ -1,0 +1,369 @@
+#include "sandbox/isolation/sandbox.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "sandbox/isolation/cgroup.h"
+#include "sandbox/isolation/changes.h"
+#include "sandbox/isolation/control.h"
+#include "sandbox/isolation/launch.h"
+#include "sandbox/isolation/plan.h"
+#include "sandbox/isolation/seccomp_filter.h"
+#include "sandbox/isolation/seed.h"
+#include "sandbox/network/loopback.h"
+#include "sandbox/recorder/recorder.h"
+
+namespace gyges::isolation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto setup_time = std::chrono::seconds(30);
+constexpr auto stop_time = std::chrono::seconds(10);
+
+// The pid that a pidfd stands for, as this process sees it (pidfd_open(2), fdinfo).
+Result<pid_t> pid_of(const UniqueFd& pidfd) {
+  std::string path = fmt::format("/proc/self/fdinfo/{}", pidfd.get());
+  GYGES_TRY(std::string text, read_file(path));
+  auto at = text.find("\nPid:");
+  pid_t pid = at == std::string::npos ? -1 : std::atoi(text.c_str() + at + 5);
+  if (pid <= 0) return fail("find process of", path, "it is gone");
+  return pid;
+}
+
+std::string encode_command(const Command& command, const std::string& directory, bool gated) {
+  init::SpawnHeader header{static_cast<std::uint32_t>(command.argv.size()),
+                           static_cast<std::uint32_t>(command.environment.size()), gated ? 1U : 0U};
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
+  auto append = [&](const std::string& text) {
+    bytes += text;
+    bytes += '\0';
+  };
+  append(directory);
+  for (const std::string& argument : command.argv) append(argument);
+  for (const std::string& variable : command.environment) append(variable);
+  return bytes;
+}
+
+Status check_command(const Command& command) {
+  if (command.argv.empty() || command.argv[0].empty())
+    return fail("start command", "", "it has no program name", "give a program to run");
+  for (const auto* list : {&command.argv, &command.environment})
+    for (const std::string& text : *list)
+      if (text.find('\0') != std::string::npos)
+        return fail("start command", quoted(command.argv[0]),
+                    "an argument or variable contains a NUL byte", "remove it");
+  return ok();
+}
+
+std::string_view cure_for_step(init::Op op, int code) {
+  if (op == init::Op::mount && code == EPERM)
+    return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
+           "be "
+           "masked), or run as root on the host; `gyges doctor` tells more";
+  if (op == init::Op::write_file && code == EPERM)
+    return "this host forbids user namespaces; `gyges doctor` names the switch";
+  if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";
+  return "";
+}
+
+}  // namespace
+
+struct Sandbox::State {
+  const SandboxSpec* spec = nullptr;  // during start only
+  Policy policy;
+  HostFacts host = read_host_facts();
+  Plan plan;
+  recorder::Session* session = nullptr;
+  InitProcess process;
+  UniqueFd scratch;
+  std::optional<Cgroup> cgroup;
+  std::vector<LimitHit> limits;
+  std::map<CommandId, CommandEnd> ended;
+  std::map<CommandId, bool> started;  // alive commands
+  CommandId next_id = 1;
+  bool reaped = false;
+  std::optional<init::Reply> stopped;
+
+  ~State() { kill(); }
+
+  void kill() {
+    if (!process.pidfd || reaped) return;
+    ::syscall(SYS_pidfd_send_signal, process.pidfd.get(), SIGKILL, nullptr, 0);
+    reap();
+  }
+
+  void reap() {
+    if (reaped) return;
+    while (::waitpid(process.pid, nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+    reaped = true;
+  }
+
+  void hit(std::string limit, std::string detail) {
+    for (const LimitHit& known : limits)
+      if (known.limit == limit) return;
+    limits.push_back({std::move(limit), std::move(detail)});
+  }
+
+  Status start();
+  Status answer(std::size_t& hands, Message message);
+  void note(const init::Reply& reply);
+  void note_end(const init::Reply& reply, bool started_ok);
+  Result<Message> await(CommandId id);
+  void note_final_limits();
+};
+
+Status Sandbox::State::start() {
+  std::vector<std::string> seed_paths;
+  for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
+  GYGES_TRY(plan, make_plan(policy, host, seed_paths));
+  GYGES_TRY(SeccompFilter filter, compile_seccomp(policy.seccomp, policy.grants));
+  if (host.root) {
+    cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
+    // Without a cgroup the count is per user of the host, which is stricter than asked for.
+    if (!cgroup && policy.limits.processes > 0)
+      plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
+  }
+  GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
+  GYGES_TRY(process, launch_init(plan.namespaces, program));
+  if (cgroup) GYGES_CHECK(cgroup->add(process.pid));
+  std::size_t hands = 0;
+  auto deadline = Clock::now() + setup_time;
+  for (;;) {
+    auto message = receive_reply(process.control.get(), deadline);
+    if (!message) return tl::unexpected<Error>(std::move(message.error()));
+    if (!*message)
+      return fail("set up sandbox", "", "pid 1 did not finish within 30 s",
+                  "look at the host's load");
+    if ((*message)->reply.tell == init::Tell::ready) return ok();
+    GYGES_CHECK(answer(hands, std::move(**message)));
+  }
+}
+
+// Deals with what pid 1 hands over or reports during set-up.
+Status Sandbox::State::answer(std::size_t& hands, Message message) {
+  if (message.reply.tell == init::Tell::failed) {
+    std::size_t index = message.reply.id;
+    if (index >= plan.steps.size())
+      return fail("set up sandbox", "", "pid 1 reported no known step");
+    const Step& step = plan.steps[index];
+    return fail_errno(step.words, "", message.reply.error,
+                      cure_for_step(step.op, message.reply.error));
+  }
+  if (message.reply.tell != init::Tell::handed || !message.fd)
+    return fail("set up sandbox", "", "an unexpected message from pid 1");
+  // The scratch directory comes first, where there is one; the route socket is the last.
+  bool is_scratch = hands++ == 0 && !plan.areas.empty();
+  if (is_scratch) {
+    scratch = std::move(message.fd);
+    GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
+  } else {
+    GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
+  }
+  return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+}
+
+void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
+  CommandEnd end;
+  int status = reply.status;
+  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
+  if (!started_ok) {
+    end.start_error = std::strerror(reply.error);
+    end.exit_code = reply.error == ENOENT ? 127 : 126;
+  }
+  end.user_ns = reply.number[0];
+  end.system_ns = reply.number[1];
+  end.max_rss_bytes = reply.number[2];
+  if (end.signal == SIGXFSZ)
+    hit("file_bytes", fmt::format("a file reached {} bytes", policy.limits.file_bytes));
+  std::uint64_t cpu_seconds = (end.user_ns + end.system_ns) / 1000000000U;
+  if (policy.limits.cpu_seconds > 0 && (end.signal == SIGXCPU || end.signal == SIGKILL) &&
+      cpu_seconds + 1 >= policy.limits.cpu_seconds)
+    hit("cpu_seconds", fmt::format("a process used {} s of processor time", cpu_seconds));
+  started.erase(reply.id);
+  ended[reply.id] = std::move(end);
+}
+
+void Sandbox::State::note(const init::Reply& reply) {
+  switch (reply.tell) {
+    case init::Tell::ended:
+      note_end(reply, true);
+      break;
+    case init::Tell::not_started:
+      note_end(reply, false);
+      break;
+    case init::Tell::wall_time:
+      hit("wall_seconds", fmt::format("the sandbox lived for {} s", policy.limits.wall_seconds));
+      break;
+    case init::Tell::stopped:
+      stopped = reply;
+      break;
+    default:
+      break;
+  }
+}
+
+// The answer to a spawn; other messages are noted meanwhile.
+Result<Message> Sandbox::State::await(CommandId id) {
+  auto deadline = Clock::now() + setup_time;
+  for (;;) {
+    auto message = receive_reply(process.control.get(), deadline);
+    if (!message) return tl::unexpected<Error>(std::move(message.error()));
+    if (!*message) return fail("start command", "", "pid 1 did not answer within 30 s");
+    const init::Reply& reply = (*message)->reply;
+    if (reply.id == id &&
+        (reply.tell == init::Tell::spawned || reply.tell == init::Tell::not_spawned))
+      return std::move(**message);
+    note(reply);
+  }
+}
+
+void Sandbox::State::note_final_limits() {
+  std::uint64_t most = stopped ? stopped->number[1] : 0;
+  // Without a cgroup the kernel counts no refusals; five looks a second see the plateau of a bomb,
+  // of which the process that met the refusal is often gone.
+  bool hit_processes = cgroup ? cgroup->processes_hit()
+                              : policy.limits.processes > 0 && most + 2 >= policy.limits.processes;
+  if (hit_processes)
+    hit("processes", fmt::format("{} processes at one time", policy.limits.processes));
+  if (cgroup && cgroup->memory_hit())
+    hit("memory_bytes", fmt::format("the sandbox used {} bytes", policy.limits.memory_bytes));
+  struct statvfs space {};
+  if (scratch && ::fstatvfs(scratch.get(), &space) == 0) {
+    if (policy.limits.disk_bytes > 0 && space.f_bfree == 0)
+      hit("disk_bytes", fmt::format("{} bytes were written", policy.limits.disk_bytes));
+    if (policy.limits.inodes > 0 && space.f_ffree == 0)
+      hit("inodes", fmt::format("{} files were made", policy.limits.inodes));
+  }
+}
+
+Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Sandbox::~Sandbox() = default;
+
+Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
+  auto state = std::make_unique<State>();
+  state->spec = &spec;
+  state->policy = spec.policy;
+  state->session = spec.session;
+  auto started = state->start().with_context("start sandbox");
+  if (!started) return tl::unexpected<Error>(std::move(started.error()));
+  state->spec = nullptr;
+  return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
+}
+
+Result<CommandId> Sandbox::spawn(const Command& command) {
+  State& state = *state_;
+  GYGES_CHECK(check_command(command));
+  bool gated = state.session != nullptr;
+  std::string directory =
+      command.directory.empty() ? state.policy.identity.home : command.directory;
+  std::string bytes = encode_command(command, directory, gated);
+  if (bytes.size() > init::max_payload)
+    return fail("start command", quoted(command.argv[0]),
+                fmt::format("its arguments and environment are {} bytes long", bytes.size()),
+                fmt::format("keep them below {} bytes", init::max_payload));
+  GYGES_TRY(UniqueFd payload, make_sealed_memfd("command", bytes));
+  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return fail_errno("open", "/dev/null");
+  auto or_null = [&](int fd) { return fd >= 0 ? fd : null.get(); };
+  int fds[4] = {payload.get(), or_null(command.standard_input), or_null(command.standard_output),
+                or_null(command.standard_error)};
+  CommandId id = state.next_id++;
+  GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::spawn, id, 0, 0}, fds));
+  GYGES_TRY(Message answer, state.await(id));
+  if (answer.reply.tell == init::Tell::not_spawned) {
+    if (answer.reply.error == EAGAIN)
+      state.hit("processes", "pid 1 could not make another process");
+    return fail_errno("start command", quoted(command.argv[0]), answer.reply.error,
+                      "raise limits.processes of the policy if the command needs more");
+  }
+  state.started[id] = true;
+  if (gated) {
+    if (!answer.fd) return fail("start command", quoted(command.argv[0]), "pid 1 sent no pidfd");
+    GYGES_TRY(pid_t pid, pid_of(answer.fd));
+    GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));
+    GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::release, id, 0, 0}));
+  }
+  return id;
+}
+
+Result<std::optional<CommandEnd>> Sandbox::wait(CommandId id,
+                                                std::chrono::steady_clock::time_point deadline) {
+  State& state = *state_;
+  for (;;) {
+    if (auto found = state.ended.find(id); found != state.ended.end()) {
+      CommandEnd end = std::move(found->second);
+      state.ended.erase(found);
+      return std::optional<CommandEnd>(std::move(end));
+    }
+    if (state.started.count(id) == 0)
+      return fail("wait for command", std::to_string(id), "no such command is running");
+    auto message = receive_reply(state.process.control.get(), deadline);
+    if (!message) return tl::unexpected<Error>(std::move(message.error()));
+    if (!*message) return std::optional<CommandEnd>();
+    state.note((*message)->reply);
+  }
+}
+
+int Sandbox::event_fd() const {
+  return state_->process.control.get();
+}
+
+Status Sandbox::signal(CommandId id, int signal_number, bool whole_group) {
+  return send_request(state_->process.control.get(),
+                      {init::Ask::signal, id, signal_number, whole_group ? 1U : 0U});
+}
+
+std::vector<LimitHit> Sandbox::limits_hit() const {
+  return state_->limits;
+}
+
+void Sandbox::note_limit(LimitHit limit) {
+  state_->hit(std::move(limit.limit), std::move(limit.detail));
+}
+
+Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
+  State& state = *state_;
+  // pid 1 may be gone already, by the wall clock or a kill from outside; then there is no answer.
+  bool asked =
+      send_request(state.process.control.get(), {init::Ask::shutdown, 0, 0, 0}).has_value();
+  auto deadline = Clock::now() + stop_time;
+  while (!state.stopped) {
+    auto message = receive_reply(state.process.control.get(), deadline);
+    if (!message || !*message) break;
+    state.note((*message)->reply);
+  }
+  if (!state.stopped && asked) state.hit("sandbox", "pid 1 ended before the run was over");
+  state.kill();
+  SandboxEnd end;
+  if (state.stopped) end.processes_left = static_cast<std::uint32_t>(state.stopped->number[0]);
+  state.note_final_limits();
+  if (state.scratch) {
+    auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
+                                     state.host, contents_directory);
+    if (!collected) return tl::unexpected<Error>(std::move(collected.error()));
+    end.changes = std::move(collected->changes);
+    end.changes_complete = collected->complete;
+    state.scratch.reset();
+  }
+  end.limits_hit = state.limits;
+  state.cgroup.reset();
+  return end;
+}
+
+}  // namespace gyges::isolation

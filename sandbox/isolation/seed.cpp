@@ -1,0 +1,148 @@
+#include "sandbox/isolation/seed.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/text.h"
+
+namespace gyges::isolation {
+namespace {
+
+class Seeder {
+ public:
+  Seeder(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host)
+      : scratch_(scratch), plan_(plan), spec_(spec), host_(host) {}
+
+  Status run() {
+    for (const std::string& point : plan_.mount_points) {
+      SeedFile place;
+      bool directory = point.back() == '/';
+      place.kind = directory ? SeedFile::Kind::directory : SeedFile::Kind::file;
+      place.path = directory ? point.substr(0, point.size() - 1) : point;
+      place.mode = directory ? 0755 : 0644;
+      place.agent_owned = false;
+      GYGES_CHECK(put(place));
+    }
+    for (const auto& [path, target] : plan_.links) {
+      SeedFile link;
+      link.kind = SeedFile::Kind::symlink;
+      link.path = path;
+      link.content = target;
+      link.agent_owned = false;
+      GYGES_CHECK(put(link));
+    }
+    for (const SeedFile& file : spec_.seed) GYGES_CHECK(put(file));
+    // Last, because making an entry changes the time of its directory.
+    for (const SeedFile& file : spec_.seed) GYGES_CHECK(set_time(file));
+    return ok();
+  }
+
+ private:
+  struct Place {
+    std::string path;      // relative to the scratch directory
+    std::size_t root = 0;  // length of its "l<n>" part
+  };
+
+  Result<Place> place_of(const std::string& path) const {
+    const WritableArea* best = nullptr;
+    for (const WritableArea& area : plan_.areas) {
+      bool inside =
+          path == area.target || (path.starts_with(area.target) && path[area.target.size()] == '/');
+      if (inside && area.layered && (best == nullptr || area.target.size() > best->target.size()))
+        best = &area;
+    }
+    if (best == nullptr)
+      return fail("seed file", quoted(path), "lies in no writable directory of the policy",
+                  "add a mount of kind fresh or overlay above it");
+    std::string root = fmt::format("l{}", best - plan_.areas.data());
+    return Place{root + path.substr(best->target.size()), root.size()};
+  }
+
+  Status own(const std::string& at, const SeedFile& file) const {
+    if (!host_.root) return ok();
+    const Identity& identity = spec_.policy.identity;
+    uid_t uid = file.agent_owned ? identity.uid : 0;
+    gid_t gid = file.agent_owned ? identity.gid : 0;
+    if (::fchownat(scratch_, at.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno("set owner of seed file", quoted(file.path));
+    return ok();
+  }
+
+  Status make_parents(const Place& place, const SeedFile& file) const {
+    for (std::size_t slash = place.path.find('/', place.root + 1); slash != std::string::npos;
+         slash = place.path.find('/', slash + 1)) {
+      std::string parent = place.path.substr(0, slash);
+      if (::mkdirat(scratch_, parent.c_str(), 0755) == 0) {
+        GYGES_CHECK(own(parent, file));
+      } else if (errno != EEXIST) {
+        return fail_errno("make directory for seed file", quoted(file.path));
+      }
+    }
+    return ok();
+  }
+
+  Status put(const SeedFile& file) const {
+    if (file.path.empty() || file.path[0] != '/' || file.path.find('\0') != std::string::npos)
+      return fail("seed file", quoted(file.path), "is not an absolute path", "start it with /");
+    for (const std::string& part : split(file.path.substr(1), '/'))
+      if (part.empty() || part == "." || part == "..")
+        return fail("seed file", quoted(file.path), "has an empty, . or .. component",
+                    "write the path in its shortest form");
+    GYGES_TRY(Place place, place_of(file.path));
+    GYGES_CHECK(make_parents(place, file));
+    const char* at = place.path.c_str();
+    if (file.kind == SeedFile::Kind::directory) {
+      if (::mkdirat(scratch_, at, file.mode) != 0 && errno != EEXIST)
+        return fail_errno("make seed directory", quoted(file.path));
+      if (::fchmodat(scratch_, at, file.mode, 0) != 0)
+        return fail_errno("set mode of seed directory", quoted(file.path));
+      return own(place.path, file);
+    }
+    if (file.kind == SeedFile::Kind::symlink) {
+      if (::symlinkat(file.content.c_str(), scratch_, at) != 0)
+        return fail_errno("make seed link", quoted(file.path));
+      return own(place.path, file);
+    }
+    UniqueFd fd(
+        ::openat(scratch_, at, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd)
+      return fail_errno("make seed file", quoted(file.path), errno,
+                        errno == ENOSPC ? "raise limits.disk_bytes or limits.inodes" : "");
+    auto written = write_all(fd.get(), file.content);
+    if (!written)
+      return fail_errno("write seed file", quoted(file.path), written.error().code,
+                        "raise limits.disk_bytes of the policy");
+    GYGES_CHECK(own(place.path, file));
+    // After the change of owner, which clears setuid bits.
+    if (::fchmod(fd.get(), file.mode) != 0)
+      return fail_errno("set mode of seed file", quoted(file.path));
+    return ok();
+  }
+
+  Status set_time(const SeedFile& file) const {
+    if (file.mtime == 0) return ok();
+    GYGES_TRY(Place place, place_of(file.path));
+    timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
+    if (::utimensat(scratch_, place.path.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno("set time of seed file", quoted(file.path));
+    return ok();
+  }
+
+  int scratch_;
+  const Plan& plan_;
+  const SandboxSpec& spec_;
+  const HostFacts& host_;
+};
+
+}  // namespace
+
+Status seed_areas(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host) {
+  return Seeder(scratch, plan, spec, host).run();
+}
+
+}  // namespace gyges::isolation

@@ -1,0 +1,153 @@
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/files.h"
+#include "base/hash.h"
+#include "sandbox_fixture.h"
+
+namespace gyges::isolation {
+namespace {
+
+using ::testing::HasSubstr;
+
+SeedFile seed(std::string path, std::string content) {
+  SeedFile file;
+  file.path = std::move(path);
+  file.content = std::move(content);
+  return file;
+}
+
+class SandboxFiles : public SandboxTest {
+ protected:
+  const FileChange* change(const SandboxEnd& end, const std::string& path) {
+    auto found = std::find_if(end.changes.begin(), end.changes.end(),
+                              [&](const FileChange& entry) { return entry.path == path; });
+    return found == end.changes.end() ? nullptr : &*found;
+  }
+
+  SandboxSpec seeded() {
+    SandboxSpec spec{test_policy(), {}, nullptr};
+    spec.seed.push_back(seed("/home/user/notes.txt", "old\n"));
+    spec.seed.push_back(seed("/home/user/keep/a.log", "a\n"));
+    spec.seed.push_back(seed("/home/user/keep/b.log", "b\n"));
+    spec.seed.back().mtime = 1700000000;
+    return spec;
+  }
+};
+
+TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
+  start(seeded());
+  EXPECT_EQ(run("cat /home/user/notes.txt").output, "old\n");
+  EXPECT_EQ(run("stat -c %Y /home/user/keep/b.log").output, "1700000000\n");
+  EXPECT_EQ(run("echo more >> /home/user/notes.txt").end.exit_code, 0);
+}
+
+TEST_F(SandboxFiles, UntouchedSandboxHasNoChanges) {
+  start(seeded());
+  run("cat /home/user/notes.txt > /dev/null; ls -laR /home /tmp /etc > /dev/null 2>&1");
+  SandboxEnd end = stop();
+  EXPECT_TRUE(end.changes.empty()) << end.changes.front().path;
+  EXPECT_TRUE(end.changes_complete);
+}
+
+TEST_F(SandboxFiles, ChangesAreAddedModifiedDeleted) {
+  start(seeded());
+  run("echo new > /home/user/notes.txt; rm -r /home/user/keep; echo x > /tmp/added; chmod 4755 "
+      "/tmp/added;"
+      "ln -s /etc/shadow /tmp/link; mkfifo /tmp/fifo");
+  auto contents = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(contents);
+  SandboxEnd end = stop(contents->path().string());
+  const FileChange* notes = change(end, "/home/user/notes.txt");
+  ASSERT_NE(notes, nullptr);
+  EXPECT_EQ(notes->kind, FileChange::Kind::modified);
+  EXPECT_EQ(notes->sha256, to_hex(sha256("new\n")));
+  EXPECT_EQ(read_file(contents->path() / notes->sha256).value(), "new\n");
+  for (const char* path : {"/home/user/keep", "/home/user/keep/a.log", "/home/user/keep/b.log"}) {
+    const FileChange* gone = change(end, path);
+    ASSERT_NE(gone, nullptr) << path;
+    EXPECT_EQ(gone->kind, FileChange::Kind::deleted);
+  }
+  const FileChange* added = change(end, "/tmp/added");
+  ASSERT_NE(added, nullptr);
+  EXPECT_EQ(added->kind, FileChange::Kind::added);
+  EXPECT_EQ(added->mode, 04755U);
+  EXPECT_EQ(added->uid, 1000U);
+  const FileChange* link = change(end, "/tmp/link");
+  ASSERT_NE(link, nullptr);
+  EXPECT_EQ(link->link_target, "/etc/shadow");
+  EXPECT_EQ(change(end, "/tmp/fifo")->type, FileChange::Type::fifo);
+}
+
+TEST_F(SandboxFiles, ReplacedDirectoryListsWhatItHid) {
+  start(seeded());
+  run("rm -r /home/user/keep; mkdir /home/user/keep; echo c > /home/user/keep/c.log");
+  SandboxEnd end = stop();
+  ASSERT_NE(change(end, "/home/user/keep/a.log"), nullptr);
+  EXPECT_EQ(change(end, "/home/user/keep/a.log")->kind, FileChange::Kind::deleted);
+  ASSERT_NE(change(end, "/home/user/keep/c.log"), nullptr);
+  EXPECT_EQ(change(end, "/home/user/keep/c.log")->kind, FileChange::Kind::added);
+}
+
+TEST_F(SandboxFiles, WriteOfTheSameBytesWithTheSameTimeIsNoChange) {
+  start(seeded());
+  run("cp -p /home/user/keep/b.log /tmp/b && cat /tmp/b > /home/user/keep/b.log && touch -d "
+      "@1700000000 "
+      "/home/user/keep/b.log && rm /tmp/b");
+  EXPECT_EQ(change(stop(), "/home/user/keep/b.log"), nullptr);
+}
+
+TEST_F(SandboxFiles, AlteredTimeAloneIsAChange) {
+  start(seeded());
+  run("touch -d @1600000000 /home/user/keep/b.log");
+  EXPECT_NE(change(stop(), "/home/user/keep/b.log"), nullptr);
+}
+
+TEST_F(SandboxFiles, UnreadableTreesAreCollected) {
+  start();
+  run("mkdir -p /tmp/d/e && echo x > /tmp/d/e/f && chmod 0 /tmp/d/e/f /tmp/d/e /tmp/d");
+  SandboxEnd end = stop();
+  EXPECT_EQ(change(end, "/tmp/d")->mode, 0U);
+  ASSERT_NE(change(end, "/tmp/d/e/f"), nullptr);
+  EXPECT_EQ(change(end, "/tmp/d/e/f")->sha256, to_hex(sha256("x\n")));
+  EXPECT_TRUE(end.changes_complete);
+}
+
+TEST_F(SandboxFiles, OverlayKeepsTheHostsDirectoryAsItIs) {
+  auto host = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(host);
+  ::chmod(host->path().c_str(), 0777);
+  ASSERT_TRUE(write_file_atomically(host->path() / "file", "host\n", 0666));
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::overlay;
+  mount.target = "/work";
+  mount.source = host->path().string();
+  spec.policy.filesystem.mounts.push_back(mount);
+  start(spec);
+  EXPECT_EQ(
+      run("cat /work/file; echo inside > /work/file; echo n > /work/new; cat /work/file").output,
+      "host\ninside\n");
+  SandboxEnd end = stop();
+  EXPECT_EQ(read_file(host->path() / "file").value(), "host\n");
+  EXPECT_FALSE(std::filesystem::exists(host->path() / "new"));
+  ASSERT_NE(change(end, "/work/file"), nullptr);
+  EXPECT_EQ(change(end, "/work/file")->kind, FileChange::Kind::modified);
+  ASSERT_NE(change(end, "/work/new"), nullptr);
+}
+
+TEST_F(SandboxFiles, SeedOutsideWritableDirectoriesIsAnError) {
+  SandboxSpec spec{test_policy(), {seed("/usr/x", "")}, nullptr};
+  auto sandbox = Sandbox::start(spec);
+  ASSERT_FALSE(sandbox);
+  EXPECT_THAT(sandbox.error().line(), HasSubstr("/usr/x"));
+  spec.seed[0].path = "/home/user/../../etc/passwd";
+  EXPECT_FALSE(Sandbox::start(spec));
+}
+
+}  // namespace
+}  // namespace gyges::isolation
