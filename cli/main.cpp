@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
     int code = app.exit(error);
     return code == 0 ? 0 : gyges::cli::exit_usage;
   } catch (const std::exception& error) {
-    return gyges::cli::report(gyges::Error{"run", "", error.what(), "report this as a defect", 0, {}});
+    return gyges::cli::report(
+        gyges::Error{"run", "", error.what(), "report this as a defect", 0, {}});
   }
   return exit_status;
 }

@@ -33,7 +33,9 @@ TEST(ParseJson, RefusesAbsurdDepth) {
   EXPECT_THAT(parse_error(std::string(100, '[') + std::string(100, ']')), HasSubstr("deeper"));
 }
 
-TEST(ParseJson, SurvivesInvalidUtf8InText) { EXPECT_NE(parse_error("{\"a\xff\": 1}"), ""); }
+TEST(ParseJson, SurvivesInvalidUtf8InText) {
+  EXPECT_NE(parse_error("{\"a\xff\": 1}"), "");
+}
 
 TEST(ValidateJson, UnknownSchemaIsAnError) {
   EXPECT_FALSE(validate_json(nlohmann::json::object(), "no_such", "x.json"));

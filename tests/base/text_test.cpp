@@ -5,7 +5,9 @@
 namespace gyges {
 namespace {
 
-TEST(Printable, KeepsOrdinaryTextAndUtf8) { EXPECT_EQ(printable("naïve α 日本"), "naïve α 日本"); }
+TEST(Printable, KeepsOrdinaryTextAndUtf8) {
+  EXPECT_EQ(printable("naïve α 日本"), "naïve α 日本");
+}
 
 TEST(Printable, EscapesTerminalControlAndNewlines) {
   EXPECT_EQ(printable("a\x1b[31mb\nc\td\re"), "a\\x1b[31mb\\nc\\td\\re");
@@ -22,7 +24,9 @@ TEST(Printable, EscapesBidiAndC1Controls) {
   EXPECT_EQ(printable("\u0085"), "\\u{85}");
 }
 
-TEST(Quoted, EscapesQuotesAndBackslashes) { EXPECT_EQ(quoted("a\"b\\c"), "\"a\\\"b\\\\c\""); }
+TEST(Quoted, EscapesQuotesAndBackslashes) {
+  EXPECT_EQ(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
+}
 
 TEST(ValidUtf8, ReplacesInvalidBytesOnly) {
   EXPECT_EQ(valid_utf8("a\xff\n"), "a\xEF\xBF\xBD\n");
