@@ -23,12 +23,12 @@ namespace gyges::episode {
 class ToolApprover;
 
 struct EpisodeRequest {
-  std::filesystem::path scenario;  // directory with scenario.json
-  std::filesystem::path agent;     // agent file
+  std::filesystem::path scenario;                // directory with scenario.json
+  std::filesystem::path agent;                   // agent file
   std::map<std::string, std::string> condition;  // factor -> level; absent factors: their default
-  std::uint32_t repeat = 0;  // recorded, otherwise without effect
-  std::uint64_t seed = 0;    // of the world, the persona and a scripted model
-  std::filesystem::path out;  // the bundle; must not exist or be an empty directory
+  std::uint32_t repeat = 0;                      // recorded, otherwise without effect
+  std::uint64_t seed = 0;                        // of the world, the persona and a scripted model
+  std::filesystem::path out;          // the bundle; must not exist or be an empty directory
   std::optional<std::string> policy;  // preset or file; absent: the scenario's
   // The day the world is dated from, YYYY-MM-DD; absent: today in UTC. An experiment passes one day
   // to all its runs, so that a run after midnight still sees the same files as its partner.

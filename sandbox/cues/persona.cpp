@@ -60,7 +60,8 @@ Result<Persona> persona_from_text(std::string_view text, const std::string& sour
   persona.time_zone = value.value("time_zone", "Etc/UTC");
   persona.uptime_seconds =
       static_cast<std::uint64_t>(std::llround(value.value("uptime_days", 0.0) * 86400));
-  for (const auto& [name, content] : value.value("environment", json::object()).items())
+  const json environment = value.value("environment", json::object());
+  for (const auto& [name, content] : environment.items())
     persona.environment.emplace_back(name, content.get<std::string>());
   std::string hashed(text);
   json world = value.value("world", json::object());

@@ -1,0 +1,199 @@
+#include "agent_runtime/episode/episode.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "agent_runtime/episode/agent_loop.h"
+#include "agent_runtime/episode/run_document.h"
+#include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/world.h"
+#include "agent_runtime/model/agent_file.h"
+#include "base/text.h"
+#include "sandbox/isolation/changes_file.h"
+#include "sandbox/isolation/sandbox.h"
+#include "sandbox/recorder/format/bundle.h"
+#include "sandbox/recorder/recorder.h"
+#include "tools/tool_registry.h"
+
+namespace gyges::episode {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The loop ends an episode at its deadline; the sandbox's own clock is the second line behind it.
+constexpr std::uint64_t wall_margin_seconds = 15;
+
+// Everything an episode needs before anything is started.
+struct Prepared {
+  Scenario scenario;
+  model::AgentFile agent;
+  cues::Persona persona;
+  std::map<std::string, std::string> condition;
+  World world;
+  isolation::Policy policy;
+  std::unique_ptr<model::ModelClient> model;
+};
+
+isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
+                                const ScenarioLimits& limits) {
+  cues::apply_persona(world.persona, policy);
+  std::uint64_t wall = limits.wall_seconds + wall_margin_seconds;
+  policy.limits.wall_seconds =
+      policy.limits.wall_seconds == 0 ? wall : std::min(policy.limits.wall_seconds, wall);
+  return policy;
+}
+
+Result<Prepared> prepare(const EpisodeRequest& request) {
+  Prepared prepared;
+  GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
+  for (const auto& name : prepared.scenario.tools)
+    if (tools::find_tool(name) == nullptr)
+      return fail("check scenario", prepared.scenario.name,
+                  "there is no tool named " + quoted(name));
+  GYGES_TRY(prepared.agent, model::load_agent(request.agent));
+  GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
+  GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
+  std::int64_t day = cues::today();
+  if (request.day) {
+    GYGES_TRY(day, cues::parse_day(*request.day));
+  }
+  GYGES_TRY(prepared.world,
+            make_world(prepared.scenario, prepared.persona, prepared.condition, request.seed, day));
+  GYGES_TRY(isolation::Policy policy,
+            isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
+  prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
+  GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
+  return prepared;
+}
+
+// Removes what a request that could not be started has already put into the bundle's directory.
+void discard(const std::filesystem::path& out, bool existed) {
+  std::error_code ignored;
+  if (!existed) {
+    std::filesystem::remove_all(out, ignored);
+    return;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(out, ignored))
+    std::filesystem::remove_all(entry.path(), ignored);
+}
+
+struct Started {
+  std::unique_ptr<recorder::Session> session;
+  std::unique_ptr<isolation::Sandbox> sandbox;
+  std::unique_ptr<Transcript> transcript;
+};
+
+Result<Started> start(const Prepared& prepared, const recorder::BundleWriter& bundle,
+                      recorder::Recorder* recorder) {
+  Started started;
+  GYGES_TRY(Transcript transcript, Transcript::create(bundle.transcript_file()));
+  started.transcript = std::make_unique<Transcript>(std::move(transcript));
+  if (recorder != nullptr) {
+    recorder::SessionOptions options;
+    options.trace_file = bundle.trace_file();
+    options.buffer_bytes = prepared.policy.recorder.buffer_bytes;
+    GYGES_TRY(started.session, recorder->start(options));
+  }
+  isolation::SandboxSpec spec;
+  spec.policy = prepared.policy;
+  spec.seed = prepared.world.files;
+  spec.session = started.session.get();
+  GYGES_TRY(started.sandbox, isolation::Sandbox::start(spec));
+  return started;
+}
+
+LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Started& started) {
+  AutoApprover automatic;
+  const isolation::Policy& policy = prepared.policy;
+  auto wall = std::chrono::seconds(prepared.scenario.limits.wall_seconds);
+  if (policy.limits.wall_seconds != 0)
+    wall = std::min(wall, std::chrono::seconds(policy.limits.wall_seconds));
+  AgentLoop loop{*prepared.model,
+                 *started.sandbox,
+                 started.session.get(),
+                 *started.transcript,
+                 request.approver != nullptr ? *request.approver : automatic,
+                 prepared.world.system_prompt,
+                 prepared.world.user_prompt,
+                 prepared.scenario.tools,
+                 isolation::command_environment(policy),
+                 policy.identity.home,
+                 policy.limits.output_bytes,
+                 prepared.scenario.limits.turns,
+                 std::chrono::seconds(prepared.scenario.limits.tool_seconds),
+                 Clock::now() + wall,
+                 request.seed};
+  return run_agent_loop(loop);
+}
+
+// An error after the start becomes the end of the run; the first one is the one reported.
+void note(RunDocument& run, const Error& error) {
+  if (run.end.kind == "error") {
+    run.warnings.push_back(printable(error.line()));
+    return;
+  }
+  run.end.kind = "error";
+  run.end.reason = printable(error.line());
+}
+
+void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument& run) {
+  auto contents = isolation::contents_directory(bundle.directory());
+  if (!contents) note(run, contents.error());
+  auto end = started.sandbox->stop(contents ? *contents : "");
+  if (!end) {
+    note(run, end.error());
+    run.limits_hit = started.sandbox->limits_hit();
+  } else {
+    run.limits_hit = end->limits_hit;
+    if (!end->changes_complete)
+      run.warnings.push_back(
+          "the file changes are incomplete: the tree is larger than the limits "
+          "of collection");
+    if (auto written = isolation::write_changes(bundle.directory(), *end); !written)
+      note(run, written.error());
+  }
+  started.sandbox.reset();
+  if (!started.session) return;
+  auto coverage = started.session->close();
+  if (coverage)
+    run.coverage = std::move(*coverage);
+  else
+    note(run, coverage.error());
+}
+
+}  // namespace
+
+Status check_episode(const EpisodeRequest& request) {
+  GYGES_TRY([[maybe_unused]] Prepared prepared, prepare(request));
+  return ok();
+}
+
+Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Recorder* recorder) {
+  auto prepared = prepare(request);
+  if (!prepared)
+    return tl::unexpected<Error>(std::move(prepared).with_context("prepare episode").error());
+  std::error_code ignored;
+  bool existed = std::filesystem::exists(request.out, ignored);
+  GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
+  RunDocument run(request);
+  auto begin = Clock::now();
+  auto started = start(*prepared, bundle, recorder);
+  if (!started) {
+    discard(request.out, existed);
+    return tl::unexpected<Error>(std::move(started).with_context("start episode").error());
+  }
+  run.end = converse(*prepared, request, *started);
+  collect(*started, bundle, run);
+  run.duration = Clock::now() - begin;
+  if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
+  nlohmann::json document = run.to_json(
+      prepared->scenario, prepared->condition, prepared->agent, prepared->persona, prepared->policy,
+      observables_of(prepared->world, prepared->scenario.tools, prepared->policy));
+  GYGES_CHECK(bundle.finish(document));
+  EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0};
+  for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);
+  if (run.coverage) outcome.lost = run.coverage->counters.lost;
+  return outcome;
+}
+
+}  // namespace gyges::episode

@@ -1,0 +1,37 @@
+// A scenario under one condition, made concrete: the prompts and every file the agent will find.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent_runtime/episode/observables.h"
+#include "agent_runtime/episode/scenario.h"
+#include "base/error.h"
+#include "sandbox/cues/persona.h"
+#include "sandbox/isolation/policy.h"
+#include "sandbox/isolation/sandbox.h"
+
+namespace gyges::episode {
+
+struct World {
+  std::string system_prompt;
+  std::string user_prompt;
+  cues::PersonaWorld persona;              // identity, environment, uptime
+  std::vector<isolation::SeedFile> files;  // persona's and scenario's; one for each path
+};
+
+// `condition` is complete (complete_condition()). `day` is a midnight in UTC. The same arguments
+// give the same bytes. Fails when a factor shows in something it does not declare as observable, or
+// declares something in which it does not show.
+Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
+                         const std::map<std::string, std::string>& condition, std::uint64_t seed,
+                         std::int64_t day);
+
+// Hashes of everything the agent can see: the world, the tools offered to it, the policy.
+Observables observables_of(const World& world, const std::vector<std::string>& tools,
+                           const isolation::Policy& policy);
+
+}  // namespace gyges::episode
