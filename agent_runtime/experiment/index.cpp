@@ -286,12 +286,14 @@ Status Index::add_attempt(const FailedAttempt& attempt) {
   return state_->insert_attempt(attempt);
 }
 
-Result<std::vector<Index::ExitCount>> Index::exit_counts() const {
-  GYGES_TRY(
-      Statement rows,
-      state_->database.prepare("SELECT s.condition, coalesce(r.exit_kind, 'unreadable'), count(*), "
-                               "coalesce(sum(r.lost), 0) FROM runs r JOIN slots s USING (slot) "
-                               "GROUP BY 1, 2 ORDER BY 1, 2"));
+Result<std::vector<Index::ExitCount>> Index::exit_counts(const std::filesystem::path& directory) {
+  std::error_code error;
+  if (!std::filesystem::exists(index_file(directory), error)) return std::vector<ExitCount>{};
+  GYGES_TRY(Database database, Database::open_read_only(index_file(directory)));
+  GYGES_TRY(Statement rows,
+            database.prepare("SELECT s.condition, coalesce(r.exit_kind, 'unreadable'), count(*), "
+                             "coalesce(sum(r.lost), 0) FROM runs r JOIN slots s USING (slot) "
+                             "GROUP BY 1, 2 ORDER BY 1, 2"));
   std::vector<ExitCount> counts;
   while (true) {
     GYGES_TRY(bool row, rows.step());

@@ -49,7 +49,8 @@ class Index {
     std::uint64_t runs = 0;
     std::uint64_t lost = 0;  // events lost in them
   };
-  [[nodiscard]] Result<std::vector<ExitCount>> exit_counts() const;
+  // From the index as it stands, which a runner may be writing; none where there is no index.
+  static Result<std::vector<ExitCount>> exit_counts(const std::filesystem::path& directory);
 
  private:
   struct State;

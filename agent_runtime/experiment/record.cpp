@@ -81,6 +81,38 @@ Result<std::optional<Record>> read_record(const std::filesystem::path& directory
   return record_of(*document);
 }
 
+Result<Experiment> registered_experiment(const std::filesystem::path& directory) {
+  GYGES_TRY(std::optional<json> document, read_document(directory));
+  if (!document)
+    return fail("read experiment", directory.string(), "has no experiment.json",
+                "give the directory of an experiment");
+  const json& resolved = document->at("experiment");
+  Experiment experiment;
+  experiment.source = document->at("source").get<std::string>();
+  experiment.name = resolved.at("name");
+  experiment.description = resolved.at("description");
+  for (const json& scenario : resolved.at("scenarios"))
+    experiment.scenarios.push_back(
+        {scenario.at("id"),
+         scenario.at("scenario"),
+         {{}, scenario.at("id"), scenario.at("family"), scenario.at("sha256")}});
+  for (const json& agent : resolved.at("agents")) {
+    AgentEntry entry{agent.at("id"), agent.at("agent"), {}};
+    for (const ScenarioEntry& scenario : experiment.scenarios)
+      entry.facts.push_back({{}, entry.id, agent.at("sha256").value(scenario.id, std::string())});
+    experiment.agents.push_back(std::move(entry));
+  }
+  for (const json& condition : resolved.at("conditions"))
+    experiment.conditions.push_back({condition.at("id"), condition.at("levels")});
+  experiment.repeats = resolved.at("repeats");
+  experiment.seed = resolved.at("seed");
+  experiment.day = resolved.at("day");
+  experiment.limits.episode =
+      std::chrono::seconds(resolved.at("limits").at("episode_seconds").get<std::int64_t>());
+  experiment.limits.attempts = resolved.at("limits").at("attempts");
+  return experiment;
+}
+
 Result<Record> register_experiment(const std::filesystem::path& directory,
                                    const Experiment& experiment) {
   const json resolved = resolved_form(experiment);

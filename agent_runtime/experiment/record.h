@@ -23,6 +23,10 @@ struct Record {
 // not fit its own text is an error.
 Result<std::optional<Record>> read_record(const std::filesystem::path& directory);
 
+// The experiment as its record has it: names, levels, hashes, limits, but no places on this host,
+// so it can be planned and counted but not run. An error where there is no record.
+Result<Experiment> registered_experiment(const std::filesystem::path& directory);
+
 // Writes the record where there is none. Where there is one, it must be of the same resolved form;
 // otherwise the error names every place that differs.
 Result<Record> register_experiment(const std::filesystem::path& directory,

@@ -72,13 +72,20 @@ void Database::Close::operator()(sqlite3* database) const {
 }
 
 Result<Database> Database::open(const std::filesystem::path& file) {
+  return open(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+}
+
+Result<Database> Database::open_read_only(const std::filesystem::path& file) {
+  return open(file, SQLITE_OPEN_READONLY);
+}
+
+Result<Database> Database::open(const std::filesystem::path& file, int flags) {
   Database opened;
   sqlite3* raw = nullptr;
-  int code =
-      sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  int code = sqlite3_open_v2(file.c_str(), &raw, flags, nullptr);
   opened.database_.reset(raw);
   if (code != SQLITE_OK) return sql_error("open", raw);
-  // Readers of a running experiment hold their locks briefly.
+  // Others may read the index of a running experiment; their locks are brief.
   sqlite3_busy_timeout(raw, 10'000);
   return opened;
 }

@@ -43,10 +43,13 @@ class Database {
  public:
   static Result<Database> open(const std::filesystem::path& file);
 
+  static Result<Database> open_read_only(const std::filesystem::path& file);
+
   Status execute(const char* sql);
   Result<Statement> prepare(const char* sql) const;
 
  private:
+  static Result<Database> open(const std::filesystem::path& file, int flags);
   struct Close {
     void operator()(sqlite3* database) const;
   };

@@ -1,0 +1,98 @@
+#include "cli/experiment_progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/text.h"
+
+namespace gyges::cli {
+namespace {
+
+constexpr std::chrono::milliseconds redraw_interval{100};
+constexpr std::size_t max_shown_conditions = 6;
+constexpr std::size_t max_failure_lines = 20;
+
+std::size_t terminal_width() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+std::string minutes_and_seconds(double seconds) {
+  auto whole = static_cast<long>(std::ceil(seconds));
+  if (whole >= 3600)
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+}  // namespace
+
+std::string progress_line(const experiment::Progress& progress, std::size_t width) {
+  std::string line;
+  if (progress.conditions.size() <= max_shown_conditions) {
+    for (const auto& condition : progress.conditions)
+      line += fmt::format("{} {}/{}, ", condition.condition, condition.finished, condition.planned);
+  } else {
+    line += fmt::format("{}/{} runs, ", progress.finished, progress.planned);
+  }
+  line += fmt::format("{} running", progress.running);
+  if (progress.failed > 0) line += fmt::format(", {} failed", progress.failed);
+  if (progress.ended_in_error > 0)
+    line += fmt::format(", {} ended in error", progress.ended_in_error);
+  const double seconds = std::chrono::duration<double>(progress.elapsed).count();
+  const std::size_t now = progress.finished - progress.finished_before;
+  if (now > 0 && seconds > 0) {
+    const double rate = static_cast<double>(now) / seconds;
+    const std::size_t left = progress.planned - progress.finished - progress.failed;
+    line += fmt::format(", {:.1f}/s, {} left", rate,
+                        minutes_and_seconds(static_cast<double>(left) / rate));
+  }
+  if (line.size() > width) line = line.substr(0, width);
+  return line;
+}
+
+ExperimentProgress::ExperimentProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}
+
+void ExperimentProgress::clear_line() {
+  if (line_open_) std::fputs("\r\x1b[K", stderr);
+  line_open_ = false;
+}
+
+void ExperimentProgress::say(const std::string& text) {
+  clear_line();
+  std::fprintf(stderr, "%s\n", printable(text).c_str());
+}
+
+void ExperimentProgress::show(const experiment::Progress& progress) {
+  const std::size_t failures = progress.retried + progress.failed + progress.ended_in_error;
+  if (failures != failures_) {
+    failures_ = failures;
+    if (failures <= max_failure_lines) say("failed attempt: " + progress.last_failure);
+    if (failures == max_failure_lines + 1) say("further failed attempts are not shown");
+  }
+  if (terminal_) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_drawn_ < redraw_interval && progress.finished < progress.planned) return;
+    last_drawn_ = now;
+    clear_line();
+    std::fputs(printable(progress_line(progress, terminal_width() - 1)).c_str(), stderr);
+    std::fflush(stderr);
+    line_open_ = true;
+    return;
+  }
+  const std::size_t tenth = progress.planned == 0 ? 10 : 10 * progress.finished / progress.planned;
+  if (tenth == last_tenth_) return;
+  last_tenth_ = tenth;
+  std::fprintf(stderr, "%s\n", printable(progress_line(progress, 1000)).c_str());
+}
+
+void ExperimentProgress::finish() {
+  if (line_open_) std::fputc('\n', stderr);
+  line_open_ = false;
+}
+
+}  // namespace gyges::cli

@@ -1,0 +1,69 @@
+#include "cli/experiment_worker.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+
+#include "agent_runtime/episode/episode.h"
+#include "agent_runtime/experiment/worker.h"
+#include "agent_runtime/experiment/worker_protocol.h"
+#include "base/fd.h"
+#include "cli/command.h"
+#include "sandbox/recorder/recorder.h"
+
+namespace gyges::cli {
+namespace {
+
+// Moves the two streams of messages away from the standard descriptors, so that nothing that prints
+// can break the protocol and nothing that reads can steal from it.
+Result<Pipe> take_streams() {
+  Pipe streams;
+  streams.read = UniqueFd(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10));
+  streams.write = UniqueFd(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10));
+  if (!streams.read || !streams.write) return fail_errno("duplicate", "standard streams");
+  UniqueFd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!nothing) return fail_errno("open", "/dev/null");
+  if (dup2(nothing.get(), STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+    return fail_errno("rearrange", "standard streams");
+  return streams;
+}
+
+Result<std::unique_ptr<recorder::Recorder>> open_recorder(const std::string& choice) {
+  if (choice == "off") return std::unique_ptr<recorder::Recorder>();
+  std::optional<recorder::Backend> backend;
+  if (choice == "ebpf") backend = recorder::Backend::ebpf;
+  if (choice == "ptrace") backend = recorder::Backend::ptrace;
+  return recorder::Recorder::open(backend, recorder::RecorderOptions{});
+}
+
+Status serve(const WorkerOptions& options) {
+  if (options.lock_fd >= 0 && fcntl(options.lock_fd, F_SETFD, FD_CLOEXEC) != 0)
+    return fail_errno("keep", "the experiment's lock");
+  if (options.parent > 0) {
+    // A group of its own: Ctrl-C at the terminal is for the runner to deal with.
+    if (setpgid(0, 0) != 0) return fail_errno("make", "a process group");
+    GYGES_CHECK(experiment::die_with(options.parent));
+  }
+  GYGES_TRY(Pipe streams, take_streams());
+  auto recorder = open_recorder(options.recorder);
+  if (!recorder)
+    return write_all(streams.write.get(),
+                     experiment::encode(experiment::WorkerRefused{recorder.error()}));
+  std::string backend =
+      *recorder ? std::string(recorder::backend_name((*recorder)->backend())) : "off";
+  return experiment::serve_assignments(streams.read.get(), streams.write.get(), backend,
+                                       [&](const episode::EpisodeRequest& request) {
+                                         return episode::run_episode(request, recorder->get());
+                                       });
+}
+
+}  // namespace
+
+int run_experiment_worker(const WorkerOptions& options) {
+  auto served = serve(options);
+  return served ? 0 : report(served.error());
+}
+
+}  // namespace gyges::cli
