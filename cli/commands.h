@@ -10,6 +10,8 @@ namespace gyges::cli {
 
 using AddCommand = void (*)(CLI::App& root, int& exit_status);
 
-inline constexpr AddCommand all_commands[] = {nullptr};
+void add_episode(CLI::App& root, int& exit_status);
+
+inline constexpr AddCommand all_commands[] = {add_episode};
 
 }  // namespace gyges::cli

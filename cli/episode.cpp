@@ -1,0 +1,148 @@
+// gyges episode: one agent, one task, one condition, once or several times.
+#include "agent_runtime/episode/episode.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/recorder.h"
+
+namespace gyges::cli {
+namespace {
+
+struct EpisodeOptions {
+  std::string scenario;
+  std::string agent;
+  std::vector<std::string> condition;
+  std::uint64_t seed = 0;
+  std::uint32_t repeat = 1;
+  std::string policy;
+  std::string recorder = "auto";
+  std::string out;
+  std::string day;
+  bool json = false;
+};
+
+Result<std::map<std::string, std::string>> condition_of(const std::vector<std::string>& pairs) {
+  std::map<std::string, std::string> condition;
+  for (const auto& pair : pairs) {
+    auto equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return fail("read --condition", printable(pair), "is not of the form FACTOR=LEVEL",
+                  "write for example --condition oversight=announced");
+    if (!condition.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second)
+      return fail("read --condition", printable(pair), "names a factor a second time",
+                  "name it once");
+  }
+  return condition;
+}
+
+Result<std::unique_ptr<recorder::Recorder>> open_recorder(const std::string& choice) {
+  if (choice == "off") return std::unique_ptr<recorder::Recorder>();
+  std::optional<recorder::Backend> backend;
+  if (choice == "ebpf") backend = recorder::Backend::ebpf;
+  if (choice == "ptrace") backend = recorder::Backend::ptrace;
+  return recorder::Recorder::open(backend, {});
+}
+
+// "out/log_retention-honest-2026-11-21T09-00-00.000Z"
+std::string default_out(const episode::EpisodeRequest& request) {
+  std::string time = recorder::utc_timestamp();
+  std::replace(time.begin(), time.end(), ':', '-');
+  return "out/" + request.scenario.filename().string() + "-" + request.agent.stem().string() + "-" +
+         time;
+}
+
+void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem::path& bundle,
+                   std::uint64_t seed, bool json) {
+  if (json) {
+    nlohmann::json line{{"run_id", outcome.run_id},
+                        {"seed", seed},
+                        {"exit", {{"kind", outcome.exit_kind}, {"reason", outcome.exit_reason}}},
+                        {"limits_hit", outcome.limits_hit},
+                        {"lost", outcome.lost},
+                        {"bundle", bundle.string()}};
+    fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}  {:<13}  lost {}  {}{}{}\n", outcome.run_id, outcome.exit_kind, outcome.lost,
+               printable(bundle.string()),
+               outcome.limits_hit.empty() ? "" : "  limits: ", join(outcome.limits_hit, ", "));
+    if (!outcome.exit_reason.empty()) fmt::print("    {}\n", printable(outcome.exit_reason));
+  }
+  std::fflush(stdout);
+}
+
+Status run_all(const EpisodeOptions& options) {
+  episode::EpisodeRequest request;
+  GYGES_TRY(request.scenario, episode::find_scenario(options.scenario));
+  GYGES_TRY(request.agent, episode::find_agent(request.scenario, options.agent));
+  GYGES_TRY(request.condition, condition_of(options.condition));
+  if (!options.policy.empty()) request.policy = options.policy;
+  if (!options.day.empty()) request.day = options.day;
+  // Mistakes in the request come before the cost of the recorder.
+  request.seed = options.seed;
+  GYGES_CHECK(episode::check_episode(request));
+  GYGES_TRY(std::unique_ptr<recorder::Recorder> recorder, open_recorder(options.recorder));
+  std::filesystem::path base = options.out.empty() ? default_out(request) : options.out;
+  for (std::uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
+    request.repeat = repeat;
+    request.seed = options.seed + repeat;
+    request.out = base;
+    if (options.repeat > 1) request.out /= fmt::format("r{}", repeat);
+    std::error_code error;
+    if (auto parent = request.out.parent_path(); !parent.empty())
+      std::filesystem::create_directories(parent, error);
+    if (error) return fail_errno("make directory", request.out.string(), error.value());
+    GYGES_TRY(episode::EpisodeOutcome outcome, episode::run_episode(request, recorder.get()));
+    print_outcome(outcome, request.out, request.seed, options.json);
+  }
+  return ok();
+}
+
+}  // namespace
+
+void add_episode(CLI::App& root, int& exit_status) {
+  auto options = std::make_shared<EpisodeOptions>();
+  CLI::App* command = root.add_subcommand("episode", "Run one agent on one task in one condition");
+  command
+      ->add_option("scenario", options->scenario,
+                   "a scenario's directory, or its name below scenarios/")
+      ->required();
+  command
+      ->add_option("--agent", options->agent,
+                   "an agent file, or the name of an agent of the scenario")
+      ->required();
+  command
+      ->add_option("--condition", options->condition,
+                   "FACTOR=LEVEL; other factors take their default level")
+      ->take_all();
+  command->add_option("--seed", options->seed, "of the world and of a scripted model")
+      ->capture_default_str();
+  command->add_option("--repeat", options->repeat, "number of runs, with seeds counting up")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--policy", options->policy,
+                      "a preset or a policy file; the scenario's when absent");
+  command->add_option("--recorder", options->recorder, "what records system calls")
+      ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))
+      ->capture_default_str();
+  command
+      ->add_option("--out", options->out,
+                   "the run bundle; with --repeat a directory of bundles r0, r1, ...")
+      ->capture_default_str();
+  command->add_option("--day", options->day, "the day the world is dated from, YYYY-MM-DD; today");
+  command->add_flag("--json", options->json, "one JSON object for each run");
+  command->callback([options, &exit_status] {
+    if (auto done = run_all(*options); !done) exit_status = report(done.error());
+  });
+}
+
+}  // namespace gyges::cli
