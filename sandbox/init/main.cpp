@@ -24,6 +24,7 @@ namespace gyges::init {
 namespace {
 
 std::uint32_t most_tasks = 0;
+std::uint32_t last_tasks = 0;
 
 Program map_program() {
   struct stat info {};
@@ -80,6 +81,11 @@ std::uint32_t count_tasks() {
   return count > 0 ? count - 1 : 0;
 }
 
+void look_at_tasks() {
+  last_tasks = count_tasks();
+  if (last_tasks > most_tasks) most_tasks = last_tasks;
+}
+
 // Kills until nobody is left; a fork bomb may need several rounds.
 std::uint32_t kill_everything() {
   std::uint32_t killed = 0;
@@ -117,19 +123,20 @@ void serve(const Program& program, int signals, int clock) {
   pollfd wait[3] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}};
   for (;;) {
     // Counting costs microseconds; five times a second finds every bomb that lasts.
-    bool counting = program.header->count_processes != 0 && commands_running() > 0;
+    bool may_count = program.header->count_processes != 0;
+    bool counting = may_count && (commands_running() > 0 || last_tasks > 0);
     int ready = ::poll(wait, clock >= 0 ? 3 : 2, counting ? 200 : -1);
     if (ready < 0 && errno != EINTR) ::_exit(1);
-    if (counting && ready == 0) {
-      std::uint32_t tasks = count_tasks();
-      if (tasks > most_tasks) most_tasks = tasks;
-    }
+    if (counting && ready == 0) look_at_tasks();
     if (ready <= 0) continue;
     if ((wait[1].revents & POLLIN) != 0) {
       signalfd_siginfo info[8];
       ssize_t ignored = ::read(signals, info, sizeof(info));
       (void)ignored;
+      std::uint32_t before = commands_running();
       reap_all();
+      // A command that met the limit often ends at once; what it left is still there now.
+      if (may_count && commands_running() < before) look_at_tasks();
     }
     if (clock >= 0 && (wait[2].revents & POLLIN) != 0) {
       Reply reply;
@@ -151,10 +158,7 @@ void serve(const Program& program, int signals, int clock) {
         signal_command(request.id, request.signal, request.group != 0);
         break;
       case Ask::shutdown:
-        if (program.header->count_processes != 0) {
-          std::uint32_t tasks = count_tasks();
-          if (tasks > most_tasks) most_tasks = tasks;
-        }
+        if (may_count) look_at_tasks();
         stop();
       case Ask::proceed:
         ::_exit(1);

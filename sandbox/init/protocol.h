@@ -12,6 +12,8 @@ namespace gyges::init {
 // Descriptors that pid 1 finds open when it starts; everything else is closed.
 inline constexpr int control_fd = 3;
 inline constexpr int program_fd = 4;
+inline constexpr int first_prepared_fd =
+    5;  // detached mounts that the supervisor made: slots 0, 1, ...
 
 inline constexpr std::uint32_t max_slots = 320;          // detached mounts held during set-up
 inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
@@ -51,6 +53,7 @@ struct ProgramHeader {
   std::uint32_t wall_seconds = 0;       // 0: no limit
   std::uint64_t keep_capabilities = 0;  // of commands
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
+  std::uint32_t prepared = 0;           // number of mounts from first_prepared_fd on
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
 };
 

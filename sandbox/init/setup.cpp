@@ -184,6 +184,10 @@ int run_step(const Step& step) {
 }  // namespace
 
 void run_setup(const Program& program) {
+  for (std::uint32_t i = 0; i < program.header->prepared; ++i) {
+    slots[i % max_slots] = first_prepared_fd + static_cast<int>(i);
+    ::fcntl(slots[i % max_slots], F_SETFD, FD_CLOEXEC);
+  }
   const char* at = program.steps;
   for (std::uint32_t i = 0; i < program.header->steps; ++i) {
     Step step{};

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <climits>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "base/hash.h"
@@ -78,11 +79,15 @@ class Collector {
             const CollectionLimits& limits)
       : identity_(identity), host_(host), contents_(contents), limits_(limits) {}
 
-  Status area(int scratch, std::size_t index, const WritableArea& area) {
+  Status area(int scratch, std::size_t index, const WritableArea& area,
+              const std::vector<MappedSource>& mapped) {
     area_ = &area;
     lowers_.clear();
     if (area.layered) {
       lowers_.push_back(open_beneath(scratch, fmt::format("l{}", index), O_PATH | O_DIRECTORY));
+      mapped_ = std::nullopt;
+      for (const MappedSource& source : mapped)
+        if (source.path == area.host_source) mapped_ = source;
       if (!area.host_source.empty())
         lowers_.emplace_back(::open(area.host_source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     }
@@ -112,6 +117,11 @@ class Collector {
       Below found;
       if (fd && ::fstat(fd.get(), &found.info) == 0) {
         found.root = lower.get();
+        // As the run saw it, through the id-mapped mount.
+        if (mapped_ && &lower != &lowers_.front()) {
+          if (found.info.st_uid == mapped_->owner) found.info.st_uid = identity_.uid;
+          if (found.info.st_gid == mapped_->group) found.info.st_gid = identity_.gid;
+        }
         return found;
       }
     }
@@ -322,6 +332,7 @@ class Collector {
   const CollectionLimits& limits_;
   const WritableArea* area_ = nullptr;
   std::vector<UniqueFd> lowers_;
+  std::optional<MappedSource> mapped_;  // of the last of lowers_
   std::size_t entries_ = 0;
   std::uint64_t kept_bytes_ = 0;
   CollectedChanges result_;
@@ -335,7 +346,7 @@ Result<CollectedChanges> collect_changes(int scratch, const Plan& plan, const Id
                                          const CollectionLimits& limits) {
   Collector collector(identity, host, contents_directory, limits);
   for (std::size_t i = 0; i < plan.areas.size(); ++i)
-    GYGES_CHECK(collector.area(scratch, i, plan.areas[i]));
+    GYGES_CHECK(collector.area(scratch, i, plan.areas[i], plan.mapped));
   return collector.finish();
 }
 

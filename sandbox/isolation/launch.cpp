@@ -52,6 +52,8 @@ struct ChildSetup {
   int control;
   int program;
   int image;
+  const int* prepared;
+  unsigned prepared_count;
   bool keep_capabilities;
   int code;  // set by the child when it fails: it shares our memory until it executes
 };
@@ -75,18 +77,27 @@ int raise_ambient_capabilities() {
 // Runs on its own stack in our memory while we are suspended: system calls only.
 int child_main(void* argument) {
   auto* setup = static_cast<ChildSetup*>(argument);
-  // The two descriptors may stand in each other's target place: move both up first.
-  int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, 10);
-  int program = ::fcntl(setup->program, F_DUPFD_CLOEXEC, 10);
-  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, 10);
+  // The descriptors may stand in each other's target place: move all up first, past every target.
+  int above = init::first_prepared_fd + static_cast<int>(setup->prepared_count);
+  int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, above);
+  int program = ::fcntl(setup->program, F_DUPFD_CLOEXEC, above);
+  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
+  int mounts[init::max_slots];
+  for (unsigned i = 0; i < setup->prepared_count; ++i)
+    if ((mounts[i] = ::fcntl(setup->prepared[i], F_DUPFD_CLOEXEC, above)) < 0)
+      return setup->code = errno;
   int null = ::open("/dev/null", O_RDWR);
   if (control < 0 || program < 0 || image < 0 || null < 0) return setup->code = errno;
   for (int fd : {0, 1, 2})
     if (::dup2(null, fd) < 0) return setup->code = errno;
   if (::dup2(control, init::control_fd) < 0 || ::dup2(program, init::program_fd) < 0)
     return setup->code = errno;
-  // After the copies: everything above the two is closed by the exec at the latest.
-  if (::syscall(SYS_close_range, 5U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+  for (unsigned i = 0; i < setup->prepared_count; ++i)
+    if (::dup2(mounts[i], init::first_prepared_fd + static_cast<int>(i)) < 0)
+      return setup->code = errno;
+  // After the copies: everything above them is closed by the exec at the latest.
+  if (::syscall(SYS_close_range, static_cast<unsigned>(above), ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) !=
+      0)
     return setup->code = errno;
   if (setup->keep_capabilities && raise_ambient_capabilities() != 0) return setup->code = errno;
   char name[] = "init";
@@ -105,11 +116,20 @@ std::string_view cure_for_clone(int code, bool user_namespace) {
 
 }  // namespace
 
-Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program) {
+Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
+                                const std::vector<UniqueFd>& prepared) {
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
   bool user_namespace = (namespaces & CLONE_NEWUSER) != 0;
-  ChildSetup setup{sockets.write.get(), program.get(), image, user_namespace, 0};
+  std::vector<int> mounts;
+  for (const UniqueFd& fd : prepared) mounts.push_back(fd.get());
+  ChildSetup setup{sockets.write.get(),
+                   program.get(),
+                   image,
+                   mounts.data(),
+                   static_cast<unsigned>(mounts.size()),
+                   user_namespace,
+                   0};
   std::vector<char> stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.

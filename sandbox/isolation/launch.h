@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -17,7 +18,9 @@ struct InitProcess {
 };
 
 // Clones with the given CLONE_NEW* flags and executes the embedded init from memory with `program`
-// (a memory file) as its set-up program. The process is killed when the calling thread ends.
-Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program);
+// (a memory file) as its set-up program; `prepared` mounts are inherited. The process is killed
+// when the calling thread ends.
+Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
+                                const std::vector<UniqueFd>& prepared);
 
 }  // namespace gyges::isolation

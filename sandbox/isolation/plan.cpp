@@ -74,6 +74,7 @@ class Builder {
     std::string link;                 // target of a symlink to recreate
     std::optional<std::size_t> area;  // index into plan_.areas
     std::optional<std::uint64_t> slot;
+    std::optional<MappedSource> mapped;
   };
 
   Step& add(Op op, std::string words) {
@@ -139,6 +140,9 @@ class Builder {
         if (placed.link.empty() && !placed.is_directory && !S_ISREG(info.st_mode))
           return fail("plan mount", source, "is neither a directory nor a regular file",
                       "mount the directory that holds it");
+        // Rootless the caller's files are the agent's already, by the user namespace.
+        if (mount.kind == Mount::Kind::overlay && host_.root && info.st_uid != policy_.identity.uid)
+          placed.mapped = MappedSource{source, info.st_uid, info.st_gid};
         if (mount.kind == Mount::Kind::overlay && !placed.is_directory)
           return fail("plan mount", source, "is not a directory",
                       "kind overlay needs a directory; use read_only for a file");
@@ -172,7 +176,13 @@ class Builder {
   // Sources are taken before the new root covers anything, and only ever by descriptor afterwards.
   Status open_sources() {
     for (Placed& placed : mounts_)
-      if (placed.mount.kind != Mount::Kind::fresh && placed.link.empty())
+      if (placed.mapped) {
+        plan_.mapped.push_back(*placed.mapped);
+        placed.slot = slots_++;
+      }
+    plan_.settings.prepared = static_cast<std::uint32_t>(plan_.mapped.size());
+    for (Placed& placed : mounts_)
+      if (placed.mount.kind != Mount::Kind::fresh && placed.link.empty() && !placed.mapped)
         placed.slot = open_slot(placed.mount.source);
     for (const std::string& device : policy_.filesystem.devices)
       devices_.emplace_back(device, open_slot("/dev/" + device));
@@ -200,7 +210,9 @@ class Builder {
         make_path(fmt::format(".s/l{}", i), area.mode);
         make_path(fmt::format(".s/w{}", i), 0700);
       }
-      if (area.host_source.empty() && area.agent_owned && host_.root)
+      // The layers' own attributes are what the directory shows. A host directory is the agent's,
+      // by its owner or by the id-mapped mount.
+      if (host_.root && (area.agent_owned || !area.host_source.empty()))
         for (const char* layer : {"u", "l"}) {
           if (*layer == 'l' && !area.layered) continue;
           Step& owner = add_path(Op::set_owner, "give " + area.target + " to the agent",

@@ -43,8 +43,17 @@ struct HostFacts {
 };
 HostFacts read_host_facts();
 
+// A host directory whose owner appears as the agent inside, by an id-mapped mount (kernel 5.19 for
+// use below an overlay): root's files stay root's on the host.
+struct MappedSource {
+  std::string path;
+  std::uint32_t owner = 0;  // on the host
+  std::uint32_t group = 0;
+};
+
 struct Plan {
-  std::uint64_t namespaces = 0;  // CLONE_NEW* flags of pid 1
+  std::vector<MappedSource> mapped;  // the supervisor prepares these as slots 0, 1, ...
+  std::uint64_t namespaces = 0;      // CLONE_NEW* flags of pid 1
   std::vector<Step> steps;
   std::vector<WritableArea> areas;
   // Made in the lower layers before the sandbox starts, so that they are no changes of the run.

@@ -21,6 +21,7 @@
 #include "sandbox/isolation/changes.h"
 #include "sandbox/isolation/control.h"
 #include "sandbox/isolation/launch.h"
+#include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/seccomp_filter.h"
 #include "sandbox/isolation/seed.h"
@@ -139,7 +140,12 @@ Status Sandbox::State::start() {
       plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
   }
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
-  GYGES_TRY(process, launch_init(plan.namespaces, program));
+  std::vector<UniqueFd> prepared;
+  for (const MappedSource& source : plan.mapped) {
+    GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
+    prepared.push_back(std::move(copy));
+  }
+  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared));
   if (cgroup) GYGES_CHECK(cgroup->add(process.pid));
   std::size_t hands = 0;
   auto deadline = Clock::now() + setup_time;

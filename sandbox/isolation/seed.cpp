@@ -26,7 +26,7 @@ class Seeder {
       place.path = directory ? point.substr(0, point.size() - 1) : point;
       place.mode = directory ? 0755 : 0644;
       place.agent_owned = false;
-      GYGES_CHECK(put(place));
+      GYGES_CHECK(put(place, true));
     }
     for (const auto& [path, target] : plan_.links) {
       SeedFile link;
@@ -34,7 +34,7 @@ class Seeder {
       link.path = path;
       link.content = target;
       link.agent_owned = false;
-      GYGES_CHECK(put(link));
+      GYGES_CHECK(put(link, true));
     }
     for (const SeedFile& file : spec_.seed) GYGES_CHECK(put(file));
     // Last, because making an entry changes the time of its directory.
@@ -48,11 +48,12 @@ class Seeder {
     std::size_t root = 0;  // length of its "l<n>" part
   };
 
-  Result<Place> place_of(const std::string& path) const {
+  // A mount point lies in the area above it, even where it is the root of an area itself.
+  Result<Place> place_of(const std::string& path, bool is_mount_point = false) const {
     const WritableArea* best = nullptr;
     for (const WritableArea& area : plan_.areas) {
-      bool inside =
-          path == area.target || (path.starts_with(area.target) && path[area.target.size()] == '/');
+      bool inside = (path == area.target && !is_mount_point) ||
+                    (path.starts_with(area.target) && path[area.target.size()] == '/');
       if (inside && area.layered && (best == nullptr || area.target.size() > best->target.size()))
         best = &area;
     }
@@ -86,14 +87,14 @@ class Seeder {
     return ok();
   }
 
-  Status put(const SeedFile& file) const {
+  Status put(const SeedFile& file, bool is_mount_point = false) const {
     if (file.path.empty() || file.path[0] != '/' || file.path.find('\0') != std::string::npos)
       return fail("seed file", quoted(file.path), "is not an absolute path", "start it with /");
     for (const std::string& part : split(file.path.substr(1), '/'))
       if (part.empty() || part == "." || part == "..")
         return fail("seed file", quoted(file.path), "has an empty, . or .. component",
                     "write the path in its shortest form");
-    GYGES_TRY(Place place, place_of(file.path));
+    GYGES_TRY(Place place, place_of(file.path, is_mount_point));
     GYGES_CHECK(make_parents(place, file));
     const char* at = place.path.c_str();
     if (file.kind == SeedFile::Kind::directory) {

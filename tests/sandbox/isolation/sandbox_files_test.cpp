@@ -140,6 +140,26 @@ TEST_F(SandboxFiles, OverlayKeepsTheHostsDirectoryAsItIs) {
   ASSERT_NE(change(end, "/work/new"), nullptr);
 }
 
+TEST_F(SandboxFiles, TheCallersFilesAreTheAgentsInside) {
+  auto host = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(host);
+  std::filesystem::create_directory(host->path() / "sub");
+  ASSERT_TRUE(write_file_atomically(host->path() / "sub" / "file", "host\n", 0600));
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::overlay;
+  mount.target = mount.source = host->path().string();
+  spec.policy.filesystem.mounts.push_back(mount);
+  start(spec);
+  std::string file = mount.target + "/sub/file";
+  EXPECT_EQ(run("stat -c %u " + file + " && echo more >> " + file + " && cat " + file).output,
+            "1000\nhost\nmore\n");
+  SandboxEnd end = stop();
+  ASSERT_EQ(end.changes.size(), 1U);
+  EXPECT_EQ(end.changes[0].path, file);
+  EXPECT_EQ(read_file(host->path() / "sub" / "file").value(), "host\n");
+}
+
 TEST_F(SandboxFiles, SeedOutsideWritableDirectoriesIsAnError) {
   SandboxSpec spec{test_policy(), {seed("/usr/x", "")}, nullptr};
   auto sandbox = Sandbox::start(spec);

@@ -30,6 +30,10 @@ Ran SandboxTest::run(const std::string& shell_command) {
 
 Ran SandboxTest::run_argv(std::vector<std::string> argv) {
   Ran ran;
+  if (!sandbox_) {
+    ADD_FAILURE() << "no sandbox";
+    return ran;
+  }
   auto pipe = make_pipe();
   if (!pipe) {
     ADD_FAILURE() << pipe.error().line();
@@ -68,6 +72,10 @@ Ran SandboxTest::run_argv(std::vector<std::string> argv) {
 }
 
 SandboxEnd SandboxTest::stop(const std::string& contents) {
+  if (!sandbox_) {
+    ADD_FAILURE() << "no sandbox";
+    return {};
+  }
   auto end = sandbox_->stop(contents);
   EXPECT_TRUE(end) << end.error().line();
   sandbox_.reset();
