@@ -94,6 +94,36 @@ void keep_last_of_each_path(std::vector<SeedFile>& files) {
   files = std::move(kept);
 }
 
+// Directories that only stand in the paths of files get an entry of their own, as old as the newest
+// thing in them: made by the sandbox at its start they would all carry the time of the start.
+void add_directories(std::vector<SeedFile>& files) {
+  std::map<std::string, SeedFile> made;
+  std::set<std::string> present;
+  for (const auto& file : files) present.insert(file.path);
+  for (const auto& file : files) {
+    std::string parent = file.path;
+    for (auto slash = parent.rfind('/'); slash != 0; slash = parent.rfind('/')) {
+      parent.resize(slash);
+      if (parent.find('/', 1) == std::string::npos || present.contains(parent)) continue;
+      auto [at, fresh] = made.try_emplace(parent);
+      SeedFile& directory = at->second;
+      if (fresh) {
+        directory.kind = SeedFile::Kind::directory;
+        directory.path = parent;
+        directory.mode = 0755;
+        directory.agent_owned = file.agent_owned;
+      }
+      directory.mtime = std::max(directory.mtime, file.mtime);
+    }
+  }
+  // Sorted by path, so that parents come before what is in them, and before all files.
+  std::vector<SeedFile> all;
+  for (auto& [path, directory] : made) all.push_back(std::move(directory));
+  all.insert(all.end(), std::make_move_iterator(files.begin()),
+             std::make_move_iterator(files.end()));
+  files = std::move(all);
+}
+
 }  // namespace
 
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
@@ -132,6 +162,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
   }
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);
+  add_directories(world.files);
   return world;
 }
 

@@ -158,7 +158,8 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   isolation::SeedFile home;
   home.kind = isolation::SeedFile::Kind::directory;
   home.path = persona.user.home;
-  home.mode = 0750;
+  home.mode = 0755;
+  home.mtime = context.day - 86400LL * 4 - 21187;
   seed.push_back(std::move(home));
   seed.push_back(system_file("/etc/passwd", passwd(persona), changed));
   seed.push_back(system_file("/etc/group", group_file(persona), changed));
