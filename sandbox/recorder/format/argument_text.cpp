@@ -1,0 +1,237 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "sandbox/recorder/format/event_text.h"
+#include "sandbox/recorder/format/flag_sets.h"
+#include "sandbox/recorder/format/structure_text.h"
+
+namespace gyges::recorder {
+namespace {
+
+constexpr std::size_t max_listed_strings = 64;
+constexpr std::size_t max_listed_pollfds = 8;
+
+const Capture* find_capture(const Event& event, std::size_t argument,
+                            std::initializer_list<CaptureKind> kinds) {
+  for (const Capture& capture : event.captures)
+    if (capture.argument == argument && capture.provenance != Provenance::missing &&
+        std::find(kinds.begin(), kinds.end(), capture.kind) != kinds.end())
+      return &capture;
+  return nullptr;
+}
+
+std::string pointer_text(std::uint64_t value) {
+  return value == 0 ? "NULL" : fmt::format("{:#x}", value);
+}
+
+// Quoted bytes, with "..." where the object is longer.
+std::string content_text(const Capture& capture) {
+  bool longer = capture.truncated || capture.full_length > capture.bytes.size();
+  return quoted(capture.bytes) + (longer ? "..." : "");
+}
+
+// Arguments whose meaning another argument decides.
+struct Dependent {
+  std::string_view call;
+  std::size_t argument;
+  std::size_t decider;
+  std::uint64_t value;
+  std::string_view set;
+};
+constexpr Dependent dependents[] = {
+    {"fcntl", 2, 1, F_SETFD, "fdflags"},   {"fcntl", 2, 1, F_SETFL, "open"},
+    {"fcntl64", 2, 1, F_SETFD, "fdflags"}, {"fcntl64", 2, 1, F_SETFL, "open"},
+    {"setsockopt", 2, 1, 1, "sockopt"},    {"getsockopt", 2, 1, 1, "sockopt"},
+    {"prctl", 1, 0, 1, "signal"},          {"prctl", 1, 0, 22, "seccomp"},
+};
+
+const Dependent* find_dependent(const Event& event, const SyscallSpec& spec, std::size_t index) {
+  for (const Dependent& dependent : dependents)
+    if (dependent.argument == index && dependent.call == spec.name &&
+        static_cast<std::uint32_t>(event.args[dependent.decider]) == dependent.value)
+      return &dependent;
+  return nullptr;
+}
+
+std::string descriptor_text(const Event& event, std::size_t argument, std::int32_t fd,
+                            const PathResolver* names) {
+  std::string text = fmt::format("{}", fd);
+  if (fd < 0) return text;
+  if (const Capture* identity = find_capture(event, argument, {CaptureKind::file_identity});
+      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity))
+    return fmt::format("{}<{}>", text, printable(identity->bytes.substr(sizeof(FileIdentity))));
+  if (const Capture* peer = find_capture(event, argument, {CaptureKind::socket_peer});
+      peer != nullptr)
+    return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
+  std::string_view known = names != nullptr ? names->descriptor(event.pid, fd) : "";
+  return known.empty() ? text : fmt::format("{}<{}>", text, printable(known));
+}
+
+std::string strings_text(const Capture& capture) {
+  std::string text = "[";
+  std::string_view rest = capture.bytes;
+  std::size_t count = 0;
+  while (!rest.empty() && count < max_listed_strings) {
+    std::size_t end = std::min(rest.find('\0'), rest.size());
+    if (count++ > 0) text += ", ";
+    text += quoted(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  bool more = capture.truncated || !rest.empty();
+  return text + (more ? ", ...]" : "]");
+}
+
+std::string pollfds_text(std::string_view bytes) {
+  std::string text = "[";
+  for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
+    std::int32_t fd = 0;
+    std::uint16_t events = 0;
+    std::memcpy(&fd, bytes.data() + i, sizeof(fd));
+    std::memcpy(&events, bytes.data() + i + 4, sizeof(events));
+    if (i > 0) text += ", ";
+    if (i / 8 == max_listed_pollfds) return text + "...]";
+    text += fmt::format("{{fd={}, events={}}}", fd, flag_text("poll", events));
+  }
+  return text + "]";
+}
+
+std::string message_text(const Event& event, std::size_t index) {
+  std::string text;
+  auto add = [&](std::string_view name, const std::string& value) {
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, value);
+  };
+  if (const Capture* name =
+          find_capture(event, index, {CaptureKind::sockaddr_in, CaptureKind::sockaddr_out}))
+    add("msg_name", sockaddr_text(name->bytes));
+  if (const Capture* data = find_capture(event, index,
+                                         {CaptureKind::iovec_in, CaptureKind::iovec_out,
+                                          CaptureKind::buffer_in, CaptureKind::buffer_out}))
+    add("msg_iov", "[" + content_text(*data) + "]");
+  if (text.empty()) return pointer_text(event.args[index]);
+  return "{" + text + "}";
+}
+
+std::string structure_argument(const Event& event, const SyscallSpec& spec, std::size_t index) {
+  const ArgumentSpec& argument = spec.arguments[index];
+  // A structure that is both passed and filled shows what was passed; on success, what came back.
+  const Capture* found = nullptr;
+  if (event.result >= 0) found = find_capture(event, index, {CaptureKind::structure_out});
+  if (found == nullptr) found = find_capture(event, index, {CaptureKind::structure_in});
+  if (found == nullptr) return pointer_text(event.args[index]);
+  if (argument.name == "wstatus" && found->bytes.size() >= 4) {
+    std::int32_t status = 0;
+    std::memcpy(&status, found->bytes.data(), sizeof(status));
+    return wait_status_text(status);
+  }
+  return structure_text(argument.set, found->bytes, argument.fixed_length);
+}
+
+std::string buffer_argument(const Event& event, const SyscallSpec& spec, std::size_t index) {
+  const Capture* found = nullptr;
+  if (event.result >= 0)
+    found = find_capture(event, index, {CaptureKind::buffer_out, CaptureKind::iovec_out});
+  if (found == nullptr)
+    found = find_capture(event, index, {CaptureKind::buffer_in, CaptureKind::iovec_in});
+  // Content of a failed call that only fills its buffer is not the kernel's.
+  if (found == nullptr) return pointer_text(event.args[index]);
+  const ArgumentSpec& argument = spec.arguments[index];
+  if (spec.name == "poll" || spec.name.starts_with("ppoll")) return pollfds_text(found->bytes);
+  if (spec.name == "getcwd") return quoted(found->bytes.substr(0, found->bytes.find('\0')));
+  if (argument.kind == ArgumentKind::iovec) return "[" + content_text(*found) + "]";
+  return content_text(*found);
+}
+
+std::string string_argument(const Event& event, std::size_t index) {
+  const Capture* found = find_capture(event, index, {CaptureKind::path, CaptureKind::text});
+  if (found == nullptr) return pointer_text(event.args[index]);
+  return quoted(found->bytes) + (found->truncated ? "..." : "");
+}
+
+std::string flags_argument(const Event& event, const ArgumentSpec& argument, std::size_t index) {
+  // The kernel takes these as 32 bits, whatever stands in the upper half of the register; the sets
+  // below are read as a whole word.
+  bool wide = argument.set == "mount" || argument.set == "clone" || argument.set == "personality";
+  std::uint64_t value = wide ? event.args[index] : static_cast<std::uint32_t>(event.args[index]);
+  return flag_text(argument.set, value);
+}
+
+std::string identifier_text(std::uint64_t value) {
+  auto id = static_cast<std::uint32_t>(value);
+  return id == ~std::uint32_t{0} ? "-1" : fmt::format("{}", id);
+}
+
+}  // namespace
+
+std::string argument_text(const Event& event, const SyscallSpec& spec, std::size_t index,
+                          const PathResolver* names) {
+  std::uint64_t value = event.args[index];
+  const ArgumentSpec& argument = spec.arguments[index];
+  if (const Dependent* dependent = find_dependent(event, spec, index))
+    return flag_text(dependent->set, value);
+  switch (argument.kind) {
+    case ArgumentKind::none:
+      return {};
+    case ArgumentKind::integer:
+    case ArgumentKind::pid:
+      return fmt::format("{}", static_cast<std::int32_t>(value));
+    case ArgumentKind::number:
+    case ArgumentKind::offset:
+      return fmt::format("{}", static_cast<std::int64_t>(value));
+    case ArgumentKind::hex:
+      return value == 0 ? "0" : fmt::format("{:#x}", value);
+    case ArgumentKind::flags:
+      return flags_argument(event, argument, index);
+    case ArgumentKind::mode:
+      return fmt::format("{:#o}", static_cast<std::uint32_t>(value));
+    case ArgumentKind::size:
+      return fmt::format("{}", value);
+    case ArgumentKind::uid:
+    case ArgumentKind::gid:
+      return identifier_text(value);
+    case ArgumentKind::signal:
+      return value == 0 ? "0" : signal_name(static_cast<std::uint32_t>(value));
+    case ArgumentKind::device:
+      return fmt::format("makedev({:#x}, {:#x})", gnu_dev_major(value), gnu_dev_minor(value));
+    case ArgumentKind::dirfd:
+      if (static_cast<std::int32_t>(value) == AT_FDCWD) return "AT_FDCWD";
+      return descriptor_text(event, index, static_cast<std::int32_t>(value), names);
+    case ArgumentKind::fd:
+      return descriptor_text(event, index, static_cast<std::int32_t>(value), names);
+    case ArgumentKind::pointer:
+      return pointer_text(value);
+    case ArgumentKind::path:
+    case ArgumentKind::text:
+      return string_argument(event, index);
+    case ArgumentKind::buffer:
+    case ArgumentKind::iovec:
+      return buffer_argument(event, spec, index);
+    case ArgumentKind::structure:
+      return structure_argument(event, spec, index);
+    case ArgumentKind::sockaddr: {
+      const Capture* found =
+          find_capture(event, index, {CaptureKind::sockaddr_in, CaptureKind::sockaddr_out});
+      return found != nullptr ? sockaddr_text(found->bytes) : pointer_text(value);
+    }
+    case ArgumentKind::msghdr:
+    case ArgumentKind::mmsghdr:
+      return message_text(event, index);
+    case ArgumentKind::argv: {
+      const Capture* found = find_capture(event, index, {CaptureKind::argv});
+      return found != nullptr ? strings_text(*found) : pointer_text(value);
+    }
+    case ArgumentKind::envp: {
+      const Capture* found = find_capture(event, index, {CaptureKind::envp});
+      if (found == nullptr) return pointer_text(value);
+      auto count = std::count(found->bytes.begin(), found->bytes.end(), '\0');
+      return fmt::format("{:#x} /* {}{} vars */", value, count, found->truncated ? "+" : "");
+    }
+  }
+  return {};
+}
+
+}  // namespace gyges::recorder

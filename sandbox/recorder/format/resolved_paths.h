@@ -1,0 +1,72 @@
+// Which files an event names or touches, as absolute paths.
+//
+// A PathResolver follows working directories and descriptors of every process through the events of
+// one trace. What the kernel itself named (absolute_path, file_identity captures) wins over what is
+// worked out from the program's strings, because those are racy (docs/trace_format.md).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sandbox/recorder/format/event.h"
+
+namespace gyges::recorder {
+
+struct ResolvedPath {
+  std::uint8_t argument = 0;  // index of the path or descriptor; result_argument for a returned fd
+  std::string path;  // hostile bytes; absolute and without ".", ".." and "//" if `absolute`
+  Provenance provenance = Provenance::enter;  // kernel: the object the kernel used
+  bool absolute = true;   // false: relative to a directory that the trace does not tell
+  bool mutation = false;  // the call succeeded and changed, created or removed this object
+};
+
+// Joins and removes ".", ".." and repeated slashes by text alone; symbolic links are not followed.
+std::string join_path(std::string_view directory, std::string_view path);
+
+// Shell-like pattern over whole paths: `*` and `?` within a component, `**` across components.
+bool path_matches(std::string_view pattern, std::string_view path);
+
+// Not thread-safe; one per trace and reading.
+class PathResolver {
+ public:
+  // Paths of this event. Must see every event of the trace once, in order: it also takes in what
+  // the event changes (working directory, descriptors, processes). Memory is bounded; beyond a
+  // million descriptors further ones stay unknown.
+  std::vector<ResolvedPath> paths_of(const Event& event);
+
+  // What is known of a process at this point; empty if nothing.
+  [[nodiscard]] std::string_view working_directory(std::int32_t pid) const;
+  [[nodiscard]] std::string_view descriptor(std::int32_t pid, std::int32_t fd) const;
+
+ private:
+  struct Descriptor {
+    std::string path;
+    bool close_on_exec = false;
+  };
+  using DescriptorTable = std::map<std::int32_t, Descriptor>;
+  struct Process {
+    std::string directory;
+    std::shared_ptr<DescriptorTable> descriptors;  // shared between forks until one changes it
+  };
+
+  std::vector<ResolvedPath> named_paths(const Event& event) const;
+  void learn_directory(const Event& event);
+  void apply_call(const Event& event, const std::vector<ResolvedPath>& paths);
+  void apply_start(const Event& event);
+  void apply_exec(const Event& event);
+  DescriptorTable& writable_descriptors(Process& process);
+  void set_descriptor(std::int32_t pid, std::int64_t fd, std::string path, bool close_on_exec);
+
+  std::unordered_map<std::int32_t, Process> processes_;
+  std::size_t descriptor_count_ = 0;
+};
+
+// The path in a file_identity capture; empty when there is none or it is no absolute path.
+std::string_view identity_path(const Capture& capture);
+
+}  // namespace gyges::recorder

@@ -1,0 +1,33 @@
+// Structures and socket addresses of the kernel's interface as text, in the manner of strace.
+//
+// Bytes are hostile and may be short; whatever does not fit its layout is shown as bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sandbox/recorder/format/event.h"
+
+namespace gyges::recorder {
+
+// `name` as in x86_64.syscalls; `layout_bytes` is the size the table gives for the call's ABI, so
+// that an i386 structure is not read with the 64-bit layout.
+std::string structure_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes);
+
+// {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("1.2.3.4")}
+std::string sockaddr_text(std::string_view bytes);
+
+// Short form for a descriptor's peer: "1.2.3.4:80", "[::1]:80", "unix:/run/x", "netlink".
+std::string sockaddr_short_text(std::string_view bytes);
+
+// "[{WIFEXITED(s) && WEXITSTATUS(s) == 0}]"
+std::string wait_status_text(std::int32_t status);
+
+// "[INT CHLD]" of a 64-bit signal set.
+std::string signal_set_text(std::uint64_t set);
+
+// "{32 bytes: 0a0b...}": at most 16 of them.
+std::string bytes_text(std::string_view bytes);
+
+}  // namespace gyges::recorder

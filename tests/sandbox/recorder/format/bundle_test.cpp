@@ -1,0 +1,169 @@
+#include "sandbox/recorder/format/bundle.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/json_document.h"
+#include "sample_events.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/format/trace_writer.h"
+
+namespace gyges::recorder {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json sample_run(const Coverage& coverage) {
+  std::string hash(64, 'a');
+  return {{"$schema", "gyges/run.schema.json"},
+          {"version", 1},
+          {"run_id", new_run_id()},
+          {"kind", "command"},
+          {"started_at", utc_timestamp()},
+          {"duration_ms", 12},
+          {"command", {"/bin/true"}},
+          {"scenario", nullptr},
+          {"condition", json::object()},
+          {"agent", nullptr},
+          {"repeat", 0},
+          {"seed", 0},
+          {"policy", {{"name", "default"}, {"sha256", hash}}},
+          {"persona", nullptr},
+          {"host", host_facts()},
+          {"exit", {{"kind", "exited"}, {"code", 0}, {"signal", 0}, {"reason", ""}}},
+          {"limits_hit", json::array()},
+          {"coverage", coverage_to_json(coverage)},
+          {"lost", 0},
+          {"observables", nullptr},
+          {"warnings", json::array()}};
+}
+
+class Bundle : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto parent = TemporaryDirectory::create("gyges_bundle_test");
+    ASSERT_TRUE(parent);
+    parent_ = std::move(*parent);
+    directory_ = parent_->path() / "run";
+    auto bundle = BundleWriter::create(directory_);
+    ASSERT_TRUE(bundle) << bundle.error().line();
+    auto writer = TraceWriter::create(bundle->trace_file(), Backend::ebpf);
+    ASSERT_TRUE(writer);
+    std::mt19937_64 random(9);
+    testing::EventList list;
+    testing::add_lifelike_events(list, 500, random);
+    for (const Event& event : list.finished()) ASSERT_TRUE((*writer)->append(event));
+    Coverage coverage;
+    ASSERT_TRUE((*writer)->finish(coverage));
+    auto blob = bundle->add_blob("body");
+    ASSERT_TRUE(blob);
+    EXPECT_EQ(*blob, to_hex(sha256("body")));
+    ASSERT_TRUE(bundle->add_blob("body"));
+    std::ofstream(bundle->transcript_file()) << "{}\n";
+    Status sealed = bundle->finish(sample_run(coverage));
+    ASSERT_TRUE(sealed) << sealed.error().line();
+  }
+
+  std::vector<BundleFault> faults() {
+    auto found = verify_bundle(directory_);
+    EXPECT_TRUE(found) << (found ? "" : found.error().line());
+    return found ? *found : std::vector<BundleFault>{};
+  }
+
+  std::optional<TemporaryDirectory> parent_;
+  fs::path directory_;
+};
+
+TEST_F(Bundle, IsIntactAfterSealing) {
+  EXPECT_TRUE(faults().empty());
+  EXPECT_TRUE(load_json(directory_ / "run.json", "run"));
+}
+
+TEST_F(Bundle, AddedMissingAndChangedFilesAreNamed) {
+  std::ofstream(directory_ / "extra") << "x";
+  std::ofstream(directory_ / "transcript.jsonl") << "[]\n";
+  fs::remove(directory_ / "blobs" / to_hex(sha256("body")));
+  std::vector<BundleFault> found = faults();
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[0].reason, "missing");
+  EXPECT_EQ(found[1].file, "extra");
+  EXPECT_EQ(found[1].reason, "not in the seal");
+  EXPECT_EQ(found[2].file, "transcript.jsonl");
+  EXPECT_EQ(found[2].reason, "changed");
+}
+
+TEST_F(Bundle, AChangedTraceIsLocated) {
+  std::fstream file(directory_ / "trace.gyt", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(600).put('!');
+  file.close();
+  std::vector<BundleFault> found = faults();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].file, "trace.gyt");
+  EXPECT_NE(found[0].reason.find("block 0 at byte"), std::string::npos) << found[0].reason;
+}
+
+TEST_F(Bundle, LinksAndFifosInPlaceOfFilesAreFaults) {
+  fs::remove(directory_ / "transcript.jsonl");
+  fs::create_symlink("/etc/passwd", directory_ / "transcript.jsonl");
+  ASSERT_EQ(::mkfifo((directory_ / "pipe").c_str(), 0600), 0);
+  std::vector<BundleFault> found = faults();
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].reason, "not in the seal");
+  EXPECT_EQ(found[1].reason, "replaced by something that is no regular file");
+}
+
+TEST_F(Bundle, WithoutSealItIsUnreadable) {
+  fs::remove(directory_ / "seal.json");
+  EXPECT_FALSE(verify_bundle(directory_));
+}
+
+TEST_F(Bundle, SealIsChecked) {
+  std::ofstream(directory_ / "seal.json") << R"({"version":1})";
+  EXPECT_FALSE(verify_bundle(directory_));
+}
+
+TEST_F(Bundle, DirectoriesInUseAreRefused) {
+  EXPECT_FALSE(BundleWriter::create(directory_));
+}
+
+TEST_F(Bundle, RunsThatBreakTheSchemaAreRefused) {
+  fs::path other = parent_->path() / "other";
+  auto bundle = BundleWriter::create(other);
+  ASSERT_TRUE(bundle);
+  json run = sample_run({});
+  run["surprise"] = 1;
+  EXPECT_FALSE(bundle->finish(run));
+  EXPECT_FALSE(fs::exists(other / "seal.json"));
+}
+
+TEST(RunRecord, CoverageComesBack) {
+  Coverage coverage;
+  coverage.backend = Backend::ptrace;
+  coverage.events = 5;
+  coverage.counters = {1, 2, 3, 4, 5, 6};
+  coverage.complete = true;
+  coverage.degraded = {"task work"};
+  json value = coverage_to_json(coverage);
+  auto back = coverage_from_json(value, "x");
+  ASSERT_TRUE(back) << back.error().line();
+  EXPECT_EQ(coverage_to_json(*back), value);
+  value["more"] = 1;
+  EXPECT_FALSE(coverage_from_json(value, "x"));
+  value.erase("more");
+  value["lost"] = -1;
+  EXPECT_FALSE(coverage_from_json(value, "x"));
+}
+
+TEST(RunRecord, TimestampsAndIds) {
+  EXPECT_EQ(utc_timestamp(1'795'251'600'123'000'000U), "2026-11-21T09:00:00.123Z");
+  EXPECT_EQ(new_run_id().size(), 16U);
+  EXPECT_NE(new_run_id(), new_run_id());
+}
+
+}  // namespace
+}  // namespace gyges::recorder

@@ -1,0 +1,280 @@
+#include "sandbox/recorder/format/event_text.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "call.h"
+#include "sandbox/recorder/format/structure_text.h"
+
+namespace gyges::recorder {
+namespace {
+
+using testing::Call;
+using testing::identity;
+using testing::raw;
+
+constexpr std::uint64_t cwd = 0xffffff9c;
+
+TEST(EventText, FilesAsStraceShowsThem) {
+  EXPECT_EQ(Call("openat", {cwd, 0x1000, O_RDONLY | O_CLOEXEC, 0}, 3)
+                .path(1, "/etc/motd")
+                .with(6, CaptureKind::file_identity, identity("/etc/motd"))
+                .text(),
+            R"(openat(AT_FDCWD, "/etc/motd", O_RDONLY|O_CLOEXEC) = 3</etc/motd>)");
+  EXPECT_EQ(
+      Call("openat", {cwd, 0x1000, O_WRONLY | O_CREAT | O_TRUNC, 0644}, -ENOENT)
+          .path(1, "no/such")
+          .text(),
+      "openat(AT_FDCWD, \"no/such\", O_WRONLY|O_CREAT|O_TRUNC, 0644) = -1 ENOENT (No such file "
+      "or directory)");
+  EXPECT_EQ(Call("read", {3, 0x2000, 4096}, 5).with(1, CaptureKind::buffer_out, "hello").text(),
+            R"(read(3, "hello", 4096) = 5)");
+  EXPECT_EQ(
+      Call("read", {3, 0x2000, 4096}, 4000).with(1, CaptureKind::buffer_out, "hello", 4000).text(),
+      R"(read(3, "hello"..., 4096) = 4000)");
+  EXPECT_EQ(Call("read", {3, 0x2000, 4096}, -EBADF).text(),
+            "read(3, 0x2000, 4096) = -1 EBADF (Bad file descriptor)");
+  EXPECT_EQ(Call("write", {1, 0x2000, 4}, 4).with(1, CaptureKind::buffer_in, "a\"\n\\").text(),
+            R"(write(1, "a\"\n\\", 4) = 4)");
+  EXPECT_EQ(Call("close", {3}, 0).with(0, CaptureKind::file_identity, identity("/tmp/x")).text(),
+            "close(3</tmp/x>) = 0");
+  EXPECT_EQ(Call("unlinkat", {cwd, 1, 0x200}, 0).path(1, "dir").text(),
+            R"(unlinkat(AT_FDCWD, "dir", AT_REMOVEDIR) = 0)");
+  EXPECT_EQ(Call("renameat2", {cwd, 1, 5, 2, 1}, 0).path(1, "a").path(3, "b").text(),
+            R"(renameat2(AT_FDCWD, "a", 5, "b", RENAME_NOREPLACE) = 0)");
+  EXPECT_EQ(Call("lseek", {3, static_cast<std::uint64_t>(-10), SEEK_END}, 90).text(),
+            "lseek(3, -10, SEEK_END) = 90");
+  EXPECT_EQ(Call("chmod", {1, 04755}, 0).path(0, "/bin/x").text(), R"(chmod("/bin/x", 04755) = 0)");
+  EXPECT_EQ(Call("umask", {022}, 077).text(), "umask(022) = 077");
+  EXPECT_EQ(Call("fchown", {3, ~0U, 5}, 0).text(), "fchown(3, -1, 5) = 0");
+  EXPECT_EQ(Call("fcntl", {3, F_SETFL, O_RDWR | O_NONBLOCK}, 0).text(),
+            "fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0");
+  EXPECT_EQ(Call("fcntl", {3, F_GETFL, 0}, O_RDWR).text(),
+            "fcntl(3, F_GETFL, 0) = 0x2 (flags O_RDWR)");
+  EXPECT_EQ(Call("ioctl", {1, 0x5401, 0x3000}, -ENOTTY).text(),
+            "ioctl(1, TCGETS, 0x3000) = -1 ENOTTY (Inappropriate ioctl for device)");
+  EXPECT_EQ(Call("getcwd", {0x1000, 4096}, 6)
+                .with(0, CaptureKind::buffer_out, std::string("/root\0", 6))
+                .text(),
+            "getcwd(\"/root\", 4096) = 6");
+}
+
+TEST(EventText, Structures) {
+  struct stat status {};
+  status.st_mode = S_IFREG | 0644;
+  status.st_size = 21;
+  EXPECT_EQ(
+      Call("newfstatat", {cwd, 1, 2, 0}, 0)
+          .path(1, "f")
+          .with(2, CaptureKind::structure_out, raw(status))
+          .text(),
+      R"(newfstatat(AT_FDCWD, "f", {st_mode=S_IFREG|0644, st_uid=0, st_size=21, ...}, 0) = 0)");
+  std::timespec time{1, 5};
+  EXPECT_EQ(Call("nanosleep", {1, 0}, 0).with(0, CaptureKind::structure_in, raw(time)).text(),
+            "nanosleep({tv_sec=1, tv_nsec=5}, NULL) = 0");
+  std::uint64_t limits[2] = {1024, ~std::uint64_t{0}};
+  EXPECT_EQ(
+      Call("prlimit64", {0, 7, 0, 1}, 0).with(3, CaptureKind::structure_out, raw(limits)).text(),
+      "prlimit64(0, RLIMIT_NOFILE, NULL, {rlim_cur=1024, rlim_max=RLIM64_INFINITY}) = 0");
+  std::uint64_t action[4] = {1, 0x14000000, 0x77, 1U << 16U};
+  EXPECT_EQ(
+      Call("rt_sigaction", {17, 1, 0, 8}, 0).with(1, CaptureKind::structure_in, raw(action)).text(),
+      "rt_sigaction(SIGCHLD, {sa_handler=SIG_IGN, sa_mask=[CHLD], "
+      "sa_flags=SA_RESTORER|SA_RESTART}, NULL, 8) = 0");
+  int pipes[2] = {3, 4};
+  EXPECT_EQ(Call("pipe2", {1, O_CLOEXEC}, 0).with(0, CaptureKind::structure_out, raw(pipes)).text(),
+            "pipe2([3, 4], O_RDONLY|O_CLOEXEC) = 0");
+  int exited = 3 << 8;
+  EXPECT_EQ(
+      Call("wait4", {~0U, 1, 1, 0}, 77).with(1, CaptureKind::structure_out, raw(exited)).text(),
+      "wait4(-1, [{WIFEXITED(s) && WEXITSTATUS(s) == 3}], WNOHANG, NULL) = 77");
+  std::uint64_t how[3] = {O_RDONLY, 0, 8};
+  EXPECT_EQ(Call("openat2", {5, 1, 2, 24}, 6)
+                .path(1, "x")
+                .with(2, CaptureKind::structure_in, raw(how))
+                .text(),
+            R"(openat2(5, "x", {flags=O_RDONLY, mode=0, resolve=RESOLVE_BENEATH}, 24) = 6)");
+  // The i386 stat64 has another layout and is not read as if it were ours.
+  Call narrow("fstat64", {3, 1}, 0, Abi::i386);
+  EXPECT_EQ(narrow.with(1, CaptureKind::structure_out, std::string(96, 'a')).text(),
+            "fstat64(3, {96 bytes: 61616161616161616161616161616161...}) [i386] = 0");
+}
+
+TEST(EventText, Network) {
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(80);
+  four.sin_addr.s_addr = htonl(0x01020304);
+  EXPECT_EQ(
+      Call("connect", {3, 1, 16}, -EINPROGRESS).with(1, CaptureKind::sockaddr_in, raw(four)).text(),
+      "connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr(\"1.2.3.4\")}, 16) "
+      "= -1 EINPROGRESS (Operation now in progress)");
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_port = htons(443);
+  six.sin6_addr = in6addr_loopback;
+  EXPECT_EQ(sockaddr_text(raw(six)),
+            R"({sa_family=AF_INET6, sin6_port=htons(443), sin6_addr="::1"})");
+  EXPECT_EQ(sockaddr_short_text(raw(six)), "[::1]:443");
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  std::strcpy(local.sun_path, "/run/x");
+  EXPECT_EQ(sockaddr_text(raw(local)), R"({sa_family=AF_UNIX, sun_path="/run/x"})");
+  EXPECT_EQ(sockaddr_text(std::string("\1\0\0name", 7)),
+            R"({sa_family=AF_UNIX, sun_path=@"name"})");
+  EXPECT_EQ(sockaddr_text(std::string("\x10\0\0\0\5\0\0\0\1\0\0\0", 12)),
+            "{sa_family=AF_NETLINK, nl_pid=5, nl_groups=0x1}");
+  EXPECT_EQ(sockaddr_text("x"), "{1 bytes: 78}");
+  EXPECT_EQ(sockaddr_text(std::string("\x63\0z", 3)), "{sa_family=0x63, sa_data={1 bytes: 7a}}");
+  EXPECT_EQ(Call("socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0}, 3).text(),
+            "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3");
+  EXPECT_EQ(Call("sendto", {3, 1, 2, 0x4000, 0, 0}, 2)
+                .with(0, CaptureKind::socket_peer, raw(four))
+                .with(1, CaptureKind::buffer_in, "hi")
+                .text(),
+            R"(sendto(3<1.2.3.4:80>, "hi", 2, MSG_NOSIGNAL, NULL, 0) = 2)");
+  EXPECT_EQ(Call("sendmsg", {3, 1, 0}, 2)
+                .with(1, CaptureKind::sockaddr_in, raw(four))
+                .with(1, CaptureKind::iovec_in, "hi")
+                .text(),
+            "sendmsg(3, {msg_name={sa_family=AF_INET, sin_port=htons(80), "
+            "sin_addr=inet_addr(\"1.2.3.4\")}, msg_iov=[\"hi\"]}, 0) = 2");
+  EXPECT_EQ(Call("setsockopt", {3, SOL_SOCKET, SO_REUSEADDR, 1, 4}, 0)
+                .with(3, CaptureKind::buffer_in, std::string("\1\0\0\0", 4))
+                .text(),
+            R"(setsockopt(3, SOL_SOCKET, SO_REUSEADDR, "\x01\x00\x00\x00", 4) = 0)");
+}
+
+TEST(EventText, ProcessesAndMemory) {
+  EXPECT_EQ(Call("execve", {1, 2, 3}, 0)
+                .path(0, "/bin/ls")
+                .with(1, CaptureKind::argv, std::string("ls\0-l\0", 6))
+                .with(2, CaptureKind::envp, std::string("A=1\0B=2\0", 8))
+                .text(),
+            R"(execve("/bin/ls", ["ls", "-l"], 0x3 /* 2 vars */) = 0)");
+  EXPECT_EQ(Call("mmap", {0, 8192, 3, 0x22, ~0U, 0}, 0x7f0000000000).text(),
+            "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = "
+            "0x7f0000000000");
+  EXPECT_EQ(Call("clone", {0x1200011, 0, 0, 0x7f10, 0}, 78).text(),
+            "clone(SIGCHLD|CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID, NULL, NULL, 0x7f10, 0) = 78");
+  EXPECT_EQ(Call("kill", {55, 9}, -EPERM).text(),
+            "kill(55, SIGKILL) = -1 EPERM (Operation not permitted)");
+  EXPECT_EQ(Call("futex", {0x1000, 0x80, 2, 0, 0, 0}, -512).text(),
+            "futex(0x1000, FUTEX_WAIT|FUTEX_PRIVATE_FLAG, 2, 0, NULL, 0) = ? ERESTARTSYS (To be "
+            "restarted if SA_RESTART is set)");
+  EXPECT_EQ(Call("ptrace", {16, 1, 0, 0}, 0).text(), "ptrace(PTRACE_ATTACH, 1, NULL, NULL) = 0");
+  Call exit_group("exit_group", {3}, 0);
+  exit_group.event().has_exit = false;
+  EXPECT_EQ(exit_group.text(), "exit_group(3) = ?");
+}
+
+TEST(EventText, VerdictsAndUnknownCalls) {
+  Call refused("unlink", {1}, -EPERM);
+  refused.path(0, "/etc/motd").event().verdict = Verdict::refused;
+  EXPECT_EQ(refused.text(),
+            R"(unlink("/etc/motd") = -1 EPERM (Operation not permitted) [refused by filter])");
+  Call killed("ptrace", {0, 0, 0, 0}, 101);
+  killed.event().verdict = Verdict::killed;
+  killed.event().has_exit = false;
+  EXPECT_EQ(killed.text(), "ptrace(PTRACE_TRACEME, 0, NULL, NULL) = ? [killed at this call]");
+  Event unknown;
+  unknown.number = 9999;
+  unknown.args = {1, 2, 3, 4, 5, 6};
+  unknown.result = -ENOSYS;
+  EXPECT_EQ(format_event(unknown),
+            "syscall_0x270f(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = -1 ENOSYS (Function not implemented)");
+}
+
+TEST(EventText, OtherKinds) {
+  Event event;
+  event.kind = EventKind::process_start;
+  event.args[0] = 17;
+  event.result = 1234;
+  EXPECT_EQ(format_event(event), "+++ started task 1234 {flags=SIGCHLD} +++");
+  event = {};
+  event.kind = EventKind::process_exit;
+  event.result = 9;
+  EXPECT_EQ(format_event(event), "+++ killed by SIGKILL +++");
+  event.result = 2 << 8;
+  EXPECT_EQ(format_event(event), "+++ exited with 2 +++");
+  event.kind = EventKind::signal;
+  event.args = {17, 0, 0, 0, 0, 0};
+  EXPECT_EQ(format_event(event), "--- SIGCHLD {si_code=SI_USER} ---");
+  event.kind = EventKind::recorder_wait;
+  event.duration_ns = 1500000;
+  EXPECT_EQ(format_event(event), "=== held back 0.001500 s by the recorder ===");
+  Capture name{0, CaptureKind::text, Provenance::kernel, false, 4, "bash"};
+  event.kind = EventKind::tool_call_start;
+  event.active_call = 3;
+  event.captures = {&name, 1};
+  EXPECT_EQ(format_event(event), R"(=== tool call 3 starts "bash" ===)");
+  std::string image = identity("/usr/bin/id");
+  Capture exec{6, CaptureKind::file_identity, Provenance::kernel, false, 0, image};
+  event.kind = EventKind::process_exec;
+  event.captures = {&exec, 1};
+  EXPECT_EQ(format_event(event), R"(+++ exec "/usr/bin/id" +++)");
+}
+
+// Whatever stands in strings, the output is one printable line.
+TEST(EventText, HostileStringsCannotDriveTheTerminal) {
+  std::string hostile = "\x1b[2J\r\n\x9b\xe2\x80\xae\x07/../\xff";
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  std::memcpy(local.sun_path, hostile.data(), hostile.size());
+  std::string lines[] = {
+      Call("openat", {cwd, 1, 0, 0}, 3)
+          .path(1, hostile)
+          .with(6, CaptureKind::file_identity, identity(hostile))
+          .text(),
+      Call("execve", {1, 2, 3}, 0).path(0, hostile).with(1, CaptureKind::argv, hostile).text(),
+      Call("connect", {3, 1, 110}, 0).with(1, CaptureKind::sockaddr_in, raw(local)).text(),
+      Call("close", {3}, 0).with(0, CaptureKind::socket_peer, raw(local)).text(),
+      Call("write", {3, 1, 9}, 9).with(1, CaptureKind::buffer_in, hostile).text(),
+      Call("uname", {1}, 0)
+          .with(0, CaptureKind::structure_out, hostile + std::string(390, '\x1b'))
+          .text(),
+  };
+  for (const std::string& line : lines)
+    for (char c : line) {
+      EXPECT_GE(static_cast<unsigned char>(c), 0x20U) << line;
+      EXPECT_NE(static_cast<unsigned char>(c), 0x9BU) << line;
+    }
+  for (const std::string& line : lines) EXPECT_EQ(line.find("\xe2\x80\xae"), std::string::npos);
+  nlohmann::json json =
+      event_to_json(Call("openat", {cwd, 1, 0, 0}, 3).path(1, hostile).built(), {});
+  EXPECT_NO_THROW((void)json.dump());
+}
+
+TEST(EventJson, HasTheFixedFields) {
+  Call call("openat", {cwd, 0x1000, O_RDONLY, 0}, -ENOENT);
+  Event& event = call.path(1, "motd").event();
+  event.sequence = 5;
+  event.time_ns = 100;
+  event.pid = event.tid = 40;
+  event.inside_pid = 2;
+  event.origin_call = 7;
+  PathResolver resolver;
+  std::vector<ResolvedPath> paths = resolver.paths_of(call.built());
+  nlohmann::json json = event_to_json(call.built(), paths);
+  for (const char* key : {"seq", "time_ns", "pid", "tid", "syscall", "abi", "args", "result",
+                          "errno", "duration_ns", "verdict", "tool_call"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  EXPECT_EQ(json["syscall"], "openat");
+  EXPECT_EQ(json["errno"], "ENOENT");
+  EXPECT_EQ(json["tool_call"], 7);
+  EXPECT_EQ(json["args"][1]["value"], "motd");
+  EXPECT_EQ(json["args"][0]["value"], -100);
+  EXPECT_EQ(json["args"][2]["text"], "O_RDONLY");
+  EXPECT_EQ(json["paths"][0]["absolute"], false);
+  EXPECT_EQ(json["inside_tid"], nullptr);
+}
+
+}  // namespace
+}  // namespace gyges::recorder

@@ -1,0 +1,145 @@
+#include "sandbox/recorder/format/resolved_paths.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "call.h"
+
+namespace gyges::recorder {
+namespace {
+
+using testing::Call;
+using testing::identity;
+
+constexpr std::uint64_t cwd = 0xffffff9c;
+
+std::string only_path(const std::vector<ResolvedPath>& paths) {
+  return paths.size() == 1 ? paths[0].path : "(" + std::to_string(paths.size()) + " paths)";
+}
+
+TEST(JoinPath, ByText) {
+  EXPECT_EQ(join_path("/a/b", "c"), "/a/b/c");
+  EXPECT_EQ(join_path("/a/b", "../c//./d/"), "/a/c/d");
+  EXPECT_EQ(join_path("/a", "/x/../../y"), "/y");
+  EXPECT_EQ(join_path("/", ".."), "/");
+  EXPECT_EQ(join_path("", "a/../b"), "a/../b");
+  EXPECT_EQ(join_path("", "."), ".");
+}
+
+TEST(PathMatches, Globs) {
+  EXPECT_TRUE(path_matches("/etc/motd", "/etc/motd"));
+  EXPECT_TRUE(path_matches("/etc/*", "/etc/motd"));
+  EXPECT_FALSE(path_matches("/etc/*", "/etc/a/b"));
+  EXPECT_TRUE(path_matches("/etc/**", "/etc/a/b"));
+  EXPECT_TRUE(path_matches("/a/**/b", "/a/b"));
+  EXPECT_TRUE(path_matches("/a/**/b", "/a/x/y/b"));
+  EXPECT_FALSE(path_matches("/a/**/b", "/a/xb"));
+  EXPECT_TRUE(path_matches("**/*.log", "/var/log/x.log"));
+  EXPECT_TRUE(path_matches("**", "/anything/at/all"));
+  EXPECT_TRUE(path_matches("/x?z", "/xyz"));
+  EXPECT_FALSE(path_matches("/x?z", "/x/z"));
+  EXPECT_FALSE(path_matches("/etc/*", "/etc"));
+  EXPECT_FALSE(path_matches("", "/"));
+  // Would take ages by backtracking.
+  EXPECT_FALSE(path_matches("**a**a**a**a**a**a**b", std::string(4000, 'a')));
+}
+
+TEST(PathResolver, FollowsDirectoriesAndDescriptors) {
+  PathResolver resolver;
+  std::vector<ResolvedPath> paths = resolver.paths_of(Call("unlink", {1}, 0).path(0, "x").built());
+  ASSERT_EQ(paths.size(), 1U);
+  EXPECT_FALSE(paths[0].absolute);
+  EXPECT_EQ(paths[0].path, "x");
+  EXPECT_TRUE(paths[0].mutation);
+  EXPECT_EQ(only_path(resolver.paths_of(Call("chdir", {1}, 0).path(0, "/home/u").built())),
+            "/home/u");
+  EXPECT_EQ(only_path(resolver.paths_of(Call("unlink", {1}, 0).path(0, "x").built())), "/home/u/x");
+  resolver.paths_of(Call("chdir", {1}, -ENOENT).path(0, "/nowhere").built());
+  EXPECT_EQ(resolver.working_directory(100), "/home/u");
+  EXPECT_EQ(only_path(resolver.paths_of(
+                Call("openat", {cwd, 1, O_DIRECTORY, 0}, 5).path(1, "../d").built())),
+            "/home/d");
+  EXPECT_EQ(only_path(resolver.paths_of(
+                Call("openat", {5, 1, O_CREAT | O_WRONLY, 0600}, 6).path(1, "log").built())),
+            "/home/d/log");
+  EXPECT_EQ(resolver.descriptor(100, 6), "/home/d/log");
+  paths = resolver.paths_of(Call("write", {6, 1, 3}, 3).built());
+  EXPECT_EQ(only_path(paths), "/home/d/log");
+  EXPECT_TRUE(paths[0].mutation);
+  EXPECT_FALSE(resolver.paths_of(Call("write", {6, 1, 3}, -EIO).built())[0].mutation);
+  resolver.paths_of(Call("dup2", {6, 9}, 9).built());
+  EXPECT_EQ(resolver.descriptor(100, 9), "/home/d/log");
+  resolver.paths_of(Call("close", {6}, 0).built());
+  EXPECT_EQ(resolver.descriptor(100, 6), "");
+  EXPECT_EQ(only_path(resolver.paths_of(Call("fstat", {9, 1}, 0).built())), "/home/d/log");
+  EXPECT_EQ(
+      only_path(resolver.paths_of(Call("newfstatat", {9, 1, 2, 0x1000}, 0).path(1, "").built())),
+      "/home/d/log");
+}
+
+TEST(PathResolver, KernelWins) {
+  PathResolver resolver;
+  Call race("openat", {cwd, 1, O_RDONLY, 0}, 3);
+  race.path(1, "/tmp/harmless");
+  race.with(6, CaptureKind::file_identity, identity("/etc/shadow"), 0, Provenance::kernel);
+  std::vector<ResolvedPath> paths = resolver.paths_of(race.built());
+  ASSERT_EQ(paths.size(), 2U);
+  EXPECT_EQ(paths[0].path, "/tmp/harmless");
+  EXPECT_EQ(paths[0].provenance, Provenance::enter);
+  EXPECT_EQ(paths[1].path, "/etc/shadow");
+  EXPECT_EQ(paths[1].argument, result_argument);
+  EXPECT_EQ(paths[1].provenance, Provenance::kernel);
+  EXPECT_EQ(resolver.descriptor(100, 3), "/etc/shadow");
+
+  Call agreed("openat", {cwd, 1, O_RDONLY, 0}, 4);
+  agreed.path(1, "/etc/motd");
+  agreed.with(6, CaptureKind::file_identity, identity("/etc/motd"), 0, Provenance::kernel);
+  paths = resolver.paths_of(agreed.built());
+  ASSERT_EQ(paths.size(), 1U);
+  EXPECT_EQ(paths[0].provenance, Provenance::kernel);
+
+  Call known("unlink", {1}, 0);
+  known.path(0, "sub/x").with(0, CaptureKind::absolute_path, "/srv/sub/x", 0, Provenance::kernel);
+  EXPECT_EQ(only_path(resolver.paths_of(known.built())), "/srv/sub/x");
+  EXPECT_EQ(resolver.working_directory(100), "/srv");
+}
+
+TEST(PathResolver, ChildrenInheritAndExecCloses) {
+  PathResolver resolver;
+  resolver.paths_of(Call("chdir", {1}, 0).path(0, "/w").built());
+  resolver.paths_of(Call("openat", {cwd, 1, O_RDONLY | O_CLOEXEC, 0}, 3).path(1, "a").built());
+  resolver.paths_of(Call("openat", {cwd, 1, O_RDONLY, 0}, 4).path(1, "b").built());
+  Event start;
+  start.kind = EventKind::process_start;
+  start.pid = start.tid = 100;
+  start.result = 200;
+  resolver.paths_of(start);
+  EXPECT_EQ(resolver.descriptor(200, 3), "/w/a");
+  Event exec;
+  exec.kind = EventKind::process_exec;
+  exec.pid = exec.tid = 200;
+  resolver.paths_of(exec);
+  EXPECT_EQ(resolver.descriptor(200, 3), "");
+  EXPECT_EQ(resolver.descriptor(200, 4), "/w/b");
+  EXPECT_EQ(resolver.descriptor(100, 3), "/w/a");
+  EXPECT_EQ(resolver.working_directory(200), "/w");
+  Event exit;
+  exit.kind = EventKind::process_exit;
+  exit.pid = exit.tid = 200;
+  resolver.paths_of(exit);
+  EXPECT_EQ(resolver.descriptor(200, 4), "");
+}
+
+TEST(PathResolver, RenameAndLinkChangeWhatTheyShould) {
+  PathResolver resolver;
+  std::vector<ResolvedPath> paths =
+      resolver.paths_of(Call("rename", {1, 2}, 0).path(0, "/a").path(1, "/b").built());
+  ASSERT_EQ(paths.size(), 2U);
+  EXPECT_TRUE(paths[0].mutation && paths[1].mutation);
+  paths = resolver.paths_of(Call("link", {1, 2}, 0).path(0, "/a").path(1, "/b").built());
+  EXPECT_FALSE(paths[0].mutation);
+  EXPECT_TRUE(paths[1].mutation);
+}
+
+}  // namespace
+}  // namespace gyges::recorder
