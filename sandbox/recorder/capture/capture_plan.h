@@ -1,0 +1,23 @@
+// Turns the syscall table into capture plans: for each argument of a call, what to copy at entry
+// and at exit. Both backends follow the same plans, so that they record the same.
+#pragma once
+
+#include <array>
+
+#include "sandbox/recorder/capture/kernel/record.h"
+#include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/syscall_table.h"
+
+namespace gyges::recorder {
+
+wire::plan plan_for(const SyscallSpec& spec);
+
+using CapturePlans = std::array<wire::plan, 2 * wire::plan_numbers>;  // x86-64, then i386
+
+// Built at first use; lives for ever.
+const CapturePlans& capture_plans();
+
+// nullptr for numbers that have no plan: nothing but the raw arguments is recorded.
+const wire::plan* capture_plan(Abi abi, std::uint32_t number);
+
+}  // namespace gyges::recorder

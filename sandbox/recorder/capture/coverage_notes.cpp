@@ -1,0 +1,29 @@
+#include "sandbox/recorder/capture/coverage_notes.h"
+
+namespace gyges::recorder {
+
+std::vector<std::string> not_observable(Backend backend) {
+  std::vector<std::string> notes = {
+      "vDSO calls (clock_gettime, gettimeofday, time, getcpu) do not enter the kernel",
+      "contents written and read through memory-mapped files and shared memory",
+      "operations submitted through io_uring, where the policy allows io_uring",
+      "instructions that need no kernel: rdtsc, cpuid, rdrand",
+      "bytes of a buffer beyond the recorded prefix, strings and argument lists beyond their limit",
+      "32-bit callers: arrays of pointers (argv, envp, iovec, msghdr) are recorded as addresses",
+      "argument memory is read at entry or exit; another thread may change it before the kernel "
+      "reads it (opened and executed files carry the kernel's own identity)",
+  };
+  if (backend == Backend::ptrace) {
+    notes.emplace_back(
+        "the backend is visible from inside: PTRACE_TRACEME fails, ignored signals stop the "
+        "process, calls take some 50 times as long");
+    notes.emplace_back("whether seccomp or the kernel refused a call: both look alike to a tracer");
+    notes.emplace_back(
+        "CLONE_UNTRACED: taken out of clone(2); clone3(2) with it answers ENOSYS, but a thread "
+        "that "
+        "changes the flags after they were checked creates a process that is not recorded");
+  }
+  return notes;
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,299 @@
+#include "sandbox/recorder/capture/event_joiner.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+namespace gyges::recorder {
+namespace {
+
+// A record as the structure of its kind; the ring keeps records aligned to 8 bytes.
+template <class T>
+const T& as(const wire::record& record) {
+  return reinterpret_cast<const T&>(record);
+}
+
+void copy_record(std::vector<std::byte>& to, const wire::record& record) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&record);
+  to.assign(bytes, bytes + record.size);
+}
+
+// "c\0b\0a\0" becomes "/a/b/c".
+void turn_round(std::string_view components, std::string& path) {
+  path.clear();
+  while (!components.empty()) {
+    if (components.back() == '\0') components.remove_suffix(1);
+    const std::size_t start = components.rfind('\0') + 1;  // npos + 1 is 0
+    path += '/';
+    path += components.substr(start);
+    components = components.substr(0, start);
+  }
+  if (path.empty()) path = "/";
+}
+
+// The innermost name of "c\0b\0a\0".
+std::string_view leaf(std::string_view components) {
+  return components.substr(0, components.find('\0'));
+}
+
+constexpr std::uint32_t seccomp_signal = SIGSYS;
+
+}  // namespace
+
+EventJoiner::Thread& EventJoiner::thread_of(std::int32_t tid) {
+  if (tid == last_tid_) return *last_thread_;
+  const auto [place, is_new] = threads_.try_emplace(tid);
+  if (is_new) {  // its start was lost, which the counters say
+    place->second.facts.tid = tid;
+    place->second.facts.pid = tid;
+  }
+  last_tid_ = tid;
+  last_thread_ = &place->second;  // references stay valid until the element is erased
+  return place->second;
+}
+
+void EventJoiner::begin_captures() {
+  captures_.clear();
+  paths_used_ = 0;
+}
+
+std::string& EventJoiner::new_path() {
+  if (paths_used_ == paths_.size()) paths_.emplace_back();
+  return paths_[paths_used_++];
+}
+
+void EventJoiner::add_captures(const std::byte* from, const std::byte* to, bool arguments_only) {
+  while (to - from >= static_cast<std::ptrdiff_t>(sizeof(wire::capture_head))) {
+    wire::capture_head head;
+    std::memcpy(&head, from, sizeof(head));
+    from += sizeof(head);
+    const std::size_t length =
+        std::min<std::size_t>(head.length, static_cast<std::size_t>(to - from));
+    Capture capture;
+    capture.argument = head.argument;
+    capture.kind = static_cast<CaptureKind>(head.kind);
+    capture.provenance = static_cast<Provenance>(head.provenance);
+    capture.truncated = (head.flags & wire::capture_truncated) != 0;
+    capture.full_length = head.full_length;
+    capture.bytes = {reinterpret_cast<const char*>(from), length};
+    from +=
+        std::min<std::size_t>((length + 3) & ~std::size_t{3}, static_cast<std::size_t>(to - from));
+    if (arguments_only && capture.argument == result_argument) continue;
+    if ((head.flags & wire::capture_components) != 0) {
+      const bool complete = (head.flags & wire::capture_complete) != 0;
+      if (!captures_.empty() && captures_.back().kind == CaptureKind::file_identity &&
+          captures_.back().argument == capture.argument) {
+        Capture& identity = captures_.back();
+        std::string& named = new_path();
+        named.assign(identity.bytes);
+        named += leaf(capture.bytes);
+        identity.bytes = named;
+        identity.full_length = static_cast<std::uint32_t>(named.size());
+      }
+      if (!complete) continue;
+      std::string& path = new_path();
+      turn_round(capture.bytes, path);
+      capture.bytes = path;
+      capture.full_length = static_cast<std::uint32_t>(path.size());
+    }
+    captures_.push_back(capture);
+  }
+}
+
+void EventJoiner::add_captures(const wire::record& record, std::size_t fixed) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&record);
+  if (record.size > fixed) add_captures(bytes + fixed, bytes + record.size, false);
+}
+
+Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict verdict) {
+  const auto& enter = *reinterpret_cast<const wire::enter_record*>(thread.entry.data());
+  Event event;
+  thread.facts.put_into(event);
+  event.abi = static_cast<Abi>(enter.head.abi);
+  event.number = static_cast<std::uint32_t>(enter.number);
+  event.time_ns = enter.head.time;
+  event.verdict = verdict;
+  std::copy(std::begin(enter.args), std::end(enter.args), event.args.begin());
+  begin_captures();
+  add_captures(enter.head, sizeof(enter));
+  if (exit != nullptr) {
+    event.result = exit->result;
+    event.duration_ns = exit->head.time - enter.head.time;
+    add_captures(exit->head, sizeof(*exit));
+  } else {
+    event.has_exit = false;
+  }
+  if (!thread.image.empty()) {
+    std::erase_if(captures_, [](const Capture& c) { return c.provenance == Provenance::missing; });
+    add_captures(thread.image.data() + sizeof(wire::exec_record),
+                 thread.image.data() + thread.image.size(), true);
+    thread.image.clear();
+  }
+  event.captures = captures_;
+  Status status = sink_.append(event);
+  thread.entry.clear();
+  return status;
+}
+
+Status EventJoiner::hand_over_denied(Thread& thread, const wire::denied_record& denied,
+                                     Verdict verdict) {
+  Event event;
+  thread.facts.put_into(event);
+  event.abi = static_cast<Abi>(denied.head.abi);
+  event.verdict = verdict;
+  event.has_enter = false;
+  event.number = static_cast<std::uint32_t>(denied.number);
+  event.time_ns = denied.head.time;
+  std::copy(std::begin(denied.args), std::end(denied.args), event.args.begin());
+  event.result = denied.result;
+  if (verdict == Verdict::killed) {
+    event.has_exit = false;
+    event.result = 0;
+  }
+  begin_captures();
+  add_captures(denied.head, sizeof(denied));
+  event.captures = captures_;
+  return sink_.append(event);
+}
+
+Status EventJoiner::settle_denied(Thread& thread, bool killed) {
+  if (thread.denied.empty()) return ok();
+  const std::vector<std::byte> held = std::move(thread.denied);
+  thread.denied.clear();
+  return hand_over_denied(thread, *reinterpret_cast<const wire::denied_record*>(held.data()),
+                          killed ? Verdict::killed : Verdict::refused);
+}
+
+Status EventJoiner::start(const wire::start_record& record) {
+  const auto tid = static_cast<std::int32_t>(record.head.tid);
+  Thread& child = threads_[static_cast<std::int32_t>(record.tid)];
+  child = Thread{};
+  child.facts.tid = static_cast<std::int32_t>(record.tid);
+  child.facts.pid = static_cast<std::int32_t>(record.pid);
+  child.facts.inside_tid = static_cast<std::int32_t>(record.inside_tid);
+  child.facts.inside_pid = static_cast<std::int32_t>(record.inside_pid);
+  child.facts.origin_call = record.origin_call;
+  child.facts.active_call = record.active_call;
+  Event event;
+  event.kind = EventKind::process_start;
+  thread_of(tid).facts.put_into(event);
+  event.time_ns = record.head.time;
+  event.args[0] = record.flags;
+  event.result = record.tid;
+  return sink_.append(event);
+}
+
+Status EventJoiner::exec(const wire::exec_record& record) {
+  const auto tid = static_cast<std::int32_t>(record.head.tid);
+  const auto old_tid = static_cast<std::int32_t>(record.old_tid);
+  if (tid != old_tid) {  // a thread that was not the leader took over its number
+    Thread moved = std::move(thread_of(old_tid));
+    moved.facts.tid = tid;
+    moved.facts.inside_tid = moved.facts.inside_pid;
+    threads_.erase(old_tid);
+    threads_[tid] = std::move(moved);
+    last_tid_ = -1;
+  }
+  Thread& thread = thread_of(tid);
+  copy_record(thread.image, record.head);
+  Event event;
+  event.kind = EventKind::process_exec;
+  thread.facts.put_into(event);
+  event.time_ns = record.head.time;
+  begin_captures();
+  add_captures(record.head, sizeof(record));
+  std::erase_if(captures_, [](const Capture& c) { return c.argument != result_argument; });
+  event.captures = captures_;
+  return sink_.append(event);
+}
+
+Status EventJoiner::end(const wire::end_record& record) {
+  const auto tid = static_cast<std::int32_t>(record.head.tid);
+  Thread& thread = thread_of(tid);
+  GYGES_CHECK(settle_denied(thread, (record.status & 0x7f) == seccomp_signal));
+  if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
+  Event event;
+  event.kind = EventKind::process_exit;
+  thread.facts.put_into(event);
+  event.time_ns = record.head.time;
+  event.result = record.status;
+  threads_.erase(tid);
+  last_tid_ = -1;
+  return sink_.append(event);
+}
+
+Status EventJoiner::take(const wire::record& record) {
+  const auto tid = static_cast<std::int32_t>(record.tid);
+  if (record.kind != wire::record_end) {
+    Thread& thread = thread_of(tid);
+    if (!thread.denied.empty() && record.kind != wire::record_signal)
+      GYGES_CHECK(settle_denied(thread, false));
+  }
+  switch (record.kind) {
+    case wire::record_enter: {
+      ++enters_;
+      Thread& thread = thread_of(tid);
+      // The exit can only be absent if it was lost; the entry is kept as it is.
+      if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
+      copy_record(thread.entry, record);
+      return ok();
+    }
+    case wire::record_exit: {
+      ++exits_;
+      Thread& thread = thread_of(tid);
+      if (thread.entry.empty()) return ok();  // its entry was lost, which the counters say
+      return join(thread, &as<wire::exit_record>(record), Verdict::allowed);
+    }
+    case wire::record_denied: {
+      ++exits_;
+      const auto& denied = as<wire::denied_record>(record);
+      Thread& thread = thread_of(tid);
+      if (denied.result == static_cast<std::int64_t>(denied.number)) {
+        copy_record(thread.denied, record);  // rolled back: SIGSYS follows, or death
+        return ok();
+      }
+      const bool is_error = denied.result < 0 && denied.result >= -4095;
+      return hand_over_denied(thread, denied, is_error ? Verdict::refused : Verdict::emulated);
+    }
+    case wire::record_start:
+      return start(as<wire::start_record>(record));
+    case wire::record_exec:
+      return exec(as<wire::exec_record>(record));
+    case wire::record_end:
+      return end(as<wire::end_record>(record));
+    case wire::record_signal: {
+      if (!record_signals_) return ok();
+      const auto& delivered = as<wire::signal_record>(record);
+      Event event;
+      event.kind = EventKind::signal;
+      thread_of(tid).facts.put_into(event);
+      event.time_ns = record.time;
+      event.args[0] = static_cast<std::uint64_t>(delivered.signal);
+      event.args[1] = static_cast<std::uint64_t>(static_cast<std::int64_t>(delivered.code));
+      return sink_.append(event);
+    }
+    case wire::record_wait: {
+      const auto& wait = as<wire::wait_record>(record);
+      Event event;
+      event.kind = EventKind::recorder_wait;
+      thread_of(tid).facts.put_into(event);
+      event.time_ns = wait.began;
+      event.duration_ns = wait.duration;
+      return sink_.append(event);
+    }
+    default:
+      return fail("read ring", "record", "unknown kind " + std::to_string(record.kind));
+  }
+}
+
+Status EventJoiner::finish() {
+  for (auto& [tid, thread] : threads_) {
+    GYGES_CHECK(settle_denied(thread, false));
+    if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
+  }
+  threads_.clear();
+  last_tid_ = -1;
+  return ok();
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,70 @@
+// Joins the records of the kernel side into events: entry and exit of a call, per thread.
+//
+// One joiner serves one session. Records must arrive in an order in which everything that caused a
+// record comes before it. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/recorder/capture/event_sink.h"
+#include "sandbox/recorder/capture/kernel/record.h"
+#include "sandbox/recorder/capture/thread_table.h"
+
+namespace gyges::recorder {
+
+class EventJoiner {
+ public:
+  EventJoiner(EventSink& sink, bool record_signals)
+      : sink_(sink), record_signals_(record_signals) {}
+
+  // A thread that was labelled from outside; later threads are learned from the records.
+  void add_thread(const ThreadFacts& facts) { threads_[facts.tid].facts = facts; }
+
+  // Bytes of the record, `record.size` of them, are used during the call only.
+  Status take(const wire::record& record);
+
+  // Hands over the calls that have no exit yet. Call it once, at the end.
+  Status finish();
+
+  [[nodiscard]] std::uint64_t enters() const { return enters_; }
+  [[nodiscard]] std::uint64_t exits() const { return exits_; }
+
+ private:
+  struct Thread {
+    ThreadFacts facts;
+    std::vector<std::byte> entry;   // record of the call in progress, or empty
+    std::vector<std::byte> image;   // captures of its exec record that stand in for lost arguments
+    std::vector<std::byte> denied;  // a refused call of which it is open whether it killed
+  };
+
+  Thread& thread_of(std::int32_t tid);
+  Status join(Thread& thread, const wire::exit_record* exit, Verdict verdict);
+  Status hand_over_denied(Thread& thread, const wire::denied_record& denied, Verdict verdict);
+  Status settle_denied(Thread& thread, bool killed);
+  Status start(const wire::start_record& record);
+  Status exec(const wire::exec_record& record);
+  Status end(const wire::end_record& record);
+  void begin_captures();
+  void add_captures(const wire::record& record, std::size_t fixed);
+  void add_captures(const std::byte* from, const std::byte* to, bool arguments_only);
+
+  EventSink& sink_;
+  bool record_signals_;
+  std::uint64_t enters_ = 0;
+  std::uint64_t exits_ = 0;
+  std::unordered_map<std::int32_t, Thread> threads_;
+  std::int32_t last_tid_ = -1;
+  Thread* last_thread_ = nullptr;
+  std::vector<Capture> captures_;
+  std::string& new_path();
+
+  std::deque<std::string> paths_;  // what turned-round components became; kept for reuse
+  std::size_t paths_used_ = 0;
+};
+
+}  // namespace gyges::recorder

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+//
+// The few fields of kernel structures that the recorder reads. Offsets here are meaningless: libbpf
+// relocates every access against the type information of the running kernel.
+#pragma once
+
+#include "record.h"
+
+typedef u8 __u8;
+typedef u16 __u16;
+typedef u32 __u32;
+typedef u64 __u64;
+typedef s32 __s32;
+typedef s64 __s64;
+typedef u16 __be16;
+typedef u32 __be32;
+typedef u32 __wsum;
+
+// Of the kernel's bpf(2) interface; <linux/bpf.h> of newer systems declares bpf_task_work itself.
+enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_TASK_STORAGE = 29 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1 << 10 };
+enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+
+#define KERNEL_TYPE __attribute__((preserve_access_index))
+
+struct pt_regs {
+  unsigned long r10, r9, r8, ax, bx, cx, dx, si, di, bp, orig_ax;
+} KERNEL_TYPE;
+
+struct qstr {
+  const unsigned char* name;
+} KERNEL_TYPE;
+
+struct super_block {
+  u32 s_dev;
+} KERNEL_TYPE;
+
+struct inode {
+  u16 i_mode;
+  unsigned long i_ino;
+  struct super_block* i_sb;
+} KERNEL_TYPE;
+
+struct dentry {
+  struct dentry* d_parent;
+  struct qstr d_name;
+} KERNEL_TYPE;
+
+struct vfsmount {
+  struct dentry* mnt_root;
+} KERNEL_TYPE;
+
+struct mount {
+  struct mount* mnt_parent;
+  struct dentry* mnt_mountpoint;
+  struct vfsmount mnt;
+} KERNEL_TYPE;
+
+struct path {
+  struct vfsmount* mnt;
+  struct dentry* dentry;
+} KERNEL_TYPE;
+
+struct file {
+  struct path f_path;
+  struct inode* f_inode;
+} KERNEL_TYPE;
+
+struct fdtable {
+  unsigned int max_fds;
+  struct file** fd;
+} KERNEL_TYPE;
+
+struct files_struct {
+  struct fdtable* fdt;
+} KERNEL_TYPE;
+
+struct fs_struct {
+  struct path root, pwd;
+} KERNEL_TYPE;
+
+struct mm_struct {
+  unsigned long arg_start, arg_end;
+  struct file* exe_file;
+} KERNEL_TYPE;
+
+struct linux_binprm {
+  const char* filename;
+} KERNEL_TYPE;
+
+struct upid {
+  int nr;
+} KERNEL_TYPE;
+
+struct pid {
+  unsigned int level;
+  struct upid numbers[1];
+} KERNEL_TYPE;
+
+typedef struct {
+  unsigned long sig[1];
+} KERNEL_TYPE sigset_t;
+
+struct sigpending {
+  sigset_t signal;
+} KERNEL_TYPE;
+
+struct thread_info {
+  u32 status;
+} KERNEL_TYPE;
+
+struct task_struct {
+  struct thread_info thread_info;
+  int pid, tgid;
+  int exit_code;
+  struct task_struct* group_leader;
+  struct pid* thread_pid;
+  struct mm_struct* mm;
+  struct fs_struct* fs;
+  struct files_struct* files;
+  struct sigpending pending;
+} KERNEL_TYPE;
+
+struct kernel_siginfo {
+  int si_code;
+} KERNEL_TYPE;
+
+struct bpf_map {
+  u32 max_entries;
+} KERNEL_TYPE;
+
+// From 6.18 on; opaque to programs, initialised by the kernel.
+struct bpf_task_work {
+  u64 __opaque;
+} __attribute__((aligned(8)));

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+//
+// What the kernel side of the recorder and its consumer in user space share: the layout of rings,
+// records, session counters, task labels and the capture plan. Plain C, little-endian, fixed sizes;
+// both sides are built from the same tree and never mixed with another version.
+#pragma once
+
+#ifdef __cplusplus
+#include <cstdint>
+namespace gyges::recorder::wire {
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using s32 = std::int32_t;
+using s64 = std::int64_t;
+#else
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int s32;
+typedef long long s64;
+#endif
+
+enum {
+  // No record is longer. A ring has this much slack behind its end, so that no record wraps.
+  record_limit = 32768,
+  string_limit = 4096,    // of a path, with its NUL
+  text_limit = 1024,      // of any other string, with its NUL
+  structure_limit = 512,  // of a structure of fixed size
+  sockaddr_limit = 128,   // sizeof(struct sockaddr_storage)
+  argv_budget = 8192,     // all strings of an argv; the last may run over by string_limit
+  envp_budget = 4096,
+  argv_strings = 256,   // strings of an argv or envp looked at
+  iovec_elements = 4,   // elements of an iovec looked at
+  walk_steps = 48,      // components and mount crossings of a path
+  walk_budget = 4096,   // bytes of all components; the last may run over by 256
+  session_slots = 256,  // sessions at the same time; slot = session id modulo this
+  plan_numbers = 512,   // system call numbers of an ABI that have a plan
+};
+
+// One producer (the CPU) and one consumer. head and tail count bytes and never wrap. What follows
+// is the producer's scratch space while it writes a record; it spares the verifier the arithmetic.
+struct ring_control {
+  u64 head;
+  u64 spare0[7];
+  u64 tail;
+  u64 spare1[7];
+  u32 busy;          // a record is being written; a second writer on this CPU would be a fault
+  u32 start;         // offset of the record in the ring
+  u32 fill;          // bytes of the record written so far
+  u32 missing;       // arguments that could not be read
+  u32 buffer_bytes;  // of the session
+  u32 narrow;        // the caller's pointers have 32 bits
+  s64 result;
+  u64 args[8];  // two more than there are, so that a masked index is in bounds
+  // Loops keep these here and not in registers: the verifier would follow every value they take.
+  u32 used;
+  u32 flags;
+  u64 mount, dentry, mount_root;
+};
+
+// Per session slot and CPU, at index slot * CPUs + CPU; written by that CPU only, except `session`
+// and `buffer_bytes`, which the consumer sets before it labels the first task.
+struct session_count {
+  u32 session;  // records of other sessions are refused: their labels outlived their session
+  u32 buffer_bytes;
+  u64 enters;
+  u64 exits;
+  u64 first_returns;  // returns of a fork in the child and of the gate's read: not calls
+  u64 lost;
+  u64 waits;
+  u64 spare[2];
+};
+
+// Task storage: the label of a task, inherited at its creation.
+struct task_label {
+  u32 session;
+  u32 origin_call;
+  u32 active_call;
+  u32 number;        // of the call in progress
+  u8 entered;        // inside a call whose entry was recorded
+  u8 fresh;          // the next exit belongs to a call that began before the label
+  u8 waited_before;  // an element of the task-work map exists
+  u8 abi;
+  u32 missing;    // arguments to retry at exit
+  u64 waited_at;  // a wait that is not recorded yet
+  u64 waited_ns;
+};
+
+enum record_kind {
+  record_enter = 1,
+  record_exit,
+  record_denied,  // exit without entry
+  record_start,
+  record_exec,
+  record_end,
+  record_signal,
+  record_wait,
+};
+
+struct record {
+  u32 size;  // with captures, a multiple of 8
+  u8 kind;
+  u8 abi;
+  u16 spare;
+  u32 tid;
+  u32 session;
+  u64 time;
+};
+
+struct enter_record {
+  struct record head;
+  u64 number;
+  u64 args[6];
+};
+
+struct exit_record {
+  struct record head;
+  s64 result;
+};
+
+struct denied_record {
+  struct record head;
+  u64 number;
+  u64 args[6];
+  s64 result;
+};
+
+struct start_record {
+  struct record head;
+  u32 tid, pid, inside_tid, inside_pid;
+  u32 origin_call, active_call;
+  u64 flags;
+};
+
+struct exec_record {
+  struct record head;
+  u32 old_tid;
+  u32 spare;
+};
+
+struct end_record {
+  struct record head;
+  s64 status;
+};
+
+struct signal_record {
+  struct record head;
+  s32 signal;
+  s32 code;
+};
+
+struct wait_record {
+  struct record head;
+  u64 began;
+  u64 duration;
+};
+
+// Captures follow the fixed part of enter, exit, denied and exec records, each padded to 4 bytes.
+struct capture_head {
+  u8 argument;
+  u8 kind;        // CaptureKind
+  u8 provenance;  // Provenance
+  u8 flags;
+  u32 length;
+  u32 full_length;
+};
+
+enum {
+  capture_truncated = 1,
+  capture_components = 2,  // names from the leaf up, each ended by NUL
+  capture_complete = 4,    // the walk reached the task's root
+};
+
+// Capture plan of one system call.
+enum plan_operation {
+  plan_none = 0,
+  plan_string,
+  plan_bytes,
+  plan_sockaddr,
+  plan_strings,
+  plan_iovec,
+  plan_msghdr,
+};
+
+enum plan_length {
+  plan_length_fixed = 0,
+  plan_length_argument,
+  plan_length_result,
+  plan_length_pointed,
+  plan_length_ioctl,
+};
+
+struct plan_argument {
+  u8 operation;
+  u8 length;  // plan_length
+  u8 length_argument;
+  u8 kind_in;   // CaptureKind of what is read at entry
+  u8 kind_out;  // ... at exit
+  u8 several;   // msghdr: an array of struct mmsghdr
+  u16 unit;     // bytes of an element; of a string or strings: the limit
+};
+
+enum {
+  plan_returns_file = 1,  // a result from 0 up is a descriptor of a named object
+  plan_base_always = 2,   // a relative path is recorded with its directory
+  plan_base_failed = 4,   // ... only when the call failed
+  plan_replaces_image = 8,
+};
+
+struct plan {
+  struct plan_argument arguments[6];
+  u16 enter_room;  // the longest record at entry
+  u16 exit_room;
+  u8 enter_mask;  // arguments read at entry
+  u8 exit_mask;
+  u8 flags;
+  u8 base_mask;  // path arguments
+  u8 dirfd[6];   // of each path argument: index of its directory descriptor, or 255 for the cwd
+  u16 spare;
+};
+
+// Set before the programs are loaded, constant from then on: the verifier knows the values.
+struct settings {
+  u32 ring_bytes;  // a power of two; the value of the map is record_limit longer
+  u32 high_water;  // tasks wait from here on
+  u32 cpu_count;
+  u32 spin_rounds;    // of one spin, about 5 ns each
+  u64 wait_limit_ns;  // of one wait; the next call of the task waits again
+  s32 consumer_pid;
+  u32 spare;
+  u64 consumer_byte;                    // address of a readable byte in the consumer
+  struct plan plans[2 * plan_numbers];  // x86-64, then i386
+};
+
+#ifdef __cplusplus
+}  // namespace gyges::recorder::wire
+#endif

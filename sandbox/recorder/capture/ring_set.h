@@ -1,0 +1,100 @@
+// The rings of all CPUs as the consumer sees them, read in place and merged by time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/recorder/capture/kernel/record.h"
+
+namespace gyges::recorder {
+
+// Not thread-safe: one reader at a time.
+class RingSet {
+ public:
+  RingSet() = default;
+  ~RingSet();
+  RingSet(const RingSet&) = delete;
+  RingSet& operator=(const RingSet&) = delete;
+
+  // Maps the rings of `cpus` CPUs. `ring_bytes` is a power of two.
+  Status map(int controls_fd, int rings_fd, std::uint32_t cpus, std::uint32_t ring_bytes);
+
+  // Hands every record that was complete when the call began, up to about `byte_limit` bytes, to
+  // `visit` in the order of time; frees the room as it goes. Returns the bytes read.
+  //
+  // Whatever caused a record is visible before it: the time limit is taken before the heads are
+  // read, so that a record newer than some head is left for the next call.
+  template <class Visit>
+  std::uint64_t drain(std::uint64_t byte_limit, Visit&& visit);
+
+  // Bytes in the fullest ring.
+  [[nodiscard]] std::uint64_t fullest() const;
+
+ private:
+  struct Ring {
+    wire::ring_control* control = nullptr;
+    const std::byte* data = nullptr;
+    std::uint64_t head = 0;
+    std::uint64_t tail = 0;
+  };
+
+  [[nodiscard]] const wire::record& record_of(const Ring& ring) const {
+    return *reinterpret_cast<const wire::record*>(ring.data + (ring.tail & (ring_bytes_ - 1)));
+  }
+  // Reads the heads and returns the time before that.
+  std::uint64_t look();
+
+  std::vector<Ring> rings_;
+  std::uint32_t ring_bytes_ = 0;
+  void* controls_ = nullptr;
+  void* data_ = nullptr;
+  std::size_t controls_bytes_ = 0;
+  std::size_t data_bytes_ = 0;
+};
+
+template <class Visit>
+std::uint64_t RingSet::drain(std::uint64_t byte_limit, Visit&& visit) {
+  constexpr std::uint64_t free_every = 65536;
+  constexpr std::uint64_t never = ~std::uint64_t{0};
+  const std::uint64_t limit = look();
+  std::uint64_t bytes = 0;
+  while (bytes < byte_limit) {
+    // The ring whose next record is the oldest is read until another one has an older record.
+    Ring* oldest = nullptr;
+    std::uint64_t oldest_time = never;
+    std::uint64_t next_time = never;
+    for (Ring& ring : rings_) {
+      if (ring.tail == ring.head) continue;
+      const std::uint64_t time = record_of(ring).time;
+      if (time < oldest_time) {
+        next_time = oldest_time;
+        oldest_time = time;
+        oldest = &ring;
+      } else if (time < next_time) {
+        next_time = time;
+      }
+    }
+    if (oldest == nullptr || oldest_time > limit) break;
+    if (next_time > limit) next_time = limit;
+    std::uint64_t freed = oldest->tail;
+    while (oldest->tail != oldest->head) {
+      const wire::record& record = record_of(*oldest);
+      if (record.time > next_time) break;
+      const std::uint32_t size = record.size;
+      visit(record);
+      oldest->tail += size;
+      bytes += size;
+      if (oldest->tail - freed >= free_every) {
+        freed = oldest->tail;
+        __atomic_store_n(&oldest->control->tail, freed, __ATOMIC_RELEASE);
+        if (bytes >= byte_limit) break;
+      }
+    }
+    __atomic_store_n(&oldest->control->tail, oldest->tail, __ATOMIC_RELEASE);
+  }
+  return bytes;
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,291 @@
+#include "sandbox/recorder/capture/tracee.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <string_view>
+
+namespace gyges::recorder {
+namespace {
+
+constexpr std::size_t page = 4096;
+
+std::string link_target(const std::string& link) {
+  char target[PATH_MAX];
+  const ssize_t length = readlink(link.c_str(), target, sizeof(target));
+  return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
+}
+
+template <class T>
+T value_at(const std::string& bytes, std::size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(value));
+  return value;
+}
+
+std::uint32_t saturated(std::uint64_t length) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(length, UINT32_MAX));
+}
+
+Capture of_kind(std::size_t argument, std::uint8_t kind) {
+  Capture capture;
+  capture.argument = static_cast<std::uint8_t>(argument);
+  capture.kind = static_cast<CaptureKind>(kind);
+  return capture;
+}
+
+void add_missing(Capture capture, CaptureList& list) {
+  capture.provenance = Provenance::missing;
+  list.add(capture, {});
+}
+
+}  // namespace
+
+void CaptureList::add(Capture capture, std::string bytes) {
+  bytes_.push_back(std::move(bytes));
+  capture.bytes = bytes_.back();
+  if (capture.full_length == 0) capture.full_length = saturated(capture.bytes.size());
+  captures_.push_back(capture);
+}
+
+void CaptureList::clear() {
+  captures_.clear();
+  bytes_.clear();
+}
+
+void CaptureList::keep_results_only() {
+  std::erase_if(captures_, [](const Capture& c) { return c.argument != result_argument; });
+}
+
+std::optional<std::string> Tracee::read(std::uint64_t address, std::size_t length) const {
+  std::string bytes(length, '\0');
+  const iovec local{bytes.data(), length};
+  const iovec remote{reinterpret_cast<void*>(address), length};
+  if (length != 0 &&
+      process_vm_readv(tid_, &local, 1, &remote, 1, 0) != static_cast<ssize_t>(length))
+    return std::nullopt;
+  return bytes;
+}
+
+std::optional<std::string> Tracee::read_string(std::uint64_t address, std::size_t limit,
+                                               bool& truncated) const {
+  std::string text;
+  truncated = false;
+  while (text.size() < limit) {
+    // The page after the string may be absent: never read over a page's end at once.
+    const std::size_t chunk =
+        std::min({limit - text.size(), page - (address + text.size()) % page, std::size_t{512}});
+    const std::optional<std::string> part = read(address + text.size(), chunk);
+    if (!part) return std::nullopt;
+    const std::size_t end = part->find('\0');
+    text.append(*part, 0, end);
+    if (end != std::string::npos) return text;
+  }
+  text.pop_back();  // the kernel side's limit counts the NUL
+  truncated = true;
+  return text;
+}
+
+void Tracee::capture_bytes(Capture capture, std::uint64_t address, std::uint64_t length,
+                           std::size_t limit, CaptureList& list) const {
+  if (length == 0) return;
+  const std::size_t bytes =
+      static_cast<std::size_t>(std::min<std::uint64_t>({length, limit, wire::structure_limit}));
+  std::optional<std::string> read_bytes = read(address, bytes);
+  if (!read_bytes) return add_missing(capture, list);
+  capture.truncated = bytes < length;
+  capture.full_length = saturated(length);
+  list.add(capture, std::move(*read_bytes));
+}
+
+void Tracee::capture_strings(Capture capture, std::uint64_t address, std::size_t budget,
+                             CaptureList& list) const {
+  std::string strings;
+  capture.truncated = true;
+  for (std::size_t i = 0; i < wire::argv_strings; ++i) {
+    const std::optional<std::string> pointer = read(address + 8 * i, 8);
+    if (!pointer) return add_missing(capture, list);
+    const auto string_address = value_at<std::uint64_t>(*pointer, 0);
+    if (string_address == 0) {
+      capture.truncated = false;
+      break;
+    }
+    if (strings.size() >= budget) break;
+    bool cut = false;
+    const std::optional<std::string> text = read_string(string_address, wire::string_limit, cut);
+    if (!text) return add_missing(capture, list);
+    strings += *text;
+    strings += '\0';
+  }
+  list.add(capture, std::move(strings));
+}
+
+void Tracee::capture_iovec(Capture capture, std::uint64_t address, std::uint64_t elements,
+                           std::uint64_t length, CaptureList& list) const {
+  std::string bytes;
+  std::uint64_t total = 0;
+  const std::uint64_t limit = std::min<std::uint64_t>(buffer_bytes_, length);
+  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(elements, wire::iovec_elements); ++i) {
+    const std::optional<std::string> vector = read(address + 16 * i, 16);
+    if (!vector) return add_missing(capture, list);
+    const auto size = value_at<std::uint64_t>(*vector, 8);
+    total += size;
+    const auto wanted = static_cast<std::size_t>(
+        std::min<std::uint64_t>(size, limit - std::min<std::uint64_t>(limit, bytes.size())));
+    const std::optional<std::string> part = read(value_at<std::uint64_t>(*vector, 0), wanted);
+    if (!part) return add_missing(capture, list);
+    bytes += *part;
+  }
+  total = std::min(total, length);
+  capture.truncated = bytes.size() < total;
+  capture.full_length = saturated(total);
+  list.add(capture, std::move(bytes));
+}
+
+void Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several,
+                            std::optional<std::int64_t> result, CaptureList& list) const {
+  const std::optional<std::string> message = read(address, several ? 60 : 56);
+  if (!message) return add_missing(capture, list);
+  const auto name = value_at<std::uint64_t>(*message, 0);
+  const auto name_length = value_at<std::uint32_t>(*message, 8);
+  std::uint64_t length = UINT64_MAX;
+  if (result)
+    length = several ? value_at<std::uint32_t>(*message, 56) : static_cast<std::uint64_t>(*result);
+  if (name != 0 && name_length != 0) {
+    Capture peer = capture;
+    peer.kind = result ? CaptureKind::sockaddr_out : CaptureKind::sockaddr_in;
+    capture_bytes(peer, name, name_length, wire::sockaddr_limit, list);
+  }
+  capture_iovec(capture, value_at<std::uint64_t>(*message, 16),
+                value_at<std::uint64_t>(*message, 24), length, list);
+}
+
+void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const Arguments& args,
+                              std::optional<std::int64_t> result, CaptureList& list) const {
+  const wire::plan_argument& spec = plan.arguments[index];
+  const std::uint64_t address = args[index];
+  if (address == 0) return;
+  const Capture capture = of_kind(index, result ? spec.kind_out : spec.kind_in);
+  const std::uint64_t other = args[spec.length_argument % 6U];
+  std::uint64_t length = spec.unit;
+  std::size_t limit = buffer_bytes_;
+  switch (spec.length) {
+    case wire::plan_length_argument:
+      length *= other;
+      break;
+    case wire::plan_length_result:
+      length *= static_cast<std::uint64_t>(result.value_or(0));
+      break;
+    case wire::plan_length_ioctl:
+      length = other >> 16U & 0x3fffU;
+      break;
+    case wire::plan_length_pointed: {
+      const std::optional<std::string> pointed = read(other, 4);
+      if (!pointed) return add_missing(capture, list);
+      length = value_at<std::uint32_t>(*pointed, 0);
+      break;
+    }
+    default:
+      limit = wire::structure_limit;
+  }
+  switch (spec.operation) {
+    case wire::plan_string: {
+      Capture text = capture;
+      std::optional<std::string> bytes = read_string(address, spec.unit, text.truncated);
+      if (!bytes) return add_missing(capture, list);
+      return list.add(text, std::move(*bytes));
+    }
+    case wire::plan_bytes:
+      return capture_bytes(capture, address, length, limit, list);
+    case wire::plan_sockaddr:
+      return capture_bytes(capture, address, length, wire::sockaddr_limit, list);
+    default:
+      break;
+  }
+  if (narrow_) return;
+  switch (spec.operation) {
+    case wire::plan_strings:
+      return capture_strings(capture, address, spec.unit, list);
+    case wire::plan_iovec:
+      return capture_iovec(capture, address, other,
+                           result ? static_cast<std::uint64_t>(*result) : UINT64_MAX, list);
+    case wire::plan_msghdr:
+      return capture_msghdr(capture, address, spec.several != 0, result, list);
+    default:
+      return;
+  }
+}
+
+std::string Tracee::path_inside(const std::string& link) const {
+  const std::string base = "/proc/" + std::to_string(tid_) + "/";
+  std::string target = link_target(base + link);
+  if (target.empty() || target.front() != '/') return {};
+  const std::string root = link_target(base + "root");
+  if (root.size() > 1 && target.compare(0, root.size(), root) == 0) {
+    target.erase(0, root.size());
+    if (target.empty()) target = "/";
+  }
+  return target;
+}
+
+void Tracee::capture_base(const wire::plan& plan, std::size_t index, const Arguments& args,
+                          CaptureList& list) const {
+  const std::optional<std::string> first = read(args[index], 1);
+  if (first && first->front() == '/') return;
+  const std::uint8_t dirfd = plan.dirfd[index];
+  const int fd = dirfd < 6 ? static_cast<int>(args[dirfd]) : AT_FDCWD;
+  std::string directory = path_inside(fd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(fd));
+  if (directory.empty()) return;
+  Capture capture = of_kind(index, static_cast<std::uint8_t>(CaptureKind::absolute_path));
+  capture.provenance = Provenance::kernel;
+  list.add(capture, std::move(directory));
+}
+
+void Tracee::capture_entry(const wire::plan& plan, const Arguments& args, CaptureList& list) const {
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    if ((plan.enter_mask >> i & 1U) != 0) capture_argument(plan, i, args, std::nullopt, list);
+    if ((plan.flags & wire::plan_base_always) != 0 && (plan.base_mask >> i & 1U) != 0)
+      capture_base(plan, i, args, list);
+  }
+}
+
+void Tracee::capture_exit(const wire::plan& plan, const Arguments& args, std::int64_t result,
+                          CaptureList& list) const {
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    if (result >= 0 && (plan.exit_mask >> i & 1U) != 0)
+      capture_argument(plan, i, args, result, list);
+    if (result < 0 && (plan.flags & wire::plan_base_failed) != 0 && (plan.base_mask >> i & 1U) != 0)
+      capture_base(plan, i, args, list);
+  }
+  if (result >= 0 && (plan.flags & wire::plan_returns_file) != 0)
+    capture_file("fd/" + std::to_string(result), list);
+}
+
+void Tracee::capture_file(const std::string& link, CaptureList& list) const {
+  struct stat about {};
+  const std::string place = "/proc/" + std::to_string(tid_) + "/" + link;
+  if (stat(place.c_str(), &about) != 0) return;
+  std::string path = path_inside(link);
+  FileIdentity identity{};
+  identity.inode = about.st_ino;
+  identity.device_major = major(about.st_dev);
+  identity.device_minor = minor(about.st_dev);
+  identity.mode = about.st_mode;
+  std::string bytes(sizeof(identity), '\0');
+  std::memcpy(bytes.data(), &identity, sizeof(identity));
+  if (!path.empty()) bytes += path.substr(path.rfind('/') + 1);
+  Capture capture = of_kind(result_argument, static_cast<std::uint8_t>(CaptureKind::file_identity));
+  capture.provenance = Provenance::kernel;
+  list.add(capture, std::move(bytes));
+  if (path.empty()) return;
+  capture.kind = CaptureKind::absolute_path;
+  list.add(capture, std::move(path));
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,372 @@
+#include "sandbox/recorder/capture/tracer.h"
+
+#include <linux/audit.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+
+#include "sandbox/recorder/capture/capture_plan.h"
+
+namespace gyges::recorder {
+namespace {
+
+// PTRACE_O_EXITKILL: nothing may run on unrecorded when the supervisor dies.
+constexpr long trace_options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
+                               PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+constexpr int wait_flags = __WALL | __WNOTHREAD;
+constexpr std::uint64_t exit_signal_mask = 0xff;  // CSIGNAL: not among the flags of the kernel
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+long request_of(__ptrace_request request, pid_t tid, long data) {
+  return ptrace(request, tid, nullptr, reinterpret_cast<void*>(data));
+}
+
+std::uint64_t message_of(pid_t tid) {
+  unsigned long message = 0;
+  ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message);
+  return message;
+}
+
+// Numbers that the kernel keeps to itself: the interrupted call is about to start again.
+bool is_restart(std::int64_t result) {
+  return result <= -512 && result >= -516;
+}
+
+bool is_stop_signal(int signal) {
+  return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+constexpr std::size_t first_argument = offsetof(user_regs_struct, rdi);
+constexpr std::size_t call_number = offsetof(user_regs_struct, orig_rax);
+constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
+
+}  // namespace
+
+Result<std::unique_ptr<Tracer>> Tracer::start(TracedSession& session, const ThreadFacts& facts) {
+  std::unique_ptr<Tracer> tracer(new Tracer(session));
+  Thread& root = tracer->threads_[facts.tid];
+  root.facts = facts;
+  root.announced = true;
+  tracer->root_ = facts.tid;
+  tracer->supervisor_ = getpid();
+  std::future<Status> outcome = tracer->seized_.get_future();
+  tracer->thread_ = std::thread([self = tracer.get()] { self->lend(); });
+  GYGES_CHECK(outcome.get());
+  return tracer;
+}
+
+void Tracer::lend() {
+  // The tracer must not die of a signal meant for the supervisor, such as an interrupt key.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  constexpr std::size_t stack_bytes = 512U << 10U;
+  void* stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+  if (stack == MAP_FAILED) {
+    seized_.set_value(fail_errno("start tracer", "stack"));
+    finished_ = true;
+    return;
+  }
+  constexpr int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS | CLONE_SIGHAND;
+  const pid_t tracer = clone(trace, static_cast<char*>(stack) + stack_bytes, flags, this);
+  if (tracer < 0)
+    seized_.set_value(fail_errno("start tracer", "process"));
+  else
+    waitpid(tracer, nullptr, __WALL);
+  munmap(stack, stack_bytes);
+  finished_ = true;
+}
+
+int Tracer::trace(void* self) {
+  auto* const tracer = static_cast<Tracer*>(self);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != tracer->supervisor_) return 1;  // it died before the line above
+  Status status = tracer->seize(tracer->root_);
+  const bool follow = status.has_value();
+  tracer->seized_.set_value(std::move(status));
+  if (follow) tracer->run();
+  return 0;
+}
+
+Tracer::~Tracer() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Status Tracer::seize(pid_t pid) {
+  const std::string name = "process " + std::to_string(pid);
+  if (request_of(PTRACE_SEIZE, pid, trace_options) != 0)
+    return fail_errno("trace", name, errno,
+                      "run as the user that owns the process, with nothing else tracing it");
+  if (request_of(PTRACE_INTERRUPT, pid, 0) != 0) return fail_errno("stop for tracing", name);
+  int status = 0;
+  if (waitpid(pid, &status, wait_flags) != pid || !WIFSTOPPED(status))
+    return fail("stop for tracing", name, "the process ended");
+  user_regs_struct registers{};
+  Thread& thread = threads_[pid];
+  if (ptrace(PTRACE_GETREGS, pid, nullptr, &registers) == 0)
+    thread.at_gate = static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
+                     is_restart(static_cast<std::int64_t>(registers.rax));
+  {
+    const std::lock_guard lock(session_.mutex);
+    session_.traced.insert(pid);
+  }
+  if (request_of(PTRACE_SYSCALL, pid, 0) != 0) return fail_errno("trace", name);
+  return ok();
+}
+
+void Tracer::run() {
+  for (;;) {
+    int status = 0;
+    const pid_t tid = waitpid(-1, &status, wait_flags);
+    if (tid > 0) {
+      const std::lock_guard lock(session_.mutex);
+      handle(tid, status);
+    } else if (errno != EINTR) {
+      return;  // ECHILD: no tracee is left
+    }
+  }
+}
+
+void Tracer::resume(pid_t tid, int signal) {
+  // ESRCH: killed meanwhile; its end is reported by the next wait.
+  request_of(PTRACE_SYSCALL, tid, signal);
+}
+
+void Tracer::handle(pid_t tid, int status) {
+  if (WIFEXITED(status) || WIFSIGNALED(status)) return ended(tid, status);
+  if (!WIFSTOPPED(status)) return;
+  Thread& thread = threads_[tid];
+  const int signal = WSTOPSIG(status);
+  const int event = status >> 16;
+  if (!thread.announced) {  // a child that stopped before its creator's event arrived
+    thread.held = true;
+    return;
+  }
+  settle(thread, event == 0 && signal == SIGSYS ? Verdict::refused : Verdict::allowed);
+  if (const auto call = session_.relabelled.find(tid); call != session_.relabelled.end()) {
+    thread.facts.origin_call = thread.facts.active_call = call->second;
+    session_.relabelled.erase(call);
+  }
+  if (signal == (SIGTRAP | 0x80)) {
+    __ptrace_syscall_info info{};
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0) {
+      if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+        thread.time = monotonic_ns();
+        thread.number = static_cast<std::uint32_t>(info.entry.nr);
+        thread.abi = info.arch == AUDIT_ARCH_I386     ? Abi::i386
+                     : (thread.number & x32_bit) != 0 ? Abi::x32
+                                                      : Abi::x86_64;
+        for (std::size_t i = 0; i < thread.args.size(); ++i) thread.args[i] = info.entry.args[i];
+        entry(thread);
+      } else if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
+        exit(thread, info.exit.rval);
+      }
+    }
+    return resume(tid, 0);
+  }
+  switch (event) {
+    case PTRACE_EVENT_STOP:
+      // A group stop is left as it is until SIGCONT; other such stops are the start of a child.
+      if (is_stop_signal(signal)) {
+        request_of(PTRACE_LISTEN, tid, 0);
+        return;
+      }
+      return resume(tid, 0);
+    case PTRACE_EVENT_CLONE:
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+      created(thread, event);
+      return resume(tid, 0);
+    case PTRACE_EVENT_EXEC:
+      executed(tid);
+      return resume(tid, 0);
+    default:
+      signalled(thread, signal);
+      return resume(tid, signal);
+  }
+}
+
+void Tracer::entry(Thread& thread) {
+  if (thread.at_gate) return;
+  ++session_.counters.enters;
+  ++session_.counters.recorded_enters;
+  thread.inside = true;
+  thread.captures.clear();
+  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
+    Tracee(thread.facts.tid, session_.buffer_bytes, thread.abi != Abi::x86_64)
+        .capture_entry(*plan, thread.args, thread.captures);
+  forbid_untraced(thread);
+}
+
+// A child made with CLONE_UNTRACED would not be traced.
+void Tracer::forbid_untraced(Thread& thread) {
+  const pid_t tid = thread.facts.tid;
+  if (thread.abi != Abi::x86_64) return;
+  if (thread.number == SYS_clone && (thread.args[0] & CLONE_UNTRACED) != 0) {
+    thread.restore = thread.args[0];
+    ptrace(PTRACE_POKEUSER, tid, first_argument, thread.args[0] & ~std::uint64_t{CLONE_UNTRACED});
+  } else if (thread.number == SYS_clone3) {
+    const std::optional<std::string> flags =
+        Tracee(tid, session_.buffer_bytes, false).read(thread.args[0], 8);
+    std::uint64_t value = 0;
+    if (flags) std::memcpy(&value, flags->data(), sizeof(value));
+    if (flags && (value & CLONE_UNTRACED) == 0) return;
+    thread.refuse = true;  // also when the flags cannot be read
+    ptrace(PTRACE_POKEUSER, tid, call_number, ~0UL);
+  }
+}
+
+void Tracer::exit(Thread& thread, std::int64_t result) {
+  if (thread.at_gate) {
+    thread.at_gate = is_restart(result);
+    return;
+  }
+  if (!thread.inside) return;
+  ++session_.counters.exits;
+  ++session_.counters.recorded_exits;
+  const pid_t tid = thread.facts.tid;
+  Verdict verdict = Verdict::allowed;
+  if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_argument, thread.restore);
+  if (thread.refuse) {
+    result = -ENOSYS;
+    ptrace(PTRACE_POKEUSER, tid, call_result, result);
+    verdict = Verdict::emulated;
+  }
+  thread.restore = 0;
+  thread.refuse = false;
+  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
+    Tracee(tid, session_.buffer_bytes, thread.abi != Abi::x86_64)
+        .capture_exit(*plan, thread.args, result, thread.captures);
+  thread.exit_time = monotonic_ns();
+  thread.rolled_back = result == static_cast<std::int64_t>(thread.number);
+  if (!thread.rolled_back) hand_over(thread, &result, verdict);
+}
+
+void Tracer::settle(Thread& thread, Verdict verdict) {
+  if (!thread.rolled_back) return;
+  thread.rolled_back = false;
+  const std::int64_t result = thread.number;
+  hand_over(thread, verdict == Verdict::killed ? nullptr : &result, verdict);
+}
+
+void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdict) {
+  Event event;
+  thread.facts.put_into(event);
+  event.abi = thread.abi;
+  event.verdict = verdict;
+  event.number = thread.number;
+  event.time_ns = thread.time;
+  event.args = thread.args;
+  event.has_exit = result != nullptr;
+  if (result != nullptr) {
+    event.result = *result;
+    event.duration_ns = thread.exit_time - thread.time;
+  }
+  event.captures = thread.captures.all();
+  thread.inside = false;
+  session_.append(event);
+}
+
+void Tracer::created(Thread& thread, int event) {
+  const auto tid = static_cast<pid_t>(message_of(thread.facts.tid));
+  Thread& child = threads_[tid];
+  if (Result<ThreadFacts> facts = read_thread_facts(tid)) {
+    child.facts = *facts;
+  } else {  // killed already
+    child.facts.tid = tid;
+    child.facts.pid = tid;
+  }
+  child.facts.origin_call = thread.facts.origin_call;
+  child.facts.active_call = thread.facts.active_call;
+  child.announced = true;
+  session_.traced.insert(tid);
+  Event start;
+  start.kind = EventKind::process_start;
+  thread.facts.put_into(start);
+  start.time_ns = monotonic_ns();
+  start.result = tid;
+  if (thread.number == SYS_clone) {
+    start.args[0] = thread.args[0] & ~exit_signal_mask;
+  } else if (thread.number == SYS_clone3 && !thread.captures.all().empty()) {
+    const std::string_view arguments = thread.captures.all().front().bytes;
+    if (arguments.size() >= 8) std::memcpy(start.args.data(), arguments.data(), 8);
+  } else if (event == PTRACE_EVENT_VFORK) {
+    start.args[0] = CLONE_VFORK | CLONE_VM;
+  }
+  session_.append(start);
+  if (child.held) {
+    child.held = false;
+    resume(tid, 0);
+  }
+}
+
+void Tracer::executed(pid_t tid) {
+  const auto old_tid = static_cast<pid_t>(message_of(tid));
+  if (old_tid != tid && threads_.contains(old_tid)) {
+    Thread moved = std::move(threads_[old_tid]);
+    threads_.erase(old_tid);
+    session_.traced.erase(old_tid);
+    moved.facts.tid = tid;
+    moved.facts.inside_tid = moved.facts.inside_pid;
+    threads_[tid] = std::move(moved);
+  }
+  Thread& thread = threads_[tid];
+  CaptureList image;
+  Tracee(tid, session_.buffer_bytes, false).capture_file("exe", image);
+  Event event;
+  event.kind = EventKind::process_exec;
+  thread.facts.put_into(event);
+  event.time_ns = monotonic_ns();
+  event.captures = image.all();
+  session_.append(event);
+}
+
+void Tracer::ended(pid_t tid, int status) {
+  const auto place = threads_.find(tid);
+  if (place == threads_.end()) return;
+  Thread& thread = place->second;
+  const bool refused = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+  settle(thread, refused ? Verdict::killed : Verdict::allowed);
+  if (thread.inside) hand_over(thread, nullptr, refused ? Verdict::killed : Verdict::allowed);
+  Event event;
+  event.kind = EventKind::process_exit;
+  thread.facts.put_into(event);
+  event.time_ns = monotonic_ns();
+  event.result = status;
+  session_.append(event);
+  session_.traced.erase(tid);
+  session_.relabelled.erase(tid);
+  threads_.erase(place);
+}
+
+void Tracer::signalled(Thread& thread, int signal) {
+  if (!session_.record_signals) return;
+  siginfo_t info{};
+  ptrace(PTRACE_GETSIGINFO, thread.facts.tid, nullptr, &info);
+  Event event;
+  event.kind = EventKind::signal;
+  thread.facts.put_into(event);
+  event.time_ns = monotonic_ns();
+  event.args[0] = static_cast<std::uint64_t>(signal);
+  event.args[1] = static_cast<std::uint64_t>(static_cast<std::int64_t>(info.si_code));
+  session_.append(event);
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,104 @@
+// One process tree traced with ptrace(2).
+//
+// The kernel ties a tracee to the thread that seized it, and lets every thread of that thread's
+// process take the tracee's stops by waitpid(2). A library cannot forbid its host to wait for
+// children, so the tracer is a process of its own that shares the memory and descriptors of this
+// one (clone with CLONE_VM): nobody else can take its stops. It borrows the thread-local storage of
+// a thread that is suspended meanwhile (CLONE_VFORK), so that the C library works in it.
+//
+// Each adopted process gets a tracer of its own, which follows every descendant and ends when the
+// last one has ended. If this process dies the kernel kills the tracer and with it every tracee.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "sandbox/recorder/capture/event_sink.h"
+#include "sandbox/recorder/capture/thread_table.h"
+#include "sandbox/recorder/capture/tracee.h"
+
+namespace gyges::recorder {
+
+// What the tracers of a session share; every member is used under `mutex`.
+struct TracedSession {
+  std::mutex mutex;
+  std::unique_ptr<EventSink> sink;
+  std::uint32_t buffer_bytes = 64;
+  bool record_signals = true;
+  Counters counters;
+  Status status;                                        // the first error
+  std::set<pid_t> traced;                               // threads of all tracers
+  std::unordered_map<pid_t, std::uint32_t> relabelled;  // new tool call of a thread already traced
+
+  void append(const Event& event) {
+    if (Status outcome = sink->append(event); !outcome && status) status = std::move(outcome);
+  }
+};
+
+class Tracer {
+ public:
+  // Seizes `pid`, which waits at its start gate; returns when its calls are being followed.
+  static Result<std::unique_ptr<Tracer>> start(TracedSession& session, const ThreadFacts& facts);
+  // Waits until the last tracee has ended.
+  ~Tracer();
+  Tracer(const Tracer&) = delete;
+  Tracer& operator=(const Tracer&) = delete;
+
+  [[nodiscard]] bool finished() const { return finished_.load(); }
+
+ private:
+  struct Thread {
+    ThreadFacts facts;
+    bool announced = false;     // its creator's event has been seen
+    bool held = false;          // stopped before that
+    bool inside = false;        // in a call whose entry was recorded
+    bool at_gate = false;       // the first call is the rest of the gate's read
+    bool refuse = false;        // this clone3 is answered ENOSYS
+    std::uint64_t restore = 0;  // first argument of a clone that lost CLONE_UNTRACED
+    Abi abi = Abi::x86_64;
+    std::uint32_t number = 0;
+    std::uint64_t time = 0;
+    std::uint64_t exit_time = 0;
+    // The result equals the call's number: so it looks when seccomp rolled the call back, to kill
+    // or to send SIGSYS, which the next stop tells.
+    bool rolled_back = false;
+    Tracee::Arguments args{};
+    CaptureList captures;
+  };
+
+  explicit Tracer(TracedSession& session) : session_(session) {}
+  // Body of the thread that lends its storage, and of the tracer itself.
+  void lend();
+  static int trace(void* self);
+  Status seize(pid_t pid);
+  void run();
+  void handle(pid_t tid, int status);
+  void entry(Thread& thread);
+  void exit(Thread& thread, std::int64_t result);
+  void hand_over(Thread& thread, const std::int64_t* result, Verdict verdict);
+  void settle(Thread& thread, Verdict verdict);
+  void created(Thread& thread, int event);
+  void executed(pid_t tid);
+  void ended(pid_t tid, int status);
+  void signalled(Thread& thread, int signal);
+  void forbid_untraced(Thread& thread);
+  void resume(pid_t tid, int signal);
+
+  TracedSession& session_;
+  pid_t root_ = -1;
+  pid_t supervisor_ = -1;
+  std::promise<Status> seized_;
+  std::unordered_map<pid_t, Thread> threads_;
+  std::atomic<bool> finished_{false};
+  std::thread thread_;
+};
+
+}  // namespace gyges::recorder

@@ -1,0 +1,368 @@
+// What both backends record of real programs.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include "recorded_run.h"
+#include "sandbox/recorder/format/syscall_table.h"
+
+namespace gyges::recorder {
+namespace {
+
+class CaptureTest : public testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == Backend::ebpf) {
+      if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+      static const std::shared_ptr<CaptureBackend> shared = [] {
+        auto opened = open_bpf_backend({});
+        EXPECT_TRUE(opened) << opened.error().line();
+        return opened ? std::shared_ptr<CaptureBackend>(std::move(*opened)) : nullptr;
+      }();
+      backend_ = shared;
+    } else {
+      backend_ = *open_ptrace_backend({});
+    }
+    ASSERT_NE(backend_, nullptr);
+  }
+
+  Recording run(const std::function<int()>& body, std::uint32_t tool_call = 0) {
+    Recording result = record(*backend_, body, tool_call);
+    const Counters& c = result.coverage.counters;
+    EXPECT_TRUE(result.coverage.complete)
+        << "enters " << c.enters << "/" << c.recorded_enters << " exits " << c.exits << "/"
+        << c.recorded_exits << " lost " << c.lost;
+    EXPECT_EQ(c.lost, 0U);
+    return result;
+  }
+
+  [[nodiscard]] bool bpf() const { return GetParam() == Backend::ebpf; }
+
+  std::shared_ptr<CaptureBackend> backend_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, CaptureTest, testing::Values(Backend::ebpf, Backend::ptrace),
+                         [](const auto& parameter) {
+                           return parameter.param == Backend::ebpf ? "ebpf" : "ptrace";
+                         });
+
+TEST_P(CaptureTest, ShellPipeline) {
+  const Recording result = run(shell("echo hello | cat | tr a-z A-Z >/dev/null; exit 3"));
+  EXPECT_EQ(WEXITSTATUS(result.status), 3);
+  EXPECT_EQ(result.of_kind(EventKind::process_start).size(), 3U);
+  EXPECT_EQ(result.of_kind(EventKind::process_exit).size(), 4U);
+  ASSERT_EQ(result.of_kind(EventKind::process_exec).size(), 3U);
+  const KeptEvent& exec = *result.of_kind(EventKind::process_exec)[1];
+  EXPECT_NE(exec.capture(CaptureKind::absolute_path).find("/bin/"), std::string::npos)
+      << exec.capture(CaptureKind::absolute_path);
+  const auto execs = result.calls("execve");
+  ASSERT_GE(execs.size(), 3U);
+  EXPECT_EQ(execs[0]->capture(CaptureKind::path), "/bin/sh");
+  EXPECT_EQ(execs[0]->capture(CaptureKind::argv).substr(0, 11), std::string("/bin/sh\0-c\0", 11));
+  EXPECT_EQ(execs[0]->event.result, 0);
+  bool wrote = false;
+  for (const KeptEvent* call : result.calls("write"))
+    wrote = wrote || call->capture(CaptureKind::buffer_in) == "hello\n";
+  EXPECT_TRUE(wrote);
+  bool was_read = false;
+  for (const KeptEvent* call : result.calls("read"))
+    was_read = was_read || call->capture(CaptureKind::buffer_out) == "hello\n";
+  EXPECT_TRUE(was_read);
+  // The last of each process.
+  EXPECT_EQ(result.calls("exit_group").size(), 4U);
+  for (const KeptEvent* call : result.calls("exit_group")) EXPECT_FALSE(call->event.has_exit);
+}
+
+TEST_P(CaptureTest, RelativePathsGetTheirDirectory) {
+  const Recording result = run([] {
+    if (chdir("/tmp") != 0) return 1;
+    const std::string name = "gyges_capture_" + std::to_string(getpid());
+    if (mkdir(name.c_str(), 0700) != 0) return 2;
+    const int directory = open(name.c_str(), O_RDONLY | O_DIRECTORY);
+    const int file = openat(directory, "inner", O_CREAT | O_WRONLY, 0600);
+    if (write(file, "x", 1) != 1) return 3;
+    if (unlinkat(directory, "inner", 0) != 0) return 4;
+    if (rmdir(name.c_str()) != 0) return 5;
+    if (open("gyges_not_there", O_RDONLY) >= 0) return 6;
+    return 0;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const std::string name = "gyges_capture_" + std::to_string(result.pid);
+  ASSERT_EQ(result.calls("mkdir").size(), 1U);
+  EXPECT_EQ(result.calls("mkdir")[0]->capture(CaptureKind::path), name);
+  EXPECT_EQ(result.calls("mkdir")[0]->capture(CaptureKind::absolute_path), "/tmp");
+  const KeptEvent& unlink = *result.calls("unlinkat")[0];
+  EXPECT_EQ(unlink.capture(CaptureKind::path, 1), "inner");
+  EXPECT_EQ(unlink.capture(CaptureKind::absolute_path, 1), "/tmp/" + name);
+  bool opened = false;
+  bool failed = false;
+  for (const KeptEvent* call : result.calls("openat")) {
+    if (call->capture(CaptureKind::path) == "inner") {
+      opened = true;
+      EXPECT_EQ(call->capture(CaptureKind::absolute_path, result_argument),
+                "/tmp/" + name + "/inner");
+      const std::string identity = call->capture(CaptureKind::file_identity);
+      ASSERT_EQ(identity.size(), sizeof(FileIdentity) + 5);
+      EXPECT_EQ(identity.substr(sizeof(FileIdentity)), "inner");
+      FileIdentity about;
+      std::memcpy(&about, identity.data(), sizeof(about));
+      EXPECT_EQ(about.mode, 0100600U);
+      EXPECT_NE(about.inode, 0U);
+    }
+    if (call->capture(CaptureKind::path) == "gyges_not_there") {
+      failed = true;
+      EXPECT_EQ(call->event.result, -ENOENT);
+      EXPECT_EQ(call->capture(CaptureKind::absolute_path, 1), "/tmp");
+    }
+  }
+  EXPECT_TRUE(opened);
+  EXPECT_TRUE(failed);
+}
+
+TEST_P(CaptureTest, OpenThatReturnsDescriptorZero) {
+  const Recording result = run([] {
+    close(0);
+    return open("/etc/passwd", O_RDONLY) == 0 ? 0 : 1;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  ASSERT_EQ(result.calls("openat").size(), 1U);
+  EXPECT_EQ(result.calls("openat")[0]->event.result, 0);
+  EXPECT_EQ(result.calls("openat")[0]->capture(CaptureKind::absolute_path, result_argument),
+            "/etc/passwd");
+}
+
+TEST_P(CaptureTest, Threads) {
+  const Recording result = run([] {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+      threads.emplace_back([] {
+        for (int j = 0; j < 100; ++j) syscall(SYS_getppid);
+      });
+    for (std::thread& thread : threads) thread.join();
+    return 0;
+  });
+  EXPECT_EQ(result.calls("getppid").size(), 400U);
+  std::map<int, int> by_thread;
+  for (const KeptEvent* call : result.calls("getppid")) {
+    ++by_thread[call->event.tid];
+    EXPECT_EQ(call->event.pid, result.pid);
+  }
+  EXPECT_EQ(by_thread.size(), 4U);
+}
+
+TEST_P(CaptureTest, VforkAndExecFromThread) {
+  const Recording result = run([] {
+    const pid_t child = vfork();
+    if (child == 0) {
+      execl("/bin/true", "true", nullptr);
+      _exit(1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    std::thread([] { execl("/bin/echo", "echo", "-n", nullptr); }).join();
+    return 1;
+  });
+  EXPECT_EQ(WEXITSTATUS(result.status), 0);
+  const auto execs = result.calls("execve");
+  ASSERT_EQ(execs.size(), 2U);
+  EXPECT_EQ(execs[0]->capture(CaptureKind::path), "/bin/true");
+  EXPECT_EQ(execs[1]->capture(CaptureKind::path), "/bin/echo");
+  EXPECT_EQ(execs[1]->event.result, 0);
+  EXPECT_EQ(execs[1]->event.tid, result.pid);  // the thread took over the number of the leader
+  EXPECT_EQ(result.of_kind(EventKind::process_exec).size(), 2U);
+}
+
+int load_filter(std::uint32_t action, int call) {
+  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+  if (filter == nullptr || seccomp_rule_add(filter, action, call, 0) != 0) return -1;
+  return seccomp_load(filter);
+}
+
+TEST_P(CaptureTest, CallsRefusedBySeccomp) {
+  const Recording result = run([] {
+    if (load_filter(SCMP_ACT_ERRNO(EPERM), SYS_mkdir) != 0) return 1;
+    const std::string path = "/tmp/gyges_refused";  // on the stack: present when the call is made
+    return mkdir(path.c_str(), 0700) == -1 && errno == EPERM ? 0 : 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  ASSERT_EQ(result.calls("mkdir").size(), 1U);
+  const KeptEvent& call = *result.calls("mkdir")[0];
+  EXPECT_EQ(call.event.result, -EPERM);
+  EXPECT_EQ(call.capture(CaptureKind::path), "/tmp/gyges_refused");
+  if (bpf()) {
+    EXPECT_EQ(call.event.verdict, Verdict::refused);
+    EXPECT_FALSE(call.event.has_enter);
+  }
+}
+
+// A page that was never touched: the refused call does not touch it either.
+TEST_P(CaptureTest, ArgumentInAnAbsentPage) {
+  const Recording result = run([] {
+    const int file = open("/etc/passwd", O_RDONLY);
+    void* page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+    return open(static_cast<const char*>(page), O_RDONLY) == -1 ? 0 : 1;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const auto calls = result.calls("openat");
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_EQ(calls[1]->capture(CaptureKind::path).substr(0, 5), "root:");
+  if (bpf()) {
+    EXPECT_EQ(calls[1]->captures[0].provenance, Provenance::exit_retry);
+  }
+}
+
+TEST_P(CaptureTest, CallThatSeccompKillsFor) {
+  const Recording result = run([] {
+    if (load_filter(SCMP_ACT_KILL_PROCESS, SYS_mkdir) != 0) return 1;
+    mkdir("/tmp/gyges_killed", 0700);
+    return 0;
+  });
+  ASSERT_TRUE(WIFSIGNALED(result.status));
+  EXPECT_EQ(WTERMSIG(result.status), SIGSYS);
+  ASSERT_EQ(result.calls("mkdir").size(), 1U);
+  EXPECT_EQ(result.calls("mkdir")[0]->event.verdict, Verdict::killed);
+  EXPECT_FALSE(result.calls("mkdir")[0]->event.has_exit);
+}
+
+TEST_P(CaptureTest, SignalsInTheMiddleOfCalls) {
+  const Recording result = run([] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &action, nullptr);
+    const pid_t self = getpid();
+    const pid_t child = fork();
+    if (child == 0) {
+      for (int i = 0; i < 5; ++i) {
+        usleep(20000);
+        kill(self, SIGUSR1);
+      }
+      _exit(0);
+    }
+    int interrupted = 0;
+    for (int i = 0; i < 5; ++i) interrupted += pause() == -1 && errno == EINTR;
+    waitpid(child, nullptr, 0);
+    return interrupted;
+  });
+  EXPECT_EQ(WEXITSTATUS(result.status), 5);
+  ASSERT_EQ(result.calls("pause").size(), 5U);
+  EXPECT_EQ(result.calls("pause")[0]->event.result, -514);  // as the kernel has it
+  EXPECT_EQ(result.calls("rt_sigreturn").size(), 5U);
+  int delivered = 0;
+  for (const KeptEvent* event : result.of_kind(EventKind::signal))
+    delivered += event->event.args[0] == SIGUSR1;
+  EXPECT_EQ(delivered, 5);
+}
+
+TEST_P(CaptureTest, StopAndContinue) {
+  const Recording result = run([] {
+    const pid_t child = fork();
+    if (child == 0) {
+      raise(SIGSTOP);
+      _exit(7);
+    }
+    int status = 0;
+    waitpid(child, &status, WUNTRACED);
+    if (!WIFSTOPPED(status)) return 1;
+    kill(child, SIGCONT);
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+  });
+  EXPECT_EQ(WEXITSTATUS(result.status), 7);
+}
+
+TEST_P(CaptureTest, ShortProcesses) {
+  constexpr int count = 2000;
+  const Recording result = run([] {
+    for (int i = 0; i < count; ++i) {
+      const pid_t child = fork();
+      if (child == 0) _exit(0);
+      waitpid(child, nullptr, 0);
+    }
+    return 0;
+  });
+  EXPECT_EQ(result.of_kind(EventKind::process_start).size(), count);
+  EXPECT_EQ(result.of_kind(EventKind::process_exit).size(), count + 1);
+  EXPECT_EQ(result.calls("exit_group").size(), count + 1);
+}
+
+TEST_P(CaptureTest, CloneUntraced) {
+  const Recording result = run([] {
+    const long child = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, nullptr, nullptr, nullptr, 0);
+    if (child == 0) {
+      for (int i = 0; i < 100; ++i) syscall(SYS_getppid);
+      _exit(0);
+    }
+    int status = 0;
+    waitpid(static_cast<pid_t>(child), &status, 0);
+    return WEXITSTATUS(status);
+  });
+  EXPECT_EQ(WEXITSTATUS(result.status), 0);
+  EXPECT_EQ(result.calls("getppid").size(), 100U);
+}
+
+TEST_P(CaptureTest, DaemonKeepsItsToolCall) {
+  const Recording result = run(
+      [] {
+        if (fork() == 0) {
+          setsid();
+          if (fork() == 0) {
+            usleep(50000);
+            syscall(SYS_getppid);
+          }
+          _exit(0);
+        }
+        return 0;
+      },
+      42);
+  ASSERT_EQ(result.calls("getppid").size(), 1U);
+  EXPECT_EQ(result.calls("getppid")[0]->event.origin_call, 42U);
+  EXPECT_EQ(result.calls("getppid")[0]->event.active_call, 42U);
+  EXPECT_NE(result.calls("getppid")[0]->event.pid, result.pid);
+}
+
+TEST_P(CaptureTest, TwoSessionsDoNotMix) {
+  const auto loop = [](int call) {
+    return [call] {
+      for (int i = 0; i < 2000; ++i) syscall(call);
+      return 0;
+    };
+  };
+  auto first_events = std::make_shared<Events>();
+  auto second_events = std::make_shared<Events>();
+  auto first = backend_->start_with(std::make_unique<KeepingSink>(first_events), {});
+  auto second = backend_->start_with(std::make_unique<KeepingSink>(second_events), {});
+  ASSERT_TRUE(first && second);
+  GatedChild first_child(loop(SYS_getppid));
+  GatedChild second_child(loop(SYS_getpgrp));
+  ASSERT_TRUE((*first)->adopt(first_child.pidfd(), first_child.pid(), 0));
+  ASSERT_TRUE((*second)->adopt(second_child.pidfd(), second_child.pid(), 0));
+  first_child.open_gate();
+  second_child.open_gate();
+  first_child.wait();
+  second_child.wait();
+  Recording one;
+  Recording two;
+  one.coverage = *(*first)->close();
+  two.coverage = *(*second)->close();
+  one.events = *first_events;
+  two.events = *second_events;
+  EXPECT_EQ(one.calls("getppid").size(), 2000U);
+  EXPECT_EQ(one.calls("getpgrp").size(), 0U);
+  EXPECT_EQ(two.calls("getppid").size(), 0U);
+  EXPECT_EQ(two.calls("getpgrp").size(), 2000U);
+  EXPECT_TRUE(one.coverage.complete);
+  EXPECT_TRUE(two.coverage.complete);
+}
+
+}  // namespace
+}  // namespace gyges::recorder

@@ -1,0 +1,168 @@
+// The recorder as its users have it: choice of backend, trace files, refusals, back-pressure.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "recorded_run.h"
+#include "sandbox/recorder/format/syscall_table.h"
+#include "sandbox/recorder/format/trace_reader.h"
+
+namespace gyges::recorder {
+namespace {
+
+class RecorderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/gyges_recorder_XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  void record_to_file(Backend backend) {
+    auto recorder = Recorder::open(backend, {});
+    ASSERT_TRUE(recorder) << recorder.error().line();
+    EXPECT_EQ((*recorder)->backend(), backend);
+    SessionOptions options;
+    options.trace_file = directory_ / "trace.gyt";
+    auto session = (*recorder)->start(options);
+    ASSERT_TRUE(session) << session.error().line();
+    GatedChild child(shell("echo recorded > /dev/null"));
+    ASSERT_TRUE((*session)->tool_call_started(7, "bash"));
+    const Status adopted = (*session)->adopt(child.pidfd(), child.pid(), 7);
+    ASSERT_TRUE(adopted) << adopted.error().line();
+    child.open_gate();
+    EXPECT_EQ(child.wait(), 0);
+    ASSERT_TRUE((*session)->tool_call_ended(7));
+    const Result<Coverage> coverage = (*session)->close();
+    ASSERT_TRUE(coverage) << coverage.error().line();
+    EXPECT_TRUE(coverage->complete);
+    EXPECT_GT(coverage->syscalls, 10U);
+    EXPECT_FALSE(coverage->not_observable.empty());
+    EXPECT_FALSE((*session)->close());  // closed already
+
+    auto reader = TraceReader::open(options.trace_file);
+    ASSERT_TRUE(reader) << reader.error().line();
+    EXPECT_EQ(reader->backend(), backend);
+    std::uint64_t calls = 0;
+    bool wrote = false;
+    std::vector<EventKind> marks;
+    ASSERT_TRUE(reader->for_each([&](const Event& event) {
+      if (event.kind == EventKind::tool_call_start || event.kind == EventKind::tool_call_end)
+        marks.push_back(event.kind);
+      if (event.kind != EventKind::syscall) return true;
+      ++calls;
+      EXPECT_EQ(event.origin_call, 7U);
+      if (syscall_name(event.abi, event.number) == "write")
+        for (const Capture& capture : event.captures) wrote |= capture.bytes == "recorded\n";
+      return true;
+    }));
+    EXPECT_EQ(calls, coverage->syscalls);
+    EXPECT_TRUE(wrote);
+    EXPECT_EQ(marks, (std::vector{EventKind::tool_call_start, EventKind::tool_call_end}));
+  }
+
+  std::filesystem::path directory_;
+};
+
+TEST_F(RecorderTest, WritesATraceByBpf) {
+  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+  record_to_file(Backend::ebpf);
+}
+
+TEST_F(RecorderTest, WritesATraceByPtrace) {
+  record_to_file(Backend::ptrace);
+}
+
+TEST_F(RecorderTest, RefusesWrongOptions) {
+  const auto recorder = Recorder::open(Backend::ptrace, {.ring_bytes = 100000});
+  ASSERT_FALSE(recorder);
+  EXPECT_EQ(recorder.error().object, "ring_bytes");
+  auto right = Recorder::open(Backend::ptrace, {});
+  ASSERT_TRUE(right);
+  SessionOptions options;
+  options.trace_file = directory_ / "trace.gyt";
+  options.buffer_bytes = 256;
+  EXPECT_FALSE((*right)->start(options));
+  EXPECT_FALSE(std::filesystem::exists(options.trace_file));
+}
+
+// What an ordinary user gets: a clear refusal of the explicit choice, ptrace without one.
+TEST_F(RecorderTest, OrdinaryUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "changes the user, which needs root";
+  std::filesystem::permissions(directory_, std::filesystem::perms::all);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setresgid(54321, 54321, 54321) != 0 || setresuid(54321, 54321, 54321) != 0) _exit(1);
+    prctl(PR_SET_DUMPABLE, 1);  // cleared by the change of the user; a login shell has it
+    const auto chosen = Recorder::open(Backend::ebpf, {});
+    if (chosen || chosen.error().cure.empty()) _exit(2);
+    const auto automatic = Recorder::open(std::nullopt, {});
+    if (!automatic || (*automatic)->backend() != Backend::ptrace) _exit(3);
+    record_to_file(Backend::ptrace);
+    _exit(HasFailure() ? 4 : 0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
+}
+
+TEST_F(RecorderTest, FacilitiesAreNamedAndExplained) {
+  const std::vector<Facility> facilities = probe_facilities();
+  ASSERT_EQ(facilities.size(), 4U);
+  for (const Facility& facility : facilities) {
+    EXPECT_FALSE(facility.reason.empty()) << facility.name;
+    EXPECT_EQ(facility.available, facility.cure.empty()) << facility.name;
+  }
+}
+
+// Four processes call as fast as they can for a second into the smallest rings.
+TEST_F(RecorderTest, FloodWaitsInsteadOfLosing) {
+  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+  auto recorder = Recorder::open(Backend::ebpf, {.ring_bytes = 64U << 10U});
+  ASSERT_TRUE(recorder) << recorder.error().line();
+  SessionOptions options;
+  options.trace_file = directory_ / "trace.gyt";
+  auto session = (*recorder)->start(options);
+  ASSERT_TRUE(session) << session.error().line();
+  GatedChild child([] {
+    for (int i = 0; i < 4; ++i) {
+      if (fork() != 0) continue;
+      alarm(1);
+      for (;;) {
+        syscall(SYS_getppid);
+        close(open("/dev/null", O_RDONLY));
+      }
+    }
+    for (int i = 0; i < 4; ++i) wait(nullptr);
+    return 0;
+  });
+  ASSERT_TRUE((*session)->adopt(child.pidfd(), child.pid(), 0));
+  child.open_gate();
+  EXPECT_EQ(child.wait(), 0);
+  const Result<Coverage> coverage = (*session)->close();
+  ASSERT_TRUE(coverage) << coverage.error().line();
+  EXPECT_EQ(coverage->counters.lost, 0U);
+  EXPECT_TRUE(coverage->complete);
+  EXPECT_GT(coverage->counters.waits, 0U);
+  EXPECT_GT(coverage->syscalls, 1000U);
+  std::uint64_t waits = 0;
+  auto reader = TraceReader::open(options.trace_file);
+  ASSERT_TRUE(reader);
+  ASSERT_TRUE(reader->for_each([&](const Event& event) {
+    waits += event.kind == EventKind::recorder_wait;
+    return true;
+  }));
+  EXPECT_GT(waits, 0U);
+  std::printf("flood: %llu calls, %llu waits\n",
+              static_cast<unsigned long long>(coverage->syscalls),
+              static_cast<unsigned long long>(coverage->counters.waits));
+}
+
+}  // namespace
+}  // namespace gyges::recorder
