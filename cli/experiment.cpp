@@ -10,7 +10,6 @@
 #include <string>
 #include <thread>
 
-#include "agent_runtime/experiment/clock.h"
 #include "agent_runtime/experiment/local_executor.h"
 #include "agent_runtime/experiment/open_experiment.h"
 #include "agent_runtime/experiment/runner.h"
@@ -21,6 +20,7 @@
 #include "cli/experiment_progress.h"
 #include "cli/experiment_worker.h"
 #include "sandbox/recorder/format/bundle.h"
+#include "sandbox/recorder/format/run_record.h"
 
 namespace gyges::cli {
 namespace {
@@ -64,7 +64,7 @@ bool is_whole(const fs::path& bundle) {
 std::string default_directory(const fs::path& file) {
   std::string name = file.filename().string();
   name = name.substr(0, name.find('.'));
-  std::string time = experiment::utc_now().substr(0, 19);
+  std::string time = recorder::utc_timestamp().substr(0, 19);
   for (char& c : time)
     if (c == ':') c = '-';
   return "out/" + name + "-" + time;

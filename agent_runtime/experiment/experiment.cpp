@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "agent_runtime/experiment/clock.h"
 #include "base/assets.h"
 #include "base/hash.h"
 #include "base/json_document.h"
+#include "sandbox/recorder/format/run_record.h"
 
 namespace gyges::experiment {
 namespace {
@@ -143,7 +143,7 @@ Result<Experiment> load_experiment(const std::filesystem::path& file, const Sour
   experiment.description = document.value("description", std::string());
   experiment.repeats = document.at("repeats").get<std::uint32_t>();
   experiment.seed = document.at("seed").get<std::uint64_t>();
-  experiment.day = document.value("day", day.value_or(utc_today()));
+  experiment.day = document.value("day", day.value_or(recorder::utc_timestamp().substr(0, 10)));
   if (document.contains("jobs")) experiment.jobs = document.at("jobs").get<unsigned>();
   if (document.contains("limits")) {
     const json& limits = document.at("limits");

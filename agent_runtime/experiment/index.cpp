@@ -79,7 +79,7 @@ Result<Database> open_database(const std::filesystem::path& file) {
   // No syncs: the rollback journal keeps the file whole when the process is killed, and after a
   // power failure the index is made anew if it does not fit the bundles.
   GYGES_CHECK(
-      database.execute("PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF;"
+      database.execute("PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;"
                        "PRAGMA foreign_keys = ON;"));
   return database;
 }

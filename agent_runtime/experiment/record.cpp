@@ -3,13 +3,13 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "agent_runtime/experiment/clock.h"
 #include "agent_runtime/experiment/directory.h"
 #include "agent_runtime/experiment/plan.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/recorder/format/run_record.h"
 
 namespace gyges::experiment {
 namespace {
@@ -133,8 +133,8 @@ Result<Record> register_experiment(const std::filesystem::path& directory,
                 {"version", 1},
                 {"sha256", hash_of_resolved_form(resolved)},
                 {"plan_sha256", plan_hash(experiment)},
-                {"created_at", utc_now()},
-                {"gyges", "0.1.0"},
+                {"created_at", recorder::utc_timestamp()},
+                {"gyges", recorder::gyges_version},
                 {"source", experiment.source.string()},
                 {"experiment", resolved}};
   GYGES_CHECK(validate_json(document, "experiment_record", "the record"));

@@ -3,7 +3,7 @@
 #include <deque>
 #include <map>
 
-#include "agent_runtime/experiment/clock.h"
+#include "sandbox/recorder/format/run_record.h"
 
 namespace gyges::experiment {
 namespace {
@@ -133,8 +133,8 @@ class Run {
   }
 
   Status take_failure(const Completion& completion, const Attempt& attempt) {
-    FailedAttempt failure{completion.slot, attempt.number, utc_now(), kind_name(completion.kind),
-                          completion.detail};
+    FailedAttempt failure{completion.slot, attempt.number, recorder::utc_timestamp(),
+                          kind_name(completion.kind), completion.detail};
     GYGES_CHECK(directory_.discard(failure));
     GYGES_CHECK(index_.add_attempt(failure));
     progress_.last_failure = completion.slot + ": " + completion.detail;
