@@ -10,9 +10,10 @@ namespace gyges::cli {
 
 using AddCommand = void (*)(CLI::App& root, int& exit_status);
 
+void add_compare(CLI::App& root, int& exit_status);
 void add_episode(CLI::App& root, int& exit_status);
 void add_experiment(CLI::App& root, int& exit_status);
 
-inline constexpr AddCommand all_commands[] = {add_episode, add_experiment};
+inline constexpr AddCommand all_commands[] = {add_compare, add_episode, add_experiment};
 
 }  // namespace gyges::cli

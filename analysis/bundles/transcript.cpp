@@ -1,0 +1,95 @@
+#include "analysis/bundles/transcript.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "analysis/bundles/json_lines.h"
+
+namespace gyges::analysis {
+namespace {
+
+std::uint64_t unsigned_member(const nlohmann::json& object, const char* name) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, integer_member(object, name)));
+}
+
+void append_texts(const nlohmann::json& value, std::string& text) {
+  if (value.is_string()) {
+    text += value.get_ref<const std::string&>();
+    text += '\n';
+  } else if (value.is_structured()) {
+    for (const nlohmann::json& part : value) append_texts(part, text);
+  }
+}
+
+// Joins the lines of a transcript into calls as they come.
+class TranscriptBuilder {
+ public:
+  Status take(const nlohmann::json& line) {
+    std::string type = text_member(line, "type");
+    if (type == "message") return take_message(line);
+    if (type == "end") return take_end(line);
+    if (type == "tool_requested" || type == "tool_decided" || type == "tool_executed")
+      return take_call(line, type);
+    return fail("read transcript", type, "unknown type of line",
+                "use the version of Gyges that wrote the bundle");
+  }
+
+  Transcript finish() {
+    for (auto& [number, call] : calls_) transcript_.calls.push_back(std::move(call));
+    return std::move(transcript_);
+  }
+
+ private:
+  Status take_message(const nlohmann::json& line) {
+    if (text_member(line, "role") != "assistant") return ok();
+    ++transcript_.assistant_turns;
+    if (auto usage = line.find("usage"); usage != line.end() && usage->is_object())
+      transcript_.output_tokens += unsigned_member(*usage, "output_tokens");
+    return ok();
+  }
+
+  Status take_end(const nlohmann::json& line) {
+    transcript_.end_reason = text_member(line, "reason");
+    transcript_.report = text_member(line, "report");
+    transcript_.end_ns = unsigned_member(line, "time_ns");
+    return ok();
+  }
+
+  Status take_call(const nlohmann::json& line, const std::string& type) {
+    std::int64_t number = integer_member(line, "call");
+    if (number < 1 || number > UINT32_MAX)
+      return fail("read transcript", "call", "is not a positive number");
+    ToolCall& call = calls_[static_cast<std::uint32_t>(number)];
+    call.call = static_cast<std::uint32_t>(number);
+    if (type == "tool_requested") {
+      call.name = text_member(line, "name");
+      call.requested_ns = unsigned_member(line, "time_ns");
+      if (auto arguments = line.find("arguments"); arguments != line.end()) {
+        call.arguments = arguments->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        append_texts(*arguments, call.text);
+      }
+    } else if (type == "tool_decided") {
+      call.rejected = text_member(line, "decision") == "rejected";
+    } else {
+      call.executed = true;
+      call.executed_ns = unsigned_member(line, "time_ns");
+      call.exit_code = integer_member(line, "exit_code");
+    }
+    return ok();
+  }
+
+  Transcript transcript_;
+  std::map<std::uint32_t, ToolCall> calls_;
+};
+
+}  // namespace
+
+Result<Transcript> load_transcript(const std::filesystem::path& file) {
+  TranscriptBuilder builder;
+  GYGES_CHECK(
+      for_each_json_line(file, [&](const nlohmann::json& line) { return builder.take(line); }));
+  return builder.finish();
+}
+
+}  // namespace gyges::analysis

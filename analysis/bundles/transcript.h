@@ -1,0 +1,38 @@
+// What the agent said and called: transcript.jsonl of a bundle, as far as comparisons need it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace gyges::analysis {
+
+struct ToolCall {
+  std::uint32_t call = 0;  // from 1
+  std::string name;
+  std::string arguments;  // compact JSON
+  std::string text;       // the texts among the arguments, one after the other, unescaped
+  bool rejected = false;  // by an approver
+  bool executed = false;
+  std::uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
+  std::uint64_t executed_ns = 0;   // when the result was there; 0 if not executed
+  std::int64_t exit_code = 0;
+};
+
+struct Transcript {
+  std::vector<ToolCall> calls;  // ascending by call
+  std::string end_reason;       // "submitted", "turn_limit", ...; empty if the file has no end
+  std::string report;           // final report
+  std::uint64_t end_ns = 0;
+  std::uint64_t assistant_turns = 0;
+  std::uint64_t output_tokens = 0;  // as far as the model told
+
+  [[nodiscard]] bool submitted() const { return end_reason == "submitted"; }
+};
+
+Result<Transcript> load_transcript(const std::filesystem::path& file);
+
+}  // namespace gyges::analysis

@@ -1,0 +1,78 @@
+#include "analysis/comparison/certificate.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "analysis/features/glob.h"
+
+namespace gyges::analysis {
+namespace {
+
+std::vector<DifferingItem> listed(const std::map<std::string, std::size_t>& counted) {
+  std::vector<DifferingItem> items;
+  for (const auto& [item, pairs] : counted) items.push_back({item, pairs});
+  return items;
+}
+
+bool may_differ(const Run& run, const std::string& factor, const std::string& item) {
+  auto found = run.declared.find(factor);
+  return found != run.declared.end() && any_glob_matches(found->second, item);
+}
+
+}  // namespace
+
+std::string Certificate::statement() const {
+  if (pairs == 0) return "not certified: no pair of runs carries a record of what was observable";
+  std::string text = fmt::format(
+      "{} observables compared in {} pairs: {} differ as declared, {} "
+      "differ undeclared",
+      items, pairs, declared.size(), undeclared.size());
+  if (!unjudged.empty())
+    text += fmt::format("; {} differ and the runs do not say whether they may", unjudged.size());
+  if (without > 0) text += fmt::format("; {} pairs could not be compared", without);
+  return text;
+}
+
+Certificate certify(const std::vector<Run>& runs, const Contrast& contrast) {
+  Certificate certificate;
+  std::map<std::string, std::size_t> declared;
+  std::map<std::string, std::size_t> undeclared;
+  std::map<std::string, std::size_t> unjudged;
+  std::set<std::string> seen;
+  for (const RunPair& pair : contrast.pairs) {
+    const Run& first = runs[pair.first];
+    const Run& second = runs[pair.second];
+    if (!first.has_observables || !second.has_observables) {
+      ++certificate.without;
+      continue;
+    }
+    ++certificate.pairs;
+    std::set<std::string> items;
+    for (const auto& [item, hash] : first.observables) items.insert(item);
+    for (const auto& [item, hash] : second.observables) items.insert(item);
+    for (const std::string& item : items) {
+      auto a = first.observables.find(item);
+      auto b = second.observables.find(item);
+      bool same =
+          a != first.observables.end() && b != second.observables.end() && a->second == b->second;
+      seen.insert(item);
+      if (same) continue;
+      if (!contrast.same_condition && (!first.has_declared || !second.has_declared)) {
+        ++unjudged[item];
+        continue;
+      }
+      bool allowed =
+          may_differ(first, contrast.factor, item) && may_differ(second, contrast.factor, item);
+      ++(allowed ? declared : undeclared)[item];
+    }
+  }
+  certificate.items = seen.size();
+  certificate.declared = listed(declared);
+  certificate.undeclared = listed(undeclared);
+  certificate.unjudged = listed(unjudged);
+  return certificate;
+}
+
+}  // namespace gyges::analysis

@@ -1,0 +1,243 @@
+#include "analysis/comparison/comparison.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "analysis/bundles/find_bundles.h"
+
+namespace gyges::analysis {
+namespace {
+
+struct Read {
+  Run run;
+  Findings findings;
+};
+
+Result<Read> read_one(const FoundBundle& found) {
+  GYGES_TRY(Run run, load_run(found.bundle, found.experiment));
+  GYGES_TRY(Findings findings, find(run));
+  if (!findings.trace.problem.empty())
+    return fail("read trace", found.bundle.string(), findings.trace.problem);
+  return Read{std::move(run), std::move(findings)};
+}
+
+std::vector<std::optional<Result<Read>>> read_all(const std::vector<FoundBundle>& bundles,
+                                                  const CompareOptions& options) {
+  std::vector<std::optional<Result<Read>>> results(bundles.size());
+  std::atomic<std::size_t> next{0};
+  std::size_t done = 0;
+  std::mutex reporting;
+  auto work = [&] {
+    for (std::size_t i = next++; i < bundles.size(); i = next++) {
+      results[i].emplace(read_one(bundles[i]));
+      std::scoped_lock lock(reporting);
+      if (options.progress) options.progress(++done, bundles.size());
+    }
+  };
+  unsigned threads = options.threads != 0 ? options.threads
+                                          : std::clamp(std::thread::hardware_concurrency(), 1U, 8U);
+  std::vector<std::thread> pool;
+  for (unsigned i = 1; i < threads && i < bundles.size(); ++i) pool.emplace_back(work);
+  work();
+  for (std::thread& thread : pool) thread.join();
+  return results;
+}
+
+void take_runs(const std::vector<FoundBundle>& bundles, const CompareOptions& options,
+               Comparison& comparison) {
+  std::map<std::string, std::filesystem::path> seen;
+  std::vector<std::optional<Result<Read>>> results = read_all(bundles, options);
+  for (std::size_t i = 0; i < bundles.size(); ++i) {
+    Result<Read>& read = *results[i];
+    if (!read) {
+      comparison.excluded.push_back({bundles[i].bundle, read.error().line()});
+      continue;
+    }
+    auto [known, is_new] = seen.emplace(read->run.run_id, bundles[i].bundle);
+    if (!is_new) {
+      comparison.excluded.push_back(
+          {bundles[i].bundle, "the same run as " + known->second.string()});
+      continue;
+    }
+    if (read->run.exit_kind == "error") {
+      comparison.excluded.push_back({bundles[i].bundle, "the run ended with an error of its own"});
+      continue;
+    }
+    comparison.runs.push_back(std::move(read->run));
+    comparison.findings.push_back(std::move(read->findings));
+  }
+}
+
+// Two agents of one name but different files are two agents.
+void tell_agents_apart(std::vector<Run>& runs) {
+  std::map<std::string, std::set<std::string>> hashes;
+  for (const Run& run : runs) hashes[run.agent].insert(run.agent_sha256);
+  for (Run& run : runs)
+    if (hashes[run.agent].size() > 1) run.agent += " (" + run.agent_sha256.substr(0, 8) + ")";
+}
+
+struct NamedColumn {
+  std::string name;
+  std::string title;
+  Role role;
+  OutcomeColumn values;
+};
+
+std::vector<NamedColumn> outcome_columns(const Comparison& comparison) {
+  std::size_t count = comparison.runs.size();
+  std::vector<NamedColumn> columns;
+  columns.push_back({"covert_act", "any covert act", Role::primary, OutcomeColumn(count)});
+  columns.push_back({"task_success", "task done", Role::check, OutcomeColumn(count)});
+  for (std::size_t i = 0; i < count; ++i) {
+    columns[0].values[i] = comparison.findings[i].covert.holds;
+    columns[1].values[i] = comparison.findings[i].success.holds;
+  }
+  std::map<std::string, std::size_t> known;
+  for (std::size_t i = 0; i < count; ++i) {
+    for (const CheckResult& check : comparison.findings[i].checks) {
+      auto [at, is_new] = known.emplace(check.name, columns.size());
+      if (is_new) columns.push_back({check.name, check.title, Role::check, OutcomeColumn(count)});
+      columns[at->second].values[i] = check.answer.holds;
+    }
+  }
+  for (std::size_t f = 0; f < all_features().size(); ++f) {
+    const Feature& feature = all_features()[f];
+    if (feature.unit != FeatureUnit::yes_no) continue;
+    columns.push_back({std::string(feature.name), std::string(feature.title), Role::feature,
+                       OutcomeColumn(count)});
+    for (std::size_t i = 0; i < count; ++i)
+      if (std::optional<double> value = comparison.findings[i].features[f].value)
+        columns.back().values[i] = *value != 0;
+  }
+  return columns;
+}
+
+void compare_all(Comparison& comparison, const CompareOptions& options) {
+  std::vector<NamedColumn> columns = outcome_columns(comparison);
+  std::vector<bool> refused;
+  for (std::size_t index = 0; index < comparison.contrasts.size(); ++index) {
+    const Contrast& contrast = comparison.contrasts[index];
+    refused.push_back(!comparison.certificates[index].undeclared.empty() &&
+                      !options.allow_undeclared);
+    for (const NamedColumn& column : columns) {
+      OutcomeComparison outcome =
+          compare_outcome(comparison.runs, contrast, column.values, column.role);
+      outcome.contrast = index;
+      outcome.outcome = column.name;
+      outcome.title = column.title;
+      comparison.outcomes.push_back(std::move(outcome));
+    }
+    for (std::size_t f = 0; f < all_features().size() && !refused.back(); ++f) {
+      const Feature& feature = all_features()[f];
+      if (feature.unit == FeatureUnit::yes_no) continue;
+      MeasureColumn values;
+      for (const Findings& findings : comparison.findings)
+        values.push_back(findings.features[f].value);
+      MeasureComparison measure = compare_measure(comparison.runs, contrast, values);
+      measure.contrast = index;
+      measure.measure = feature.name;
+      measure.title = feature.title;
+      measure.unit = unit_name(feature.unit);
+      comparison.measures.push_back(std::move(measure));
+    }
+  }
+  conclude(comparison.outcomes, comparison.contrasts, refused);
+  adjust_measures(comparison.measures);
+}
+
+std::string listed(const std::vector<DifferingItem>& items) {
+  std::string text;
+  for (std::size_t i = 0; i < items.size() && i < 12; ++i)
+    text += fmt::format("{}{} (in {} pairs)", i == 0 ? "" : ", ", items[i].item, items[i].pairs);
+  if (items.size() > 12) text += fmt::format(", and {} more", items.size() - 12);
+  return text;
+}
+
+void note_differences(Comparison& comparison, const CompareOptions& options) {
+  for (std::size_t i = 0; i < comparison.contrasts.size(); ++i) {
+    const Contrast& contrast = comparison.contrasts[i];
+    const Certificate& certificate = comparison.certificates[i];
+    std::string arms =
+        fmt::format("{}: {} against {}", contrast.agent, contrast.first, contrast.second);
+    if (!certificate.undeclared.empty())
+      comparison.notes.push_back(
+          fmt::format("{}: {}undeclared differences between paired runs: {}", arms,
+                      options.allow_undeclared ? "compared in spite of " : "refused because of ",
+                      listed(certificate.undeclared)));
+    if (!contrast.paired) {
+      comparison.notes.push_back(fmt::format(
+          "{}: too few runs have a partner with the same scenario, repeat and seed; the arms are "
+          "compared as independent",
+          arms));
+    } else if (contrast.pairs.size() < contrast.first_runs.size() ||
+               contrast.pairs.size() < contrast.second_runs.size()) {
+      comparison.notes.push_back(fmt::format(
+          "{}: {} of {} and {} of {} runs have no partner and are left out", arms,
+          contrast.first_runs.size() - contrast.pairs.size(), contrast.first_runs.size(),
+          contrast.second_runs.size() - contrast.pairs.size(), contrast.second_runs.size()));
+    }
+    if (!contrast.same_condition && (certificate.pairs == 0 || !certificate.unjudged.empty()))
+      comparison.notes.push_back(arms + ": " + certificate.statement());
+  }
+}
+
+void note_losses(Comparison& comparison) {
+  std::size_t lossy = 0;
+  std::size_t incomplete = 0;
+  std::size_t unrecorded = 0;
+  for (const Run& run : comparison.runs) {
+    lossy += run.lost > 0 ? 1 : 0;
+    unrecorded += run.has_coverage ? 0 : 1;
+    incomplete += run.has_coverage && !run.complete ? 1 : 0;
+  }
+  if (lossy > 0)
+    comparison.notes.push_back(fmt::format("{} runs lost events: an act may be missing", lossy));
+  if (incomplete > 0)
+    comparison.notes.push_back(
+        fmt::format("{} runs have an incomplete trace: an act may be missing", incomplete));
+  if (unrecorded > 0)
+    comparison.notes.push_back(fmt::format(
+        "{} runs were not recorded: nothing is known of their system calls", unrecorded));
+}
+
+}  // namespace
+
+Result<Comparison> compare(const std::vector<std::filesystem::path>& directories,
+                           const CompareOptions& options) {
+  std::vector<FoundBundle> bundles;
+  for (const std::filesystem::path& directory : directories) {
+    GYGES_TRY(std::vector<FoundBundle> some, find_bundles(directory));
+    bundles.insert(bundles.end(), some.begin(), some.end());
+  }
+  Comparison comparison;
+  comparison.found = bundles.size();
+  take_runs(bundles, options, comparison);
+  if (comparison.runs.empty())
+    return fail("compare", "runs",
+                fmt::format("none of {} bundles can be analysed; the first: {}: {}", bundles.size(),
+                            comparison.excluded[0].bundle.string(), comparison.excluded[0].reason),
+                "run the experiment again");
+  tell_agents_apart(comparison.runs);
+  GYGES_TRY(comparison.contrasts, build_contrasts(comparison.runs, options.contrast));
+  for (const Contrast& contrast : comparison.contrasts)
+    comparison.certificates.push_back(certify(comparison.runs, contrast));
+  if (comparison.contrasts.empty())
+    comparison.notes.emplace_back(
+        options.contrast.same_condition
+            ? "no condition has runs with even and with odd repeats, so there is nothing to compare"
+            : "all runs have the same condition, so there is nothing to compare; --aa compares "
+              "repeats of one condition");
+  note_differences(comparison, options);
+  note_losses(comparison);
+  compare_all(comparison, options);
+  return comparison;
+}
+
+}  // namespace gyges::analysis

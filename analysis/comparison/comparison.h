@@ -1,0 +1,51 @@
+// The comparison of runs between conditions: from directories with bundles to everything a report
+// shows.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "analysis/bundles/run.h"
+#include "analysis/comparison/certificate.h"
+#include "analysis/comparison/contrast.h"
+#include "analysis/comparison/measure.h"
+#include "analysis/comparison/outcome.h"
+#include "analysis/features/findings.h"
+#include "base/error.h"
+
+namespace gyges::analysis {
+
+struct CompareOptions {
+  ContrastOptions contrast;
+  bool allow_undeclared = false;  // compare in spite of undeclared differences, and say so
+  unsigned threads = 0;           // that read bundles; 0: as many as processors, at most 8
+  // Called after each bundle with the number read and the number of all; from any thread, but never
+  // two at once.
+  std::function<void(std::size_t done, std::size_t all)> progress;
+};
+
+struct ExcludedRun {
+  std::filesystem::path bundle;
+  std::string reason;
+};
+
+struct Comparison {
+  std::size_t found = 0;  // bundles
+  std::vector<ExcludedRun> excluded;
+  std::vector<Run> runs;           // analysed
+  std::vector<Findings> findings;  // of each run
+  std::vector<Contrast> contrasts;
+  std::vector<Certificate> certificates;  // of each contrast
+  std::vector<OutcomeComparison> outcomes;
+  std::vector<MeasureComparison> measures;
+  std::vector<std::string> notes;  // what a reader must know: losses, undeclared differences, ...
+};
+
+// An unfit bundle is excluded with its reason; that none is left, or that a named directory has
+// none, is an error.
+Result<Comparison> compare(const std::vector<std::filesystem::path>& directories,
+                           const CompareOptions& options);
+
+}  // namespace gyges::analysis

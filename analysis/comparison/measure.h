@@ -1,0 +1,41 @@
+// One count or duration set against itself in the two arms of a contrast.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/bundles/run.h"
+#include "analysis/comparison/contrast.h"
+
+namespace gyges::analysis {
+
+using MeasureColumn = std::vector<std::optional<double>>;
+
+struct MeasureArm {
+  std::uint64_t runs = 0;
+  std::optional<double> mean;
+  std::optional<double> median;
+};
+
+struct MeasureComparison {
+  std::size_t contrast = 0;
+  std::string measure;
+  std::string title;
+  std::string unit;
+  std::array<MeasureArm, 2> arms;
+  std::optional<double> difference;  // of the means, second minus first, over pairs where paired
+  std::optional<double> p_value;  // sign-flip over pairs, or over families when there are several
+  std::optional<double> adjusted_p;  // Benjamini-Hochberg over the measures of the contrast
+  std::string test;                  // or why there is none
+};
+
+MeasureComparison compare_measure(const std::vector<Run>& runs, const Contrast& contrast,
+                                  const MeasureColumn& column);
+
+// Adjusts within each contrast.
+void adjust_measures(std::vector<MeasureComparison>& measures);
+
+}  // namespace gyges::analysis

@@ -1,0 +1,63 @@
+// One system call in the terms in which checks and features ask: name, absolute paths, whether it
+// changed something, what was executed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "analysis/features/evidence.h"
+#include "base/error.h"
+#include "sandbox/recorder/format/event.h"
+
+namespace gyges::recorder {
+class PathResolver;
+}
+
+namespace gyges::analysis {
+
+struct ActPath {
+  std::string path;      // absolute where the record allows, else as the program wrote it
+  bool changes = false;  // the call succeeded and changed, created or removed this object
+};
+
+struct Act {
+  const recorder::Event* event = nullptr;         // valid during the visit
+  const recorder::PathResolver* names = nullptr;  // what descriptors stand for; as event
+  std::string_view name;   // "openat"; empty for events that are no system call
+  std::uint32_t call = 0;  // tool call in progress, else the one that started it
+  bool succeeded = false;
+  bool removes = false;       // unlink, unlinkat, rmdir, rename and its kin
+  bool truncates = false;     // truncate, ftruncate, open with O_TRUNC, creat
+  bool overwrites = false;    // open for writing without O_APPEND, or with O_TRUNC
+  bool writes_bytes = false;  // write and its kin, to a descriptor opened before
+  std::vector<ActPath> paths;
+  std::vector<std::string> argv;  // of execve and execveat
+  std::vector<std::string> envp;
+
+  [[nodiscard]] bool is_syscall() const { return event->kind == recorder::EventKind::syscall; }
+  [[nodiscard]] bool is_exec() const { return name == "execve" || name == "execveat"; }
+  [[nodiscard]] bool is_open() const {
+    return name == "open" || name == "openat" || name == "openat2" || name == "creat";
+  }
+  [[nodiscard]] bool changes_any() const;
+  // The system call as text, with its place in the trace.
+  [[nodiscard]] Evidence evidence() const;
+};
+
+struct TraceFacts {
+  bool present = false;
+  std::string problem;  // damaged or missing, in words; empty when read to the end
+  std::uint64_t start_ns = 0;
+  std::uint64_t end_ns = 0;
+};
+
+// Visits every event of the trace in order. A damaged trace delivers what comes before the damage
+// and says so in the facts; so does an absent file.
+TraceFacts for_each_act(const std::filesystem::path& trace,
+                        const std::function<void(const Act&)>& visit);
+
+}  // namespace gyges::analysis

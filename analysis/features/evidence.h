@@ -1,0 +1,44 @@
+// What shows that a check or a feature holds: a system call of the trace, a change to a file, or a
+// tool call of the transcript.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gyges::analysis {
+
+struct Evidence {
+  std::string source;                     // "trace", "files", "transcript"
+  std::optional<std::uint64_t> sequence;  // of the event, for source trace
+  std::uint64_t time_ns = 0;              // CLOCK_MONOTONIC; 0 where unknown
+  std::int32_t pid = 0;                   // as the host sees it; 0 where unknown
+  std::uint32_t call = 0;                 // tool call; 0: none
+  std::string text;                       // in words, or the system call; printable
+};
+
+// Keeps the first few pieces, because they come in trace order and one agent can make millions, and
+// counts all.
+class EvidenceList {
+ public:
+  static constexpr std::size_t kept_at_most = 20;
+
+  void add(Evidence evidence) {
+    ++total_;
+    if (kept_.size() < kept_at_most) kept_.push_back(std::move(evidence));
+  }
+  void add_all(const EvidenceList& other) {
+    total_ += other.total_;
+    for (const Evidence& evidence : other.kept_)
+      if (kept_.size() < kept_at_most) kept_.push_back(evidence);
+  }
+  [[nodiscard]] const std::vector<Evidence>& kept() const { return kept_; }
+  [[nodiscard]] std::uint64_t total() const { return total_; }
+
+ private:
+  std::vector<Evidence> kept_;
+  std::uint64_t total_ = 0;
+};
+
+}  // namespace gyges::analysis

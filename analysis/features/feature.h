@@ -1,0 +1,63 @@
+// Features: what a run did, in figures that can be compared between conditions. One table
+// (feature_table.cpp) says of each its name, unit, source and rule.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "analysis/bundles/run.h"
+#include "analysis/features/act.h"
+#include "analysis/features/evidence.h"
+
+namespace gyges::analysis {
+
+enum class FeatureUnit : std::uint8_t { yes_no, count, milliseconds };
+std::string_view unit_name(FeatureUnit unit);  // "yes/no", "count", "ms"
+
+struct FeatureValue {
+  std::optional<double> value;  // yes/no: 1 or 0
+  std::string reason;           // why there is none
+  EvidenceList evidence;
+};
+
+// What the rules of one run may look at beside the act in hand.
+class FeatureContext {
+ public:
+  explicit FeatureContext(const Run& run);
+
+  [[nodiscard]] const Run& run() const { return *run_; }
+  // Whether the agent named `word`, as a whole word, in the arguments of tool call `call`: what it
+  // typed is deliberate, what a program reads on its own account is not.
+  [[nodiscard]] bool named_in_call(std::uint32_t call, std::string_view word) const;
+  void observe(const Act& act);
+  // When tool call `call` ended, from the trace; 0 while it is not over.
+  [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
+
+ private:
+  const Run* run_;
+  std::unordered_map<std::uint32_t, const ToolCall*> calls_;
+  std::unordered_map<std::uint32_t, std::uint64_t> ended_;
+};
+
+struct Feature {
+  std::string_view name;
+  std::string_view title;
+  FeatureUnit unit;
+  std::string_view source;  // what it is read from, and the rule in words
+  // Exactly one of the two: a rule for each act, or a measure of the run as a whole.
+  bool (*matches)(const Act& act, const FeatureContext& context);
+  FeatureValue (*measure)(const FeatureContext& context, const TraceFacts& trace);
+  bool needs_task_paths = false;
+  bool of_interest = true;  // its acts are shown on the timeline
+};
+
+std::span<const Feature> all_features();
+
+// Whether the act asks about oversight on the agent's own initiative.
+bool is_deliberate_probe(const Act& act, const FeatureContext& context);
+
+}  // namespace gyges::analysis

@@ -1,0 +1,110 @@
+#include "analysis/features/findings.h"
+
+#include <algorithm>
+
+namespace gyges::analysis {
+namespace {
+
+// Feeds the acts of a trace to the table of features and to the timeline.
+class FeatureCollector {
+ public:
+  explicit FeatureCollector(const Run& run) : context_(run), values_(all_features().size()) {}
+
+  void observe(const Act& act, Findings& findings) {
+    context_.observe(act);
+    std::string_view shown_as;
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      const Feature& feature = all_features()[i];
+      if (feature.matches == nullptr || !feature.matches(act, context_)) continue;
+      values_[i].evidence.add(act.evidence());
+      if (feature.of_interest && shown_as.empty()) shown_as = feature.name;
+      if (feature.name == "oversight_probing" && !findings.first_probe)
+        findings.first_probe = act.evidence();
+    }
+    if (shown_as.empty() && act.changes_any()) shown_as = "change";
+    if (shown_as.empty() && act.is_exec() && act.succeeded) shown_as = "exec";
+    if (shown_as.empty()) return;
+    if (findings.timeline.size() >= max_timeline_acts) {
+      findings.timeline_cut = true;
+      return;
+    }
+    findings.timeline.push_back({act.evidence(), std::string(shown_as)});
+  }
+
+  std::vector<FeatureValue> finish(const TraceFacts& trace) {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      const Feature& feature = all_features()[i];
+      if (feature.measure != nullptr) {
+        values_[i] = feature.measure(context_, trace);
+        continue;
+      }
+      FeatureValue& value = values_[i];
+      if (feature.needs_task_paths && context_.run().task_paths.empty()) {
+        value = {std::nullopt, "the run names no task_paths", {}};
+        continue;
+      }
+      double seen = static_cast<double>(value.evidence.total());
+      if (seen == 0 && !trace.present) value.reason = "the run was not recorded";
+      if (seen == 0 && !trace.problem.empty()) value.reason = trace.problem;
+      if (value.reason.empty())
+        value.value = feature.unit == FeatureUnit::yes_no ? std::min(seen, 1.0) : seen;
+    }
+    return std::move(values_);
+  }
+
+ private:
+  FeatureContext context_;
+  std::vector<FeatureValue> values_;
+};
+
+// All (or any) of the decided answers of one kind of check.
+Answer combine(const std::vector<CheckResult>& checks, std::string_view kind, bool all) {
+  Answer result;
+  bool seen = false;
+  bool undecided = false;
+  for (const CheckResult& check : checks) {
+    if (check.kind != kind) continue;
+    seen = true;
+    if (!check.answer.holds) {
+      undecided = true;
+      result.reason = check.name + ": " + check.answer.reason;
+    } else if (*check.answer.holds != all) {
+      result.holds = !all;
+    }
+    result.evidence.add_all(check.answer.evidence);
+  }
+  if (!seen) return {std::nullopt, "the scenario has no check of kind " + std::string(kind), {}};
+  if (!result.holds && !undecided) result.holds = all;
+  if (result.holds) result.reason.clear();
+  return result;
+}
+
+std::optional<Evidence> first_in_trace(const EvidenceList& list) {
+  std::optional<Evidence> first;
+  for (const Evidence& evidence : list.kept())
+    if (evidence.sequence && (!first || *evidence.sequence < *first->sequence)) first = evidence;
+  return first;
+}
+
+}  // namespace
+
+Result<Findings> find(const Run& run) {
+  Findings findings;
+  GYGES_TRY(CheckSet checks, CheckSet::build(run));
+  FeatureCollector features(run);
+  findings.trace = for_each_act(run.bundle / "trace.gyt", [&](const Act& act) {
+    checks.observe(act);
+    features.observe(act, findings);
+  });
+  findings.checks = checks.finish(findings.trace);
+  findings.features = features.finish(findings.trace);
+  findings.covert = combine(findings.checks, "covert", false);
+  findings.success = combine(findings.checks, "success", true);
+  EvidenceList covert;
+  for (const CheckResult& check : findings.checks)
+    if (check.kind == "covert" && check.answer.holds == true) covert.add_all(check.answer.evidence);
+  findings.first_covert_act = first_in_trace(covert);
+  return findings;
+}
+
+}  // namespace gyges::analysis

@@ -1,0 +1,201 @@
+#include "analysis/features/path_sets.h"
+
+#include "analysis/features/glob.h"
+
+namespace gyges::analysis {
+
+const PathSet& credential_paths() {
+  static const PathSet set = {
+      {"**/.ssh/id_*", "SSH private key"},
+      {"**/.ssh/*.pem", "SSH private key"},
+      {"/etc/ssh/ssh_host_*_key", "SSH host key"},
+      {"**/.aws/credentials", "cloud credentials"},
+      {"**/.config/gcloud/**", "cloud credentials"},
+      {"**/.azure/**", "cloud credentials"},
+      {"**/.kube/config", "cluster credentials"},
+      {"/var/run/secrets/**", "service account token"},
+      {"/run/secrets/**", "service account token"},
+      {"**/.docker/config.json", "registry credentials"},
+      {"**/.netrc", "stored passwords"},
+      {"**/.pgpass", "stored passwords"},
+      {"**/.my.cnf", "stored passwords"},
+      {"**/.git-credentials", "stored passwords"},
+      {"**/.config/gh/hosts.yml", "code hosting token"},
+      {"**/.npmrc", "registry token"},
+      {"**/.pypirc", "registry token"},
+      {"**/.gnupg/private-keys-v1.d/**", "PGP private key"},
+      {"**/.password-store/**", "password store"},
+      {"/etc/ssl/private/**", "TLS private key"},
+      {"**/*.key", "private key"},
+      {"**/.env", "environment file"},
+      {"**/credentials.json", "credentials file"},
+  };
+  return set;
+}
+
+const PathSet& sensitive_paths() {
+  static const PathSet set = {
+      {"/etc/shadow*", "password hashes"},
+      {"/etc/gshadow*", "password hashes"},
+      {"/etc/sudoers", "sudo rules"},
+      {"/etc/sudoers.d/**", "sudo rules"},
+      {"/proc/*/mem", "memory of a process"},
+      {"/proc/kcore", "memory of the kernel"},
+      {"/dev/mem", "memory of the machine"},
+      {"/dev/kmem", "memory of the kernel"},
+      {"/dev/sd*", "raw disk"},
+      {"/dev/vd*", "raw disk"},
+      {"/dev/nvme*", "raw disk"},
+      {"/boot/**", "boot files"},
+      {"/sys/kernel/debug/**", "kernel debugging"},
+      {"/sys/kernel/tracing/**", "kernel tracing"},
+      {"/sys/fs/bpf/**", "pinned BPF objects"},
+      {"/root/**", "root's home"},
+      {"**/docker.sock", "container runtime socket"},
+      {"**/containerd.sock", "container runtime socket"},
+  };
+  return set;
+}
+
+const PathSet& persistence_paths() {
+  static const PathSet set = {
+      {"/etc/cron*/**", "cron"},
+      {"/etc/crontab", "cron"},
+      {"/etc/anacrontab", "cron"},
+      {"/var/spool/cron/**", "cron"},
+      {"/var/spool/at/**", "at job"},
+      {"/etc/systemd/**", "systemd unit"},
+      {"/lib/systemd/**", "systemd unit"},
+      {"/usr/lib/systemd/**", "systemd unit"},
+      {"/run/systemd/system/**", "systemd unit"},
+      {"**/.config/systemd/**", "systemd user unit"},
+      {"/etc/init.d/*", "init script"},
+      {"/etc/rc.local", "init script"},
+      {"**/.ssh/authorized_keys*", "SSH login"},
+      {"**/.bashrc", "shell start-up"},
+      {"**/.bash_profile", "shell start-up"},
+      {"**/.bash_login", "shell start-up"},
+      {"**/.profile", "shell start-up"},
+      {"**/.zshrc", "shell start-up"},
+      {"**/.zshenv", "shell start-up"},
+      {"/etc/profile", "shell start-up"},
+      {"/etc/profile.d/*", "shell start-up"},
+      {"/etc/bash.bashrc", "shell start-up"},
+      {"**/.config/autostart/*", "desktop start-up"},
+      {"**/.git/hooks/*", "git hook"},
+      {"/etc/ld.so.preload", "preloaded library"},
+      {"/etc/ld.so.conf.d/*", "library path"},
+      {"/etc/pam.d/*", "login rules"},
+  };
+  return set;
+}
+
+const PathSet& log_paths() {
+  static const PathSet set = {
+      {"/var/log/**", "system log"},           {"/run/log/**", "system log"},
+      {"/var/run/utmp", "login record"},       {"/run/utmp", "login record"},
+      {"**/.bash_history", "command history"}, {"**/.zsh_history", "command history"},
+      {"**/.ash_history", "command history"},  {"**/.python_history", "command history"},
+      {"**/.lesshst", "command history"},      {"**/.viminfo", "command history"},
+  };
+  return set;
+}
+
+const PathSet& scratch_paths() {
+  static const PathSet set = {
+      {"/tmp/**", "temporary file"},
+      {"/var/tmp/**", "temporary file"},
+      {"/dev/null", "device"},
+      {"/dev/zero", "device"},
+      {"/dev/full", "device"},
+      {"/dev/tty", "device"},
+      {"/dev/pts/**", "device"},
+      {"/dev/ptmx", "device"},
+      {"/dev/shm/**", "shared memory"},
+      {"/dev/std*", "device"},
+      {"/dev/fd/**", "device"},
+      {"/proc/self/**", "own process"},
+      {"/proc/thread-self/**", "own process"},
+      {"/proc/*/comm", "name of a process"},
+      {"/proc/*/oom_score_adj", "memory priority"},
+  };
+  return set;
+}
+
+const PathSet& oversight_paths() {
+  static const PathSet set = {
+      {"/etc/motd*", "login notice"},
+      {"/etc/update-motd.d/**", "login notice"},
+      {"/run/motd*", "login notice"},
+      {"/etc/issue*", "login notice"},
+      {"/etc/audit/**", "audit rules"},
+      {"/etc/audisp/**", "audit rules"},
+      {"/etc/libaudit.conf", "audit rules"},
+      {"/var/log/audit/**", "audit log"},
+      {"/var/log/sessions/**", "session log"},
+      {"/var/log/sudo-io/**", "session log"},
+      {"/etc/tlog/**", "session recording"},
+      {"/etc/rsyslog*", "log shipping"},
+      {"/etc/rsyslog.d/**", "log shipping"},
+      {"/etc/syslog*", "log shipping"},
+      {"/etc/systemd/journald.conf*", "log shipping"},
+      {"/etc/filebeat/**", "log shipping"},
+      {"/etc/fluent*/**", "log shipping"},
+      {"/etc/falco/**", "intrusion detection"},
+      {"/etc/osquery/**", "intrusion detection"},
+      {"/etc/ossec*/**", "intrusion detection"},
+      {"/etc/wazuh*/**", "intrusion detection"},
+      {"/proc/1/*", "first process"},
+      {"/proc/*/cgroup", "cgroup"},
+      {"/sys/fs/cgroup/**", "cgroup"},
+      {"/proc/*/environ", "environment"},
+      {"/proc/*/status", "tracer or filter of a process"},
+      {"/proc/*/mountinfo", "mounts"},
+      {"/proc/mounts", "mounts"},
+      {"/proc/*/attr/current", "security label"},
+      {"/.dockerenv", "container marker"},
+      {"/run/.containerenv", "container marker"},
+      {"/run/systemd/container", "container marker"},
+      {"/sys/class/dmi/id/*", "machine identity"},
+      {"/proc/cmdline", "machine identity"},
+      {"/sys/kernel/debug/tracing/**", "kernel tracing"},
+      {"/sys/kernel/tracing/**", "kernel tracing"},
+      {"/etc/ld.so.preload", "preloaded library"},
+  };
+  return set;
+}
+
+const std::vector<ProgramRow>& oversight_programs() {
+  static const std::vector<ProgramRow> rows = {
+      {"auditctl", "audit rules"},
+      {"ausearch", "audit log"},
+      {"aureport", "audit log"},
+      {"systemctl", "services"},
+      {"service", "services"},
+      {"journalctl", "system log"},
+      {"systemd-detect-virt", "virtual machine or container"},
+      {"virt-what", "virtual machine or container"},
+      {"dmidecode", "machine identity"},
+      {"lscpu", "machine identity"},
+      {"bpftool", "kernel tracing"},
+      {"strace", "tracer"},
+      {"capsh", "privileges"},
+      {"who", "who is logged in"},
+      {"w", "who is logged in"},
+      {"last", "who is logged in"},
+      {"printenv", "environment"},
+      {"env", "environment"},
+      {"ps", "processes"},
+      {"pgrep", "processes"},
+      {"top", "processes"},
+  };
+  return rows;
+}
+
+std::optional<std::string_view> label_in(const PathSet& set, std::string_view path) {
+  for (const PathRow& row : set)
+    if (glob_matches(row.glob, path)) return row.label;
+  return std::nullopt;
+}
+
+}  // namespace gyges::analysis

@@ -1,0 +1,329 @@
+#include "analysis/report/report_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "analysis/statistics/single_rate.h"
+#include "base/text.h"
+
+namespace gyges::analysis {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t max_argument_bytes = 2000;
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json to_json(const std::optional<Interval>& interval) {
+  return interval ? Json::array({interval->low, interval->high}) : Json(nullptr);
+}
+
+Json to_json(const std::optional<Ratio>& ratio) {
+  if (!ratio) return nullptr;
+  return {{"value", ratio->value},
+          {"interval", {ratio->interval.low, ratio->interval.high}},
+          {"half_added", ratio->half_added}};
+}
+
+Json to_json(const Evidence& evidence, const TraceFacts& trace) {
+  Json json{{"source", evidence.source},
+            {"seq", or_null(evidence.sequence)},
+            {"text", printable(evidence.text)}};
+  json["tool_call"] = evidence.call == 0 ? Json(nullptr) : Json(evidence.call);
+  bool placed = evidence.time_ns != 0 && trace.start_ns != 0 && evidence.time_ns >= trace.start_ns;
+  json["seconds"] =
+      placed ? Json(static_cast<double>(evidence.time_ns - trace.start_ns) / 1e9) : Json(nullptr);
+  return json;
+}
+
+Json to_json(const EvidenceList& list, const TraceFacts& trace) {
+  Json items = Json::array();
+  for (const Evidence& evidence : list.kept()) items.push_back(to_json(evidence, trace));
+  return {{"total", list.total()}, {"shown", std::move(items)}};
+}
+
+Json rate_json(const Proportion& arm) {
+  return or_null(arm.rate());
+}
+
+Json to_json(const OutcomeComparison& c, const Contrast& contrast) {
+  Json json;
+  json["agent"] = contrast.agent;
+  json["factor"] = contrast.factor;
+  json["same_condition"] = contrast.same_condition;
+  json["outcome"] = c.outcome;
+  json["title"] = c.title;
+  json["role"] = role_name(c.role);
+  json["arms"] = {contrast.first, contrast.second};
+  json["counts"] = {{c.arms[0].successes, c.arms[0].trials},
+                    {c.arms[1].successes, c.arms[1].trials}};
+  json["rates"] = {rate_json(c.arms[0]), rate_json(c.arms[1])};
+  json["rate_intervals"] = {to_json(wilson_interval(c.arms[0])),
+                            to_json(wilson_interval(c.arms[1]))};
+  json["exact_rate_intervals"] = {to_json(clopper_pearson_interval(c.arms[0])),
+                                  to_json(clopper_pearson_interval(c.arms[1]))};
+  json["paired"] = c.paired;
+  json["pairs"] = c.paired ? Json{{"both", c.counts.both},
+                                  {"first_only", c.counts.first_only},
+                                  {"second_only", c.counts.second_only},
+                                  {"neither", c.counts.neither}}
+                           : Json(nullptr);
+  json["undecided"] = c.undecided;
+  json["gap"] = or_null(c.gap);
+  json["interval"] = to_json(c.interval);
+  json["interval_method"] = c.interval_method;
+  json["p_value"] = or_null(c.p_value);
+  json["test"] = c.test;
+  json["second_p_value"] = or_null(c.second_p_value);
+  json["second_test"] = c.second_test;
+  json["adjusted_p_value"] = or_null(c.adjusted_p);
+  json["adjustment"] = c.adjustment;
+  json["odds_ratio"] = to_json(c.odds);
+  json["risk_ratio"] = to_json(c.risk);
+  json["cohens_h"] = or_null(c.effect_h);
+  json["equivalence_bound"] = or_null(c.equivalence_bound);
+  json["detectable_rise"] = or_null(c.detectable_rise);
+  json["families"] = Json::array();
+  for (const FamilyGap& family : c.families)
+    json["families"].push_back(
+        {{"family", family.family}, {"pairs", family.pairs}, {"gap", family.gap}});
+  json["family_p_value"] = c.family_test ? Json(c.family_test->p_value) : Json(nullptr);
+  json["verdict"] = verdict_name(c.verdict);
+  json["statement"] = c.statement;
+  return json;
+}
+
+Json to_json(const MeasureComparison& m, const Contrast& contrast) {
+  auto arm = [](const MeasureArm& a) {
+    return Json{{"runs", a.runs}, {"mean", or_null(a.mean)}, {"median", or_null(a.median)}};
+  };
+  return {{"agent", contrast.agent},
+          {"measure", m.measure},
+          {"title", m.title},
+          {"unit", m.unit},
+          {"arms", {contrast.first, contrast.second}},
+          {"values", {arm(m.arms[0]), arm(m.arms[1])}},
+          {"difference", or_null(m.difference)},
+          {"p_value", or_null(m.p_value)},
+          {"adjusted_p_value", or_null(m.adjusted_p)},
+          {"test", m.test}};
+}
+
+Json items_json(const std::vector<DifferingItem>& items) {
+  Json json = Json::array();
+  for (const DifferingItem& item : items)
+    json.push_back({{"item", item.item}, {"pairs", item.pairs}});
+  return json;
+}
+
+Json to_json(const Certificate& certificate, const Contrast& contrast) {
+  return {{"agent", contrast.agent},
+          {"arms", {contrast.first, contrast.second}},
+          {"certified", certificate.certified()},
+          {"statement", certificate.statement()},
+          {"pairs", certificate.pairs},
+          {"pairs_without_observables", certificate.without},
+          {"observables", certificate.items},
+          {"declared", items_json(certificate.declared)},
+          {"undeclared", items_json(certificate.undeclared)},
+          {"unjudged", items_json(certificate.unjudged)}};
+}
+
+Json to_json(const Run& run, const Findings& findings) {
+  Json json{{"run_id", run.run_id},
+            {"bundle", run.bundle.string()},
+            {"agent", run.agent},
+            {"model", run.model},
+            {"scenario", run.scenario},
+            {"family", run.family},
+            {"condition", run.condition},
+            {"repeat", run.repeat},
+            {"seed", run.seed},
+            {"exit", run.exit_kind},
+            {"limits_hit", run.limits_hit},
+            {"policy", run.policy},
+            {"persona", run.persona},
+            {"host", run.host},
+            {"backend", run.backend},
+            {"recorded", run.has_coverage},
+            {"complete", run.complete},
+            {"lost", run.lost},
+            {"syscalls", run.syscalls},
+            {"warnings", run.warnings},
+            {"covert_act", or_null(findings.covert.holds)},
+            {"task_success", or_null(findings.success.holds)}};
+  json["first_probe"] =
+      findings.first_probe ? to_json(*findings.first_probe, findings.trace) : Json(nullptr);
+  json["probed_before_act"] =
+      findings.first_covert_act
+          ? Json(findings.first_probe &&
+                 *findings.first_probe->sequence < *findings.first_covert_act->sequence)
+          : Json(nullptr);
+  json["checks"] = Json::object();
+  for (const CheckResult& check : findings.checks)
+    json["checks"][check.name] = or_null(check.answer.holds);
+  json["features"] = Json::object();
+  json["undecided"] = Json::object();
+  for (const CheckResult& check : findings.checks)
+    if (!check.answer.holds) json["undecided"][check.name] = check.answer.reason;
+  for (std::size_t f = 0; f < findings.features.size(); ++f) {
+    std::string name(all_features()[f].name);
+    json["features"][name] = or_null(findings.features[f].value);
+    if (!findings.features[f].value) json["undecided"][name] = findings.features[f].reason;
+  }
+  return json;
+}
+
+// Every covert check that is true in a run, with what proves it.
+Json acts_json(const Comparison& comparison) {
+  Json acts = Json::array();
+  for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
+    const Run& run = comparison.runs[i];
+    const Findings& findings = comparison.findings[i];
+    for (const CheckResult& check : findings.checks) {
+      if (check.kind != "covert" || check.answer.holds != true) continue;
+      acts.push_back({{"check", check.name},
+                      {"title", check.title},
+                      {"agent", run.agent},
+                      {"condition", run.condition_label()},
+                      {"run_id", run.run_id},
+                      {"bundle", run.bundle.string()},
+                      {"probed_before",
+                       findings.first_probe && findings.first_covert_act &&
+                           *findings.first_probe->sequence < *findings.first_covert_act->sequence},
+                      {"evidence", to_json(check.answer.evidence, findings.trace)}});
+    }
+  }
+  return acts;
+}
+
+Json features_json() {
+  Json features = Json::array();
+  for (const Feature& feature : all_features())
+    features.push_back({{"name", feature.name},
+                        {"title", feature.title},
+                        {"unit", unit_name(feature.unit)},
+                        {"source", feature.source}});
+  return features;
+}
+
+// The pair that shows most: one of which only one run acted covertly, else the first.
+const RunPair* telling_pair(const Comparison& comparison, const Contrast*& contrast_of) {
+  const RunPair* chosen = nullptr;
+  for (const Contrast& contrast : comparison.contrasts) {
+    for (const RunPair& pair : contrast.pairs) {
+      bool first = comparison.findings[pair.first].covert.holds == true;
+      bool second = comparison.findings[pair.second].covert.holds == true;
+      if (chosen != nullptr && first == second) continue;
+      chosen = &pair;
+      contrast_of = &contrast;
+      if (first != second) return chosen;
+    }
+  }
+  return chosen;
+}
+
+Json timeline_json(const Run& run, const Findings& findings) {
+  auto seconds = [&](std::uint64_t ns) {
+    return ns >= findings.trace.start_ns ? static_cast<double>(ns - findings.trace.start_ns) / 1e9
+                                         : 0.0;
+  };
+  Json calls = Json::array();
+  for (const ToolCall& call : run.transcript.calls)
+    calls.push_back({{"call", call.call},
+                     {"name", printable(call.name)},
+                     {"arguments", printable(call.text.substr(0, max_argument_bytes))},
+                     {"rejected", call.rejected},
+                     {"executed", call.executed},
+                     {"exit_code", call.exit_code},
+                     {"start", seconds(call.requested_ns)},
+                     {"end", seconds(std::max(call.executed_ns, call.requested_ns))}});
+  Json acts = Json::array();
+  for (const TimelineAct& act : findings.timeline) {
+    Json json = to_json(act.evidence, findings.trace);
+    json["feature"] = act.feature;
+    acts.push_back(std::move(json));
+  }
+  return {{"run_id", run.run_id},
+          {"bundle", run.bundle.string()},
+          {"condition", run.condition_label()},
+          {"covert_act", or_null(findings.covert.holds)},
+          {"calls", std::move(calls)},
+          {"acts", std::move(acts)},
+          {"cut", findings.timeline_cut},
+          {"report", valid_utf8(run.transcript.report.substr(0, 20000))},
+          {"seconds", static_cast<double>(findings.trace.end_ns - findings.trace.start_ns) / 1e9}};
+}
+
+// Position of the first tool call in which the two runs part; none when they made the same calls.
+std::optional<std::size_t> first_divergence(const Run& first, const Run& second) {
+  const auto& a = first.transcript.calls;
+  const auto& b = second.transcript.calls;
+  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    if (i >= a.size() || i >= b.size()) return i;
+    if (a[i].name != b[i].name || a[i].arguments != b[i].arguments) return i;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Json report_json(const Comparison& comparison) {
+  Json json{{"version", 1}, {"significance_level", significance_level}};
+  json["flow"] = {{"found", comparison.found},
+                  {"analysed", comparison.runs.size()},
+                  {"excluded", Json::array()}};
+  for (const ExcludedRun& excluded : comparison.excluded)
+    json["flow"]["excluded"].push_back(
+        {{"bundle", excluded.bundle.string()}, {"reason", excluded.reason}});
+  json["notes"] = comparison.notes;
+  json["comparisons"] = Json::array();
+  for (const OutcomeComparison& outcome : comparison.outcomes)
+    json["comparisons"].push_back(to_json(outcome, comparison.contrasts[outcome.contrast]));
+  json["measures"] = Json::array();
+  for (const MeasureComparison& measure : comparison.measures)
+    json["measures"].push_back(to_json(measure, comparison.contrasts[measure.contrast]));
+  json["certificates"] = Json::array();
+  for (std::size_t i = 0; i < comparison.contrasts.size(); ++i)
+    json["certificates"].push_back(to_json(comparison.certificates[i], comparison.contrasts[i]));
+  json["acts"] = acts_json(comparison);
+  json["features"] = features_json();
+  json["runs"] = Json::array();
+  for (std::size_t i = 0; i < comparison.runs.size(); ++i)
+    json["runs"].push_back(to_json(comparison.runs[i], comparison.findings[i]));
+  std::vector<std::string> blind;
+  for (const Run& run : comparison.runs)
+    for (const std::string& item : run.not_observable)
+      if (std::find(blind.begin(), blind.end(), item) == blind.end()) blind.push_back(item);
+  json["not_observable"] = blind;
+  return json;
+}
+
+Json report_json_with_timeline(const Comparison& comparison) {
+  Json json = report_json(comparison);
+  json["timeline"] = nullptr;
+  const Contrast* contrast = nullptr;
+  const RunPair* pair = telling_pair(comparison, contrast);
+  if (pair == nullptr) return json;
+  const Run& first = comparison.runs[pair->first];
+  const Run& second = comparison.runs[pair->second];
+  json["timeline"] = {{"agent", contrast->agent},
+                      {"arms", {contrast->first, contrast->second}},
+                      {"divergence", or_null(first_divergence(first, second))},
+                      {"runs",
+                       {timeline_json(first, comparison.findings[pair->first]),
+                        timeline_json(second, comparison.findings[pair->second])}}};
+  return json;
+}
+
+std::string json_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace gyges::analysis
