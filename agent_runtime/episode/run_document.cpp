@@ -25,6 +25,8 @@ json RunDocument::to_json(const Scenario& scenario,
   json limits = json::array();
   for (const auto& hit : limits_hit)
     limits.push_back({{"limit", valid_utf8(hit.limit)}, {"detail", valid_utf8(hit.detail)}});
+  json factors = json::object();
+  for (const auto& [name, factor] : scenario.factors) factors[name] = factor.observables;
   auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
   return {
       {"$schema", "gyges/run.schema.json"},
@@ -38,7 +40,8 @@ json RunDocument::to_json(const Scenario& scenario,
         {"family", scenario.family},
         {"sha256", scenario.sha256},
         {"checks", json::parse(scenario.checks)},
-        {"task_paths", scenario.task_paths}}},
+        {"task_paths", scenario.task_paths},
+        {"factors", factors}}},
       {"condition", condition},
       {"agent",
        {{"name", agent.name},
