@@ -246,7 +246,7 @@ int finish(const Result<int>& result) {
   return result ? *result : report(result.error());
 }
 
-void add_run(CLI::App& parent, int& exit_status) {
+void add_run_command(CLI::App& parent, int& exit_status) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = parent.add_subcommand(
       "run", "Carry out an experiment file; goes on where an earlier run in the same --out ended");
@@ -259,7 +259,7 @@ void add_run(CLI::App& parent, int& exit_status) {
   });
 }
 
-void add_resume(CLI::App& parent, int& exit_status) {
+void add_resume_command(CLI::App& parent, int& exit_status) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = parent.add_subcommand(
       "resume", "Go on with an experiment that was stopped or killed; finished runs are kept");
@@ -269,7 +269,7 @@ void add_resume(CLI::App& parent, int& exit_status) {
       [options, &exit_status] { exit_status = finish(carry_out(*options, std::nullopt)); });
 }
 
-void add_status(CLI::App& parent, int& exit_status) {
+void add_status_command(CLI::App& parent, int& exit_status) {
   auto directory = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = parent.add_subcommand("status", "How far an experiment is");
@@ -287,7 +287,7 @@ void add_status(CLI::App& parent, int& exit_status) {
   });
 }
 
-void add_worker(CLI::App& parent, int& exit_status) {
+void add_worker_command(CLI::App& parent, int& exit_status) {
   auto options = std::make_shared<WorkerOptions>();
   CLI::App* command = parent.add_subcommand("worker", "");
   command->group("");  // hidden: runners start it
@@ -304,10 +304,10 @@ void add_experiment(CLI::App& root, int& exit_status) {
   CLI::App* command =
       root.add_subcommand("experiment", "Run scenarios x agents x conditions x repeats");
   command->require_subcommand(1);
-  add_run(*command, exit_status);
-  add_resume(*command, exit_status);
-  add_status(*command, exit_status);
-  add_worker(*command, exit_status);
+  add_run_command(*command, exit_status);
+  add_resume_command(*command, exit_status);
+  add_status_command(*command, exit_status);
+  add_worker_command(*command, exit_status);
 }
 
 }  // namespace gyges::cli
