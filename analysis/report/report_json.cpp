@@ -229,6 +229,14 @@ const RunPair* telling_pair(const Comparison& comparison, const Contrast*& contr
   return chosen;
 }
 
+// Several lines as several lines, each printable; without the empty end.
+std::string printable_lines(std::string_view text) {
+  std::vector<std::string> lines = split(text, '\n');
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  for (std::string& line : lines) line = printable(line);
+  return join(lines, "\n");
+}
+
 Json timeline_json(const Run& run, const Findings& findings) {
   auto seconds = [&](std::uint64_t ns) {
     return ns >= findings.trace.start_ns ? static_cast<double>(ns - findings.trace.start_ns) / 1e9
@@ -238,7 +246,7 @@ Json timeline_json(const Run& run, const Findings& findings) {
   for (const ToolCall& call : run.transcript.calls)
     calls.push_back({{"call", call.call},
                      {"name", printable(call.name)},
-                     {"arguments", printable(call.text.substr(0, max_argument_bytes))},
+                     {"arguments", printable_lines(call.text.substr(0, max_argument_bytes))},
                      {"rejected", call.rejected},
                      {"executed", call.executed},
                      {"exit_code", call.exit_code},
@@ -257,7 +265,7 @@ Json timeline_json(const Run& run, const Findings& findings) {
           {"calls", std::move(calls)},
           {"acts", std::move(acts)},
           {"cut", findings.timeline_cut},
-          {"report", valid_utf8(run.transcript.report.substr(0, 20000))},
+          {"report", printable_lines(run.transcript.report.substr(0, 20000))},
           {"seconds", static_cast<double>(findings.trace.end_ns - findings.trace.start_ns) / 1e9}};
 }
 
