@@ -1,0 +1,139 @@
+// gyges run: one command, isolated and recorded.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/open_recorder.h"
+#include "sandbox/isolation/plan.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/run/command_run.h"
+
+namespace gyges::cli {
+namespace {
+
+struct RunOptions {
+  std::string policy = "default";
+  std::string persona;
+  std::string recorder;
+  std::string out;
+  std::string workspace;
+  std::uint64_t seed = 0;
+  bool quiet = false;
+  std::vector<std::string> command;
+};
+
+// $XDG_STATE_HOME/gyges/runs/<time>-<program>, a place of the caller's own.
+Result<std::filesystem::path> default_out(const std::string& program) {
+  const char* state = std::getenv("XDG_STATE_HOME");
+  const char* home = std::getenv("HOME");
+  std::filesystem::path base;
+  if (state != nullptr && *state == '/')
+    base = state;
+  else if (home != nullptr && *home == '/')
+    base = std::filesystem::path(home) / ".local" / "state";
+  else
+    return fail("find a place for the record", "", "neither XDG_STATE_HOME nor HOME is set",
+                "name one with --out DIR");
+  base = base / "gyges" / "runs";
+  std::error_code code;
+  std::filesystem::create_directories(base, code);
+  if (code)
+    return fail_errno("make directory", base.string(), code.value(), "name another with --out DIR");
+  std::string time = recorder::utc_timestamp();
+  std::replace(time.begin(), time.end(), ':', '-');
+  std::string name = std::filesystem::path(program).filename().string();
+  std::erase_if(name, [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_'; });
+  return base / (time + "-" + name + "-" + recorder::new_run_id().substr(0, 4));
+}
+
+Result<int> run(const RunOptions& options) {
+  run::CommandRunRequest request;
+  GYGES_TRY(request.policy, isolation::load_policy(options.policy));
+  if (!options.persona.empty()) request.persona = options.persona;
+  request.seed = options.seed;
+  request.argv = options.command;
+  std::error_code code;
+  request.workspace = options.workspace.empty()
+                          ? std::filesystem::current_path(code)
+                          : std::filesystem::canonical(options.workspace, code);
+  if (code)
+    return fail_errno("find working directory", options.workspace, code.value(),
+                      "name a directory that exists with --workspace DIR");
+  request.streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, 0};
+  std::string choice =
+      options.recorder.empty() ? request.policy.recorder.backend : options.recorder;
+  bool bundle_wanted = choice != "off" || !options.out.empty();
+  if (bundle_wanted) {
+    if (options.out.empty()) {
+      GYGES_TRY(request.out, default_out(options.command.front()));
+    } else {
+      request.out = options.out;
+    }
+  }
+  recorder::RecorderOptions recorder_options;
+  recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
+  GYGES_TRY(std::unique_ptr<recorder::Recorder> recorder, open_recorder(choice, recorder_options));
+  if (!options.quiet)
+    for (const std::string& grant : request.policy.grants)
+      std::fprintf(stderr, "gyges: warning: the policy states the dangerous grant %s\n",
+                   printable(grant).c_str());
+  GYGES_TRY(run::CommandRunOutcome outcome, run::run_command(request, recorder.get()));
+  if (!options.quiet) {
+    if (!outcome.end.start_error.empty())
+      std::fprintf(stderr, "gyges: start %s: %s\n", quoted(options.command.front()).c_str(),
+                   outcome.end.start_error.c_str());
+    for (const auto& hit : outcome.limits_hit)
+      std::fprintf(stderr, "gyges: limit hit: %s (%s)\n", hit.limit.c_str(), hit.detail.c_str());
+    for (const std::string& warning : outcome.warnings)
+      std::fprintf(stderr, "gyges: warning: %s\n", printable(warning).c_str());
+    if (bundle_wanted && options.out.empty())
+      std::fprintf(stderr, "gyges: record: %s\n", printable(request.out.string()).c_str());
+  }
+  return outcome.end.signal != 0 ? 128 + outcome.end.signal : outcome.end.exit_code;
+}
+
+}  // namespace
+
+void add_run(CLI::App& root, int& exit_status) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = root.add_subcommand("run", "Run one command in a sandbox and record it");
+  command->add_option("--policy", options->policy, "name of a preset, or path of a policy file")
+      ->capture_default_str();
+  command->add_option("--persona", options->persona,
+                      "the machine the command sees: a shipped persona or a manifest's path");
+  command->add_option("--seed", options->seed, "of the persona's generated content");
+  command->add_option("--recorder", options->recorder, recorder_help)
+      ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
+  command->add_option("--out", options->out,
+                      "directory of the run bundle; it must not exist or be empty (default: below "
+                      "$XDG_STATE_HOME/gyges/runs)");
+  command->add_option("--workspace", options->workspace,
+                      "directory that the command works in (default: the current one)");
+  command->add_flag("--quiet,-q", options->quiet, "print nothing of our own but errors");
+  command->add_option("command", options->command, "the program and its arguments, after --")
+      ->required();
+  command->positionals_at_end();
+  command->footer(
+      "The command sees the host's programs read-only and the working directory below a private\n"
+      "writable layer: what it changes there is collected in the bundle and stays off the host.\n\n"
+      "Exit status: the command's; 128 + signal; 125 for an error of gyges itself;\n"
+      "126 and 127 when the program could not be started.\n\n"
+      "Examples:\n"
+      "  gyges run -- make test\n"
+      "  gyges run --policy default --out runs/1 -- python3 script.py\n"
+      "  gyges trace show runs/1");
+  command->callback([options, &exit_status] {
+    auto status = run(*options);
+    exit_status = status ? *status : report(status.error());
+  });
+}
+
+}  // namespace gyges::cli

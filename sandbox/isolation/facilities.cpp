@@ -1,0 +1,153 @@
+#include "sandbox/isolation/facilities.h"
+
+#include <fmt/format.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/files.h"
+#include "sandbox/isolation/cgroup.h"
+#include "sandbox/isolation/mapped_mount.h"
+#include "sandbox/isolation/plan.h"
+#include "sandbox/isolation/policy.h"
+#include "sandbox/isolation/sandbox.h"
+
+namespace gyges::isolation {
+namespace {
+
+int do_nothing(void*) {
+  return 0;
+}
+
+// errno of making the given namespaces, 0 if it works.
+int try_namespaces(int flags) {
+  std::vector<char> stack(16U << 10U);
+  pid_t pid = ::clone(&do_nothing, stack.data() + stack.size(),
+                      flags | CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
+  if (pid < 0) return errno;
+  ::waitpid(pid, nullptr, __WALL);
+  return 0;
+}
+
+bool switched_on(const char* file, char value) {
+  auto text = read_file(file);
+  return text && !text->empty() && text->front() == value;
+}
+
+Facility user_namespaces() {
+  Facility facility{"user_namespaces", false, "", ""};
+  int code = try_namespaces(CLONE_NEWUSER);
+  if (code == 0) {
+    facility.available = true;
+    facility.reason = "can be made";
+    // Ubuntu 23.10 and later let them be made and then refuse every privilege inside.
+    if (switched_on("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1') &&
+        ::geteuid() != 0) {
+      facility.available = false;
+      facility.reason =
+          "AppArmor takes their privileges away (apparmor_restrict_unprivileged_userns=1)";
+      facility.cure =
+          "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or install an "
+          "AppArmor "
+          "profile with `userns,` for the gyges binary";
+    }
+    return facility;
+  }
+  facility.reason = std::strerror(code);
+  if (switched_on("/proc/sys/kernel/unprivileged_userns_clone", '0'))
+    facility.cure = "as root: sysctl -w kernel.unprivileged_userns_clone=1";
+  else if (switched_on("/proc/sys/user/max_user_namespaces", '0') || code == ENOSPC)
+    facility.cure = "as root: sysctl -w user.max_user_namespaces=15000";
+  else
+    facility.cure =
+        "inside a container: start it with a seccomp profile that allows user namespaces (for "
+        "Docker "
+        "--security-opt seccomp=unconfined); on a host: a kernel with CONFIG_USER_NS";
+  return facility;
+}
+
+Facility sandbox_starts() {
+  Facility facility{"sandbox", false, "", ""};
+  auto policy = load_policy("default");
+  if (!policy) {
+    facility.reason = policy.error().line();
+    return facility;
+  }
+  SandboxSpec spec{std::move(*policy), {}, nullptr};
+  auto sandbox = Sandbox::start(spec);
+  if (sandbox) {
+    auto end = (*sandbox)->stop("");
+    facility.available = end.has_value();
+    facility.reason =
+        end ? "a sandbox with the default policy starts and stops" : end.error().line();
+    return facility;
+  }
+  facility.cure = sandbox.error().cure;
+  Error error = sandbox.error();
+  error.cure.clear();
+  facility.reason = error.line();
+  return facility;
+}
+
+Facility cgroups() {
+  auto cgroup = Cgroup::create({16, 64U << 20U});
+  if (!cgroup)
+    return {"cgroups", false, "no writable hierarchy with the pids controller",
+            "run as root, or have a cgroup delegated to you (systemd-run --user --scope -p "
+            "Delegate=yes); without it the limits use rlimits and a task count"};
+  return {
+      "cgroups", true,
+      cgroup->limits_memory() ? "processes and memory can be limited" : "processes can be limited",
+      ""};
+}
+
+Facility landlock() {
+  long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi > 0) return {"landlock", true, fmt::format("ABI {}", abi), ""};
+  return {"landlock", false, std::strerror(errno),
+          "a kernel with CONFIG_SECURITY_LANDLOCK and lsm=landlock"};
+}
+
+Facility time_namespaces() {
+  if (::access("/proc/self/ns/time", F_OK) == 0)
+    return {"time_namespaces", true, "the uptime of a persona can be set", ""};
+  return {"time_namespaces", false, "this kernel has none",
+          "Linux 5.6 or later with CONFIG_TIME_NS"};
+}
+
+Facility mapped_mounts() {
+  if (::geteuid() != 0)
+    return {"id_mapped_mounts", true, "not needed: the user namespace maps the caller", ""};
+  auto directory = TemporaryDirectory::create("gyges-doctor");
+  if (!directory) return {"id_mapped_mounts", false, directory.error().line(), ""};
+  auto copy = mapped_copy({directory->path().string(), 0, 0}, Identity{});
+  if (copy) return {"id_mapped_mounts", true, "files of root can appear as the agent's", ""};
+  return {"id_mapped_mounts", false, copy.error().reason,
+          "run gyges as the user who owns the working directory"};
+}
+
+}  // namespace
+
+std::vector<Facility> probe_facilities() {
+  HostFacts host = read_host_facts();
+  std::vector<Facility> facilities;
+  facilities.push_back({"privilege", true,
+                        host.root ? "root: BPF recorder, cgroups, id-mapped mounts"
+                                  : "ordinary user: sandbox in a user namespace, ptrace recorder",
+                        ""});
+  facilities.push_back(sandbox_starts());
+  facilities.push_back(user_namespaces());
+  facilities.push_back(time_namespaces());
+  facilities.push_back(cgroups());
+  facilities.push_back(landlock());
+  facilities.push_back(mapped_mounts());
+  return facilities;
+}
+
+}  // namespace gyges::isolation

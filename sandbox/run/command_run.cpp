@@ -1,0 +1,207 @@
+#include "sandbox/run/command_run.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "sandbox/cues/persona.h"
+#include "sandbox/isolation/changes_file.h"
+#include "sandbox/recorder/format/bundle.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/recorder.h"
+#include "sandbox/run/identity_files.h"
+
+namespace gyges::run {
+namespace {
+
+using isolation::Filesystem;
+using isolation::Mount;
+using nlohmann::json;
+
+// Adds the caller's directory to the mounts, in place of one with the same target.
+Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& policy) {
+  if (policy.filesystem.workspace == Filesystem::Workspace::none) return ok();
+  std::string path = workspace.string();
+  if (path == "/" || path.starts_with("/proc") || path.starts_with("/dev"))
+    return fail(
+        "show working directory", path, "it cannot be mounted inside",
+        "change to a project's directory, or set filesystem.workspace to none in the policy");
+  std::erase_if(policy.filesystem.mounts, [&](const Mount& mount) { return mount.target == path; });
+  Mount mount;
+  mount.kind = policy.filesystem.workspace == Filesystem::Workspace::overlay
+                   ? Mount::Kind::overlay
+                   : Mount::Kind::read_only;
+  mount.target = mount.source = path;
+  policy.filesystem.mounts.push_back(std::move(mount));
+  return ok();
+}
+
+struct PersonaRecord {
+  std::string name;
+  std::string sha256;
+};
+
+// Puts a persona's identity and files into the policy and the seed.
+Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
+                                  isolation::Policy& policy,
+                                  std::vector<isolation::SeedFile>& files) {
+  GYGES_TRY(cues::Persona persona, cues::load_persona(name));
+  cues::TemplateContext context;
+  context.day = cues::today();
+  context.seed = seed;
+  cues::add_persona_values(persona, context);
+  GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
+  cues::apply_persona(world, policy);
+  files = std::move(world.seed);
+  return PersonaRecord{persona.name, persona.sha256};
+}
+
+class CommandRun {
+ public:
+  CommandRun(const CommandRunRequest& request, recorder::Recorder* recorder)
+      : request_(request), recorder_(recorder), policy_(request.policy) {}
+
+  Result<CommandRunOutcome> run() {
+    outcome_.run_id = recorder::new_run_id();
+    started_at_ = recorder::utc_timestamp();
+    if (request_.persona) {
+      GYGES_TRY(persona_, add_persona(*request_.persona, request_.seed, policy_, spec_.seed));
+    } else {
+      spec_.seed = identity_files(policy_);
+    }
+    GYGES_CHECK(add_workspace(request_.workspace, policy_));
+    if (!request_.out.empty()) {
+      GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request_.out));
+      bundle_ = std::move(bundle);
+    }
+    auto done = execute();
+    if (!done && bundle_) discard();
+    GYGES_CHECK(std::move(done));
+    return std::move(outcome_);
+  }
+
+ private:
+  Status execute() {
+    std::unique_ptr<recorder::Session> session;
+    if (recorder_ != nullptr && bundle_) {
+      recorder::SessionOptions options;
+      options.trace_file = bundle_->trace_file();
+      options.buffer_bytes = policy_.recorder.buffer_bytes;
+      GYGES_TRY(session, recorder_->start(options));
+    }
+    auto begin = std::chrono::steady_clock::now();
+    spec_.policy = policy_;
+    spec_.session = session.get();
+    GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
+    isolation::Command command;
+    command.argv = request_.argv;
+    command.environment = isolation::command_environment(policy_);
+    if (policy_.filesystem.workspace != Filesystem::Workspace::none)
+      command.directory = request_.workspace.string();
+    RelayStreams streams = request_.streams;
+    streams.output_limit = policy_.limits.output_bytes;
+    auto end = run_relayed(*sandbox, std::move(command), streams);
+    // Even when the relay failed the run happened: collect, seal, and say what went wrong.
+    if (end)
+      outcome_.end = *end;
+    else
+      failure_ = end.error();
+    std::string contents;
+    if (bundle_) {
+      GYGES_TRY(contents, isolation::contents_directory(bundle_->directory()));
+    }
+    GYGES_TRY(isolation::SandboxEnd ended, sandbox->stop(contents));
+    outcome_.limits_hit = ended.limits_hit;
+    if (session) {
+      GYGES_TRY(outcome_.coverage, session->close());
+    }
+    duration_ = std::chrono::steady_clock::now() - begin;
+    if (bundle_) GYGES_CHECK(seal(ended));
+    if (failure_ && outcome_.limits_hit.empty()) return tl::unexpected<Error>(*failure_);
+    return ok();
+  }
+
+  // A run that could not be started leaves no bundle that looks like one.
+  void discard() const {
+    std::error_code ignored;
+    std::filesystem::remove_all(bundle_->directory(), ignored);
+  }
+
+  Status seal(const isolation::SandboxEnd& ended) {
+    if (!ended.changes_complete)
+      outcome_.warnings.emplace_back(
+          "the file changes are incomplete: the tree is larger than the limits of collection");
+    if (recorder_ == nullptr) outcome_.warnings.emplace_back("system calls were not recorded");
+    if (outcome_.coverage && !outcome_.coverage->complete)
+      outcome_.warnings.emplace_back("the record of system calls is incomplete; see coverage");
+    GYGES_CHECK(isolation::write_changes(bundle_->directory(), ended));
+    return bundle_->finish(document());
+  }
+
+  [[nodiscard]] json exit_document() const {
+    if (failure_)
+      return {
+          {"kind", "error"}, {"code", 0}, {"signal", 0}, {"reason", printable(failure_->line())}};
+    const isolation::CommandEnd& end = outcome_.end;
+    return {{"kind", end.signal != 0 ? "signaled" : "exited"},
+            {"code", end.signal != 0 ? 0 : end.exit_code},
+            {"signal", end.signal},
+            {"reason", printable(end.start_error)}};
+  }
+
+  [[nodiscard]] json document() const {
+    json limits = json::array();
+    for (const auto& hit : outcome_.limits_hit)
+      limits.push_back({{"limit", hit.limit}, {"detail", hit.detail}});
+    json argv = json::array();
+    for (const std::string& argument : request_.argv) argv.push_back(valid_utf8(argument));
+    const auto& coverage = outcome_.coverage;
+    return {
+        {"$schema", "gyges/run.schema.json"},
+        {"version", 1},
+        {"run_id", outcome_.run_id},
+        {"kind", "command"},
+        {"started_at", started_at_},
+        {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(duration_).count()},
+        {"command", argv},
+        {"scenario", nullptr},
+        {"condition", json::object()},
+        {"agent", nullptr},
+        {"repeat", 0},
+        {"seed", request_.seed},
+        {"policy",
+         {{"name", policy_.name},
+          {"sha256", to_hex(sha256(isolation::policy_to_json(policy_).dump()))}}},
+        {"persona",
+         persona_ ? json{{"name", persona_->name}, {"sha256", persona_->sha256}} : json()},
+        {"host", recorder::host_facts()},
+        {"exit", exit_document()},
+        {"limits_hit", limits},
+        {"coverage", coverage ? recorder::coverage_to_json(*coverage) : json()},
+        {"lost", coverage ? coverage->counters.lost : 0},
+        {"observables", nullptr},
+        {"warnings", outcome_.warnings},
+    };
+  }
+
+  const CommandRunRequest& request_;
+  recorder::Recorder* recorder_;
+  isolation::Policy policy_;
+  isolation::SandboxSpec spec_;
+  std::optional<PersonaRecord> persona_;
+  std::optional<recorder::BundleWriter> bundle_;
+  std::optional<Error> failure_;
+  std::string started_at_;
+  std::chrono::steady_clock::duration duration_{};
+  CommandRunOutcome outcome_;
+};
+
+}  // namespace
+
+Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
+                                      recorder::Recorder* recorder) {
+  return CommandRun(request, recorder).run();
+}
+
+}  // namespace gyges::run

@@ -1,0 +1,44 @@
+// One command in one sandbox, recorded into a run bundle: what `gyges run` does.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/isolation/policy.h"
+#include "sandbox/isolation/sandbox.h"
+#include "sandbox/recorder/format/coverage.h"
+#include "sandbox/run/relay.h"
+
+namespace gyges::recorder {
+class Recorder;
+}
+
+namespace gyges::run {
+
+struct CommandRunRequest {
+  isolation::Policy policy;
+  std::optional<std::string> persona;  // name of a shipped persona or path of a manifest
+  std::uint64_t seed = 0;              // of the persona's generated content
+  std::vector<std::string> argv;
+  std::filesystem::path workspace;  // the caller's directory, shown as the policy says
+  std::filesystem::path out;        // the bundle; empty: none is written
+  RelayStreams streams;
+};
+
+struct CommandRunOutcome {
+  isolation::CommandEnd end;
+  std::vector<isolation::LimitHit> limits_hit;
+  std::optional<recorder::Coverage> coverage;
+  std::string run_id;
+  std::vector<std::string> warnings;
+};
+
+// `recorder` may be null: then system calls are not recorded. Without `out` nothing is recorded or
+// collected either.
+Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
+                                      recorder::Recorder* recorder);
+
+}  // namespace gyges::run

@@ -1,0 +1,163 @@
+#include "sandbox/run/relay.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <string>
+
+#include "base/fd.h"
+
+namespace gyges::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto quiet_time = std::chrono::milliseconds(50);
+constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT};
+
+// Blocks the forwarded signals and turns them into a descriptor; restores the mask at the end.
+class SignalsToForward {
+ public:
+  SignalsToForward() {
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    for (int number : forwarded) sigaddset(&wanted, number);
+    ::pthread_sigmask(SIG_BLOCK, &wanted, &before_);
+    fd_.reset(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+    // A reader of ours that went away shows as EPIPE.
+    before_pipe_ = ::signal(SIGPIPE, SIG_IGN);
+  }
+  ~SignalsToForward() {
+    ::signal(SIGPIPE, before_pipe_);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  SignalsToForward(const SignalsToForward&) = delete;
+  SignalsToForward& operator=(const SignalsToForward&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  sigset_t before_{};
+  UniqueFd fd_;
+  sighandler_t before_pipe_ = SIG_DFL;
+};
+
+class Relay {
+ public:
+  Relay(isolation::Sandbox& sandbox, const RelayStreams& streams)
+      : sandbox_(sandbox), streams_(streams) {}
+
+  Result<isolation::CommandEnd> run(isolation::Command command) {
+    GYGES_TRY(Pipe output, make_pipe());
+    GYGES_TRY(Pipe error, make_pipe());
+    Pipe input;
+    if (streams_.input >= 0) {
+      GYGES_TRY(input, make_pipe());
+      command.standard_input = input.read.get();
+    }
+    command.standard_output = output.write.get();
+    command.standard_error = error.write.get();
+    GYGES_TRY(isolation::CommandId id, sandbox_.spawn(command));
+    output.write.reset();
+    error.write.reset();
+    input.read.reset();
+    output_ = std::move(output.read);
+    error_ = std::move(error.read);
+    input_ = std::move(input.write);
+    if (input_) ::fcntl(input_.get(), F_SETFL, O_NONBLOCK);
+    return pump(id);
+  }
+
+ private:
+  Result<isolation::CommandEnd> pump(isolation::CommandId id) {
+    std::optional<isolation::CommandEnd> end;
+    for (;;) {
+      // After the command's end only what its descendants still write matters.
+      if (end && !output_ && !error_) return *end;
+      bool want_input = input_ && pending_.empty() && !end;
+      std::array<pollfd, 6> wait{pollfd{output_.get(), POLLIN, 0},
+                                 pollfd{error_.get(), POLLIN, 0},
+                                 pollfd{end ? -1 : sandbox_.event_fd(), POLLIN, 0},
+                                 pollfd{signals_.fd(), POLLIN, 0},
+                                 pollfd{want_input ? streams_.input : -1, POLLIN, 0},
+                                 pollfd{input_ && !end ? input_.get() : -1,
+                                        static_cast<short>(pending_.empty() ? 0 : POLLOUT), 0}};
+      int ready = ::poll(wait.data(), wait.size(), end ? static_cast<int>(quiet_time.count()) : -1);
+      if (ready < 0 && errno != EINTR) return fail_errno("wait for", "the command's output");
+      if (ready == 0 && end) return *end;
+      if (ready <= 0) continue;
+      if (wait[0].revents != 0) pass_on(output_, streams_.output);
+      if (wait[1].revents != 0) pass_on(error_, streams_.error);
+      if (wait[2].revents != 0) {
+        GYGES_TRY(end, sandbox_.wait(id, Clock::now()));
+      }
+      if (wait[3].revents != 0) forward_signals(id);
+      if (wait[4].revents != 0) read_input();
+      if (wait[5].revents != 0) write_input();
+    }
+  }
+
+  void pass_on(UniqueFd& from, int to) {
+    std::array<char, 65536> chunk{};
+    ssize_t n = ::read(from.get(), chunk.data(), chunk.size());
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (n <= 0) {
+      from.reset();
+      return;
+    }
+    auto size = static_cast<std::size_t>(n);
+    if (streams_.output_limit > 0 && passed_ + size > streams_.output_limit) {
+      size = static_cast<std::size_t>(streams_.output_limit - passed_);
+      sandbox_.note_limit(
+          {"output_bytes", fmt::format("output past {} bytes was dropped", streams_.output_limit)});
+    }
+    passed_ += size;
+    // The reader is gone: the command learns it from its own pipe.
+    if (to >= 0 && size > 0 && !write_all(to, {chunk.data(), size})) from.reset();
+  }
+
+  void forward_signals(isolation::CommandId id) {
+    signalfd_siginfo info{};
+    while (::read(signals_.fd(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
+      (void)sandbox_.signal(id, static_cast<int>(info.ssi_signo), true).has_value();
+  }
+
+  void read_input() {
+    std::array<char, 65536> chunk{};
+    ssize_t n = ::read(streams_.input, chunk.data(), chunk.size());
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (n <= 0)
+      input_.reset();
+    else
+      pending_.assign(chunk.data(), static_cast<std::size_t>(n));
+  }
+
+  void write_input() {
+    ssize_t n = ::write(input_.get(), pending_.data(), pending_.size());
+    if (n > 0) pending_.erase(0, static_cast<std::size_t>(n));
+    if (n < 0 && errno != EAGAIN && errno != EINTR) input_.reset();
+  }
+
+  isolation::Sandbox& sandbox_;
+  const RelayStreams& streams_;
+  SignalsToForward signals_;
+  UniqueFd output_;
+  UniqueFd error_;
+  UniqueFd input_;
+  std::string pending_;
+  std::uint64_t passed_ = 0;
+};
+
+}  // namespace
+
+Result<isolation::CommandEnd> run_relayed(isolation::Sandbox& sandbox, isolation::Command command,
+                                          const RelayStreams& streams) {
+  return Relay(sandbox, streams).run(std::move(command));
+}
+
+}  // namespace gyges::run

@@ -1,0 +1,29 @@
+// Carries the standard streams of one command between the caller and the sandbox, through pipes: no
+// descriptor of the caller's terminal or files goes inside.
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "sandbox/isolation/sandbox.h"
+
+namespace gyges::run {
+
+struct RelayStreams {
+  int input = -1;  // borrowed; -1: the command reads an end of file
+  int output = -1;
+  int error = -1;
+  std::uint64_t output_limit = 0;  // bytes of both together that are passed on; 0: all
+};
+
+// Spawns the command with pipes for its streams and waits for its end. SIGINT, SIGTERM, SIGHUP,
+// SIGQUIT, SIGUSR1, SIGUSR2 and SIGCONT that arrive at this process meanwhile go to the command's
+// process group. Output past the limit is read and thrown away, and the limit noted. What daemons
+// write after the command's end is passed on as long as they do not pause for 50 ms.
+//
+// Changes the signal mask of the calling thread while it runs; other threads should have these
+// signals blocked.
+Result<isolation::CommandEnd> run_relayed(isolation::Sandbox& sandbox, isolation::Command command,
+                                          const RelayStreams& streams);
+
+}  // namespace gyges::run
