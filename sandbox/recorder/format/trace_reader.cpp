@@ -102,6 +102,8 @@ struct TraceReader::State {
     if (head.first_sequence != extent.events) return "its sequence numbers do not follow";
     if (blocks.empty() && !head.fresh) return "the first block builds on one that is not there";
     blocks.push_back({head, offset + frame_head_bytes});
+    extent.start_ns =
+        extent.blocks == 0 ? head.first_time_ns : std::min(extent.start_ns, head.first_time_ns);
     ++extent.blocks;
     extent.events += head.events;
     extent.counters = head.counters;

@@ -28,7 +28,8 @@ struct TraceExtent {
   std::uint64_t bytes = 0;  // of the file
   std::uint64_t blocks = 0;
   std::uint64_t events = 0;
-  Counters counters;  // of the last good block
+  std::uint64_t start_ns = 0;  // earliest entry
+  Counters counters;           // of the last good block
 };
 
 class TraceReader {

@@ -1,0 +1,321 @@
+// gyges trace: shows, counts and exports the trace of a run.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/trace_export.h"
+#include "cli/trace_order.h"
+#include "sandbox/recorder/format/event_filter.h"
+#include "sandbox/recorder/format/event_text.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/format/trace_statistics.h"
+
+namespace gyges::cli {
+using namespace recorder;
+namespace {
+
+// A run's directory or a trace file.
+Result<TraceReader> open_trace(const std::string& run) {
+  std::filesystem::path path(run);
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    path /= "trace.gyt";
+    if (!std::filesystem::exists(path, error))
+      return fail("open run", run, "it has no trace.gyt",
+                  "it was run without recorder, or is not a run's directory");
+  }
+  return TraceReader::open(path);
+}
+
+// Damage is a finding (1), everything else an error of our own.
+int report_reading(const Status& status, const TraceReader& reader) {
+  if (status) return 0;
+  int own_error = report(status.error());
+  return reader.damage() ? exit_found : own_error;
+}
+
+std::string json_line(const nlohmann::json& json) {
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+struct ShowOptions {
+  std::string run;
+  std::optional<std::uint32_t> tool_call;
+  std::optional<std::int32_t> pid;
+  std::vector<std::string> syscalls;
+  std::vector<std::string> classes;
+  std::optional<std::string> path;
+  bool failed = false;
+  bool refused = false;
+  std::optional<double> since;
+  std::optional<double> until;
+  bool json = false;
+  std::uint64_t limit = 0;
+};
+
+Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns) {
+  EventFilter filter;
+  filter.tool_call = options.tool_call;
+  filter.pid = options.pid;
+  filter.syscalls = options.syscalls;
+  filter.path = options.path;
+  filter.failed = options.failed;
+  filter.refused = options.refused;
+  for (const std::string& name : options.syscalls) GYGES_CHECK(check_syscall_name(name));
+  for (const std::string& name : options.classes) {
+    GYGES_TRY(SyscallClass cls, parse_syscall_class(name));
+    filter.classes.push_back(cls);
+  }
+  if (options.since) filter.since_ns = start_ns + static_cast<std::uint64_t>(*options.since * 1e9);
+  if (options.until) filter.until_ns = start_ns + static_cast<std::uint64_t>(*options.until * 1e9);
+  return filter;
+}
+
+std::string text_line(const Event& event, const PathResolver& names, std::uint64_t start_ns) {
+  // Never negative: the start is the earliest entry.
+  double seconds = static_cast<double>(event.time_ns - start_ns) / 1e9;
+  std::uint32_t call = tool_call_of(event);
+  return fmt::format(
+      "{:>12.6f} {:>4} {:>6} {}", seconds, call == 0 ? "-" : fmt::format("#{}", call),
+      event.inside_pid != 0 ? event.inside_pid : event.pid, format_event(event, &names));
+}
+
+int show(const ShowOptions& options) {
+  auto reader = open_trace(options.run);
+  if (!reader) return report(reader.error());
+  std::uint64_t start_ns = reader->extent().start_ns;
+  auto filter = filter_of(options, start_ns);
+  if (!filter) {
+    report(filter.error());
+    return exit_usage;
+  }
+  std::uint64_t printed = 0;
+  Status read = for_each_line_by_entry(
+      *reader,
+      [&](const Event& event, const std::vector<ResolvedPath>& paths,
+          const PathResolver& names) -> std::string {
+        if (!filter->takes(event, paths)) return {};
+        return options.json ? json_line(event_to_json(event, paths, &names))
+                            : text_line(event, names, start_ns);
+      },
+      [&](const std::string& line) {
+        std::fwrite(line.data(), 1, line.size(), stdout);
+        std::fputc('\n', stdout);
+        return ++printed != options.limit && std::ferror(stdout) == 0;
+      });
+  std::fflush(stdout);
+  return report_reading(read, *reader);
+}
+
+nlohmann::json counts_json(const CallCounts& counts) {
+  return {{"calls", counts.calls},
+          {"failed", counts.failed},
+          {"refused", counts.refused},
+          {"total_ns", counts.total_ns}};
+}
+
+nlohmann::json statistics_json(const TraceStatistics& statistics, const TraceReader& reader,
+                               double bytes_per_syscall) {
+  nlohmann::json json{{"backend", backend_name(reader.backend())},
+                      {"events", statistics.events()},
+                      {"syscalls", statistics.total().calls},
+                      {"failed", statistics.total().failed},
+                      {"refused", statistics.total().refused},
+                      {"lost", reader.extent().counters.lost},
+                      {"bytes", reader.extent().bytes},
+                      {"bytes_per_syscall", bytes_per_syscall},
+                      {"blocks", reader.extent().blocks},
+                      {"duration_ns", statistics.last_ns() - statistics.first_ns()},
+                      {"chain_head", to_hex(reader.chain_head())},
+                      {"coverage", nullptr},
+                      {"damage", nullptr},
+                      {"per_syscall", nlohmann::json::array()},
+                      {"per_tool_call", nlohmann::json::array()},
+                      {"per_process", nlohmann::json::array()}};
+  if (reader.coverage()) json["coverage"] = coverage_to_json(*reader.coverage());
+  if (reader.damage())
+    json["damage"] = {{"offset", reader.damage()->offset},
+                      {"block", reader.damage()->block},
+                      {"first_missing", reader.damage()->first_missing},
+                      {"reason", reader.damage()->reason}};
+  for (const auto& [name, counts] : statistics.per_syscall()) {
+    json["per_syscall"].push_back(counts_json(counts));
+    json["per_syscall"].back()["syscall"] = name;
+  }
+  for (const ToolCallCounts& call : statistics.per_tool_call()) {
+    nlohmann::json row = counts_json(call.counts);
+    row["tool_call"] =
+        call.tool_call == 0 ? nlohmann::json(nullptr) : nlohmann::json(call.tool_call);
+    row["tool"] = valid_utf8(call.tool);
+    row["processes"] = call.processes;
+    json["per_tool_call"].push_back(std::move(row));
+  }
+  for (const ProcessCounts& process : statistics.per_process()) {
+    nlohmann::json row = counts_json(process.counts);
+    row["pid"] = process.pid;
+    row["inside_pid"] = process.inside_pid;
+    row["tool_call"] =
+        process.tool_call == 0 ? nlohmann::json(nullptr) : nlohmann::json(process.tool_call);
+    row["program"] = valid_utf8(process.program);
+    json["per_process"].push_back(std::move(row));
+  }
+  return json;
+}
+
+void print_counts(std::string_view head, const CallCounts& counts) {
+  fmt::print("{:>10} {:>8} {:>8} {:>12.6f}  {}\n", counts.calls, counts.failed, counts.refused,
+             static_cast<double>(counts.total_ns) / 1e9, head);
+}
+
+void print_statistics(const TraceStatistics& statistics, const TraceReader& reader,
+                      double bytes_per_syscall) {
+  const TraceExtent& extent = reader.extent();
+  fmt::print("backend      {}\n", backend_name(reader.backend()));
+  fmt::print("syscalls     {} ({} failed, {} refused), {} events in {} blocks\n",
+             statistics.total().calls, statistics.total().failed, statistics.total().refused,
+             statistics.events(), extent.blocks);
+  fmt::print("lost         {}\n", extent.counters.lost);
+  fmt::print("size         {} bytes, {:.2f} per system call\n", extent.bytes, bytes_per_syscall);
+  fmt::print("duration     {:.6f} s\n",
+             static_cast<double>(statistics.last_ns() - statistics.first_ns()) / 1e9);
+  if (reader.coverage()) {
+    fmt::print("coverage     {}\n", reader.coverage()->complete
+                                        ? "complete: recorded equals counted, nothing lost"
+                                        : "NOT complete: recorded and counted differ");
+    for (const std::string& item : reader.coverage()->not_observable)
+      fmt::print("  not seen   {}\n", printable(item));
+    for (const std::string& item : reader.coverage()->degraded)
+      fmt::print("  degraded   {}\n", printable(item));
+  } else {
+    fmt::print("coverage     none: the trace was not finished\n");
+  }
+  constexpr std::string_view columns = "     calls   failed  refused      seconds  ";
+  fmt::print("\n{}system call\n", columns);
+  for (const auto& [name, counts] : statistics.per_syscall()) print_counts(name, counts);
+  fmt::print("\n{}tool call\n", columns);
+  for (const ToolCallCounts& call : statistics.per_tool_call())
+    print_counts(call.tool_call == 0 ? std::string("(none)")
+                                     : fmt::format("#{} {} ({} processes)", call.tool_call,
+                                                   printable(call.tool), call.processes),
+                 call.counts);
+  fmt::print("\n{}process\n", columns);
+  for (const ProcessCounts& process : statistics.per_process())
+    print_counts(
+        fmt::format("{} (host {}) {}", process.inside_pid, process.pid, printable(process.program)),
+        process.counts);
+}
+
+int stat(const std::string& run, bool json) {
+  auto reader = open_trace(run);
+  if (!reader) return report(reader.error());
+  TraceStatistics statistics;
+  Status read = reader->for_each([&](const Event& event) {
+    statistics.add(event);
+    return true;
+  });
+  std::uint64_t calls = statistics.total().calls;
+  double per_call =
+      calls == 0 ? 0 : static_cast<double>(reader->extent().bytes) / static_cast<double>(calls);
+  if (json)
+    fmt::print("{}\n", json_line(statistics_json(statistics, *reader, per_call)));
+  else
+    print_statistics(statistics, *reader, per_call);
+  std::fflush(stdout);
+  return report_reading(read, *reader);
+}
+
+struct ExportFormat {
+  std::string_view name;
+  Status (*write)(TraceReader&, const std::filesystem::path&);
+};
+constexpr ExportFormat export_formats[] = {
+    {"jsonl", export_jsonl},
+    {"sqlite", export_sqlite},
+    {"perfetto", export_perfetto},
+};
+
+int export_trace(const std::string& run, const std::string& format, const std::string& output) {
+  auto reader = open_trace(run);
+  if (!reader) return report(reader.error());
+  for (const ExportFormat& known : export_formats)
+    if (known.name == format) return report_reading(known.write(*reader, output), *reader);
+  return report({"export trace", format, "there is no such format", "", 0, {}});
+}
+
+void add_show(CLI::App& trace, int& exit_status) {
+  auto options = std::make_shared<ShowOptions>();
+  CLI::App* command = trace.add_subcommand(
+      "show",
+      "Prints a trace one event a line, in order of entry: seconds since the start, tool call, "
+      "process id inside the sandbox, and the call in the manner of strace.");
+  command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
+  command->add_option("--tool-call", options->tool_call, "only what tool call N did or started");
+  command->add_option("--pid", options->pid, "only this process, inside or host pid");
+  command->add_option("--syscall", options->syscalls, "only these system calls, as a,b")
+      ->delimiter(',');
+  command
+      ->add_option("--class", options->classes,
+                   "only these classes: file, process, network, memory, signal, ipc, time, "
+                   "descriptor, security, mutation, system")
+      ->delimiter(',');
+  command->add_option("--path", options->path,
+                      "only calls on a matching path: * within a component, ** across, ?");
+  command->add_flag("--failed", options->failed, "only calls that failed");
+  command->add_flag("--refused", options->refused, "only calls the sandbox's filter refused");
+  command->add_option("--since", options->since, "from this second on");
+  command->add_option("--until", options->until, "up to this second");
+  command->add_option("--limit", options->limit, "stop after N lines");
+  command->add_flag("--json", options->json, "one JSON object a line");
+  command->callback([options, &exit_status] { exit_status = show(*options); });
+}
+
+void add_stat(CLI::App& trace, int& exit_status) {
+  auto run = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = trace.add_subcommand(
+      "stat", "Counts a trace: per system call, tool call and process; states what it covers.");
+  command->add_option("RUN", *run, "a run's directory or a trace file")->required();
+  command->add_flag("--json", *json, "one JSON object");
+  command->callback([run, json, &exit_status] { exit_status = stat(*run, *json); });
+}
+
+void add_export(CLI::App& trace, int& exit_status) {
+  struct Options {
+    std::string run, format, output;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = trace.add_subcommand("export", "Writes a trace in a form other tools read.");
+  command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
+  command
+      ->add_option("--format", options->format,
+                   "jsonl; sqlite; perfetto (JSON that ui.perfetto.dev opens)")
+      ->required()
+      ->check(CLI::IsMember({"jsonl", "sqlite", "perfetto"}));
+  command->add_option("-o,--output", options->output, "file to write; replaced if it exists")
+      ->required();
+  command->callback([options, &exit_status] {
+    exit_status = export_trace(options->run, options->format, options->output);
+  });
+}
+
+}  // namespace
+
+void add_trace(CLI::App& root, int& exit_status) {
+  CLI::App* trace = root.add_subcommand(
+      "trace",
+      "Shows, counts and exports what the recorder saw. Exits with 1 for a damaged trace, "
+      "after showing what is good of it.");
+  trace->require_subcommand(1);
+  add_show(*trace, exit_status);
+  add_stat(*trace, exit_status);
+  add_export(*trace, exit_status);
+}
+
+}  // namespace gyges::cli

@@ -1,0 +1,90 @@
+#include "sandbox/recorder/format/event_filter.h"
+
+#include <algorithm>
+
+namespace gyges::recorder {
+namespace {
+
+bool name_listed(const std::vector<std::string>& names, const Event& event) {
+  if (event.kind != EventKind::syscall) return false;
+  const SyscallSpec* spec = find_syscall(event.abi, event.number);
+  auto is_name = [&](std::string_view name) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& listed) { return listed == name; });
+  };
+  return spec != nullptr ? is_name(spec->name) : is_name(syscall_name(event.abi, event.number));
+}
+
+bool class_listed(const std::vector<SyscallClass>& classes, const Event& event) {
+  const SyscallSpec* spec =
+      event.kind == EventKind::syscall ? find_syscall(event.abi, event.number) : nullptr;
+  return std::any_of(classes.begin(), classes.end(), [&](SyscallClass cls) {
+    if (spec != nullptr) return spec->is(cls);
+    switch (event.kind) {
+      case EventKind::process_start:
+      case EventKind::process_exec:
+      case EventKind::process_exit:
+        return cls == SyscallClass::process;
+      case EventKind::signal:
+        return cls == SyscallClass::signal;
+      default:
+        return false;
+    }
+  });
+}
+
+bool failed_call(const Event& event) {
+  return event.kind == EventKind::syscall && event.has_exit && event.result < 0 &&
+         event.result >= -4095;
+}
+
+}  // namespace
+
+bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& paths) const {
+  if (since_ns && event.time_ns < *since_ns) return false;
+  if (until_ns && event.time_ns > *until_ns) return false;
+  if (tool_call && event.active_call != *tool_call && event.origin_call != *tool_call) return false;
+  if (pid && event.pid != *pid && event.inside_pid != *pid) return false;
+  if (failed && !failed_call(event)) return false;
+  if (refused && event.verdict != Verdict::refused && event.verdict != Verdict::killed)
+    return false;
+  if (!syscalls.empty() && !name_listed(syscalls, event)) return false;
+  if (!classes.empty() && !class_listed(classes, event)) return false;
+  if (path) {
+    bool anchored = path->starts_with('/') || path->starts_with("**");
+    std::string pattern = anchored ? *path : "**/" + *path;
+    return std::any_of(paths.begin(), paths.end(), [&](const ResolvedPath& resolved) {
+      return path_matches(pattern, resolved.path) || (!resolved.absolute && resolved.path == *path);
+    });
+  }
+  return true;
+}
+
+Status check_syscall_name(const std::string& name) {
+  if (find_syscall(Abi::x86_64, name) != nullptr || find_syscall(Abi::i386, name) != nullptr ||
+      name.starts_with("syscall_0x"))
+    return ok();
+  std::string near;
+  std::string_view stem = std::string_view(name).substr(0, 4);
+  for (const SyscallSpec& spec : syscalls(Abi::x86_64))
+    if (spec.name.starts_with(stem) && near.size() < 120) {
+      if (!near.empty()) near += ", ";
+      near += spec.name;
+    }
+  return fail(
+      "filter events", name, "there is no system call of that name",
+      near.empty() ? std::string("see docs/trace_format.md") : "did you mean " + near + "?");
+}
+
+Result<SyscallClass> parse_syscall_class(const std::string& name) {
+  std::string known;
+  for (std::size_t i = 0; i < syscall_class_count; ++i) {
+    auto cls = static_cast<SyscallClass>(i);
+    if (syscall_class_name(cls) == name) return cls;
+    if (i > 0) known += ", ";
+    known += syscall_class_name(cls);
+  }
+  return fail("filter events", name, "there is no class of that name", "use one of " + known);
+}
+
+}  // namespace gyges::recorder

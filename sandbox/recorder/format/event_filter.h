@@ -1,0 +1,35 @@
+// Which events of a trace a person wants to see.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/resolved_paths.h"
+#include "sandbox/recorder/format/syscall_table.h"
+
+namespace gyges::recorder {
+
+// Conditions are joined by "and"; the entries of a list by "or". An empty filter takes everything.
+struct EventFilter {
+  std::optional<std::uint32_t> tool_call;
+  std::optional<std::int32_t> pid;    // as the host or as the sandbox sees it
+  std::vector<std::string> syscalls;  // names; of any ABI
+  std::vector<SyscallClass> classes;  // process and signal also take the events of those kinds
+  std::optional<std::string> path;    // see path_matches(); "x.log" means "**/x.log"
+  bool failed = false;
+  bool refused = false;                   // refused by the filter, or killed at the call
+  std::optional<std::uint64_t> since_ns;  // of CLOCK_MONOTONIC, by the time of entry
+  std::optional<std::uint64_t> until_ns;
+
+  [[nodiscard]] bool takes(const Event& event, const std::vector<ResolvedPath>& paths) const;
+};
+
+// A name of the table or "syscall_0x..."; the error proposes the nearest names.
+Status check_syscall_name(const std::string& name);
+Result<SyscallClass> parse_syscall_class(const std::string& name);
+
+}  // namespace gyges::recorder
