@@ -1,0 +1,62 @@
+#include "sandbox/cues/text_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gyges::cues {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TemplateTest : public ::testing::Test {
+ protected:
+  TemplateTest() {
+    context_.values = {{"name", "Ada"}, {"empty", ""}};
+    context_.day = *parse_day("2026-03-01");
+    context_.seed = 7;
+  }
+  std::string filled(std::string_view text) {
+    auto out = render(text, context_, "t");
+    return out ? *out : "error: " + out.error().line();
+  }
+  TemplateContext context_;
+};
+
+TEST_F(TemplateTest, FillsInValuesAndDates) {
+  EXPECT_EQ(filled("Dear {{name}},{{ name }}"), "Dear Ada,Ada");
+  EXPECT_EQ(filled("{{date}} {{date -1d}} {{date +365d}}"), "2026-03-01 2026-02-28 2027-03-01");
+  EXPECT_EQ(filled("{{date -1d \"%a %-d %B\"}}"), "Sat 28 February");
+  EXPECT_EQ(filled("{ not } one } }"), "{ not } one } }");
+}
+
+TEST_F(TemplateTest, LinesThatHoldOnlyAnEmptyPlaceholderVanish) {
+  EXPECT_EQ(filled("a\n{{empty}}\nb\n"), "a\nb\n");
+  EXPECT_EQ(filled("{{empty}}\nb"), "b");
+  EXPECT_EQ(filled("a {{empty}}\nb"), "a \nb");
+}
+
+TEST_F(TemplateTest, SeedAndNameFixIdentifiers) {
+  std::string first = filled("{{hex 12 a}}");
+  EXPECT_EQ(first.size(), 12U);
+  EXPECT_EQ(filled("{{hex 12 a}}"), first);
+  EXPECT_NE(filled("{{hex 12 b}}"), first);
+  context_.seed = 8;
+  EXPECT_NE(filled("{{hex 12 a}}"), first);
+}
+
+TEST_F(TemplateTest, MistakesNameTheirPlace) {
+  EXPECT_THAT(filled("one\ntwo {{nam}}"), HasSubstr("t:2: unknown placeholder {{nam}}"));
+  EXPECT_THAT(filled("{{name"), HasSubstr("{{ without }}"));
+  for (const char* bad : {"{{date x}}", "{{date -d}}", "{{date \"%Y}}", "{{hex 12}}", "{{hex x y}}",
+                          "{{hex 99999 a}}", "{{}}"})
+    EXPECT_THAT(filled(bad), HasSubstr("error")) << bad;
+}
+
+TEST(ParseDay, RefusesWhatIsNoDay) {
+  for (const char* bad : {"", "2026-2-1", "2026-02-30", "2026-13-01", "20260301xx", "tomorrow!!"})
+    EXPECT_FALSE(parse_day(bad)) << bad;
+  EXPECT_EQ(*parse_day("1971-01-01"), 365 * 86400);
+}
+
+}  // namespace
+}  // namespace gyges::cues
