@@ -126,19 +126,32 @@ wire::plan plan_for(const SyscallSpec& spec) {
     }
   }
   const bool executes = spec.name == "execve" || spec.name == "execveat";
-  const bool opens = spec.returns_fd() && plan.base_mask != 0 && spec.name != "fanotify_init";
+  const bool opens = spec.returns_fd() && plan.base_mask != 0;
   if (opens) {
     plan.flags |= wire::plan_returns_file | wire::plan_base_failed;
-    exit += sizeof(wire::capture_head) + sizeof(FileIdentity);
-    exit += walk_room;
-  } else if (mutates || executes || spec.name == "chdir" || spec.name == "link" ||
-             spec.name == "linkat") {
+    exit += sizeof(wire::capture_head) + sizeof(FileIdentity) + walk_room;
+  } else if (mutates || executes || spec.name == "link" || spec.name == "linkat") {
     plan.flags |= wire::plan_base_always;
     enter += walk_room * static_cast<std::size_t>(__builtin_popcount(plan.base_mask));
+  } else if (spec.name == "chdir") {
+    plan.flags |= wire::plan_new_directory | wire::plan_base_failed;
+    exit += walk_room;
   } else {
     plan.base_mask = 0;
   }
   if (executes) plan.flags |= wire::plan_replaces_image;
+  // Calls that change or enter what a descriptor names, except those that only move its contents:
+  // write(2) is too frequent, and its descriptor is known from the call that opened it.
+  const ArgumentSpec& first = spec.arguments[0];
+  if (first.kind == ArgumentKind::fd && spec.is(SyscallClass::file) &&
+      (first.mutates || spec.name == "fchdir") && spec.name != "copy_file_range") {
+    plan.flags |= wire::plan_identify_fd;
+    enter += sizeof(wire::capture_head) + sizeof(FileIdentity) + walk_room;
+  }
+  plan.enter_work =
+      plan.enter_mask != 0 || (plan.flags & (wire::plan_base_always | wire::plan_identify_fd)) != 0
+          ? 1
+          : 0;
   plan.enter_room = static_cast<std::uint16_t>(std::min<std::size_t>(enter, wire::record_limit));
   plan.exit_room = static_cast<std::uint16_t>(std::min<std::size_t>(exit, wire::record_limit));
   return plan;

@@ -4,6 +4,8 @@
 #include <csignal>
 #include <cstring>
 
+#include "sandbox/recorder/format/resolved_paths.h"
+
 namespace gyges::recorder {
 namespace {
 
@@ -54,6 +56,7 @@ EventJoiner::Thread& EventJoiner::thread_of(std::int32_t tid) {
 
 void EventJoiner::begin_captures() {
   captures_.clear();
+  bases_.clear();
   paths_used_ = 0;
 }
 
@@ -80,24 +83,57 @@ void EventJoiner::add_captures(const std::byte* from, const std::byte* to, bool 
         std::min<std::size_t>((length + 3) & ~std::size_t{3}, static_cast<std::size_t>(to - from));
     if (arguments_only && capture.argument == result_argument) continue;
     if ((head.flags & wire::capture_components) != 0) {
-      const bool complete = (head.flags & wire::capture_complete) != 0;
-      if (!captures_.empty() && captures_.back().kind == CaptureKind::file_identity &&
-          captures_.back().argument == capture.argument) {
-        Capture& identity = captures_.back();
-        std::string& named = new_path();
-        named.assign(identity.bytes);
-        named += leaf(capture.bytes);
-        identity.bytes = named;
-        identity.full_length = static_cast<std::uint32_t>(named.size());
-      }
-      if (!complete) continue;
-      std::string& path = new_path();
-      turn_round(capture.bytes, path);
-      capture.bytes = path;
-      capture.full_length = static_cast<std::uint32_t>(path.size());
+      add_components(capture, head.flags);
+      continue;
     }
     captures_.push_back(capture);
   }
+}
+
+// What a walk up the directory tree found: the full name of the identity before it, the directory
+// of a relative path argument, or the new working directory.
+void EventJoiner::add_components(Capture capture, unsigned flags) {
+  const bool complete = (flags & wire::capture_complete) != 0;
+  const std::string_view components = capture.bytes;
+  std::string& path = new_path();
+  if (complete) turn_round(components, path);
+  if ((flags & wire::capture_base) != 0) {
+    if (complete) bases_.push_back({capture.argument, path});
+    return;
+  }
+  Capture* const last = captures_.empty() ? nullptr : &captures_.back();
+  if (last != nullptr && last->kind == CaptureKind::file_identity &&
+      last->argument == capture.argument) {
+    std::string& named = new_path();
+    named.assign(last->bytes);
+    named += complete ? std::string_view(path) : leaf(components);
+    last->bytes = named;
+    last->full_length = static_cast<std::uint32_t>(named.size());
+  } else if (complete) {
+    capture.bytes = path;
+    capture.full_length = static_cast<std::uint32_t>(path.size());
+    captures_.push_back(capture);
+  }
+}
+
+// Makes the absolute form of the relative paths, now that all captures of the call are there.
+std::span<const Capture> EventJoiner::finished_captures() {
+  for (const auto& [argument, directory] : bases_) {
+    for (const Capture& given : captures_) {
+      if (given.argument != argument || given.kind != CaptureKind::path || given.truncated ||
+          given.provenance == Provenance::missing)
+        continue;
+      std::string& path = new_path();
+      path = join_path(directory, given.bytes);
+      Capture absolute = given;  // no better than the path that the program passed
+      absolute.kind = CaptureKind::absolute_path;
+      absolute.bytes = path;
+      absolute.full_length = static_cast<std::uint32_t>(path.size());
+      captures_.push_back(absolute);
+      break;
+    }
+  }
+  return captures_;
 }
 
 void EventJoiner::add_captures(const wire::record& record, std::size_t fixed) {
@@ -129,7 +165,7 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
                  thread.image.data() + thread.image.size(), true);
     thread.image.clear();
   }
-  event.captures = captures_;
+  event.captures = finished_captures();
   Status status = sink_.append(event);
   thread.entry.clear();
   return status;
@@ -152,7 +188,7 @@ Status EventJoiner::hand_over_denied(Thread& thread, const wire::denied_record& 
   }
   begin_captures();
   add_captures(denied.head, sizeof(denied));
-  event.captures = captures_;
+  event.captures = finished_captures();
   return sink_.append(event);
 }
 
@@ -203,7 +239,7 @@ Status EventJoiner::exec(const wire::exec_record& record) {
   begin_captures();
   add_captures(record.head, sizeof(record));
   std::erase_if(captures_, [](const Capture& c) { return c.argument != result_argument; });
-  event.captures = captures_;
+  event.captures = finished_captures();
   return sink_.append(event);
 }
 

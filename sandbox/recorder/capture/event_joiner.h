@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -61,6 +63,13 @@ class EventJoiner {
   std::int32_t last_tid_ = -1;
   Thread* last_thread_ = nullptr;
   std::vector<Capture> captures_;
+  struct Base {
+    std::uint8_t argument;
+    std::string_view directory;
+  };
+  std::vector<Base> bases_;  // directories of relative path arguments
+  void add_components(Capture capture, unsigned flags);
+  std::span<const Capture> finished_captures();
   std::string& new_path();
 
   std::deque<std::string> paths_;  // what turned-round components became; kept for reuse

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "sandbox/recorder/format/resolved_paths.h"
+
 namespace gyges::recorder {
 namespace {
 
@@ -57,10 +59,6 @@ void CaptureList::add(Capture capture, std::string bytes) {
 void CaptureList::clear() {
   captures_.clear();
   bytes_.clear();
-}
-
-void CaptureList::keep_results_only() {
-  std::erase_if(captures_, [](const Capture& c) { return c.argument != result_argument; });
 }
 
 std::optional<std::string> Tracee::read(std::uint64_t address, std::size_t length) const {
@@ -236,15 +234,17 @@ std::string Tracee::path_inside(const std::string& link) const {
 
 void Tracee::capture_base(const wire::plan& plan, std::size_t index, const Arguments& args,
                           CaptureList& list) const {
-  const std::optional<std::string> first = read(args[index], 1);
-  if (first && first->front() == '/') return;
-  const std::uint8_t dirfd = plan.dirfd[index];
-  const int fd = dirfd < 6 ? static_cast<int>(args[dirfd]) : AT_FDCWD;
-  std::string directory = path_inside(fd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(fd));
-  if (directory.empty()) return;
-  Capture capture = of_kind(index, static_cast<std::uint8_t>(CaptureKind::absolute_path));
-  capture.provenance = Provenance::kernel;
-  list.add(capture, std::move(directory));
+  for (const Capture& given : list.all()) {
+    if (given.argument != index || given.kind != CaptureKind::path || given.truncated ||
+        given.provenance == Provenance::missing || given.bytes.starts_with('/'))
+      continue;
+    const std::uint8_t dirfd = plan.dirfd[index];
+    const int fd = dirfd < 6 ? static_cast<int>(args[dirfd]) : AT_FDCWD;
+    const std::string directory = path_inside(fd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(fd));
+    if (directory.empty()) return;
+    Capture absolute = of_kind(index, static_cast<std::uint8_t>(CaptureKind::absolute_path));
+    return list.add(absolute, join_path(directory, given.bytes));
+  }
 }
 
 void Tracee::capture_entry(const wire::plan& plan, const Arguments& args, CaptureList& list) const {
@@ -253,6 +253,8 @@ void Tracee::capture_entry(const wire::plan& plan, const Arguments& args, Captur
     if ((plan.flags & wire::plan_base_always) != 0 && (plan.base_mask >> i & 1U) != 0)
       capture_base(plan, i, args, list);
   }
+  if ((plan.flags & wire::plan_identify_fd) != 0)
+    capture_file(0, "fd/" + std::to_string(static_cast<int>(args[0])), list);
 }
 
 void Tracee::capture_exit(const wire::plan& plan, const Arguments& args, std::int64_t result,
@@ -264,14 +266,20 @@ void Tracee::capture_exit(const wire::plan& plan, const Arguments& args, std::in
       capture_base(plan, i, args, list);
   }
   if (result >= 0 && (plan.flags & wire::plan_returns_file) != 0)
-    capture_file("fd/" + std::to_string(result), list);
+    capture_file(result_argument, "fd/" + std::to_string(result), list);
+  if (result == 0 && (plan.flags & wire::plan_new_directory) != 0) {
+    std::string directory = path_inside("cwd");
+    if (directory.empty()) return;
+    Capture capture = of_kind(0, static_cast<std::uint8_t>(CaptureKind::absolute_path));
+    capture.provenance = Provenance::kernel;
+    list.add(capture, std::move(directory));
+  }
 }
 
-void Tracee::capture_file(const std::string& link, CaptureList& list) const {
+void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list) const {
   struct stat about {};
   const std::string place = "/proc/" + std::to_string(tid_) + "/" + link;
   if (stat(place.c_str(), &about) != 0) return;
-  std::string path = path_inside(link);
   FileIdentity identity{};
   identity.inode = about.st_ino;
   identity.device_major = major(about.st_dev);
@@ -279,13 +287,10 @@ void Tracee::capture_file(const std::string& link, CaptureList& list) const {
   identity.mode = about.st_mode;
   std::string bytes(sizeof(identity), '\0');
   std::memcpy(bytes.data(), &identity, sizeof(identity));
-  if (!path.empty()) bytes += path.substr(path.rfind('/') + 1);
-  Capture capture = of_kind(result_argument, static_cast<std::uint8_t>(CaptureKind::file_identity));
+  bytes += path_inside(link);
+  Capture capture = of_kind(argument, static_cast<std::uint8_t>(CaptureKind::file_identity));
   capture.provenance = Provenance::kernel;
   list.add(capture, std::move(bytes));
-  if (path.empty()) return;
-  capture.kind = CaptureKind::absolute_path;
-  list.add(capture, std::move(path));
 }
 
 }  // namespace gyges::recorder

@@ -22,8 +22,6 @@ class CaptureList {
   void add(Capture capture, std::string bytes);
   void clear();
   [[nodiscard]] std::span<const Capture> all() const { return captures_; }
-  // Drops what was kept for the arguments of a call.
-  void keep_results_only();
 
  private:
   std::vector<Capture> captures_;
@@ -41,8 +39,8 @@ class Tracee {
   void capture_entry(const wire::plan& plan, const Arguments& args, CaptureList& list) const;
   void capture_exit(const wire::plan& plan, const Arguments& args, std::int64_t result,
                     CaptureList& list) const;
-  // Identity and path of what /proc/TID/`link` leads to, as the result's captures.
-  void capture_file(const std::string& link, CaptureList& list) const;
+  // Identity and path of what /proc/TID/`link` leads to, as a capture of `argument`.
+  void capture_file(std::size_t argument, const std::string& link, CaptureList& list) const;
 
   // Reads exactly `length` bytes.
   [[nodiscard]] std::optional<std::string> read(std::uint64_t address, std::size_t length) const;

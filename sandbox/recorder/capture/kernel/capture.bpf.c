@@ -254,29 +254,48 @@ __noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
   return 0;
 }
 
+struct strings {
+  u64 address;
+  u32 budget;
+  u32 failed;
+};
+
+// bpf_loop and not `for`: the verifier follows the body once, not 256 times.
+static long put_next_string(u32 i, void* data) {
+  struct strings* strings = data;
+  struct ring_control* control = my_control();
+  if (!control) return 1;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
+  if (!at) return 1;
+  u64 string = 0, offset = control->used;
+  strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
+  if (strings->failed) return 1;
+  if (!string) {
+    control->flags = 0;
+    return 1;
+  }
+  strings->address += sizeof(string);
+  barrier_var(offset);
+  if (offset >= strings->budget || offset >= argv_budget) return 1;
+  long length = bpf_probe_read_user_str(at + sizeof(struct capture_head) + offset, string_limit,
+                                        (void*)string);
+  strings->failed = length < 0;
+  if (length < 0) return 1;
+  control->used += length;
+  return 0;
+}
+
 __noinline int put_strings(u32 tag, u64 address, u32 budget) {
   struct ring_control* control = my_control();
   if (!control) return 0;
-  u8* at = record_at(control, control->fill,
-                     record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
-  if (!at) return 0;
+  struct strings strings = {.address = address, .budget = budget};
   control->used = 0;
   control->flags = capture_truncated;
-  for (u32 i = 0; i < argv_strings; i++) {
-    u64 string = 0;
-    if (bpf_probe_read_user(&string, sizeof(string), (void*)(address + 8 * i))) return 1;
-    if (!string) {
-      control->flags = 0;
-      break;
-    }
-    u64 offset = control->used;
-    barrier_var(offset);
-    if (offset >= budget || offset >= argv_budget) break;
-    long length = bpf_probe_read_user_str(at + sizeof(struct capture_head) + offset, string_limit,
-                                          (void*)string);
-    if (length < 0) return 1;
-    control->used += length;
-  }
+  bpf_loop(argv_strings, put_next_string, &strings, 0);
+  if (strings.failed) return 1;
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
   put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
   advance(control, control->used);
   return 0;
@@ -341,50 +360,61 @@ __noinline int put_msghdr(u32 argument, u64 address, u32 out, u32 several) {
   return missing;
 }
 
-// Names from `dentry` up to the root of the task, over mounts; written leaf first, because that is
-// the order in which the kernel has them. The reader turns them round.
-__noinline int put_walk(u32 tag, u64 mount_address, u64 dentry_address) {
+struct walk {
+  u64 root_mount, root_dentry;
+};
+
+static long walk_up(u32 i, void* data) {
+  struct walk* walk = data;
   struct ring_control* control = my_control();
-  if (!control) return 0;
+  if (!control) return 1;
   u8* at = record_at(control, control->fill,
                      record_limit - sizeof(struct capture_head) - walk_budget - 256);
-  if (!at) return 0;
-  struct task_struct* task = bpf_get_current_task_btf();
-  u64 root_dentry = (u64)BPF_CORE_READ(task, fs, root.dentry);
-  u64 root_mount = (u64)BPF_CORE_READ(task, fs, root.mnt);
-  control->used = 0;
-  control->flags = capture_components;
-  control->mount = mount_address;
-  control->dentry = dentry_address;
-  READ_KERNEL(control->mount_root, &((struct vfsmount*)mount_address)->mnt_root);
-  for (u32 i = 0; i < walk_steps; i++) {
-    u64 dentry = control->dentry, parent = 0, name = 0;
-    if (dentry == root_dentry && control->mount == root_mount) {
-      control->flags |= capture_complete;
-      break;
-    }
-    if (dentry == control->mount_root) {
-      u64 self = control->mount - bpf_core_field_offset(struct mount, mnt);
-      READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
-      if (parent == self || !parent) break;  // the mount is not below the task's root
-      READ_KERNEL(control->dentry, &((struct mount*)self)->mnt_mountpoint);
-      parent += bpf_core_field_offset(struct mount, mnt);
-      control->mount = parent;
-      READ_KERNEL(control->mount_root, &((struct vfsmount*)parent)->mnt_root);
-      continue;
-    }
-    READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
-    READ_KERNEL(name, &((struct dentry*)dentry)->d_name.name);
-    u64 offset = control->used;
-    barrier_var(offset);
-    if (offset > walk_budget) break;
-    long length =
-        bpf_probe_read_kernel_str(at + sizeof(struct capture_head) + offset, 256, (void*)name);
-    if (length <= 0) break;
-    control->used += length;
-    if (parent == dentry) break;  // a pipe, a socket, an unreachable tree
-    control->dentry = parent;
+  if (!at) return 1;
+  u64 dentry = control->dentry, parent = 0, name = 0, offset = control->used;
+  if (dentry == walk->root_dentry && control->mount == walk->root_mount) {
+    control->flags |= capture_complete;
+    return 1;
   }
+  if (dentry == control->mount_root) {
+    u64 self = control->mount - bpf_core_field_offset(struct mount, mnt);
+    READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
+    if (parent == self || !parent) return 1;  // the mount is not below the task's root
+    READ_KERNEL(control->dentry, &((struct mount*)self)->mnt_mountpoint);
+    parent += bpf_core_field_offset(struct mount, mnt);
+    control->mount = parent;
+    READ_KERNEL(control->mount_root, &((struct vfsmount*)parent)->mnt_root);
+    return 0;
+  }
+  READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
+  READ_KERNEL(name, &((struct dentry*)dentry)->d_name.name);
+  barrier_var(offset);
+  if (offset > walk_budget) return 1;
+  long length =
+      bpf_probe_read_kernel_str(at + sizeof(struct capture_head) + offset, 256, (void*)name);
+  if (length <= 0) return 1;
+  control->used += length;
+  control->dentry = parent;
+  return parent == dentry;  // a pipe, a socket, an unreachable tree
+}
+
+// Names from `dentry` up to the root of the task, over mounts; written leaf first, because that is
+// the order in which the kernel has them. The reader turns them round.
+__noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct walk walk = {};
+  walk.root_dentry = (u64)task->fs->root.dentry;
+  walk.root_mount = (u64)task->fs->root.mnt;
+  control->used = 0;
+  control->flags = capture_components | flags;
+  control->mount = mount;
+  control->dentry = dentry;
+  READ_KERNEL(control->mount_root, &((struct vfsmount*)mount)->mnt_root);
+  bpf_loop(walk_steps, walk_up, &walk, 0);
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
   put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
   advance(control, control->used);
   return 0;
@@ -421,7 +451,8 @@ __noinline int put_file(u32 argument, u64 file_address) {
   struct path path = {};
   bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
   bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
-  return put_walk(TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt, (u64)path.dentry);
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt, (u64)path.dentry,
+                  0);
 }
 
 // The directory that a relative path starts from.
@@ -442,7 +473,7 @@ __noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
     mount = (u64)BPF_CORE_READ(file, f_path.mnt);
     dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
   }
-  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry);
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, capture_base);
 }
 
 // Captures argument `i` of a call at entry (phase from_enter), again at exit because it was missing
@@ -488,6 +519,13 @@ static __always_inline u32 plan_index(u8 abi, u64 number) {
   return abi == 1 ? plan_numbers + number : number;
 }
 
+__noinline int put_directory(u32 argument) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
+  u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, 0);
+}
+
 // With `last`, arguments that cannot be read are recorded as missing: there is no retry.
 __noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
   struct ring_control* control = my_control();
@@ -501,6 +539,7 @@ __noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
       put_base(i, control->args[i], plan->dirfd[i]);
   }
+  if (plan->flags & plan_identify_fd) put_file(0, file_of(control->args[0]));
   return 0;
 }
 
@@ -520,6 +559,7 @@ __noinline int put_exit_arguments(u32 index, u32 retry) {
       put_base(i, control->args[i], plan->dirfd[i]);
   }
   if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
+  if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
   return 0;
 }
 
@@ -578,7 +618,7 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   record_waited(control, count, label, time);
   u32 index = plan_index(label->abi, nr), room = sizeof(struct enter_record), mask = 0;
   if (index < 2 * plan_numbers) {
-    mask = settings.plans[index].enter_mask | settings.plans[index].base_mask;
+    mask = settings.plans[index].enter_work;
     if (mask) room = settings.plans[index].enter_room;
   }
   struct record* head = begin(control, count, label, room);
@@ -615,7 +655,7 @@ static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs,
     label->abi = abi_of(nr);
     u32 index = plan_index(label->abi, nr), room = sizeof(struct denied_record), mask = 0;
     if (index < 2 * plan_numbers) {
-      mask = settings.plans[index].enter_mask | settings.plans[index].base_mask;
+      mask = settings.plans[index].enter_work;
       if (mask) room = settings.plans[index].enter_room;
     }
     struct record* head = begin(control, count, label, room);
@@ -639,7 +679,8 @@ static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs,
   if (index < 2 * plan_numbers) {
     u8 flags = settings.plans[index].flags;
     more = label->missing || (result >= 0 && settings.plans[index].exit_mask) ||
-           (result >= 0 && flags & plan_returns_file) || (result < 0 && flags & plan_base_failed);
+           (result >= 0 && flags & (plan_returns_file | plan_new_directory)) ||
+           (result < 0 && flags & plan_base_failed);
     if (more) room = settings.plans[index].exit_room;
   }
   struct record* head = begin(control, count, label, room);

@@ -172,6 +172,7 @@ enum {
   capture_truncated = 1,
   capture_components = 2,  // names from the leaf up, each ended by NUL
   capture_complete = 4,    // the walk reached the task's root
+  capture_base = 8,        // the directory that the path argument is relative to
 };
 
 // Capture plan of one system call.
@@ -208,6 +209,8 @@ enum {
   plan_base_always = 2,   // a relative path is recorded with its directory
   plan_base_failed = 4,   // ... only when the call failed
   plan_replaces_image = 8,
+  plan_identify_fd = 16,    // argument 0 is a descriptor whose object is recorded at entry
+  plan_new_directory = 32,  // on success the working directory is recorded as argument 0
 };
 
 struct plan {
@@ -217,9 +220,10 @@ struct plan {
   u8 enter_mask;  // arguments read at entry
   u8 exit_mask;
   u8 flags;
-  u8 base_mask;  // path arguments
-  u8 dirfd[6];   // of each path argument: index of its directory descriptor, or 255 for the cwd
-  u16 spare;
+  u8 base_mask;   // path arguments
+  u8 dirfd[6];    // of each path argument: index of its directory descriptor, or 255 for the cwd
+  u8 enter_work;  // not 0: something is captured at entry
+  u8 spare;
 };
 
 // Set before the programs are loaded, constant from then on: the verifier knows the values.

@@ -31,6 +31,11 @@ struct KeptEvent {
 
   // The bytes of the first capture of that kind and argument; "-" where there is none.
   [[nodiscard]] std::string capture(CaptureKind kind, int argument = -1) const;
+  // The kernel's name of the file that the call returned or executed.
+  [[nodiscard]] std::string named_file() const {
+    const std::string identity = capture(CaptureKind::file_identity, result_argument);
+    return identity.size() > sizeof(FileIdentity) ? identity.substr(sizeof(FileIdentity)) : "-";
+  }
 };
 
 using Events = std::vector<KeptEvent>;
