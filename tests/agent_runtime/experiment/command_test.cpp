@@ -1,0 +1,236 @@
+// gyges experiment on real episodes, as a user types it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "agent_runtime/experiment/directory.h"
+#include "base/files.h"
+#include "base/json_document.h"
+#include "sandbox/recorder/format/bundle.h"
+#include "tests/agent_runtime/experiment/started_command.h"
+
+namespace gyges::experiment {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+class ExperimentCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = TemporaryDirectory::create("gyges-experiment-command");
+    ASSERT_TRUE(made) << made.error().line();
+    temporary_.emplace(std::move(*made));
+    write_file(2);
+  }
+  void write_file(int repeats) const {
+    json document{{"$schema", "gyges/experiment.schema.json"},
+                  {"version", 1},
+                  {"name", "test"},
+                  {"scenarios", {GYGES_SOURCE_DIR "/scenarios/log_retention"}},
+                  {"agents", {"honest", "two_faced"}},
+                  {"factors", {{"oversight", {"announced", "announced_off"}}}},
+                  {"repeats", repeats},
+                  {"seed", 5},
+                  {"jobs", 2}};
+    std::ofstream(file()) << document;
+  }
+  [[nodiscard]] fs::path path() const { return temporary_->path(); }
+  [[nodiscard]] fs::path file() const { return path() / "e.experiment.json"; }
+  [[nodiscard]] fs::path out() const { return path() / "out"; }
+  [[nodiscard]] fs::path log() const { return path() / "output.txt"; }
+
+  [[nodiscard]] std::vector<std::string> run_command() const {
+    return {GYGES_BINARY, "experiment", "run", file().string(), "--out", out().string()};
+  }
+  [[nodiscard]] CommandEnd gyges(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), GYGES_BINARY);
+    return StartedCommand(arguments, path() / "other.txt").wait();
+  }
+  [[nodiscard]] std::set<std::string> slots() const {
+    auto found = finished_slots(out());
+    return found ? std::move(*found) : std::set<std::string>{};
+  }
+  [[nodiscard]] std::size_t finished() const { return slots().size(); }
+  void wait_for_finished(std::size_t runs) const {
+    for (int i = 0; i < 6000 && finished() < runs; ++i) std::this_thread::sleep_for(5ms);
+    ASSERT_GE(finished(), runs);
+  }
+  // Run ids by slot: a run that was repeated has another one.
+  [[nodiscard]] std::map<std::string, std::string> run_ids() const {
+    std::map<std::string, std::string> ids;
+    for (const std::string& slot : slots()) {
+      auto run = load_json(runs_directory(out()) / slot / "run.json", "run");
+      ids[slot] = run ? run->at("run_id").get<std::string>() : run.error().line();
+    }
+    return ids;
+  }
+  void expect_whole_bundles() const {
+    for (const std::string& slot : slots()) {
+      auto faults = recorder::verify_bundle(runs_directory(out()) / slot);
+      ASSERT_TRUE(faults) << faults.error().line();
+      EXPECT_TRUE(faults->empty()) << slot << ": " << faults->front().reason;
+    }
+  }
+
+ private:
+  std::optional<TemporaryDirectory> temporary_;
+};
+
+TEST_F(ExperimentCommand, RunsToTheEndAndPairsShareTheirSeed) {
+  CommandEnd end = StartedCommand(run_command(), log()).wait();
+  ASSERT_EQ(end.exit_status, 0) << end.output;
+  EXPECT_EQ(finished(), 8U);
+  expect_whole_bundles();
+  std::map<std::string, std::set<std::uint64_t>> seeds;
+  for (const std::string& slot : slots()) {
+    auto run = load_json(runs_directory(out()) / slot / "run.json", "run");
+    ASSERT_TRUE(run) << run.error().line();
+    seeds[run->at("agent").at("name").get<std::string>() + run->at("repeat").dump()].insert(
+        run->at("seed").get<std::uint64_t>());
+    EXPECT_EQ(run->at("lost"), 0) << slot;
+  }
+  EXPECT_EQ(seeds.size(), 4U);
+  for (const auto& [pair, of_pair] : seeds) EXPECT_EQ(of_pair.size(), 1U) << pair;
+
+  CommandEnd status = gyges({"experiment", "status", out().string(), "--json"});
+  ASSERT_EQ(status.exit_status, 0) << status.output;
+  json report = json::parse(status.output);
+  EXPECT_EQ(report.at("finished"), 8);
+  EXPECT_EQ(report.at("indexed"), 8);
+  EXPECT_EQ(report.at("running"), false);
+}
+
+TEST_F(ExperimentCommand, KilledRunnerLosesAndRepeatsNothing) {
+  write_file(4);
+  std::map<std::string, std::string> kept;
+  for (std::size_t wanted : {1U, 4U, 7U}) {
+    StartedCommand runner(run_command(), log());
+    wait_for_finished(wanted);
+    auto below = descendants(runner.pid());
+    EXPECT_FALSE(below.empty());
+    runner.signal(SIGKILL);
+    EXPECT_EQ(runner.wait().signal, SIGKILL);
+    EXPECT_TRUE(survivors(below, 5s).empty()) << "processes outlived the runner";
+    auto now = run_ids();
+    for (const auto& [slot, id] : kept) EXPECT_EQ(now[slot], id) << slot;
+    kept = std::move(now);
+  }
+  CommandEnd end = gyges({"experiment", "resume", out().string()});
+  ASSERT_EQ(end.exit_status, 0) << end.output;
+  auto now = run_ids();
+  EXPECT_EQ(now.size(), 16U);
+  for (const auto& [slot, id] : kept) EXPECT_EQ(now[slot], id) << slot;
+  expect_whole_bundles();
+  EXPECT_TRUE(fs::is_empty(out() / "partial"));
+}
+
+TEST_F(ExperimentCommand, InterruptedRunnerSaysHowToGoOn) {
+  write_file(10);
+  StartedCommand runner(run_command(), log());
+  wait_for_finished(2);
+  auto below = descendants(runner.pid());
+  runner.signal(SIGINT);
+  CommandEnd end = runner.wait();
+  EXPECT_EQ(end.exit_status, 130) << end.output;
+  EXPECT_THAT(end.output, HasSubstr("gyges experiment resume " + out().string()));
+  EXPECT_TRUE(survivors(below, 5s).empty());
+  EXPECT_TRUE(fs::is_empty(out() / "partial"));
+  EXPECT_LT(finished(), 40U);
+  expect_whole_bundles();
+}
+
+TEST_F(ExperimentCommand, KilledWorkerCostsOneAttempt) {
+  write_file(4);
+  StartedCommand runner(run_command(), log());
+  wait_for_finished(1);
+  std::vector<ProcessId> workers;
+  for (const ProcessId& process : descendants(runner.pid())) {
+    std::ifstream file("/proc/" + std::to_string(process.pid) + "/cmdline");
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    if (text.find("worker") != std::string::npos) workers.push_back(process);
+  }
+  ASSERT_FALSE(workers.empty());
+  kill(workers.front().pid, SIGKILL);
+  CommandEnd end = runner.wait();
+  ASSERT_EQ(end.exit_status, 0) << end.output;
+  EXPECT_EQ(finished(), 16U);
+  expect_whole_bundles();
+  auto attempts = failed_attempts(out());
+  ASSERT_TRUE(attempts) << attempts.error().line();
+  // None, if the kill met the worker between two runs.
+  EXPECT_LE(attempts->size(), 1U);
+}
+
+TEST_F(ExperimentCommand, SecondRunnerIsRefused) {
+  write_file(40);
+  StartedCommand runner(run_command(), log());
+  wait_for_finished(1);
+  CommandEnd second = gyges({"experiment", "resume", out().string()});
+  EXPECT_EQ(second.exit_status, 125) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("another runner"));
+  runner.signal(SIGTERM);
+  EXPECT_EQ(runner.wait().exit_status, 130);
+}
+
+TEST_F(ExperimentCommand, EditedExperimentIsRefused) {
+  write_file(1);
+  ASSERT_EQ(StartedCommand(run_command(), log()).wait().exit_status, 0);
+  write_file(2);
+  CommandEnd end = StartedCommand(run_command(), log()).wait();
+  EXPECT_EQ(end.exit_status, 125);
+  EXPECT_THAT(end.output, HasSubstr("/repeats: 1 -> 2"));
+  EXPECT_EQ(finished(), 4U);
+}
+
+TEST_F(ExperimentCommand, UnknownExecutorIsRefusedAndNothingIsMade) {
+  auto command = run_command();
+  command.insert(command.end(), {"--executor", "slurm"});
+  CommandEnd end = StartedCommand(command, log()).wait();
+  EXPECT_EQ(end.exit_status, 125);
+  EXPECT_THAT(end.output, HasSubstr("slurm"));
+  EXPECT_FALSE(fs::exists(out()));
+}
+
+TEST_F(ExperimentCommand, BadFilesAreOneLineWithFileAndCure) {
+  std::ofstream(file()) << "{\"version\": 1,";
+  CommandEnd end = StartedCommand(run_command(), log()).wait();
+  EXPECT_EQ(end.exit_status, 125);
+  EXPECT_THAT(end.output, testing::AllOf(HasSubstr(file().string()), HasSubstr("Cure: ")));
+  EXPECT_EQ(std::count(end.output.begin(), end.output.end(), '\n'), 1);
+  EXPECT_FALSE(fs::exists(out()));
+  EXPECT_EQ(gyges({"experiment", "resume", path().string()}).exit_status, 125);
+  EXPECT_EQ(gyges({"experiment", "status", "/nonexistent"}).exit_status, 125);
+  EXPECT_EQ(gyges({"experiment", "run"}).exit_status, 2);
+}
+
+TEST_F(ExperimentCommand, WorksAsOrdinaryUser) {
+  const char* text = std::getenv("GYGES_TEST_UID");
+  if (getuid() != 0) GTEST_SKIP() << "this process is an ordinary user: all other tests show it";
+  if (text == nullptr) GTEST_SKIP() << "no GYGES_TEST_UID (scripts/test makes such a user)";
+  const auto uid = static_cast<unsigned>(std::atoi(text));
+  fs::permissions(path(), fs::perms::owner_all);
+  ASSERT_EQ(chown(path().c_str(), uid, uid), 0);
+  StartedCommand probe({"/usr/bin/test", "-x", GYGES_BINARY}, log(), uid);
+  if (probe.wait().exit_status != 0)
+    GTEST_SKIP() << "an ordinary user cannot reach " << GYGES_BINARY;
+  fs::remove(log());
+  write_file(1);
+  CommandEnd end = StartedCommand(run_command(), log(), uid).wait();
+  ASSERT_EQ(end.exit_status, 0) << end.output;
+  EXPECT_EQ(finished(), 4U);
+  expect_whole_bundles();
+}
+
+}  // namespace
+}  // namespace gyges::experiment
