@@ -18,6 +18,7 @@
 
 #include "sandbox/init/channel.h"
 #include "sandbox/init/commands.h"
+#include "sandbox/init/keeper.h"
 #include "sandbox/init/setup.h"
 
 namespace gyges::init {
@@ -169,8 +170,9 @@ void serve(const Program& program, int signals, int clock) {
 }  // namespace
 }  // namespace gyges::init
 
-int main() {
+int main(int argc, char** argv) {
   using namespace gyges::init;
+  if (argc == 2 && std::strcmp(argv[1], "keep") == 0) return keep();
   // In the initial pid namespace this program would kill every process it may.
   if (::getpid() != 1) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

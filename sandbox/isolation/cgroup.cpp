@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/isolation/launch.h"
 
 #include <fcntl.h>
 
@@ -113,6 +114,10 @@ std::optional<Cgroup> Cgroup::create(const CgroupLimits& limits) {
       }
       std::string path = parent + "/" + name;
       if (::mkdir(path.c_str(), 0755) != 0) continue;
+      if (!keep_directory(path)) {
+        ::rmdir(path.c_str());
+        continue;
+      }
       Directory directory{path, false, false, hierarchy.v2};
       if (!have_pids && exists(path + "/pids.max"))
         directory.pids =

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <mutex>
 #include <vector>
 
 #include "sandbox/init/protocol.h"
@@ -150,6 +151,66 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
                       "no security module forbids it");
   }
   return process;
+}
+
+namespace {
+
+struct KeeperSetup {
+  int input;
+  int image;
+  int code;
+};
+
+int keeper_main(void* argument) {
+  auto* setup = static_cast<KeeperSetup*>(argument);
+  int input = ::fcntl(setup->input, F_DUPFD_CLOEXEC, 3);
+  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, 3);
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (input < 0 || image < 0 || null < 0) return setup->code = errno;
+  if (::dup2(input, 0) < 0 || ::dup2(null, 1) < 0 || ::dup2(null, 2) < 0)
+    return setup->code = errno;
+  if (::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+    return setup->code = errno;
+  char name[] = "gyges-keeper";
+  char mode[] = "keep";
+  char* const argv[] = {name, mode, nullptr};
+  char* const envp[] = {nullptr};
+  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+  return setup->code = errno;
+}
+
+// The write end of the keeper's input; it ends with this process, and the keeper acts.
+Result<UniqueFd> start_keeper() {
+  GYGES_TRY(int image, init_image());
+  GYGES_TRY(Pipe pipe, make_pipe());
+  KeeperSetup setup{pipe.read.get(), image, 0};
+  std::vector<char> stack(16U << 10U);
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  // The mask is inherited: a signal to our process group must not end the keeper before us.
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  pid_t pid = ::clone(&keeper_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK, &setup);
+  int code = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return fail_errno("start", "keeper", code);
+  if (setup.code != 0) return fail_errno("execute", "keeper", setup.code);
+  return std::move(pipe.write);
+}
+
+}  // namespace
+
+Status keep_directory(const std::string& directory) {
+  static std::mutex mutex;
+  static pid_t owner = -1;
+  static UniqueFd keeper;
+  std::scoped_lock lock(mutex);
+  // A forked process needs its own: the parent's acts on the parent's death.
+  if (owner != ::getpid()) {
+    GYGES_TRY(keeper, start_keeper());
+    owner = ::getpid();
+  }
+  return write_all(keeper.get(), directory + "\n");
 }
 
 }  // namespace gyges::isolation

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
@@ -22,5 +23,9 @@ struct InitProcess {
 // when the calling thread ends.
 Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
                                 const std::vector<UniqueFd>& prepared);
+
+// Tells the process's keeper (started at the first call) to remove `directory` if this process dies
+// without doing it. Thread-safe.
+Status keep_directory(const std::string& directory);
 
 }  // namespace gyges::isolation

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <filesystem>
 
 #include "sandbox_fixture.h"
 
@@ -137,6 +137,18 @@ TEST_F(SandboxBasics, DiesWithItsSupervisor) {
   // The write end of the pipe is held by processes of the sandbox only: its end is their end.
   char byte = 0;
   EXPECT_EQ(::read(pipe->read.get(), &byte, 1), 0);
+  // Its cgroups go too, a moment later.
+  std::string prefix = "gyges-" + std::to_string(supervisor) + "-";
+  auto count = [&] {
+    int found = 0;
+    std::error_code ignored;
+    for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", ignored))
+      for (const auto& group : std::filesystem::directory_iterator(hierarchy.path(), ignored))
+        found += group.path().filename().string().starts_with(prefix) ? 1 : 0;
+    return found;
+  };
+  for (int i = 0; i < 200 && count() > 0; ++i) ::usleep(10000);
+  EXPECT_EQ(count(), 0);
 }
 
 TEST_F(SandboxBasics, UptimeFollowsThePolicy) {

@@ -1,0 +1,59 @@
+#include "sandbox/init/keeper.h"
+
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace gyges::init {
+namespace {
+
+// A supervisor has few sandboxes at a time; the names of finished ones are overwritten in turn.
+constexpr int most_paths = 1024;
+constexpr int longest_path = 512;
+char paths[most_paths][longest_path];
+
+void remove_all() {
+  // The sandboxes' processes are being killed while we try.
+  for (int attempt = 0; attempt < 2000; ++attempt) {
+    bool busy = false;
+    for (auto& path : paths) {
+      if (path[0] == '\0') continue;
+      if (::rmdir(path) == 0 || errno != EBUSY)
+        path[0] = '\0';
+      else
+        busy = true;
+    }
+    if (!busy) return;
+    timespec pause{0, 5000000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+}  // namespace
+
+int keep() {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "gyges-keeper", 0, 0, 0);
+  int next = 0;
+  int length = 0;
+  char byte = 0;
+  for (;;) {
+    ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    if (byte == '\n') {
+      paths[next][length] = '\0';
+      next = (next + 1) % most_paths;
+      length = 0;
+    } else if (length < longest_path - 1) {
+      paths[next][length++] = byte;
+    }
+  }
+  remove_all();
+  return 0;
+}
+
+}  // namespace gyges::init
