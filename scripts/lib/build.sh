@@ -33,9 +33,10 @@ build_release() {
     # A terminal gets ninja's own single, overwritten line.
     NINJA_STATUS='[%f/%t, %es] ' cmake --build "$root/build/release" "${targets[@]}" >&2 && return 0
   else
-    NINJA_STATUS='[%f/%t] ' cmake --build "$root/build/release" "${targets[@]}" 2>&1 |
-      tee "$log" | thin_progress
-    [ "${PIPESTATUS[0]}" -ne 0 ] || return 0
+    if NINJA_STATUS='[%f/%t] ' cmake --build "$root/build/release" "${targets[@]}" 2>&1 |
+      tee "$log" | thin_progress; then
+      return 0
+    fi
     grep -A 30 -m 1 '^FAILED' "$log" >&2 || tail -n 30 "$log" >&2
   fi
   fail "the build failed" "Correct what the compiler names above"
