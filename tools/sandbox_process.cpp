@@ -222,6 +222,10 @@ ToolResult run_in_sandbox(const ToolContext& context, const ProcessRequest& requ
   OutputWindow window(context.output_bytes != 0 ? context.output_bytes
                                                 : output_bound_without_limit);
   Waited waited = pump(context, *id, ends, window);
+  // The wall clock kills the process with everything else; it looks like an end by signal.
+  for (const auto& hit : context.sandbox.limits_hit())
+    if (hit.limit == "wall_seconds" && !waited.lost)
+      waited.lost = fail("run tool", request.argv[0], "the sandbox has ended: " + hit.detail).value();
   if (window.truncated())
     context.sandbox.note_limit({"output_bytes", "call " + std::to_string(context.call) + ": " +
                                                     std::to_string(window.total()) + " bytes"});

@@ -135,7 +135,7 @@ class Conversation {
   // The sandbox ends as a whole when its wall clock runs out; anything else is an error.
   [[nodiscard]] LoopEnd sandbox_end(const tools::ToolResult& result) const {
     for (const auto& hit : loop_.sandbox.limits_hit())
-      if (hit.limit == "wall_time") return {"time_limit", hit.detail, ""};
+      if (hit.limit == "wall_seconds") return {"time_limit", hit.detail, ""};
     return {"error", result.error->message, ""};
   }
 
