@@ -11,18 +11,18 @@ configure_release() {
   fi
 }
 
-# Shows at most one line for each tenth of the build.
+# Shows at most one line for each tenth of the build. A loop of the shell: Debian's awk (mawk) reads
+# pipes in blocks and would be a minute late.
 thin_progress() {
-  awk -v name="${0##*/}" '
-    match($0, /^\[[0-9]+\/[0-9]+\]/) {
-      split(substr($0, 2, RLENGTH - 2), n, "/")
-      tenth = int(10 * n[1] / n[2])
-      if (tenth != last && n[2] > 10) {
-        printf "%s: built %d of %d\n", name, n[1], n[2] > "/dev/stderr"
-        fflush("/dev/stderr")
-      }
-      last = tenth
-    }'
+  local line last=0 tenth
+  while IFS= read -r line; do
+    [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] || continue
+    tenth=$((10 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+    if [ "$tenth" -ne "$last" ] && [ "${BASH_REMATCH[2]}" -gt 10 ]; then
+      say "built ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
+    fi
+    last=$tenth
+  done
 }
 
 # build_release [TARGET...]: without targets, everything.
