@@ -58,20 +58,6 @@ const Dependent* find_dependent(const Event& event, const SyscallSpec& spec, std
   return nullptr;
 }
 
-std::string descriptor_text(const Event& event, std::size_t argument, std::int32_t fd,
-                            const PathResolver* names) {
-  std::string text = fmt::format("{}", fd);
-  if (fd < 0) return text;
-  if (const Capture* identity = find_capture(event, argument, {CaptureKind::file_identity});
-      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity))
-    return fmt::format("{}<{}>", text, printable(identity->bytes.substr(sizeof(FileIdentity))));
-  if (const Capture* peer = find_capture(event, argument, {CaptureKind::socket_peer});
-      peer != nullptr)
-    return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
-  std::string_view known = names != nullptr ? names->descriptor(event.pid, fd) : "";
-  return known.empty() ? text : fmt::format("{}<{}>", text, printable(known));
-}
-
 std::string strings_text(const Capture& capture) {
   std::string text = "[";
   std::string_view rest = capture.bytes;
@@ -166,6 +152,25 @@ std::string identifier_text(std::uint64_t value) {
 }
 
 }  // namespace
+
+std::string descriptor_text(const Event& event, std::size_t argument, std::int32_t fd,
+                            const PathResolver* names) {
+  std::string text = fmt::format("{}", fd);
+  if (fd < 0) return text;
+  std::string_view known = names != nullptr ? names->descriptor(event.pid, fd) : "";
+  if (const Capture* identity = find_capture(event, argument, {CaptureKind::file_identity});
+      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity)) {
+    std::string_view name = identity->bytes.substr(sizeof(FileIdentity));
+    std::string_view last = known.substr(known.rfind('/') + 1);
+    if (known.empty() || name.starts_with('/')) return fmt::format("{}<{}>", text, printable(name));
+    if (last == name) return fmt::format("{}<{}>", text, printable(known));
+    return fmt::format("{}<{}=>{}>", text, printable(known), printable(name));
+  }
+  if (const Capture* peer = find_capture(event, argument, {CaptureKind::socket_peer});
+      peer != nullptr && peer->bytes.size() >= 2)
+    return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
+  return known.empty() ? text : fmt::format("{}<{}>", text, printable(known));
+}
 
 std::string argument_text(const Event& event, const SyscallSpec& spec, std::size_t index,
                           const PathResolver* names) {

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "sandbox/recorder/format/syscall_table.h"
+
 namespace gyges::recorder {
 namespace {
 
@@ -56,6 +58,54 @@ std::int64_t difference(std::uint64_t a, std::uint64_t b) {
 }
 
 }  // namespace
+
+std::size_t stored_arguments(EventKind kind, Abi abi, std::uint32_t number) {
+  const SyscallSpec* spec = kind == EventKind::syscall ? find_syscall(abi, number) : nullptr;
+  return spec != nullptr ? spec->argument_count : 6;
+}
+
+namespace {
+constexpr std::size_t slot_count = 4096;
+constexpr std::size_t number_count = 1024;
+constexpr std::size_t thread_count = 1024;
+
+std::size_t slot_of(std::int32_t tid, std::uint32_t number) {
+  return ((static_cast<std::uint32_t>(tid) * 0x9E3779B1U) ^ (number * 0x85EBCA6BU)) >> 20U;
+}
+std::size_t thread_of(std::int32_t tid) {
+  return static_cast<std::uint32_t>(tid) % thread_count;
+}
+}  // namespace
+
+Predictor::Predictor() {
+  clear();
+}
+
+void Predictor::clear() {
+  slots_.assign(slot_count, {});
+  by_number_.assign(number_count, {});
+  threads_.assign(thread_count, {});
+  last_exit_ns_ = 0;
+}
+
+Predictor::Expected& Predictor::expect(std::int32_t tid, std::uint32_t number) {
+  Slot& slot = slots_[slot_of(tid, number)];
+  if (!slot.used || slot.tid != tid || slot.number != number)
+    slot = {tid, number, true, by_number_[number % number_count]};
+  return slot.last;
+}
+
+std::uint64_t Predictor::expected_time(std::int32_t tid) const {
+  const ThreadSlot& thread = threads_[thread_of(tid)];
+  return thread.tid == tid && thread.exit_ns != 0 ? thread.exit_ns : last_exit_ns_;
+}
+
+void Predictor::learn(std::int32_t tid, std::uint32_t number, const Expected& now,
+                      std::uint64_t time_ns, std::uint64_t duration_ns) {
+  by_number_[number % number_count] = now;
+  last_exit_ns_ = time_ns + duration_ns;
+  threads_[thread_of(tid)] = {tid, last_exit_ns_};
+}
 
 StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
     : max_entries_(max_entries), max_bytes_(max_bytes), seed_(random_seed()), slots_(1024) {}
@@ -123,8 +173,7 @@ void BlockEncoder::Stream::append(std::string_view text) {
 }
 
 BlockEncoder::BlockEncoder()
-    : slots_(slot_count),
-      shapes_(max_table_entries, ~std::size_t{0}),
+    : shapes_(max_table_entries, ~std::size_t{0}),
       contexts_(max_table_entries, ~std::size_t{0}),
       literals_(max_kept_literals, max_kept_bytes) {
   for (Stream& column : columns_) column.bytes.resize(max_block_events);
@@ -138,8 +187,7 @@ bool BlockEncoder::begin() {
     shapes_.clear();
     contexts_.clear();
     literals_.clear();
-    slots_.assign(slot_count, {});
-    last_time_ = 0;
+    predictor_.clear();
   }
   return std::exchange(fresh_, false);
 }
@@ -187,24 +235,25 @@ Status BlockEncoder::add(const Event& event) {
   columns_[column_context].varint(index == StringTable::none ? 0 : index + 1);
   if (index == StringTable::none) add_definition(context_view);
 
-  columns_[column_time].zigzag(difference(event.time_ns, last_time_));
-  last_time_ = event.time_ns;
+  columns_[column_time].zigzag(difference(event.time_ns, predictor_.expected_time(event.tid)));
   columns_[column_duration].varint(event.duration_ns);
 
-  PredictionSlot& slot = slots_[slot_of(event.tid, event.number)];
+  Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
+  std::size_t count = stored_arguments(event.kind, event.abi, event.number);
   std::uint8_t mask = 0;
-  for (std::size_t i = 0; i < 6; ++i)
-    if (event.args[i] != slot.args[i]) {
+  for (std::size_t i = 0; i < count; ++i)
+    if (event.args[i] != expected.args[i]) {
       mask |= static_cast<std::uint8_t>(1U << i);
-      columns_[column_argument + i].zigzag(difference(event.args[i], slot.args[i]));
-      slot.args[i] = event.args[i];
+      columns_[column_argument + i].zigzag(difference(event.args[i], expected.args[i]));
+      expected.args[i] = event.args[i];
     }
-  if (event.result != slot.result) {
+  if (event.result != expected.result) {
     mask |= mask_result;
     columns_[column_result].zigzag(difference(static_cast<std::uint64_t>(event.result),
-                                              static_cast<std::uint64_t>(slot.result)));
-    slot.result = event.result;
+                                              static_cast<std::uint64_t>(expected.result)));
+    expected.result = event.result;
   }
+  predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
   *columns_[column_mask].room(1) = mask;
   ++columns_[column_mask].used;
   for (const Capture& capture : event.captures) add_capture(event, capture);
@@ -252,7 +301,7 @@ const std::vector<std::uint8_t>& BlockEncoder::finish() {
   return payload_;
 }
 
-BlockDecoder::BlockDecoder() : slots_(slot_count) {}
+BlockDecoder::BlockDecoder() = default;
 
 bool BlockDecoder::Cursor::varint(std::uint64_t& value) {
   value = 0;
@@ -408,26 +457,28 @@ bool BlockDecoder::read_event(Event& event) {
   std::int64_t delta = 0;
   if (!columns_[column_time].zigzag(delta) || !columns_[column_duration].varint(event.duration_ns))
     return false;
-  last_time_ += static_cast<std::uint64_t>(delta);
-  event.time_ns = last_time_;
+  event.time_ns = predictor_.expected_time(event.tid) + static_cast<std::uint64_t>(delta);
 
   std::string_view mask_byte;
   if (!columns_[column_mask].take(1, mask_byte)) return false;
   auto mask = static_cast<std::uint8_t>(mask_byte[0]);
   if (mask > 0x7F) return false;
-  PredictionSlot& slot = slots_[slot_of(event.tid, event.number)];
+  Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
   for (std::size_t i = 0; i < 6; ++i)
     if ((mask >> i & 1U) != 0) {
       if (!columns_[column_argument + i].zigzag(delta)) return false;
-      slot.args[i] += static_cast<std::uint64_t>(delta);
+      expected.args[i] += static_cast<std::uint64_t>(delta);
     }
   if ((mask & mask_result) != 0) {
     if (!columns_[column_result].zigzag(delta)) return false;
-    slot.result = static_cast<std::int64_t>(static_cast<std::uint64_t>(slot.result) +
-                                            static_cast<std::uint64_t>(delta));
+    expected.result = static_cast<std::int64_t>(static_cast<std::uint64_t>(expected.result) +
+                                                static_cast<std::uint64_t>(delta));
   }
-  event.args = slot.args;
-  event.result = slot.result;
+  predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
+  event.args = expected.args;
+  std::size_t count = stored_arguments(event.kind, event.abi, event.number);
+  for (std::size_t i = count; i < event.args.size(); ++i) event.args[i] = 0;
+  event.result = expected.result;
   captures_.resize(shape->captures.size() / shape_capture_bytes);
   for (std::size_t i = 0; i < captures_.size(); ++i) {
     std::string_view bytes(shape->captures);
@@ -448,8 +499,7 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
     contexts_.clear();
     literals_.clear();
     literal_bytes_ = 0;
-    last_time_ = 0;
-    slots_.assign(slot_count, {});
+    predictor_.clear();
   }
   if (!split_columns(payload)) return fail("unpack trace block", "", "its columns do not add up");
   Event event;

@@ -45,16 +45,45 @@ enum Column : std::size_t {
   column_count,
 };
 
-// What was last seen for a thread and call; both sides predict from it.
-struct PredictionSlot {
-  std::array<std::uint64_t, 6> args{};
-  std::int64_t result = 0;
-};
-inline constexpr std::size_t slot_count = 4096;
+// How many of the six argument registers a call takes; the others hold what the program left there.
+// Six for calls the table does not know and for events that are no calls.
+std::size_t stored_arguments(EventKind kind, Abi abi, std::uint32_t number);
 
-inline std::size_t slot_of(std::int32_t tid, std::uint32_t number) {
-  return ((static_cast<std::uint32_t>(tid) * 0x9E3779B1U) ^ (number * 0x85EBCA6BU)) >> 20U;
-}
+// What both sides expect of the next event, from those before it: its arguments and result from the
+// thread's last event of the same number (of any thread, if the thread had none), its time from the
+// thread's last exit.
+class Predictor {
+ public:
+  struct Expected {
+    std::array<std::uint64_t, 6> args{};
+    std::int64_t result = 0;
+  };
+
+  Predictor();
+  void clear();
+  // The expectation for the next event of this thread and number, to be set to what it really was.
+  Expected& expect(std::int32_t tid, std::uint32_t number);
+  [[nodiscard]] std::uint64_t expected_time(std::int32_t tid) const;
+  // Takes in the event whose expectation was last asked for.
+  void learn(std::int32_t tid, std::uint32_t number, const Expected& now, std::uint64_t time_ns,
+             std::uint64_t duration_ns);
+
+ private:
+  struct Slot {
+    std::int32_t tid = 0;
+    std::uint32_t number = 0;
+    bool used = false;
+    Expected last;
+  };
+  struct ThreadSlot {
+    std::int32_t tid = 0;
+    std::uint64_t exit_ns = 0;
+  };
+  std::vector<Slot> slots_;
+  std::vector<Expected> by_number_;
+  std::vector<ThreadSlot> threads_;
+  std::uint64_t last_exit_ns_ = 0;
+};
 
 // Byte strings to numbers in order of first appearance. Open addressing with a random seed, because
 // what is hashed comes from inside a sandbox.
@@ -116,11 +145,10 @@ class BlockEncoder {
 
   std::array<Stream, column_count> columns_;
   std::vector<std::uint8_t> payload_;
-  std::vector<PredictionSlot> slots_;
+  Predictor predictor_;
   StringTable shapes_;
   StringTable contexts_;
   StringTable literals_;
-  std::uint64_t last_time_ = 0;
   std::size_t events_ = 0;
   bool fresh_ = true;
 };
@@ -167,12 +195,11 @@ class BlockDecoder {
   bool read_capture(const Event& event, Capture& capture);
 
   std::array<Cursor, column_count> columns_{};
-  std::vector<PredictionSlot> slots_;
+  Predictor predictor_;
   std::deque<Shape> shapes_;
   std::deque<Context> contexts_;
   std::deque<std::string> literals_;  // a deque, so that views stay valid while it grows
   std::size_t literal_bytes_ = 0;
-  std::uint64_t last_time_ = 0;
   std::vector<Capture> captures_;
 };
 

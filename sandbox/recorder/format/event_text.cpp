@@ -52,26 +52,6 @@ std::string call_text(const Event& event, const SyscallSpec* spec, const PathRes
   return text;
 }
 
-const Capture* result_capture(const Event& event, CaptureKind kind) {
-  for (const Capture& capture : event.captures)
-    if (capture.argument == result_argument && capture.kind == kind) return &capture;
-  return nullptr;
-}
-
-std::string returned_descriptor(const Event& event, const PathResolver* names) {
-  std::string text = fmt::format("{}", event.result);
-  if (const Capture* identity = result_capture(event, CaptureKind::file_identity);
-      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity))
-    return fmt::format("{}<{}>", text, printable(identity->bytes.substr(sizeof(FileIdentity))));
-  if (const Capture* peer = result_capture(event, CaptureKind::socket_peer))
-    return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
-  std::string_view known =
-      names != nullptr && event.result <= INT32_MAX
-          ? names->descriptor(event.pid, static_cast<std::int32_t>(event.result))
-          : "";
-  return known.empty() ? text : fmt::format("{}<{}>", text, printable(known));
-}
-
 std::string result_text(const Event& event, const SyscallSpec* spec, const PathResolver* names) {
   if (!event.has_exit) return "?";
   if (event.result < 0 && event.result >= -max_errno) {
@@ -89,7 +69,8 @@ std::string result_text(const Event& event, const SyscallSpec* spec, const PathR
   }
   switch (kind) {
     case ArgumentKind::fd:
-      return returned_descriptor(event, names);
+      return descriptor_text(event, result_argument, static_cast<std::int32_t>(event.result),
+                             names);
     case ArgumentKind::pointer:
     case ArgumentKind::hex:
       return fmt::format("{:#x}", static_cast<std::uint64_t>(event.result));

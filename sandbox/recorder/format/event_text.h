@@ -23,6 +23,13 @@ namespace gyges::recorder {
 // before.
 std::string format_event(const Event& event, const PathResolver* names = nullptr);
 
+// "3</etc/motd>": a descriptor with what is known of it. The kernel's name of the object (often
+// only its last part) comes from the event's captures for `argument`; where it disagrees with the
+// path that was opened, both are shown: "3</bin/sh=>dash>" for a link, or for a path that changed
+// between being read by the recorder and by the kernel.
+std::string descriptor_text(const Event& event, std::size_t argument, std::int32_t fd,
+                            const PathResolver* names);
+
 // One argument of a call as it stands in that line.
 std::string argument_text(const Event& event, const SyscallSpec& spec, std::size_t index,
                           const PathResolver* names = nullptr);

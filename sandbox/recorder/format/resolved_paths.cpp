@@ -196,6 +196,8 @@ std::string_view PathResolver::descriptor(std::int32_t pid, std::int32_t fd) con
 }
 
 std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
+  if (closed_) set_descriptor(closed_->first, closed_->second, {}, false);
+  closed_.reset();
   learn_directory(event);
   std::vector<ResolvedPath> paths = named_paths(event);
   switch (event.kind) {
@@ -336,7 +338,7 @@ void PathResolver::apply_call(const Event& event, const std::vector<ResolvedPath
     if (!path.empty() && processes_.size() < max_processes)
       processes_[event.pid].directory = std::move(path);
   } else if (spec->name == "close") {
-    set_descriptor(event.pid, as_fd(event.args[0]), {}, false);
+    closed_ = {event.pid, as_fd(event.args[0])};
   } else if (spec->name == "dup" || spec->name == "dup2" || spec->name == "dup3" ||
              (spec->name.starts_with("fcntl") &&
               (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC))) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,7 +40,8 @@ class PathResolver {
   // million descriptors further ones stay unknown.
   std::vector<ResolvedPath> paths_of(const Event& event);
 
-  // What is known of a process at this point; empty if nothing.
+  // What is known of a process at this point; empty if nothing. A descriptor that the last event
+  // closed still has its name.
   [[nodiscard]] std::string_view working_directory(std::int32_t pid) const;
   [[nodiscard]] std::string_view descriptor(std::int32_t pid, std::int32_t fd) const;
 
@@ -63,6 +65,7 @@ class PathResolver {
   void set_descriptor(std::int32_t pid, std::int64_t fd, std::string path, bool close_on_exec);
 
   std::unordered_map<std::int32_t, Process> processes_;
+  std::optional<std::pair<std::int32_t, std::int32_t>> closed_;  // pid and fd, by the last event
   std::size_t descriptor_count_ = 0;
 };
 

@@ -70,6 +70,8 @@ TEST(PathResolver, FollowsDirectoriesAndDescriptors) {
   resolver.paths_of(Call("dup2", {6, 9}, 9).built());
   EXPECT_EQ(resolver.descriptor(100, 9), "/home/d/log");
   resolver.paths_of(Call("close", {6}, 0).built());
+  EXPECT_EQ(resolver.descriptor(100, 6), "/home/d/log");  // until the next event
+  resolver.paths_of(Call("getpid", {}, 100).built());
   EXPECT_EQ(resolver.descriptor(100, 6), "");
   EXPECT_EQ(only_path(resolver.paths_of(Call("fstat", {9, 1}, 0).built())), "/home/d/log");
   EXPECT_EQ(
@@ -102,6 +104,23 @@ TEST(PathResolver, KernelWins) {
   known.path(0, "sub/x").with(0, CaptureKind::absolute_path, "/srv/sub/x", 0, Provenance::kernel);
   EXPECT_EQ(only_path(resolver.paths_of(known.built())), "/srv/sub/x");
   EXPECT_EQ(resolver.working_directory(100), "/srv");
+}
+
+TEST(PathResolver, NamesDescriptorsInText) {
+  PathResolver names;
+  Call open("openat", {cwd, 1, O_RDONLY, 0}, 3);
+  open.path(1, "/etc/motd").with(6, CaptureKind::file_identity, identity("motd"));
+  names.paths_of(open.built());
+  EXPECT_EQ(format_event(open.built(), &names),
+            R"(openat(AT_FDCWD, "/etc/motd", O_RDONLY) = 3</etc/motd>)");
+  Call link("openat", {cwd, 1, O_RDONLY, 0}, 4);
+  link.path(1, "/bin/sh").with(6, CaptureKind::file_identity, identity("dash"));
+  names.paths_of(link.built());
+  EXPECT_EQ(format_event(link.built(), &names),
+            R"(openat(AT_FDCWD, "/bin/sh", O_RDONLY) = 4</bin/sh=>dash>)");
+  Call close("close", {3}, 0);
+  names.paths_of(close.built());
+  EXPECT_EQ(format_event(close.built(), &names), "close(3</etc/motd>) = 0");
 }
 
 TEST(PathResolver, ChildrenInheritAndExecCloses) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "sandbox/recorder/format/block_codec.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder::testing {
@@ -38,7 +39,9 @@ void add_random_event(EventList& list, std::mt19937_64& random) {
   event.inside_tid = -1;
   event.origin_call = static_cast<std::uint32_t>(below(3));
   event.active_call = static_cast<std::uint32_t>(wild());
-  for (std::uint64_t& value : event.args) value = below(3) == 0 ? random() : below(9);
+  // Registers a call does not take are not kept.
+  std::size_t taken = stored_arguments(event.kind, event.abi, event.number);
+  for (std::size_t i = 0; i < taken; ++i) event.args[i] = below(3) == 0 ? random() : below(9);
   event.result = static_cast<std::int64_t>(wild()) - 100;
   list.add(event);
   std::uint64_t captures = below(4) == 0 ? below(8) : below(2);
