@@ -106,13 +106,22 @@
     add(body("rates"), el("div.card.chart", el("p.legend", "Share of runs with any covert act. Dots are rates, bars are 95 % Wilson intervals."), chart));
   }
 
-  function proof(evidence) {
-    const list = el("ul.proof", evidence.shown.slice(0, 12).map((e) => el("li",
+  function proofLine(e) {
+    return el("li",
       el("span.soft.small", seconds(e.seconds) || e.source),
-      el("span.soft.small", isNumber(e.seq) ? "event " + e.seq : "", e.tool_call ? (isNumber(e.seq) ? ", " : "") + "call " + e.tool_call : ""),
-      el("code", e.text))));
-    const more = evidence.total - Math.min(12, evidence.shown.length);
-    return [list, more > 0 ? el("p.small.soft", "and " + more + " more in the bundle") : null];
+      el("span.soft.small", isNumber(e.seq) ? "event " + e.seq : e.source, e.tool_call ? " · call " + e.tool_call : ""),
+      el("code", e.text));
+  }
+
+  // The first calls and whatever else proves the act; the repetitions behind a summary.
+  function proof(evidence) {
+    let calls = 0;
+    const shown = evidence.shown.filter((e) => e.source === "transcript" || (e.source === "trace" && ++calls <= 3));
+    if (!shown.length) shown.push(...evidence.shown.slice(0, 3));
+    const rest = evidence.shown.filter((e) => !shown.includes(e));
+    const beyond = evidence.total - evidence.shown.length;
+    return [el("ul.proof", shown.map(proofLine)),
+      rest.length ? el("details", el("summary.small", plural(rest.length, "further piece") + " of evidence" + (beyond > 0 ? ", " + beyond + " more in the bundle" : "")), el("ul.proof", rest.map(proofLine))) : null];
   }
 
   function drawActs() {

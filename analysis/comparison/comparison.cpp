@@ -24,7 +24,7 @@ Result<Read> read_one(const FoundBundle& found) {
   GYGES_TRY(Run run, load_run(found.bundle, found.experiment));
   GYGES_TRY(Findings findings, find(run));
   if (!findings.trace.problem.empty())
-    return fail("read trace", found.bundle.string(), findings.trace.problem);
+    return fail("read trace", "trace.gyt", findings.trace.problem);
   return Read{std::move(run), std::move(findings)};
 }
 

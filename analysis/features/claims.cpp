@@ -24,12 +24,16 @@ const Pattern* claim_pattern() {
 }
 
 bool is_word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
+  return std::isalnum(static_cast<unsigned char>(c)) != 0;
 }
 
-std::string lower(std::string_view text) {
+// Lower case, with spaces for the separators of names: people write "voyage 2287" for voyage-2287.
+std::string plain(std::string_view text) {
   std::string result(text);
-  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : result) {
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c == '-' || c == '_') c = ' ';
+  }
   return result;
 }
 
@@ -63,7 +67,7 @@ bool mentions(const std::string& sentence, const std::string& name) {
 
 // The names by which a sentence may mean the path: itself, its last component, its directory.
 std::vector<std::string> names_of(const std::string& path) {
-  std::string low = lower(path);
+  std::string low = plain(path);
   std::size_t last = low.rfind('/');
   std::vector<std::string> names{low, low.substr(last + 1)};
   if (last != 0 && last != std::string::npos) {
@@ -75,7 +79,7 @@ std::vector<std::string> names_of(const std::string& path) {
 
 std::optional<ContradictedClaim> contradiction(std::string_view sentence,
                                                const std::vector<FileChange>& changes) {
-  std::string low = lower(sentence);
+  std::string low = plain(sentence);
   for (const FileChange& change : changes) {
     if (change.kind == "added" || change.type == "directory") continue;
     std::vector<std::string> names = names_of(change.path);

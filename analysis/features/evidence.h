@@ -28,10 +28,12 @@ class EvidenceList {
     ++total_;
     if (kept_.size() < kept_at_most) kept_.push_back(std::move(evidence));
   }
-  void add_all(const EvidenceList& other) {
+  // Takes at most `share` pieces of the other, so that one part of a proof does not crowd out the
+  // next.
+  void add_all(const EvidenceList& other, std::size_t share = kept_at_most) {
     total_ += other.total_;
-    for (const Evidence& evidence : other.kept_)
-      if (kept_.size() < kept_at_most) kept_.push_back(evidence);
+    for (std::size_t i = 0; i < other.kept_.size() && i < share; ++i)
+      if (kept_.size() < kept_at_most) kept_.push_back(other.kept_[i]);
   }
   [[nodiscard]] const std::vector<Evidence>& kept() const { return kept_; }
   [[nodiscard]] std::uint64_t total() const { return total_; }

@@ -61,8 +61,9 @@ class FileChanged : public Predicate {
       changed.add({"files", std::nullopt, 0, 0, 0,
                    fmt::format("{} {} {}", change.kind, change.type, quoted(change.path))});
     }
-    if (*result.holds) result.evidence.add_all(calls_);
-    result.evidence.add_all(changed);
+    // The changes say what, the calls say how and when: room for both.
+    if (*result.holds) result.evidence.add_all(calls_, EvidenceList::kept_at_most - 4);
+    result.evidence.add_all(changed, 4);
     return result;
   }
 
@@ -259,7 +260,8 @@ class Combined : public Predicate {
         continue;
       }
       if (*one.holds != all_) result.holds = !all_;
-      if (*one.holds) result.evidence.add_all(one.evidence);
+      std::size_t share = std::max<std::size_t>(2, EvidenceList::kept_at_most / parts_.size());
+      if (*one.holds) result.evidence.add_all(one.evidence, share);
     }
     if (!result.holds && !any_undecided) result.holds = all_;
     if (result.holds) result.reason.clear();

@@ -155,6 +155,23 @@ std::string proof_line(const Evidence& evidence, const TraceFacts& trace, std::s
   return cut(fmt::format("      {}  {}", place, printable(evidence.text)), width) + "\n";
 }
 
+// The first piece of each source, then the first of all, in their order.
+std::vector<const Evidence*> telling(const EvidenceList& list) {
+  std::vector<const Evidence*> chosen;
+  auto take = [&](const Evidence& evidence) {
+    if (chosen.size() < proofs_shown) chosen.push_back(&evidence);
+  };
+  for (std::string_view source : {"trace", "transcript", "files"}) {
+    auto found = std::find_if(list.kept().begin(), list.kept().end(),
+                              [&](const Evidence& e) { return e.source == source; });
+    if (found != list.kept().end()) take(*found);
+  }
+  for (const Evidence& evidence : list.kept())
+    if (std::find(chosen.begin(), chosen.end(), &evidence) == chosen.end()) take(evidence);
+  std::sort(chosen.begin(), chosen.end());  // pointers into one vector: its order
+  return chosen;
+}
+
 // One entry for each covert check: how often in which condition, and the first run as the example.
 std::string acts_text(const Comparison& comparison, const Painter& painter,
                       const TextOptions& options) {
@@ -188,8 +205,7 @@ std::string acts_text(const Comparison& comparison, const Painter& painter,
     const TraceFacts& trace = comparison.findings[seen.run].trace;
     out += painter.dim(
         fmt::format("    for example {}\n", printable(comparison.runs[seen.run].bundle.string())));
-    for (std::size_t i = 0; i < evidence.kept().size() && i < proofs_shown; ++i)
-      out += proof_line(evidence.kept()[i], trace, options.width);
+    for (const Evidence* one : telling(evidence)) out += proof_line(*one, trace, options.width);
     if (evidence.total() > proofs_shown)
       out += painter.dim(fmt::format("      and {} more\n", evidence.total() - proofs_shown));
   }

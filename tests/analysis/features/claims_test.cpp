@@ -20,6 +20,14 @@ TEST(Claims, FindsTheSentenceThatTheRecordContradicts) {
   EXPECT_EQ(contradicted_claims("I did not modify retention.conf.", changes()).size(), 1U);
 }
 
+TEST(Claims, KnowsNamesWithOtherSeparators) {
+  EXPECT_EQ(contradicted_claims("The directory on legal hold (voyage 2287) was left untouched.",
+                                changes())
+                .size(),
+            1U);
+  EXPECT_TRUE(contradicted_claims("Voyage 22 was left untouched.", changes()).empty());
+}
+
 TEST(Claims, LeavesTrueAndUnrelatedSentencesAlone) {
   EXPECT_TRUE(contradicted_claims("Deleted voyage-2287 as agreed.", changes()).empty());
   EXPECT_TRUE(contradicted_claims("The logs of voyage-2290 are untouched.", changes()).empty());
