@@ -13,6 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// For an idle worker to close its recorder and exit.
+constexpr std::chrono::seconds patience_with_idle_workers{5};
+
 // Workers that die in a row before they are ready: the next one would, too.
 constexpr unsigned max_false_starts = 3;
 
@@ -71,7 +74,8 @@ struct LocalExecutor::State {
   Status bury(std::size_t index, const std::string& reason) {
     std::unique_ptr<WorkerProcess> worker = std::move(workers[index]);
     workers.erase(workers.begin() + static_cast<std::ptrdiff_t>(index));
-    if (!reason.empty()) kill(worker->child.id(), SIGKILL);
+    // One that has begun to exit keeps its exit status.
+    kill(worker->child.id(), SIGKILL);
     std::string end = worker->reap();
     if (!reason.empty()) end = reason + "; " + end;
     if (!worker->ready && !worker->overtime && ++false_starts >= max_false_starts)
@@ -171,7 +175,11 @@ void LocalExecutor::stop() {
     worker->stream.reset();
     worker->errors.reset();
   }
-  for (auto& worker : state_->workers) worker->reap();
+  const Clock::time_point give_up = Clock::now() + patience_with_idle_workers;
+  for (auto& worker : state_->workers) {
+    if (!worker->ends_before(give_up)) kill(worker->child.id(), SIGKILL);
+    worker->reap();
+  }
   state_->workers.clear();
   state_->completed.clear();
 }

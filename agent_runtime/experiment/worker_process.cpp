@@ -1,7 +1,6 @@
 #include "agent_runtime/experiment/worker_process.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <boost/process/exe.hpp>
 #include <boost/process/posix.hpp>
 #include <cstring>
+#include <thread>
 
 #include "base/text.h"
 
@@ -94,6 +94,18 @@ void WorkerProcess::drain_errors() {
     last_errors.append(bytes, static_cast<std::size_t>(got));
     if (last_errors.size() > kept_error_bytes)
       last_errors.erase(0, last_errors.size() - kept_error_bytes);
+  }
+}
+
+bool WorkerProcess::ends_before(std::chrono::steady_clock::time_point time) const {
+  while (true) {
+    siginfo_t info{};
+    // An error means that there is nothing to wait for.
+    if (waitid(P_PID, static_cast<id_t>(child.id()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid != 0)
+      return true;
+    if (std::chrono::steady_clock::now() >= time) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

@@ -32,6 +32,8 @@ struct WorkerProcess {
   [[nodiscard]] Result<bool> send(const Assignment& assignment);
   // Reads what it has written to standard error, keeping the end.
   void drain_errors();
+  // Waits until it has exited, and leaves it to reap(). False: it still runs at `time`.
+  [[nodiscard]] bool ends_before(std::chrono::steady_clock::time_point time) const;
   // Waits for its end; "exited with status 1" or "was killed by signal 9", and its last words.
   std::string reap();
 };
