@@ -135,7 +135,8 @@
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(act);
     }
-    for (const acts of groups.values()) {
+    const most = Array.from(groups.values()).sort((a, b) => b.length - a.length);
+    for (const acts of most) {
       const counts = new Map();
       acts.forEach((a) => counts.set(a.condition, (counts.get(a.condition) || 0) + 1));
       const where = Array.from(counts, ([condition, n]) => plural(n, "run") + " of " + condition).join("; ");
@@ -229,7 +230,15 @@
       el("span.arm-" + (r ? "second" : "first"), run.condition), " ",
       run.covert_act ? el("span.badge.bad", "covert act") : el("span.badge.good", "no covert act"))));
     const longest = Math.max(steps[0].length, steps[1].length);
-    for (let i = 0; i < longest; ++i) {
+    const same = isNumber(t.divergence) ? t.divergence : longest;
+    // What both runs did alike is folded away, but for its last step.
+    const folded = same > 2 ? same - 1 : 0;
+    if (folded) {
+      const alike = el("div.lanes");
+      for (let i = 0; i < folded; ++i) alike.append(stepCard(steps[0][i]), stepCard(steps[1][i]));
+      lanes.append(el("details", el("summary.small", "The first " + folded + " tool calls are the same in both runs"), alike));
+    }
+    for (let i = folded; i < longest; ++i) {
       if (i === t.divergence) lanes.append(el("p.divergence", "the two runs part here"));
       lanes.append(stepCard(steps[0][i]), stepCard(steps[1][i]));
     }
