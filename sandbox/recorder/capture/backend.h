@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/recorder/capture/bpf_programs.h"
 #include "sandbox/recorder/capture/event_sink.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -19,7 +20,8 @@ class CaptureBackend : public Recorder {
   Result<std::unique_ptr<Session>> start(const SessionOptions& options) final;
 };
 
-Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options);
+Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options,
+                                                         Waiting waiting = Waiting::best);
 Result<std::unique_ptr<CaptureBackend>> open_ptrace_backend(const RecorderOptions& options);
 
 }  // namespace gyges::recorder

@@ -63,7 +63,7 @@ BpfPrograms::~BpfPrograms() {
   if (counts_ != nullptr) munmap(counts_, counts_bytes_);
 }
 
-Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes) {
+Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes, Waiting waiting) {
   libbpf_set_print(keep_message);
   const int cpus = libbpf_num_possible_cpus();
   if (cpus <= 0) return load_error("possible CPUs", -cpus);
@@ -72,20 +72,21 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes)
   const std::uint32_t wanted = ring_bytes;
   while (std::uint64_t{ring_bytes} * programs->cpus_ > all_rings_limit && ring_bytes > 65536)
     ring_bytes /= 2;
-  Status status = programs->open_and_load(ring_bytes, true);
+  const bool task_work = waiting == Waiting::best;
+  Status status = programs->open_and_load(ring_bytes, task_work);
   while (!status && (status.error().code == E2BIG || status.error().code == ENOMEM) &&
          ring_bytes > 65536) {
     ring_bytes /= 2;
-    status = programs->open_and_load(ring_bytes, true);
+    status = programs->open_and_load(ring_bytes, task_work);
   }
-  if (!status && status.error().code != EPERM) {
+  if (!status && (status.error().code == EPERM || !task_work))
+    return tl::unexpected<Error>(std::move(status.error()));
+  if (!status) {
     const std::string reason = status.error().reason;
     GYGES_CHECK(programs->open_and_load(ring_bytes, false));
     programs->degraded_.push_back(
         "no task work for BPF programs (" + reason +
         "): a task that is ahead of the recorder spins in the kernel instead of sleeping");
-  } else if (!status) {
-    return tl::unexpected<Error>(std::move(status.error()));
   }
   if (ring_bytes != wanted)
     programs->degraded_.push_back("rings of " + std::to_string(ring_bytes) +
@@ -107,6 +108,8 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
   bpf_program* unused =
       bpf_object__find_program_by_name(object, task_work ? "sc_exit_spin" : "sc_exit");
   bpf_program__set_autoload(unused, false);
+  bpf_program* const who_reads = bpf_object__find_program_by_name(object, "who_reads");
+  bpf_program__set_autoload(who_reads, task_work);
 
   bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata");
   std::size_t size = 0;
@@ -121,7 +124,6 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
   settings->cpu_count = cpus_;
   settings->spin_rounds = 100000;
   settings->wait_limit_ns = 1000000000;
-  settings->consumer_pid = getpid();
   settings->consumer_byte = reinterpret_cast<std::uint64_t>(&gate_byte_);
   std::copy(capture_plans().begin(), capture_plans().end(), settings->plans);
 
@@ -131,6 +133,12 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
   bpf_map__set_value_size(map_of("rings"), ring_bytes + wire::record_limit);
   bpf_map__set_max_entries(map_of("counts"), cpus_ * wire::session_slots);
   if (const int code = bpf_object__load(object); code != 0) return load_error("programs", -code);
+
+  if (task_work) {
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    if (const int code = bpf_prog_test_run_opts(bpf_program__fd(who_reads), &run); code != 0)
+      return load_error("who_reads", -code);
+  }
 
   labels_fd_ = bpf_map__fd(map_of("labels"));
   GYGES_CHECK(
@@ -148,7 +156,8 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
 Status BpfPrograms::attach() {
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_.get()) {
-    if (!bpf_program__autoload(program)) continue;
+    if (!bpf_program__autoload(program) || bpf_program__type(program) != BPF_PROG_TYPE_TRACING)
+      continue;
     bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) return load_error(bpf_program__name(program), errno);
     links_.emplace_back(link);

@@ -16,11 +16,18 @@ struct bpf_link;
 
 namespace gyges::recorder {
 
+// How a task that is ahead of the recorder is held back.
+enum class Waiting {
+  best,  // by task work where the kernel has it, otherwise by spinning
+  spin,
+};
+
 class BpfPrograms {
  public:
   // Loads and attaches. `ring_bytes` is a power of two; it is halved until the kernel grants the
   // memory, which degraded() then says. Fails where a required facility is refused.
-  static Result<std::unique_ptr<BpfPrograms>> load(std::uint32_t ring_bytes);
+  static Result<std::unique_ptr<BpfPrograms>> load(std::uint32_t ring_bytes,
+                                                   Waiting waiting = Waiting::best);
   ~BpfPrograms();
   BpfPrograms(const BpfPrograms&) = delete;
   BpfPrograms& operator=(const BpfPrograms&) = delete;
@@ -65,7 +72,7 @@ class BpfPrograms {
   wire::session_count* counts_ = nullptr;
   std::size_t counts_bytes_ = 0;
   std::vector<std::string> degraded_;
-  std::uint8_t gate_byte_ = 0;  // read by waiting tasks, see wait_for_room
+  std::uint8_t gate_byte_ = 0;  // read by waiting tasks, see wait_round
 };
 
 }  // namespace gyges::recorder

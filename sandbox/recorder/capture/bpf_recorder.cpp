@@ -277,8 +277,9 @@ class BpfBackend final : public CaptureBackend {
 
 }  // namespace
 
-Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options) {
-  GYGES_TRY(std::unique_ptr<BpfPrograms> programs, BpfPrograms::load(options.ring_bytes));
+Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options,
+                                                         Waiting waiting) {
+  GYGES_TRY(std::unique_ptr<BpfPrograms> programs, BpfPrograms::load(options.ring_bytes, waiting));
   return std::make_unique<BpfBackend>(std::make_shared<Consumer>(std::move(programs)));
 }
 

@@ -91,8 +91,11 @@ class Tracer {
   void signalled(Thread& thread, int signal);
   void forbid_untraced(Thread& thread);
   void resume(pid_t tid, int signal);
+  void move_to(pid_t tid);
 
   TracedSession& session_;
+  std::uint64_t stops_ = 0;
+  int cpu_ = -1;  // that the tracer is bound to
   pid_t root_ = -1;
   pid_t supervisor_ = -1;
   std::promise<Status> seized_;

@@ -231,10 +231,8 @@ struct settings {
   u32 ring_bytes;  // a power of two; the value of the map is record_limit longer
   u32 high_water;  // tasks wait from here on
   u32 cpu_count;
-  u32 spin_rounds;    // of one spin, about 5 ns each
-  u64 wait_limit_ns;  // of one wait; the next call of the task waits again
-  s32 consumer_pid;
-  u32 spare;
+  u32 spin_rounds;                      // of one spin, about 5 ns each
+  u64 wait_limit_ns;                    // of one wait; the next call of the task waits again
   u64 consumer_byte;                    // address of a readable byte in the consumer
   struct plan plans[2 * plan_numbers];  // x86-64, then i386
 };

@@ -121,10 +121,17 @@ TEST_F(RecorderTest, FacilitiesAreNamedAndExplained) {
   }
 }
 
+class FloodTest : public RecorderTest, public testing::WithParamInterface<Waiting> {};
+
+INSTANTIATE_TEST_SUITE_P(Waits, FloodTest, testing::Values(Waiting::best, Waiting::spin),
+                         [](const auto& parameter) {
+                           return parameter.param == Waiting::best ? "best" : "spin";
+                         });
+
 // Four processes call as fast as they can for a second into the smallest rings.
-TEST_F(RecorderTest, FloodWaitsInsteadOfLosing) {
+TEST_P(FloodTest, WaitsInsteadOfLosing) {
   if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
-  auto recorder = Recorder::open(Backend::ebpf, {.ring_bytes = 64U << 10U});
+  auto recorder = open_bpf_backend({.ring_bytes = 64U << 10U}, GetParam());
   ASSERT_TRUE(recorder) << recorder.error().line();
   SessionOptions options;
   options.trace_file = directory_ / "trace.gyt";

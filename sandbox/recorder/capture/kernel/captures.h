@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+//
+// What the arguments of a call point to, and what the kernel knows about files, copied behind the
+// fixed part of a record by the call's plan.
+#pragma once
+
+#include "ring.h"
+
+enum { kind_argv = 9, kind_identity = 13, kind_absolute_path = 15, kind_path = 1 };
+enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3 };
+enum { at_fdcwd = -100, result_argument = 6 };
+
+#define READ_KERNEL(destination, address) \
+  bpf_probe_read_kernel(&(destination), sizeof(destination), (const void*)(address))
+
+// Global functions: the verifier checks each once. They append to the record being written and
+// return 0, or 1 when the memory could not be read, in which case nothing was appended.
+
+static __always_inline void put_head(struct capture_head* head, u32 tag, u32 flags, u32 length,
+                                     u32 full) {
+  head->argument = tag;
+  head->kind = tag >> 8;
+  head->provenance = tag >> 16;
+  head->flags = flags;
+  head->length = length;
+  head->full_length = full;
+}
+
+static __always_inline void advance(struct ring_control* control, u32 length) {
+  control->fill += (sizeof(struct capture_head) + length + 3) & ~3u;
+}
+
+// tag: argument, kind << 8, provenance << 16
+#define TAG(argument, kind, provenance) ((argument) | (kind) << 8 | (provenance) << 16)
+
+__noinline int put_missing(u32 tag) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
+  put_head((struct capture_head*)at, tag, 0, 0, 0);
+  advance(control, 0);
+  return 0;
+}
+
+__noinline int put_string(u32 tag, u64 address, u32 limit) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  u8* at =
+      record_at(control, control->fill, record_limit - sizeof(struct capture_head) - string_limit);
+  if (!at) return 0;
+  if (limit > string_limit) limit = string_limit;
+  if (limit == 0) return 0;
+  long length = bpf_probe_read_user_str(at + sizeof(struct capture_head), limit, (void*)address);
+  if (length <= 0) return 1;
+  u32 bytes = (u32)length - 1;
+  put_head((struct capture_head*)at, tag, length == limit ? capture_truncated : 0, bytes, bytes);
+  advance(control, bytes);
+  return 0;
+}
+
+__noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - structure_limit);
+  if (!at) return 0;
+  u64 bytes = length;
+  if (bytes > limit) bytes = limit;
+  if (bytes > structure_limit) bytes = structure_limit;
+  if (bytes && bpf_probe_read_user(at + sizeof(struct capture_head), bytes, (void*)address))
+    return 1;
+  put_head((struct capture_head*)at, tag, bytes < length ? capture_truncated : 0, bytes,
+           length > 0xffffffff ? 0xffffffff : length);
+  advance(control, bytes);
+  return 0;
+}
+
+struct strings {
+  u64 address;
+  u32 budget;
+  u32 failed;
+};
+
+// bpf_loop and not `for`: the verifier follows the body once, not 256 times.
+static long put_next_string(u32 i, void* data) {
+  struct strings* strings = data;
+  struct ring_control* control = my_control();
+  if (!control) return 1;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
+  if (!at) return 1;
+  u64 string = 0, offset = control->used;
+  strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
+  if (strings->failed) return 1;
+  if (!string) {
+    control->flags = 0;
+    return 1;
+  }
+  strings->address += sizeof(string);
+  barrier_var(offset);
+  if (offset >= strings->budget || offset >= argv_budget) return 1;
+  long length = bpf_probe_read_user_str(at + sizeof(struct capture_head) + offset, string_limit,
+                                        (void*)string);
+  strings->failed = length < 0;
+  if (length < 0) return 1;
+  control->used += length;
+  return 0;
+}
+
+__noinline int put_strings(u32 tag, u64 address, u32 budget) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  struct strings strings = {.address = address, .budget = budget};
+  control->used = 0;
+  control->flags = capture_truncated;
+  bpf_loop(argv_strings, put_next_string, &strings, 0);
+  if (strings.failed) return 1;
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
+  put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
+  advance(control, control->used);
+  return 0;
+}
+
+// The first bytes of what an iovec gathers or scatters, at most `length` bytes of it.
+__noinline int put_iovec(u32 tag, u64 address, u64 elements, u64 length) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - 2 * structure_limit);
+  if (!at) return 0;
+  u64 total = 0, limit = control->buffer_bytes;
+  if (limit > length) limit = length;
+  control->used = 0;
+  for (u32 i = 0; i < iovec_elements; i++) {
+    u64 vector[2];
+    if (i >= elements) break;
+    if (bpf_probe_read_user(vector, sizeof(vector), (void*)(address + 16 * i))) return 1;
+    total += vector[1];
+    u64 offset = control->used, bytes = vector[1];
+    barrier_var(offset);
+    if (offset >= limit || offset > 255) continue;
+    if (bytes > limit - offset) bytes = limit - offset;
+    barrier_var(bytes);
+    if (bytes > 255) bytes = 255;
+    if (bytes &&
+        bpf_probe_read_user(at + sizeof(struct capture_head) + offset, bytes, (void*)vector[0]))
+      return 1;
+    control->used += bytes;
+  }
+  if (total > length) total = length;
+  put_head((struct capture_head*)at, tag, control->used < total ? capture_truncated : 0,
+           control->used, total > 0xffffffff ? 0xffffffff : total);
+  advance(control, control->used);
+  return 0;
+}
+
+struct user_msghdr {
+  u64 name;
+  u32 name_length, spare;
+  u64 vectors, vector_count, control, control_length;
+  u32 flags, spare2;
+  u32 bytes;  // of struct mmsghdr
+};
+
+__noinline int put_msghdr(u32 argument, u64 address, u32 out, u32 several) {
+  struct ring_control* control = my_control();
+  struct user_msghdr message = {};
+  if (!control) return 0;
+  if (bpf_probe_read_user(&message, several ? 60 : 56, (void*)address)) return 1;
+  u32 provenance = argument >> 16;
+  argument &= 7;
+  u64 length = ~0ull;
+  if (out) length = several ? message.bytes : (u64)control->result;
+  int missing = 0;
+  if (message.name && message.name_length)
+    missing |= put_bytes(TAG(argument, out ? 8 : 7, provenance), message.name, message.name_length,
+                         sockaddr_limit);
+  missing |= put_iovec(TAG(argument, out ? 12 : 11, provenance), message.vectors,
+                       message.vector_count, length);
+  return missing;
+}
+
+struct walk {
+  u64 root_mount, root_dentry;
+};
+
+static long walk_up(u32 i, void* data) {
+  struct walk* walk = data;
+  struct ring_control* control = my_control();
+  if (!control) return 1;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - walk_budget - 256);
+  if (!at) return 1;
+  u64 dentry = control->dentry, parent = 0, name = 0, offset = control->used;
+  if (dentry == walk->root_dentry && control->mount == walk->root_mount) {
+    control->flags |= capture_complete;
+    return 1;
+  }
+  if (dentry == control->mount_root) {
+    u64 self = control->mount - bpf_core_field_offset(struct mount, mnt);
+    READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
+    if (parent == self || !parent) return 1;  // the mount is not below the task's root
+    READ_KERNEL(control->dentry, &((struct mount*)self)->mnt_mountpoint);
+    parent += bpf_core_field_offset(struct mount, mnt);
+    control->mount = parent;
+    READ_KERNEL(control->mount_root, &((struct vfsmount*)parent)->mnt_root);
+    return 0;
+  }
+  READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
+  READ_KERNEL(name, &((struct dentry*)dentry)->d_name.name);
+  barrier_var(offset);
+  if (offset > walk_budget) return 1;
+  long length =
+      bpf_probe_read_kernel_str(at + sizeof(struct capture_head) + offset, 256, (void*)name);
+  if (length <= 0) return 1;
+  control->used += length;
+  control->dentry = parent;
+  return parent == dentry;  // a pipe, a socket, an unreachable tree
+}
+
+// Names from `dentry` up to the root of the task, over mounts; written leaf first, because that is
+// the order in which the kernel has them. The reader turns them round.
+__noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
+  struct ring_control* control = my_control();
+  if (!control) return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct walk walk = {};
+  walk.root_dentry = (u64)task->fs->root.dentry;
+  walk.root_mount = (u64)task->fs->root.mnt;
+  control->used = 0;
+  control->flags = capture_components | flags;
+  control->mount = mount;
+  control->dentry = dentry;
+  READ_KERNEL(control->mount_root, &((struct vfsmount*)mount)->mnt_root);
+  bpf_loop(walk_steps, walk_up, &walk, 0);
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
+  put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
+  advance(control, control->used);
+  return 0;
+}
+
+static __always_inline u64 file_of(u32 fd) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 file = 0;
+  if (fd >= BPF_CORE_READ(task, files, fdt, max_fds)) return 0;
+  struct file** files = BPF_CORE_READ(task, files, fdt, fd);
+  READ_KERNEL(file, files + fd);
+  return file;
+}
+
+// Identity and path of a file that the kernel used.
+__noinline int put_file(u32 argument, u64 file_address) {
+  struct ring_control* control = my_control();
+  if (!control || !file_address) return 0;
+  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head) - 24);
+  if (!at) return 0;
+  struct file* file = (struct file*)file_address;
+  struct inode* inode = BPF_CORE_READ(file, f_inode);
+  u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+  u8* identity = at + sizeof(struct capture_head);
+  u64 number = BPF_CORE_READ(inode, i_ino);
+  *(u32*)(identity + 0) = (u32)number;
+  *(u32*)(identity + 4) = (u32)(number >> 32);
+  *(u32*)(identity + 8) = device >> 20;
+  *(u32*)(identity + 12) = device & 0xfffff;
+  *(u32*)(identity + 16) = BPF_CORE_READ(inode, i_mode);
+  *(u32*)(identity + 20) = 0;
+  put_head((struct capture_head*)at, TAG(argument, kind_identity, from_kernel), 0, 24, 24);
+  advance(control, 24);
+  struct path path = {};
+  bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
+  bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt, (u64)path.dentry,
+                  0);
+}
+
+// The directory that a relative path starts from.
+__noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
+  struct ring_control* control = my_control();
+  u8 first = 0;
+  if (!control) return 0;
+  if (!bpf_probe_read_user(&first, 1, (void*)path_address) && first == '/') return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 mount = 0, dentry = 0;
+  s32 fd = dirfd_argument < 6 ? (s32)control->args[dirfd_argument & 7] : at_fdcwd;
+  if (fd == at_fdcwd) {
+    mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
+    dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+  } else {
+    struct file* file = (struct file*)file_of(fd);
+    if (!file) return 0;
+    mount = (u64)BPF_CORE_READ(file, f_path.mnt);
+    dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+  }
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, capture_base);
+}
+
+// Captures argument `i` of a call at entry (phase from_enter), again at exit because it was missing
+// (from_exit), or, with `out`, what the kernel left there.
+__noinline int put_argument(u32 index, u32 i, u32 provenance, u32 out) {
+  struct ring_control* control = my_control();
+  if (!control || i > 5) return 0;
+  const volatile struct plan_argument* spec =
+      &settings.plans[index % (2 * plan_numbers)].arguments[i];
+  u64 address = control->args[i];
+  if (!address) return 0;
+  u32 tag = TAG(i, (u32)(out ? spec->kind_out : spec->kind_in), provenance);
+  u32 source = spec->length, limit = control->buffer_bytes;
+  u64 length = spec->unit, other = control->args[spec->length_argument & 7];
+  if (source == plan_length_argument)
+    length *= other;
+  else if (source == plan_length_result)
+    length *= (u64)control->result;
+  else if (source == plan_length_ioctl)
+    length = other >> 16 & 0x3fff;
+  else if (source == plan_length_pointed) {
+    u32 pointed = 0;
+    if (bpf_probe_read_user(&pointed, sizeof(pointed), (void*)other)) return 1;
+    length = pointed;
+  } else
+    limit = structure_limit;
+  u32 operation = spec->operation;
+  if (operation == plan_string) return put_string(tag, address, spec->unit);
+  if (operation == plan_bytes) return length ? put_bytes(tag, address, length, limit) : 0;
+  if (operation == plan_sockaddr)
+    return length ? put_bytes(tag, address, length, sockaddr_limit) : 0;
+  if (control->narrow) return 0;  // 32-bit arrays of pointers are not followed
+  if (operation == plan_strings) return put_strings(tag, address, spec->unit);
+  if (operation == plan_iovec)
+    return put_iovec(tag, address, other, out ? (u64)control->result : ~0ull);
+  if (operation == plan_msghdr) return put_msghdr(tag & 0xff00ff, address, out, spec->several);
+  return 0;
+}
+
+static __always_inline u32 plan_index(u8 abi, u64 number) {
+  if (abi == 2) number &= ~0x40000000ull;
+  if (number >= plan_numbers) return 2 * plan_numbers;
+  return abi == 1 ? plan_numbers + number : number;
+}
+
+__noinline int put_directory(u32 argument) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
+  u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, 0);
+}
+
+// With `last`, arguments that cannot be read are recorded as missing: there is no retry.
+__noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
+  struct ring_control* control = my_control();
+  if (!control || index >= 2 * plan_numbers) return 0;
+  const volatile struct plan* plan = &settings.plans[index];
+  for (u32 i = 0; i < 6; i++) {
+    if (plan->enter_mask >> i & 1 && put_argument(index, i, provenance, 0)) {
+      control->missing |= 1u << i;
+      if (last) put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+    }
+    if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
+      put_base(i, control->args[i], plan->dirfd[i]);
+  }
+  if (plan->flags & plan_identify_fd) put_file(0, file_of(control->args[0]));
+  return 0;
+}
+
+__noinline int put_exit_arguments(u32 index, u32 retry) {
+  struct ring_control* control = my_control();
+  if (!control || index >= 2 * plan_numbers) return 0;
+  const volatile struct plan* plan = &settings.plans[index];
+  s64 result = control->result;
+  for (u32 i = 0; i < 6; i++) {
+    if (retry >> i & 1 &&
+        (plan->flags & plan_replaces_image && result == 0 ? 1
+                                                          : put_argument(index, i, from_exit, 0)))
+      put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+    if (result >= 0 && plan->exit_mask >> i & 1 && put_argument(index, i, from_exit - 1, 1))
+      put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
+    if (result < 0 && plan->flags & plan_base_failed && plan->base_mask >> i & 1)
+      put_base(i, control->args[i], plan->dirfd[i]);
+  }
+  if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
+  if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
+  return 0;
+}
