@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -151,6 +152,32 @@ std::uint32_t StringTable::find_or_add(std::string_view bytes, bool& added) {
   return none;
 }
 
+std::size_t StructureMemory::words_in(CaptureKind kind, std::size_t size) {
+  switch (kind) {
+    case CaptureKind::structure_in:
+    case CaptureKind::structure_out:
+      return std::min(size / sizeof(std::uint64_t), max_words);
+    case CaptureKind::file_identity:
+      return size >= sizeof(FileIdentity) ? sizeof(FileIdentity) / sizeof(std::uint64_t) : 0;
+    default:
+      return 0;
+  }
+}
+
+Column literal_column(CaptureKind kind) {
+  switch (kind) {
+    case CaptureKind::path:
+    case CaptureKind::text:
+    case CaptureKind::argv:
+    case CaptureKind::envp:
+    case CaptureKind::file_identity:
+    case CaptureKind::absolute_path:
+      return column_strings;
+    default:
+      return column_bytes;
+  }
+}
+
 void BlockEncoder::Stream::varint(std::uint64_t value) {
   std::uint8_t* at = room(10);
   std::size_t length = 0;
@@ -187,7 +214,9 @@ bool BlockEncoder::begin() {
     shapes_.clear();
     contexts_.clear();
     literals_.clear();
+    structures_.clear();
     predictor_.clear();
+    next_literal_ = last_literal_ = 0;
   }
   return std::exchange(fresh_, false);
 }
@@ -268,11 +297,13 @@ void BlockEncoder::add_capture(const Event& event, const Capture& capture) {
   bool added = false;
   if (bytes.size() <= max_kept_literal_bytes) index = literals_.find_or_add(bytes, added);
   if (index != StringTable::none) {
-    codes.varint(std::uint64_t{index} + 2);
+    // What is used together was mostly added together, so the step is small.
+    codes.varint(zigzag_of(std::int64_t{index} - std::int64_t{last_literal_}) + 2);
+    last_literal_ = index;
   } else {
     codes.varint(added ? 0 : 1);
-    columns_[column_literal_size].varint(bytes.size());
-    columns_[column_literals].append(bytes);
+    if (added) last_literal_ = next_literal_++;
+    add_literal(event.number, capture, bytes);
   }
   std::uint64_t length = std::uint64_t{capture.full_length} + 2;
   if (capture.full_length == bytes.size())
@@ -280,6 +311,25 @@ void BlockEncoder::add_capture(const Event& event, const Capture& capture) {
   else if (static_cast<std::int64_t>(capture.full_length) == event.result)
     length = 1;
   columns_[column_length].varint(length);
+}
+
+void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
+                               std::string_view bytes) {
+  columns_[column_literal_size].varint(bytes.size());
+  std::size_t words = StructureMemory::words_in(capture.kind, bytes.size());
+  if (words > 0) {
+    StructureMemory::Words& last = structures_.last(number, capture.argument);
+    std::uint64_t changed = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+      std::uint64_t value = load64(bytes.data() + i * sizeof(value));
+      if (value == last[i]) continue;
+      changed |= std::uint64_t{1} << i;
+      columns_[column_words].zigzag(difference(value, last[i]));
+      last[i] = value;
+    }
+    columns_[column_words_changed].varint(changed);
+  }
+  columns_[literal_column(capture.kind)].append(bytes.substr(words * sizeof(std::uint64_t)));
 }
 
 std::size_t BlockEncoder::raw_bytes() const {
@@ -408,21 +458,47 @@ const BlockDecoder::Context* BlockDecoder::read_context() {
   return &contexts_.emplace_back(context);
 }
 
+bool BlockDecoder::read_literal(std::uint32_t number, Capture& capture) {
+  std::uint64_t size = 0;
+  if (!columns_[column_literal_size].varint(size) || size > max_capture_bytes) return false;
+  Cursor& column = columns_[literal_column(capture.kind)];
+  std::size_t words = StructureMemory::words_in(capture.kind, size);
+  if (words == 0) return column.take(size, capture.bytes);
+  std::uint64_t changed = 0;
+  std::string_view rest;
+  if (!columns_[column_words_changed].varint(changed) || (words < 64 && changed >> words != 0) ||
+      !column.take(size - words * sizeof(std::uint64_t), rest))
+    return false;
+  StructureMemory::Words& last = structures_.last(number, capture.argument);
+  std::string& bytes = rebuilt_.emplace_back();
+  bytes.reserve(size);
+  for (std::size_t i = 0; i < words; ++i) {
+    std::int64_t delta = 0;
+    if ((changed >> i & 1U) != 0 && !columns_[column_words].zigzag(delta)) return false;
+    last[i] += static_cast<std::uint64_t>(delta);
+    bytes.append(reinterpret_cast<const char*>(&last[i]), sizeof(last[i]));
+  }
+  bytes += rest;
+  capture.bytes = bytes;
+  return true;
+}
+
 bool BlockDecoder::read_capture(const Event& event, Capture& capture) {
   std::uint64_t code = 0;
   if (!columns_[column_capture].varint(code)) return false;
   if (code >= 2) {
-    if (code - 2 >= literals_.size()) return false;
-    capture.bytes = literals_[code - 2];
+    std::uint64_t step = code - 2;
+    std::uint64_t index = last_literal_ + ((step >> 1U) ^ (~(step & 1U) + 1));
+    if (index >= literals_.size()) return false;
+    last_literal_ = index;
+    capture.bytes = literals_[index];
   } else {
-    std::uint64_t size = 0;
-    if (!columns_[column_literal_size].varint(size) || size > max_capture_bytes ||
-        !columns_[column_literals].take(size, capture.bytes))
-      return false;
+    if (!read_literal(event.number, capture)) return false;
     if (code == 0) {
-      literal_bytes_ += size;
+      literal_bytes_ += capture.bytes.size();
       if (literals_.size() >= max_kept_literals || literal_bytes_ > max_kept_bytes) return false;
-      literals_.emplace_back(capture.bytes);
+      last_literal_ = literals_.size();
+      capture.bytes = literals_.emplace_back(capture.bytes);
     }
   }
   std::uint64_t length = 0;
@@ -479,6 +555,7 @@ bool BlockDecoder::read_event(Event& event) {
   std::size_t count = stored_arguments(event.kind, event.abi, event.number);
   for (std::size_t i = count; i < event.args.size(); ++i) event.args[i] = 0;
   event.result = expected.result;
+  rebuilt_.clear();
   captures_.resize(shape->captures.size() / shape_capture_bytes);
   for (std::size_t i = 0; i < captures_.size(); ++i) {
     std::string_view bytes(shape->captures);
@@ -499,6 +576,8 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
     contexts_.clear();
     literals_.clear();
     literal_bytes_ = 0;
+    structures_.clear();
+    last_literal_ = 0;
     predictor_.clear();
   }
   if (!split_columns(payload)) return fail("unpack trace block", "", "its columns do not add up");

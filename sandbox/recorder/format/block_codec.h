@@ -41,7 +41,10 @@ enum Column : std::size_t {
   column_capture,
   column_length,
   column_literal_size,
-  column_literals,
+  column_words_changed,
+  column_words,
+  column_strings,
+  column_bytes,
   column_count,
 };
 
@@ -85,6 +88,28 @@ class Predictor {
   std::uint64_t last_exit_ns_ = 0;
 };
 
+// The words of the last structure of each call and argument; the next one is stored as differences.
+class StructureMemory {
+ public:
+  static constexpr std::size_t max_words = 32;
+  using Words = std::array<std::uint64_t, max_words>;
+
+  StructureMemory() { clear(); }
+  void clear() { slots_.assign(slot_count, {}); }
+  Words& last(std::uint32_t number, std::uint8_t argument) {
+    return slots_[(number * 7 + argument) % slot_count];
+  }
+  // How many leading 64-bit words of a capture of this kind are stored so.
+  static std::size_t words_in(CaptureKind kind, std::size_t size);
+
+ private:
+  static constexpr std::size_t slot_count = 509;
+  std::vector<Words> slots_;
+};
+
+// Strings, or bytes of some other kind: they compress better apart.
+Column literal_column(CaptureKind kind);
+
 // Byte strings to numbers in order of first appearance. Open addressing with a random seed, because
 // what is hashed comes from inside a sandbox.
 class StringTable {
@@ -124,7 +149,9 @@ class BlockEncoder {
   Status add(const Event& event);
   [[nodiscard]] std::size_t event_count() const { return events_; }
   [[nodiscard]] std::size_t raw_bytes() const;
-  [[nodiscard]] std::size_t literal_bytes() const { return columns_[column_literals].used; }
+  [[nodiscard]] std::size_t literal_bytes() const {
+    return columns_[column_strings].used + columns_[column_bytes].used;
+  }
   // The raw payload; valid until the next begin().
   const std::vector<std::uint8_t>& finish();
 
@@ -142,6 +169,7 @@ class BlockEncoder {
   };
   void add_definition(std::string_view bytes);
   void add_capture(const Event& event, const Capture& capture);
+  void add_literal(std::uint32_t number, const Capture& capture, std::string_view bytes);
 
   std::array<Stream, column_count> columns_;
   std::vector<std::uint8_t> payload_;
@@ -149,6 +177,9 @@ class BlockEncoder {
   StringTable shapes_;
   StringTable contexts_;
   StringTable literals_;
+  StructureMemory structures_;
+  std::uint32_t next_literal_ = 0;
+  std::uint32_t last_literal_ = 0;
   std::size_t events_ = 0;
   bool fresh_ = true;
 };
@@ -193,6 +224,7 @@ class BlockDecoder {
   static bool parse_capture(std::string_view bytes, Capture& capture);
   bool read_event(Event& event);
   bool read_capture(const Event& event, Capture& capture);
+  bool read_literal(std::uint32_t number, Capture& capture);
 
   std::array<Cursor, column_count> columns_{};
   Predictor predictor_;
@@ -200,6 +232,9 @@ class BlockDecoder {
   std::deque<Context> contexts_;
   std::deque<std::string> literals_;  // a deque, so that views stay valid while it grows
   std::size_t literal_bytes_ = 0;
+  StructureMemory structures_;
+  std::uint64_t last_literal_ = 0;
+  std::deque<std::string> rebuilt_;  // literals of the current event that are not kept
   std::vector<Capture> captures_;
 };
 
