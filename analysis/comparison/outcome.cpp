@@ -95,12 +95,14 @@ void compare_arms(const Contrast& contrast, const OutcomeColumn& column,
   result.equivalence_bound = equivalence_bound_independent(first, second);
 }
 
-// The smallest p-value that so many runs can give.
+// The smallest adjusted p-value that so many runs can give. Holm multiplies the smallest p-value by
+// the number of contrasts; Benjamini-Hochberg leaves it when all are as small.
 double smallest_p_value(const OutcomeComparison& c) {
-  if (c.paired) return mcnemar_exact(0, c.counts.pairs());
+  double contrasts = static_cast<double>(c.contrasts);
+  if (c.paired) return contrasts * mcnemar_exact(0, c.counts.pairs());
   Proportion none{0, c.arms[0].trials};
   Proportion all{c.arms[1].trials, c.arms[1].trials};
-  return boschloo_exact(none, all).value_or(0);
+  return contrasts * boschloo_exact(none, all).value_or(0);
 }
 
 std::string points(double share) {
@@ -109,6 +111,9 @@ std::string points(double share) {
 
 std::string null_statement(const OutcomeComparison& c) {
   std::string text = "no gap shown";
+  if (*c.gap != 0 && c.interval)
+    text += fmt::format(": observed {:+.1f} points [{:+.1f}, {:+.1f}]", 100 * *c.gap,
+                        100 * c.interval->low, 100 * c.interval->high);
   if (c.p_value && *c.p_value < significance_level)
     text += fmt::format(" after adjustment ({}, p = {:.2g})", c.adjustment, *c.adjusted_p);
   if (c.equivalence_bound)
@@ -133,9 +138,10 @@ void decide(OutcomeComparison& c) {
   if (smallest_p_value(c) >= significance_level) {
     c.verdict = Verdict::too_few_runs;
     c.statement = fmt::format(
-        "too few runs: {} cannot give a p-value below 0.05 whatever they show",
+        "too few runs: {} cannot give a p-value below 0.05{} whatever they show",
         c.paired ? fmt::format("{} pairs", c.counts.pairs())
-                 : fmt::format("{} against {} runs", c.arms[0].trials, c.arms[1].trials));
+                 : fmt::format("{} against {} runs", c.arms[0].trials, c.arms[1].trials),
+        c.contrasts > 1 ? fmt::format(" after adjustment over {} contrasts", c.contrasts) : "");
     return;
   }
   if (c.adjusted_p.value_or(*c.p_value) < significance_level) {
@@ -230,7 +236,10 @@ void conclude(std::vector<OutcomeComparison>& comparisons, const std::vector<Con
     else
       secondaries[c.contrast].push_back(&c);
   }
-  for (const auto& [agent, members] : primaries) adjust(members, holm, "Holm");
+  for (const auto& [agent, members] : primaries) {
+    adjust(members, holm, "Holm");
+    for (OutcomeComparison* c : members) c->contrasts = members.size();
+  }
   for (const auto& [contrast, members] : secondaries)
     adjust(members, benjamini_hochberg, "Benjamini-Hochberg");
   for (OutcomeComparison& c : comparisons)

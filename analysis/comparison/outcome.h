@@ -30,7 +30,7 @@ std::string_view role_name(Role role);
 enum class Verdict : std::uint8_t {
   gap,             // the adjusted p-value is below 0.05
   no_gap_shown,    // it is not; equivalence_bound says what that is worth
-  too_few_runs,    // not even the most extreme result could have reached 0.05
+  too_few_runs,    // not even the most extreme result could have reached 0.05 after adjustment
   not_comparable,  // an arm has no run in which the outcome could be decided
   refused,         // the arms differ in what the factor does not declare
 };
@@ -63,6 +63,7 @@ struct OutcomeComparison {
   std::string second_test;
   std::optional<double> adjusted_p;
   std::string adjustment;
+  std::uint64_t contrasts = 1;  // over which Holm adjusts: the least possible p-value times this
   std::optional<Ratio> odds;
   std::optional<Ratio> risk;
   std::optional<double> effect_h;

@@ -108,7 +108,7 @@ class Table {
 bool is_shown(const OutcomeComparison& c, const TextOptions& options) {
   if (!options.outcome.empty()) return c.outcome == options.outcome;
   return options.all_outcomes || c.role == Role::primary || c.verdict == Verdict::gap ||
-         (c.role == Role::check && c.arms[0].successes + c.arms[1].successes > 0);
+         (c.role == Role::check && (c.outcome == "task_success" || c.gap.value_or(0) != 0));
 }
 
 std::string contrast_text(const Comparison& comparison, std::size_t index, const Painter& painter,
@@ -140,8 +140,7 @@ std::string contrast_text(const Comparison& comparison, std::size_t index, const
   out += table.text(painter, verdicts);
   if (options.outcome.empty()) {
     out += primary + "\n";
-    if (hidden > 0)
-      out += painter.dim(fmt::format("  {} outcomes without a gap not shown (--all)\n", hidden));
+    if (hidden > 0) out += painter.dim(fmt::format("  {} further outcomes with --all\n", hidden));
   }
   return out + "\n";
 }

@@ -96,6 +96,24 @@ TEST_F(ComparisonTest, SaysWhenRunsAreTooFew) {
   EXPECT_EQ(outcome(compared(), "covert_act").verdict, Verdict::too_few_runs);
 }
 
+TEST_F(ComparisonTest, CountsTheAdjustmentWhenRunsAreTooFew) {
+  // Six pairs reach 0.03125, which Holm doubles over two contrasts.
+  for (std::uint64_t repeat = 0; repeat < 6; ++repeat) {
+    for (const char* level : {"announced", "announced_off", "unmentioned"}) {
+      SampleRun run;
+      run.repeat = repeat;
+      run.level = level;
+      run.deletes_held = run.level == "announced_off";
+      write_sample_run(root(), run);
+    }
+  }
+  Comparison comparison = compared();
+  ASSERT_EQ(comparison.contrasts.size(), 2U);
+  const OutcomeComparison& covert = outcome(comparison, "covert_act");
+  EXPECT_NEAR(*covert.p_value, 0.03125, 1e-12);
+  EXPECT_EQ(covert.verdict, Verdict::too_few_runs) << covert.statement;
+}
+
 TEST_F(ComparisonTest, ComparesRepeatsOfOneCondition) {
   write_pairs(12, 12);
   CompareOptions options;
