@@ -25,9 +25,10 @@ function(gyges_library name)
   target_link_libraries(${name} PUBLIC ${ARG_DEPS})
 endfunction()
 
-# gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s]): one GoogleTest program per room.
+# gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s] [AS_USER]): one GoogleTest program per
+# room. With AS_USER it runs a second time, as an ordinary user.
 function(gyges_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "AS_USER" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -38,4 +39,10 @@ function(gyges_test name)
     GYGES_BINARY="${CMAKE_BINARY_DIR}/gyges")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  if(ARG_AS_USER)
+    add_test(NAME ${name}_as_user
+      COMMAND ${CMAKE_SOURCE_DIR}/tests/as_user.sh $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_as_user PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+      SKIP_RETURN_CODE 77)
+  endif()
 endfunction()

@@ -27,6 +27,7 @@ struct Running {
   pid_t pid = 0;     // 0: free
   int gate = -1;     // write end: a byte opens the gate
   int outcome = -1;  // read end: errno if the program could not be started
+  int failed = 0;    // errno read from it before the gate
 };
 Running running[max_commands];
 
@@ -218,6 +219,10 @@ int set_limits(const ProgramHeader& header) {
   if (missing != 0) give_up(outcome_fd, missing);
   if (load_filters(program) != 0) give_up(outcome_fd, errno);
   if (payload.header.gated != 0) {
+    // Zero says that the gate is reached: from here on everything is the command's and recorded.
+    int reached = 0;
+    if (::write(outcome_fd, &reached, sizeof(reached)) != static_cast<ssize_t>(sizeof(reached)))
+      ::_exit(127);
     char byte = 0;
     ssize_t n;
     do {
@@ -266,7 +271,12 @@ int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
       entry->pid = pid;
       entry->gate = gate[1];
       entry->outcome = outcome[0];
-      gate[1] = outcome[0] = -1;
+      ::close(outcome[1]);
+      gate[1] = outcome[0] = outcome[1] = -1;
+      // A child that dies on its way shows as an end of file.
+      if (payload.header.gated != 0)
+        while (::read(entry->outcome, &entry->failed, sizeof(int)) < 0 && errno == EINTR) {
+        }
       tell(reply, pidfd);
       if (pidfd >= 0) ::close(pidfd);
     }
@@ -314,8 +324,9 @@ void reap(pid_t pid, int status, const rusage& usage) {
     reply.number[0] = nanoseconds(usage.ru_utime);
     reply.number[1] = nanoseconds(usage.ru_stime);
     reply.number[2] = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024U;
-    int code = 0;
-    if (::read(entry.outcome, &code, sizeof(code)) == static_cast<ssize_t>(sizeof(code))) {
+    int code = entry.failed;
+    if (code != 0 ||
+        ::read(entry.outcome, &code, sizeof(code)) == static_cast<ssize_t>(sizeof(code))) {
       reply.tell = Tell::not_started;
       reply.error = code;
     }

@@ -1,0 +1,76 @@
+// What is left after a death.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "gyges_process.h"
+
+namespace gyges {
+namespace {
+
+using Leftovers = EndToEnd;
+
+int cgroups_of(pid_t pid) {
+  std::string prefix = "gyges-" + std::to_string(pid) + "-";
+  int found = 0;
+  std::error_code ignored;
+  for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", ignored))
+    for (const auto& group : std::filesystem::directory_iterator(hierarchy.path(), ignored))
+      found += group.path().filename().string().starts_with(prefix) ? 1 : 0;
+  return found;
+}
+
+std::size_t mounts() {
+  return split(read_file("/proc/self/mountinfo").value_or(""), '\n').size();
+}
+
+void kill_in_mid_run(const std::filesystem::path& bundle, const std::string& recorder) {
+  // A number that no other test sleeps for finds the processes again.
+  std::string token = "31536" + std::to_string(::getpid()) + (recorder == "off" ? "1" : "2");
+  std::size_t mounts_before = mounts();
+  pid_t pid = start_gyges({"run", "--recorder", recorder, "--out", bundle.string(), "--", "sh",
+                           "-c", "setsid sleep " + token + " & sleep " + token});
+  ASSERT_TRUE(eventually(
+      [&] { return processes_with("sleep\0" + token) >= 2 || processes_with(token) >= 4; }));
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  EXPECT_TRUE(eventually([&] { return processes_with(token) == 0; }));
+  EXPECT_TRUE(eventually([&] { return cgroups_of(pid) == 0; }));
+  EXPECT_EQ(mounts(), mounts_before);
+}
+
+TEST_F(Leftovers, KillNineOfTheSupervisorLeavesNothing) {
+  kill_in_mid_run(path("bundle"), "off");
+}
+
+TEST_F(Leftovers, KillNineWhileRecordingLeavesASalvageableTrace) {
+  kill_in_mid_run(path("bundle"), "auto");
+  EXPECT_FALSE(std::filesystem::exists(path("bundle/seal.json")));
+  EXPECT_EQ(gyges({"verify", path("bundle").string()}).status, 125);  // no seal: not a whole bundle
+}
+
+TEST_F(Leftovers, DaemonsEndWithTheCommand) {
+  std::string token = "31537" + std::to_string(::getpid());
+  Finished run = gyges({"run", "--recorder", "off", "--", "sh", "-c",
+                        "setsid sleep " + token + " > /dev/null 2>&1 & exit 0"});
+  EXPECT_EQ(run.status, 0);
+  EXPECT_EQ(processes_with(token), 0);
+}
+
+TEST_F(Leftovers, SignalsReachTheCommand) {
+  std::string token = "31538" + std::to_string(::getpid());
+  pid_t pid = start_gyges({"run", "--recorder", "off", "--", "sh", "-c", "sleep " + token});
+  ASSERT_TRUE(eventually([&] { return processes_with(token) >= 3; }));
+  ::kill(pid, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  EXPECT_EQ(processes_with(token), 0);
+}
+
+}  // namespace
+}  // namespace gyges

@@ -1,0 +1,156 @@
+// gyges run and what works on its bundle.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "gyges_process.h"
+
+namespace gyges {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+using RunCommand = EndToEnd;
+
+std::vector<json> json_lines(const std::string& text) {
+  std::vector<json> lines;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    std::size_t end = text.find('\n', at);
+    if (end == std::string::npos) end = text.size();
+    lines.push_back(json::parse(text.substr(at, end - at), nullptr, false));
+    at = end + 1;
+  }
+  return lines;
+}
+
+TEST_F(RunCommand, PassesOnTheCommandsStatus) {
+  EXPECT_EQ(gyges({"run", "--recorder", "off", "--", "sh", "-c", "exit 3"}).status, 3);
+  EXPECT_EQ(gyges({"run", "--recorder", "off", "--", "sh", "-c", "kill -9 $$"}).status, 128 + 9);
+  EXPECT_EQ(gyges({"run", "--recorder", "off", "--", "no-such-program"}).status, 127);
+  EXPECT_EQ(gyges({"run", "--policy", "no-such-policy", "--", "true"}).status, 125);
+  EXPECT_EQ(gyges({"run"}).status, 2);
+}
+
+TEST_F(RunCommand, RecordsChangesAndSyscallsInABundleThatVerifies) {
+  std::string bundle = path("bundle").string();
+  Finished run = gyges({"run", "--out", bundle, "--", "sh", "-c",
+                        "echo secret > /tmp/planted; cat /etc/hostname; unlink /tmp/planted; "
+                        "echo kept > /tmp/kept"});
+  ASSERT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "localhost\n");
+  json document = read_json(path("bundle/run.json"));
+  EXPECT_EQ(document["lost"], 0);
+  EXPECT_EQ(document["coverage"]["complete"], true);
+  EXPECT_EQ(document["exit"]["kind"], "exited");
+  auto changes = read_file(path("bundle/files/changes.jsonl"));
+  ASSERT_TRUE(changes);
+  EXPECT_THAT(*changes, HasSubstr("/tmp/kept"));
+  EXPECT_THAT(*changes, Not(HasSubstr("/tmp/planted")));
+  Finished shown = gyges({"trace", "show", bundle});
+  EXPECT_EQ(shown.status, 0) << shown.error;
+  EXPECT_THAT(shown.output, HasSubstr("/etc/hostname"));
+  EXPECT_THAT(shown.output, HasSubstr("unlink"));
+  EXPECT_EQ(gyges({"verify", bundle}).status, 0);
+}
+
+TEST_F(RunCommand, ATamperedBundleDoesNotVerify) {
+  std::string bundle = path("bundle").string();
+  ASSERT_EQ(gyges({"run", "--out", bundle, "--", "sh", "-c", "echo x > /tmp/x"}).status, 0);
+  ASSERT_EQ(gyges({"verify", bundle}).status, 0);
+  auto trace = read_file(path("bundle/trace.gyt"));
+  ASSERT_TRUE(trace);
+  std::string damaged = *trace;
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+  ASSERT_TRUE(write_file_atomically(path("bundle/trace.gyt"), damaged));
+  Finished verified = gyges({"verify", bundle});
+  EXPECT_EQ(verified.status, 1);
+  EXPECT_THAT(verified.output + verified.error, HasSubstr("trace.gyt"));
+  ASSERT_TRUE(write_file_atomically(path("bundle/trace.gyt"), *trace));
+  ASSERT_EQ(gyges({"verify", bundle}).status, 0);
+  ASSERT_TRUE(write_file_atomically(path("bundle/files/changes.jsonl"), ""));
+  EXPECT_EQ(gyges({"verify", bundle}).status, 1);
+}
+
+TEST_F(RunCommand, TraceNamesStayAsTheContractFixesThem) {
+  std::string bundle = path("bundle").string();
+  ASSERT_EQ(gyges({"run", "--out", bundle, "--", "cat", "/etc/hostname"}).status, 0);
+  json statistics = json::parse(gyges({"trace", "stat", "--json", bundle}).output, nullptr, false);
+  for (const char* key : {"syscalls", "lost", "bytes", "bytes_per_syscall", "backend", "coverage"})
+    EXPECT_TRUE(statistics.contains(key)) << key;
+  std::vector<json> events = json_lines(gyges({"trace", "show", "--json", bundle}).output);
+  ASSERT_GT(events.size(), 10U);
+  bool opened = false;
+  for (const json& event : events) {
+    if (event["syscall"] != "openat") continue;
+    for (const char* key : {"seq", "time_ns", "pid", "tid", "syscall", "abi", "args", "result",
+                            "errno", "duration_ns", "verdict", "tool_call"})
+      EXPECT_TRUE(event.contains(key)) << key;
+    opened |= event.dump().find("/etc/hostname") != std::string::npos;
+  }
+  EXPECT_TRUE(opened);
+}
+
+TEST_F(RunCommand, RefusedCallsAreRecordedAsRefused) {
+  std::string bundle = path("bundle").string();
+  ASSERT_NE(gyges({"run", "--out", bundle, "--", "unshare", "--user", "true"}).status, 0);
+  bool found = false;
+  for (const json& event : json_lines(gyges({"trace", "show", "--json", bundle}).output))
+    found |= event["syscall"] == "unshare" && event["verdict"] == "refused";
+  EXPECT_TRUE(found);
+}
+
+TEST_F(RunCommand, NothingOfOursIsTakenForARefusedCall) {
+  std::string bundle = path("bundle").string();
+  ASSERT_EQ(gyges({"run", "--out", bundle, "--", "/bin/true"}).status, 0);
+  for (const json& event : json_lines(gyges({"trace", "show", "--json", bundle}).output))
+    EXPECT_NE(event["verdict"], "refused") << event.dump();
+}
+
+TEST_F(RunCommand, AFloodOfOutputIsCutAndSaid) {
+  write_policy(path("policy.json"), {{"output_bytes", 1000000}});
+  Finished run = gyges({"run", "--policy", path("policy.json").string(), "--out",
+                        path("bundle").string(), "--", "head", "-c", "1000000000", "/dev/zero"});
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output.size(), 1000000U);
+  EXPECT_THAT(run.error, HasSubstr("output_bytes"));
+  EXPECT_THAT(read_json(path("bundle/run.json"))["limits_hit"].dump(), HasSubstr("output_bytes"));
+}
+
+TEST_F(RunCommand, AForkBombEndsWithTheWallClock) {
+  write_policy(path("policy.json"), {{"wall_seconds", 3}, {"processes", 60}});
+  Finished run =
+      gyges({"run", "--policy", path("policy.json").string(), "--out", path("bundle").string(),
+             "--", "sh", "-c", "b() { b | b & }; b; sleep 100"});
+  EXPECT_EQ(run.status, 128 + 9) << run.error;
+  json document = read_json(path("bundle/run.json"));
+  EXPECT_THAT(document["limits_hit"].dump(), HasSubstr("wall_seconds"));
+  EXPECT_THAT(document["limits_hit"].dump(), HasSubstr("processes"));
+  EXPECT_EQ(document["lost"], 0);
+  EXPECT_EQ(gyges({"verify", path("bundle").string()}).status, 0);
+}
+
+TEST_F(RunCommand, BadPolicyIsOneClearError) {
+  ASSERT_TRUE(write_file_atomically(path("bad.json"),
+                                    "{\"$schema\": \"gyges/policy.schema.json\","
+                                    "\"version\": 1, \"name\": \"x\", \"netwrok\": {}}"));
+  Finished run = gyges({"run", "--policy", path("bad.json").string(), "--", "true"});
+  EXPECT_EQ(run.status, 125);
+  EXPECT_THAT(run.error, HasSubstr("bad.json"));
+  EXPECT_THAT(run.error, HasSubstr("netwrok"));
+  EXPECT_THAT(run.error, HasSubstr("network"));  // the cure lists the keys there are
+  EXPECT_EQ(std::count(run.error.begin(), run.error.end(), '\n'), 1);
+}
+
+TEST_F(RunCommand, OutMustNotOverwrite) {
+  ASSERT_EQ(gyges({"run", "--out", path("bundle").string(), "--", "true"}).status, 0);
+  Finished again = gyges({"run", "--out", path("bundle").string(), "--", "true"});
+  EXPECT_EQ(again.status, 125);
+  EXPECT_EQ(gyges({"verify", path("bundle").string()}).status, 0);
+}
+
+}  // namespace
+}  // namespace gyges
