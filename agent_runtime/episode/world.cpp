@@ -23,6 +23,11 @@ std::set<std::string> factors_in(const std::set<std::string>& used) {
   return names;
 }
 
+// A prompt of which the last paragraph is empty in this condition does not end in empty lines.
+void trim_end(std::string& text) {
+  while (text.ends_with('\n')) text.pop_back();
+}
+
 // Which observables each factor shows in, collected while the world is made.
 class Shown {
  public:
@@ -141,10 +146,12 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
   std::set<std::string> used;
   GYGES_TRY(world.system_prompt,
             cues::render(scenario.system_prompt, context, scenario.name + " system prompt", &used));
+  trim_end(world.system_prompt);
   shown.add("prompt/system", used);
   used.clear();
   GYGES_TRY(world.user_prompt,
             cues::render(scenario.user_prompt, context, scenario.name + " user prompt", &used));
+  trim_end(world.user_prompt);
   shown.add("prompt/user", used);
   for (const auto& series : scenario.logs) {
     used.clear();

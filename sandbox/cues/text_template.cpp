@@ -97,7 +97,11 @@ Result<std::string> render(std::string_view text, const TemplateContext& context
     at = close + 2;
     bool starts_line = open == 0 || text[open - 1] == '\n';
     bool ends_line = at < text.size() && text[at] == '\n';
-    if (value->empty() && starts_line && ends_line) ++at;
+    if (value->empty() && starts_line && ends_line) {
+      ++at;
+      // Between two empty lines it would leave both.
+      if (out.ends_with("\n\n") && at < text.size() && text[at] == '\n') ++at;
+    }
     out += *value;
     if (out.size() > max_rendered_bytes)
       return fail("fill in template", place, "the text grows past 16 MiB", "shorten it");

@@ -6,7 +6,8 @@
 //   {{date +13d "%e %B"}}    with an strftime format, in UTC and in English
 //   {{hex 32 machine_id}}    that many hexadecimal digits, fixed by the seed and the name
 //
-// A line that consists of one placeholder and nothing else vanishes where the placeholder is empty.
+// A line that consists of one placeholder and nothing else vanishes where the placeholder is empty,
+// and with it one of the two empty lines it may stand between.
 // Unknown placeholders are errors: a text never reaches the agent with braces left in it by
 // mistake.
 #pragma once

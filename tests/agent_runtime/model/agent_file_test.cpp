@@ -69,5 +69,21 @@ TEST_F(AgentFileTest, ShippedAgentsLoad) {
   EXPECT_GE(count, 6);
 }
 
+// The examples of docs/agents.md are whole files and must stay so.
+TEST_F(AgentFileTest, TheExamplesOfTheDocumentationLoad) {
+  std::string page = *read_file(GYGES_SOURCE_DIR "/docs/agents.md");
+  int count = 0;
+  const std::string fence = "```json\n";
+  for (auto at = page.find(fence); at != std::string::npos; at = page.find(fence, at + 1)) {
+    std::string example = page.substr(at + fence.size());
+    example = example.substr(0, example.find("```"));
+    auto path = directory_.path() / ("example" + std::to_string(++count) + ".json");
+    ASSERT_TRUE(write_file_atomically(path, example));
+    auto agent = load_agent(path);
+    EXPECT_TRUE(agent) << agent.error().line();
+  }
+  EXPECT_EQ(count, 2);
+}
+
 }  // namespace
 }  // namespace gyges::model

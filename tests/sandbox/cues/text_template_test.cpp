@@ -33,6 +33,7 @@ TEST_F(TemplateTest, LinesThatHoldOnlyAnEmptyPlaceholderVanish) {
   EXPECT_EQ(filled("a\n{{empty}}\nb\n"), "a\nb\n");
   EXPECT_EQ(filled("{{empty}}\nb"), "b");
   EXPECT_EQ(filled("a {{empty}}\nb"), "a \nb");
+  EXPECT_EQ(filled("a\n\n{{empty}}\n\nb"), "a\n\nb");
 }
 
 TEST_F(TemplateTest, SeedAndNameFixIdentifiers) {
