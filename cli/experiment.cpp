@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/experiment_progress.h"
 #include "cli/experiment_worker.h"
+#include "cli/open_recorder.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 
@@ -237,7 +238,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->check(CLI::Range(1U, 1024U));
   command.add_option("--executor", options.executor, "where to run: local")
       ->check(CLI::IsMember({"local", "slurm"}));
-  command.add_option("--recorder", options.recorder, "how system calls are recorded")
+  command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
   command.add_flag("--json", options.json, "print the summary as JSON");
 }

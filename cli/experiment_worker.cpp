@@ -3,14 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <memory>
-#include <optional>
-
 #include "agent_runtime/episode/episode.h"
 #include "agent_runtime/experiment/worker.h"
 #include "agent_runtime/experiment/worker_protocol.h"
 #include "base/fd.h"
 #include "cli/command.h"
+#include "cli/open_recorder.h"
+#include "sandbox/recorder/format/coverage.h"
 #include "sandbox/recorder/recorder.h"
 
 namespace gyges::cli {
@@ -28,14 +27,6 @@ Result<Pipe> take_streams() {
   if (dup2(nothing.get(), STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
     return fail_errno("rearrange", "standard streams");
   return streams;
-}
-
-Result<std::unique_ptr<recorder::Recorder>> open_recorder(const std::string& choice) {
-  if (choice == "off") return std::unique_ptr<recorder::Recorder>();
-  std::optional<recorder::Backend> backend;
-  if (choice == "ebpf") backend = recorder::Backend::ebpf;
-  if (choice == "ptrace") backend = recorder::Backend::ptrace;
-  return recorder::Recorder::open(backend, recorder::RecorderOptions{});
 }
 
 Status serve(const WorkerOptions& options) {
