@@ -63,7 +63,7 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   label->abi = abi_of(nr);
   label->missing = 0;
   count->enters++;
-  record_waited(control, count, label, time);
+  if (label->waited_ns) record_waited(time);
   u32 index = plan_index(label->abi, nr), room = sizeof(struct enter_record), mask = 0;
   if (index < 2 * plan_numbers) {
     mask = settings.plans[index].enter_work;
@@ -97,7 +97,7 @@ static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs,
     return control;
   }
   count->exits++;
-  record_waited(control, count, label, time);
+  if (label->waited_ns) record_waited(time);
   if (!label->entered) {  // seccomp answered before the entry tracepoint
     u64 nr = (u32)regs->orig_ax;
     label->abi = abi_of(nr);
@@ -343,7 +343,7 @@ int BPF_PROG(tk_exit, struct task_struct* task) {
     bpf_map_delete_elem(&waiters, &tid);
   }
   if (!count || !control) return 0;
-  record_waited(control, count, label, time);
+  if (label->waited_ns) record_waited(time);
   struct record* head = begin(control, count, label, sizeof(struct end_record));
   if (!head) return 0;
   struct end_record* end = (struct end_record*)head;

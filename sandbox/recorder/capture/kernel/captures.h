@@ -227,8 +227,9 @@ __noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
   if (!control) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
   struct walk walk = {};
-  walk.root_dentry = (u64)task->fs->root.dentry;
-  walk.root_mount = (u64)task->fs->root.mnt;
+  struct fs_struct* fs = BPF_CORE_READ(task, fs);
+  walk.root_dentry = (u64)BPF_CORE_READ(fs, root.dentry);
+  walk.root_mount = (u64)BPF_CORE_READ(fs, root.mnt);
   control->used = 0;
   control->flags = capture_components | flags;
   control->mount = mount;

@@ -161,16 +161,21 @@ static __always_inline struct session_count* count_of(const struct task_label* l
   return count && count->session == label->session ? count : 0;
 }
 
-// A wait that is over becomes a record of its own, ahead of the task's next one.
-static __always_inline void record_waited(struct ring_control* control, struct session_count* count,
-                                          struct task_label* label, u64 time) {
-  if (!label->waited_ns) return;
+// A wait that is over becomes a record of its own, ahead of the task's next one. A global function,
+// because it is rare and the verifier would otherwise follow it in every program.
+__noinline int record_waited(u64 time) {
+  struct task_label* label = label_of(bpf_get_current_task_btf());
+  struct ring_control* control = my_control();
+  if (!label || !control) return 0;
+  struct session_count* count = count_of(label);
+  if (!count) return 0;
   struct record* head = begin(control, count, label, sizeof(struct wait_record));
-  if (!head) return;
+  if (!head) return 0;
   struct wait_record* wait = (struct wait_record*)head;
   describe(head, record_wait, label, time);
   wait->began = label->waited_at;
   wait->duration = label->waited_ns;
   label->waited_ns = 0;
   commit(control, head, sizeof(*wait));
+  return 0;
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -125,6 +126,27 @@ TEST_P(CaptureTest, RelativePathsGetTheirDirectory) {
   }
   EXPECT_TRUE(opened);
   EXPECT_TRUE(failed);
+}
+
+// Paths end at the root of the process, over mounts.
+TEST_P(CaptureTest, PathsAreThoseInsideTheRoot) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  const Recording result = run([] {
+    char root[] = "/tmp/gyges_root_XXXXXX";
+    if (mkdtemp(root) == nullptr || unshare(CLONE_NEWNS) != 0) return 1;
+    if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 2;
+    if (mount("none", root, "tmpfs", 0, nullptr) != 0) return 3;
+    if (chroot(root) != 0 || chdir("/") != 0 || mkdir("/sub", 0700) != 0) return 4;
+    if (mount("none", "/sub", "tmpfs", 0, nullptr) != 0) return 5;
+    if (mkdir("/sub/deeper", 0700) != 0 || chdir("/sub/deeper") != 0) return 6;
+    const int file = open("../../sub/deeper/./new", O_CREAT | O_RDWR, 0600);
+    return file >= 0 && unlink("../deeper/new") == 0 ? 0 : 7;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  ASSERT_EQ(result.calls("openat").size(), 1U);
+  EXPECT_EQ(result.calls("openat")[0]->named_file(), "/sub/deeper/new");
+  EXPECT_EQ(result.calls("unlink")[0]->capture(CaptureKind::absolute_path), "/sub/deeper/new");
+  EXPECT_EQ(result.calls("chdir").back()->capture(CaptureKind::absolute_path), "/sub/deeper");
 }
 
 TEST_P(CaptureTest, OpenThatReturnsDescriptorZero) {
@@ -325,6 +347,45 @@ TEST_P(CaptureTest, DaemonKeepsItsToolCall) {
   EXPECT_EQ(result.calls("getppid")[0]->event.origin_call, 42U);
   EXPECT_EQ(result.calls("getppid")[0]->event.active_call, 42U);
   EXPECT_NE(result.calls("getppid")[0]->event.pid, result.pid);
+}
+
+// Name, result and what was captured at entry of every call, without what differs from run to run.
+std::vector<std::string> summary(const Recording& recording) {
+  std::vector<std::string> lines;
+  for (const KeptEvent& kept : recording.events) {
+    if (kept.event.kind != EventKind::syscall) continue;
+    const std::string name = syscall_name(kept.event.abi, kept.event.number);
+    if (lines.empty() && name != "openat") continue;  // on the way to the start gate
+    std::string line = name;
+    const bool moves = name == "brk" || name == "mmap" || name.find("tid") != std::string::npos ||
+                       name.find("pid") != std::string::npos;
+    if (!moves) line += " " + std::to_string(kept.event.result);
+    for (const KeptCapture& c : kept.captures) {
+      line += " " + std::to_string(c.argument) + ":" + std::to_string(static_cast<int>(c.kind)) +
+              ":" + std::to_string(c.full_length);
+      const bool text = c.kind == CaptureKind::path || c.kind == CaptureKind::argv ||
+                        c.kind == CaptureKind::absolute_path || c.kind == CaptureKind::iovec_in;
+      if (text) line += "=" + c.bytes;
+      if (c.kind == CaptureKind::file_identity) line += "=" + c.bytes;
+    }
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST(CaptureParity, BothBackendsRecordTheSame) {
+  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+  auto bpf = open_bpf_backend({});
+  auto ptrace = open_ptrace_backend({});
+  ASSERT_TRUE(bpf && ptrace);
+  const auto body = program({"/bin/cat", "/etc/passwd", "/gyges_is_not_here"});
+  const auto quiet = [&body] {
+    const int null = open("/dev/null", O_RDWR);
+    dup2(null, 1);
+    dup2(null, 2);
+    return body();
+  };
+  EXPECT_EQ(summary(record(**bpf, quiet)), summary(record(**ptrace, quiet)));
 }
 
 TEST_P(CaptureTest, TwoSessionsDoNotMix) {
