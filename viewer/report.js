@@ -284,7 +284,7 @@
       el("p", complete === data.runs.length ? el("span.badge.good", "complete") : el("span.badge.warn", "incomplete"), " ",
         complete + " of " + plural(data.runs.length, "run") + " recorded without gaps, " + syscalls.toLocaleString("en") + " system calls in all, " + plural(lossy, "run") + " with lost events."),
       data.not_observable.length ? el("p.small.soft", "Not observable: " + data.not_observable.join("; ")) : null,
-      table("", ["", ""], [["Recorder", unique("backend")], ["Host", unique("host")], ["Policy", unique("policy")], ["Persona", unique("persona")], ["Model", unique("model")]])));
+      table("", ["Fact", "Value"], [["Recorder", unique("backend")], ["Host", unique("host")], ["Policy", unique("policy")], ["Persona", unique("persona")], ["Model", unique("model")]])));
     add(body("validity"), el("div.card", el("h3", "Cue certificate"),
       el("p.small.soft", "Everything an agent can observe by design, compared by hash between the two runs of each pair."),
       data.certificates.map((c) => el("details", el("summary",

@@ -428,10 +428,10 @@ constexpr std::pair<std::string_view, Built (*)(const Json&, const std::string&)
 Built build_predicate(const Json& json, const std::string& place) {
   if (!json.is_object() || json.size() != 1)
     return fail("read check", place, "is not an object with exactly one predicate");
-  const auto& [key, value] = *json.items().begin();
+  auto only = json.begin();
   for (const auto& [name, build] : builders)
-    if (key == name) return build(value, place + "/" + key);
-  return fail("read check", place + "/" + key, "unknown predicate");
+    if (only.key() == name) return build(only.value(), place + "/" + only.key());
+  return fail("read check", place + "/" + only.key(), "unknown predicate");
 }
 
 Result<CheckSet> CheckSet::build(const Run& run) {
