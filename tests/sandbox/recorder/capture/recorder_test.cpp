@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "recorded_run.h"
@@ -110,6 +111,38 @@ TEST_F(RecorderTest, OrdinaryUser) {
   int status = 0;
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
+}
+
+// Nothing may run on unrecorded when the supervisor is killed.
+TEST_F(RecorderTest, TraceesDieWithTheirSupervisor) {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  Pipe report = *make_pipe();
+  const pid_t supervisor = fork();
+  if (supervisor == 0) {
+    auto recorder = Recorder::open(Backend::ptrace, {});
+    SessionOptions options;
+    options.trace_file = directory_ / "trace.gyt";
+    auto session = (*recorder)->start(options);
+    GatedChild child([] {
+      for (;;) pause();
+      return 0;
+    });
+    if (!session || !(*session)->adopt(child.pidfd(), child.pid(), 0)) _exit(1);
+    child.open_gate();
+    const pid_t pid = child.pid();
+    if (write(report.write.get(), &pid, sizeof(pid)) != sizeof(pid)) _exit(2);
+    for (;;) pause();
+  }
+  pid_t traced = 0;
+  ASSERT_EQ(read(report.read.get(), &traced, sizeof(traced)), ssize_t{sizeof(traced)});
+  kill(supervisor, SIGKILL);
+  ASSERT_EQ(waitpid(supervisor, nullptr, 0), supervisor);
+  int status = 0;
+  alarm(10);  // a tracee that lives on must not hang the test
+  ASSERT_EQ(waitpid(traced, &status, 0), traced);
+  alarm(0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  reap_everything();
 }
 
 TEST_F(RecorderTest, FacilitiesAreNamedAndExplained) {
