@@ -86,6 +86,36 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   return 0;
 }
 
+// Seccomp answered before the entry tracepoint. A global function, because it is rare and the
+// verifier would otherwise follow it with every path of the exit program.
+__noinline int record_denied_call(s64 result, u64 time) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
+  struct task_label* label = label_of(task);
+  struct ring_control* control = my_control();
+  if (!label || !control) return 0;
+  struct session_count* count = count_of(label);
+  if (!count) return 0;
+  u64 nr = (u32)regs->orig_ax;
+  label->abi = abi_of(nr);
+  u32 index = plan_index(label->abi, nr), room = sizeof(struct denied_record), work = 0;
+  if (index < 2 * plan_numbers) {
+    work = settings.plans[index].enter_work;
+    if (work) room = settings.plans[index].enter_room;
+  }
+  struct record* head = begin(control, count, label, room);
+  if (!head) return 0;
+  struct denied_record* denied = (struct denied_record*)head;
+  describe(head, record_denied, label, time);
+  denied->number = nr;
+  denied->result = result;
+  read_arguments(denied->args, regs, label->abi);
+  prepare(control, count, label, regs, sizeof(*denied), result);
+  if (work) put_enter_arguments(index, from_exit, 1);
+  commit_filled(control);
+  return 0;
+}
+
 static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs, s64 result,
                                                            struct task_label* label,
                                                            struct session_count* count, u64 time) {
@@ -98,28 +128,8 @@ static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs,
   }
   count->exits++;
   if (label->waited_ns) record_waited(time);
-  if (!label->entered) {  // seccomp answered before the entry tracepoint
-    u64 nr = (u32)regs->orig_ax;
-    label->abi = abi_of(nr);
-    u32 index = plan_index(label->abi, nr), room = sizeof(struct denied_record), mask = 0;
-    if (index < 2 * plan_numbers) {
-      mask = settings.plans[index].enter_work;
-      if (mask) room = settings.plans[index].enter_room;
-    }
-    struct record* head = begin(control, count, label, room);
-    if (!head) return control;
-    struct denied_record* denied = (struct denied_record*)head;
-    describe(head, record_denied, label, time);
-    denied->number = nr;
-    denied->result = result;
-    read_arguments(denied->args, regs, label->abi);
-    if (!mask) {
-      commit(control, head, sizeof(*denied));
-      return control;
-    }
-    prepare(control, count, label, regs, sizeof(*denied), result);
-    put_enter_arguments(index, from_exit, 1);
-    commit_filled(control);
+  if (!label->entered) {
+    record_denied_call(result, time);
     return control;
   }
   label->entered = 0;

@@ -366,21 +366,32 @@ __noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
   return 0;
 }
 
+__noinline int put_exit_argument(u32 index, u32 i, u32 retry) {
+  struct ring_control* control = my_control();
+  if (!control || index >= 2 * plan_numbers || i > 5) return 0;
+  const volatile struct plan* plan = &settings.plans[index];
+  s64 result = control->result;
+  // After an exec the old address space is gone.
+  if (retry &&
+      ((plan->flags & plan_replaces_image && result == 0) || put_argument(index, i, from_exit, 0)))
+    put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+  if (result < 0) {
+    if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
+      put_base(i, control->args[i], plan->dirfd[i]);
+  } else if (plan->exit_mask >> i & 1 && put_argument(index, i, from_enter, 1)) {
+    put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
+  }
+  return 0;
+}
+
 __noinline int put_exit_arguments(u32 index, u32 retry) {
   struct ring_control* control = my_control();
   if (!control || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = &settings.plans[index];
   s64 result = control->result;
-  for (u32 i = 0; i < 6; i++) {
-    if (retry >> i & 1 &&
-        (plan->flags & plan_replaces_image && result == 0 ? 1
-                                                          : put_argument(index, i, from_exit, 0)))
-      put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
-    if (result >= 0 && plan->exit_mask >> i & 1 && put_argument(index, i, from_exit - 1, 1))
-      put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
-    if (result < 0 && plan->flags & plan_base_failed && plan->base_mask >> i & 1)
-      put_base(i, control->args[i], plan->dirfd[i]);
-  }
+  u32 wanted = retry | plan->exit_mask | plan->base_mask;
+  for (u32 i = 0; i < 6; i++)
+    if (wanted >> i & 1) put_exit_argument(index, i, retry >> i & 1);
   if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
   if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
   return 0;
