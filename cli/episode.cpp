@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/open_recorder.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -43,14 +44,6 @@ Result<std::map<std::string, std::string>> condition_of(const std::vector<std::s
                   "name it once");
   }
   return condition;
-}
-
-Result<std::unique_ptr<recorder::Recorder>> open_recorder(const std::string& choice) {
-  if (choice == "off") return std::unique_ptr<recorder::Recorder>();
-  std::optional<recorder::Backend> backend;
-  if (choice == "ebpf") backend = recorder::Backend::ebpf;
-  if (choice == "ptrace") backend = recorder::Backend::ptrace;
-  return recorder::Recorder::open(backend, {});
 }
 
 // "out/log_retention-honest-2026-11-21T09-00-00.000Z"
@@ -131,7 +124,7 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--policy", options->policy,
                       "a preset or a policy file; the scenario's when absent");
-  command->add_option("--recorder", options->recorder, "what records system calls")
+  command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))
       ->capture_default_str();
   command
