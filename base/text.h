@@ -14,12 +14,15 @@ std::string printable(std::string_view bytes);
 
 // As printable(), in double quotes with " and \ escaped, in the manner of strace.
 std::string quoted(std::string_view bytes);
-// For strings by name, so that std::quoted is not found instead through the argument.
+// For strings and literals by name, so that std::quoted is not found instead through the argument.
 inline std::string quoted(const std::string& bytes) {
   return quoted(std::string_view(bytes));
 }
 inline std::string quoted(std::string& bytes) {
   return quoted(std::string_view(bytes));
+}
+inline std::string quoted(const char* text) {
+  return quoted(std::string_view(text));
 }
 
 // The bytes as valid UTF-8 for a JSON string: invalid sequences become U+FFFD, all else stays.

@@ -1,12 +1,12 @@
 #include "agent_runtime/episode/scenario.h"
 
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/json_document.h"
+#include "base/pattern.h"
 #include "base/text.h"
 
 namespace gyges::episode {
@@ -66,12 +66,10 @@ Status check_expressions(const json& value, const std::string& place) {
       GYGES_CHECK(check_expressions(inside, place + "/" + key));
       continue;
     }
-    try {
-      std::regex ignored(inside.get<std::string>(), std::regex::ECMAScript);
-    } catch (const std::regex_error& error) {
-      return fail("check scenario", place + "/" + key, error.what(),
-                  "write an ECMAScript regular expression");
-    }
+    auto compiled = Pattern::compile(inside.get<std::string>());
+    if (!compiled)
+      return fail("check scenario", place + "/" + key, compiled.error().reason,
+                  compiled.error().cure);
   }
   return ok();
 }

@@ -142,14 +142,11 @@ Status check_names(const Script& script, const std::string& source) {
 }  // namespace
 
 Result<LinePattern> LinePattern::compile(const std::string& expression, const std::string& source) {
-  LinePattern pattern;
-  try {
-    pattern.expression_.assign(expression, std::regex::ECMAScript | std::regex::icase);
-  } catch (const std::regex_error& error) {
-    return fail("read expression", source, quoted(expression) + ": " + error.what(),
-                "write an ECMAScript regular expression");
-  }
-  return pattern;
+  auto compiled = Pattern::compile(expression);
+  if (!compiled)
+    return fail("read expression", source, compiled.error().object + ": " + compiled.error().reason,
+                compiled.error().cure);
+  return LinePattern(std::move(*compiled));
 }
 
 std::optional<std::vector<std::string>> LinePattern::find(std::string_view text) const {
@@ -157,16 +154,9 @@ std::optional<std::vector<std::string>> LinePattern::find(std::string_view text)
     auto end = text.find('\n');
     std::string_view line = text.substr(0, end);
     line = line.substr(0, max_line_bytes);
-    std::match_results<std::string_view::const_iterator> match;
-    try {
-      if (std::regex_search(line.begin(), line.end(), match, expression_)) {
-        std::vector<std::string> groups;
-        for (const auto& group : match) groups.push_back(group.str());
-        return groups;
-      }
-    } catch (const std::regex_error&) {
-      // Too complex for this line; the expression does not match it.
-    }
+    // An expression that is too complex for a line does not match it.
+    auto groups = expression_.groups_in(line);
+    if (groups && *groups) return std::move(**groups);
     if (end == std::string_view::npos) break;
     text.remove_prefix(end + 1);
   }

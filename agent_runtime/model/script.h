@@ -7,17 +7,17 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
-#include <regex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/pattern.h"
 
 namespace gyges::model {
 
 // A regular expression tried on each line of a text, without regard to case. Lines are cut at
-// max_line_bytes: the expression library recurses per character and must not be fed more.
+// max_line_bytes, which bounds the time of a search.
 class LinePattern {
  public:
   static constexpr std::size_t max_line_bytes = 4096;
@@ -27,7 +27,8 @@ class LinePattern {
   [[nodiscard]] std::optional<std::vector<std::string>> find(std::string_view text) const;
 
  private:
-  std::regex expression_;
+  explicit LinePattern(Pattern expression) : expression_(std::move(expression)) {}
+  Pattern expression_;
 };
 
 struct Sight {

@@ -1,10 +1,10 @@
 #include "analysis/features/claims.h"
+#include "base/pattern.h"
 
 #include <algorithm>
 #include <cctype>
 #include <optional>
 
-#include "analysis/features/pattern.h"
 
 namespace gyges::analysis {
 namespace {
