@@ -1,22 +1,24 @@
 #include "agent_runtime/model/http_client.h"
 
-#include <curl/curl.h>
 #include <strings.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <memory>
 
+#include "agent_runtime/model/curl_library.h"
 #include "base/text.h"
 
 namespace gyges::model {
 namespace {
 
 struct EasyCloser {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+  const CurlLibrary* curl;
+  void operator()(CURL* handle) const { curl->easy_cleanup(handle); }
 };
 struct ListCloser {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  const CurlLibrary* curl;
+  void operator()(curl_slist* list) const { curl->slist_free_all(list); }
 };
 
 struct Sink {
@@ -68,29 +70,30 @@ HttpFault fault_of(CURLcode code, bool too_large) {
 }  // namespace
 
 Result<HttpReply> http_post(const HttpPost& post, HttpFault& fault) {
-  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   fault = HttpFault::other;
-  std::unique_ptr<CURL, EasyCloser> handle(ready == CURLE_OK ? curl_easy_init() : nullptr);
-  if (!handle) return fail("call model", printable(post.url), "libcurl cannot be started");
-  std::unique_ptr<curl_slist, ListCloser> headers;
+  GYGES_TRY(const CurlLibrary* library, CurlLibrary::get());
+  const CurlLibrary& curl = *library;
+  std::unique_ptr<CURL, EasyCloser> owner(curl.easy_init(), EasyCloser{library});
+  if (!owner) return fail("call model", printable(post.url), "libcurl cannot be started");
+  std::unique_ptr<curl_slist, ListCloser> headers(nullptr, ListCloser{library});
   for (const auto& header : post.headers)
-    headers.reset(curl_slist_append(headers.release(), header.c_str()));
+    headers.reset(curl.slist_append(headers.release(), header.c_str()));
   Sink sink;
   sink.limit = post.max_reply_bytes;
-  CURL* curl = handle.get();
-  curl_easy_setopt(curl, CURLOPT_URL, post.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, post.body.c_str());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(post.body.size()));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(post.timeout.count()));
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // episodes run in threads
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &sink);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &sink);
-  CURLcode code = curl_easy_perform(curl);
+  CURL* handle = owner.get();
+  curl.easy_setopt(handle, CURLOPT_URL, post.url.c_str());
+  curl.easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
+  curl.easy_setopt(handle, CURLOPT_POSTFIELDS, post.body.c_str());
+  curl.easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(post.body.size()));
+  curl.easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(post.timeout.count()));
+  curl.easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);  // episodes run in threads
+  curl.easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
+  curl.easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl.easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
+  curl.easy_setopt(handle, CURLOPT_WRITEDATA, &sink);
+  curl.easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);
+  curl.easy_setopt(handle, CURLOPT_HEADERDATA, &sink);
+  CURLcode code = curl.easy_perform(handle);
   if (code != CURLE_OK) {
     fault = fault_of(code, sink.too_large);
     if (fault == HttpFault::too_large)
@@ -101,10 +104,10 @@ Result<HttpReply> http_post(const HttpPost& post, HttpFault& fault) {
       return fail("call model", printable(post.url),
                   "no reply within " + std::to_string(post.timeout.count()) + " ms",
                   "raise timeout_seconds, or check the endpoint");
-    return fail("call model", printable(post.url), curl_easy_strerror(code),
+    return fail("call model", printable(post.url), curl.easy_strerror(code),
                 "check base_url and that the endpoint runs");
   }
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &sink.reply.status);
+  curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &sink.reply.status);
   fault = HttpFault::none;
   return std::move(sink.reply);
 }
