@@ -85,6 +85,12 @@ Result<int> run(const RunOptions& options) {
     for (const std::string& grant : request.policy.grants)
       std::fprintf(stderr, "gyges: warning: the policy states the dangerous grant %s\n",
                    printable(grant).c_str());
+  const char* home = std::getenv("HOME");
+  if (!options.quiet && home != nullptr && request.workspace == home &&
+      request.policy.filesystem.workspace != isolation::Filesystem::Workspace::none)
+    std::fprintf(stderr,
+                 "gyges: warning: the working directory is your home: the command can read all of "
+                 "it, keys and histories too; use --workspace DIR\n");
   GYGES_TRY(run::CommandRunOutcome outcome, run::run_command(request, recorder.get()));
   if (!options.quiet) {
     if (!outcome.end.start_error.empty())
