@@ -211,9 +211,11 @@ int set_limits(const ProgramHeader& header) {
   for (int i = 0; i < 3; ++i)
     if (standard[i] < 0 || ::dup2(standard[i], i) < 0) give_up(outcome_fd, errno);
   ::umask(022);
-  if (::chdir(payload.directory) != 0) give_up(outcome_fd, errno);
   if (set_limits(*program.header) != 0) give_up(outcome_fd, errno);
   if (become_agent(*program.header) != 0) give_up(outcome_fd, errno);
+  // As the agent: a directory that only the agent may enter must work, one that it may not must
+  // not.
+  if (::chdir(payload.directory) != 0) give_up(outcome_fd, errno);
   char path[4096];
   int missing = find_program(payload, path, sizeof(path));
   if (missing != 0) give_up(outcome_fd, missing);
