@@ -24,10 +24,10 @@ namespace {
 
 struct Running {
   std::uint32_t id = 0;
-  pid_t pid = 0;     // 0: free
-  int gate = -1;     // write end: a byte opens the gate
-  int outcome = -1;  // read end: errno if the program could not be started
-  int failed = 0;    // errno read from it before the gate
+  pid_t pid = 0;        // 0: free
+  int gate = -1;        // write end: a byte opens the gate
+  int outcome = -1;     // read end: a StartFailure if the program could not be started
+  StartFailure failed;  // read from it before the gate
 };
 Running running[max_commands];
 
@@ -90,8 +90,9 @@ void unmap(Payload& payload) {
   if (payload.base != nullptr) ::munmap(payload.base, payload.size);
 }
 
-[[noreturn]] void give_up(int outcome, int code) {
-  ssize_t ignored = ::write(outcome, &code, sizeof(code));
+[[noreturn]] void give_up(int outcome, StartStep step, int code) {
+  StartFailure failure{code, step};
+  ssize_t ignored = ::write(outcome, &failure, sizeof(failure));
   (void)ignored;
   ::_exit(127);
 }
@@ -209,20 +210,21 @@ int set_limits(const ProgramHeader& header) {
   for (int i = 0; i < 3; ++i) standard[i] = ::fcntl(fds[i + 1], F_DUPFD_CLOEXEC, 12);
   if (gate_fd < 0 || outcome_fd < 0) ::_exit(127);
   for (int i = 0; i < 3; ++i)
-    if (standard[i] < 0 || ::dup2(standard[i], i) < 0) give_up(outcome_fd, errno);
+    if (standard[i] < 0 || ::dup2(standard[i], i) < 0)
+      give_up(outcome_fd, StartStep::descriptors, errno);
   ::umask(022);
-  if (set_limits(*program.header) != 0) give_up(outcome_fd, errno);
-  if (become_agent(*program.header) != 0) give_up(outcome_fd, errno);
+  if (set_limits(*program.header) != 0) give_up(outcome_fd, StartStep::limits, errno);
+  if (become_agent(*program.header) != 0) give_up(outcome_fd, StartStep::privileges, errno);
   // As the agent: a directory that only the agent may enter must work, one that it may not must
   // not.
-  if (::chdir(payload.directory) != 0) give_up(outcome_fd, errno);
+  if (::chdir(payload.directory) != 0) give_up(outcome_fd, StartStep::directory, errno);
   char path[4096];
   int missing = find_program(payload, path, sizeof(path));
-  if (missing != 0) give_up(outcome_fd, missing);
-  if (load_filters(program) != 0) give_up(outcome_fd, errno);
+  if (missing != 0) give_up(outcome_fd, StartStep::find, missing);
+  if (load_filters(program) != 0) give_up(outcome_fd, StartStep::filter, errno);
   if (payload.header.gated != 0) {
     // Zero says that the gate is reached: from here on everything is the command's and recorded.
-    int reached = 0;
+    StartFailure reached;
     if (::write(outcome_fd, &reached, sizeof(reached)) != static_cast<ssize_t>(sizeof(reached)))
       ::_exit(127);
     char byte = 0;
@@ -233,7 +235,7 @@ int set_limits(const ProgramHeader& header) {
     if (n != 1) ::_exit(127);
   }
   ::execve(path, payload.argv, payload.envp);
-  give_up(outcome_fd, errno);
+  give_up(outcome_fd, StartStep::execute, errno);
 }
 
 void refuse(std::uint32_t id, int code) {
@@ -277,7 +279,7 @@ int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
       gate[1] = outcome[0] = outcome[1] = -1;
       // A child that dies on its way shows as an end of file.
       if (payload.header.gated != 0)
-        while (::read(entry->outcome, &entry->failed, sizeof(int)) < 0 && errno == EINTR) {
+        while (::read(entry->outcome, &entry->failed, sizeof(StartFailure)) < 0 && errno == EINTR) {
         }
       tell(reply, pidfd);
       if (pidfd >= 0) ::close(pidfd);
@@ -326,11 +328,12 @@ void reap(pid_t pid, int status, const rusage& usage) {
     reply.number[0] = nanoseconds(usage.ru_utime);
     reply.number[1] = nanoseconds(usage.ru_stime);
     reply.number[2] = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024U;
-    int code = entry.failed;
-    if (code != 0 ||
-        ::read(entry.outcome, &code, sizeof(code)) == static_cast<ssize_t>(sizeof(code))) {
+    StartFailure failure = entry.failed;
+    if (failure.code != 0 ||
+        ::read(entry.outcome, &failure, sizeof(failure)) == static_cast<ssize_t>(sizeof(failure))) {
       reply.tell = Tell::not_started;
-      reply.error = code;
+      reply.error = failure.code;
+      reply.number[0] = static_cast<std::uint64_t>(failure.step);
     }
     ::close(entry.outcome);
     if (entry.gate >= 0) ::close(entry.gate);

@@ -1,5 +1,5 @@
-// The keeper: a process outside every sandbox that removes the cgroups a supervisor leaves when it is
-// killed (a cgroup, unlike a namespace, does not end with its last process).
+// The keeper: a process outside every sandbox that removes the cgroups a supervisor leaves when it
+// is killed (a cgroup, unlike a namespace, does not end with its last process).
 #pragma once
 
 namespace gyges::init {

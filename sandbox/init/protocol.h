@@ -92,9 +92,25 @@ enum class Tell : std::uint32_t {
   spawned,      // with a pidfd; number[0]: pid inside
   not_spawned,  // command `id`: `error`
   ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes
-  not_started,  // command `id` could not exec: `error`
+  not_started,  // command `id` could not exec: `error`, number[0]: StartStep
   wall_time,    // the wall clock ran out; everything is being killed
   stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen
+};
+
+// What a command that could not be started was doing; travels with its errno.
+enum class StartStep : std::uint32_t {
+  descriptors = 1,
+  limits,
+  privileges,
+  directory,  // entering it
+  find,       // looking the program up in PATH
+  filter,
+  execute,
+};
+
+struct StartFailure {
+  std::int32_t code = 0;  // errno; 0: the start gate is reached
+  StartStep step{};
 };
 
 struct Reply {

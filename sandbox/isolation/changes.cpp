@@ -148,13 +148,13 @@ class Collector {
     }
   }
 
-  // An opaque directory hides everything that was there before it.
-  static bool is_opaque(int directory) {
-    for (const char* attribute : {"user.overlay.opaque", "trusted.overlay.opaque"}) {
-      char value = 0;
-      if (::fgetxattr(directory, attribute, &value, 1) == 1 && value == 'y') return true;
-    }
-    return false;
+  // An opaque directory hides everything that was there before it. The overlay keeps the mark out
+  // of the agent's reach: in trusted.* as root, and rootless in a user.* name that the overlay
+  // itself hides. As root user.* is the agent's to write and means nothing.
+  [[nodiscard]] bool is_opaque(int directory) const {
+    const char* attribute = host_.root ? "trusted.overlay.opaque" : "user.overlay.opaque";
+    char value = 0;
+    return area_->layered && ::fgetxattr(directory, attribute, &value, 1) == 1 && value == 'y';
   }
 
   void lost_below(const std::string& path, const std::set<std::string>& present) {

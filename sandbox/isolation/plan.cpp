@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 
+#include "base/files.h"
 #include "base/text.h"
 #include "sandbox/isolation/capabilities.h"
 
@@ -226,7 +228,8 @@ class Builder {
   }
 
   void make_path(std::string path, unsigned mode) {
-    Step& step = add_path(Op::make_path, "make directory " + path, std::move(path));
+    std::string words = "make directory " + path;
+    Step& step = add_path(Op::make_path, std::move(words), std::move(path));
     step.number[0] = mode;
   }
 
@@ -395,7 +398,8 @@ class Builder {
     limit(RLIMIT_DATA, policy_.limits.memory_bytes);
     // Counted per user namespace since 5.14, so that it counts this sandbox alone when rootless. As
     // root the pids cgroup counts; see cgroup.h.
-    if (!host_.root) limit(RLIMIT_NPROC, policy_.limits.processes + 1);
+    if (!host_.root && policy_.limits.processes > 0)
+      limit(RLIMIT_NPROC, policy_.limits.processes + 1);
     header.limits[RLIMIT_CORE] = 0;
     header.limits[RLIMIT_MSGQUEUE] = 819200;
     header.limits[RLIMIT_MEMLOCK] = 8U << 20U;
@@ -427,12 +431,28 @@ class Builder {
 
 }  // namespace
 
+namespace {
+
+// Root of a user namespace is an ordinary user to the host: it may not map others, mount devices or
+// load programs. Only the initial namespace maps every id to itself (user_namespaces(7)).
+bool in_initial_user_namespace() {
+  auto map = read_file("/proc/self/uid_map");
+  std::uint64_t inside = 1;
+  std::uint64_t outside = 1;
+  std::uint64_t count = 0;
+  return map && std::sscanf(map->c_str(), "%lu %lu %lu", &inside, &outside, &count) == 3 &&
+         inside == 0 && outside == 0 && count == 4294967295U;
+}
+
+}  // namespace
+
 HostFacts read_host_facts() {
   HostFacts host;
   host.uid = ::geteuid();
   host.gid = ::getegid();
-  host.root = host.uid == 0 && has_effective_capability(CAP_SYS_ADMIN) &&
-              has_effective_capability(CAP_SETUID) && has_effective_capability(CAP_NET_ADMIN);
+  host.root = host.uid == 0 && in_initial_user_namespace() &&
+              has_effective_capability(CAP_SYS_ADMIN) && has_effective_capability(CAP_SETUID) &&
+              has_effective_capability(CAP_NET_ADMIN);
   host.time_namespaces = ::access("/proc/self/ns/time", F_OK) == 0;
   return host;
 }

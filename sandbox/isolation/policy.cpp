@@ -10,6 +10,7 @@
 #include "base/assets.h"
 #include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/isolation/capabilities.h"
 
 namespace gyges::isolation {
 namespace {
@@ -73,10 +74,14 @@ Status check_policy(const Policy& policy, std::string_view source) {
   }
   for (const std::string& path : policy.filesystem.masked) GYGES_CHECK(check_path(path, source));
   GYGES_CHECK(check_path(policy.identity.home, source));
-  for (const std::string& capability : policy.capabilities)
+  for (const std::string& capability : policy.capabilities) {
+    if (auto known = capability_number(capability); !known)
+      return fail("check policy", std::string(source) + " at /capabilities", known.error().reason,
+                  known.error().cure);
     if (!granted(policy, "capability:" + capability))
       return fail("check policy", std::string(source), capability + " is kept without a grant",
                   "state the grant capability:" + capability + ", or remove the capability");
+  }
   for (const auto& [name, value] : policy.environment_set)
     if (name.empty() || name.find('=') != std::string::npos ||
         name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)

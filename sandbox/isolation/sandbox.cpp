@@ -81,6 +81,26 @@ std::string_view cure_for_step(init::Op op, int code) {
   return "";
 }
 
+// What comes before the reason in CommandEnd::start_error.
+std::string_view words_of(init::StartStep step) {
+  switch (step) {
+    case init::StartStep::descriptors:
+      return "pass its streams: ";
+    case init::StartStep::limits:
+      return "set its limits: ";
+    case init::StartStep::privileges:
+      return "become the policy's user: ";
+    case init::StartStep::directory:
+      return "enter its directory: ";
+    case init::StartStep::filter:
+      return "load the system call filter: ";
+    case init::StartStep::find:
+    case init::StartStep::execute:
+      break;
+  }
+  return "";
+}
+
 }  // namespace
 
 struct Sandbox::State {
@@ -189,8 +209,12 @@ void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
   if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
   if (!started_ok) {
-    end.start_error = std::strerror(reply.error);
-    end.exit_code = reply.error == ENOENT ? 127 : 126;
+    auto step = static_cast<init::StartStep>(reply.number[0]);
+    end.start_error = std::string(words_of(step)) + std::strerror(reply.error);
+    end.exit_code = step != init::StartStep::directory && reply.error == ENOENT ? 127 : 126;
+    ended[reply.id] = std::move(end);
+    started.erase(reply.id);
+    return;
   }
   end.user_ns = reply.number[0];
   end.system_ns = reply.number[1];

@@ -72,6 +72,13 @@ TEST(Policy, DangerousThingsNeedTheirGrant) {
   EXPECT_THAT(error_of(value), HasSubstr("capability:CAP_NET_RAW"));
 }
 
+TEST(Policy, UnknownCapabilityIsAnErrorEvenWithItsGrant) {
+  json value = minimal();
+  value["capabilities"] = {"CAP_FOO"};
+  value["grants"] = {"capability:CAP_FOO"};
+  EXPECT_THAT(error_of(value), HasSubstr("no such capability"));
+}
+
 TEST(Policy, PathsMustBeInTheirShortestForm) {
   for (const char* path : {"/a/../b", "/a//b", "/a/", "/./a"}) {
     json value = minimal();

@@ -160,6 +160,15 @@ TEST_F(SandboxFiles, TheCallersFilesAreTheAgentsInside) {
   EXPECT_EQ(read_file(host->path() / "sub" / "file").value(), "host\n");
 }
 
+TEST_F(SandboxFiles, TheAgentCannotForgeADeletion) {
+  start(seeded());
+  // The mark by which an overlay hides a directory's old content, set by the agent itself. Where
+  // the overlay keeps its marks in user.* the kernel refuses; elsewhere it means nothing.
+  run("cd /home/user/keep && touch new && python3 -c \"import os; os.setxattr('.', "
+      "'user.overlay.opaque', b'y')\"; ls");
+  EXPECT_EQ(change(stop(), "/home/user/keep/a.log"), nullptr);
+}
+
 TEST_F(SandboxFiles, SeedOutsideWritableDirectoriesIsAnError) {
   SandboxSpec spec{test_policy(), {seed("/usr/x", "")}, nullptr};
   auto sandbox = Sandbox::start(spec);

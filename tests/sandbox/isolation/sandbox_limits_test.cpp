@@ -28,6 +28,11 @@ TEST_F(SandboxLimits, ForkBombStaysWithinItsProcesses) {
   EXPECT_TRUE(was_hit(stop(), "processes"));
 }
 
+TEST_F(SandboxLimits, ZeroMeansNoLimitOfProcesses) {
+  start_with([](Limits& limits) { limits.processes = 0; });
+  EXPECT_EQ(run("(true) && (true | true) && echo forked").output, "forked\n");
+}
+
 TEST_F(SandboxLimits, WallClockEndsEverything) {
   start_with([](Limits& limits) { limits.wall_seconds = 1; });
   Ran ran = run("trap '' TERM INT HUP; while :; do sleep 1; done");

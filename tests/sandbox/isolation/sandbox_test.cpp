@@ -36,6 +36,20 @@ TEST_F(SandboxBasics, NamesAProgramThatCannotStart) {
   EXPECT_NE(ran.end.start_error, "");
 }
 
+TEST_F(SandboxBasics, NamesADirectoryThatCannotBeEntered) {
+  start();
+  Command command;
+  command.argv = {"/bin/true"};
+  command.environment = command_environment(policy_);
+  command.directory = "/no/such/place";
+  auto id = sandbox_->spawn(command);
+  ASSERT_TRUE(id) << id.error().line();
+  auto end = sandbox_->wait(*id, std::chrono::steady_clock::now() + std::chrono::seconds(10));
+  ASSERT_TRUE(end && *end);
+  EXPECT_THAT((*end)->start_error, HasSubstr("enter its directory"));
+  EXPECT_EQ((*end)->exit_code, 126);
+}
+
 TEST_F(SandboxBasics, IsTheUserOfThePolicyWithoutPrivilege) {
   start();
   EXPECT_EQ(run("id -u; id -g").output, "1000\n1000\n");
