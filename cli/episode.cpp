@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/open_recorder.h"
+#include "cli/seal_key_option.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -124,6 +125,7 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--policy", options->policy,
                       "a preset or a policy file; the scenario's when absent");
+  add_seal_key_option(*command);
   command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))
       ->capture_default_str();

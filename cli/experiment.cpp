@@ -20,6 +20,7 @@
 #include "cli/experiment_progress.h"
 #include "cli/experiment_worker.h"
 #include "cli/open_recorder.h"
+#include "cli/seal_key_option.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 
@@ -238,6 +239,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->check(CLI::Range(1U, 1024U));
   command.add_option("--executor", options.executor, "where to run: local")
       ->check(CLI::IsMember({"local", "slurm"}));
+  add_seal_key_option(command);
   command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
   command.add_flag("--json", options.json, "print the summary as JSON");

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/open_recorder.h"
+#include "cli/seal_key_option.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/run/command_run.h"
@@ -116,6 +117,7 @@ void add_run(CLI::App& root, int& exit_status) {
   command->add_option("--persona", options->persona,
                       "the machine the command sees: a shipped persona or a manifest's path");
   command->add_option("--seed", options->seed, "of the persona's generated content");
+  add_seal_key_option(*command);
   command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
   command->add_option("--out", options->out,

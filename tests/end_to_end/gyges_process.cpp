@@ -24,6 +24,12 @@ constexpr std::size_t output_kept = 96U << 20U;
   if (as.uid != 0 &&
       (::setgroups(0, nullptr) != 0 || ::setgid(as.gid) != 0 || ::setuid(as.uid) != 0))
     ::_exit(99);
+  if (as.uid != 0) {
+    // The test's own state directory is not this user's.
+    const char* state = std::getenv("XDG_STATE_HOME");
+    std::string own = std::string(state != nullptr ? state : "") + "/" + std::to_string(as.uid);
+    ::setenv("XDG_STATE_HOME", own.c_str(), 1);
+  }
   std::vector<char*> argv = {const_cast<char*>(GYGES_BINARY)};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

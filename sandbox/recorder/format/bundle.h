@@ -15,10 +15,22 @@
 
 namespace gyges::recorder {
 
+// Where the key that signs seals and the ledger of sealed runs are kept.
+struct SealPlaces {
+  std::filesystem::path key;     // empty: seals are not signed, and say so
+  bool key_is_named = false;     // somebody asked for this key: it must be there and fit
+  std::filesystem::path ledger;  // empty: no ledger is kept, and the seal says so
+
+  // $GYGES_SEAL_KEY, else seal_key.pem in the user's state directory; ledger.jsonl there.
+  static SealPlaces from_environment();
+};
+
 class BundleWriter {
  public:
-  // Makes the directory, which must not exist or be empty, with blobs/ and files/ in it.
-  static Result<BundleWriter> create(const std::filesystem::path& directory);
+  // Makes the directory, which must not exist or be empty, with blobs/ and files/ in it. Fails
+  // before anything is run if a key was named that cannot be used.
+  static Result<BundleWriter> create(const std::filesystem::path& directory,
+                                     SealPlaces places = SealPlaces::from_environment());
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] std::filesystem::path trace_file() const { return directory_ / "trace.gyt"; }
@@ -29,12 +41,16 @@ class BundleWriter {
   // Stores bytes under blobs/<sha256> once; returns the hash in hex.
   Result<std::string> add_blob(std::string_view bytes);
 
-  // Validates `run` against the schema, writes run.json, then seal.json over every file.
+  // Validates `run` against the schema, writes run.json, appends the seal's hash to the ledger,
+  // then writes seal.json over every file. A seal that cannot be signed or entered in the ledger is
+  // written all the same: run.json's warnings and the seal's `omitted` say what is wanting and why.
   Status finish(const nlohmann::json& run);
 
  private:
-  explicit BundleWriter(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  BundleWriter(std::filesystem::path directory, SealPlaces places)
+      : directory_(std::move(directory)), places_(std::move(places)) {}
   std::filesystem::path directory_;
+  SealPlaces places_;
 };
 
 struct BundleFault {
@@ -43,8 +59,9 @@ struct BundleFault {
       reason;  // "changed", "missing", "not in the seal", with the first bad byte where known
 };
 
-// Compares every file with seal.json and the blocks of the trace with their checksums. An empty
-// list means the bundle is as it was sealed. Fails when there is no readable seal.
+// Compares every file with seal.json, the blocks of the trace with their checksums and the seal
+// with its signature, if it has one. An empty list means the bundle is as whoever sealed it left
+// it; who that was is for check_bundle (bundle_check.h). Fails when there is no readable seal.
 Result<std::vector<BundleFault>> verify_bundle(const std::filesystem::path& directory);
 
 }  // namespace gyges::recorder

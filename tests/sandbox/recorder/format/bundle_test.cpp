@@ -6,11 +6,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
 #include "base/json_document.h"
-#include "sample_events.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_writer.h"
+#include "sealed_bundle.h"
 
 namespace gyges::recorder {
 namespace {
@@ -18,66 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-json sample_run(const Coverage& coverage) {
-  std::string hash(64, 'a');
-  return {{"$schema", "gyges/run.schema.json"},
-          {"version", 1},
-          {"run_id", new_run_id()},
-          {"kind", "command"},
-          {"started_at", utc_timestamp()},
-          {"duration_ms", 12},
-          {"command", {"/bin/true"}},
-          {"scenario", nullptr},
-          {"condition", json::object()},
-          {"agent", nullptr},
-          {"repeat", 0},
-          {"seed", 0},
-          {"policy", {{"name", "default"}, {"sha256", hash}}},
-          {"persona", nullptr},
-          {"host", host_facts()},
-          {"exit", {{"kind", "exited"}, {"code", 0}, {"signal", 0}, {"reason", ""}}},
-          {"limits_hit", json::array()},
-          {"coverage", coverage_to_json(coverage)},
-          {"lost", 0},
-          {"observables", nullptr},
-          {"warnings", json::array()}};
-}
-
-class Bundle : public ::testing::Test {
- protected:
-  void SetUp() override {
-    auto parent = TemporaryDirectory::create("gyges_bundle_test");
-    ASSERT_TRUE(parent);
-    parent_ = std::move(*parent);
-    directory_ = parent_->path() / "run";
-    auto bundle = BundleWriter::create(directory_);
-    ASSERT_TRUE(bundle) << bundle.error().line();
-    auto writer = TraceWriter::create(bundle->trace_file(), Backend::ebpf);
-    ASSERT_TRUE(writer);
-    std::mt19937_64 random(9);
-    testing::EventList list;
-    testing::add_lifelike_events(list, 500, random);
-    for (const Event& event : list.finished()) ASSERT_TRUE((*writer)->append(event));
-    Coverage coverage;
-    ASSERT_TRUE((*writer)->finish(coverage));
-    auto blob = bundle->add_blob("body");
-    ASSERT_TRUE(blob);
-    EXPECT_EQ(*blob, to_hex(sha256("body")));
-    ASSERT_TRUE(bundle->add_blob("body"));
-    std::ofstream(bundle->transcript_file()) << "{}\n";
-    Status sealed = bundle->finish(sample_run(coverage));
-    ASSERT_TRUE(sealed) << sealed.error().line();
-  }
-
-  std::vector<BundleFault> faults() {
-    auto found = verify_bundle(directory_);
-    EXPECT_TRUE(found) << (found ? "" : found.error().line());
-    return found ? *found : std::vector<BundleFault>{};
-  }
-
-  std::optional<TemporaryDirectory> parent_;
-  fs::path directory_;
-};
+using Bundle = testing::SealedBundle;
+using testing::sample_run;
 
 TEST_F(Bundle, IsIntactAfterSealing) {
   EXPECT_TRUE(faults().empty());
@@ -133,7 +74,7 @@ TEST_F(Bundle, DirectoriesInUseAreRefused) {
 
 TEST_F(Bundle, RunsThatBreakTheSchemaAreRefused) {
   fs::path other = parent_->path() / "other";
-  auto bundle = BundleWriter::create(other);
+  auto bundle = BundleWriter::create(other, places_);
   ASSERT_TRUE(bundle);
   json run = sample_run({});
   run["surprise"] = 1;
