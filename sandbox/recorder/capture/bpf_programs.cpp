@@ -108,8 +108,6 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
   bpf_program* unused =
       bpf_object__find_program_by_name(object, task_work ? "sc_exit_spin" : "sc_exit");
   bpf_program__set_autoload(unused, false);
-  bpf_program* const who_reads = bpf_object__find_program_by_name(object, "who_reads");
-  bpf_program__set_autoload(who_reads, task_work);
 
   bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata");
   std::size_t size = 0;
@@ -134,12 +132,6 @@ Status BpfPrograms::open_and_load(std::uint32_t ring_bytes, bool task_work) {
   bpf_map__set_max_entries(map_of("counts"), cpus_ * wire::session_slots);
   if (const int code = bpf_object__load(object); code != 0) return load_error("programs", -code);
 
-  if (task_work) {
-    LIBBPF_OPTS(bpf_test_run_opts, run);
-    if (const int code = bpf_prog_test_run_opts(bpf_program__fd(who_reads), &run); code != 0)
-      return load_error("who_reads", -code);
-  }
-
   labels_fd_ = bpf_map__fd(map_of("labels"));
   GYGES_CHECK(
       rings_.map(bpf_map__fd(map_of("controls")), bpf_map__fd(map_of("rings")), cpus_, ring_bytes));
@@ -163,6 +155,19 @@ Status BpfPrograms::attach() {
     links_.emplace_back(link);
   }
   return ok();
+}
+
+Status BpfPrograms::name_reader() {
+  LIBBPF_OPTS(bpf_test_run_opts, run);
+  bpf_program* const who_reads = bpf_object__find_program_by_name(object_.get(), "who_reads");
+  if (const int code = bpf_prog_test_run_opts(bpf_program__fd(who_reads), &run); code != 0)
+    return load_error("who_reads", -code);
+  return ok();
+}
+
+void BpfPrograms::doom(std::uint32_t slot) {
+  for (std::uint32_t cpu = 0; cpu < cpus_; ++cpu)
+    __atomic_store_n(&counts_[std::size_t{slot} * cpus_ + cpu].doomed, 1U, __ATOMIC_RELAXED);
 }
 
 void BpfPrograms::set_session(std::uint32_t slot, std::uint32_t session,

@@ -45,6 +45,12 @@ class BpfPrograms {
   // Sum over the CPUs.
   [[nodiscard]] wire::session_count counts(std::uint32_t slot) const;
 
+  // Makes the calling thread the one that waiting tasks wait for: they are killed once it is gone.
+  // Call it once, before the first session.
+  Status name_reader();
+  // Kills every task of the slot's session at its next system call.
+  void doom(std::uint32_t slot);
+
   // Labels the process behind `pidfd`. A label of the same session keeps its state and gets the new
   // calls only.
   Status label(int pidfd, std::uint32_t session, std::uint32_t origin_call,

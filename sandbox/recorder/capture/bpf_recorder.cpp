@@ -1,15 +1,22 @@
 // The BPF backend: sessions over one set of programs, and the thread that empties the rings.
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <thread>
 
+#include "base/fd.h"
 #include "sandbox/recorder/capture/backend.h"
 #include "sandbox/recorder/capture/bpf_programs.h"
 #include "sandbox/recorder/capture/coverage_notes.h"
@@ -39,30 +46,25 @@ struct Stream {
 
   std::uint32_t id = 0;
   std::uint32_t slot = 0;
+  std::vector<UniqueFd> adopted;  // pidfds of those that have not ended
+  bool doomed = false;
   std::unique_ptr<EventSink> sink;
   EventJoiner joiner;
-  Status status;  // the first error; the record goes on being counted
+  Status status;  // the first error; what cannot be recorded may not run: see Consumer::doom
 };
 
 // Empties the rings, in a thread of its own and, where somebody waits for the result, in theirs.
 class Consumer {
  public:
-  explicit Consumer(std::unique_ptr<BpfPrograms> programs) : programs_(std::move(programs)) {
-    thread_ = std::thread([this] { run(); });
-    sched_param priority{};
-    priority.sched_priority = 1;
-    const int code = pthread_setschedparam(thread_.native_handle(), SCHED_FIFO, &priority);
-    if (code != 0) {
-      no_priority_ = "no real-time priority for the reader of the rings (" +
-                     std::string(std::strerror(code)) +
-                     "): under load, recorded tasks are held back more often";
-    }
+  static Result<std::shared_ptr<Consumer>> start(std::unique_ptr<BpfPrograms> programs) {
+    std::shared_ptr<Consumer> consumer(new Consumer(std::move(programs)));
+    GYGES_CHECK(consumer->started_.get_future().get());
+    return consumer;
   }
-
   ~Consumer() {
     {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
+      const std::unique_lock lock(mutex_, std::chrono::seconds(1));  // not if its holder is dead
+      stopping_.store(true);
     }
     wake_.notify_all();
     thread_.join();
@@ -73,12 +75,12 @@ class Consumer {
 
   BpfPrograms& programs() { return *programs_; }
 
-  // Runs `work` while no records are being read, after all records up to now have been.
+  // Runs `work`, which returns a Result, while no records are being read, after all records up to
+  // now have been. Fails if the reading thread died or hangs in a write.
   template <class Work>
-  auto settled(Work&& work) {
+  auto settled(Work&& work) -> decltype(work()) {
     waiting_.fetch_add(1);
-    std::unique_lock lock(mutex_);
-    drain(~std::uint64_t{0});
+    std::unique_lock lock(mutex_, std::defer_lock);
     struct Leave {
       Consumer& consumer;
       ~Leave() {
@@ -86,6 +88,15 @@ class Consumer {
         consumer.wake_.notify_all();
       }
     } leave{*this};
+    const Clock::time_point deadline = Clock::now() + std::chrono::seconds(30);
+    while (!lock.try_lock_for(std::chrono::milliseconds(100))) {
+      const bool dead = syscall(SYS_tgkill, getpid(), reader_.load(), 0) != 0;
+      if (dead || Clock::now() > deadline)
+        return fail("record", "reader of the rings",
+                    dead ? "its thread ended" : "it has not answered for 30 s",
+                    "run again; the processes that it recorded are killed as they go on");
+    }
+    drain(~std::uint64_t{0});
     return work();
   }
 
@@ -107,8 +118,8 @@ class Consumer {
     });
   }
 
-  std::unique_ptr<Stream> remove(Stream& stream) {
-    return settled([&] {
+  Result<std::unique_ptr<Stream>> remove(Stream& stream) {
+    return settled([&]() -> Result<std::unique_ptr<Stream>> {
       programs_->set_session(stream.slot, 0, 0);
       --sessions_;
       return std::move(streams_[stream.slot]);
@@ -134,14 +145,45 @@ class Consumer {
   }
 
  private:
+  explicit Consumer(std::unique_ptr<BpfPrograms> programs) : programs_(std::move(programs)) {
+    thread_ = std::thread([this] { run(); });
+  }
+
   std::uint64_t drain(std::uint64_t limit) {
     return programs_->rings().drain(limit, [this](const wire::record& record) {
       Stream* stream = streams_[record.session % wire::session_slots].get();
-      if (stream != nullptr && stream->id == record.session) stream->take(record);
+      if (stream == nullptr || stream->id != record.session) return;
+      stream->take(record);
+      if (!stream->status && !stream->doomed) doom(*stream);
     });
   }
 
+  // The record cannot be kept (the disk is full): nothing may run on without one.
+  void doom(Stream& stream) {
+    stream.doomed = true;
+    programs_->doom(stream.slot);
+    for (const UniqueFd& pidfd : stream.adopted)
+      syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  }
+
+  Status begin_reading() {
+    reader_.store(static_cast<pid_t>(syscall(SYS_gettid)));
+    sched_param priority{};
+    priority.sched_priority = 1;
+    const int code = pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
+    if (code != 0) {
+      no_priority_ = "no real-time priority for the reader of the rings (" +
+                     std::string(std::strerror(code)) +
+                     "): under load, recorded tasks are held back more often";
+    }
+    return programs_->name_reader();
+  }
+
   void run() {
+    Status begun = begin_reading();
+    const bool reads = begun.has_value();
+    started_.set_value(std::move(begun));
+    if (!reads) return;
     constexpr std::uint64_t batch = 1U << 20U;
     // Rings fill at up to some 700 MB/s per CPU; a poll must come well before the high-water mark.
     const std::uint64_t busy = programs_->ring_bytes() / 16;
@@ -160,8 +202,11 @@ class Consumer {
       const std::uint64_t bytes = drain(batch);
       if (Clock::now() - last_tick > std::chrono::seconds(1)) {
         last_tick = Clock::now();
-        for (auto& stream : streams_)
-          if (stream != nullptr) stream->keep(stream->sink->tick(counters_of(*stream)));
+        for (auto& stream : streams_) {
+          if (stream == nullptr) continue;
+          stream->keep(stream->sink->tick(counters_of(*stream)));
+          if (!stream->status && !stream->doomed) doom(*stream);
+        }
       }
       if (bytes >= busy) {
         pause = microseconds(50);
@@ -174,10 +219,12 @@ class Consumer {
   }
 
   std::unique_ptr<BpfPrograms> programs_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  std::timed_mutex mutex_;
+  std::condition_variable_any wake_;
   std::atomic<int> waiting_{0};
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
+  std::atomic<pid_t> reader_{0};
+  std::promise<Status> started_;
   std::uint32_t last_id_ = 0;
   std::uint32_t sessions_ = 0;
   std::array<std::unique_ptr<Stream>, wire::session_slots> streams_;
@@ -191,7 +238,7 @@ class BpfSession final : public Session {
       : consumer_(std::move(consumer)), stream_(stream) {}
 
   ~BpfSession() override {
-    if (stream_ != nullptr) consumer_->remove(*stream_);
+    if (stream_ != nullptr) static_cast<void>(consumer_->remove(*stream_));
   }
 
   Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) override {
@@ -199,7 +246,15 @@ class BpfSession final : public Session {
     GYGES_TRY(ThreadFacts facts, read_thread_facts(pid));
     facts.origin_call = tool_call;
     facts.active_call = tool_call;
+    UniqueFd kept(fcntl(pidfd, F_DUPFD_CLOEXEC, 0));
+    if (!kept) return fail_errno("record", "pidfd");
     return consumer_->settled([&]() -> Status {
+      if (!stream_->status) return stream_->status;  // what runs from here on has no record
+      std::erase_if(stream_->adopted, [](const UniqueFd& other) {
+        pollfd ended{other.get(), POLLIN, 0};
+        return poll(&ended, 1, 0) != 0;
+      });
+      stream_->adopted.push_back(std::move(kept));
       stream_->joiner.add_thread(facts);
       return consumer_->programs().label(pidfd, stream_->id, tool_call, tool_call);
     });
@@ -215,7 +270,7 @@ class BpfSession final : public Session {
 
   Result<Coverage> close() override {
     GYGES_CHECK(open());
-    const std::unique_ptr<Stream> stream = consumer_->remove(*stream_);
+    GYGES_TRY(const std::unique_ptr<Stream> stream, consumer_->remove(*stream_));
     stream_ = nullptr;
     Coverage coverage;
     coverage.backend = Backend::ebpf;
@@ -280,7 +335,8 @@ class BpfBackend final : public CaptureBackend {
 Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options,
                                                          Waiting waiting) {
   GYGES_TRY(std::unique_ptr<BpfPrograms> programs, BpfPrograms::load(options.ring_bytes, waiting));
-  return std::make_unique<BpfBackend>(std::make_shared<Consumer>(std::move(programs)));
+  GYGES_TRY(std::shared_ptr<Consumer> consumer, Consumer::start(std::move(programs)));
+  return std::make_unique<BpfBackend>(std::move(consumer));
 }
 
 }  // namespace gyges::recorder

@@ -81,7 +81,9 @@ void EventJoiner::add_captures(const std::byte* from, const std::byte* to, bool 
     capture.bytes = {reinterpret_cast<const char*>(from), length};
     from +=
         std::min<std::size_t>((length + 3) & ~std::size_t{3}, static_cast<std::size_t>(to - from));
-    if (arguments_only && capture.argument == result_argument) continue;
+    const bool of_image =
+        capture.argument == result_argument || (head.flags & wire::capture_directory) != 0;
+    if (arguments_only && of_image) continue;
     if ((head.flags & wire::capture_components) != 0) {
       add_components(capture, head.flags);
       continue;
@@ -238,7 +240,9 @@ Status EventJoiner::exec(const wire::exec_record& record) {
   event.time_ns = record.head.time;
   begin_captures();
   add_captures(record.head, sizeof(record));
-  std::erase_if(captures_, [](const Capture& c) { return c.argument != result_argument; });
+  std::erase_if(captures_, [](const Capture& c) {  // those are of the call, not of the image
+    return c.argument != result_argument && c.kind != CaptureKind::absolute_path;
+  });
   event.captures = finished_captures();
   return sink_.append(event);
 }

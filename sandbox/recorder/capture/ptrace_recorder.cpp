@@ -28,6 +28,10 @@ class PtraceSession final : public Session {
     GYGES_TRY(ThreadFacts facts, read_thread_facts(pid));
     facts.origin_call = tool_call;
     facts.active_call = tool_call;
+    {
+      const std::lock_guard lock(shared_.mutex);
+      if (!shared_.status) return shared_.status;  // what runs from here on has no record
+    }
     if (relabel(pid, tool_call)) return ok();
     auto tracer = Tracer::start(shared_, facts);
     // A child of a traced process whose creation was being handled just now.

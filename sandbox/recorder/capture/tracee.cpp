@@ -169,7 +169,8 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
   const wire::plan_argument& spec = plan.arguments[index];
   const std::uint64_t address = args[index];
   if (address == 0) return;
-  const Capture capture = of_kind(index, result ? spec.kind_out : spec.kind_in);
+  Capture capture = of_kind(index, result ? spec.kind_out : spec.kind_in);
+  if (result) capture.provenance = Provenance::exit;
   const std::uint64_t other = args[spec.length_argument % 6U];
   std::uint64_t length = spec.unit;
   std::size_t limit = buffer_bytes_;
@@ -267,13 +268,15 @@ void Tracee::capture_exit(const wire::plan& plan, const Arguments& args, std::in
   }
   if (result >= 0 && (plan.flags & wire::plan_returns_file) != 0)
     capture_file(result_argument, "fd/" + std::to_string(result), list);
-  if (result == 0 && (plan.flags & wire::plan_new_directory) != 0) {
-    std::string directory = path_inside("cwd");
-    if (directory.empty()) return;
-    Capture capture = of_kind(0, static_cast<std::uint8_t>(CaptureKind::absolute_path));
-    capture.provenance = Provenance::kernel;
-    list.add(capture, std::move(directory));
-  }
+  if (result == 0 && (plan.flags & wire::plan_new_directory) != 0) capture_directory(list);
+}
+
+void Tracee::capture_directory(CaptureList& list) const {
+  std::string directory = path_inside("cwd");
+  if (directory.empty()) return;
+  Capture capture = of_kind(0, static_cast<std::uint8_t>(CaptureKind::absolute_path));
+  capture.provenance = Provenance::kernel;
+  list.add(capture, std::move(directory));
 }
 
 void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list) const {

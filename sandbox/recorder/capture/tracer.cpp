@@ -362,6 +362,7 @@ void Tracer::executed(pid_t tid) {
   Thread& thread = threads_[tid];
   CaptureList image;
   Tracee(tid, session_.buffer_bytes, false).capture_file(result_argument, "exe", image);
+  Tracee(tid, session_.buffer_bytes, false).capture_directory(image);
   Event event;
   event.kind = EventKind::process_exec;
   thread.facts.put_into(event);

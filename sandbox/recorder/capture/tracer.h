@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <csignal>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -38,8 +39,12 @@ struct TracedSession {
   std::set<pid_t> traced;                               // threads of all tracers
   std::unordered_map<pid_t, std::uint32_t> relabelled;  // new tool call of a thread already traced
 
+  // The first error kills what is traced: nothing may run on without a record.
   void append(const Event& event) {
-    if (Status outcome = sink->append(event); !outcome && status) status = std::move(outcome);
+    Status outcome = sink->append(event);
+    if (outcome) return;
+    for (const pid_t tid : traced) kill(tid, SIGKILL);
+    if (status) status = std::move(outcome);
   }
 };
 

@@ -431,7 +431,7 @@ bool BlockDecoder::parse_capture(std::string_view bytes, Capture& capture) {
   capture.truncated = (at(2) & capture_truncated) != 0;
   return at(0) <= result_argument && at(1) >= 1 &&
          at(1) <= static_cast<std::uint8_t>(CaptureKind::absolute_path) &&
-         provenance <= static_cast<std::uint8_t>(Provenance::missing);
+         provenance <= static_cast<std::uint8_t>(Provenance::exit);
 }
 
 const BlockDecoder::Shape* BlockDecoder::read_shape() {

@@ -16,6 +16,7 @@ enum class EventKind : std::uint8_t {
   syscall = 1,      // one system call, entry and exit joined
   process_start,    // a task was created: args[0] = clone flags, result = host tid of the new task
   process_exec,     // an image was replaced: captures hold the kernel's identity of the executable
+                    // and, as absolute_path of argument 0, the working directory
   process_exit,     // a task ended: result = wait status
   signal,           // a signal was delivered: args[0] = signal number, args[1] = si_code
   tool_call_start,  // capture `text` holds the tool's name
@@ -57,6 +58,7 @@ enum class Provenance : std::uint8_t {
   exit_retry,  // from user memory at exit, because the page was absent at entry
   kernel,      // from the kernel's own objects: cannot lie
   missing,     // could not be read
+  exit,        // from user memory at exit: what the kernel had left there; racy like enter
 };
 
 // Kernel's identity of an open file. Stored little-endian, followed by the object's name or path

@@ -20,8 +20,8 @@ constexpr std::array<std::string_view, 9> kind_names = {
 constexpr std::array<std::string_view, 3> abi_names = {"x86_64", "i386", "x32"};
 constexpr std::array<std::string_view, 4> verdict_names = {"allowed", "refused", "emulated",
                                                            "killed"};
-constexpr std::array<std::string_view, 4> provenance_names = {"enter", "exit_retry", "kernel",
-                                                              "missing"};
+constexpr std::array<std::string_view, 5> provenance_names = {"enter", "exit_retry", "kernel",
+                                                              "missing", "exit"};
 
 template <std::size_t N>
 std::string_view name_at(const std::array<std::string_view, N>& names, std::size_t index) {

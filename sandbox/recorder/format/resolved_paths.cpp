@@ -298,6 +298,13 @@ std::vector<ResolvedPath> PathResolver::named_paths(const Event& event) const {
 
 // A relative path whose absolute form the kernel gave tells the directory it was against.
 void PathResolver::learn_directory(const Event& event) {
+  if (event.kind == EventKind::process_exec) {
+    const Capture* directory = find_capture(event, 0, CaptureKind::absolute_path);
+    if (directory != nullptr && directory->bytes.starts_with('/') &&
+        processes_.size() < max_processes)
+      processes_[event.pid].directory = directory->bytes;
+    return;
+  }
   if (event.kind != EventKind::syscall || processes_.size() >= max_processes) return;
   const SyscallSpec* spec = find_syscall(event.abi, event.number);
   if (spec == nullptr) return;

@@ -164,12 +164,27 @@ extern int bpf_task_work_schedule_resume_impl(
 extern struct task_struct* bpf_task_from_pid(s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct* task) __ksym __weak;
 
-u32 consumer = 0;  // process number of the consumer in the initial pid namespace
+u32 consumer = 0;  // number of the reading thread in the initial pid namespace
 
-// Run once by the consumer, which cannot find out its number itself where it is in a pid namespace.
+// Run once by the thread that reads the rings, which cannot find out its number itself where it is
+// in a pid namespace.
 SEC("syscall")
 int who_reads(void* context) {
-  consumer = bpf_get_current_pid_tgid() >> 32;
+  consumer = (u32)bpf_get_current_pid_tgid();
+  return 0;
+}
+
+enum { kill_signal = 9 };
+
+// Nothing may run on unrecorded: a task that has to wait for a reader that is no more dies. One
+// that is only stopped is waited for.
+__noinline int kill_without_reader(void) {
+  if (!bpf_task_from_pid || !bpf_task_release) return 0;
+  struct task_struct* reader = bpf_task_from_pid(consumer);
+  if (reader)
+    bpf_task_release(reader);
+  else
+    bpf_send_signal(kill_signal);
   return 0;
 }
 
@@ -194,7 +209,7 @@ static long wait_round(u32 round, void* data) {
 }
 
 // Runs in the task on its way back to user mode, sleepable: no signal, no EINTR, state R. If the
-// recorder dies meanwhile, the kernel detaches the programs and the sandbox dies with its
+// whole recorder dies meanwhile, the kernel detaches the programs and the sandbox dies with its
 // supervisor.
 static int wait_for_room(struct bpf_map* map, void* key, void* value) {
   struct waiter* waiter = value;
@@ -203,7 +218,10 @@ static int wait_for_room(struct bpf_map* map, void* key, void* value) {
   u64 began = now_ns();
   struct wait_state state = {.until = began + settings.wait_limit_ns, .cpu = waiter->cpu};
   state.consumer = bpf_task_from_pid(consumer);
-  if (!state.consumer) return 0;
+  if (!state.consumer) {
+    bpf_send_signal(kill_signal);
+    return 0;
+  }
   bpf_loop(1 << 23, wait_round, &state, 0);
   bpf_task_release(state.consumer);
   note_wait(label, began);
@@ -227,7 +245,7 @@ static __always_inline int schedule_wait(struct task_label* label) {
 
 static __always_inline void spin_wait(struct task_label* label) {
   u64 began = now_ns();
-  spin_until(settings.high_water / 2);
+  if (!spin_until(settings.high_water / 2)) kill_without_reader();
   note_wait(label, began);
 }
 
@@ -239,6 +257,7 @@ int BPF_PROG(sc_exit, struct pt_regs* regs, long result) {
   struct session_count* count = count_of(label);
   if (!count) return 0;
   struct ring_control* control = exit_record_of(regs, result, label, count, time);
+  if (count->doomed) bpf_send_signal(kill_signal);
   if (!control || used_bytes(control) < settings.high_water) return 0;
   count->waits++;
   if (schedule_wait(label)) spin_wait(label);
@@ -254,6 +273,7 @@ int BPF_PROG(sc_exit_spin, struct pt_regs* regs, long result) {
   struct session_count* count = count_of(label);
   if (!count) return 0;
   struct ring_control* control = exit_record_of(regs, result, label, count, time);
+  if (count->doomed) bpf_send_signal(kill_signal);
   if (!control || used_bytes(control) < settings.high_water) return 0;
   count->waits++;
   spin_wait(label);
@@ -322,6 +342,7 @@ int BPF_PROG(tk_exec, struct task_struct* task, s32 old_tid, struct linux_binprm
   exec->old_tid = old_tid;
   control->fill = sizeof(*exec);
   put_file(result_argument, (u64)BPF_CORE_READ(task, mm, exe_file));
+  put_directory(capture_directory);
   if (missing) {
     u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
     put_bytes(TAG(1, kind_argv, from_exit), from, to - from, structure_limit);

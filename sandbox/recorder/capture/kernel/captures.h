@@ -7,7 +7,7 @@
 #include "ring.h"
 
 enum { kind_argv = 9, kind_identity = 13, kind_absolute_path = 15, kind_path = 1 };
-enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3 };
+enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3, from_result = 4 };
 enum { at_fdcwd = -100, result_argument = 6 };
 
 #define READ_KERNEL(destination, address) \
@@ -342,11 +342,12 @@ static __always_inline u32 plan_index(u8 abi, u64 number) {
   return abi == 1 ? plan_numbers + number : number;
 }
 
-__noinline int put_directory(u32 argument) {
+// The working directory, as a capture of argument 0.
+__noinline int put_directory(u32 flags) {
   struct task_struct* task = bpf_get_current_task_btf();
   u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
   u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
-  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, 0);
+  return put_walk(TAG(0, kind_absolute_path, from_kernel), mount, dentry, flags);
 }
 
 // With `last`, arguments that cannot be read are recorded as missing: there is no retry.
@@ -378,7 +379,7 @@ __noinline int put_exit_argument(u32 index, u32 i, u32 retry) {
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
       put_base(i, control->args[i], plan->dirfd[i]);
-  } else if (plan->exit_mask >> i & 1 && put_argument(index, i, from_enter, 1)) {
+  } else if (plan->exit_mask >> i & 1 && put_argument(index, i, from_result, 1)) {
     put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
   }
   return 0;

@@ -71,7 +71,9 @@ struct session_count {
   u64 first_returns;  // returns of a fork in the child and of the gate's read: not calls
   u64 lost;
   u64 waits;
-  u64 spare[2];
+  u32 doomed;  // set by the consumer when it cannot keep the record: tasks die at their next call
+  u32 spare0;
+  u64 spare1;
 };
 
 // Task storage: the label of a task, inherited at its creation.
@@ -173,6 +175,7 @@ enum {
   capture_components = 2,  // names from the leaf up, each ended by NUL
   capture_complete = 4,    // the walk reached the task's root
   capture_base = 8,        // the directory that the path argument is relative to
+  capture_directory = 16,  // the working directory of a new image
 };
 
 // Capture plan of one system call.

@@ -149,6 +149,36 @@ TEST_P(CaptureTest, PathsAreThoseInsideTheRoot) {
   EXPECT_EQ(result.calls("chdir").back()->capture(CaptureKind::absolute_path), "/sub/deeper");
 }
 
+// Relative paths have a meaning from the first call of an image on.
+TEST_P(CaptureTest, ExecutionTellsTheDirectory) {
+  const Recording result = run([] {
+    if (chdir("/usr/share") != 0) return 1;
+    return shell("test -e doc")();
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const auto execs = result.of_kind(EventKind::process_exec);
+  ASSERT_EQ(execs.size(), 1U);
+  EXPECT_EQ(execs[0]->capture(CaptureKind::absolute_path, 0), "/usr/share");
+  ASSERT_EQ(result.calls("execve").size(), 1U);
+  EXPECT_EQ(result.calls("execve")[0]->capture(CaptureKind::absolute_path), "-");
+}
+
+// What the kernel left is not what the program passed.
+TEST_P(CaptureTest, FieldsSayWhereTheyWereRead) {
+  const Recording result = run([] {
+    char path[] = "/etc/passwd";  // on the stack, whose page is there
+    const int file = open(path, O_RDONLY);
+    char bytes[16];
+    return read(file, bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : 1;
+  });
+  const auto reads = result.calls("read");
+  ASSERT_FALSE(reads.empty());
+  ASSERT_FALSE(reads.back()->captures.empty());
+  EXPECT_EQ(reads.back()->captures[0].provenance, Provenance::exit);
+  EXPECT_EQ(result.calls("openat").back()->captures[0].provenance, Provenance::enter);
+  EXPECT_EQ(result.calls("openat").back()->captures[1].provenance, Provenance::kernel);
+}
+
 TEST_P(CaptureTest, OpenThatReturnsDescriptorZero) {
   const Recording result = run([] {
     close(0);
