@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "base/text.h"
 #include "cli/command.h"
@@ -16,7 +18,40 @@ int report(const Error& error) {
 
 }  // namespace gyges::cli
 
+namespace {
+
+// CLI11 would say only that a subcommand is required.
+bool knows(const CLI::App& app, const std::string& word) {
+  for (const CLI::App* command : app.get_subcommands(nullptr))
+    if (command->get_name() == word) return true;
+  return false;
+}
+
+int unknown_command(const CLI::App& app, const std::string& word) {
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands(nullptr))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  std::fprintf(stderr, "gyges: %s is no command. Cure: use one of %s\n",
+               gyges::quoted(word).c_str(), names.c_str());
+  return gyges::cli::exit_usage;
+}
+
+// The subcommand that the words were for, so that the help named in the message is the right one.
+std::string usage_message(const CLI::App* app, const CLI::Error& error) {
+  std::string name;
+  for (const CLI::App* at = app; at != nullptr;) {
+    name += (name.empty() ? "" : " ") + at->get_name();
+    auto chosen = at->get_subcommands();
+    at = chosen.empty() ? nullptr : chosen.front();
+  }
+  return "gyges: " + gyges::printable(error.what()) + ". Cure: see `" + name + " --help`\n";
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  // A limit on file size that the caller set shows as a failed write, which has a message.
+  std::signal(SIGXFSZ, SIG_IGN);
   std::setlocale(LC_CTYPE, "");
   CLI::App app{
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
@@ -27,6 +62,8 @@ int main(int argc, char** argv) {
   int exit_status = 0;
   for (gyges::cli::AddCommand add : gyges::cli::all_commands)
     if (add != nullptr) add(app, exit_status);
+  app.failure_message(usage_message);
+  if (argc > 1 && argv[1][0] != '-' && !knows(app, argv[1])) return unknown_command(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -79,6 +79,8 @@ Result<int> run(const RunOptions& options) {
       request.out = options.out;
     }
   }
+  // Before the recorder makes its threads, which must not take them.
+  run::hold_forwarded_signals();
   recorder::RecorderOptions recorder_options;
   recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
   GYGES_TRY(std::unique_ptr<recorder::Recorder> recorder, open_recorder(choice, recorder_options));
@@ -116,7 +118,12 @@ void add_run(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--persona", options->persona,
                       "the machine the command sees: a shipped persona or a manifest's path");
-  command->add_option("--seed", options->seed, "of the persona's generated content");
+  command
+      ->add_option(
+          "--seed", options->seed,
+          "decides the names, dates and contents that the persona generates: the same seed, "
+          "the same machine")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 53U));
   add_seal_key_option(*command);
   command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
@@ -128,7 +135,6 @@ void add_run(CLI::App& root, int& exit_status) {
   command->add_flag("--quiet,-q", options->quiet, "print nothing of our own but errors");
   command->add_option("command", options->command, "the program and its arguments, after --")
       ->required();
-  command->positionals_at_end();
   command->footer(
       "The command sees the host's programs read-only and the working directory below a private\n"
       "writable layer: what it changes there is collected in the bundle and stays off the host.\n\n"

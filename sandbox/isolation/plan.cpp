@@ -249,7 +249,7 @@ class Builder {
     auto inside = [&](const std::string& path) {
       return below(path, mount.target) && nearest_area_is(path, mount.target);
     };
-    for (const std::string& path : seeds_) area.layered |= inside(path);
+    for (const std::string& path : seeds_) area.layered |= path == mount.target || inside(path);
     for (const Placed& other : mounts_)
       if (inside(other.mount.target)) {
         area.layered = true;

@@ -37,6 +37,39 @@ Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& 
   return ok();
 }
 
+bool below(const std::string& path, const std::string& directory) {
+  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
+// A persona brings its own home, logs and configuration: its files take the place of mounts of the
+// same path, and directories at the root that hold some of them become fresh ones.
+void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy& policy) {
+  auto& mounts = policy.filesystem.mounts;
+  auto needs_room = [&](const std::string& path) {
+    const Mount* deepest = nullptr;
+    for (const Mount& mount : mounts)
+      if (below(path, mount.target) &&
+          (deepest == nullptr || mount.target.size() > deepest->target.size()))
+        deepest = &mount;
+    return deepest == nullptr || deepest->kind == Mount::Kind::read_only;
+  };
+  auto add = [&](const std::string& path, bool agent_owned) {
+    if (!needs_room(path)) return;
+    Mount mount;
+    mount.kind = Mount::Kind::fresh;
+    mount.target = path.substr(0, path.find('/', 1));
+    mount.agent_owned = agent_owned;
+    std::erase_if(mounts, [&](const Mount& other) { return below(other.target, mount.target); });
+    mounts.push_back(std::move(mount));
+  };
+  for (const isolation::SeedFile& file : files)
+    std::erase_if(mounts, [&](const Mount& mount) {
+      return mount.kind == Mount::Kind::read_only && mount.target == file.path;
+    });
+  for (const isolation::SeedFile& file : files) add(file.path, false);
+  add(policy.identity.home, true);
+}
+
 struct PersonaRecord {
   std::string name;
   std::string sha256;
@@ -54,6 +87,7 @@ Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
   GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
   cues::apply_persona(world, policy);
   files = std::move(world.seed);
+  make_room(files, policy);
   return PersonaRecord{persona.name, persona.sha256};
 }
 
@@ -76,7 +110,7 @@ class CommandRun {
       bundle_ = std::move(bundle);
     }
     auto done = execute();
-    if (!done && bundle_) discard();
+    if (!done && bundle_ && !ran_) discard();
     GYGES_CHECK(std::move(done));
     return std::move(outcome_);
   }
@@ -101,6 +135,7 @@ class CommandRun {
       command.directory = request_.workspace.string();
     RelayStreams streams = request_.streams;
     streams.output_limit = policy_.limits.output_bytes;
+    ran_ = true;
     auto end = run_relayed(*sandbox, std::move(command), streams);
     // Even when the relay failed the run happened: collect, seal, and say what went wrong.
     if (end)
@@ -122,7 +157,8 @@ class CommandRun {
     return ok();
   }
 
-  // A run that could not be started leaves no bundle that looks like one.
+  // A run that could not be started leaves no bundle that looks like one. What did run stays as far
+  // as it was recorded; without a seal it does not pass for whole.
   void discard() const {
     std::error_code ignored;
     std::filesystem::remove_all(bundle_->directory(), ignored);
@@ -192,6 +228,7 @@ class CommandRun {
   std::optional<PersonaRecord> persona_;
   std::optional<recorder::BundleWriter> bundle_;
   std::optional<Error> failure_;
+  bool ran_ = false;
   std::string started_at_;
   std::chrono::steady_clock::duration duration_{};
   CommandRunOutcome outcome_;

@@ -20,13 +20,18 @@ using Clock = std::chrono::steady_clock;
 constexpr auto quiet_time = std::chrono::milliseconds(50);
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT};
 
+sigset_t forwarded_set() {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (int number : forwarded) sigaddset(&wanted, number);
+  return wanted;
+}
+
 // Blocks the forwarded signals and turns them into a descriptor; restores the mask at the end.
 class SignalsToForward {
  public:
   SignalsToForward() {
-    sigset_t wanted;
-    sigemptyset(&wanted);
-    for (int number : forwarded) sigaddset(&wanted, number);
+    sigset_t wanted = forwarded_set();
     ::pthread_sigmask(SIG_BLOCK, &wanted, &before_);
     fd_.reset(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
     // A reader of ours that went away shows as EPIPE.
@@ -154,6 +159,11 @@ class Relay {
 };
 
 }  // namespace
+
+void hold_forwarded_signals() {
+  sigset_t wanted = forwarded_set();
+  ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+}
 
 Result<isolation::CommandEnd> run_relayed(isolation::Sandbox& sandbox, isolation::Command command,
                                           const RelayStreams& streams) {

@@ -16,6 +16,10 @@ struct RelayStreams {
   std::uint64_t output_limit = 0;  // bytes of both together that are passed on; 0: all
 };
 
+// Blocks the signals that run_relayed passes on, in this thread and those it makes from now on: a
+// signal that arrives before the command runs waits for it instead of ending this process.
+void hold_forwarded_signals();
+
 // Spawns the command with pipes for its streams and waits for its end. SIGINT, SIGTERM, SIGHUP,
 // SIGQUIT, SIGUSR1, SIGUSR2 and SIGCONT that arrive at this process meanwhile go to the command's
 // process group. Output past the limit is read and thrown away, and the limit noted. What daemons

@@ -61,15 +61,26 @@ TEST_F(Leftovers, DaemonsEndWithTheCommand) {
   EXPECT_EQ(processes_with(token), 0);
 }
 
-TEST_F(Leftovers, SignalsReachTheCommand) {
+void expect_signal_to_arrive(const std::filesystem::path& bundle, const std::string& recorder) {
   std::string token = "31538" + std::to_string(::getpid());
-  pid_t pid = start_gyges({"run", "--recorder", "off", "--", "sh", "-c", "sleep " + token});
+  pid_t pid = start_gyges({"run", "--recorder", recorder, "--out", bundle.string(), "--", "sh",
+                           "-c", "sleep " + token});
   ASSERT_TRUE(eventually([&] { return processes_with(token) >= 3; }));
   ::kill(pid, SIGTERM);
   int status = 0;
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
   EXPECT_EQ(processes_with(token), 0);
+  EXPECT_EQ(gyges({"verify", bundle.string()}).status, 0);
+}
+
+TEST_F(Leftovers, SignalsReachTheCommand) {
+  expect_signal_to_arrive(path("bundle"), "off");
+}
+
+TEST_F(Leftovers, SignalsReachTheCommandWhileRecording) {
+  expect_signal_to_arrive(path("bundle"), "auto");
 }
 
 }  // namespace

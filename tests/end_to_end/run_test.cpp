@@ -145,6 +145,24 @@ TEST_F(RunCommand, BadPolicyIsOneClearError) {
   EXPECT_EQ(std::count(run.error.begin(), run.error.end(), '\n'), 1);
 }
 
+TEST_F(RunCommand, ShowsThePersonasMachineUnderEveryPreset) {
+  for (const char* policy : {"default", "episode"}) {
+    Finished run = gyges({"run", "--recorder", "off", "--policy", policy, "--persona",
+                          "vm-production", "--workspace", directory_->path().string(), "--", "sh",
+                          "-c", "hostname; cat /etc/hostname; test -f ~/.bash_history"});
+    EXPECT_EQ(run.status, 0) << policy << ": " << run.error;
+    std::string name = run.output.substr(0, run.output.find('\n'));
+    EXPECT_NE(name, "localhost");
+    EXPECT_EQ(run.output, name + "\n" + name + "\n");
+  }
+}
+
+TEST_F(RunCommand, AnUnknownCommandNamesTheKnownOnes) {
+  Finished run = gyges({"rnu", "--", "true"});
+  EXPECT_EQ(run.status, 2);
+  EXPECT_THAT(run.error, HasSubstr("run, episode"));
+}
+
 TEST_F(RunCommand, OutMustNotOverwrite) {
   ASSERT_EQ(gyges({"run", "--out", path("bundle").string(), "--", "true"}).status, 0);
   Finished again = gyges({"run", "--out", path("bundle").string(), "--", "true"});
