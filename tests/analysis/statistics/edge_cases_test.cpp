@@ -19,7 +19,6 @@ namespace gyges::analysis {
 namespace {
 
 constexpr Proportion empty{0, 0};
-constexpr Proportion one_no{0, 1};
 constexpr Proportion one_yes{1, 1};
 
 TEST(EdgeCases, EmptyArmsHaveNoFigure) {
