@@ -148,7 +148,8 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view source
   } catch (const nlohmann::json::parse_error& error) {
     std::size_t byte = error.byte > 0 ? error.byte - 1 : 0;
     std::string reason = error.what();
-    if (auto cut = reason.rfind(": "); cut != std::string::npos) reason = reason.substr(cut + 2);
+    // "[json.exception...] parse error at line 1, column 2: the reason, which may have colons too".
+    if (auto cut = reason.find(": "); cut != std::string::npos) reason = reason.substr(cut + 2);
     return fail("parse JSON", std::string(source) + ":" + position_of(text, byte),
                 printable(reason), "correct the JSON at this place");
   } catch (const nlohmann::json::exception& error) {
@@ -178,6 +179,7 @@ Status validate_json(const nlohmann::json& value, std::string_view schema,
       key = key.substr(0, key.rfind('\''));
       reason = "unknown key \"" + key + "\"";
     }
+    if (reason.ends_with('.')) reason.pop_back();
   }
   std::string allowed = allowed_at(loaded->text, place);
   return fail("check " + std::string(schema), std::string(source) + " at " + printable(place),

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/standard_streams.h"
 
 namespace gyges::cli {
 
@@ -50,8 +51,12 @@ std::string usage_message(const CLI::App* app, const CLI::Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+<<<<<<< HEAD
   // A limit on file size that the caller set shows as a failed write, which has a message.
   std::signal(SIGXFSZ, SIG_IGN);
+=======
+  gyges::cli::occupy_standard_descriptors();
+>>>>>>> 08cf1bb (Standard streams: closed ones cannot catch the trace, lost output is an error; JSON errors say what is wrong)
   std::setlocale(LC_CTYPE, "");
   CLI::App app{
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
@@ -68,10 +73,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     int code = app.exit(error);
-    return code == 0 ? 0 : gyges::cli::exit_usage;
+    return gyges::cli::finish_standard_output(code == 0 ? 0 : gyges::cli::exit_usage);
   } catch (const std::exception& error) {
+    // The formatting library throws when standard output takes no more.
+    if (int status = gyges::cli::finish_standard_output(0); status != 0) return status;
     return gyges::cli::report(
         gyges::Error{"run", "", error.what(), "report this as a defect", 0, {}});
   }
-  return exit_status;
+  return gyges::cli::finish_standard_output(exit_status);
 }

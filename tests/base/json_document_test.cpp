@@ -19,6 +19,11 @@ TEST(ParseJson, NamesFileLineAndColumn) {
   EXPECT_THAT(parse_error("{\n  \"a\": 1,\n  oops\n}"), HasSubstr("x.json:3:3"));
 }
 
+TEST(ParseJson, SaysWhatIsWrong) {
+  EXPECT_THAT(parse_error("\xff\xfe"), HasSubstr("invalid literal"));
+  EXPECT_THAT(parse_error("{\"a\": \"b: c"), HasSubstr("missing closing quote"));
+}
+
 TEST(ParseJson, RefusesDuplicateKeys) {
   EXPECT_THAT(parse_error(R"({"a": {"b": 1, "b": 2}})"), HasSubstr("\"b\" stands twice"));
   EXPECT_EQ(parse_error(R"({"a": {"b": 1}, "c": {"b": 2}})"), "");
