@@ -51,12 +51,9 @@ std::string usage_message(const CLI::App* app, const CLI::Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
-<<<<<<< HEAD
+  gyges::cli::occupy_standard_descriptors();
   // A limit on file size that the caller set shows as a failed write, which has a message.
   std::signal(SIGXFSZ, SIG_IGN);
-=======
-  gyges::cli::occupy_standard_descriptors();
->>>>>>> 08cf1bb (Standard streams: closed ones cannot catch the trace, lost output is an error; JSON errors say what is wrong)
   std::setlocale(LC_CTYPE, "");
   CLI::App app{
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
