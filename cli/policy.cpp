@@ -29,7 +29,8 @@ Result<Explained> explain(const std::string& name, const std::string& as) {
   if (!as.empty()) host.root = as == "root";
   GYGES_TRY(explained.plan, isolation::make_plan(explained.policy, host, {}));
   GYGES_TRY(explained.filter,
-            isolation::compile_seccomp(explained.policy.seccomp, explained.policy.grants));
+            isolation::compile_seccomp(explained.policy.seccomp, explained.policy.grants,
+                                       explained.policy.capabilities));
   return explained;
 }
 
@@ -94,7 +95,8 @@ void add_check(CLI::App& root, int& exit_status) {
     for (const std::string& name : *names) {
       auto policy = isolation::load_policy(name);
       auto filter = policy
-                        ? isolation::compile_seccomp(policy->seccomp, policy->grants)
+                        ? isolation::compile_seccomp(policy->seccomp, policy->grants,
+                                                     policy->capabilities)
                         : Result<isolation::SeccompFilter>(tl::unexpected<Error>(policy.error()));
       if (filter) {
         std::printf("%s: valid\n", printable(name).c_str());

@@ -152,7 +152,8 @@ Status Sandbox::State::start() {
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_TRY(plan, make_plan(policy, host, seed_paths));
-  GYGES_TRY(SeccompFilter filter, compile_seccomp(policy.seccomp, policy.grants));
+  GYGES_TRY(SeccompFilter filter,
+            compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
   if (host.root) {
     cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
     // Without a cgroup the count is per user of the host, which is stricter than asked for.

@@ -10,16 +10,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
-#include "base/assets.h"
 #include "base/fd.h"
-#include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/isolation/seccomp_profile.h"
 
 namespace gyges::isolation {
 namespace {
@@ -44,6 +43,8 @@ constexpr std::array<std::uint64_t, 9> clone_flags{CLONE_NEWNS,     CLONE_NEWUTS
 constexpr std::array<std::uint64_t, 2> terminal_ioctls{TIOCSTI, TIOCLINUX};
 
 constexpr std::uint64_t listener_flag = 8;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
+
+constexpr std::uint64_t low = 0xffffffff;  // the half of an argument that a 32-bit parameter is
 
 using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
@@ -70,32 +71,78 @@ Result<std::string> program_of(const Context& context) {
   return read_all(fd.get(), 4096UL * 8);
 }
 
-int errno_of(const std::string& name) {
-  return name == "ENOSYS" ? ENOSYS : name == "EACCES" ? EACCES : EPERM;
-}
+// What personality(2) may be set to: the plain one, its 32-bit view, a 2.6 version number, no
+// address randomisation (debuggers, sanitizers), and the question. The rest weakens the process's
+// defences (READ_IMPLIES_EXEC, MMAP_PAGE_ZERO) or opens rarely used kernel code.
+constexpr std::array<std::uint64_t, 7> personalities{0,       0x0008,  0x20000,   0x20008,
+                                                     0x40000, 0x60000, 0xffffffff};
 
-std::string name_of(int number) {
-  std::unique_ptr<char, decltype(&std::free)> name(
-      seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, number), &std::free);
-  return name ? std::string(name.get()) : std::string();
-}
-
-struct Refusal {
-  int code = EPERM;
-  std::string grant;
-  std::string why;
+// Calls that act on a process named by an argument. The agent may be of pid 1's user, and then may
+// change its limits and its priority (prlimit(2) asks for no more); pid 1 holds the wall clock.
+struct OnProcess {
+  int number;
+  unsigned argument;
 };
+constexpr std::array on_process{
+    OnProcess{SCMP_SYS(prlimit64), 0},          OnProcess{SCMP_SYS(sched_setaffinity), 0},
+    OnProcess{SCMP_SYS(sched_setscheduler), 0}, OnProcess{SCMP_SYS(sched_setparam), 0},
+    OnProcess{SCMP_SYS(sched_setattr), 0},      OnProcess{SCMP_SYS(setpriority), 1},
+    OnProcess{SCMP_SYS(ioprio_set), 1}};
+
+// SCMP_CMP_* of a condition of an OCI file.
+scmp_arg_cmp comparison(const SeccompCondition& condition) {
+  using Compare = SeccompCondition::Compare;
+  scmp_compare op = SCMP_CMP_EQ;
+  switch (condition.compare) {
+    case Compare::not_equal:
+      op = SCMP_CMP_NE;
+      break;
+    case Compare::less:
+      op = SCMP_CMP_LT;
+      break;
+    case Compare::less_equal:
+      op = SCMP_CMP_LE;
+      break;
+    case Compare::equal:
+      op = SCMP_CMP_EQ;
+      break;
+    case Compare::greater_equal:
+      op = SCMP_CMP_GE;
+      break;
+    case Compare::greater:
+      op = SCMP_CMP_GT;
+      break;
+    case Compare::masked_equal:
+      op = SCMP_CMP_MASKED_EQ;
+      break;
+  }
+  return {condition.argument, op, condition.value, condition.second};
+}
+
+// libseccomp's word for an action of a profile.
+std::uint32_t library_action(const SeccompAction& action) {
+  return action.kind == SeccompAction::Kind::refuse
+             ? SCMP_ACT_ERRNO(static_cast<unsigned>(action.code))
+             : action.filter_value();
+}
 
 class Compiler {
  public:
-  Compiler(const SeccompRules& rules, const std::vector<std::string>& grants)
-      : rules_(rules), grants_(grants) {}
+  Compiler(const SeccompRules& rules, const std::vector<std::string>& grants,
+           SeccompProfile profile)
+      : rules_(rules), grants_(grants), profile_(std::move(profile)) {}
 
   Result<SeccompFilter> compile() {
-    GYGES_CHECK(read_profile());
+    std::erase_if(profile_.refused, [&](const auto& entry) {
+      return !entry.second.grant.empty() && granted(entry.second.grant);
+    });
     GYGES_CHECK(apply_policy());
-    GYGES_CHECK(by_number());
+    // Where programs differ in an errno the last one loaded wins, so the verdict by number, which
+    // knows what does not exist, comes last. It also is the only one that may refuse seccomp(2)
+    // itself, by which the others are loaded.
+    if (profile_.oci) GYGES_CHECK(by_file());
     GYGES_CHECK(by_argument());
+    GYGES_CHECK(by_number());
     return std::move(filter_);
   }
 
@@ -104,52 +151,36 @@ class Compiler {
     return std::find(grants_.begin(), grants_.end(), grant) != grants_.end();
   }
 
-  Status read_profile() {
-    std::string file = "policies/seccomp/" + rules_.profile + ".json";
-    auto text = asset(file);
-    if (!text)
-      return fail("find seccomp profile", quoted(rules_.profile),
-                  "no shipped profile has this name", "use \"default\"");
-    GYGES_TRY(nlohmann::json profile, parse_json(*text, file));
-    GYGES_CHECK(validate_json(profile, "seccomp_profile", file));
-    for (const auto& group : profile.at("refused")) {
-      Refusal refusal;
-      refusal.code = errno_of(group.at("errno").get<std::string>());
-      refusal.grant = group.value("grant", "");
-      refusal.why = group.at("why").get<std::string>();
-      if (!refusal.grant.empty() && granted(refusal.grant)) continue;
-      for (const auto& name : group.at("names")) refused_[name.get<std::string>()] = refusal;
-    }
-    return ok();
-  }
-
   Status apply_policy() {
     for (const std::string& name : rules_.allow) {
-      GYGES_CHECK(check_name(name));
-      auto found = refused_.find(name);
-      if (found == refused_.end()) continue;
+      GYGES_CHECK(syscall_number(name));
+      allowed_.insert(name);
+      auto found = profile_.refused.find(name);
+      if (found == profile_.refused.end()) continue;
       if (!found->second.grant.empty())
         return fail(
             "apply seccomp rules", name,
             "the profile refuses it (" + found->second.why + ") and the policy has no grant",
             "state the grant " + found->second.grant);
-      refused_.erase(found);
+      profile_.refused.erase(found);
     }
     for (const std::string& name : rules_.deny) {
-      GYGES_CHECK(check_name(name));
-      refused_[name] = Refusal{EPERM, "", "denied by the policy"};
+      GYGES_CHECK(syscall_number(name));
+      profile_.refused[name] = SeccompRefusal{EPERM, "", "denied by the policy"};
     }
     return ok();
   }
 
-  static Status check_name(const std::string& name) {
-    if (seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name.c_str()) != __NR_SCMP_ERROR)
-      return ok();
-    return fail("apply seccomp rules", printable(name), "no system call has this name",
-                "use a name of syscalls(2)");
+  // Why a call is refused whatever its arguments, if it is.
+  [[nodiscard]] std::optional<SeccompRefusal> refusal(const std::string& name) const {
+    if (auto found = profile_.refused.find(name); found != profile_.refused.end())
+      return found->second;
+    if (!profile_.allowed.empty() && profile_.allowed.count(name) == 0 && allowed_.count(name) == 0)
+      return SeccompRefusal{EPERM, "", "not in the list of the profile " + profile_.name};
+    return std::nullopt;
   }
 
-  [[nodiscard]] std::string argument_rule(const std::string& name) const {
+  [[nodiscard]] std::string argument_rule(const std::string& name, int number) const {
     if (name == "socket" || name == "socketpair")
       return "address families: " + (rules_.socket_families.empty()
                                          ? std::string("none")
@@ -158,28 +189,86 @@ class Compiler {
     if (name == "clone") return "not CLONE_UNTRACED";
     if (name == "seccomp") return "no listener";
     if (name == "ioctl") return "not TIOCSTI, TIOCLINUX";
+    if (name == "personality") return "the plain one, with or without address randomisation";
+    for (const OnProcess& row : on_process)
+      if (row.number == number) return "not of pid 1";
     return {};
+  }
+
+  // The file's own rules, as libseccomp combines them.
+  Status by_file() {
+    std::map<std::string, std::vector<const SeccompRule*>> rules;
+    for (const SeccompRule& rule : profile_.rules) rules[rule.name].push_back(&rule);
+    GYGES_TRY(Context context, new_context(library_action(profile_.otherwise)));
+    auto add = [&](const SeccompAction& action, int number,
+                   const std::vector<scmp_arg_cmp>& conditions, const std::string& name) {
+      if (action == profile_.otherwise) return ok();
+      return check(
+          seccomp_rule_add_array(context.get(), library_action(action), number,
+                                 static_cast<unsigned>(conditions.size()), conditions.data()),
+          "add the seccomp file's rule for", name);
+    };
+    for (int number = 0; number <= highest_syscall; ++number) {
+      std::string name = syscall_name(number);
+      if (name.empty()) continue;
+      SyscallVerdict& verdict = by_file_[number];
+      verdict.verdict = profile_.otherwise.words();
+      verdict.why = "what the seccomp file does by default";
+      if (allowed_.count(name) > 0) verdict.verdict = "allow";
+      if (allowed_.count(name) > 0 || number == SCMP_SYS(seccomp))
+        GYGES_CHECK(add(SeccompAction{}, number, {}, name));
+      auto found = rules.find(name);
+      if (found == rules.end() || allowed_.count(name) > 0) continue;
+      for (const SeccompRule* rule : found->second) {
+        std::vector<scmp_arg_cmp> conditions;
+        for (const SeccompCondition& condition : rule->conditions)
+          conditions.push_back(comparison(condition));
+        if (number != SCMP_SYS(seccomp)) GYGES_CHECK(add(rule->action, number, conditions, name));
+        if (rule->conditions.empty()) {
+          verdict.verdict = rule->action.words();
+          verdict.why = "the seccomp file";
+        } else if (rule->action.allows() != profile_.otherwise.allows()) {
+          verdict.verdict = "allow, arguments checked";
+          verdict.why = "conditions of the seccomp file";
+        }
+      }
+    }
+    GYGES_TRY(std::string program, program_of(context));
+    filter_.programs.push_back(std::move(program));
+    return ok();
   }
 
   Status by_number() {
     GYGES_TRY(Context context, new_context(SCMP_ACT_ERRNO(ENOSYS)));
     for (int number = 0; number <= highest_syscall; ++number) {
-      std::string name = name_of(number);
+      std::string name = syscall_name(number);
       if (name.empty()) continue;
       SyscallVerdict verdict{name, number, "allow", ""};
       std::uint32_t action = SCMP_ACT_ALLOW;
-      if (auto refused = refused_.find(name); refused != refused_.end()) {
-        action = SCMP_ACT_ERRNO(static_cast<unsigned>(refused->second.code));
-        verdict.verdict = refused->second.code == ENOSYS   ? "ENOSYS"
-                          : refused->second.code == EACCES ? "EACCES"
-                                                           : "EPERM";
-        verdict.why = refused->second.why;
-      } else if (std::string rule = argument_rule(name); !rule.empty()) {
+      std::string rule = argument_rule(name, number);
+      if (auto refused = refusal(name)) {
+        SeccompAction what{SeccompAction::Kind::refuse, refused->code};
+        action = library_action(what);
+        verdict.verdict = what.words();
+        verdict.why = refused->why;
+      } else if (profile_.oci && by_file_[number].verdict != "allow") {
+        verdict.verdict = by_file_[number].verdict;
+        verdict.why = by_file_[number].why;
+        if (number == SCMP_SYS(seccomp))
+          action = library_action({SeccompAction::Kind::refuse, EPERM});
+      } else if (!rule.empty()) {
         verdict.verdict = "allow, arguments checked";
         verdict.why = rule;
       }
       filter_.verdicts.push_back(verdict);
       if (action == SCMP_ACT_ERRNO(ENOSYS)) continue;  // the default
+      if (action == SCMP_ACT_ALLOW && name == "personality") {
+        for (std::uint64_t value : personalities)
+          GYGES_CHECK(check(seccomp_rule_add(context.get(), action, number, 1,
+                                             SCMP_A0(SCMP_CMP_MASKED_EQ, low, value)),
+                            "add seccomp rule", name));
+        continue;
+      }
       GYGES_CHECK(
           check(seccomp_rule_add(context.get(), action, number, 0), "add seccomp rule", name));
     }
@@ -196,7 +285,6 @@ class Compiler {
                                  1, &compare),
           "add seccomp rule", name);
     };
-    constexpr std::uint64_t low = 0xffffffff;
     for (int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
       for (int family = 0; family < AF_MAX; ++family) {
         bool allowed = std::any_of(families.begin(), families.end(), [&](const FamilyName& row) {
@@ -222,6 +310,13 @@ class Compiler {
     // allowed.
     GYGES_CHECK(refuse(EPERM, SCMP_SYS(seccomp),
                        SCMP_A1(SCMP_CMP_MASKED_EQ, listener_flag, listener_flag), "seccomp"));
+    for (const OnProcess& row : on_process)
+      GYGES_CHECK(refuse(EPERM, row.number, scmp_arg_cmp{row.argument, SCMP_CMP_MASKED_EQ, low, 1},
+                         "pid 1"));
+    // All processes of a user are pid 1 too.
+    for (auto [call, whole_user] :
+         {std::pair{SCMP_SYS(setpriority), 2UL}, std::pair{SCMP_SYS(ioprio_set), 3UL}})
+      GYGES_CHECK(refuse(EPERM, call, SCMP_A0(SCMP_CMP_MASKED_EQ, low, whole_user), "pid 1"));
     GYGES_TRY(std::string program, program_of(context));
     filter_.programs.push_back(std::move(program));
     return ok();
@@ -229,22 +324,29 @@ class Compiler {
 
   const SeccompRules& rules_;
   const std::vector<std::string>& grants_;
-  std::map<std::string, Refusal> refused_;
+  SeccompProfile profile_;
+  std::set<std::string> allowed_;  // by the policy
+  std::map<int, SyscallVerdict> by_file_;
   SeccompFilter filter_;
 };
 
 }  // namespace
 
 Result<SeccompFilter> compile_seccomp(const SeccompRules& rules,
-                                      const std::vector<std::string>& grants) {
+                                      const std::vector<std::string>& grants,
+                                      const std::vector<std::string>& capabilities) {
+  // A file may change between two runs; the shipped profiles do not.
+  bool is_file = rules.profile.find('/') != std::string::npos || rules.profile.ends_with(".json");
   static std::mutex mutex;
   static std::map<std::string, SeccompFilter> compiled;
   std::string key = rules.profile + "|" + join(rules.allow, ",") + "|" + join(rules.deny, ",") +
                     "|" + join(rules.socket_families, ",") + "|" + join(grants, ",");
   std::scoped_lock lock(mutex);
-  if (auto found = compiled.find(key); found != compiled.end()) return found->second;
-  auto filter = Compiler(rules, grants).compile();
-  if (filter) compiled.emplace(key, *filter);
+  if (!is_file)
+    if (auto found = compiled.find(key); found != compiled.end()) return found->second;
+  GYGES_TRY(SeccompProfile profile, load_seccomp_profile(rules.profile, capabilities));
+  auto filter = Compiler(rules, grants, std::move(profile)).compile();
+  if (filter && !is_file) compiled.emplace(key, *filter);
   return filter;
 }
 

@@ -3,8 +3,9 @@
 //
 // Two programs are loaded; the kernel takes the stricter verdict. The first allows by number what
 // the profile allows, so that the kernel's bitmap cache answers without running it (since 5.11).
-// The second looks at arguments: address families, clone flags, terminal ioctls. Foreign ABIs
-// (i386, x32) are killed by both.
+// The second looks at arguments: address families, clone flags, terminal ioctls, calls that act on
+// pid 1. Foreign ABIs (i386, x32) are killed by both. A profile that is a Docker/OCI file adds its
+// own rules as a program before these.
 #pragma once
 
 #include <string>
@@ -27,8 +28,10 @@ struct SeccompFilter {
   std::vector<SyscallVerdict> verdicts;  // by number
 };
 
-// Thread-safe; results are cached by policy.
+// Thread-safe; results for shipped profiles are cached. `capabilities` are those the policy keeps;
+// only the rules of a Docker/OCI file depend on them.
 Result<SeccompFilter> compile_seccomp(const SeccompRules& rules,
-                                      const std::vector<std::string>& grants);
+                                      const std::vector<std::string>& grants,
+                                      const std::vector<std::string>& capabilities = {});
 
 }  // namespace gyges::isolation

@@ -1,6 +1,7 @@
 // The attack program: tries everything in its tables and prints one line for each attempt,
 //   ITEM NAME OUTCOME
-// where OUTCOME is "worked", the name of an errno, "killed:<signal>" or a word of the attempt's own.
+// where OUTCOME is "worked", the name of an errno, "killed:<signal>" or a word of the attempt's
+// own.
 //
 //   attack SCRATCH MARKER [NAME]
 //

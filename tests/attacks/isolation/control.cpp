@@ -39,27 +39,36 @@ void enter_layered_root(const std::string& marker, bool user_namespace) {
   must(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "private mounts");
   must(::mount("tmpfs", "/mnt", "tmpfs", 0, "size=64m") == 0, "mount tmpfs");
   for (const char* name : {"/mnt/u", "/mnt/w", "/mnt/r"}) must(::mkdir(name, 0755) == 0, name);
-  std::string data = "lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w";
-  if (user_namespace) data += ",userxattr";
-  must(::mount("overlay", "/mnt/r", "overlay", 0, data.c_str()) == 0, "mount overlay");
+  // The kernel lets no user namespace look below the host's mounts, so there is no layer over the
+  // whole tree for an ordinary user; who needs none, because the host's files are not its own.
+  if (user_namespace)
+    must(::mount("/", "/mnt/r", nullptr, MS_BIND | MS_REC, nullptr) == 0, "bind /");
+  else
+    must(::mount("overlay", "/mnt/r", "overlay", 0, "lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w") ==
+             0,
+         "mount overlay");
   must(::mount("proc", "/mnt/r/proc", "proc", 0, nullptr) == 0, "mount proc");
   must(::mount("/sys", "/mnt/r/sys", nullptr, MS_BIND | MS_REC, nullptr) == 0, "bind /sys");
   must(::mount("tmpfs", "/mnt/r/dev", "tmpfs", 0, "size=64k") == 0, "mount /dev");
-  for (const char* name : {"null", "zero", "urandom", "ptmx", "kmsg"}) {
+  for (const char* name : {"null", "zero", "urandom", "kmsg"}) {
     std::string from = fmt::format("/dev/{}", name);
     std::string to = "/mnt/r" + from;
     UniqueFd place(::open(to.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     (void)::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr);
   }
   must(::mkdir("/mnt/r/dev/pts", 0755) == 0, "make /dev/pts");
-  must(::mount("/dev/pts", "/mnt/r/dev/pts", nullptr, MS_BIND, nullptr) == 0, "bind /dev/pts");
+  must(::mount("devpts", "/mnt/r/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666") == 0,
+       "mount /dev/pts");
+  must(::symlink("pts/ptmx", "/mnt/r/dev/ptmx") == 0, "make /dev/ptmx");
   std::string place = "/mnt/r" + std::filesystem::path(marker).parent_path().string();
   std::error_code ignored;
   std::filesystem::create_directories(place, ignored);
   must(::mount(place.c_str() + 6, place.c_str(), nullptr, MS_BIND, nullptr) == 0, "bind marker");
-  must(::mkdir("/mnt/r/scratch", 0755) == 0, "make scratch");
-  must(::mount("tmpfs", "/mnt/r/scratch", "tmpfs", 0, "size=1m") == 0, "mount scratch");
-  must(::chroot("/mnt/r") == 0 && ::chdir("/") == 0, "enter the layered root");
+  must(::mount("tmpfs", "/mnt/r/mnt", "tmpfs", 0, "size=1m") == 0, "mount scratch");
+  // No chroot: inside one the kernel refuses user namespaces by itself.
+  must(::chdir("/mnt/r") == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0,
+       "enter the layered root");
+  must(::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0, "leave the host's root");
 }
 
 [[noreturn]] void be_init(const std::string& marker, bool user_namespace) {
@@ -80,7 +89,7 @@ void enter_layered_root(const std::string& marker, bool user_namespace) {
   pid_t pid = ::fork();
   if (pid == 0) {
     std::string path = fmt::format("/proc/self/fd/{}", image.get());
-    ::execl(path.c_str(), "attack", "/scratch", marker.c_str(), nullptr);
+    ::execl(path.c_str(), "attack", "/mnt", marker.c_str(), nullptr);
     ::_exit(127);
   }
   int status = 0;
@@ -106,8 +115,8 @@ Result<std::string> run_control(const std::string& marker) {
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::dup2(pipe.write.get(), STDOUT_FILENO);
-    int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-                CLONE_NEWCGROUP;
+    int flags =
+        CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
     must(::unshare(flags | (user_namespace ? CLONE_NEWUSER : 0)) == 0, "make namespaces");
     if (user_namespace) {
       write_text("/proc/self/setgroups", "deny");

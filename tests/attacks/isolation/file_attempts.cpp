@@ -15,15 +15,20 @@ namespace {
 
 template <int index>
 std::string open_for_writing() {
-  static constexpr const char* paths[] = {
-      "/proc/sys/kernel/core_pattern",          "/proc/sys/kernel/modprobe",
-      "/proc/sysrq-trigger",                    "/proc/sys/fs/binfmt_misc/register",
-      "/sys/kernel/uevent_helper",              "/sys/fs/cgroup/release_agent",
-      "/proc/sys/kernel/shmmax",                "/proc/sys/net/ipv4/ip_forward",
-      "/proc/sys/user/max_user_namespaces",     "/proc/sys/kernel/hostname",
-      "/proc/sys/vm/overcommit_memory",         "/proc/1/oom_score_adj",
-      "/proc/1/timens_offsets",                 "/proc/self/uid_map",
-      "/proc/sys/kernel/ns_last_pid",           "/proc/sys/fs/mqueue/msg_max"};
+  static constexpr const char* paths[] = {"/proc/sys/kernel/core_pattern",
+                                          "/proc/sys/kernel/modprobe",
+                                          "/proc/sysrq-trigger",
+                                          "/proc/sys/fs/binfmt_misc/register",
+                                          "/sys/kernel/uevent_helper",
+                                          "/sys/fs/cgroup/release_agent",
+                                          "/proc/sys/kernel/shmmax",
+                                          "/proc/sys/net/ipv4/ip_forward",
+                                          "/proc/sys/user/max_user_namespaces",
+                                          "/proc/sys/kernel/hostname",
+                                          "/proc/sys/vm/overcommit_memory",
+                                          "/proc/1/oom_score_adj",
+                                          "/proc/1/timens_offsets",
+                                          "/proc/sys/fs/mqueue/msg_max"};
   int fd = ::open(paths[index], O_WRONLY | O_CLOEXEC);
   std::string result = outcome(fd);
   if (fd >= 0) ::close(fd);
@@ -33,12 +38,20 @@ std::string open_for_writing() {
              : result;
 }
 
+// Everyone may open it; the write is what is checked. It concerns this pid namespace only.
+std::string choose_next_pid() {
+  int fd = ::open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return "refused";
+  std::string result = outcome(::write(fd, "4000", 4));
+  ::close(fd);
+  return result == "worked" ? result : "refused";
+}
+
 // Whether a file that tells about the kernel has content.
 template <int index>
 std::string read_something() {
   static constexpr const char* paths[] = {"/proc/kallsyms", "/proc/kcore", "/proc/keys",
-                                          "/proc/timer_list", "/proc/kmsg", "/dev/kmsg",
-                                          "/sys/kernel/notes"};
+                                          "/proc/timer_list", "/sys/kernel/notes"};
   int fd = ::open(paths[index], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return "nothing";
   char byte = 0;
@@ -57,8 +70,8 @@ std::string list(const char* path) {
 }
 
 std::string strange_devices() {
-  static const std::set<std::string> usual = {"null", "zero", "full", "random", "urandom",
-                                              "tty",  "ptmx", "pts",  "shm",    "fd",
+  static const std::set<std::string> usual = {"null",  "zero",   "full",  "random", "urandom",
+                                              "tty",   "ptmx",   "pts",   "shm",    "fd",
                                               "stdin", "stdout", "stderr"};
   DIR* directory = ::opendir("/dev");
   if (directory == nullptr) return "none";
@@ -168,16 +181,16 @@ std::vector<Row> file_attempts() {
       {"C5", "overcommit", open_for_writing<10>},
       {"C5", "init_oom_score", open_for_writing<11>},
       {"C5", "init_time_offsets", open_for_writing<12>},
-      {"C5", "uid_map", open_for_writing<13>},
-      {"C5", "ns_last_pid", open_for_writing<14>},
-      {"C5", "mqueue_limits", open_for_writing<15>},
+      {"C5", "mqueue_limits", open_for_writing<13>},
+      {"C5", "ns_last_pid", choose_next_pid},
       {"C8", "kallsyms", read_something<0>},
       {"C8", "kcore", read_something<1>},
       {"C8", "keys", read_something<2>},
       {"C8", "timer_list", read_something<3>},
-      {"C8", "proc_kmsg", read_something<4>},
-      {"C8", "dev_kmsg", read_something<5>},
-      {"C8", "kernel_notes", read_something<6>},
+      {"C8", "kernel_notes", read_something<4>},
+      // Opened only: reading takes messages away from the host.
+      {"C8", "proc_kmsg", [] { return outcome(::open("/proc/kmsg", O_RDONLY | O_NONBLOCK)); }},
+      {"C8", "dev_kmsg", [] { return outcome(::open("/dev/kmsg", O_RDONLY | O_NONBLOCK)); }},
       {"C8", "sys", [] { return list("/sys"); }},
       {"C8", "debugfs", [] { return list("/sys/kernel/debug"); }},
       {"C8", "tracefs", [] { return list("/sys/kernel/tracing"); }},
@@ -193,7 +206,7 @@ std::vector<Row> file_attempts() {
       {"F6", "plant_in_dev", [] { return write_system("/dev/gyges-attack"); }},
       {"F7", "reopen_host_file", reopen_host_file},
       {"F7", "chmod_host_directory", change_mode_of_host},
-      {"F10", "home_of_root", [] { return list("/root"); }},
+      {"F10", "home_of_root", [] { return outcome(::open("/root", O_RDONLY | O_DIRECTORY)); }},
   };
 }
 

@@ -177,8 +177,11 @@ std::string type_into_terminal(unsigned long request) {
 
 template <int family>
 std::string socket_of() {
-  return outcome(::socket(family, family == AF_ALG ? SOCK_SEQPACKET
-                                  : family == AF_VSOCK ? SOCK_STREAM : SOCK_RAW, 0));
+  return outcome(::socket(family,
+                          family == AF_ALG     ? SOCK_SEQPACKET
+                          : family == AF_VSOCK ? SOCK_STREAM
+                                               : SOCK_RAW,
+                          0));
 }
 
 // Memory at address 0: one half of every exploit of a null pointer in the kernel.
@@ -242,8 +245,7 @@ std::vector<Row> kernel_attempts() {
       {"C2", "fspick", [] { return call(SYS_fspick, AT_FDCWD, "/proc", 0); }},
       {"C2", "fsconfig", [] { return call(SYS_fsconfig, -1, 99, 0, 0, 0); }},
       {"C2", "fsmount", [] { return call(SYS_fsmount, -1, 0, 0); }},
-      {"C2", "open_tree",
-       [] { return call(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE); }},
+      {"C2", "open_tree", [] { return call(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE); }},
       {"C2", "move_mount", [] { return call(SYS_move_mount, -1, "", AT_FDCWD, "/usr", 4); }},
       {"C2", "open_tree_attr", [] { return call(467, -1, "", 0, 0, 0); }},
       {"C2", "listmount", [] { return call(458, 0, 0, 0, 0); }},
@@ -268,8 +270,7 @@ std::vector<Row> kernel_attempts() {
       {"C6", "userfaultfd", [] { return call(SYS_userfaultfd, 0); }},
       {"C6", "userfaultfd_user_mode", [] { return call(SYS_userfaultfd, 1); }},
       {"C7", "keyctl", [] { return call(SYS_keyctl, 0, -3, 1); }},
-      {"C7", "add_key",
-       [] { return call(SYS_add_key, "user", "gyges-attack", "x", 1UL, -2); }},
+      {"C7", "add_key", [] { return call(SYS_add_key, "user", "gyges-attack", "x", 1UL, -2); }},
       {"C7", "request_key", [] { return call(SYS_request_key, "user", "gyges-none", 0, -2); }},
       {"C8", "syslog", [] { return call(SYS_syslog, 10, 0, 0); }},
       {"C10", "clock_settime", set_clock},

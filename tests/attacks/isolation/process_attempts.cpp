@@ -43,7 +43,8 @@ char state_of(pid_t pid) {
 
 // pid 1 of any namespace ignores what comes from inside; what counts is that it goes on.
 std::string signal_init() {
-  for (int number : {SIGTERM, SIGSTOP, SIGTSTP, SIGKILL, SIGSEGV, SIGXCPU, SIGRTMIN}) ::kill(1, number);
+  for (int number : {SIGTERM, SIGSTOP, SIGTSTP, SIGKILL, SIGSEGV, SIGXCPU, SIGRTMIN})
+    ::kill(1, number);
   ::usleep(20000);
   char state = state_of(1);
   return state == 'T' || state == 'Z' || state == '?' ? "worked" : "alive";
@@ -120,8 +121,8 @@ std::string list(const char* path) {
 
 template <int number>
 std::string open_init_file() {
-  static constexpr const char* names[] = {"environ", "mem", "maps", "exe", "syscall", "stack",
-                                          "auxv", "pagemap", "io"};
+  static constexpr const char* names[] = {"environ", "mem",  "maps",    "exe", "syscall",
+                                          "stack",   "auxv", "pagemap", "io"};
   return open_only(std::string("/proc/1/") + names[number], O_RDONLY);
 }
 
@@ -229,7 +230,9 @@ std::vector<Row> process_attempts() {
       {"B7", "setns_pidfd", join_by_pidfd},
       {"B7", "init_namespace_file", [] { return open_only("/proc/1/ns/mnt", O_RDONLY); }},
       {"B8", "environment_secret",
-       [] { return std::string(std::getenv("GYGES_ATTACK_SECRET") != nullptr ? "worked" : "none"); }},
+       [] {
+         return std::string(std::getenv("GYGES_ATTACK_SECRET") != nullptr ? "worked" : "none");
+       }},
       {"B13", "orphans_stay", zombies},
       {"B14", "fanotify", [] { return call(SYS_fanotify_init, 0x200, 0); }},
       {"B14", "inotify_init_fd",
