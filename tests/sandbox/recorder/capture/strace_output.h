@@ -1,0 +1,21 @@
+// What strace -f wrote, as calls per thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gyges::recorder {
+
+struct StraceCall {
+  std::string name;
+  std::string result;  // "-2", "3", or "?" for a call that did not return
+};
+
+using StraceThreads = std::map<int, std::vector<StraceCall>>;
+
+// `text` is the file that `strace -f -o` wrote. `root` becomes the thread of the first line.
+StraceThreads parse_strace(std::string_view text, int& root);
+
+}  // namespace gyges::recorder

@@ -1,0 +1,261 @@
+// The same programs recorded by each backend and by strace -f: the same calls with the same results
+// in the same order, thread by thread.
+//
+// Rules of comparison, each for a difference that is none:
+// - Threads have other numbers in every run: they are matched by who created them, and in what
+//   order.
+// - Results that are addresses, numbers of processes or times count as success or failure only.
+// - strace begins with the execve of the program; so does the comparison.
+// - futex(2) is called or not depending on who comes first, and restart_syscall(2) depending on
+//   when a signal comes, getrandom(2) again and again until it draws a usable letter for the name
+//   of a temporary file: they are left out.
+// - A call that never returned is "?", whether by exit or by death: the backends tell the kernel's
+// own
+//   restart code of a call that a death cut short. Where a leader's number was
+//   taken over by an executing thread, the leader's own last call is such a one, which the backends
+//   leave out, because the number goes on as that of another thread.
+// - The shell's handler of SIGCHLD runs whenever a child happens to end: in the pipeline, returns
+// from
+//   handlers and the calls that they make start again are left out.
+// - A process that starts with a vfork or clone has no first return in strace, and none here.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/personality.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/files.h"
+#include "recorded_run.h"
+#include "sandbox/recorder/format/syscall_table.h"
+#include "strace_output.h"
+
+namespace gyges::recorder {
+namespace {
+
+const std::set<std::string, std::less<>> creating = {"clone", "clone3", "fork", "vfork"};
+const std::set<std::string, std::less<>> unlike = {
+    "mmap",   "brk",     "mremap", "getpid",          "gettid",  "getppid", "wait4",
+    "waitid", "getpgrp", "setsid", "set_tid_address", "getpgid", "times",   "tgkill"};
+
+bool left_out(std::string_view name) {
+  return name == "futex" || name == "restart_syscall" || name == "getrandom";
+}
+
+std::string comparable(const std::string& name, const std::string& result) {
+  const bool only_success = creating.contains(name) || unlike.contains(name);
+  if (!only_success || result.starts_with('-') || result == "?") return name + " = " + result;
+  return name + " = ok";
+}
+
+// Calls by the thread's place in the tree of creation: "0" is the first thread, "0.1" the second
+// that it created.
+using Truth = std::map<std::string, std::vector<std::string>>;
+
+void place(const StraceThreads& threads, int tid, const std::string& label, bool handlers,
+           Truth& truth) {
+  const auto found = threads.find(tid);
+  if (found == threads.end()) return;
+  std::vector<std::string>& lines = truth[label];
+  int children = 0;
+  for (const StraceCall& call : found->second) {
+    if (left_out(call.name)) continue;
+    if (!handlers &&
+        (call.name == "rt_sigreturn" || call.result == "-512" || call.result == "-513"))
+      continue;
+    lines.push_back(comparable(call.name, call.result));
+    const int created = creating.contains(call.name) ? std::atoi(call.result.c_str()) : 0;
+    if (created > 0)
+      place(threads, created, label + "." + std::to_string(children++), handlers, truth);
+  }
+  if (lines.empty()) return;
+  const std::string& last = found->second.back().result;
+  if (last == "-512" || last == "-514" || last == "-516")
+    lines.back() = found->second.back().name + " = ?";
+}
+
+StraceThreads threads_of(const Recording& recording) {
+  StraceThreads threads;
+  bool begun = false;
+  for (const KeptEvent& kept : recording.events) {
+    const Event& event = kept.event;
+    if (event.kind != EventKind::syscall) continue;
+    std::string name = syscall_name(event.abi, event.number);
+    if (!begun && name != "execve") continue;
+    begun = true;
+    // strace has another name for what neither knows.
+    if (find_syscall(event.abi, event.number) == nullptr) name = "syscall_0x3e7";
+    threads[event.tid].push_back({name, event.has_exit ? std::to_string(event.result) : "?"});
+  }
+  return threads;
+}
+
+class Truths : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (access("/usr/bin/strace", X_OK) != 0) GTEST_SKIP() << "strace is not installed";
+    if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+    auto directory = TemporaryDirectory::create("gyges_truth_");
+    ASSERT_TRUE(directory) << directory.error().line();
+    directory_ = std::move(*directory);
+  }
+
+  // The program in a fixed environment, directory and address layout.
+  std::function<int()> prepared(const std::vector<std::string>& argv) {
+    return [this, argv] {
+      if (chdir(directory_->path().c_str()) != 0) return 98;
+      personality(ADDR_NO_RANDOMIZE);
+      const int null = open("/dev/null", O_RDWR);
+      for (int descriptor = 0; descriptor < 3; ++descriptor) dup2(null, descriptor);
+      close(null);
+      clearenv();
+      setenv("PATH", "/usr/bin:/bin", 1);
+      setenv("HOME", directory_->path().c_str(), 1);
+      setenv("LC_ALL", "C", 1);
+      setenv("GIT_OPTIONAL_LOCKS", "0", 1);
+      setenv("PYTHONHASHSEED", "0", 1);
+      for (int descriptor = 3; descriptor < 64; ++descriptor) close(descriptor);
+      return program(argv)();
+    };
+  }
+
+  int run(const std::vector<std::string>& argv) {
+    const pid_t child = fork();
+    if (child == 0) _exit(prepared(argv)());
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+  }
+
+  Truth by_strace(const std::vector<std::string>& argv) {
+    const std::string output = directory_->path().string() + ".strace";
+    std::vector<std::string> command = {"/usr/bin/strace", "-f", "-X", "raw", "-o", output};
+    command.insert(command.end(), argv.begin(), argv.end());
+    run(command);
+    const Result<std::string> text = read_file(output);
+    std::filesystem::remove(output);
+    EXPECT_TRUE(text);
+    Truth truth;
+    if (!text) return truth;
+    int root = 0;
+    const StraceThreads threads = parse_strace(*text, root);
+    place(threads, root, "0", handlers_, truth);
+    return truth;
+  }
+
+  Truth by_backend(CaptureBackend& backend, const std::vector<std::string>& argv) {
+    const Recording recording = record(backend, prepared(argv));
+    EXPECT_TRUE(recording.coverage.complete);
+    Truth truth;
+    place(threads_of(recording), recording.pid, "0", handlers_, truth);
+    return truth;
+  }
+
+  void compare(const std::vector<std::string>& argv) {
+    const Truth truth = by_strace(argv);
+    auto bpf = open_bpf_backend({});
+    auto ptrace = open_ptrace_backend({});
+    ASSERT_TRUE(bpf && ptrace);
+    for (CaptureBackend* backend : {bpf->get(), ptrace->get()}) {
+      const std::string name(backend_name(backend->backend()));
+      const Truth ours = by_backend(*backend, argv);
+      std::size_t calls = 0;
+      EXPECT_EQ(ours.size(), truth.size()) << name << ": threads";
+      for (const auto& [label, lines] : truth) {
+        const auto found = ours.find(label);
+        ASSERT_NE(found, ours.end()) << name << " has no thread " << label;
+        const std::vector<std::string>& recorded = found->second;
+        calls += lines.size();
+        for (std::size_t i = 0; i < std::max(lines.size(), recorded.size()); ++i) {
+          const std::string expected = i < lines.size() ? lines[i] : "(nothing)";
+          const std::string actual = i < recorded.size() ? recorded[i] : "(nothing)";
+          ASSERT_EQ(actual, expected) << name << ", thread " << label << ", call " << i;
+        }
+      }
+      EXPECT_GT(calls, 10U);
+    }
+  }
+
+  void compare_own(const std::string& name) { compare({GYGES_TRUTH_PROGRAMS, name}); }
+
+  std::optional<TemporaryDirectory> directory_;
+  bool handlers_ = true;  // calls made by and after signal handlers are compared
+};
+
+TEST_F(Truths, Threads) {
+  compare_own("threads");
+}
+TEST_F(Truths, Vforks) {
+  compare_own("vforks");
+}
+TEST_F(Truths, ExecFromThread) {
+  compare_own("exec_from_thread");
+}
+TEST_F(Truths, Clones) {
+  compare_own("clones");
+}
+TEST_F(Truths, Signals) {
+  compare_own("signals");
+}
+TEST_F(Truths, DeniedCalls) {
+  compare_own("denied");
+}
+TEST_F(Truths, AbsentPages) {
+  compare_own("absent_pages");
+}
+TEST_F(Truths, Errors) {
+  compare_own("errors");
+}
+TEST_F(Truths, VectorsAndSockets) {
+  compare_own("vectors_and_sockets");
+}
+TEST_F(Truths, KilledInCall) {
+  compare_own("killed_in_call");
+}
+
+TEST_F(Truths, ShellPipeline) {
+  handlers_ = false;
+  compare({"/bin/sh", "-c", "echo hello | cat | tr a-z A-Z; test -e nothing || exit 3"});
+}
+
+TEST_F(Truths, Tar) {
+  for (int i = 0; i < 20; ++i) {
+    const auto file = directory_->path() / "tree" / std::to_string(i);
+    std::filesystem::create_directories(file.parent_path());
+    ASSERT_TRUE(write_file_atomically(file, std::string(1000 * i, 'x')));
+  }
+  compare({"/bin/tar", "cf", "out.tar", "tree"});
+}
+
+TEST_F(Truths, GitStatus) {
+  if (access("/usr/bin/git", X_OK) != 0) GTEST_SKIP() << "git is not installed";
+  const std::string make =
+      "git init -q . && echo a > a && echo b > b && git add a b && "
+      "git -c user.name=x -c user.email=x@x commit -qm x && echo c > c && touch -d @1 a b && "
+      "git update-index --refresh";
+  ASSERT_EQ(run({"/bin/sh", "-c", make}), 0);
+  compare({"/usr/bin/git", "status"});
+}
+
+TEST_F(Truths, Python) {
+  if (access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "python3 is not installed";
+  compare({"/usr/bin/python3", "-E", "-s", "-c",
+           "import json, os; print(json.dumps(sorted(os.listdir('/usr'))))"});
+}
+
+TEST_F(Truths, Compiler) {
+  if (access("/usr/bin/gcc", X_OK) != 0) GTEST_SKIP() << "gcc is not installed";
+  ASSERT_TRUE(write_file_atomically(
+      directory_->path() / "a.c", "#include <stdio.h>\nint main(void) { return puts(\"x\"); }\n"));
+  const std::vector<std::string> compile = {"/usr/bin/gcc", "-O1", "-c", "a.c", "-o", "a.o"};
+  ASSERT_EQ(run(compile), 0);  // from now on a.o exists
+  compare(compile);
+}
+
+}  // namespace
+}  // namespace gyges::recorder
