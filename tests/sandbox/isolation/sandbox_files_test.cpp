@@ -125,19 +125,19 @@ TEST_F(SandboxFiles, OverlayKeepsTheHostsDirectoryAsItIs) {
   SandboxSpec spec{test_policy(), {}, nullptr};
   Mount mount;
   mount.kind = Mount::Kind::overlay;
-  mount.target = "/work";
+  mount.target = "/project";
   mount.source = host->path().string();
   spec.policy.filesystem.mounts.push_back(mount);
   start(spec);
   EXPECT_EQ(
-      run("cat /work/file; echo inside > /work/file; echo n > /work/new; cat /work/file").output,
+      run("cat /project/file; echo inside > /project/file; echo n > /project/new; cat /project/file").output,
       "host\ninside\n");
   SandboxEnd end = stop();
   EXPECT_EQ(read_file(host->path() / "file").value(), "host\n");
   EXPECT_FALSE(std::filesystem::exists(host->path() / "new"));
-  ASSERT_NE(change(end, "/work/file"), nullptr);
-  EXPECT_EQ(change(end, "/work/file")->kind, FileChange::Kind::modified);
-  ASSERT_NE(change(end, "/work/new"), nullptr);
+  ASSERT_NE(change(end, "/project/file"), nullptr);
+  EXPECT_EQ(change(end, "/project/file")->kind, FileChange::Kind::modified);
+  ASSERT_NE(change(end, "/project/new"), nullptr);
 }
 
 TEST_F(SandboxFiles, TheCallersFilesAreTheAgentsInside) {
