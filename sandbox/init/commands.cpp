@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -246,6 +247,24 @@ void refuse(std::uint32_t id, int code) {
   tell(reply);
 }
 
+// Waits until the child is at its gate, has failed, or is dead, which shows as an end of file. An
+// agent of the child's user may stop it on its way, over and over: it is woken, and after a while
+// killed, because pid 1 has a wall clock to keep.
+void await_gate(Running& entry) {
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    pollfd wait{entry.outcome, POLLIN, 0};
+    if (::poll(&wait, 1, 10) > 0) {
+      ssize_t n;
+      do {
+        n = ::read(entry.outcome, &entry.failed, sizeof(StartFailure));
+      } while (n < 0 && errno == EINTR);
+      return;
+    }
+    ::kill(entry.pid, SIGCONT);
+  }
+  ::kill(entry.pid, SIGKILL);
+}
+
 // Returns 0 or an errno value.
 int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
   Running* entry = nullptr;
@@ -277,10 +296,7 @@ int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
       entry->outcome = outcome[0];
       ::close(outcome[1]);
       gate[1] = outcome[0] = outcome[1] = -1;
-      // A child that dies on its way shows as an end of file.
-      if (payload.header.gated != 0)
-        while (::read(entry->outcome, &entry->failed, sizeof(StartFailure)) < 0 && errno == EINTR) {
-        }
+      if (payload.header.gated != 0) await_gate(*entry);
       tell(reply, pidfd);
       if (pidfd >= 0) ::close(pidfd);
     }

@@ -218,7 +218,8 @@ class Collector {
     struct stat info {};
     if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
     auto old = below(path);
-    if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
+    // Through an overlay nobody can make the device that marks a deletion; elsewhere anybody can.
+    if (area_->layered && S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
       if (old) add_deleted(path, old->info);
       return;
     }
@@ -291,6 +292,11 @@ class Collector {
       change.note = "unreadable";
       return;
     }
+    if (hashed_bytes_ + change.size > limits_.hashed_bytes) {
+      change.note = "beyond the limit of collected contents";
+      return;
+    }
+    hashed_bytes_ += change.size;
     auto hash = sha256_of_fd(fd.get());
     if (!hash) {
       change.note = "unreadable";
@@ -335,6 +341,7 @@ class Collector {
   std::optional<MappedSource> mapped_;  // of the last of lowers_
   std::size_t entries_ = 0;
   std::uint64_t kept_bytes_ = 0;
+  std::uint64_t hashed_bytes_ = 0;
   CollectedChanges result_;
 };
 

@@ -19,6 +19,8 @@ struct CollectionLimits {
   std::size_t depth = 200;
   std::uint64_t file_bytes = 64ULL << 20U;    // a larger file is listed without content
   std::uint64_t total_bytes = 512ULL << 20U;  // of contents kept
+  // Read for hashing, about four seconds' worth: sparse files cost the agent nothing.
+  std::uint64_t hashed_bytes = 4ULL << 30U;
 };
 
 struct CollectedChanges {

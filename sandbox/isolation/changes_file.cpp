@@ -38,6 +38,15 @@ const char* type_name(FileChange::Type type) {
   return "";
 }
 
+std::string hex(const std::string& bytes) {
+  std::string digits;
+  for (unsigned char byte : bytes) {
+    digits += "0123456789abcdef"[byte >> 4U];
+    digits += "0123456789abcdef"[byte & 15U];
+  }
+  return digits;
+}
+
 }  // namespace
 
 Result<std::string> contents_directory(const std::filesystem::path& bundle) {
@@ -59,8 +68,12 @@ Status write_changes(const std::filesystem::path& bundle, const SandboxEnd& end)
                            {"gid", change.gid},
                            {"size", change.size},
                            {"mtime_ns", change.mtime_ns}};
+    // JSON strings are text and paths are bytes.
+    if (valid_utf8(change.path) != change.path) line["path_hex"] = hex(change.path);
     if (!change.sha256.empty()) line["sha256"] = change.sha256;
     if (!change.link_target.empty()) line["link_target"] = valid_utf8(change.link_target);
+    if (valid_utf8(change.link_target) != change.link_target)
+      line["link_target_hex"] = hex(change.link_target);
     if (!change.note.empty()) line["note"] = change.note;
     lines += line.dump() + "\n";
   }

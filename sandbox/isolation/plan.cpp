@@ -400,7 +400,9 @@ class Builder {
     // root the pids cgroup counts; see cgroup.h.
     if (!host_.root && policy_.limits.processes > 0)
       limit(RLIMIT_NPROC, policy_.limits.processes + 1);
-    header.limits[RLIMIT_CORE] = 0;
+    // One byte and not none: a core pattern that names a program starts it on the host, as root, for
+    // a crash inside, unless the limit is exactly this (core(5)).
+    header.limits[RLIMIT_CORE] = 1;
     header.limits[RLIMIT_MSGQUEUE] = 819200;
     header.limits[RLIMIT_MEMLOCK] = 8U << 20U;
     return ok();

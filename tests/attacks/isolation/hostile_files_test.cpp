@@ -1,0 +1,140 @@
+// Group F: trees that are made to mislead or exhaust whoever collects them, and the record of them.
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "sandbox/isolation/changes_file.h"
+#include "sandbox_fixture.h"
+
+namespace gyges::isolation {
+namespace {
+
+class HostileFiles : public SandboxTest {
+ protected:
+  static const FileChange* change(const SandboxEnd& end, const std::string& path) {
+    for (const FileChange& entry : end.changes)
+      if (entry.path == path) return &entry;
+    return nullptr;
+  }
+
+  static SandboxSpec seeded() {
+    SandboxSpec spec{test_policy(), {}, nullptr};
+    SeedFile file;
+    file.path = "/home/user/keep/a.log";
+    file.content = "a\n";
+    spec.seed.push_back(file);
+    return spec;
+  }
+};
+
+constexpr const char* python = "/usr/bin/python3";
+
+// The overlay's marks are extended attributes, and an agent may set attributes on its own files.
+TEST_F(HostileFiles, AnOverlaysMarksCannotBeForged) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  start(seeded());
+  Ran ran = run_argv({python, "-c",
+                      "import os\n"
+                      "for d in ('/home/user/keep', '/tmp'):\n"
+                      "  for a in ('user.overlay.opaque', 'user.overlay.whiteout', "
+                      "'user.overlay.redirect'):\n"
+                      "    try: os.setxattr(d, a, b'y')\n"
+                      "    except OSError as e: pass\n"
+                      "open('/home/user/keep/b.log', 'w').write('b')\n"});
+  EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+  EXPECT_EQ(run("cat /home/user/keep/a.log").output, "a\n");  // still there
+  EXPECT_EQ(change(stop(), "/home/user/keep/a.log"), nullptr) << "recorded as deleted";
+}
+
+// A character device 0:0 is how an overlay marks a deletion; anyone may make one.
+TEST_F(HostileFiles, WhiteoutsOfTheAgentsOwnAreListed) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  start();
+  Ran ran = run_argv({python, "-c",
+                      "import os, stat\n"
+                      "try: os.mknod('/tmp/w', stat.S_IFCHR | 0o600, 0); print('made')\n"
+                      "except OSError as e: print('refused')\n"});
+  SandboxEnd end = stop();
+  if (ran.output == "made\n") {
+    ASSERT_NE(change(end, "/tmp/w"), nullptr);
+    EXPECT_EQ(change(end, "/tmp/w")->type, FileChange::Type::device);
+  }
+}
+
+// Sparse files cost the agent nothing and whoever hashes them everything.
+TEST_F(HostileFiles, SparseFilesDoNotKeepTheCollectorBusy) {
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  spec.policy.limits.wall_seconds = 100;
+  start(spec);
+  run("cd /tmp; i=0; while [ $i -lt 400 ]; do truncate -s 60M f$i; i=$((i+1)); done");
+  auto begin = std::chrono::steady_clock::now();
+  SandboxEnd end = stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(12));
+  EXPECT_EQ(end.changes.size(), 400U);
+  ASSERT_NE(change(end, "/tmp/f399"), nullptr);
+  EXPECT_EQ(change(end, "/tmp/f399")->size, 60U << 20U);
+}
+
+TEST_F(HostileFiles, ADeepTreeIsBoundedAndSaid) {
+  start();
+  Ran ran =
+      run("cd /tmp; i=0; while [ $i -lt 500 ]; do mkdir d && cd d || exit 9; i=$((i+1)); "
+          "done; echo x > bottom");
+  EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+  SandboxEnd end = stop();
+  EXPECT_FALSE(end.changes_complete);
+  EXPECT_GT(end.changes.size(), 100U);
+}
+
+TEST_F(HostileFiles, LinksFifosSocketsAndSetuidBitsAreListedAndNotFollowed) {
+  start();
+  run("cd /tmp; ln -s /etc/shadow s; ln -s / root; mkfifo p; cp /bin/true u; chmod 6755 u; "
+      "ln u hard; ln -s loop loop");
+  SandboxEnd end = stop();
+  EXPECT_EQ(change(end, "/tmp/s")->type, FileChange::Type::symlink);
+  EXPECT_EQ(change(end, "/tmp/s")->sha256, "");
+  EXPECT_EQ(change(end, "/tmp/root")->link_target, "/");
+  EXPECT_EQ(change(end, "/tmp/p")->type, FileChange::Type::fifo);
+  EXPECT_EQ(change(end, "/tmp/u")->mode, 06755U);
+  EXPECT_EQ(change(end, "/tmp/u")->sha256, change(end, "/tmp/hard")->sha256);
+  EXPECT_EQ(change(end, "/tmp/loop")->type, FileChange::Type::symlink);
+  for (const FileChange& entry : end.changes)
+    EXPECT_EQ(entry.path.rfind("/tmp/", 0), 0U) << entry.path;
+}
+
+TEST_F(HostileFiles, NamesThatAreNoTextSurviveInTheRecord) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  start();
+  run_argv(
+      {python, "-c",
+       "import os\n"
+       "open(b'/tmp/a\\nb', 'w'); open(b'/tmp/\\xff\\xfe', 'w'); open(b'/tmp/\\x1b[31m', 'w')\n"
+       "os.symlink(b'/\\xff', b'/tmp/link')\n"});
+  SandboxEnd end = stop();
+  auto directory = TemporaryDirectory::create("gyges-attack");
+  ASSERT_TRUE(directory);
+  ASSERT_TRUE(write_changes(directory->path(), end));
+  auto text = read_file(directory->path() / "files" / "changes.jsonl");
+  ASSERT_TRUE(text);
+  std::vector<std::string> hex;
+  int lines = 0;
+  for (const std::string& line : split(*text, '\n')) {
+    if (line.empty()) continue;
+    auto value = nlohmann::json::parse(line, nullptr, false);
+    ASSERT_FALSE(value.is_discarded()) << line;
+    ++lines;
+    if (value.contains("path_hex")) hex.push_back(value["path_hex"].get<std::string>());
+    if (value["type"] == "symlink") {
+      EXPECT_EQ(value["link_target_hex"], "2fff");
+    }
+  }
+  EXPECT_EQ(lines, 4);
+  EXPECT_THAT(hex, ::testing::ElementsAre("2f746d702ffffe"));
+}
+
+}  // namespace
+}  // namespace gyges::isolation
