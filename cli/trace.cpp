@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/trace_export.h"
+#include "cli/trace_follow.h"
 #include "cli/trace_order.h"
 #include "sandbox/recorder/format/event_filter.h"
 #include "sandbox/recorder/format/event_text.h"
@@ -57,6 +58,7 @@ struct ShowOptions {
   std::optional<double> since;
   std::optional<double> until;
   bool json = false;
+  bool follow = false;
   std::uint64_t limit = 0;
 };
 
@@ -79,8 +81,8 @@ Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns
 }
 
 std::string text_line(const Event& event, const PathResolver& names, std::uint64_t start_ns) {
-  // Never negative: the start is the earliest entry.
-  double seconds = static_cast<double>(event.time_ns - start_ns) / 1e9;
+  // Negative only when following: a call that began before the first block and ended after it.
+  double seconds = static_cast<double>(static_cast<std::int64_t>(event.time_ns - start_ns)) / 1e9;
   std::uint32_t call = tool_call_of(event);
   return fmt::format(
       "{:>12.6f} {:>4} {:>6} {}", seconds, call == 0 ? "-" : fmt::format("#{}", call),
@@ -88,7 +90,8 @@ std::string text_line(const Event& event, const PathResolver& names, std::uint64
 }
 
 int show(const ShowOptions& options) {
-  auto reader = open_trace(options.run);
+  auto reader = options.follow ? open_live_trace([&] { return open_trace(options.run); })
+                               : open_trace(options.run);
   if (!reader) return report(reader.error());
   std::uint64_t start_ns = reader->extent().start_ns;
   auto filter = filter_of(options, start_ns);
@@ -97,19 +100,19 @@ int show(const ShowOptions& options) {
     return exit_usage;
   }
   std::uint64_t printed = 0;
-  Status read = for_each_line_by_entry(
-      *reader,
-      [&](const Event& event, const std::vector<ResolvedPath>& paths,
-          const PathResolver& names) -> std::string {
-        if (!filter->takes(event, paths)) return {};
-        return options.json ? json_line(event_to_json(event, paths, &names))
-                            : text_line(event, names, start_ns);
-      },
-      [&](const std::string& line) {
-        std::fwrite(line.data(), 1, line.size(), stdout);
-        std::fputc('\n', stdout);
-        return ++printed != options.limit && std::ferror(stdout) == 0;
-      });
+  MakeLine make = [&](const Event& event, const std::vector<ResolvedPath>& paths,
+                      const PathResolver& names) -> std::string {
+    if (!filter->takes(event, paths)) return {};
+    return options.json ? json_line(event_to_json(event, paths, &names))
+                        : text_line(event, names, start_ns);
+  };
+  TakeLine take = [&](const std::string& line) {
+    std::fwrite(line.data(), 1, line.size(), stdout);
+    std::fputc('\n', stdout);
+    return ++printed != options.limit && std::ferror(stdout) == 0;
+  };
+  Status read = options.follow ? follow_lines(*reader, make, take)
+                               : for_each_line_by_entry(*reader, make, take);
   std::fflush(stdout);
   return report_reading(read, *reader);
 }
@@ -272,6 +275,8 @@ void add_show(CLI::App& trace, int& exit_status) {
   command->add_option("--since", options->since, "from this second on");
   command->add_option("--until", options->until, "up to this second");
   command->add_option("--limit", options->limit, "stop after N lines");
+  command->add_flag("-f,--follow", options->follow,
+                    "go on as the run goes on, until it ends; in order of end within a second");
   command->add_flag("--json", options->json, "one JSON object a line");
   command->callback([options, &exit_status] { exit_status = show(*options); });
 }

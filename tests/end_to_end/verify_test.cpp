@@ -1,11 +1,15 @@
 // Seals, signatures and the ledger as a user meets them.
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/hash.h"
 #include "gyges_process.h"
@@ -131,6 +135,60 @@ TEST_F(Verify, AnOrdinaryUserSealsWithAKeyOfTheirOwn) {
   ASSERT_EQ(run.status, 0) << run.error;
   EXPECT_THAT(gyges({"verify", bundle}, *user).output, HasSubstr("signed by your key "));
   EXPECT_THAT(gyges({"verify", bundle}).output, Not(HasSubstr("signed by your key ")));
+}
+
+using Salvage = EndToEnd;
+
+// A command that makes calls until it is killed.
+std::vector<std::string> busy_run(const std::string& bundle) {
+  return {
+      "run", "--out", bundle, "--", "sh", "-c", "while :; do cat /etc/hostname > /dev/null; done"};
+}
+
+TEST_F(Salvage, AKilledRunShowsWhatIsThereAndSaysWhatIsMissing) {
+  std::string bundle = path("bundle").string();
+  pid_t pid = start_gyges(busy_run(bundle));
+  ASSERT_TRUE(eventually([&] {
+    std::error_code ignored;
+    auto size = std::filesystem::file_size(path("bundle/trace.gyt"), ignored);
+    return !ignored && size > 2000;
+  }));
+  // Whoever follows sees it end.
+  Finished followed;
+  std::thread follower([&] { followed = gyges({"trace", "show", "--follow", bundle}); });
+  ::usleep(300'000);
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  follower.join();
+  Finished shown = gyges({"trace", "show", bundle});
+  EXPECT_EQ(shown.status, 1);
+  EXPECT_THAT(shown.output, HasSubstr("/etc/hostname"));
+  EXPECT_THAT(shown.error, HasSubstr("the recorder died; events from "));
+  EXPECT_EQ(followed.status, 1);
+  EXPECT_THAT(followed.output, HasSubstr("/etc/hostname"));
+  EXPECT_THAT(followed.error, HasSubstr("the recorder died; events from "));
+  Finished counted = gyges({"trace", "stat", bundle});
+  EXPECT_EQ(counted.status, 1);
+  EXPECT_THAT(counted.output, HasSubstr("coverage     none: the trace was not finished"));
+  Finished verified = gyges({"verify", path("bundle/trace.gyt").string()});
+  EXPECT_EQ(verified.status, 1);
+  EXPECT_THAT(verified.output, HasSubstr(" at byte "));
+}
+
+TEST_F(Salvage, AFollowedRunIsShownToItsEnd) {
+  std::string bundle = path("bundle").string();
+  pid_t pid = start_gyges({"run", "--out", bundle, "--", "sh", "-c",
+                           "cat /etc/hostname > /dev/null; sleep 1.5; cat /etc/os-release"});
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(path("bundle/trace.gyt")); }));
+  Finished followed = gyges({"trace", "show", "--follow", bundle});
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(followed.status, 0) << followed.error;
+  Finished shown = gyges({"trace", "show", bundle});
+  auto count = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
+  EXPECT_EQ(count(followed.output), count(shown.output));
+  EXPECT_THAT(followed.output, HasSubstr("/etc/os-release"));
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_decoder.h"
 #include "tests/fuzz/event_checks.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

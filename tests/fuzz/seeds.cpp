@@ -6,7 +6,7 @@
 
 #include "base/assets.h"
 #include "base/files.h"
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_writer.h"

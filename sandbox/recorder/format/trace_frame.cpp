@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_tables.h"
 
 namespace gyges::recorder {
 

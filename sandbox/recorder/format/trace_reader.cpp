@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 #include "base/json_document.h"
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_decoder.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_frame.h"
 
@@ -37,6 +37,11 @@ struct TraceReader::State {
   TraceExtent extent;
   Sha256 chain{};
   std::vector<BlockPlace> blocks;
+  std::uint64_t good_bytes = 0;  // up to the end of the last good frame
+  BlockDecoder live_decoder;     // of for_each_new
+  std::size_t next_live = 0;
+  std::string stored;  // of the block being read; reused
+  std::string raw;
 
   // Reads exactly `size` bytes at `offset`; false when the file is shorter by now.
   Result<bool> read_at(std::uint64_t offset, std::size_t size, std::string& bytes) const {
@@ -71,8 +76,8 @@ struct TraceReader::State {
     std::string_view bytes(frame);
     Sha256 hash = frame_hash(chain, bytes.substr(0, frame_head_bytes),
                              bytes.substr(frame_head_bytes, head.stored_bytes));
-    std::string_view stored = bytes.substr(bytes.size() - frame_hash_bytes);
-    if (stored != std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()))
+    std::string_view stated = bytes.substr(bytes.size() - frame_hash_bytes);
+    if (stated != std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()))
       return std::string_view("changed: its hash differs");
     // The head may have changed between the two reads; what counts is what was hashed.
     reason = decode_frame_head(bytes, head);
@@ -121,9 +126,10 @@ struct TraceReader::State {
     return {};
   }
 
-  // Walks all frames after the header and notes the first that is bad.
+  // Walks all frames from `offset` on and notes the first that is bad.
   Status scan(std::uint64_t offset) {
     std::string frame;
+    good_bytes = offset;
     while (offset < extent.bytes) {
       if (coverage) {
         mark_damage(offset, "there are bytes after the end");
@@ -143,8 +149,41 @@ struct TraceReader::State {
         return ok();
       }
       offset += frame_head_bytes + head.stored_bytes + frame_hash_bytes;
+      good_bytes = offset;
     }
     if (!coverage) mark_damage(offset, "it was never finished: the recorder died");
+    return ok();
+  }
+
+  [[nodiscard]] tl::unexpected<Error> bad_block(std::uint64_t block, std::uint64_t offset,
+                                                std::string_view reason,
+                                                std::uint64_t first_missing) const {
+    return fail("read trace", path,
+                fmt::format("block {} at byte {}: {}; events from {} on are missing", block, offset,
+                            reason, first_missing));
+  }
+
+  [[nodiscard]] Status damage_status() const {
+    if (!damage) return ok();
+    return bad_block(damage->block, damage->offset, damage->reason, damage->first_missing);
+  }
+
+  Status read_block(std::size_t index, BlockDecoder& decoder,
+                    const std::function<bool(const Event&)>& visit, bool& stopped) {
+    const BlockPlace& block = blocks[index];
+    auto bad = [&](std::string_view reason) {
+      return bad_block(index, block.payload_offset - frame_head_bytes, reason,
+                       block.head.first_sequence);
+    };
+    GYGES_TRY(bool whole, read_at(block.payload_offset, block.head.stored_bytes, stored));
+    if (!whole) return bad("cut off while reading");
+    raw.resize(block.head.raw_bytes);
+    std::size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
+    if (ZSTD_isError(size) != 0) return bad(ZSTD_getErrorName(size));
+    if (size != raw.size()) return bad("it unpacks to another size than it states");
+    Status decoded = decoder.decode(raw, block.head.events, block.head.fresh,
+                                    block.head.first_sequence, visit, stopped);
+    if (!decoded) return bad(decoded.error().reason);
     return ok();
   }
 };
@@ -187,34 +226,42 @@ Result<TraceReader> TraceReader::open(const std::filesystem::path& path) {
 Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
   BlockDecoder decoder;
-  std::string stored;
-  std::string raw;
-  for (std::size_t i = 0; i < s.blocks.size(); ++i) {
-    const BlockPlace& block = s.blocks[i];
-    auto bad = [&](std::string_view reason) {
-      return fail(
-          "read trace", s.path,
-          fmt::format("block {} at byte {}: {}; events from {} on are missing", i,
-                      block.payload_offset - frame_head_bytes, reason, block.head.first_sequence));
-    };
-    GYGES_TRY(bool whole, s.read_at(block.payload_offset, block.head.stored_bytes, stored));
-    if (!whole) return bad("cut off while reading");
-    raw.resize(block.head.raw_bytes);
-    std::size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
-    if (ZSTD_isError(size) != 0) return bad(ZSTD_getErrorName(size));
-    if (size != raw.size()) return bad("it unpacks to another size than it states");
-    bool stopped = false;
-    Status decoded = decoder.decode(raw, block.head.events, block.head.fresh,
-                                    block.head.first_sequence, visit, stopped);
-    if (!decoded) return bad(decoded.error().reason);
-    if (stopped) return ok();
-  }
-  if (s.damage)
-    return fail(
-        "read trace", s.path,
-        fmt::format("block {} at byte {}: {}; events from {} on are missing", s.damage->block,
-                    s.damage->offset, s.damage->reason, s.damage->first_missing));
+  bool stopped = false;
+  for (std::size_t i = 0; i < s.blocks.size() && !stopped; ++i)
+    GYGES_CHECK(s.read_block(i, decoder, visit, stopped));
+  return stopped ? ok() : s.damage_status();
+}
+
+Status TraceReader::for_each_new(const std::function<bool(const Event&)>& visit) {
+  State& s = *state_;
+  bool stopped = false;
+  while (s.next_live < s.blocks.size() && !stopped)
+    GYGES_CHECK(s.read_block(s.next_live++, s.live_decoder, visit, stopped));
   return ok();
+}
+
+Result<bool> TraceReader::refresh() {
+  State& s = *state_;
+  if (s.coverage) return false;
+  struct stat status {};
+  if (::fstat(s.fd.get(), &status) != 0) return fail_errno("read trace", s.path);
+  auto bytes = static_cast<std::uint64_t>(status.st_size);
+  if (bytes < s.extent.bytes)
+    return fail("read trace", s.path, "it became shorter while it was read");
+  std::uint64_t before = s.good_bytes;
+  s.extent.bytes = bytes;
+  s.damage.reset();
+  GYGES_CHECK(s.scan(before));
+  return s.good_bytes != before;
+}
+
+// A read lease is granted only while nobody has the file open for writing (fcntl(2)). It is given
+// back at once; a recorder never opens its trace a second time, so nothing can wait for it.
+bool TraceReader::may_grow() const {
+  int fd = state_->fd.get();
+  if (::fcntl(fd, F_SETLEASE, F_RDLCK) != 0) return true;
+  ::fcntl(fd, F_SETLEASE, F_UNLCK);
+  return false;
 }
 
 const std::optional<TraceDamage>& TraceReader::damage() const {

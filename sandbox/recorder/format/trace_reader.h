@@ -46,6 +46,15 @@ class TraceReader {
   // without error.
   Status for_each(const std::function<bool(const Event&)>& visit);
 
+  // Takes in what a recorder that is still at work has finished since; true if there is more than
+  // before. Damage, extent, coverage and chain head are then those of now.
+  Result<bool> refresh();
+  // As for_each(), but only events that no earlier call delivered, and an unfinished end is no
+  // error: more may come. With refresh() it follows a live trace.
+  Status for_each_new(const std::function<bool(const Event&)>& visit);
+  // Whether somebody has the file open for writing. False only when that is certain.
+  [[nodiscard]] bool may_grow() const;
+
   // The first damage found when opening; none for a whole trace. An unfinished trace is damaged.
   [[nodiscard]] const std::optional<TraceDamage>& damage() const;
   [[nodiscard]] const TraceExtent& extent() const;

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "base/fd.h"
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_frame.h"
 

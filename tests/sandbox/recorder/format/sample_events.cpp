@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_tables.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder::testing {

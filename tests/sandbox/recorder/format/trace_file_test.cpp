@@ -7,7 +7,8 @@
 
 #include "base/files.h"
 #include "sample_events.h"
-#include "sandbox/recorder/format/block_codec.h"
+#include "sandbox/recorder/format/block_decoder.h"
+#include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/trace_frame.h"
 #include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/format/trace_writer.h"

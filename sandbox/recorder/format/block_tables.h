@@ -1,19 +1,14 @@
-// Events to the columns of a trace block and back (docs/trace_format.md, "Blocks").
-//
-// Encoder and decoder carry the same tables from block to block: shapes, contexts, kept literals
-// and what predictions rest on. Measured with bench/trace on real traces: 2.5 to 5 million events a
-// second are encoded, compressed and hashed on one core, 4 to 20 million are read.
+// What encoder and decoder of a trace block share (docs/trace_format.md, "Blocks"): limits,
+// columns, and the tables that both carry from block to block: kept literals and what predictions
+// rest on.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "sandbox/recorder/format/event.h"
 
 namespace gyges::recorder {
@@ -139,103 +134,14 @@ class StringTable {
   std::vector<std::uint32_t> slots_;  // 1 + index into entries_, 0 for free; a power of two
 };
 
-class BlockEncoder {
- public:
-  BlockEncoder();
-
-  // Starts the next block; true if its tables are empty.
-  bool begin();
-  // Fails for events that have more captures than the format holds.
-  Status add(const Event& event);
-  [[nodiscard]] std::size_t event_count() const { return events_; }
-  [[nodiscard]] std::size_t raw_bytes() const;
-  [[nodiscard]] std::size_t literal_bytes() const {
-    return columns_[column_strings].used + columns_[column_bytes].used;
-  }
-  // The raw payload; valid until the next begin().
-  const std::vector<std::uint8_t>& finish();
-
- private:
-  struct Stream {
-    std::vector<std::uint8_t> bytes;
-    std::size_t used = 0;
-    std::uint8_t* room(std::size_t count) {
-      if (bytes.size() - used < count) bytes.resize(bytes.size() * 2 + count);
-      return bytes.data() + used;
-    }
-    void varint(std::uint64_t value);
-    void zigzag(std::int64_t value);
-    void append(std::string_view text);
-  };
-  void add_definition(std::string_view bytes);
-  void add_capture(const Event& event, const Capture& capture);
-  void add_literal(std::uint32_t number, const Capture& capture, std::string_view bytes);
-
-  std::array<Stream, column_count> columns_;
-  std::vector<std::uint8_t> payload_;
-  Predictor predictor_;
-  StringTable shapes_;
-  StringTable contexts_;
-  StringTable literals_;
-  StructureMemory structures_;
-  std::uint32_t next_literal_ = 0;
-  std::uint32_t last_literal_ = 0;
-  std::size_t events_ = 0;
-  bool fresh_ = true;
-};
-
-class BlockDecoder {
- public:
-  BlockDecoder();
-
-  // Decodes one payload and calls `visit` for each event, with sequence numbers from
-  // `first_sequence`, until it returns false (then `stopped` is set). The error names what is
-  // inconsistent; the tables are unusable after it.
-  Status decode(std::string_view payload, std::uint32_t events, bool fresh,
-                std::uint64_t first_sequence, const std::function<bool(const Event&)>& visit,
-                bool& stopped);
-
- private:
-  struct Shape {
-    EventKind kind = EventKind::syscall;
-    Abi abi = Abi::x86_64;
-    Verdict verdict = Verdict::allowed;
-    bool has_enter = false;
-    bool has_exit = false;
-    std::uint32_t number = 0;
-    std::string captures;  // argument, kind, provenance with truncation: three bytes each
-  };
-  struct Context {
-    std::int32_t pid = 0, tid = 0, inside_pid = 0, inside_tid = 0;
-    std::uint32_t origin_call = 0, active_call = 0;
-  };
-  struct Cursor {
-    const std::uint8_t* at = nullptr;
-    const std::uint8_t* end = nullptr;
-    bool varint(std::uint64_t& value);
-    bool zigzag(std::int64_t& value);
-    bool take(std::size_t count, std::string_view& bytes);
-  };
-  bool split_columns(std::string_view payload);
-  bool define(std::string_view& bytes);
-  const Shape* read_shape();
-  const Context* read_context();
-  static bool parse_shape(std::string_view bytes, Shape& shape);
-  static bool parse_capture(std::string_view bytes, Capture& capture);
-  bool read_event(Event& event);
-  bool read_capture(const Event& event, Capture& capture);
-  bool read_literal(std::uint32_t number, Capture& capture);
-
-  std::array<Cursor, column_count> columns_{};
-  Predictor predictor_;
-  std::deque<Shape> shapes_;
-  std::deque<Context> contexts_;
-  std::deque<std::string> literals_;  // a deque, so that views stay valid while it grows
-  std::size_t literal_bytes_ = 0;
-  StructureMemory structures_;
-  std::uint64_t last_literal_ = 0;
-  std::deque<std::string> rebuilt_;  // literals of the current event that are not kept
-  std::vector<Capture> captures_;
-};
+// The bytes of a shape: kind, ABI, verdict, whether there is enter and exit, number; and for each
+// capture argument, kind, provenance.
+inline constexpr std::uint8_t shape_has_enter = 1;
+inline constexpr std::uint8_t shape_has_exit = 2;
+inline constexpr std::uint8_t capture_truncated = 0x80;  // beside the provenance
+inline constexpr std::size_t shape_head_bytes = 8;
+inline constexpr std::size_t shape_capture_bytes = 3;
+inline constexpr std::size_t context_bytes = 24;
+inline constexpr std::uint8_t mask_result = 0x40;  // in the column of masks
 
 }  // namespace gyges::recorder

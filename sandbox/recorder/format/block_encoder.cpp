@@ -1,0 +1,200 @@
+#include "sandbox/recorder/format/block_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace gyges::recorder {
+namespace {
+
+std::uint64_t load64(const char* at) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+std::uint64_t zigzag_of(std::int64_t value) {
+  return (static_cast<std::uint64_t>(value) << 1U) ^ static_cast<std::uint64_t>(value >> 63U);
+}
+
+std::int64_t difference(std::uint64_t a, std::uint64_t b) {
+  return static_cast<std::int64_t>(a - b);
+}
+
+}  // namespace
+
+void BlockEncoder::Stream::varint(std::uint64_t value) {
+  std::uint8_t* at = room(10);
+  std::size_t length = 0;
+  while (value >= 0x80) {
+    at[length++] = static_cast<std::uint8_t>(value | 0x80U);
+    value >>= 7U;
+  }
+  at[length++] = static_cast<std::uint8_t>(value);
+  used += length;
+}
+
+void BlockEncoder::Stream::zigzag(std::int64_t value) {
+  varint(zigzag_of(value));
+}
+
+void BlockEncoder::Stream::append(std::string_view text) {
+  if (text.empty()) return;
+  std::memcpy(room(text.size()), text.data(), text.size());
+  used += text.size();
+}
+
+BlockEncoder::BlockEncoder()
+    : shapes_(max_table_entries, ~std::size_t{0}),
+      contexts_(max_table_entries, ~std::size_t{0}),
+      literals_(max_kept_literals, max_kept_bytes) {
+  for (Stream& column : columns_) column.bytes.resize(max_block_events);
+}
+
+bool BlockEncoder::begin() {
+  for (Stream& column : columns_) column.used = 0;
+  events_ = 0;
+  fresh_ = fresh_ || literals_.full() || shapes_.full() || contexts_.full();
+  if (fresh_) {
+    shapes_.clear();
+    contexts_.clear();
+    literals_.clear();
+    structures_.clear();
+    predictor_.clear();
+    next_literal_ = last_literal_ = 0;
+  }
+  return std::exchange(fresh_, false);
+}
+
+void BlockEncoder::add_definition(std::string_view bytes) {
+  columns_[column_definitions].varint(bytes.size());
+  columns_[column_definitions].append(bytes);
+}
+
+Status BlockEncoder::add(const Event& event) {
+  if (event.captures.size() > max_captures)
+    return fail("write trace event", "system call " + std::to_string(event.number),
+                "it has more than 64 captures", "report this as a defect of the recorder");
+  std::array<char, shape_head_bytes + max_captures * shape_capture_bytes> shape;
+  char* at = shape.data();
+  *at++ = static_cast<char>(event.kind);
+  *at++ = static_cast<char>(event.abi);
+  *at++ = static_cast<char>(event.verdict);
+  *at++ = static_cast<char>((event.has_enter ? shape_has_enter : 0) |
+                            (event.has_exit ? shape_has_exit : 0));
+  std::memcpy(at, &event.number, sizeof(event.number));
+  at += sizeof(event.number);
+  for (const Capture& capture : event.captures) {
+    bool truncated = capture.truncated || capture.bytes.size() > max_capture_bytes;
+    *at++ = static_cast<char>(capture.argument);
+    *at++ = static_cast<char>(capture.kind);
+    *at++ = static_cast<char>(static_cast<std::uint8_t>(capture.provenance) |
+                              (truncated ? capture_truncated : 0));
+  }
+  std::string_view shape_view(shape.data(), static_cast<std::size_t>(at - shape.data()));
+  const std::int32_t context[6] = {event.pid,
+                                   event.tid,
+                                   event.inside_pid,
+                                   event.inside_tid,
+                                   static_cast<std::int32_t>(event.origin_call),
+                                   static_cast<std::int32_t>(event.active_call)};
+  std::string_view context_view(reinterpret_cast<const char*>(context), sizeof(context));
+
+  bool added = false;
+  // A full table makes the next block start afresh; it has room for a whole block beyond that.
+  std::uint32_t index = shapes_.find_or_add(shape_view, added);
+  columns_[column_shape].varint(index == StringTable::none ? 0 : index + 1);
+  if (index == StringTable::none) add_definition(shape_view);
+  index = contexts_.find_or_add(context_view, added);
+  columns_[column_context].varint(index == StringTable::none ? 0 : index + 1);
+  if (index == StringTable::none) add_definition(context_view);
+
+  columns_[column_time].zigzag(difference(event.time_ns, predictor_.expected_time(event.tid)));
+  columns_[column_duration].varint(event.duration_ns);
+
+  Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
+  std::size_t count = stored_arguments(event.kind, event.abi, event.number);
+  std::uint8_t mask = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    if (event.args[i] != expected.args[i]) {
+      mask |= static_cast<std::uint8_t>(1U << i);
+      columns_[column_argument + i].zigzag(difference(event.args[i], expected.args[i]));
+      expected.args[i] = event.args[i];
+    }
+  if (event.result != expected.result) {
+    mask |= mask_result;
+    columns_[column_result].zigzag(difference(static_cast<std::uint64_t>(event.result),
+                                              static_cast<std::uint64_t>(expected.result)));
+    expected.result = event.result;
+  }
+  predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
+  *columns_[column_mask].room(1) = mask;
+  ++columns_[column_mask].used;
+  for (const Capture& capture : event.captures) add_capture(event, capture);
+  ++events_;
+  return ok();
+}
+
+void BlockEncoder::add_capture(const Event& event, const Capture& capture) {
+  std::string_view bytes = capture.bytes.substr(0, max_capture_bytes);
+  Stream& codes = columns_[column_capture];
+  std::uint32_t index = StringTable::none;
+  bool added = false;
+  if (bytes.size() <= max_kept_literal_bytes) index = literals_.find_or_add(bytes, added);
+  if (index != StringTable::none) {
+    // What is used together was mostly added together, so the step is small.
+    codes.varint(zigzag_of(std::int64_t{index} - std::int64_t{last_literal_}) + 2);
+    last_literal_ = index;
+  } else {
+    codes.varint(added ? 0 : 1);
+    if (added) last_literal_ = next_literal_++;
+    add_literal(event.number, capture, bytes);
+  }
+  std::uint64_t length = std::uint64_t{capture.full_length} + 2;
+  if (capture.full_length == bytes.size())
+    length = 0;
+  else if (static_cast<std::int64_t>(capture.full_length) == event.result)
+    length = 1;
+  columns_[column_length].varint(length);
+}
+
+void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
+                               std::string_view bytes) {
+  columns_[column_literal_size].varint(bytes.size());
+  std::size_t words = StructureMemory::words_in(capture.kind, bytes.size());
+  if (words > 0) {
+    StructureMemory::Words& last = structures_.last(number, capture.argument);
+    std::uint64_t changed = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+      std::uint64_t value = load64(bytes.data() + i * sizeof(value));
+      if (value == last[i]) continue;
+      changed |= std::uint64_t{1} << i;
+      columns_[column_words].zigzag(difference(value, last[i]));
+      last[i] = value;
+    }
+    columns_[column_words_changed].varint(changed);
+  }
+  columns_[literal_column(capture.kind)].append(bytes.substr(words * sizeof(std::uint64_t)));
+}
+
+std::size_t BlockEncoder::raw_bytes() const {
+  std::size_t sum = 0;
+  for (const Stream& column : columns_) sum += column.used;
+  return sum;
+}
+
+const std::vector<std::uint8_t>& BlockEncoder::finish() {
+  Stream sizes;
+  for (const Stream& column : columns_) sizes.varint(column.used);
+  payload_.clear();
+  payload_.reserve(raw_bytes() + sizes.used);
+  payload_.insert(payload_.end(), sizes.bytes.begin(),
+                  sizes.bytes.begin() + static_cast<std::ptrdiff_t>(sizes.used));
+  for (const Stream& column : columns_)
+    payload_.insert(payload_.end(), column.bytes.begin(),
+                    column.bytes.begin() + static_cast<std::ptrdiff_t>(column.used));
+  return payload_;
+}
+
+}  // namespace gyges::recorder

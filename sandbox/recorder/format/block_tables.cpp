@@ -1,0 +1,163 @@
+#include "sandbox/recorder/format/block_tables.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sandbox/recorder/format/syscall_table.h"
+
+namespace gyges::recorder {
+namespace {
+
+std::uint64_t load64(const char* at) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  Wide product = static_cast<Wide>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+}
+
+// Multiply-and-fold over 8-byte words. Not cryptographic; the seed keeps collisions unpredictable.
+std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
+  const char* at = bytes.data();
+  std::size_t left = bytes.size();
+  std::uint64_t hash = seed ^ (left * 0x9E3779B97F4A7C15U);
+  for (; left >= 8; at += 8, left -= 8) hash = mix(hash ^ load64(at), 0xD6E8FEB86659FD93U);
+  std::uint64_t tail = 0;
+  if (left > 0) std::memcpy(&tail, at, left);
+  return mix(hash ^ tail, seed | 1U);
+}
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  if (::getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != static_cast<ssize_t>(sizeof(seed)))
+    seed = reinterpret_cast<std::uintptr_t>(&seed);  // early boot: address randomisation
+  return seed;
+}
+
+}  // namespace
+
+std::size_t stored_arguments(EventKind kind, Abi abi, std::uint32_t number) {
+  const SyscallSpec* spec = kind == EventKind::syscall ? find_syscall(abi, number) : nullptr;
+  return spec != nullptr ? spec->argument_count : 6;
+}
+
+namespace {
+constexpr std::size_t slot_count = 4096;
+constexpr std::size_t number_count = 1024;
+constexpr std::size_t thread_count = 1024;
+
+std::size_t slot_of(std::int32_t tid, std::uint32_t number) {
+  return ((static_cast<std::uint32_t>(tid) * 0x9E3779B1U) ^ (number * 0x85EBCA6BU)) >> 20U;
+}
+std::size_t thread_of(std::int32_t tid) {
+  return static_cast<std::uint32_t>(tid) % thread_count;
+}
+}  // namespace
+
+Predictor::Predictor() {
+  clear();
+}
+
+void Predictor::clear() {
+  slots_.assign(slot_count, {});
+  by_number_.assign(number_count, {});
+  threads_.assign(thread_count, {});
+  last_exit_ns_ = 0;
+}
+
+Predictor::Expected& Predictor::expect(std::int32_t tid, std::uint32_t number) {
+  Slot& slot = slots_[slot_of(tid, number)];
+  if (!slot.used || slot.tid != tid || slot.number != number)
+    slot = {tid, number, true, by_number_[number % number_count]};
+  return slot.last;
+}
+
+std::uint64_t Predictor::expected_time(std::int32_t tid) const {
+  const ThreadSlot& thread = threads_[thread_of(tid)];
+  return thread.tid == tid && thread.exit_ns != 0 ? thread.exit_ns : last_exit_ns_;
+}
+
+void Predictor::learn(std::int32_t tid, std::uint32_t number, const Expected& now,
+                      std::uint64_t time_ns, std::uint64_t duration_ns) {
+  by_number_[number % number_count] = now;
+  last_exit_ns_ = time_ns + duration_ns;
+  threads_[thread_of(tid)] = {tid, last_exit_ns_};
+}
+
+StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
+    : max_entries_(max_entries), max_bytes_(max_bytes), seed_(random_seed()), slots_(1024) {}
+
+void StringTable::clear() {
+  arena_.clear();
+  entries_.clear();
+  slots_.assign(1024, 0);
+  full_ = false;
+}
+
+void StringTable::grow() {
+  slots_.assign(slots_.size() * 2, 0);
+  std::size_t mask = slots_.size() - 1;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    std::size_t at = entries_[i].hash & mask;
+    while (slots_[at] != 0) at = (at + 1) & mask;
+    slots_[at] = i + 1;
+  }
+}
+
+std::uint32_t StringTable::find_or_add(std::string_view bytes, bool& added) {
+  added = false;
+  std::uint64_t hash = hash_of(bytes, seed_);
+  std::size_t mask = slots_.size() - 1;
+  std::size_t at = hash & mask;
+  for (; slots_[at] != 0; at = (at + 1) & mask) {
+    const Entry& entry = entries_[slots_[at] - 1];
+    if (entry.hash == hash && entry.size == bytes.size() &&
+        std::memcmp(arena_.data() + entry.offset, bytes.data(), bytes.size()) == 0)
+      return slots_[at] - 1;
+  }
+  if (entries_.size() >= max_entries_ || arena_.size() + bytes.size() > max_bytes_) {
+    full_ = true;
+    return none;
+  }
+  added = true;
+  entries_.push_back(
+      {hash, static_cast<std::uint32_t>(arena_.size()), static_cast<std::uint32_t>(bytes.size())});
+  arena_ += bytes;
+  slots_[at] = static_cast<std::uint32_t>(entries_.size());
+  if (entries_.size() * 2 > slots_.size()) grow();
+  return none;
+}
+
+std::size_t StructureMemory::words_in(CaptureKind kind, std::size_t size) {
+  switch (kind) {
+    case CaptureKind::structure_in:
+    case CaptureKind::structure_out:
+      return std::min(size / sizeof(std::uint64_t), max_words);
+    case CaptureKind::file_identity:
+      return size >= sizeof(FileIdentity) ? sizeof(FileIdentity) / sizeof(std::uint64_t) : 0;
+    default:
+      return 0;
+  }
+}
+
+Column literal_column(CaptureKind kind) {
+  switch (kind) {
+    case CaptureKind::path:
+    case CaptureKind::text:
+    case CaptureKind::argv:
+    case CaptureKind::envp:
+    case CaptureKind::file_identity:
+    case CaptureKind::absolute_path:
+      return column_strings;
+    default:
+      return column_bytes;
+  }
+}
+
+}  // namespace gyges::recorder
