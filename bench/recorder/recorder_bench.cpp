@@ -1,4 +1,5 @@
-// What recording costs: the same work untraced, under each backend and under strace -f, in turns.
+// What recording costs: the same work untraced, under each backend, under strace -f and perf trace,
+// in turns.
 //
 //   recorder_bench [--json] [--rounds N] [--scale F]
 //   recorder_bench --work getppid|files|compile N     (the work itself, for strace)
@@ -132,6 +133,16 @@ Measured run(const std::vector<std::string>& argv, recorder::Recorder* recorder)
   return measured;
 }
 
+// perf trace writes "LOST 12 events!" among its lines.
+std::uint64_t lost_by_perf() {
+  std::ifstream file(directory / "perf.txt");
+  std::uint64_t lost = 0;
+  for (std::string line; std::getline(file, line);)
+    if (const std::size_t at = line.find("LOST "); at != std::string::npos)
+      lost += std::strtoull(line.c_str() + at + 5, nullptr, 10);
+  return lost;
+}
+
 struct Work {
   std::string name;
   std::string unit;
@@ -161,6 +172,7 @@ int main(int argc, char** argv) {
       stop("usage: recorder_bench [--json] [--rounds N] [--scale F]");
     }
   }
+  setvbuf(stdout, nullptr, _IOLBF, 0);  // rows appear as they are known, in a file too
   char name[] = "/tmp/recorder_bench_XXXXXX";
   if (mkdtemp(name) == nullptr) stop("no temporary directory");
   directory = name;
@@ -178,10 +190,23 @@ int main(int argc, char** argv) {
     recorders[method] = std::move(*opened);
     methods.emplace_back(method);
   }
-  if (std::system("strace -V >/dev/null 2>&1") == 0)
-    methods.emplace_back("strace");
-  else
-    std::fprintf(stderr, "without strace: it is not installed\n");
+  // perf trace makes a line of every call, as strace does; perf record only stores them.
+  const std::map<std::string, std::vector<std::string>> peers = {
+      {"strace", {"strace", "-f", "-o", "/dev/null"}},
+      {"perf trace", {"perf", "trace", "-o", directory / "perf.txt"}},
+      {"perf record",
+       {"perf", "record", "-q", "-e", "raw_syscalls:*", "-m", "64M", "-o",
+        directory / "perf.data"}},
+  };
+  for (const auto& [method, command] : peers) {
+    // Whether it works here, not only whether it is installed.
+    std::string attempt;
+    for (const std::string& word : command) attempt += word + " ";
+    if (std::system((attempt + "true >/dev/null 2>&1").c_str()) == 0)
+      methods.push_back(method);
+    else
+      std::fprintf(stderr, "without %s: it does not run here\n", method.c_str());
+  }
 
   const auto scaled = [&](long count) { return std::max(1L, static_cast<long>(count * scale)); };
   const std::vector<Work> works = {
@@ -190,31 +215,31 @@ int main(int argc, char** argv) {
       {"compile", "ms/run", 3, 3, 1},
   };
   nlohmann::json result = nlohmann::json::array();
-  if (!json) std::printf("%-10s %-10s %12s %8s %10s\n", "work", "method", "best", "ratio", "lost");
+  if (!json) std::printf("%-10s %-12s %12s %8s %10s\n", "work", "method", "best", "ratio", "lost");
   for (const Work& item : works) {
     std::map<std::string, double> best;
     std::map<std::string, std::uint64_t> lost;
     for (int round = 0; round < rounds; ++round) {
       for (const std::string& method : methods) {
-        const bool slow = method == "ptrace" || method == "strace";
+        const bool slow = method == "ptrace" || method == "strace" || method == "perf trace";
         const long count = slow ? item.slow_count : item.count;
         std::vector<std::string> command = {std::filesystem::read_symlink("/proc/self/exe"),
                                             "--work", item.name, std::to_string(count), directory};
-        if (method == "strace")
-          command.insert(command.begin(), {"strace", "-f", "-o", "/dev/null"});
+        if (const auto peer = peers.find(method); peer != peers.end())
+          command.insert(command.begin(), peer->second.begin(), peer->second.end());
         const auto found = recorders.find(method);
         const Measured measured =
             run(command, found == recorders.end() ? nullptr : found->second.get());
         const double each = measured.seconds / static_cast<double>(count) / item.divide_by *
                             (item.unit == "ms/run" ? 1e3 : 1e9);
         best[method] = best.count(method) == 0 ? each : std::min(best[method], each);
-        lost[method] += measured.lost;
+        lost[method] += method == "perf trace" ? lost_by_perf() : measured.lost;
       }
     }
     for (const std::string& method : methods) {
       const double ratio = best[method] / best["untraced"];
       if (!json)
-        std::printf("%-10s %-10s %8.1f %s %7.2fx %10llu\n", item.name.c_str(), method.c_str(),
+        std::printf("%-10s %-12s %8.1f %s %7.2fx %10llu\n", item.name.c_str(), method.c_str(),
                     best[method], item.unit.c_str(), ratio,
                     static_cast<unsigned long long>(lost[method]));
       result.push_back({{"work", item.name},

@@ -140,6 +140,9 @@ wire::plan plan_for(const SyscallSpec& spec) {
     plan.base_mask = 0;
   }
   if (executes) plan.flags |= wire::plan_replaces_image;
+  if (spec.name == "connect") plan.flags |= wire::plan_socket_peer;
+  if (spec.name == "accept" || spec.name == "accept4") plan.flags |= wire::plan_peer_of_result;
+  exit += sizeof(wire::capture_head) + wire::sockaddr_limit;
   // Calls that change or enter what a descriptor names, except those that only move its contents:
   // write(2) is too frequent, and its descriptor is known from the call that opened it.
   const ArgumentSpec& first = spec.arguments[0];

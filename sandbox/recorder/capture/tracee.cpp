@@ -1,7 +1,9 @@
 #include "sandbox/recorder/capture/tracee.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -11,6 +13,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/fd.h"
+#include "sandbox/recorder/capture/thread_table.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 
 namespace gyges::recorder {
@@ -269,6 +273,30 @@ void Tracee::capture_exit(const wire::plan& plan, const Arguments& args, std::in
   if (result >= 0 && (plan.flags & wire::plan_returns_file) != 0)
     capture_file(result_argument, "fd/" + std::to_string(result), list);
   if (result == 0 && (plan.flags & wire::plan_new_directory) != 0) capture_directory(list);
+  if (result >= 0 && (plan.flags & wire::plan_peer_of_result) != 0)
+    capture_peer(result_argument, static_cast<int>(result), list);
+  if (result >= 0 && (plan.flags & wire::plan_socket_peer) != 0)
+    capture_peer(0, static_cast<int>(args[0]), list);
+}
+
+void Tracee::capture_peer(std::size_t argument, int fd, CaptureList& list) const {
+  constexpr unsigned of_thread = O_EXCL;  // PIDFD_THREAD, from Linux 6.9 on
+  UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, tid_, of_thread)));
+  if (!process) {
+    // The thread group has the same descriptors, except where a thread was made without
+    // CLONE_FILES.
+    const Result<ThreadFacts> facts = read_thread_facts(tid_);
+    if (facts) process.reset(static_cast<int>(syscall(SYS_pidfd_open, facts->pid, 0)));
+  }
+  const UniqueFd socket(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), fd, 0)));
+  sockaddr_storage peer{};
+  socklen_t length = sizeof(peer);
+  if (!socket || getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &length) != 0 ||
+      length <= sizeof(sa_family_t))
+    return;
+  Capture capture = of_kind(argument, static_cast<std::uint8_t>(CaptureKind::socket_peer));
+  capture.provenance = Provenance::kernel;
+  list.add(capture, std::string(reinterpret_cast<const char*>(&peer), length));
 }
 
 void Tracee::capture_directory(CaptureList& list) const {

@@ -39,6 +39,8 @@ class Tracee {
   void capture_entry(const wire::plan& plan, const Arguments& args, CaptureList& list) const;
   void capture_exit(const wire::plan& plan, const Arguments& args, std::int64_t result,
                     CaptureList& list) const;
+  // The peer of a socket, as the kernel has it.
+  void capture_peer(std::size_t argument, int fd, CaptureList& list) const;
   // The working directory, as a capture of argument 0.
   void capture_directory(CaptureList& list) const;
   // Identity and path of what /proc/TID/`link` leads to, as a capture of `argument`.

@@ -137,7 +137,8 @@ static __always_inline struct ring_control* exit_record_of(struct pt_regs* regs,
   if (index < 2 * plan_numbers) {
     u8 flags = settings.plans[index].flags;
     more = label->missing || (result >= 0 && settings.plans[index].exit_mask) ||
-           (result >= 0 && flags & (plan_returns_file | plan_new_directory)) ||
+           (result >= 0 && flags & (plan_returns_file | plan_new_directory | plan_socket_peer |
+                                    plan_peer_of_result)) ||
            (result < 0 && flags & plan_base_failed);
     if (more) room = settings.plans[index].exit_room;
   }

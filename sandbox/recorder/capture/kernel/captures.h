@@ -6,7 +6,13 @@
 
 #include "ring.h"
 
-enum { kind_argv = 9, kind_identity = 13, kind_absolute_path = 15, kind_path = 1 };
+enum {
+  kind_path = 1,
+  kind_argv = 9,
+  kind_identity = 13,
+  kind_socket_peer = 14,
+  kind_absolute_path = 15,
+};
 enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3, from_result = 4 };
 enum { at_fdcwd = -100, result_argument = 6 };
 
@@ -278,6 +284,59 @@ __noinline int put_file(u32 argument, u64 file_address) {
                   0);
 }
 
+enum { mode_type = 0170000, mode_socket = 0140000 };
+enum { family_unix = 1, family_inet = 2, family_inet6 = 10 };
+enum { unix_address_limit = 110 };  // sizeof(struct sockaddr_un)
+
+// The address of the other end, as a socket address, from the kernel's own socket.
+__noinline int put_peer(u32 argument, u64 file_address) {
+  struct ring_control* control = my_control();
+  if (!control || !file_address) return 0;
+  struct file* file = (struct file*)file_address;
+  if ((BPF_CORE_READ(file, f_inode, i_mode) & mode_type) != mode_socket) return 0;
+  struct socket* socket = (struct socket*)BPF_CORE_READ(file, private_data);
+  struct sock* sock = BPF_CORE_READ(socket, sk);
+  if (!sock) return 0;
+  u8* at = record_at(control, control->fill,
+                     record_limit - sizeof(struct capture_head) - sockaddr_limit);
+  if (!at) return 0;
+  u8* address = at + sizeof(struct capture_head);
+  u16 family = BPF_CORE_READ(sock, __sk_common.skc_family);
+  u32 length = 0;
+  *(u32*)address = family | (u32)BPF_CORE_READ(sock, __sk_common.skc_dport) << 16;
+  if (family == family_inet) {
+    *(u32*)(address + 4) = BPF_CORE_READ(sock, __sk_common.skc_daddr);
+    *(u32*)(address + 8) = 0;
+    *(u32*)(address + 12) = 0;
+    length = 16;
+  } else if (family == family_inet6) {
+    struct in6_addr peer = BPF_CORE_READ(sock, __sk_common.skc_v6_daddr);
+    *(u32*)(address + 4) = 0;
+    *(u32*)(address + 8) = peer.words[0];
+    *(u32*)(address + 12) = peer.words[1];
+    *(u32*)(address + 16) = peer.words[2];
+    *(u32*)(address + 20) = peer.words[3];
+    *(u32*)(address + 24) = 0;
+    length = 28;
+  } else if (family == family_unix && bpf_core_type_exists(struct unix_sock)) {
+    struct unix_sock* other = (struct unix_sock*)BPF_CORE_READ((struct unix_sock*)sock, peer);
+    if (!other) return 0;
+    struct unix_address* name = BPF_CORE_READ(other, addr);
+    if (!name) return 0;  // the other end has none
+    length = BPF_CORE_READ(name, len);
+    if (length > unix_address_limit) length = unix_address_limit;
+    if (bpf_probe_read_kernel(address, length,
+                              (void*)name + bpf_core_field_offset(struct unix_address, name)))
+      return 0;
+  } else {
+    return 0;
+  }
+  put_head((struct capture_head*)at, TAG(argument, kind_socket_peer, from_kernel), 0, length,
+           length);
+  advance(control, length);
+  return 0;
+}
+
 // The directory that a relative path starts from.
 __noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
   struct ring_control* control = my_control();
@@ -395,5 +454,7 @@ __noinline int put_exit_arguments(u32 index, u32 retry) {
     if (wanted >> i & 1) put_exit_argument(index, i, retry >> i & 1);
   if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
   if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
+  if (result >= 0 && plan->flags & plan_peer_of_result) put_peer(result_argument, file_of(result));
+  if (result >= 0 && plan->flags & plan_socket_peer) put_peer(0, file_of(control->args[0]));
   return 0;
 }

@@ -64,6 +64,40 @@ struct path {
 struct file {
   struct path f_path;
   struct inode* f_inode;
+  void* private_data;
+} KERNEL_TYPE;
+
+struct in6_addr {
+  u32 words[4];
+};
+
+struct sock_common {
+  u16 skc_family;
+  u32 skc_daddr;
+  u16 skc_dport;
+  struct in6_addr skc_v6_daddr;
+} KERNEL_TYPE;
+
+struct sock {
+  struct sock_common __sk_common;
+} KERNEL_TYPE;
+
+struct socket {
+  struct sock* sk;
+} KERNEL_TYPE;
+
+struct sockaddr_un {
+  u16 sun_family;
+};
+
+struct unix_address {
+  int len;
+  struct sockaddr_un name[];
+} KERNEL_TYPE;
+
+struct unix_sock {
+  struct unix_address* addr;
+  struct sock* peer;
 } KERNEL_TYPE;
 
 struct fdtable {

@@ -212,8 +212,10 @@ enum {
   plan_base_always = 2,   // a relative path is recorded with its directory
   plan_base_failed = 4,   // ... only when the call failed
   plan_replaces_image = 8,
-  plan_identify_fd = 16,    // argument 0 is a descriptor whose object is recorded at entry
-  plan_new_directory = 32,  // on success the working directory is recorded as argument 0
+  plan_identify_fd = 16,      // argument 0 is a descriptor whose object is recorded at entry
+  plan_new_directory = 32,    // on success the working directory is recorded as argument 0
+  plan_socket_peer = 64,      // on success, the peer of the socket given as argument 0
+  plan_peer_of_result = 128,  // ... of the socket returned
 };
 
 struct plan {

@@ -1,11 +1,14 @@
 // What both backends record of real programs.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +180,53 @@ TEST_P(CaptureTest, FieldsSayWhereTheyWereRead) {
   EXPECT_EQ(reads.back()->captures[0].provenance, Provenance::exit);
   EXPECT_EQ(result.calls("openat").back()->captures[0].provenance, Provenance::enter);
   EXPECT_EQ(result.calls("openat").back()->captures[1].provenance, Provenance::kernel);
+}
+
+template <class Address>
+std::string address_bytes(const Address& address, std::size_t length = sizeof(Address)) {
+  return std::string(reinterpret_cast<const char*>(&address), length);
+}
+
+// The peer is the kernel's: the program passes no address to accept, and may change the one that it
+// passed to connect.
+TEST_P(CaptureTest, PeersOfSockets) {
+  sockaddr_in there{};
+  const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  there.sin_family = AF_INET;
+  there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(server, reinterpret_cast<sockaddr*>(&there), sizeof(there)), 0);
+  ASSERT_EQ(listen(server, 1), 0);
+  socklen_t length = sizeof(there);
+  ASSERT_EQ(getsockname(server, reinterpret_cast<sockaddr*>(&there), &length), 0);
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  std::snprintf(local.sun_path, sizeof(local.sun_path), "/tmp/gyges_peer_%d", getpid());
+  const int local_server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(bind(local_server, reinterpret_cast<sockaddr*>(&local), sizeof(local)), 0);
+  ASSERT_EQ(listen(local_server, 1), 0);
+  const Recording result = run([&] {
+    const int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(client, reinterpret_cast<sockaddr*>(&there), sizeof(there)) != 0) return 1;
+    if (accept4(server, nullptr, nullptr, 0) < 0) return 2;
+    const int other = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(other, reinterpret_cast<sockaddr*>(&local), sizeof(local)) != 0) return 3;
+    return accept(local_server, nullptr, nullptr) < 0 ? 4 : 0;
+  });
+  unlink(local.sun_path);
+  close(server);
+  close(local_server);
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const auto connects = result.calls("connect");
+  ASSERT_EQ(connects.size(), 2U);
+  EXPECT_EQ(connects[0]->capture(CaptureKind::socket_peer, 0), address_bytes(there));
+  const std::size_t named = offsetof(sockaddr_un, sun_path) + std::strlen(local.sun_path) + 1;
+  EXPECT_EQ(connects[1]->capture(CaptureKind::socket_peer, 0), address_bytes(local, named));
+  ASSERT_EQ(result.calls("accept4").size(), 1U);
+  const std::string peer = result.calls("accept4")[0]->capture(CaptureKind::socket_peer, 6);
+  ASSERT_EQ(peer.size(), sizeof(sockaddr_in));
+  EXPECT_EQ(peer.substr(4, 4), address_bytes(there.sin_addr));
+  ASSERT_EQ(result.calls("accept").size(), 1U);
+  EXPECT_EQ(result.calls("accept")[0]->capture(CaptureKind::socket_peer), "-");  // it has no name
 }
 
 TEST_P(CaptureTest, OpenThatReturnsDescriptorZero) {
