@@ -50,7 +50,7 @@ Result<Pipe> make_socket_pair(int type);
 // An anonymous, close-on-exec memory file with the given bytes, sealed against every change.
 Result<UniqueFd> make_sealed_memfd(const char* name, std::string_view bytes);
 
-// Writes all bytes, over EINTR and short writes.
+// Writes all bytes, over EINTR and short writes; waits for room on a non-blocking descriptor.
 Status write_all(int fd, std::string_view bytes);
 
 // Reads to the end of file, at most `limit` bytes; more is an error.

@@ -119,6 +119,7 @@ void add_episode(CLI::App& root, int& exit_status) {
                    "FACTOR=LEVEL; other factors take their default level")
       ->take_all();
   command->add_option("--seed", options->seed, "of the world and of a scripted model")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 53U))
       ->capture_default_str();
   command->add_option("--repeat", options->repeat, "number of runs, with seeds counting up")
       ->check(CLI::Range(1, 1000000))

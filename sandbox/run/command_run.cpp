@@ -135,6 +135,8 @@ class CommandRun {
       command.directory = request_.workspace.string();
     RelayStreams streams = request_.streams;
     streams.output_limit = policy_.limits.output_bytes;
+    std::optional<Error> lost;
+    streams.lost = &lost;
     ran_ = true;
     auto end = run_relayed(*sandbox, std::move(command), streams);
     // Even when the relay failed the run happened: collect, seal, and say what went wrong.
@@ -142,6 +144,8 @@ class CommandRun {
       outcome_.end = *end;
     else
       failure_ = end.error();
+    if (lost)
+      outcome_.warnings.push_back("output of the command was lost: " + printable(lost->line()));
     std::string contents;
     if (bundle_) {
       GYGES_TRY(contents, isolation::contents_directory(bundle_->directory()));

@@ -122,8 +122,12 @@ class Relay {
           {"output_bytes", fmt::format("output past {} bytes was dropped", streams_.output_limit)});
     }
     passed_ += size;
-    // The reader is gone: the command learns it from its own pipe.
-    if (to >= 0 && size > 0 && !write_all(to, {chunk.data(), size})) from.reset();
+    if (to < 0 || size == 0) return;
+    auto written = write_all(to, {chunk.data(), size});
+    if (written) return;
+    // The command learns it from its own pipe, if it writes again.
+    from.reset();
+    if (written.error().code != EPIPE && streams_.lost != nullptr) *streams_.lost = written.error();
   }
 
   void forward_signals(isolation::CommandId id) {

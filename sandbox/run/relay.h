@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/error.h"
 #include "sandbox/isolation/sandbox.h"
@@ -14,6 +15,8 @@ struct RelayStreams {
   int output = -1;
   int error = -1;
   std::uint64_t output_limit = 0;  // bytes of both together that are passed on; 0: all
+  // Borrowed, may be null: receives why output was lost, where its reader did not just go away.
+  std::optional<Error>* lost = nullptr;
 };
 
 // Blocks the signals that run_relayed passes on, in this thread and those it makes from now on: a

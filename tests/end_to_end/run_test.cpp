@@ -35,6 +35,18 @@ TEST_F(RunCommand, PassesOnTheCommandsStatus) {
   EXPECT_EQ(gyges({"run"}).status, 2);
 }
 
+TEST_F(RunCommand, ASeedThatJsonCannotHoldIsRefusedBeforeAnythingRuns) {
+  std::string out = path("out").string();
+  for (const char* seed : {"-1", "18446744073709551615", "9007199254740993"}) {
+    EXPECT_EQ(gyges({"run", "--seed", seed, "--out", out, "--", "true"}).status, 2);
+    EXPECT_EQ(gyges({"episode", "log_retention", "--agent", "honest", "--seed", seed, "--out", out})
+                  .status,
+              2);
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
+  EXPECT_EQ(gyges({"run", "--seed", "9007199254740992", "--out", out, "--", "true"}).status, 0);
+}
+
 TEST_F(RunCommand, RecordsChangesAndSyscallsInABundleThatVerifies) {
   std::string bundle = path("bundle").string();
   Finished run = gyges({"run", "--out", bundle, "--", "sh", "-c",

@@ -11,6 +11,7 @@ namespace gyges {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class StandardStreams : public EndToEnd {
  protected:
@@ -45,6 +46,15 @@ TEST_F(StandardStreams, OutputThatDidNotArriveIsAnError) {
     EXPECT_EQ(shell(line + " >&- 2> said"), 125) << command;
     EXPECT_THAT(text("said"), HasSubstr("write standard output: ")) << command;
   }
+}
+
+TEST_F(StandardStreams, OutputOfACommandThatWasLostIsSaidAndRecorded) {
+  EXPECT_EQ(shell(R"("$G" run --out full -- echo hello > /dev/full 2> said)"), 0);
+  EXPECT_THAT(text("said"), HasSubstr("output of the command was lost: write fd 1: No space left"));
+  EXPECT_THAT(text("full/run.json"), HasSubstr("output of the command was lost"));
+  EXPECT_EQ(shell(R"("$G" run --out whole -- echo hello > heard 2> said)"), 0);
+  EXPECT_EQ(text("heard"), "hello\n");
+  EXPECT_THAT(text("whole/run.json"), Not(HasSubstr("was lost")));
 }
 
 TEST_F(StandardStreams, AReaderThatHasSeenEnoughIsNone) {
