@@ -1,7 +1,7 @@
 // What recording costs: the same work untraced, under each backend, under strace -f and perf trace,
 // in turns.
 //
-//   recorder_bench [--json] [--rounds N] [--scale F]
+//   recorder_bench [--json-file FILE] [--rounds N] [--scale F]
 //   recorder_bench --work getppid|files|compile N     (the work itself, for strace)
 //
 // Prints the best time of all rounds per call (loops) or per run (compile) and its ratio to the
@@ -154,13 +154,13 @@ struct Work {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool json = false;
+  std::string json_file;
   int rounds = 5;
   double scale = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
-    if (option == "--json") {
-      json = true;
+    if (option == "--json-file" && i + 1 < argc) {
+      json_file = argv[++i];
     } else if (option == "--rounds" && i + 1 < argc) {
       rounds = std::atoi(argv[++i]);
     } else if (option == "--scale" && i + 1 < argc) {
@@ -169,7 +169,7 @@ int main(int argc, char** argv) {
       directory = argv[i + 3];
       return work(argv[i + 1], std::atol(argv[i + 2]));
     } else {
-      stop("usage: recorder_bench [--json] [--rounds N] [--scale F]");
+      stop("usage: recorder_bench [--json-file FILE] [--rounds N] [--scale F]");
     }
   }
   setvbuf(stdout, nullptr, _IOLBF, 0);  // rows appear as they are known, in a file too
@@ -215,7 +215,7 @@ int main(int argc, char** argv) {
       {"compile", "ms/run", 3, 3, 1},
   };
   nlohmann::json result = nlohmann::json::array();
-  if (!json) std::printf("%-10s %-12s %12s %8s %10s\n", "work", "method", "best", "ratio", "lost");
+  std::printf("%-10s %-12s %12s %8s %10s\n", "work", "method", "best", "ratio", "lost");
   for (const Work& item : works) {
     std::map<std::string, double> best;
     std::map<std::string, std::uint64_t> lost;
@@ -238,10 +238,9 @@ int main(int argc, char** argv) {
     }
     for (const std::string& method : methods) {
       const double ratio = best[method] / best["untraced"];
-      if (!json)
-        std::printf("%-10s %-12s %8.1f %s %7.2fx %10llu\n", item.name.c_str(), method.c_str(),
-                    best[method], item.unit.c_str(), ratio,
-                    static_cast<unsigned long long>(lost[method]));
+      std::printf("%-10s %-12s %8.1f %s %7.2fx %10llu\n", item.name.c_str(), method.c_str(),
+                  best[method], item.unit.c_str(), ratio,
+                  static_cast<unsigned long long>(lost[method]));
       result.push_back({{"work", item.name},
                         {"method", method},
                         {"best", best[method]},
@@ -250,7 +249,7 @@ int main(int argc, char** argv) {
                         {"lost", lost[method]}});
     }
   }
-  if (json) std::printf("%s\n", result.dump(2).c_str());
+  if (!json_file.empty()) std::ofstream(json_file) << result.dump(2) << "\n";
   std::filesystem::remove_all(directory);
   return 0;
 }
