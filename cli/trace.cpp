@@ -15,6 +15,7 @@
 #include "sandbox/recorder/format/event_filter.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/format/syscall_page.h"
 #include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/format/trace_statistics.h"
 
@@ -310,6 +311,19 @@ void add_export(CLI::App& trace, int& exit_status) {
   });
 }
 
+void add_syscalls(CLI::App& trace, int& exit_status) {
+  trace
+      .add_subcommand("syscalls",
+                      "Prints every system call that Gyges knows, with its arguments and how far "
+                      "they are decoded, as a page in Markdown.")
+      ->callback([&exit_status] {
+        std::string page = syscall_page();
+        std::fwrite(page.data(), 1, page.size(), stdout);
+        std::fflush(stdout);
+        exit_status = 0;
+      });
+}
+
 }  // namespace
 
 void add_trace(CLI::App& root, int& exit_status) {
@@ -321,6 +335,7 @@ void add_trace(CLI::App& root, int& exit_status) {
   add_show(*trace, exit_status);
   add_stat(*trace, exit_status);
   add_export(*trace, exit_status);
+  add_syscalls(*trace, exit_status);
 }
 
 }  // namespace gyges::cli

@@ -8,7 +8,13 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/files.h"
 #include "sandbox/recorder/format/flag_sets.h"
+#include "sandbox/recorder/format/syscall_page.h"
 
 namespace gyges::recorder {
 namespace {
@@ -38,6 +44,35 @@ TEST(SyscallTable, CoversEveryNumberWithoutGaps) {
     EXPECT_NE(find_syscall(Abi::x86_64, number), nullptr) << number;
   }
   EXPECT_GE(syscalls(Abi::i386).size(), 430U);
+}
+
+// The headers of the distribution know the calls up to theirs (450 for Linux 6.1).
+TEST(SyscallTable, NamesAreThoseOfTheInstalledHeaders) {
+  std::ifstream header("/usr/include/x86_64-linux-gnu/asm/unistd_64.h");
+  if (!header) GTEST_SKIP() << "no kernel headers for x86-64 are installed";
+  std::string define;
+  std::string name;
+  std::uint32_t number = 0;
+  int compared = 0;
+  for (std::string line; std::getline(header, line);) {
+    std::istringstream words(line);
+    if (!(words >> define >> name >> number) || !name.starts_with("__NR_")) continue;
+    EXPECT_EQ(syscall_name(Abi::x86_64, number), name.substr(5));
+    ++compared;
+  }
+  EXPECT_GT(compared, 330);
+}
+
+TEST(SyscallTable, ThePageOfTheDocumentationIsThatOfTheTable) {
+  auto page = read_file(std::filesystem::path(GYGES_SOURCE_DIR) / "docs/syscalls.md");
+  ASSERT_TRUE(page) << page.error().line();
+  EXPECT_TRUE(*page == syscall_page()) << "run: gyges trace syscalls > docs/syscalls.md";
+}
+
+TEST(SyscallTable, SignaturesSayWhatIsDecoded) {
+  EXPECT_EQ(syscall_signature(*find_syscall(Abi::x86_64, std::string_view("openat"))),
+            "openat(dirfd: directory, pathname: path, flags: flags open, mode: mode) = fd");
+  EXPECT_EQ(structures_shown_as_bytes(*find_syscall(Abi::x86_64, std::string_view("fstat"))), "");
 }
 
 TEST(SyscallTable, UnknownNumbersKeepTheirForm) {
