@@ -14,6 +14,7 @@ void add_compare(CLI::App& root, int& exit_status);
 void add_doctor(CLI::App& root, int& exit_status);
 void add_episode(CLI::App& root, int& exit_status);
 void add_experiment(CLI::App& root, int& exit_status);
+void add_files(CLI::App& root, int& exit_status);
 void add_policy(CLI::App& root, int& exit_status);
 void add_run(CLI::App& root, int& exit_status);
 void add_trace(CLI::App& root, int& exit_status);
@@ -26,6 +27,7 @@ inline constexpr AddCommand all_commands[] = {
     add_compare,
     add_trace,
     add_verify,
+    add_files,
     add_policy,
     add_doctor};
 

@@ -1,12 +1,97 @@
 #include "sandbox/isolation/changes_file.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/files.h"
 #include "base/text.h"
 
 namespace gyges::isolation {
 namespace {
+
+std::string hex(const std::string& bytes) {
+  std::string digits;
+  for (unsigned char byte : bytes) {
+    digits += "0123456789abcdef"[byte >> 4U];
+    digits += "0123456789abcdef"[byte & 15U];
+  }
+  return digits;
+}
+
+constexpr std::size_t largest_list = 512U << 20U;
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Nothing where the text is no such number.
+std::optional<std::string> unhex(const std::string& digits) {
+  std::string bytes;
+  if (digits.size() % 2 != 0) return std::nullopt;
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
+    int high = digit(digits[i]);
+    int low = digit(digits[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    bytes += static_cast<char>(high * 16 + low);
+  }
+  return bytes;
+}
+
+// The bytes of a path, from its text or from its hexadecimal form.
+bool take_bytes(const nlohmann::json& line, const std::string& key, std::string& into) {
+  if (auto text = line.find(key); text != line.end()) {
+    if (!text->is_string()) return false;
+    into = text->get<std::string>();
+  }
+  auto digits = line.find(key + "_hex");
+  if (digits == line.end()) return true;
+  if (!digits->is_string()) return false;
+  auto bytes = unhex(digits->get<std::string>());
+  if (bytes) into = *bytes;
+  return bytes.has_value();
+}
+
+bool take_number(const nlohmann::json& line, const char* key, std::uint64_t most,
+                 std::uint64_t& into) {
+  auto found = line.find(key);
+  if (found == line.end() || !found->is_number_unsigned()) return false;
+  into = found->get<std::uint64_t>();
+  return into <= most;
+}
+
+bool take_change(const nlohmann::json& line, FileChange& change) {
+  if (!line.is_object() || !take_bytes(line, "path", change.path) ||
+      !take_bytes(line, "link_target", change.link_target))
+    return false;
+  bool kind = false;
+  bool type = false;
+  for (auto known :
+       {FileChange::Kind::added, FileChange::Kind::modified, FileChange::Kind::deleted})
+    if (line.value("kind", nlohmann::json()) == kind_name(known)) {
+      change.kind = known;
+      kind = true;
+    }
+  for (auto known : {FileChange::Type::file, FileChange::Type::directory, FileChange::Type::symlink,
+                     FileChange::Type::fifo, FileChange::Type::socket, FileChange::Type::device})
+    if (line.value("type", nlohmann::json()) == type_name(known)) {
+      change.type = known;
+      type = true;
+    }
+  std::uint64_t mode = 0;
+  if (!kind || !type || change.path.empty() || change.path[0] != '/' ||
+      !take_number(line, "mode", 07777, mode) || !take_number(line, "size", ~0ULL, change.size))
+    return false;
+  change.mode = static_cast<unsigned>(mode);
+  for (auto [key, into] : {std::pair{"sha256", &change.sha256}, std::pair{"note", &change.note}})
+    if (auto found = line.find(key); found != line.end()) {
+      if (!found->is_string()) return false;
+      *into = found->get<std::string>();
+    }
+  return true;
+}
+
+}  // namespace
 
 const char* kind_name(FileChange::Kind kind) {
   switch (kind) {
@@ -38,16 +123,22 @@ const char* type_name(FileChange::Type type) {
   return "";
 }
 
-std::string hex(const std::string& bytes) {
-  std::string digits;
-  for (unsigned char byte : bytes) {
-    digits += "0123456789abcdef"[byte >> 4U];
-    digits += "0123456789abcdef"[byte & 15U];
+Result<std::vector<FileChange>> read_changes(const std::filesystem::path& bundle) {
+  std::filesystem::path file = bundle / "files" / "changes.jsonl";
+  GYGES_TRY(std::string text, read_file(file, largest_list));
+  std::vector<FileChange> changes;
+  std::size_t number = 0;
+  for (const std::string& line : split(text, '\n')) {
+    ++number;
+    if (line.empty()) continue;
+    FileChange change;
+    if (!take_change(nlohmann::json::parse(line, nullptr, false), change))
+      return fail("read file changes", file.string() + ":" + std::to_string(number),
+                  "the line is none of a list of changes", "check the bundle with gyges verify");
+    changes.push_back(std::move(change));
   }
-  return digits;
+  return changes;
 }
-
-}  // namespace
 
 Result<std::string> contents_directory(const std::filesystem::path& bundle) {
   std::filesystem::path directory = bundle / "files" / "content";

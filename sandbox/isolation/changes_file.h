@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "sandbox/isolation/sandbox.h"
@@ -12,5 +14,11 @@ namespace gyges::isolation {
 Result<std::string> contents_directory(const std::filesystem::path& bundle);
 
 Status write_changes(const std::filesystem::path& bundle, const SandboxEnd& end);
+
+// Every line is checked: a bundle may come from anywhere. A bundle without the file is an error.
+Result<std::vector<FileChange>> read_changes(const std::filesystem::path& bundle);
+
+const char* kind_name(FileChange::Kind kind);
+const char* type_name(FileChange::Type type);
 
 }  // namespace gyges::isolation

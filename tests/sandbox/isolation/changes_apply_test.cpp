@@ -1,0 +1,158 @@
+// Carrying hostile changes over to a real directory.
+#include "sandbox/isolation/changes_apply.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <map>
+#include <memory>
+
+#include "base/files.h"
+#include "base/hash.h"
+#include "sandbox/isolation/changes_file.h"
+
+namespace gyges::isolation {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ApplyChanges : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto directory = TemporaryDirectory::create("gyges-test");
+    ASSERT_TRUE(directory);
+    directory_ = std::make_unique<TemporaryDirectory>(std::move(*directory));
+    fs::create_directories(bundle() / "files" / "content");
+    fs::create_directories(target());
+    ASSERT_TRUE(write_file_atomically(outside(), "outside\n"));
+  }
+
+  fs::path bundle() const { return directory_->path() / "bundle"; }
+  fs::path target() const { return directory_->path() / "target"; }
+  fs::path outside() const { return directory_->path() / "outside"; }
+
+  void add(FileChange::Kind kind, FileChange::Type type, const std::string& path,
+           const std::string& content = "", unsigned mode = 0644) {
+    FileChange change;
+    change.kind = kind;
+    change.type = type;
+    change.path = path;
+    change.mode = mode;
+    if (type == FileChange::Type::symlink) change.link_target = content;
+    if (type == FileChange::Type::file && kind != FileChange::Kind::deleted) {
+      change.sha256 = to_hex(sha256(content));
+      change.size = content.size();
+      ASSERT_TRUE(write_file_atomically(bundle() / "files" / "content" / change.sha256, content));
+    }
+    end_.changes.push_back(change);
+  }
+
+  std::map<std::string, AppliedChange> apply(ApplyOptions options = {}) {
+    EXPECT_TRUE(write_changes(bundle(), end_));
+    options.to = target();
+    options.from = "/w";
+    auto applied = apply_changes(bundle(), options);
+    EXPECT_TRUE(applied) << applied.error().line();
+    std::map<std::string, AppliedChange> by_path;
+    if (applied)
+      for (const AppliedChange& change : *applied) by_path[change.path] = change;
+    return by_path;
+  }
+
+  std::unique_ptr<TemporaryDirectory> directory_;
+  SandboxEnd end_;
+};
+
+using Kind = FileChange::Kind;
+using Type = FileChange::Type;
+
+TEST_F(ApplyChanges, WritesMakesAndDeletes) {
+  fs::create_directories(target() / "old");
+  ASSERT_TRUE(write_file_atomically(target() / "old" / "f", "x"));
+  ASSERT_TRUE(write_file_atomically(target() / "changed", "before"));
+  add(Kind::added, Type::directory, "/w/new", "", 0755);
+  add(Kind::added, Type::file, "/w/new/f", "content", 0600);
+  add(Kind::added, Type::symlink, "/w/new/link", "f");
+  add(Kind::modified, Type::file, "/w/changed", "after");
+  add(Kind::deleted, Type::directory, "/w/old");
+  add(Kind::deleted, Type::file, "/w/old/f");
+  add(Kind::added, Type::file, "/elsewhere/f", "no");
+  auto applied = apply();
+  for (const auto& [path, change] : applied) EXPECT_EQ(change.reason, "") << path;
+  EXPECT_EQ(read_file(target() / "new" / "f").value(), "content");
+  EXPECT_EQ(read_file(target() / "new" / "link").value(), "content");
+  EXPECT_EQ(read_file(target() / "changed").value(), "after");
+  EXPECT_FALSE(fs::exists(target() / "old"));
+  EXPECT_EQ(applied.size(), 6U);
+}
+
+TEST_F(ApplyChanges, DryRunChangesNothing) {
+  add(Kind::added, Type::file, "/w/f", "content");
+  EXPECT_EQ(apply({.dry_run = true}).at("f").action, "write");
+  EXPECT_TRUE(fs::is_empty(target()));
+}
+
+TEST_F(ApplyChanges, NothingLeavesTheDirectory) {
+  fs::create_symlink(directory_->path(), target() / "up");
+  fs::create_symlink(outside(), target() / "file");
+  add(Kind::modified, Type::file, "/w/up/outside", "evil");
+  add(Kind::deleted, Type::file, "/w/up/bundle/files/changes.jsonl");
+  add(Kind::added, Type::file, "/w/../outside", "evil");
+  add(Kind::modified, Type::file, "/w/file", "evil");
+  add(Kind::added, Type::symlink, "/w/absolute", "/etc/shadow");
+  add(Kind::added, Type::symlink, "/w/above", "../outside");
+  add(Kind::added, Type::directory, "/w/up", "", 0777);
+  auto applied = apply();
+  for (const char* path :
+       {"up/outside", "up/bundle/files/changes.jsonl", "../outside", "absolute", "above", "up"})
+    EXPECT_EQ(applied.at(path).action, "skip") << path;
+  EXPECT_EQ(read_file(outside()).value(), "outside\n");
+  EXPECT_TRUE(fs::exists(bundle() / "files" / "changes.jsonl"));
+  // The link itself is replaced, not what it points to.
+  EXPECT_EQ(read_file(target() / "file").value(), "evil");
+  EXPECT_FALSE(fs::is_symlink(target() / "file"));
+}
+
+TEST_F(ApplyChanges, PrivilegeAndTrapsAreNotCarriedOver) {
+  add(Kind::added, Type::file, "/w/setuid", "x", 06755);
+  add(Kind::added, Type::fifo, "/w/fifo");
+  add(Kind::added, Type::device, "/w/device");
+  add(Kind::added, Type::file, "/w/.git/hooks/pre-commit", "evil", 0755);
+  add(Kind::added, Type::file, "/w/.envrc", "evil");
+  auto applied = apply();
+  for (const char* path : {"fifo", "device", ".git/hooks/pre-commit", ".envrc"})
+    EXPECT_EQ(applied.at(path).action, "skip") << path;
+  struct stat info {};
+  ASSERT_EQ(::stat((target() / "setuid").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777U, 0755U);
+  EXPECT_EQ(apply({.startup_files = true}).at(".envrc").action, "write");
+}
+
+TEST_F(ApplyChanges, ContentThatIsNotWhatWasRecordedIsLeftOut) {
+  add(Kind::added, Type::file, "/w/f", "content");
+  ASSERT_TRUE(
+      write_file_atomically(bundle() / "files" / "content" / to_hex(sha256("content")), "CONTENT"));
+  EXPECT_THAT(apply().at("f").reason, ::testing::HasSubstr("recorded"));
+  EXPECT_TRUE(fs::is_empty(target()));
+}
+
+TEST_F(ApplyChanges, PathsThatAreNoTextSurvive) {
+  add(Kind::added, Type::file, "/w/\xff\n", "content");
+  apply();
+  EXPECT_TRUE(fs::exists(target() / "\xff\n"));
+}
+
+TEST_F(ApplyChanges, ABrokenListIsAnErrorThatNamesTheLine) {
+  for (const char* text : {"x", "{}", "[]", R"({"kind":"added","type":"file","path":"x"})",
+                           R"({"kind":"added","type":"file","path":"/x","mode":-1,"size":0})",
+                           R"({"kind":1,"type":2,"path":3})"}) {
+    ASSERT_TRUE(write_file_atomically(bundle() / "files" / "changes.jsonl", text));
+    auto changes = read_changes(bundle());
+    ASSERT_FALSE(changes) << text;
+    EXPECT_THAT(changes.error().line(), ::testing::HasSubstr("changes.jsonl:1"));
+  }
+}
+
+}  // namespace
+}  // namespace gyges::isolation
