@@ -250,7 +250,7 @@ void refuse(std::uint32_t id, int code) {
 // Waits until the child is at its gate, has failed, or is dead, which shows as an end of file. An
 // agent of the child's user may stop it on its way, over and over: it is woken, and after a while
 // killed, because pid 1 has a wall clock to keep.
-void await_gate(Running& entry) {
+bool await_gate(Running& entry) {
   for (int attempt = 0; attempt < 200; ++attempt) {
     pollfd wait{entry.outcome, POLLIN, 0};
     if (::poll(&wait, 1, 10) > 0) {
@@ -258,11 +258,12 @@ void await_gate(Running& entry) {
       do {
         n = ::read(entry.outcome, &entry.failed, sizeof(StartFailure));
       } while (n < 0 && errno == EINTR);
-      return;
+      return n == static_cast<ssize_t>(sizeof(StartFailure)) && entry.failed.code == 0;
     }
     ::kill(entry.pid, SIGCONT);
   }
   ::kill(entry.pid, SIGKILL);
+  return false;
 }
 
 // Returns 0 or an errno value.
@@ -296,7 +297,7 @@ int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
       entry->outcome = outcome[0];
       ::close(outcome[1]);
       gate[1] = outcome[0] = outcome[1] = -1;
-      if (payload.header.gated != 0) await_gate(*entry);
+      if (payload.header.gated != 0) reply.number[1] = await_gate(*entry) ? 1 : 0;
       tell(reply, pidfd);
       if (pidfd >= 0) ::close(pidfd);
     }

@@ -39,17 +39,19 @@ int keep() {
   ::prctl(PR_SET_NAME, "gyges-keeper", 0, 0, 0);
   int next = 0;
   int length = 0;
-  char byte = 0;
+  char chunk[1024];
   for (;;) {
-    ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+    ssize_t n = ::read(STDIN_FILENO, chunk, sizeof(chunk));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
-    if (byte == '\n') {
-      paths[next][length] = '\0';
-      next = (next + 1) % most_paths;
-      length = 0;
-    } else if (length < longest_path - 1) {
-      paths[next][length++] = byte;
+    for (ssize_t i = 0; i < n; ++i) {
+      if (chunk[i] == '\n') {
+        paths[next][length] = '\0';
+        next = (next + 1) % most_paths;
+        length = 0;
+      } else if (length < longest_path - 1) {
+        paths[next][length++] = chunk[i];
+      }
     }
   }
   remove_all();

@@ -89,7 +89,7 @@ enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor
   ready,        // the set-up program is done
   failed,       // step `id` failed with `error`
-  spawned,      // with a pidfd; number[0]: pid inside
+  spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate
   not_spawned,  // command `id`: `error`
   ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes
   not_started,  // command `id` could not exec: `error`, number[0]: StartStep

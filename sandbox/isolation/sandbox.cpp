@@ -32,7 +32,8 @@ namespace gyges::isolation {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto setup_time = std::chrono::seconds(30);
+// Long, because hundreds of sandboxes may be starting at once on a few processors.
+constexpr auto setup_time = std::chrono::seconds(120);
 constexpr auto stop_time = std::chrono::seconds(10);
 
 // The pid that a pidfd stands for, as this process sees it (pidfd_open(2), fdinfo).
@@ -174,7 +175,7 @@ Status Sandbox::State::start() {
     auto message = receive_reply(process.control.get(), deadline);
     if (!message) return tl::unexpected<Error>(std::move(message.error()));
     if (!*message)
-      return fail("set up sandbox", "", "pid 1 did not finish within 30 s",
+      return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
     if ((*message)->reply.tell == init::Tell::ready) return ok();
     GYGES_CHECK(answer(hands, std::move(**message)));
@@ -255,7 +256,7 @@ Result<Message> Sandbox::State::await(CommandId id) {
   for (;;) {
     auto message = receive_reply(process.control.get(), deadline);
     if (!message) return tl::unexpected<Error>(std::move(message.error()));
-    if (!*message) return fail("start command", "", "pid 1 did not answer within 30 s");
+    if (!*message) return fail("start command", "", "pid 1 did not answer within 120 s");
     const init::Reply& reply = (*message)->reply;
     if (reply.id == id &&
         (reply.tell == init::Tell::spawned || reply.tell == init::Tell::not_spawned))
@@ -324,7 +325,9 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
                       "raise limits.processes of the policy if the command needs more");
   }
   state.started[id] = true;
-  if (gated) {
+  // A command that gave up before its gate, for want of a program for example, is not there to be
+  // labelled; its end tells why.
+  if (gated && answer.reply.number[1] == 1) {
     if (!answer.fd) return fail("start command", quoted(command.argv[0]), "pid 1 sent no pidfd");
     GYGES_TRY(pid_t pid, pid_of(answer.fd));
     GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));

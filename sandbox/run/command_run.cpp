@@ -19,6 +19,10 @@ using isolation::Filesystem;
 using isolation::Mount;
 using nlohmann::json;
 
+bool below(const std::string& path, const std::string& directory) {
+  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
 // Adds the caller's directory to the mounts, in place of one with the same target.
 Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& policy) {
   if (policy.filesystem.workspace == Filesystem::Workspace::none) return ok();
@@ -34,11 +38,10 @@ Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& 
                    : Mount::Kind::read_only;
   mount.target = mount.source = path;
   policy.filesystem.mounts.push_back(std::move(mount));
+  // Our own state, the key that signs records above all, is nobody's business inside.
+  std::filesystem::path state = recorder::SealPlaces::from_environment().key.parent_path();
+  if (below(state.string(), path)) policy.filesystem.masked.push_back(state.string());
   return ok();
-}
-
-bool below(const std::string& path, const std::string& directory) {
-  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
 // A persona brings its own home, logs and configuration: its files take the place of mounts of the

@@ -47,6 +47,18 @@ TEST_F(RunCommand, ASeedThatJsonCannotHoldIsRefusedBeforeAnythingRuns) {
   EXPECT_EQ(gyges({"run", "--seed", "9007199254740992", "--out", out, "--", "true"}).status, 0);
 }
 
+TEST_F(RunCommand, PassesOnTheStatusWhileRecording) {
+  for (const char* recorder : {"auto", "ptrace"})
+    for (int i = 0; i < 5; ++i) {
+      std::string bundle = path(std::string(recorder) + std::to_string(i)).string();
+      Finished run =
+          gyges({"run", "--recorder", recorder, "--out", bundle, "--", "no-such-program"});
+      EXPECT_EQ(run.status, 127) << run.error;
+      EXPECT_THAT(run.error, HasSubstr("No such file"));
+      EXPECT_EQ(gyges({"verify", bundle}).status, 0);
+    }
+}
+
 TEST_F(RunCommand, RecordsChangesAndSyscallsInABundleThatVerifies) {
   std::string bundle = path("bundle").string();
   Finished run = gyges({"run", "--out", bundle, "--", "sh", "-c",

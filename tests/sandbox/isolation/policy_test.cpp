@@ -5,7 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/assets.h"
 #include "base/files.h"
+#include "base/json_document.h"
 
 namespace gyges::isolation {
 namespace {
@@ -31,6 +33,17 @@ TEST(Policy, PresetsLoadAndSurviveARoundTrip) {
     auto again = policy_from_json(value, "again");
     ASSERT_TRUE(again) << again.error().line();
     EXPECT_EQ(policy_to_json(*again), value);
+  }
+}
+
+TEST(Policy, EveryPresetMatchesTheSchema) {
+  auto presets = assets_below("policies/presets/");
+  ASSERT_GE(presets.size(), 2U);
+  for (std::string_view name : presets) {
+    auto value = parse_json(*asset(name), name);
+    ASSERT_TRUE(value) << value.error().line();
+    auto policy = policy_from_json(*value, name);
+    EXPECT_TRUE(policy) << policy.error().line();
   }
 }
 
