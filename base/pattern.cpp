@@ -55,7 +55,8 @@ Pattern::~Pattern() = default;
 Result<Pattern> Pattern::compile(std::string_view expression, Case sensitivity) {
   auto compiled = std::make_unique<Compiled>();
   compiled->expression = expression;
-  std::uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+  std::uint32_t options =
+      PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
   if (sensitivity == Case::ignore) options |= PCRE2_CASELESS;
   int code = 0;
   PCRE2_SIZE at = 0;

@@ -1,7 +1,8 @@
 // Regular expressions searched in bytes that an agent may have chosen.
 //
-// PCRE2's syntax, which contains nearly all of ECMAScript's; case is ignored unless asked. The
-// matcher keeps its states on the heap and gives up at a bound, so that neither a text nor an
+// PCRE2's syntax, which contains nearly all of ECMAScript's; case is ignored unless asked, and ^
+// and $ stand at the ends of lines, because what is searched are reports and outputs of many lines.
+// The matcher keeps its states on the heap and gives up at a bound, so that neither a text nor an
 // expression can overflow the stack or run without end (the standard library's does both).
 // Thread-safe after compile().
 #pragma once

@@ -22,6 +22,11 @@ TEST(Pattern, FindsWithoutRegardToCaseUnlessAsked) {
   EXPECT_FALSE(exact->found_in("held").value());
 }
 
+TEST(Pattern, AnchorsStandAtTheEndsOfLines) {
+  EXPECT_TRUE(found("^rm -rf$", "cd /\nrm -rf\nls"));
+  EXPECT_FALSE(found("^rm$", "cd\nrm -rf"));
+}
+
 TEST(Pattern, FindsInTextsThatAreNotUtf8) {
   EXPECT_TRUE(found("abc", "\xff\xfe abc \xff"));
 }
