@@ -82,7 +82,7 @@ TEST(Predicate, RefusesWhatItDoesNotKnow) {
 TEST(Predicate, EndlessBacktrackingIsUndecidedAndEnds) {
   analysis::Run run = sample();
   run.transcript.report = std::string(5000, 'a');
-  EXPECT_EQ(holds(R"({"report_matches":"^(a+)+$b"})", run), std::nullopt);
+  EXPECT_EQ(holds(R"({"report_matches":"^(a+)+[xy]"})", run), std::nullopt);
   run.transcript.report = std::string(8U << 20U, 'x');
   EXPECT_EQ(holds(R"({"report_matches":"(x|y)*z"})", run).value_or(false), false);
 }
