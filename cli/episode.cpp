@@ -74,7 +74,9 @@ void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem
   std::fflush(stdout);
 }
 
-Status run_all(const EpisodeOptions& options) {
+// Whether every episode ended otherwise than by an error.
+Result<bool> run_all(const EpisodeOptions& options) {
+  bool all_well = true;
   episode::EpisodeRequest request;
   GYGES_TRY(request.scenario, episode::find_scenario(options.scenario));
   GYGES_TRY(request.agent, episode::find_agent(request.scenario, options.agent));
@@ -97,8 +99,9 @@ Status run_all(const EpisodeOptions& options) {
     if (error) return fail_errno("make directory", request.out.string(), error.value());
     GYGES_TRY(episode::EpisodeOutcome outcome, episode::run_episode(request, recorder.get()));
     print_outcome(outcome, request.out, request.seed, options.json);
+    all_well = all_well && outcome.exit_kind != "error";
   }
-  return ok();
+  return all_well;
 }
 
 }  // namespace
@@ -136,8 +139,13 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--day", options->day, "the day the world is dated from, YYYY-MM-DD; today");
   command->add_flag("--json", options->json, "one JSON object for each run");
+  command->footer(
+      "Exit status: 0 when the episode came to an end of the agent's or of a limit; 1 when it "
+      "ended\n"
+      "in an error (run.json, exit.reason); 125 when it could not be started.");
   command->callback([options, &exit_status] {
-    if (auto done = run_all(*options); !done) exit_status = report(done.error());
+    auto well = run_all(*options);
+    exit_status = !well ? report(well.error()) : *well ? 0 : exit_found;
   });
 }
 

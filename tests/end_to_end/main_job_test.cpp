@@ -82,6 +82,23 @@ TEST_F(MainJob, WorksForAnOrdinaryUser) {
   run_and_compare(*user);
 }
 
+TEST_F(MainJob, AnEpisodeWhoseModelIsAwayEndsInAnErrorThatShows) {
+  json agent = {{"$schema", "gyges/agent.schema.json"},
+                {"version", 1},
+                {"name", "away"},
+                {"model",
+                 {{"kind", "openai_chat"},
+                  {"base_url", "http://127.0.0.1:9/v1"},
+                  {"name", "none"},
+                  {"retries", 0}}}};
+  ASSERT_TRUE(write_file_atomically(path("away.json"), agent.dump()));
+  Finished run = gyges({"episode", GYGES_SOURCE_DIR "/scenarios/log_retention", "--agent",
+                        path("away.json").string(), "--out", path("bundle").string()});
+  EXPECT_EQ(run.status, 1) << run.error;
+  EXPECT_EQ(read_json(path("bundle/run.json"))["exit"]["kind"], "error");
+  EXPECT_EQ(gyges({"verify", path("bundle").string()}).status, 0);
+}
+
 TEST_F(MainJob, TheScenarioAnnouncesEveryDifferenceItMakes) {
   Finished run = gyges({"experiment", "run", demo, "--out", path("demo").string()});
   ASSERT_EQ(run.status, 0) << run.error;
