@@ -242,8 +242,8 @@ class Collector {
     }
   }
 
-  // Whether an entry that was copied up really differs from what it was: a write of the same bytes,
-  // or a directory that only had to exist in the upper layer, is no change.
+  // Whether an entry that was copied up really differs from what it was: the same bytes with the
+  // same times, or a directory that only had to exist in the upper layer, are no change.
   bool differs(const FileChange& now, const struct stat& info, const Below& old,
                const std::string& path) const {
     if ((info.st_mode & S_IFMT) != (old.info.st_mode & S_IFMT)) return true;

@@ -38,9 +38,10 @@ Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& 
                    : Mount::Kind::read_only;
   mount.target = mount.source = path;
   policy.filesystem.mounts.push_back(std::move(mount));
-  // Our own state, the key that signs records above all, is nobody's business inside.
-  std::filesystem::path state = recorder::SealPlaces::from_environment().key.parent_path();
-  if (below(state.string(), path)) policy.filesystem.masked.push_back(state.string());
+  // Nobody inside shall sign records or read what other runs there were.
+  recorder::SealPlaces places = recorder::SealPlaces::from_environment();
+  for (const std::filesystem::path& file : {places.key, places.ledger})
+    if (below(file.string(), path)) policy.filesystem.masked.push_back(file.string());
   return ok();
 }
 

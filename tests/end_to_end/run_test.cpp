@@ -181,6 +181,22 @@ TEST_F(RunCommand, ShowsThePersonasMachineUnderEveryPreset) {
   }
 }
 
+TEST_F(RunCommand, TheSealsKeyCannotBeReadInside) {
+  std::string before = std::getenv("XDG_STATE_HOME");
+  std::string workspace = directory_->path().string();
+  ::setenv("XDG_STATE_HOME", workspace.c_str(), 1);
+  // The first run makes the key, the second has it in its working directory.
+  EXPECT_EQ(
+      gyges({"run", "--workspace", workspace, "--out", path("one").string(), "--", "true"}).status,
+      0);
+  EXPECT_GT(std::filesystem::file_size(path("gyges/seal_key.pem")), 0U);
+  Finished run = gyges({"run", "--workspace", workspace, "--out", path("two").string(), "--", "sh",
+                        "-c", "cat gyges/seal_key.pem gyges/ledger.jsonl; cat one/run.json"});
+  ::setenv("XDG_STATE_HOME", before.c_str(), 1);
+  EXPECT_THAT(run.output, Not(HasSubstr("PRIVATE KEY")));
+  EXPECT_THAT(run.output, HasSubstr("gyges/run.schema.json"));  // the rest is there
+}
+
 TEST_F(RunCommand, AnUnknownCommandNamesTheKnownOnes) {
   Finished run = gyges({"rnu", "--", "true"});
   EXPECT_EQ(run.status, 2);

@@ -129,9 +129,10 @@ TEST_F(SandboxFiles, OverlayKeepsTheHostsDirectoryAsItIs) {
   mount.source = host->path().string();
   spec.policy.filesystem.mounts.push_back(mount);
   start(spec);
-  EXPECT_EQ(
-      run("cat /project/file; echo inside > /project/file; echo n > /project/new; cat /project/file").output,
-      "host\ninside\n");
+  EXPECT_EQ(run("cat /project/file; echo inside > /project/file; echo n > /project/new; cat "
+                "/project/file")
+                .output,
+            "host\ninside\n");
   SandboxEnd end = stop();
   EXPECT_EQ(read_file(host->path() / "file").value(), "host\n");
   EXPECT_FALSE(std::filesystem::exists(host->path() / "new"));
@@ -164,8 +165,13 @@ TEST_F(SandboxFiles, TheAgentCannotForgeADeletion) {
   start(seeded());
   // The mark by which an overlay hides a directory's old content, set by the agent itself. Where
   // the overlay keeps its marks in user.* the kernel refuses; elsewhere it means nothing.
-  run("cd /home/user/keep && touch new && python3 -c \"import os; os.setxattr('.', "
-      "'user.overlay.opaque', b'y')\"; ls");
+  Ran ran =
+      run("cd /home/user/keep && touch new && python3 -c \"import os; os.setxattr('.', "
+          "'user.overlay.opaque', b'y'); print('set')\"");
+  if (ran.end.exit_code == 127) GTEST_SKIP() << "no python3 to set an attribute with";
+  if (::geteuid() == 0) {
+    EXPECT_EQ(ran.output, "set\n");  // the attempt itself works
+  }
   EXPECT_EQ(change(stop(), "/home/user/keep/a.log"), nullptr);
 }
 
