@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "sandbox/init/protocol.h"
+#include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/policy.h"
 
 namespace gyges::isolation {
@@ -33,15 +34,6 @@ struct WritableArea {
   unsigned mode = 0755;
   bool agent_owned = true;
 };
-
-// How the supervisor may act; read once per process.
-struct HostFacts {
-  bool root = false;      // effective uid 0 with CAP_SYS_ADMIN
-  std::uint32_t uid = 0;  // of the caller
-  std::uint32_t gid = 0;
-  bool time_namespaces = true;
-};
-HostFacts read_host_facts();
 
 // A host directory whose owner appears as the agent inside, by an id-mapped mount (kernel 5.19 for
 // use below an overlay): root's files stay root's on the host.
@@ -67,9 +59,5 @@ struct Plan {
 // that hold none stay single-layered, which is cheaper.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths);
-
-// The program for pid 1: the plan's steps behind the given seccomp programs (arrays of sock_filter
-// as bytes).
-std::string encode_program(const Plan& plan, const std::vector<std::string>& filters);
 
 }  // namespace gyges::isolation

@@ -3,37 +3,25 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 
 #include "base/files.h"
 #include "base/text.h"
-#include "sandbox/isolation/cgroup.h"
 #include "sandbox/isolation/changes.h"
-#include "sandbox/isolation/control.h"
-#include "sandbox/isolation/launch.h"
-#include "sandbox/isolation/mapped_mount.h"
-#include "sandbox/isolation/plan.h"
-#include "sandbox/isolation/seccomp_filter.h"
-#include "sandbox/isolation/seed.h"
-#include "sandbox/network/loopback.h"
+#include "sandbox/isolation/sandbox_state.h"
 #include "sandbox/recorder/recorder.h"
 
 namespace gyges::isolation {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// Long, because hundreds of sandboxes may be starting at once on a few processors.
-constexpr auto setup_time = std::chrono::seconds(120);
 constexpr auto stop_time = std::chrono::seconds(10);
 
 // The pid that a pidfd stands for, as this process sees it (pidfd_open(2), fdinfo).
@@ -71,17 +59,6 @@ Status check_command(const Command& command) {
   return ok();
 }
 
-std::string_view cure_for_step(init::Op op, int code) {
-  if (op == init::Op::mount && code == EPERM)
-    return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
-           "be "
-           "masked), or run as root on the host; `gyges doctor` tells more";
-  if (op == init::Op::write_file && code == EPERM)
-    return "this host forbids user namespaces; `gyges doctor` names the switch";
-  if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";
-  return "";
-}
-
 // What comes before the reason in CommandEnd::start_error.
 std::string_view words_of(init::StartStep step) {
   switch (step) {
@@ -104,105 +81,23 @@ std::string_view words_of(init::StartStep step) {
 
 }  // namespace
 
-struct Sandbox::State {
-  const SandboxSpec* spec = nullptr;  // during start only
-  Policy policy;
-  HostFacts host = read_host_facts();
-  Plan plan;
-  recorder::Session* session = nullptr;
-  InitProcess process;
-  UniqueFd scratch;
-  std::optional<Cgroup> cgroup;
-  std::vector<LimitHit> limits;
-  std::map<CommandId, CommandEnd> ended;
-  std::map<CommandId, bool> started;  // alive commands
-  CommandId next_id = 1;
-  bool reaped = false;
-  std::optional<init::Reply> stopped;
-
-  ~State() { kill(); }
-
-  void kill() {
-    if (!process.pidfd || reaped) return;
-    ::syscall(SYS_pidfd_send_signal, process.pidfd.get(), SIGKILL, nullptr, 0);
-    reap();
-  }
-
-  void reap() {
-    if (reaped) return;
-    while (::waitpid(process.pid, nullptr, __WALL) < 0 && errno == EINTR) {
-    }
-    reaped = true;
-  }
-
-  void hit(std::string limit, std::string detail) {
-    for (const LimitHit& known : limits)
-      if (known.limit == limit) return;
-    limits.push_back({std::move(limit), std::move(detail)});
-  }
-
-  Status start();
-  Status answer(std::size_t& hands, Message message);
-  void note(const init::Reply& reply);
-  void note_end(const init::Reply& reply, bool started_ok);
-  Result<Message> await(CommandId id);
-  void note_final_limits();
-};
-
-Status Sandbox::State::start() {
-  std::vector<std::string> seed_paths;
-  for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
-  GYGES_TRY(plan, make_plan(policy, host, seed_paths));
-  GYGES_TRY(SeccompFilter filter,
-            compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
-  if (host.root) {
-    cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
-    // Without a cgroup the count is per user of the host, which is stricter than asked for.
-    if (!cgroup && policy.limits.processes > 0)
-      plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
-  }
-  GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
-  std::vector<UniqueFd> prepared;
-  for (const MappedSource& source : plan.mapped) {
-    GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
-    prepared.push_back(std::move(copy));
-  }
-  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared));
-  if (cgroup) GYGES_CHECK(cgroup->add(process.pid));
-  std::size_t hands = 0;
-  auto deadline = Clock::now() + setup_time;
-  for (;;) {
-    auto message = receive_reply(process.control.get(), deadline);
-    if (!message) return tl::unexpected<Error>(std::move(message.error()));
-    if (!*message)
-      return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
-                  "look at the host's load");
-    if ((*message)->reply.tell == init::Tell::ready) return ok();
-    GYGES_CHECK(answer(hands, std::move(**message)));
-  }
+void Sandbox::State::kill() {
+  if (!process.pidfd || reaped) return;
+  ::syscall(SYS_pidfd_send_signal, process.pidfd.get(), SIGKILL, nullptr, 0);
+  reap();
 }
 
-// Deals with what pid 1 hands over or reports during set-up.
-Status Sandbox::State::answer(std::size_t& hands, Message message) {
-  if (message.reply.tell == init::Tell::failed) {
-    std::size_t index = message.reply.id;
-    if (index >= plan.steps.size())
-      return fail("set up sandbox", "", "pid 1 reported no known step");
-    const Step& step = plan.steps[index];
-    return fail_errno(step.words, "", message.reply.error,
-                      cure_for_step(step.op, message.reply.error));
+void Sandbox::State::reap() {
+  if (reaped) return;
+  while (::waitpid(process.pid, nullptr, __WALL) < 0 && errno == EINTR) {
   }
-  if (message.reply.tell != init::Tell::handed || !message.fd)
-    return fail("set up sandbox", "", "an unexpected message from pid 1");
-  // The scratch directory comes first, where there is one; the route socket is the last.
-  bool is_scratch = hands++ == 0 && !plan.areas.empty();
-  if (is_scratch) {
-    scratch = std::move(message.fd);
-    GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
-  } else {
-    GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
-  }
-  return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+  reaped = true;
+}
+
+void Sandbox::State::hit(std::string limit, std::string detail) {
+  for (const LimitHit& known : limits)
+    if (known.limit == limit) return;
+  limits.push_back({std::move(limit), std::move(detail)});
 }
 
 void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
@@ -286,17 +181,6 @@ void Sandbox::State::note_final_limits() {
 
 Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Sandbox::~Sandbox() = default;
-
-Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
-  auto state = std::make_unique<State>();
-  state->spec = &spec;
-  state->policy = spec.policy;
-  state->session = spec.session;
-  auto started = state->start().with_context("start sandbox");
-  if (!started) return tl::unexpected<Error>(std::move(started.error()));
-  state->spec = nullptr;
-  return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
-}
 
 Result<CommandId> Sandbox::spawn(const Command& command) {
   State& state = *state_;

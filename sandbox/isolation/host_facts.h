@@ -1,0 +1,16 @@
+// What the supervisor may do on this host, as far as a plan depends on it.
+#pragma once
+
+#include <cstdint>
+
+namespace gyges::isolation {
+
+struct HostFacts {
+  bool root = false;      // effective uid 0 with CAP_SYS_ADMIN
+  std::uint32_t uid = 0;  // of the caller
+  std::uint32_t gid = 0;
+  bool time_namespaces = true;
+};
+HostFacts read_host_facts();
+
+}  // namespace gyges::isolation

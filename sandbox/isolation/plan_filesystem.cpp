@@ -1,0 +1,276 @@
+#include "sandbox/isolation/plan_filesystem.h"
+
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/text.h"
+
+namespace gyges::isolation {
+namespace {
+
+using init::Op;
+
+constexpr std::uint64_t read_only_attributes =
+    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+
+// Room for the directories, symlinks and mount points of the root itself; the agent cannot write
+// it.
+constexpr const char* root_data = "size=4m,nr_inodes=4096,mode=755";
+
+std::string relative(const std::string& path) {
+  return path.substr(1);
+}
+
+bool below(const std::string& path, const std::string& directory) {
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
+}
+
+std::size_t depth(const std::string& path) {
+  return static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'));
+}
+
+}  // namespace
+
+std::uint64_t FilesystemPlan::open_slot(const std::string& source) {
+  Step& step = steps_.add_path(Op::open_tree, "take a copy of the host's " + source, source);
+  step.number[0] = slots_;
+  return slots_++;
+}
+
+void FilesystemPlan::attach(std::string words, std::uint64_t slot, std::string path,
+                            std::uint64_t attributes) {
+  Step& step = steps_.add_path(Op::attach, std::move(words), std::move(path));
+  step.number[0] = slot;
+  step.number[1] = attributes;
+}
+
+Status FilesystemPlan::sort_mounts() {
+  for (const Mount& mount : policy_.filesystem.mounts) {
+    Placed placed;
+    placed.mount = mount;
+    if (placed.mount.source.empty()) placed.mount.source = mount.target;
+    if (mount.kind != Mount::Kind::fresh) {
+      struct stat info {};
+      const std::string& source = placed.mount.source;
+      if (::lstat(source.c_str(), &info) != 0) {
+        if (mount.optional && (errno == ENOENT || errno == ENOTDIR)) continue;
+        return fail_errno("plan mount", source, errno,
+                          "correct the policy's filesystem.mounts, or mark the mount optional");
+      }
+      if (S_ISLNK(info.st_mode)) {
+        if (mount.kind != Mount::Kind::read_only)
+          return fail("plan mount", source, "is a symbolic link",
+                      "name the directory that it points to");
+        std::string target(4096, '\0');
+        ssize_t length = ::readlink(source.c_str(), target.data(), target.size());
+        if (length < 0) return fail_errno("read link", source);
+        target.resize(static_cast<std::size_t>(length));
+        placed.link = target;
+      }
+      placed.is_directory = S_ISDIR(info.st_mode);
+      if (placed.link.empty() && !placed.is_directory && !S_ISREG(info.st_mode))
+        return fail("plan mount", source, "is neither a directory nor a regular file",
+                    "mount the directory that holds it");
+      // Rootless the caller's files are the agent's already, by the user namespace.
+      if (mount.kind == Mount::Kind::overlay && host_.root && info.st_uid != policy_.identity.uid)
+        placed.mapped = MappedSource{source, info.st_uid, info.st_gid};
+      if (mount.kind == Mount::Kind::overlay && !placed.is_directory)
+        return fail("plan mount", source, "is not a directory",
+                    "kind overlay needs a directory; use read_only for a file");
+    }
+    mounts_.push_back(std::move(placed));
+  }
+  std::stable_sort(mounts_.begin(), mounts_.end(), [](const Placed& x, const Placed& y) {
+    return depth(x.mount.target) < depth(y.mount.target);
+  });
+  return ok();
+}
+Status FilesystemPlan::open_sources() {
+  for (Placed& placed : mounts_)
+    if (placed.mapped) {
+      plan_.mapped.push_back(*placed.mapped);
+      placed.slot = slots_++;
+    }
+  plan_.settings.prepared = static_cast<std::uint32_t>(plan_.mapped.size());
+  for (Placed& placed : mounts_)
+    if (placed.mount.kind != Mount::Kind::fresh && placed.link.empty() && !placed.mapped)
+      placed.slot = open_slot(placed.mount.source);
+  for (const std::string& device : policy_.filesystem.devices)
+    devices_.emplace_back(device, open_slot("/dev/" + device));
+  if (slots_ > init::max_slots)
+    return fail("plan mounts", policy_.name, "more mounts than pid 1 can hold",
+                "mount common parents instead");
+  return ok();
+}
+
+void FilesystemPlan::root_and_scratch() {
+  Step& root = steps_.add_path(Op::new_root, "make the root", "/tmp");
+  root.b = root_data;
+  steps_.make_path(".s", 0700);
+  std::string data = "mode=700";
+  if (policy_.limits.disk_bytes > 0) data += fmt::format(",size={}", policy_.limits.disk_bytes);
+  if (policy_.limits.inodes > 0) data += fmt::format(",nr_inodes={}", policy_.limits.inodes);
+  steps_.mount("make the file system of the writable layers", "tmpfs", ".s", MS_NOSUID | MS_NODEV,
+               data);
+  for (Placed& placed : mounts_) make_area(placed);
+  if (plan_.areas.empty()) return;
+  for (std::size_t i = 0; i < plan_.areas.size(); ++i) {
+    const WritableArea& area = plan_.areas[i];
+    steps_.make_path(fmt::format(".s/u{}", i), area.mode);
+    if (area.layered) {
+      steps_.make_path(fmt::format(".s/l{}", i), area.mode);
+      steps_.make_path(fmt::format(".s/w{}", i), 0700);
+    }
+    // The layers' own attributes are what the directory shows. A host directory is the agent's,
+    // by its owner or by the id-mapped mount.
+    if (host_.root && (area.agent_owned || !area.host_source.empty()))
+      for (const char* layer : {"u", "l"}) {
+        if (*layer == 'l' && !area.layered) continue;
+        Step& owner = steps_.add_path(Op::set_owner, "give " + area.target + " to the agent",
+                                      fmt::format(".s/{}{}", layer, i));
+        owner.number[0] = policy_.identity.uid;
+        owner.number[1] = policy_.identity.gid;
+        owner.number[2] = area.mode;
+      }
+  }
+  steps_.add_path(Op::hand_over, "fill the layers that the sandbox finds", ".s");
+}
+
+void FilesystemPlan::make_area(Placed& placed) {
+  const Mount& mount = placed.mount;
+  if (mount.kind != Mount::Kind::fresh && mount.kind != Mount::Kind::overlay) return;
+  WritableArea area;
+  area.target = mount.target;
+  area.mode = mount.mode;
+  area.agent_owned = mount.agent_owned;
+  if (mount.kind == Mount::Kind::overlay) {
+    area.host_source = mount.source;
+    area.layered = true;
+    struct stat info {};
+    if (::stat(mount.source.c_str(), &info) == 0) area.mode = info.st_mode & 07777U;
+  }
+  auto inside = [&](const std::string& path) {
+    return below(path, mount.target) && nearest_area_is(path, mount.target);
+  };
+  for (const std::string& path : seeds_) area.layered |= path == mount.target || inside(path);
+  for (const Placed& other : mounts_)
+    if (inside(other.mount.target)) {
+      area.layered = true;
+      if (!other.link.empty())
+        plan_.links.emplace_back(other.mount.target, other.link);
+      else
+        plan_.mount_points.push_back(other.mount.target + (other.is_directory ? "/" : ""));
+    }
+  placed.area = plan_.areas.size();
+  plan_.areas.push_back(std::move(area));
+}
+
+// Whether `target` is the deepest mount that `path` lies in.
+bool FilesystemPlan::nearest_area_is(const std::string& path, const std::string& target) const {
+  for (const Placed& other : mounts_)
+    if (other.mount.target.size() > target.size() && below(path, other.mount.target)) return false;
+  return true;
+}
+
+bool FilesystemPlan::inside_another_mount(const std::string& path) const {
+  return std::any_of(mounts_.begin(), mounts_.end(), [&](const Placed& other) {
+    return other.link.empty() && below(path, other.mount.target);
+  });
+}
+
+void FilesystemPlan::place_mounts() {
+  for (Placed& placed : mounts_) {
+    const Mount& mount = placed.mount;
+    std::string path = relative(mount.target);
+    if (!placed.link.empty()) {
+      if (inside_another_mount(mount.target)) continue;
+      Step& step =
+          steps_.add(Op::make_symlink, "make the link " + mount.target + " as on the host");
+      step.a = placed.link;
+      step.b = path;
+      continue;
+    }
+    if (!inside_another_mount(mount.target)) {
+      if (placed.is_directory)
+        steps_.make_path(path, 0755);
+      else
+        steps_.add_path(Op::make_file, "make a place for " + mount.target, path);
+    }
+    if (placed.area) {
+      place_area(*placed.area, placed.slot, path);
+    } else {
+      attach("mount " + mount.target + (mount.kind == Mount::Kind::read_only ? " read-only" : ""),
+             *placed.slot, path,
+             mount.kind == Mount::Kind::read_only ? read_only_attributes
+                                                  : MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    }
+  }
+}
+
+void FilesystemPlan::place_area(std::size_t index, std::optional<std::uint64_t> slot,
+                                const std::string& path) {
+  const WritableArea& area = plan_.areas[index];
+  if (!area.layered) {
+    Step& step = steps_.add_path(Op::bind, "mount " + area.target + ", empty and writable",
+                                 fmt::format(".s/u{}", index));
+    step.b = path;
+    return;
+  }
+  std::string lower = fmt::format(".s/l{}", index);
+  if (slot) {
+    std::string source = fmt::format(".s/h{}", index);
+    steps_.make_path(source, 0700);
+    attach("hold the host's " + area.host_source, *slot, source, read_only_attributes);
+    lower += ":" + source;
+  }
+  // userxattr: without privilege over the host the overlay keeps its marks in user.* attributes.
+  steps_.mount("mount " + area.target + " with a writable layer", "overlay", path,
+               MS_NOSUID | MS_NODEV,
+               fmt::format("lowerdir={0},upperdir=.s/u{1},workdir=.s/w{1}{2}", lower, index,
+                           host_.root ? "" : ",userxattr"));
+}
+
+void FilesystemPlan::proc_and_devices() {
+  steps_.make_path("proc", 0555);
+  steps_.mount("mount /proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  steps_.make_path("dev", 0755);
+  steps_.mount("make /dev", "tmpfs", "dev", MS_NOSUID | MS_NOEXEC,
+               "size=64k,nr_inodes=64,mode=755");
+  for (const auto& [name, slot] : devices_) {
+    steps_.add_path(Op::make_file, "make a place for /dev/" + name, "dev/" + name);
+    attach("mount /dev/" + name, slot, "dev/" + name, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  }
+  steps_.make_path("dev/pts", 0755);
+  steps_.mount("mount /dev/pts", "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
+               "newinstance,ptmxmode=0666,mode=620");
+  // Part of the scratch file system, so that the disk limit counts it.
+  steps_.make_path(".s/shm", 01777);
+  steps_.make_path("dev/shm", 01777);
+  steps_.add_path(Op::bind, "mount /dev/shm", ".s/shm").b = "dev/shm";
+  for (auto [target, path] :
+       {std::pair{"/proc/self/fd", "dev/fd"}, std::pair{"/proc/self/fd/0", "dev/stdin"},
+        std::pair{"/proc/self/fd/1", "dev/stdout"}, std::pair{"/proc/self/fd/2", "dev/stderr"},
+        std::pair{"pts/ptmx", "dev/ptmx"}}) {
+    Step& step = steps_.add(Op::make_symlink, fmt::format("make the link /{}", path));
+    step.a = target;
+    step.b = path;
+  }
+  steps_.mount("make /dev read-only", "tmpfs", "dev",
+               MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, "");
+}
+
+void FilesystemPlan::enter() {
+  for (const std::string& path : policy_.filesystem.masked)
+    steps_.add_path(Op::mask, "mask " + path, relative(path));
+  steps_.add_path(Op::detach, "detach the writable layers' own mount", ".s");
+  steps_.add(Op::enter_root, "enter the new root");
+  steps_.add(Op::freeze_root, "make the root read-only");
+}
+
+}  // namespace gyges::isolation

@@ -1,0 +1,67 @@
+// The part of a plan that makes the file system: the root, its mounts and writable layers, /proc
+// and /dev.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/isolation/plan.h"
+#include "sandbox/isolation/plan_steps.h"
+
+namespace gyges::isolation {
+
+// Writes its steps, areas, mount points and links into `plan`. The calls are made once each, in the
+// order in which they stand here; other concerns' steps may come between them.
+class FilesystemPlan {
+ public:
+  FilesystemPlan(const Policy& policy, const HostFacts& host,
+                 const std::vector<std::string>& seed_paths, Plan& plan)
+      : policy_(policy), host_(host), seeds_(seed_paths), plan_(plan), steps_(plan.steps) {}
+
+  // Looks at every source on the host; parents come before children.
+  Status sort_mounts();
+
+  // Sources are taken before the new root covers anything, and only ever by descriptor afterwards.
+  Status open_sources();
+
+  // The new root and the file system of the writable layers, filled by the supervisor.
+  void root_and_scratch();
+
+  void place_mounts();
+  void proc_and_devices();
+
+  // Masks what the policy hides; the new root becomes / and read-only.
+  void enter();
+
+ private:
+  struct Placed {
+    Mount mount;
+    bool is_directory = true;
+    std::string link;                 // target of a symlink to recreate
+    std::optional<std::size_t> area;  // index into plan_.areas
+    std::optional<std::uint64_t> slot;
+    std::optional<MappedSource> mapped;
+  };
+
+  std::uint64_t open_slot(const std::string& source);
+  void attach(std::string words, std::uint64_t slot, std::string path, std::uint64_t attributes);
+  void make_area(Placed& placed);
+  [[nodiscard]] bool nearest_area_is(const std::string& path, const std::string& target) const;
+  [[nodiscard]] bool inside_another_mount(const std::string& path) const;
+  void place_area(std::size_t index, std::optional<std::uint64_t> slot, const std::string& path);
+
+  const Policy& policy_;
+  const HostFacts& host_;
+  const std::vector<std::string>& seeds_;
+  Plan& plan_;
+  StepWriter steps_;
+  std::vector<Placed> mounts_;
+  std::vector<std::pair<std::string, std::uint64_t>> devices_;
+  std::uint64_t slots_ = 0;
+};
+
+}  // namespace gyges::isolation

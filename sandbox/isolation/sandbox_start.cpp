@@ -1,0 +1,100 @@
+// From a policy to a sandbox that waits for commands.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+
+#include "base/files.h"
+#include "sandbox/isolation/mapped_mount.h"
+#include "sandbox/isolation/program.h"
+#include "sandbox/isolation/sandbox_state.h"
+#include "sandbox/isolation/seccomp_filter.h"
+#include "sandbox/isolation/seed.h"
+#include "sandbox/network/loopback.h"
+
+namespace gyges::isolation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string_view cure_for_step(init::Op op, int code) {
+  if (op == init::Op::mount && code == EPERM)
+    return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
+           "be "
+           "masked), or run as root on the host; `gyges doctor` tells more";
+  if (op == init::Op::write_file && code == EPERM)
+    return "this host forbids user namespaces; `gyges doctor` names the switch";
+  if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";
+  return "";
+}
+
+}  // namespace
+
+Status Sandbox::State::start() {
+  std::vector<std::string> seed_paths;
+  for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
+  GYGES_TRY(plan, make_plan(policy, host, seed_paths));
+  GYGES_TRY(SeccompFilter filter,
+            compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
+  if (host.root) {
+    cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
+    // Without a cgroup the count is per user of the host, which is stricter than asked for.
+    if (!cgroup && policy.limits.processes > 0)
+      plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
+  }
+  GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
+  std::vector<UniqueFd> prepared;
+  for (const MappedSource& source : plan.mapped) {
+    GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
+    prepared.push_back(std::move(copy));
+  }
+  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared));
+  if (cgroup) GYGES_CHECK(cgroup->add(process.pid));
+  std::size_t hands = 0;
+  auto deadline = Clock::now() + setup_time;
+  for (;;) {
+    auto message = receive_reply(process.control.get(), deadline);
+    if (!message) return tl::unexpected<Error>(std::move(message.error()));
+    if (!*message)
+      return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
+                  "look at the host's load");
+    if ((*message)->reply.tell == init::Tell::ready) return ok();
+    GYGES_CHECK(answer(hands, std::move(**message)));
+  }
+}
+
+// Deals with what pid 1 hands over or reports during set-up.
+Status Sandbox::State::answer(std::size_t& hands, Message message) {
+  if (message.reply.tell == init::Tell::failed) {
+    std::size_t index = message.reply.id;
+    if (index >= plan.steps.size())
+      return fail("set up sandbox", "", "pid 1 reported no known step");
+    const Step& step = plan.steps[index];
+    return fail_errno(step.words, "", message.reply.error,
+                      cure_for_step(step.op, message.reply.error));
+  }
+  if (message.reply.tell != init::Tell::handed || !message.fd)
+    return fail("set up sandbox", "", "an unexpected message from pid 1");
+  // The scratch directory comes first, where there is one; the route socket is the last.
+  bool is_scratch = hands++ == 0 && !plan.areas.empty();
+  if (is_scratch) {
+    scratch = std::move(message.fd);
+    GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
+  } else {
+    GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
+  }
+  return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+}
+
+Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
+  auto state = std::make_unique<State>();
+  state->spec = &spec;
+  state->policy = spec.policy;
+  state->session = spec.session;
+  auto started = state->start().with_context("start sandbox");
+  if (!started) return tl::unexpected<Error>(std::move(started.error()));
+  state->spec = nullptr;
+  return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
+}
+
+}  // namespace gyges::isolation

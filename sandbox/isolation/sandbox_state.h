@@ -1,0 +1,51 @@
+// What a Sandbox owns; for the sources of Sandbox alone.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "sandbox/isolation/cgroup.h"
+#include "sandbox/isolation/control.h"
+#include "sandbox/isolation/host_facts.h"
+#include "sandbox/isolation/launch.h"
+#include "sandbox/isolation/plan.h"
+#include "sandbox/isolation/sandbox.h"
+
+namespace gyges::isolation {
+
+// Long, because hundreds of sandboxes may be starting at once on a few processors.
+inline constexpr auto setup_time = std::chrono::seconds(120);
+
+struct Sandbox::State {
+  const SandboxSpec* spec = nullptr;  // during start only
+  Policy policy;
+  HostFacts host = read_host_facts();
+  Plan plan;
+  recorder::Session* session = nullptr;
+  InitProcess process;
+  UniqueFd scratch;
+  std::optional<Cgroup> cgroup;
+  std::vector<LimitHit> limits;
+  std::map<CommandId, CommandEnd> ended;
+  std::map<CommandId, bool> started;  // alive commands
+  CommandId next_id = 1;
+  bool reaped = false;
+  std::optional<init::Reply> stopped;
+
+  ~State() { kill(); }
+
+  void kill();
+  void reap();
+  void hit(std::string limit, std::string detail);
+  Status start();
+  Status answer(std::size_t& hands, Message message);
+  void note(const init::Reply& reply);
+  void note_end(const init::Reply& reply, bool started_ok);
+  Result<Message> await(CommandId id);
+  void note_final_limits();
+};
+
+}  // namespace gyges::isolation
