@@ -95,6 +95,25 @@ Status check_policy(const Policy& policy, std::string_view source) {
   return ok();
 }
 
+Result<std::vector<SyscallRule>> read_syscall_rules(const json& seccomp, const char* key,
+                                                    std::string_view source) {
+  std::vector<SyscallRule> rules;
+  if (!seccomp.contains(key)) return rules;
+  for (const json& item : seccomp.at(key)) {
+    std::string place =
+        std::string(source) + " at /seccomp/" + key + "/" + std::to_string(rules.size());
+    GYGES_TRY(SyscallRule rule, read_syscall_rule(item, place));
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+json syscall_rules_to_json(const std::vector<SyscallRule>& rules) {
+  json list = json::array();
+  for (const SyscallRule& rule : rules) list.push_back(syscall_rule_to_json(rule));
+  return list;
+}
+
 void read_filesystem(const json& from, Filesystem& filesystem) {
   if (auto mounts = from.find("mounts"); mounts != from.end()) {
     for (const json& entry : *mounts) {
@@ -149,8 +168,8 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
 
   const json& seccomp = section("seccomp");
   take(seccomp, "profile", policy.seccomp.profile);
-  take(seccomp, "allow", policy.seccomp.allow);
-  take(seccomp, "deny", policy.seccomp.deny);
+  GYGES_TRY(policy.seccomp.allow, read_syscall_rules(seccomp, "allow", source));
+  GYGES_TRY(policy.seccomp.deny, read_syscall_rules(seccomp, "deny", source));
   take(seccomp, "socket_families", policy.seccomp.socket_families);
   take(value, "capabilities", policy.capabilities);
 
@@ -220,8 +239,8 @@ json policy_to_json(const Policy& policy) {
           {"environment", {{"set", set}, {"pass", policy.environment_pass}}},
           {"seccomp",
            {{"profile", policy.seccomp.profile},
-            {"allow", policy.seccomp.allow},
-            {"deny", policy.seccomp.deny},
+            {"allow", syscall_rules_to_json(policy.seccomp.allow)},
+            {"deny", syscall_rules_to_json(policy.seccomp.deny)},
             {"socket_families", policy.seccomp.socket_families}}},
           {"capabilities", policy.capabilities},
           {"limits",
@@ -243,18 +262,22 @@ json policy_to_json(const Policy& policy) {
           {"grants", policy.grants}};
 }
 
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (std::string_view name : assets_below("policies/presets/")) {
+    name.remove_prefix(std::string_view("policies/presets/").size());
+    names.emplace_back(name.substr(0, name.size() - std::string_view(".json").size()));
+  }
+  return names;
+}
+
 Result<Policy> load_policy(std::string_view name_or_path) {
   if (name_or_path.find('/') == std::string_view::npos && !name_or_path.ends_with(".json")) {
     std::string file = "policies/presets/" + std::string(name_or_path) + ".json";
     auto preset = asset(file);
     if (!preset) {
-      std::vector<std::string> names;
-      for (std::string_view name : assets_below("policies/presets/")) {
-        name.remove_prefix(std::string_view("policies/presets/").size());
-        names.emplace_back(name.substr(0, name.size() - std::string_view(".json").size()));
-      }
       return fail("find policy", quoted(name_or_path), "no preset has this name",
-                  "use one of " + join(names, ", ") + ", or a path with a slash");
+                  "use one of " + join(preset_names(), ", ") + ", or a path with a slash");
     }
     GYGES_TRY(json value, parse_json(*preset, file));
     // Part of this build and held against the schema by its tests: validating anew would cost every

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/isolation/syscall_rule.h"
 
 namespace gyges::isolation {
 
@@ -49,8 +50,8 @@ struct Identity {
 
 struct SeccompRules {
   std::string profile = "default";
-  std::vector<std::string> allow;            // syscalls added to the profile
-  std::vector<std::string> deny;             // syscalls removed from it
+  std::vector<SyscallRule> allow;            // added to the profile
+  std::vector<SyscallRule> deny;             // removed from it; wins over allow
   std::vector<std::string> socket_families;  // "unix", "inet", "inet6"
 };
 
@@ -94,6 +95,9 @@ struct Policy {
 
 // `name_or_path` is the name of a shipped preset ("default") or a path to a file.
 Result<Policy> load_policy(std::string_view name_or_path);
+
+// Names of the shipped presets, sorted.
+std::vector<std::string> preset_names();
 
 // From an already validated JSON value; `source` names it in errors.
 Result<Policy> policy_from_json(const nlohmann::json& value, std::string_view source);

@@ -5,7 +5,7 @@
 // the profile allows, so that the kernel's bitmap cache answers without running it (since 5.11).
 // The second looks at arguments: address families, clone flags, terminal ioctls, calls that act on
 // pid 1. Foreign ABIs (i386, x32) are killed by both. A profile that is a Docker/OCI file adds its
-// own rules as a program before these.
+// own rules as a program before these, and so do the policy's rules with conditions on arguments.
 #pragma once
 
 #include <string>
@@ -21,6 +21,9 @@ struct SyscallVerdict {
   int number = 0;
   std::string verdict;  // "allow", "EPERM", "ENOSYS", "allow, arguments checked"
   std::string why;
+  std::string by;                       // who decided: "the profile default", "the policy", ...
+  std::string opened_by;                // what a policy states to allow it; empty: nothing does
+  std::vector<std::string> conditions;  // on arguments, in the order they are looked at
 };
 
 struct SeccompFilter {

@@ -46,7 +46,8 @@ Result<json> shipped(std::string_view name) {
 void add_refused(const json& document, SeccompProfile& profile) {
   for (const auto& group : document.at("refused")) {
     SeccompRefusal refusal{errno_of(group.at("errno").get<std::string>()), group.value("grant", ""),
-                           group.at("why").get<std::string>()};
+                           group.at("why").get<std::string>(), false,
+                           "the profile " + document.at("name").get<std::string>()};
     for (const auto& name : group.at("names")) profile.refused[name.get<std::string>()] = refusal;
   }
 }

@@ -44,6 +44,8 @@ struct SeccompRefusal {
   int code = 0;
   std::string grant;  // that lifts it; empty: none does
   std::string why;
+  bool kill = false;    // the process is killed instead
+  std::string by = "";  // who refuses it: "the profile default", "the policy"
 };
 
 struct SeccompProfile {

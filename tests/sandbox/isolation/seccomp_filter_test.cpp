@@ -41,7 +41,7 @@ TEST(SeccompFilter, EverySyscallHasOneVerdict) {
 
 TEST(SeccompFilter, AllowingADangerousCallNeedsItsGrant) {
   SeccompRules rules = default_rules();
-  rules.allow = {"bpf"};
+  rules.allow = {{"bpf"}};
   auto refused = compile_seccomp(rules, {});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().line(), HasSubstr("kernel_interfaces"));
@@ -50,9 +50,9 @@ TEST(SeccompFilter, AllowingADangerousCallNeedsItsGrant) {
 
 TEST(SeccompFilter, DenyAndUnknownNames) {
   SeccompRules rules = default_rules();
-  rules.deny = {"openat"};
+  rules.deny = {{"openat"}};
   EXPECT_EQ(verdict_of(*compile_seccomp(rules, {}), "openat"), "EPERM");
-  rules.deny = {"opneat"};
+  rules.deny = {{"opneat"}};
   auto unknown = compile_seccomp(rules, {});
   ASSERT_FALSE(unknown);
   EXPECT_THAT(unknown.error().line(), HasSubstr("opneat"));

@@ -1,0 +1,118 @@
+#include "sandbox/isolation/fixed_rules.h"
+
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+#include "base/text.h"
+#include "sandbox/isolation/seccomp_library.h"
+
+namespace gyges::isolation {
+namespace {
+
+struct FamilyName {
+  std::string_view name;
+  int family;
+};
+constexpr std::array families{FamilyName{"unix", AF_UNIX}, FamilyName{"inet", AF_INET},
+                              FamilyName{"inet6", AF_INET6}, FamilyName{"netlink", AF_NETLINK}};
+
+// New namespaces by clone are refused like unshare. CLONE_UNTRACED would hide a child from a ptrace
+// recorder; no ordinary program sets it.
+constexpr std::array<std::uint64_t, 9> clone_flags{CLONE_NEWNS,     CLONE_NEWUTS,   CLONE_NEWIPC,
+                                                   CLONE_NEWUSER,   CLONE_NEWPID,   CLONE_NEWNET,
+                                                   CLONE_NEWCGROUP, CLONE_UNTRACED, CLONE_PTRACE};
+
+// Both can type into the terminal that the sandbox was started from (CVE-2017-5226). The kernel
+// looks at the lower 32 bits only, so the comparison masks them.
+constexpr std::array<std::uint64_t, 2> terminal_ioctls{TIOCSTI, TIOCLINUX};
+
+constexpr std::uint64_t listener_flag = 8;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
+
+// Calls that act on a process named by an argument. The agent may be of pid 1's user, and then may
+// change its limits and its priority (prlimit(2) asks for no more); pid 1 holds the wall clock.
+struct OnProcess {
+  int number;
+  unsigned argument;
+};
+constexpr std::array on_process{
+    OnProcess{SCMP_SYS(prlimit64), 0},          OnProcess{SCMP_SYS(sched_setaffinity), 0},
+    OnProcess{SCMP_SYS(sched_setscheduler), 0}, OnProcess{SCMP_SYS(sched_setparam), 0},
+    OnProcess{SCMP_SYS(sched_setattr), 0},      OnProcess{SCMP_SYS(setpriority), 1},
+    OnProcess{SCMP_SYS(ioprio_set), 1}};
+
+}  // namespace
+
+// What personality(2) may be set to: the plain one, its 32-bit view, a 2.6 version number, no
+// address randomisation (debuggers, sanitizers), and the question. The rest weakens the process's
+// defences (READ_IMPLIES_EXEC, MMAP_PAGE_ZERO) or opens rarely used kernel code.
+const std::vector<std::uint64_t>& allowed_personalities() {
+  static const std::vector<std::uint64_t> values{0,       0x0008,  0x20000,   0x20008,
+                                                 0x40000, 0x60000, 0xffffffff};
+  return values;
+}
+
+std::string fixed_rule_words(int number, const std::vector<std::string>& socket_families,
+                             bool nested_namespaces) {
+  std::string name = syscall_name(number);
+  if (name == "socket" || name == "socketpair")
+    return "address families: " +
+           (socket_families.empty() ? std::string("none") : join(socket_families, ", "));
+  if (name == "clone" && !nested_namespaces) return "no new namespaces";
+  if (name == "clone") return "not CLONE_UNTRACED";
+  if (name == "seccomp") return "no listener";
+  if (name == "ioctl") return "not TIOCSTI, TIOCLINUX";
+  if (name == "personality") return "the plain one, with or without address randomisation";
+  for (const OnProcess& row : on_process)
+    if (row.number == number) return "not of pid 1";
+  return {};
+}
+
+Result<std::string> compile_fixed_rules(const std::vector<std::string>& socket_families,
+                                        bool nested_namespaces) {
+  GYGES_TRY(FilterContext context, new_filter_context(SCMP_ACT_ALLOW));
+  auto refuse = [&](int code, int number, scmp_arg_cmp compare, std::string_view name) {
+    return check_library(
+        seccomp_rule_add_array(context.get(), SCMP_ACT_ERRNO(static_cast<unsigned>(code)), number,
+                               1, &compare),
+        "add seccomp rule", name);
+  };
+  for (int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
+    for (int family = 0; family < AF_MAX; ++family) {
+      bool allowed = std::any_of(families.begin(), families.end(), [&](const FamilyName& row) {
+        return row.family == family && std::find(socket_families.begin(), socket_families.end(),
+                                                 row.name) != socket_families.end();
+      });
+      if (!allowed)
+        GYGES_CHECK(refuse(
+            EAFNOSUPPORT, call,
+            SCMP_A0(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(family)), "socket"));
+    }
+    GYGES_CHECK(refuse(EAFNOSUPPORT, call, SCMP_A0(SCMP_CMP_GE, AF_MAX), "socket"));
+  }
+  for (std::uint64_t flag : clone_flags)
+    if (flag == CLONE_UNTRACED || flag == CLONE_PTRACE || !nested_namespaces)
+      GYGES_CHECK(refuse(EPERM, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag), "clone"));
+  for (std::uint64_t request : terminal_ioctls)
+    GYGES_CHECK(
+        refuse(EPERM, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, low_half, request), "ioctl"));
+  // A listener filter of the agent's own could answer calls before the record sees them as
+  // allowed.
+  GYGES_CHECK(refuse(EPERM, SCMP_SYS(seccomp),
+                     SCMP_A1(SCMP_CMP_MASKED_EQ, listener_flag, listener_flag), "seccomp"));
+  for (const OnProcess& row : on_process)
+    GYGES_CHECK(refuse(EPERM, row.number,
+                       scmp_arg_cmp{row.argument, SCMP_CMP_MASKED_EQ, low_half, 1}, "pid 1"));
+  // All processes of a user are pid 1 too.
+  for (auto [call, whole_user] :
+       {std::pair{SCMP_SYS(setpriority), 2UL}, std::pair{SCMP_SYS(ioprio_set), 3UL}})
+    GYGES_CHECK(refuse(EPERM, call, SCMP_A0(SCMP_CMP_MASKED_EQ, low_half, whole_user), "pid 1"));
+  return program_of(context);
+}
+
+}  // namespace gyges::isolation
