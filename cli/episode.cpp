@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/open_recorder.h"
 #include "cli/seal_key_option.h"
+#include "sandbox/isolation/degradation.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -30,6 +31,7 @@ struct EpisodeOptions {
   std::string recorder = "auto";
   std::string out;
   std::string day;
+  std::vector<std::string> allow_degraded;
   bool json = false;
 };
 
@@ -83,6 +85,7 @@ Result<bool> run_all(const EpisodeOptions& options) {
   GYGES_TRY(request.condition, condition_of(options.condition));
   if (!options.policy.empty()) request.policy = options.policy;
   if (!options.day.empty()) request.day = options.day;
+  request.allow_degraded = options.allow_degraded;
   // Mistakes in the request come before the cost of the recorder.
   request.seed = options.seed;
   GYGES_CHECK(episode::check_episode(request));
@@ -138,6 +141,12 @@ void add_episode(CLI::App& root, int& exit_status) {
                    "the run bundle; with --repeat a directory of bundles r0, r1, ...")
       ->capture_default_str();
   command->add_option("--day", options->day, "the day the world is dated from, YYYY-MM-DD; today");
+  command
+      ->add_option("--allow-degraded", options->allow_degraded,
+                   "accept that this host cannot enforce something; repeat it for several. The "
+                   "record says so")
+      ->check(CLI::IsMember(isolation::degradation_names()))
+      ->allow_extra_args(false);
   command->add_flag("--json", options->json, "one JSON object for each run");
   command->footer(
       "Exit status: 0 when the episode came to an end of the agent's or of a limit; 1 when it "

@@ -110,9 +110,11 @@ void add_policy_learn(CLI::App& policy, int& exit_status) {
           },
           "NAME"))
       ->capture_default_str();
-  command->add_option("--grant", options->proposal.grants,
-                      "a dangerous permission of the runs' policy to propose again; repeat it for "
-                      "several");
+  command
+      ->add_option("--grant", options->proposal.grants,
+                   "a dangerous permission of the runs' policy to propose again; repeat it for "
+                   "several")
+      ->allow_extra_args(false);
   command->add_option("--out", options->out, "write the policy to this file");
   command->add_flag("--json", options->json,
                     "print policy, limits, what was left out and notes as one object");

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/open_recorder.h"
 #include "cli/seal_key_option.h"
+#include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/run/command_run.h"
@@ -27,6 +28,7 @@ struct RunOptions {
   std::string out;
   std::string workspace;
   std::uint64_t seed = 0;
+  std::vector<std::string> allow_degraded;
   bool quiet = false;
   std::vector<std::string> command;
 };
@@ -61,6 +63,7 @@ Result<int> run(const RunOptions& options) {
   if (!options.persona.empty()) request.persona = options.persona;
   request.seed = options.seed;
   request.argv = options.command;
+  request.allow_degraded = options.allow_degraded;
   std::error_code code;
   request.workspace = options.workspace.empty()
                           ? std::filesystem::current_path(code)
@@ -132,6 +135,12 @@ void add_run(CLI::App& root, int& exit_status) {
                       "$XDG_STATE_HOME/gyges/runs)");
   command->add_option("--workspace", options->workspace,
                       "directory that the command works in (default: the current one)");
+  command
+      ->add_option("--allow-degraded", options->allow_degraded,
+                   "accept that this host cannot enforce something; repeat it for several. The "
+                   "record says so")
+      ->check(CLI::IsMember(isolation::degradation_names()))
+      ->allow_extra_args(false);
   command->add_flag("--quiet,-q", options->quiet, "print nothing of our own but errors");
   command->add_option("command", options->command, "the program and its arguments, after --")
       ->required();

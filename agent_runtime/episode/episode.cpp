@@ -10,6 +10,7 @@
 #include "agent_runtime/model/agent_file.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
+#include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
@@ -83,8 +84,8 @@ struct Started {
   std::unique_ptr<Transcript> transcript;
 };
 
-Result<Started> start(const Prepared& prepared, const recorder::BundleWriter& bundle,
-                      recorder::Recorder* recorder) {
+Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
+                      const recorder::BundleWriter& bundle, recorder::Recorder* recorder) {
   Started started;
   GYGES_TRY(Transcript transcript, Transcript::create(bundle.transcript_file()));
   started.transcript = std::make_unique<Transcript>(std::move(transcript));
@@ -98,6 +99,7 @@ Result<Started> start(const Prepared& prepared, const recorder::BundleWriter& bu
   spec.policy = prepared.policy;
   spec.seed = prepared.world.files;
   spec.session = started.session.get();
+  spec.allow_degraded = request.allow_degraded;
   GYGES_TRY(started.sandbox, isolation::Sandbox::start(spec));
   return started;
 }
@@ -177,11 +179,14 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
   GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
   RunDocument run(request);
   auto begin = Clock::now();
-  auto started = start(*prepared, bundle, recorder);
+  auto started = start(*prepared, request, bundle, recorder);
   if (!started) {
     discard(request.out, existed);
     return tl::unexpected<Error>(std::move(started).with_context("start episode").error());
   }
+  run.enforcement = started->sandbox->enforcement();
+  for (const std::string& name : run.enforcement.degraded)
+    run.warnings.push_back("degraded: " + isolation::degradation_words(name));
   run.end = converse(*prepared, request, *started);
   collect(*started, bundle, run);
   run.duration = Clock::now() - begin;

@@ -33,7 +33,8 @@ struct EpisodeRequest {
   // The day the world is dated from, YYYY-MM-DD; absent: today in UTC. An experiment passes one day
   // to all its runs, so that a run after midnight still sees the same files as its partner.
   std::optional<std::string> day;
-  ToolApprover* approver = nullptr;  // borrowed; null: every call is approved
+  std::vector<std::string> allow_degraded;  // accepted by the caller; see isolation/degradation.h
+  ToolApprover* approver = nullptr;         // borrowed; null: every call is approved
 };
 
 struct EpisodeOutcome {

@@ -60,6 +60,11 @@ json RunDocument::to_json(const Scenario& scenario,
       {"coverage", coverage ? recorder::coverage_to_json(*coverage) : json()},
       {"lost", coverage ? coverage->counters.lost : 0},
       {"observables", {{"sha256", observables.sha256()}, {"items", observables.items()}}},
+      {"enforced",
+       {{"landlock", enforcement.landlock},
+        {"memory_bytes", enforcement.memory},
+        {"processes", enforcement.processes}}},
+      {"degraded", enforcement.degraded},
       {"warnings", warnings},
   };
 }

@@ -35,6 +35,7 @@ struct RunDocument {
   std::chrono::steady_clock::duration duration{};
   LoopEnd end;
   std::vector<isolation::LimitHit> limits_hit;
+  isolation::Enforcement enforcement;
   std::optional<recorder::Coverage> coverage;
   std::vector<std::string> warnings;
 

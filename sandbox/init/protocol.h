@@ -40,6 +40,10 @@ enum class Op : std::uint32_t {
   new_namespaces,   // number[0]: CLONE_NEW* flags
   hand_netlink,     // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
   drop_privileges,  // number[0]: bit mask of the capabilities pid 1 keeps
+  landlock_begin,   // number: accesses to files and network, and scopes, that a ruleset handles
+  landlock_path,    // a: path inside, number[0]: accesses that are allowed below it
+  landlock_port,    // number[0]: TCP port, number[1]: accesses
+  landlock_enforce,  // the ruleset holds for pid 1 and everything it starts
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,

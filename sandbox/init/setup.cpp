@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/landlock.h"
 
 namespace gyges::init {
 namespace {
@@ -176,6 +177,14 @@ int run_step(const Step& step) {
       return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     case Op::drop_privileges:
       return drop_privileges(number[0]);
+    case Op::landlock_begin:
+      return begin_ruleset(number[0], number[1], number[2]);
+    case Op::landlock_path:
+      return allow_path(step.a, number[0]);
+    case Op::landlock_port:
+      return allow_port(number[0], number[1]);
+    case Op::landlock_enforce:
+      return enforce_ruleset();
   }
   errno = ENOSYS;
   return -1;

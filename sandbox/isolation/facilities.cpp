@@ -1,10 +1,7 @@
 #include "sandbox/isolation/facilities.h"
 
 #include <fmt/format.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +10,8 @@
 
 #include "base/files.h"
 #include "sandbox/isolation/cgroup.h"
+#include "sandbox/isolation/host_switches.h"
+#include "sandbox/isolation/landlock.h"
 #include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/policy.h"
@@ -33,43 +32,6 @@ int try_namespaces(int flags) {
   if (pid < 0) return errno;
   ::waitpid(pid, nullptr, __WALL);
   return 0;
-}
-
-bool switched_on(const char* file, char value) {
-  auto text = read_file(file);
-  return text && !text->empty() && text->front() == value;
-}
-
-Facility user_namespaces() {
-  Facility facility{"user_namespaces", false, "", ""};
-  int code = try_namespaces(CLONE_NEWUSER);
-  if (code == 0) {
-    facility.available = true;
-    facility.reason = "can be made";
-    // Ubuntu 23.10 and later let them be made and then refuse every privilege inside.
-    if (switched_on("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1') &&
-        ::geteuid() != 0) {
-      facility.available = false;
-      facility.reason =
-          "AppArmor takes their privileges away (apparmor_restrict_unprivileged_userns=1)";
-      facility.cure =
-          "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or install an "
-          "AppArmor "
-          "profile with `userns,` for the gyges binary";
-    }
-    return facility;
-  }
-  facility.reason = std::strerror(code);
-  if (switched_on("/proc/sys/kernel/unprivileged_userns_clone", '0'))
-    facility.cure = "as root: sysctl -w kernel.unprivileged_userns_clone=1";
-  else if (switched_on("/proc/sys/user/max_user_namespaces", '0') || code == ENOSPC)
-    facility.cure = "as root: sysctl -w user.max_user_namespaces=15000";
-  else
-    facility.cure =
-        "inside a container: start it with a seccomp profile that allows user namespaces (for "
-        "Docker "
-        "--security-opt seccomp=unconfined); on a host: a kernel with CONFIG_USER_NS";
-  return facility;
 }
 
 Facility sandbox_starts() {
@@ -108,8 +70,13 @@ Facility cgroups() {
 }
 
 Facility landlock() {
-  long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (abi > 0) return {"landlock", true, fmt::format("ABI {}", abi), ""};
+  int abi = landlock_abi();
+  std::string words = fmt::format("ABI {}", abi);
+  if (abi < 2) words += ": too old for rules from the mounts";
+  if (abi >= 2 && abi < 4) words += ": files; no TCP ports, no scope";
+  if (abi >= 4 && abi < 6) words += ": files and TCP ports; no scope";
+  if (abi >= 6) words += ": files, TCP ports, scope";
+  if (abi > 0) return {"landlock", abi >= 2, words, abi >= 2 ? "" : "Linux 5.19 or later"};
   return {"landlock", false, std::strerror(errno),
           "a kernel with CONFIG_SECURITY_LANDLOCK and lsm=landlock"};
 }
@@ -142,7 +109,10 @@ std::vector<Facility> probe_facilities() {
                                   : "ordinary user: sandbox in a user namespace, ptrace recorder",
                         ""});
   facilities.push_back(sandbox_starts());
-  facilities.push_back(user_namespaces());
+  HostSwitches switches = read_host_switches("/");
+  facilities.push_back(user_namespace_facility(switches, try_namespaces(CLONE_NEWUSER), host.root));
+  facilities.push_back(proc_facility(switches, host.root));
+  facilities.push_back(yama_facility(switches));
   facilities.push_back(time_namespaces());
   facilities.push_back(cgroups());
   facilities.push_back(landlock());

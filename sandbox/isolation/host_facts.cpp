@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "sandbox/isolation/capabilities.h"
+#include "sandbox/isolation/landlock.h"
 
 namespace gyges::isolation {
 namespace {
@@ -31,6 +32,7 @@ HostFacts read_host_facts() {
   host.root = host.uid == 0 && in_initial_user_namespace() &&
               has_effective_capability(CAP_SYS_ADMIN) && has_effective_capability(CAP_SETUID) &&
               has_effective_capability(CAP_NET_ADMIN);
+  host.landlock_abi = landlock_abi();
   host.time_namespaces = ::access("/proc/self/ns/time", F_OK) == 0;
   return host;
 }

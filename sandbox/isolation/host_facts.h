@@ -10,6 +10,7 @@ struct HostFacts {
   std::uint32_t uid = 0;  // of the caller
   std::uint32_t gid = 0;
   bool time_namespaces = true;
+  int landlock_abi = 0;  // 0: none
 };
 HostFacts read_host_facts();
 

@@ -8,6 +8,8 @@
 #include <algorithm>
 
 #include "sandbox/isolation/capabilities.h"
+#include "sandbox/isolation/degradation.h"
+#include "sandbox/isolation/landlock.h"
 #include "sandbox/isolation/plan_filesystem.h"
 #include "sandbox/isolation/plan_steps.h"
 
@@ -45,20 +47,51 @@ void map_user(const Policy& policy, const HostFacts& host, StepWriter& steps) {
   write("/proc/self/gid_map", fmt::format("{} {} 1\n", policy.identity.gid, host.gid));
 }
 
-void host_name_and_time(const Policy& policy, const HostFacts& host, Plan& plan,
-                        StepWriter& steps) {
+Status host_name_and_time(const Policy& policy, const HostFacts& host,
+                          const std::vector<std::string>& accepted, Plan& plan, StepWriter& steps) {
   steps.add_path(Op::set_hostname, "set the host name", policy.identity.hostname);
   // After the supervisor has put pid 1 into its cgroup, so that the cgroup is the root inside.
   steps.add(Op::new_namespaces, "make the cgroup namespace").number[0] = CLONE_NEWCGROUP;
   if (!host.time_namespaces) {
     if (policy.cues.uptime_seconds > 0)
-      plan.warnings.push_back("uptime stays the host's: this kernel has no time namespaces");
-    return;
+      return accept_or_fail(Degradation::time_namespace, accepted, plan.degraded);
+    return ok();
   }
   steps.add(Op::new_namespaces, "make the time namespace").number[0] = 0x80;  // CLONE_NEWTIME
   if (policy.cues.uptime_seconds > 0)
     steps.write_file("set the uptime", "/proc/self/timens_offsets",
                      fmt::format("monotonic {0} 0\nboottime {0} 0\n", policy.cues.uptime_seconds));
+  return ok();
+}
+
+Status landlock(const Policy& policy, const HostFacts& host,
+                const std::vector<std::string>& accepted, Plan& plan, StepWriter& steps) {
+  bool accepts = accepted_degradation(Degradation::landlock, accepted);
+  auto whole = plan_landlock(policy, host.landlock_abi, false);
+  if (!whole) {
+    if (!accepts) return tl::unexpected<Error>(std::move(whole.error()));
+    plan.degraded.emplace_back(degradation_name(Degradation::landlock));
+  }
+  GYGES_TRY(LandlockPlan walls, plan_landlock(policy, host.landlock_abi, accepts));
+  plan.landlock = walls.state;
+  for (const LandlockRuleset& ruleset : walls.rulesets) {
+    Step& begin = steps.add(Op::landlock_begin, "begin Landlock rules " + ruleset.words);
+    begin.number[0] = ruleset.files;
+    begin.number[1] = ruleset.network;
+    begin.number[2] = ruleset.scope;
+    for (const auto& rule : ruleset.paths)
+      steps
+          .add_path(Op::landlock_path, "Landlock: " + access_words(rule.access) + " " + rule.path,
+                    rule.path)
+          .number[0] = rule.access;
+    for (const auto& [port, access] : ruleset.ports) {
+      Step& step = steps.add(Op::landlock_port, fmt::format("Landlock: TCP port {}", port));
+      step.number[0] = port;
+      step.number[1] = access;
+    }
+    steps.add(Op::landlock_enforce, "enforce the Landlock rules");
+  }
+  return ok();
 }
 
 // pid 1 keeps what it needs to make agents out of its children and to kill them.
@@ -101,7 +134,8 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
 // The order of a sandbox's making. A new step goes where what it needs is there and what it forbids
 // is done; its words name it in errors and in `gyges policy explain`.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
-                       const std::vector<std::string>& seed_paths) {
+                       const std::vector<std::string>& seed_paths,
+                       const std::vector<std::string>& accepted) {
   Plan plan;
   StepWriter steps(plan.steps);
   GYGES_TRY(std::uint64_t kept, kept_capabilities(policy, plan));
@@ -118,8 +152,10 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   filesystem.proc_and_devices();
   filesystem.enter();
 
-  host_name_and_time(policy, host, plan, steps);
+  GYGES_CHECK(host_name_and_time(policy, host, accepted, plan, steps));
   steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
+  // After everything that mounts: a process under Landlock cannot.
+  GYGES_CHECK(landlock(policy, host, accepted, plan, steps));
 
   drop_privileges(host, kept, steps);
   command_settings(policy, host, kept, plan.settings);

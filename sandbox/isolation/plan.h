@@ -53,11 +53,16 @@ struct Plan {
   std::vector<std::pair<std::string, std::string>> links;  // path and target
   init::ProgramHeader settings;
   std::vector<std::string> warnings;
+  std::string landlock;               // what holds, in words
+  std::vector<std::string> degraded;  // accepted degradations that came to pass
 };
 
 // `seed_paths` are the paths of the files that the sandbox will be seeded with: fresh directories
 // that hold none stay single-layered, which is cheaper.
+//
+// `accepted` are the degradations that the caller names (degradation.h).
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
-                       const std::vector<std::string>& seed_paths);
+                       const std::vector<std::string>& seed_paths,
+                       const std::vector<std::string>& accepted = {});
 
 }  // namespace gyges::isolation

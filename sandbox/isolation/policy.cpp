@@ -73,6 +73,9 @@ Status check_policy(const Policy& policy, std::string_view source) {
                   "use kind overlay, or state the grant writable_host_mount");
   }
   for (const std::string& path : policy.filesystem.masked) GYGES_CHECK(check_path(path, source));
+  if (policy.landlock.paths)
+    for (const LandlockPath& rule : *policy.landlock.paths)
+      GYGES_CHECK(check_path(rule.path, source));
   GYGES_CHECK(check_path(policy.identity.home, source));
   for (const std::string& capability : policy.capabilities) {
     if (auto known = capability_number(capability); !known)
@@ -171,6 +174,7 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   GYGES_TRY(policy.seccomp.allow, read_syscall_rules(seccomp, "allow", source));
   GYGES_TRY(policy.seccomp.deny, read_syscall_rules(seccomp, "deny", source));
   take(seccomp, "socket_families", policy.seccomp.socket_families);
+  GYGES_TRY(policy.landlock, read_landlock_rules(section("landlock"), source));
   take(value, "capabilities", policy.capabilities);
 
   const json& limits = section("limits");
@@ -183,6 +187,8 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   take(limits, "disk_bytes", policy.limits.disk_bytes);
   take(limits, "inodes", policy.limits.inodes);
   take(limits, "output_bytes", policy.limits.output_bytes);
+  policy.limits.memory_of_sandbox = limits.value("memory_of", "") == "sandbox";
+  policy.limits.processes_of_sandbox = limits.value("processes_of", "") == "sandbox";
 
   take(section("network"), "mode", policy.network);
   const json& recorder = section("recorder");
@@ -242,6 +248,7 @@ json policy_to_json(const Policy& policy) {
             {"allow", syscall_rules_to_json(policy.seccomp.allow)},
             {"deny", syscall_rules_to_json(policy.seccomp.deny)},
             {"socket_families", policy.seccomp.socket_families}}},
+          {"landlock", landlock_rules_to_json(policy.landlock)},
           {"capabilities", policy.capabilities},
           {"limits",
            {{"wall_seconds", limits.wall_seconds},
@@ -252,7 +259,9 @@ json policy_to_json(const Policy& policy) {
             {"file_bytes", limits.file_bytes},
             {"disk_bytes", limits.disk_bytes},
             {"inodes", limits.inodes},
-            {"output_bytes", limits.output_bytes}}},
+            {"output_bytes", limits.output_bytes},
+            {"memory_of", limits.memory_of_sandbox ? "sandbox" : "sandbox_or_process"},
+            {"processes_of", limits.processes_of_sandbox ? "sandbox" : "sandbox_or_user"}}},
           {"network", {{"mode", policy.network}}},
           {"recorder",
            {{"backend", policy.recorder.backend},

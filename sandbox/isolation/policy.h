@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/isolation/landlock_rules.h"
 #include "sandbox/isolation/syscall_rule.h"
 
 namespace gyges::isolation {
@@ -66,6 +67,10 @@ struct Limits {
   std::uint64_t disk_bytes = 0;    // all writable directories together
   std::uint64_t inodes = 0;
   std::uint64_t output_bytes = 0;  // standard output and error of one command
+  // Whether memory_bytes and processes must be limits of the sandbox as a whole, which takes a
+  // cgroup, or may be those of each process and of the user where none can be had.
+  bool memory_of_sandbox = false;
+  bool processes_of_sandbox = false;
 };
 
 struct RecorderRules {
@@ -85,6 +90,7 @@ struct Policy {
   std::vector<std::pair<std::string, std::string>> environment_set;
   std::vector<std::string> environment_pass;  // names taken over from the caller
   SeccompRules seccomp;
+  LandlockRules landlock;
   std::vector<std::string> capabilities;  // kept inside, "CAP_..."; dangerous ones need a grant
   Limits limits;
   std::string network = "none";  // none: own namespace with loopback only

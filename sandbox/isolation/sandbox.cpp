@@ -247,6 +247,10 @@ Status Sandbox::signal(CommandId id, int signal_number, bool whole_group) {
                       {init::Ask::signal, id, signal_number, whole_group ? 1U : 0U});
 }
 
+const Enforcement& Sandbox::enforcement() const {
+  return state_->enforcement;
+}
+
 std::vector<LimitHit> Sandbox::limits_hit() const {
   return state_->limits;
 }

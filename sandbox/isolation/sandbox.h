@@ -41,6 +41,15 @@ struct SandboxSpec {
   Policy policy;
   std::vector<SeedFile> seed;
   recorder::Session* session = nullptr;  // borrowed; null: nothing is recorded
+  std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
+};
+
+// What of the policy this host enforces, and how.
+struct Enforcement {
+  std::string landlock;               // "ABI 7: from the mounts", "off: this kernel has none"
+  std::string memory;                 // "sandbox", "process", "none": whose memory is limited
+  std::string processes;              // "sandbox", "user", "none": whose processes are counted
+  std::vector<std::string> degraded;  // accepted degradations that came to pass
 };
 
 struct Command {
@@ -114,6 +123,8 @@ class Sandbox {
 
   // Sends a signal to the command's first process, or to its whole process group.
   Status signal(CommandId id, int signal_number, bool whole_group);
+
+  [[nodiscard]] const Enforcement& enforcement() const;
 
   // Limits hit so far.
   [[nodiscard]] std::vector<LimitHit> limits_hit() const;

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/files.h"
+#include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/program.h"
 #include "sandbox/isolation/sandbox_state.h"
@@ -30,18 +31,38 @@ std::string_view cure_for_step(init::Op op, int code) {
 
 }  // namespace
 
+// Limits of the whole sandbox, or what stands for them and is acceptable to policy or caller.
+Status Sandbox::State::make_cgroup() {
+  const Limits& limits = policy.limits;
+  // An ordinary user has one only by delegation; it is looked for when the policy demands it.
+  bool demanded = limits.memory_bytes > 0 && limits.memory_of_sandbox;
+  if (host.root || demanded) cgroup = Cgroup::create({limits.processes, limits.memory_bytes});
+  bool memory = cgroup && cgroup->limits_memory();
+  if (demanded && !memory)
+    GYGES_CHECK(accept_or_fail(Degradation::memory_cgroup, spec->allow_degraded, plan.degraded));
+  // As root the count without a cgroup is per user of the host, which is stricter than asked for;
+  // rootless the kernel counts by user namespace, which is the sandbox.
+  bool processes = cgroup || !host.root;
+  if (limits.processes > 0 && !processes) {
+    plan.settings.limits[RLIMIT_NPROC] = limits.processes + 1;
+    if (limits.processes_of_sandbox)
+      GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
+  }
+  enforcement.landlock = plan.landlock;
+  enforcement.memory = limits.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
+  enforcement.processes = limits.processes == 0 ? "none" : processes ? "sandbox" : "user";
+  enforcement.degraded = plan.degraded;
+  return ok();
+}
+
 Status Sandbox::State::start() {
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
-  GYGES_TRY(plan, make_plan(policy, host, seed_paths));
+  GYGES_CHECK(check_degradations(spec->allow_degraded));
+  GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
   GYGES_TRY(SeccompFilter filter,
             compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
-  if (host.root) {
-    cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
-    // Without a cgroup the count is per user of the host, which is stricter than asked for.
-    if (!cgroup && policy.limits.processes > 0)
-      plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
-  }
+  GYGES_CHECK(make_cgroup());
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
   std::vector<UniqueFd> prepared;
   for (const MappedSource& source : plan.mapped) {

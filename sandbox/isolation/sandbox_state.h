@@ -28,6 +28,7 @@ struct Sandbox::State {
   InitProcess process;
   UniqueFd scratch;
   std::optional<Cgroup> cgroup;
+  Enforcement enforcement;
   std::vector<LimitHit> limits;
   std::map<CommandId, CommandEnd> ended;
   std::map<CommandId, bool> started;  // alive commands
@@ -41,6 +42,7 @@ struct Sandbox::State {
   void reap();
   void hit(std::string limit, std::string detail);
   Status start();
+  Status make_cgroup();
   Status answer(std::size_t& hands, Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);

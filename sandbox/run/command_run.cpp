@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
+#include "sandbox/isolation/degradation.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
@@ -131,7 +132,11 @@ class CommandRun {
     auto begin = std::chrono::steady_clock::now();
     spec_.policy = policy_;
     spec_.session = session.get();
+    spec_.allow_degraded = request_.allow_degraded;
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
+    enforcement_ = sandbox->enforcement();
+    for (const std::string& name : enforcement_.degraded)
+      outcome_.warnings.push_back("degraded: " + isolation::degradation_words(name));
     isolation::Command command;
     command.argv = request_.argv;
     command.environment = isolation::command_environment(policy_);
@@ -225,6 +230,11 @@ class CommandRun {
         {"coverage", coverage ? recorder::coverage_to_json(*coverage) : json()},
         {"lost", coverage ? coverage->counters.lost : 0},
         {"observables", nullptr},
+        {"enforced",
+         {{"landlock", enforcement_.landlock},
+          {"memory_bytes", enforcement_.memory},
+          {"processes", enforcement_.processes}}},
+        {"degraded", enforcement_.degraded},
         {"warnings", outcome_.warnings},
     };
   }
@@ -233,6 +243,7 @@ class CommandRun {
   recorder::Recorder* recorder_;
   isolation::Policy policy_;
   isolation::SandboxSpec spec_;
+  isolation::Enforcement enforcement_;
   std::optional<PersonaRecord> persona_;
   std::optional<recorder::BundleWriter> bundle_;
   std::optional<Error> failure_;
