@@ -30,6 +30,8 @@ struct RunOptions {
   std::uint64_t seed = 0;
   std::vector<std::string> allow_degraded;
   bool quiet = false;
+  bool tty = false;
+  bool no_tty = false;
   std::vector<std::string> command;
 };
 
@@ -71,7 +73,11 @@ Result<int> run(const RunOptions& options) {
   if (code)
     return fail_errno("find working directory", options.workspace, code.value(),
                       "name a directory that exists with --workspace DIR");
-  request.streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, 0};
+  request.streams.input = STDIN_FILENO;
+  request.streams.output = STDOUT_FILENO;
+  request.streams.error = STDERR_FILENO;
+  bool at_terminal = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0;
+  request.streams.terminal = options.tty || (at_terminal && !options.no_tty);
   std::string choice =
       options.recorder.empty() ? request.policy.recorder.backend : options.recorder;
   bool bundle_wanted = choice != "off" || !options.out.empty();
@@ -141,6 +147,11 @@ void add_run(CLI::App& root, int& exit_status) {
                    "record says so")
       ->check(CLI::IsMember(isolation::degradation_names()))
       ->allow_extra_args(false);
+  auto* tty = command->add_flag(
+      "--tty", options->tty,
+      "give the command a terminal of its own (default: when input and output are one)");
+  command->add_flag("--no-tty", options->no_tty, "pass its streams through pipes in any case")
+      ->excludes(tty);
   command->add_flag("--quiet,-q", options->quiet, "print nothing of our own but errors");
   command->add_option("command", options->command, "the program and its arguments, after --")
       ->required();

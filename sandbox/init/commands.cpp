@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -213,6 +214,9 @@ int set_limits(const ProgramHeader& header) {
   for (int i = 0; i < 3; ++i)
     if (standard[i] < 0 || ::dup2(standard[i], i) < 0)
       give_up(outcome_fd, StartStep::descriptors, errno);
+  // After setsid, which left the caller's terminal; only a session's leader can take one.
+  if (payload.header.terminal != 0 && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
+    give_up(outcome_fd, StartStep::descriptors, errno);
   ::umask(022);
   if (set_limits(*program.header) != 0) give_up(outcome_fd, StartStep::limits, errno);
   if (become_agent(*program.header) != 0) give_up(outcome_fd, StartStep::privileges, errno);

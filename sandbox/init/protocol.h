@@ -20,29 +20,29 @@ inline constexpr std::uint32_t max_commands = 1024;      // commands alive at on
 inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
 
 enum class Op : std::uint32_t {
-  write_file = 1,   // a: path, b: content
-  private_mounts,   // no mount change goes to or comes from the host
-  open_tree,        // number[0]: slot, a: host path: a detached copy of the mount there
-  new_root,         // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
-  make_path,        // a: directory, number[0]: mode; parents as needed
-  make_file,        // a: an empty file to mount on; parents as needed
-  make_symlink,     // a: target, b: path; parents as needed
-  set_owner,        // a: path, number[0]: uid, number[1]: gid, number[2]: mode
-  attach,           // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
-  mount,            // a: type, b: path, c: data, number[0]: flags
-  bind,             // a: directory, b: path
-  hand_over,        // a: directory: its descriptor goes to the supervisor, which fills it
-  detach,           // a: mount point, then removed
-  enter_root,       // the new root becomes /, the host's tree is gone
-  freeze_root,      // the root itself becomes read-only
-  mask,             // a: path that reads as empty from now on; nothing where it does not exist
-  set_hostname,     // a: name
-  new_namespaces,   // number[0]: CLONE_NEW* flags
-  hand_netlink,     // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
-  drop_privileges,  // number[0]: bit mask of the capabilities pid 1 keeps
-  landlock_begin,   // number: accesses to files and network, and scopes, that a ruleset handles
-  landlock_path,    // a: path inside, number[0]: accesses that are allowed below it
-  landlock_port,    // number[0]: TCP port, number[1]: accesses
+  write_file = 1,    // a: path, b: content
+  private_mounts,    // no mount change goes to or comes from the host
+  open_tree,         // number[0]: slot, a: host path: a detached copy of the mount there
+  new_root,          // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
+  make_path,         // a: directory, number[0]: mode; parents as needed
+  make_file,         // a: an empty file to mount on; parents as needed
+  make_symlink,      // a: target, b: path; parents as needed
+  set_owner,         // a: path, number[0]: uid, number[1]: gid, number[2]: mode
+  attach,            // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
+  mount,             // a: type, b: path, c: data, number[0]: flags
+  bind,              // a: directory, b: path
+  hand_over,         // a: directory: its descriptor goes to the supervisor, which fills it
+  detach,            // a: mount point, then removed
+  enter_root,        // the new root becomes /, the host's tree is gone
+  freeze_root,       // the root itself becomes read-only
+  mask,              // a: path that reads as empty from now on; nothing where it does not exist
+  set_hostname,      // a: name
+  new_namespaces,    // number[0]: CLONE_NEW* flags
+  hand_netlink,      // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
+  drop_privileges,   // number[0]: bit mask of the capabilities pid 1 keeps
+  landlock_begin,    // number: accesses to files and network, and scopes, that a ruleset handles
+  landlock_path,     // a: path inside, number[0]: accesses that are allowed below it
+  landlock_port,     // number[0]: TCP port, number[1]: accesses
   landlock_enforce,  // the ruleset holds for pid 1 and everything it starts
 };
 
@@ -86,7 +86,8 @@ struct Request {
 struct SpawnHeader {
   std::uint32_t argc = 0;
   std::uint32_t envc = 0;
-  std::uint32_t gated = 0;  // 1: waits for release before exec
+  std::uint32_t gated = 0;     // 1: waits for release before exec
+  std::uint32_t terminal = 0;  // 1: standard input is a terminal, which becomes the controlling one
 };
 
 enum class Tell : std::uint32_t {

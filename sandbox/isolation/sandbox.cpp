@@ -36,7 +36,8 @@ Result<pid_t> pid_of(const UniqueFd& pidfd) {
 
 std::string encode_command(const Command& command, const std::string& directory, bool gated) {
   init::SpawnHeader header{static_cast<std::uint32_t>(command.argv.size()),
-                           static_cast<std::uint32_t>(command.environment.size()), gated ? 1U : 0U};
+                           static_cast<std::uint32_t>(command.environment.size()), gated ? 1U : 0U,
+                           command.terminal ? 1U : 0U};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
   auto append = [&](const std::string& text) {
     bytes += text;

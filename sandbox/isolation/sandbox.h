@@ -60,6 +60,7 @@ struct Command {
   int standard_output = -1;
   int standard_error = -1;
   std::uint32_t tool_call = 0;
+  bool terminal = false;  // standard input is a terminal of the command's own: make it controlling
 };
 
 using CommandId = std::uint32_t;

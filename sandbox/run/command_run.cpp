@@ -235,6 +235,7 @@ class CommandRun {
           {"memory_bytes", enforcement_.memory},
           {"processes", enforcement_.processes}}},
         {"degraded", enforcement_.degraded},
+        {"terminal", request_.streams.terminal},
         {"warnings", outcome_.warnings},
     };
   }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "sandbox/run/terminal.h"
 
 namespace gyges::run {
 namespace {
@@ -23,6 +24,8 @@ constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR
 sigset_t forwarded_set() {
   sigset_t wanted;
   sigemptyset(&wanted);
+  // Not passed on: the command's terminal sends its own when its size changes.
+  sigaddset(&wanted, SIGWINCH);
   for (int number : forwarded) sigaddset(&wanted, number);
   return wanted;
 }
@@ -58,6 +61,7 @@ class Relay {
       : sandbox_(sandbox), streams_(streams) {}
 
   Result<isolation::CommandEnd> run(isolation::Command command) {
+    if (streams_.terminal) return run_at_terminal(std::move(command));
     GYGES_TRY(Pipe output, make_pipe());
     GYGES_TRY(Pipe error, make_pipe());
     Pipe input;
@@ -79,12 +83,33 @@ class Relay {
   }
 
  private:
+  Result<isolation::CommandEnd> run_at_terminal(isolation::Command command) {
+    GYGES_TRY(PseudoTerminal terminal, open_pseudo_terminal(streams_.input));
+    Pipe error;
+    bool own_error = streams_.error >= 0 && ::isatty(streams_.error) == 0;
+    if (own_error) {
+      GYGES_TRY(error, make_pipe());
+    }
+    command.terminal = true;
+    command.standard_input = command.standard_output = terminal.slave.get();
+    command.standard_error = own_error ? error.write.get() : terminal.slave.get();
+    RawTerminal raw(streams_.input);
+    GYGES_TRY(isolation::CommandId id, sandbox_.spawn(command));
+    terminal.slave.reset();
+    error.write.reset();
+    error_ = std::move(error.read);
+    input_.reset(::fcntl(terminal.master.get(), F_DUPFD_CLOEXEC, 3));
+    if (!input_) return fail_errno("copy", "pseudo-terminal");
+    output_ = std::move(terminal.master);
+    return pump(id);
+  }
+
   Result<isolation::CommandEnd> pump(isolation::CommandId id) {
     std::optional<isolation::CommandEnd> end;
     for (;;) {
       // After the command's end only what its descendants still write matters.
       if (end && !output_ && !error_) return *end;
-      bool want_input = input_ && pending_.empty() && !end;
+      bool want_input = input_ && pending_.empty() && !end && !ended_;
       std::array<pollfd, 6> wait{pollfd{output_.get(), POLLIN, 0},
                                  pollfd{error_.get(), POLLIN, 0},
                                  pollfd{end ? -1 : sandbox_.event_fd(), POLLIN, 0},
@@ -103,7 +128,10 @@ class Relay {
       }
       if (wait[3].revents != 0) forward_signals(id);
       if (wait[4].revents != 0) read_input();
-      if (wait[5].revents != 0) write_input();
+      if ((wait[5].revents & POLLOUT) != 0)
+        write_input();
+      else if (wait[5].revents != 0)
+        input_.reset();  // nobody inside reads any more
     }
   }
 
@@ -133,14 +161,21 @@ class Relay {
   void forward_signals(isolation::CommandId id) {
     signalfd_siginfo info{};
     while (::read(signals_.fd(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
-      (void)sandbox_.signal(id, static_cast<int>(info.ssi_signo), true).has_value();
+      if (info.ssi_signo != SIGWINCH)
+        (void)sandbox_.signal(id, static_cast<int>(info.ssi_signo), true).has_value();
+      else if (streams_.terminal && output_)
+        copy_window_size(streams_.input, output_.get());
   }
 
   void read_input() {
     std::array<char, 65536> chunk{};
     ssize_t n = ::read(streams_.input, chunk.data(), chunk.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    if (n <= 0)
+    if (n <= 0 && streams_.terminal && !ended_) {
+      // What a person types to end a file; a terminal cannot be closed for reading alone.
+      pending_.assign(1, '\x04');
+      ended_ = true;
+    } else if (n <= 0)
       input_.reset();
     else
       pending_.assign(chunk.data(), static_cast<std::size_t>(n));
@@ -159,6 +194,7 @@ class Relay {
   UniqueFd error_;
   UniqueFd input_;
   std::string pending_;
+  bool ended_ = false;  // the caller's input, with a terminal
   std::uint64_t passed_ = 0;
 };
 

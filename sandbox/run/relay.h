@@ -14,6 +14,9 @@ struct RelayStreams {
   int input = -1;  // borrowed; -1: the command reads an end of file
   int output = -1;
   int error = -1;
+  // The command gets a pseudo-terminal of its own instead of pipes, with the size of `input`'s
+  // terminal and its changes; `error` stays a pipe where it is no terminal.
+  bool terminal = false;
   std::uint64_t output_limit = 0;  // bytes of both together that are passed on; 0: all
   // Borrowed, may be null: receives why output was lost, where its reader did not just go away.
   std::optional<Error>* lost = nullptr;
