@@ -27,6 +27,9 @@ void add_check(CLI::App& root, int& exit_status) {
                  : Result<isolation::SeccompFilter>(tl::unexpected<Error>(policy.error()));
       if (filter) {
         std::printf("%s: valid\n", printable(name).c_str());
+        for (const std::string& grant : policy->grants)
+          std::fprintf(stderr, "gyges: warning: %s states the dangerous grant %s\n",
+                       printable(name).c_str(), printable(grant).c_str());
       } else {
         report(filter.error());
         exit_status = exit_found;
