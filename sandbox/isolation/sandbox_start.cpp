@@ -33,24 +33,24 @@ std::string_view cure_for_step(init::Op op, int code) {
 
 // Limits of the whole sandbox, or what stands for them and is acceptable to policy or caller.
 Status Sandbox::State::make_cgroup() {
-  const Limits& limits = policy.limits;
+  const Limits& wanted = policy.limits;
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
-  bool demanded = limits.memory_bytes > 0 && limits.memory_of_sandbox;
-  if (host.root || demanded) cgroup = Cgroup::create({limits.processes, limits.memory_bytes});
+  bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
+  if (host.root || demanded) cgroup = Cgroup::create({wanted.processes, wanted.memory_bytes});
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
     GYGES_CHECK(accept_or_fail(Degradation::memory_cgroup, spec->allow_degraded, plan.degraded));
   // As root the count without a cgroup is per user of the host, which is stricter than asked for;
   // rootless the kernel counts by user namespace, which is the sandbox.
   bool processes = cgroup || !host.root;
-  if (limits.processes > 0 && !processes) {
-    plan.settings.limits[RLIMIT_NPROC] = limits.processes + 1;
-    if (limits.processes_of_sandbox)
+  if (wanted.processes > 0 && !processes) {
+    plan.settings.limits[RLIMIT_NPROC] = wanted.processes + 1;
+    if (wanted.processes_of_sandbox)
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
   enforcement.landlock = plan.landlock;
-  enforcement.memory = limits.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
-  enforcement.processes = limits.processes == 0 ? "none" : processes ? "sandbox" : "user";
+  enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
+  enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";
   enforcement.degraded = plan.degraded;
   return ok();
 }

@@ -73,9 +73,9 @@ class AtTerminal : public EndToEnd {
 
   int status() {
     // Whoever does not read holds up the writer.
-    int status = 0;
+    int state = 0;
     auto deadline = Clock::now() + std::chrono::seconds(15);
-    while (::waitpid(pid_, &status, WNOHANG) == 0) {
+    while (::waitpid(pid_, &state, WNOHANG) == 0) {
       pollfd wait{master_.get(), POLLIN, 0};
       char chunk[4096];
       if (::poll(&wait, 1, 20) > 0 && ::read(master_.get(), chunk, sizeof(chunk)) < 0)
@@ -83,7 +83,7 @@ class AtTerminal : public EndToEnd {
       if (Clock::now() > deadline) return -1;
     }
     pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
   }
 
   [[nodiscard]] bool is_cooked() const {
