@@ -71,7 +71,8 @@ tl::unexpected<Error> cannot(std::string_view what, int needed, int abi) {
 // Paths that every program needs besides its files.
 void add_sandbox_paths(LandlockRuleset& ruleset) {
   ruleset.paths.push_back({"/", read_directory});
-  ruleset.paths.push_back({"/proc", reads | write_file});
+  // `echo x > /proc/self/comm` truncates, as a shell opens it.
+  ruleset.paths.push_back({"/proc", reads | write_file | truncate_file});
   ruleset.paths.push_back({"/dev", reads | writes | ioctl_device});
 }
 
