@@ -42,6 +42,10 @@ std::string family_name(int family) {
   return fmt::format("number {}", family);
 }
 
+bool shows_nothing_of_host(const Mount* mount) {
+  return mount == nullptr || mount->kind == Mount::Kind::fresh;
+}
+
 class Proposer {
  public:
   Proposer(const std::vector<Observation>& runs, const Policy& base, const ProposalOptions& options)
@@ -106,7 +110,7 @@ class Proposer {
     std::vector<std::string> refused;
     for (const Observation& run : runs_) {
       for (const std::string& path : run.absent)
-        if (choice.files.mount_of(path) == nullptr && !lies_in(path, "/proc") &&
+        if (shows_nothing_of_host(choice.files.mount_of(path)) && !lies_in(path, "/proc") &&
             !lies_in(path, "/dev") && ::access(path.c_str(), F_OK) == 0)
           hidden.push_back(path);
       for (const auto& [path, code] : run.refused_paths)
