@@ -12,6 +12,7 @@
 #include "sandbox/isolation/seccomp_filter.h"
 #include "sandbox/isolation/seed.h"
 #include "sandbox/network/loopback.h"
+#include "sandbox/recorder/recorder.h"
 
 namespace gyges::isolation {
 namespace {
@@ -62,6 +63,7 @@ Status Sandbox::State::start() {
   GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
   GYGES_TRY(SeccompFilter filter,
             compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
+  if (session != nullptr) GYGES_CHECK(session->expect_filters(filter.programs));
   GYGES_CHECK(make_cgroup());
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
   std::vector<UniqueFd> prepared;

@@ -45,6 +45,14 @@ class Session {
  public:
   virtual ~Session() = default;
 
+  // The seccomp programs that processes carry when they are adopted from now on, oldest first, each
+  // an array of struct sock_filter as bytes. A backend that cannot see who refused a call works it
+  // out from them; without them refusals count as failures of allowed calls.
+  virtual Status expect_filters(const std::vector<std::string>& programs) {
+    static_cast<void>(programs);
+    return ok();
+  }
+
   // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate.
   // Its descendants inherit the label at creation. tool_call 0 means none.
   virtual Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) = 0;

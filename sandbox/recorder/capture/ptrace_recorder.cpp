@@ -23,6 +23,15 @@ class PtraceSession final : public Session {
 
   ~PtraceSession() override { end_tracers(); }
 
+  Status expect_filters(const std::vector<std::string>& programs) override {
+    GYGES_CHECK(open());
+    std::shared_ptr<const SeccompChain> filters;
+    for (const std::string& program : programs) filters = SeccompChain::with(filters, program);
+    const std::lock_guard lock(shared_.mutex);
+    shared_.filters = std::move(filters);
+    return ok();
+  }
+
   Status adopt(int /*pidfd*/, pid_t pid, std::uint32_t tool_call) override {
     GYGES_CHECK(open());
     GYGES_TRY(ThreadFacts facts, read_thread_facts(pid));

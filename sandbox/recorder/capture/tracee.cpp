@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <cstring>
 #include <string_view>
 
@@ -21,12 +20,6 @@ namespace gyges::recorder {
 namespace {
 
 constexpr std::size_t page = 4096;
-
-std::string link_target(const std::string& link) {
-  char target[PATH_MAX];
-  const ssize_t length = readlink(link.c_str(), target, sizeof(target));
-  return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
-}
 
 template <class T>
 T value_at(const std::string& bytes, std::size_t offset) {
@@ -225,18 +218,6 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
   }
 }
 
-std::string Tracee::path_inside(const std::string& link) const {
-  const std::string base = "/proc/" + std::to_string(tid_) + "/";
-  std::string target = link_target(base + link);
-  if (target.empty() || target.front() != '/') return {};
-  const std::string root = link_target(base + "root");
-  if (root.size() > 1 && target.compare(0, root.size(), root) == 0) {
-    target.erase(0, root.size());
-    if (target.empty()) target = "/";
-  }
-  return target;
-}
-
 void Tracee::capture_base(const wire::plan& plan, std::size_t index, const Arguments& args,
                           CaptureList& list) const {
   for (const Capture& given : list.all()) {
@@ -245,7 +226,8 @@ void Tracee::capture_base(const wire::plan& plan, std::size_t index, const Argum
       continue;
     const std::uint8_t dirfd = plan.dirfd[index];
     const int fd = dirfd < 6 ? static_cast<int>(args[dirfd]) : AT_FDCWD;
-    const std::string directory = path_inside(fd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(fd));
+    const std::string directory =
+        proc_.target_inside(tid_, fd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(fd));
     if (directory.empty()) return;
     Capture absolute = of_kind(index, static_cast<std::uint8_t>(CaptureKind::absolute_path));
     return list.add(absolute, join_path(directory, given.bytes));
@@ -300,7 +282,7 @@ void Tracee::capture_peer(std::size_t argument, int fd, CaptureList& list) const
 }
 
 void Tracee::capture_directory(CaptureList& list) const {
-  std::string directory = path_inside("cwd");
+  std::string directory = proc_.target_inside(tid_, "cwd");
   if (directory.empty()) return;
   Capture capture = of_kind(0, static_cast<std::uint8_t>(CaptureKind::absolute_path));
   capture.provenance = Provenance::kernel;
@@ -308,17 +290,16 @@ void Tracee::capture_directory(CaptureList& list) const {
 }
 
 void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list) const {
-  struct stat about {};
-  const std::string place = "/proc/" + std::to_string(tid_) + "/" + link;
-  if (stat(place.c_str(), &about) != 0) return;
+  const std::optional<struct stat> about = proc_.status(tid_, link);
+  if (!about) return;
   FileIdentity identity{};
-  identity.inode = about.st_ino;
-  identity.device_major = major(about.st_dev);
-  identity.device_minor = minor(about.st_dev);
-  identity.mode = about.st_mode;
+  identity.inode = about->st_ino;
+  identity.device_major = major(about->st_dev);
+  identity.device_minor = minor(about->st_dev);
+  identity.mode = about->st_mode;
   std::string bytes(sizeof(identity), '\0');
   std::memcpy(bytes.data(), &identity, sizeof(identity));
-  bytes += path_inside(link);
+  bytes += proc_.target_inside(tid_, link);
   Capture capture = of_kind(argument, static_cast<std::uint8_t>(CaptureKind::file_identity));
   capture.provenance = Provenance::kernel;
   list.add(capture, std::move(bytes));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sandbox/recorder/capture/kernel/record.h"
+#include "sandbox/recorder/capture/proc_directories.h"
 #include "sandbox/recorder/format/event.h"
 
 namespace gyges::recorder {
@@ -31,8 +32,9 @@ class CaptureList {
 // Reads one stopped thread. Nothing here fails: what cannot be read is a capture that says so.
 class Tracee {
  public:
-  Tracee(pid_t tid, std::uint32_t buffer_bytes, bool narrow)
-      : tid_(tid), buffer_bytes_(buffer_bytes), narrow_(narrow) {}
+  // `proc` is borrowed.
+  Tracee(pid_t tid, std::uint32_t buffer_bytes, bool narrow, ProcDirectories& proc)
+      : tid_(tid), buffer_bytes_(buffer_bytes), narrow_(narrow), proc_(proc) {}
 
   using Arguments = std::array<std::uint64_t, 6>;
 
@@ -64,12 +66,11 @@ class Tracee {
                      std::size_t limit, CaptureList& list) const;
   void capture_base(const wire::plan& plan, std::size_t index, const Arguments& args,
                     CaptureList& list) const;
-  // The target of /proc/TID/`link` below the tracee's root; empty when it has no name there.
-  [[nodiscard]] std::string path_inside(const std::string& link) const;
 
   pid_t tid_;
   std::uint32_t buffer_bytes_;
   bool narrow_;  // the caller's pointers have 32 bits
+  ProcDirectories& proc_;
 };
 
 }  // namespace gyges::recorder

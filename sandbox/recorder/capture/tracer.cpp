@@ -30,13 +30,6 @@ constexpr long trace_options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTR
 constexpr int wait_flags = __WALL | __WNOTHREAD;
 constexpr std::uint64_t exit_signal_mask = 0xff;  // CSIGNAL: not among the flags of the kernel
 
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 long request_of(__ptrace_request request, pid_t tid, long data) {
   return ptrace(request, tid, nullptr, reinterpret_cast<void*>(data));
 }
@@ -47,18 +40,9 @@ std::uint64_t message_of(pid_t tid) {
   return message;
 }
 
-// Numbers that the kernel keeps to itself: the interrupted call is about to start again.
-bool is_restart(std::int64_t result) {
-  return result <= -512 && result >= -516;
-}
-
 bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
-
-constexpr std::size_t first_argument = offsetof(user_regs_struct, rdi);
-constexpr std::size_t call_number = offsetof(user_regs_struct, orig_rax);
-constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
 
 constexpr std::uint64_t stops_between_moves = 64;
 
@@ -78,10 +62,18 @@ std::optional<int> last_cpu(pid_t tid) {
 
 }  // namespace
 
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 Result<std::unique_ptr<Tracer>> Tracer::start(TracedSession& session, const ThreadFacts& facts) {
   std::unique_ptr<Tracer> tracer(new Tracer(session));
   Thread& root = tracer->threads_[facts.tid];
   root.facts = facts;
+  root.filters = session.filters;
   root.announced = true;
   tracer->root_ = facts.tid;
   tracer->supervisor_ = getpid();
@@ -200,13 +192,7 @@ void Tracer::handle(pid_t tid, int status) {
     __ptrace_syscall_info info{};
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0) {
       if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-        thread.time = monotonic_ns();
-        thread.number = static_cast<std::uint32_t>(info.entry.nr);
-        thread.abi = info.arch == AUDIT_ARCH_I386     ? Abi::i386
-                     : (thread.number & x32_bit) != 0 ? Abi::x32
-                                                      : Abi::x86_64;
-        for (std::size_t i = 0; i < thread.args.size(); ++i) thread.args[i] = info.entry.args[i];
-        entry(thread);
+        entry(thread, info);
       } else if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
         exit(thread, info.exit.rval);
       }
@@ -235,87 +221,6 @@ void Tracer::handle(pid_t tid, int status) {
   }
 }
 
-void Tracer::entry(Thread& thread) {
-  if (thread.at_gate) return;
-  ++session_.counters.enters;
-  ++session_.counters.recorded_enters;
-  thread.inside = true;
-  thread.captures.clear();
-  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
-    Tracee(thread.facts.tid, session_.buffer_bytes, thread.abi != Abi::x86_64)
-        .capture_entry(*plan, thread.args, thread.captures);
-  forbid_untraced(thread);
-}
-
-// A child made with CLONE_UNTRACED would not be traced.
-void Tracer::forbid_untraced(Thread& thread) {
-  const pid_t tid = thread.facts.tid;
-  if (thread.abi != Abi::x86_64) return;
-  if (thread.number == SYS_clone && (thread.args[0] & CLONE_UNTRACED) != 0) {
-    thread.restore = thread.args[0];
-    ptrace(PTRACE_POKEUSER, tid, first_argument, thread.args[0] & ~std::uint64_t{CLONE_UNTRACED});
-  } else if (thread.number == SYS_clone3) {
-    const std::optional<std::string> flags =
-        Tracee(tid, session_.buffer_bytes, false).read(thread.args[0], 8);
-    std::uint64_t value = 0;
-    if (flags) std::memcpy(&value, flags->data(), sizeof(value));
-    if (flags && (value & CLONE_UNTRACED) == 0) return;
-    thread.refuse = true;  // also when the flags cannot be read
-    ptrace(PTRACE_POKEUSER, tid, call_number, ~0UL);
-  }
-}
-
-void Tracer::exit(Thread& thread, std::int64_t result) {
-  if (thread.at_gate) {
-    thread.at_gate = is_restart(result);
-    return;
-  }
-  if (!thread.inside) return;
-  ++session_.counters.exits;
-  ++session_.counters.recorded_exits;
-  const pid_t tid = thread.facts.tid;
-  Verdict verdict = Verdict::allowed;
-  if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_argument, thread.restore);
-  if (thread.refuse) {
-    result = -ENOSYS;
-    ptrace(PTRACE_POKEUSER, tid, call_result, result);
-    verdict = Verdict::emulated;
-  }
-  thread.restore = 0;
-  thread.refuse = false;
-  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
-    Tracee(tid, session_.buffer_bytes, thread.abi != Abi::x86_64)
-        .capture_exit(*plan, thread.args, result, thread.captures);
-  thread.exit_time = monotonic_ns();
-  thread.rolled_back = result == static_cast<std::int64_t>(thread.number);
-  if (!thread.rolled_back) hand_over(thread, &result, verdict);
-}
-
-void Tracer::settle(Thread& thread, Verdict verdict) {
-  if (!thread.rolled_back) return;
-  thread.rolled_back = false;
-  const std::int64_t result = thread.number;
-  hand_over(thread, verdict == Verdict::killed ? nullptr : &result, verdict);
-}
-
-void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdict) {
-  Event event;
-  thread.facts.put_into(event);
-  event.abi = thread.abi;
-  event.verdict = verdict;
-  event.number = thread.number;
-  event.time_ns = thread.time;
-  event.args = thread.args;
-  event.has_exit = result != nullptr;
-  if (result != nullptr) {
-    event.result = *result;
-    event.duration_ns = thread.exit_time - thread.time;
-  }
-  event.captures = thread.captures.all();
-  thread.inside = false;
-  session_.append(event);
-}
-
 void Tracer::created(Thread& thread, int event) {
   const auto tid = static_cast<pid_t>(message_of(thread.facts.tid));
   Thread& child = threads_[tid];
@@ -327,6 +232,7 @@ void Tracer::created(Thread& thread, int event) {
   }
   child.facts.origin_call = thread.facts.origin_call;
   child.facts.active_call = thread.facts.active_call;
+  child.filters = thread.filters;
   child.announced = true;
   session_.traced.insert(tid);
   Event start;
@@ -351,18 +257,21 @@ void Tracer::created(Thread& thread, int event) {
 
 void Tracer::executed(pid_t tid) {
   const auto old_tid = static_cast<pid_t>(message_of(tid));
+  proc_.forget(tid);
   if (old_tid != tid && threads_.contains(old_tid)) {
     Thread moved = std::move(threads_[old_tid]);
     threads_.erase(old_tid);
     session_.traced.erase(old_tid);
+    proc_.forget(old_tid);
     moved.facts.tid = tid;
     moved.facts.inside_tid = moved.facts.inside_pid;
     threads_[tid] = std::move(moved);
   }
   Thread& thread = threads_[tid];
   CaptureList image;
-  Tracee(tid, session_.buffer_bytes, false).capture_file(result_argument, "exe", image);
-  Tracee(tid, session_.buffer_bytes, false).capture_directory(image);
+  const Tracee tracee(tid, session_.buffer_bytes, false, proc_);
+  tracee.capture_file(result_argument, "exe", image);
+  tracee.capture_directory(image);
   Event event;
   event.kind = EventKind::process_exec;
   thread.facts.put_into(event);
@@ -386,6 +295,7 @@ void Tracer::ended(pid_t tid, int status) {
   session_.append(event);
   session_.traced.erase(tid);
   session_.relabelled.erase(tid);
+  proc_.forget(tid);
   threads_.erase(place);
 }
 

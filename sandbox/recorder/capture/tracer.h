@@ -18,13 +18,17 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "sandbox/recorder/capture/event_sink.h"
+#include "sandbox/recorder/capture/seccomp_chain.h"
 #include "sandbox/recorder/capture/thread_table.h"
 #include "sandbox/recorder/capture/tracee.h"
+
+struct __ptrace_syscall_info;  // sys/ptrace.h
 
 namespace gyges::recorder {
 
@@ -36,6 +40,7 @@ struct TracedSession {
   bool record_signals = true;
   Counters counters;
   Status status;                                        // the first error
+  std::shared_ptr<const SeccompChain> filters;          // of processes when they are adopted
   std::set<pid_t> traced;                               // threads of all tracers
   std::unordered_map<pid_t, std::uint32_t> relabelled;  // new tool call of a thread already traced
 
@@ -47,6 +52,13 @@ struct TracedSession {
     if (status) status = std::move(outcome);
   }
 };
+
+std::uint64_t monotonic_ns();
+
+// Results that the kernel keeps to itself: the interrupted call is about to start again.
+inline bool is_restart(std::int64_t result) {
+  return result <= -512 && result >= -516;
+}
 
 class Tracer {
  public:
@@ -76,7 +88,12 @@ class Tracer {
     // or to send SIGSYS, which the next stop tells.
     bool rolled_back = false;
     Tracee::Arguments args{};
+    std::uint64_t instruction = 0;  // address behind the call
     CaptureList captures;
+    std::shared_ptr<const SeccompChain> filters;  // null: none
+    bool loads = false;                           // this call loads `program`, as `load` says
+    SeccompLoad load;
+    std::string program;
   };
 
   explicit Tracer(TracedSession& session) : session_(session) {}
@@ -86,7 +103,7 @@ class Tracer {
   Status seize(pid_t pid);
   void run();
   void handle(pid_t tid, int status);
-  void entry(Thread& thread);
+  void entry(Thread& thread, const __ptrace_syscall_info& info);
   void exit(Thread& thread, std::int64_t result);
   void hand_over(Thread& thread, const std::int64_t* result, Verdict verdict);
   void settle(Thread& thread, Verdict verdict);
@@ -95,6 +112,12 @@ class Tracer {
   void ended(pid_t tid, int status);
   void signalled(Thread& thread, int signal);
   void forbid_untraced(Thread& thread);
+  std::string read_program(const Thread& thread);
+  void loaded(Thread& thread, std::int64_t result);
+  [[nodiscard]] Verdict judge(const Thread& thread, std::int64_t result) const;
+  Tracee tracee(const Thread& thread) {
+    return {thread.facts.tid, session_.buffer_bytes, thread.abi != Abi::x86_64, proc_};
+  }
   void resume(pid_t tid, int signal);
   void move_to(pid_t tid);
 
@@ -105,6 +128,7 @@ class Tracer {
   pid_t supervisor_ = -1;
   std::promise<Status> seized_;
   std::unordered_map<pid_t, Thread> threads_;
+  ProcDirectories proc_;
   std::atomic<bool> finished_{false};
   std::thread thread_;
 };

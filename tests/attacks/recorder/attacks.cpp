@@ -98,6 +98,18 @@ int own_errno(long /*count*/) {
   return refusals == 5 ? worked : broken;
 }
 
+// The same with a signal in place of an answer, which the program handles itself.
+int own_trap(long /*count*/) {
+  static volatile sig_atomic_t trapped = 0;
+  struct sigaction action {};
+  action.sa_handler = [](int) { trapped = trapped + 1; };
+  sigaction(SIGSYS, &action, nullptr);
+  if (install_filter(SYS_mkdir, SECCOMP_RET_TRAP, 0) != 0) return refused;
+  for (int i = 0; i < 5; ++i) mkdir("/tmp/gyges_hidden", 0700);
+  say("traps", trapped);
+  return trapped == 5 ? worked : broken;
+}
+
 int untraced_child(long /*count*/) {
   const long child = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, nullptr, nullptr, nullptr, 0);
   const bool made = child >= 0;
@@ -230,6 +242,21 @@ int memfd_exec(long /*count*/) {
   return WEXITSTATUS(status);
 }
 
+// A known program under a false argv[0], a false name of the process and a false path.
+int renamed_exec(long /*count*/) {
+  unlink("/tmp/sshd");
+  if (symlink("/bin/true", "/tmp/sshd") != 0) return broken;
+  const pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_NAME, "sshd");
+    execl("/tmp/sshd", "/usr/sbin/sshd", "-D", nullptr);
+    _exit(broken);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WEXITSTATUS(status);
+}
+
 const char hostile_name[] = "\x1b]0;owned\x07\n[1] unlink(\"shadow\") = 0\xff\xc3(\u202e";
 
 int hostile_bytes(long /*count*/) {
@@ -250,6 +277,19 @@ bool one_short_process() {
   const pid_t child = vfork();
   if (child == 0) _exit(0);
   return child > 0 && waitpid(child, nullptr, 0) == child;
+}
+
+// More callers at the same time than any queue has places for.
+int thread_flood(long count) {
+  constexpr int callers = 64;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < callers; ++i)
+    threads.emplace_back([count] {
+      for (long j = 0; j < count; ++j) syscall(SYS_getpgrp);
+    });
+  for (std::thread& thread : threads) thread.join();
+  say("calls", callers * count);
+  return worked;
 }
 
 int short_processes(long count) {
@@ -361,13 +401,16 @@ int main(int argc, char** argv) {
   const std::map<std::string, int (*)(long)> attempts = {
       {"own_listener", own_listener},
       {"own_errno", own_errno},
+      {"own_trap", own_trap},
       {"untraced_child", untraced_child},
       {"raced_path", raced_path},
       {"signal_storm", signal_storm},
       {"ia32_call", ia32_call},
       {"x32_call", x32_call},
       {"memfd_exec", memfd_exec},
+      {"renamed_exec", renamed_exec},
       {"hostile_bytes", hostile_bytes},
+      {"thread_flood", thread_flood},
       {"short_processes", short_processes},
       {"flood", flood},
       {"io_uring", io_uring},

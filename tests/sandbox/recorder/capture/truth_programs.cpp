@@ -3,6 +3,7 @@
 //   truth_programs NAME
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <pthread.h>
+
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -143,6 +147,124 @@ int killed_in_call() {
   return 0;
 }
 
+std::atomic<bool> all_made{false};
+
+// All at the same time: calls of one thread stay in order whatever the others do. Small stacks and
+// no use of the heap, so that every thread makes the same calls in every run.
+int parallel_threads() {
+  std::array<pthread_t, 8> made{};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 256U << 10U);
+  const auto body = [](void*) -> void* {
+    while (!all_made) __builtin_ia32_pause();
+    for (int i = 0; i < 50; ++i) syscall(i % 2 == 0 ? SYS_getpgrp : SYS_getuid);
+    return nullptr;
+  };
+  for (pthread_t& thread : made)
+    if (pthread_create(&thread, &attributes, body, nullptr) != 0) return 1;
+  all_made = true;
+  for (const pthread_t thread : made) pthread_join(thread, nullptr);
+  return 0;
+}
+
+// The child's parent is the parent of this process, which this process cannot wait for.
+int clone_parent() {
+  int ends[2];
+  if (pipe(ends) != 0) return 1;
+  const long child = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, 0);
+  if (child == 0) {
+    for (int i = 0; i < 5; ++i) syscall(SYS_getuid);
+    _exit(0);
+  }
+  close(ends[1]);
+  char byte = 0;
+  return read(ends[0], &byte, 1) == 0 ? 0 : 2;  // the end of the child
+}
+
+int clone3s() {
+  clone_args arguments{};
+  arguments.flags = CLONE_FS;
+  arguments.exit_signal = SIGCHLD;
+  const long child = syscall(SYS_clone3, &arguments, sizeof(arguments));
+  if (child == 0) _exit(chdir("/usr") == 0 ? 0 : 1);
+  if (child < 0 || wait_for(static_cast<pid_t>(child)) != 0) return 1;
+  arguments.flags = CLONE_SIGHAND;  // not without CLONE_VM
+  if (syscall(SYS_clone3, &arguments, sizeof(arguments)) != -1) return 2;
+  if (syscall(SYS_clone3, nullptr, sizeof(arguments)) != -1) return 3;
+  return access("share", F_OK);
+}
+
+int clone_untraced() {
+  const long child = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, nullptr, nullptr, nullptr, 0);
+  if (child == 0) {
+    for (int i = 0; i < 100; ++i) syscall(SYS_getuid);
+    _exit(0);
+  }
+  return wait_for(static_cast<pid_t>(child));
+}
+
+long by_32_bit_entry(long number, long first) {
+  long result = number;
+  __asm__ volatile("int $0x80" : "+a"(result) : "b"(first) : "memory", "r8", "r9", "r10", "r11");
+  return result;
+}
+
+int calls_of_32_bits() {
+  if (by_32_bit_entry(20, 0) != getpid()) return 1;               // getpid; 20 is writev otherwise
+  if (by_32_bit_entry(6, 77) != -EBADF) return 2;                 // close
+  return syscall(SYS_getuid) == by_32_bit_entry(199, 0) ? 0 : 3;  // getuid32
+}
+
+// A call that a handler interrupts starts again.
+int restarted_call() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &action, nullptr);
+  int ends[2];
+  if (pipe(ends) != 0) return 1;
+  const pid_t self = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int i = 0; i < 2; ++i) {
+      usleep(50000);  // by then the parent reads
+      kill(self, SIGUSR1);
+    }
+    usleep(50000);
+    _exit(write(ends[1], "x", 1) == 1 ? 0 : 1);
+  }
+  char byte = 0;
+  if (read(ends[0], &byte, 1) != 1) return 2;
+  return wait_for(child);
+}
+
+// Another thread changes the name while it is being opened; both files are there.
+int racing_paths() {
+  static char path[] = "race_a";
+  for (const char name : {'a', 'b'}) {
+    path[5] = name;
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+  }
+  static std::atomic<bool> stop{false};
+  pthread_t racer{};
+  const auto body = [](void*) -> void* {
+    volatile char* letter = &path[5];
+    while (!stop) *letter = *letter == 'a' ? 'b' : 'a';
+    return nullptr;
+  };
+  if (pthread_create(&racer, nullptr, body, nullptr) != 0) return 1;
+  int opened = 0;
+  for (int i = 0; i < 200; ++i) {
+    const int file = open(path, O_RDONLY);
+    opened += file >= 0;
+    close(file);
+  }
+  stop = true;
+  pthread_join(racer, nullptr);
+  return opened == 200 ? 0 : 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -157,6 +279,13 @@ int main(int argc, char** argv) {
       {"errors", errors},
       {"vectors_and_sockets", vectors_and_sockets},
       {"killed_in_call", killed_in_call},
+      {"parallel_threads", parallel_threads},
+      {"clone_parent", clone_parent},
+      {"clone3s", clone3s},
+      {"clone_untraced", clone_untraced},
+      {"calls_of_32_bits", calls_of_32_bits},
+      {"restarted_call", restarted_call},
+      {"racing_paths", racing_paths},
   };
   const auto found = programs.find(argc > 1 ? argv[1] : "");
   return found == programs.end() ? 99 : found->second();

@@ -1,0 +1,154 @@
+// What a tracer does at the entry and the exit of a call.
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "sandbox/recorder/capture/capture_plan.h"
+#include "sandbox/recorder/capture/tracer.h"
+
+namespace gyges::recorder {
+namespace {
+
+constexpr std::size_t first_argument = offsetof(user_regs_struct, rdi);
+constexpr std::size_t call_number = offsetof(user_regs_struct, orig_rax);
+constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
+
+// True also where it may be so: for every call of another ABI, none of which is made often.
+bool changes_root(Abi abi, std::uint32_t number) {
+  return abi != Abi::x86_64 || number == SYS_chroot || number == SYS_pivot_root ||
+         number == SYS_setns || number == SYS_unshare;
+}
+
+}  // namespace
+
+void Tracer::entry(Thread& thread, const __ptrace_syscall_info& info) {
+  thread.time = monotonic_ns();
+  thread.number = static_cast<std::uint32_t>(info.entry.nr);
+  thread.abi = info.arch == AUDIT_ARCH_I386     ? Abi::i386
+               : (thread.number & x32_bit) != 0 ? Abi::x32
+                                                : Abi::x86_64;
+  for (std::size_t i = 0; i < thread.args.size(); ++i) thread.args[i] = info.entry.args[i];
+  thread.instruction = info.instruction_pointer;
+  if (thread.at_gate) return;
+  ++session_.counters.enters;
+  ++session_.counters.recorded_enters;
+  thread.inside = true;
+  thread.captures.clear();
+  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
+    tracee(thread).capture_entry(*plan, thread.args, thread.captures);
+  thread.loads = loads_seccomp_program(thread.abi, thread.number, thread.args, thread.load);
+  if (thread.loads) thread.program = read_program(thread);
+  forbid_untraced(thread);
+}
+
+// The program as it is in memory now, which is what the kernel is about to copy.
+std::string Tracer::read_program(const Thread& thread) {
+  const bool narrow = thread.abi != Abi::x86_64;
+  const Tracee memory = tracee(thread);
+  const std::optional<std::string> given = memory.read(thread.load.program, narrow ? 8 : 16);
+  if (!given) return {};
+  std::uint16_t steps = 0;
+  std::uint64_t address = 0;
+  std::memcpy(&steps, given->data(), sizeof(steps));
+  std::memcpy(&address, given->data() + (narrow ? 4 : 8), narrow ? 4 : 8);
+  if (steps > BPF_MAXINSNS) return {};
+  return memory.read(address, steps * sizeof(sock_filter)).value_or(std::string());
+}
+
+void Tracer::loaded(Thread& thread, std::int64_t result) {
+  thread.loads = false;
+  if (!thread.load.succeeded(result)) return;
+  thread.filters = SeccompChain::with(thread.filters, std::move(thread.program));
+  if (!thread.load.all_threads) return;
+  for (auto& [tid, other] : threads_)
+    if (other.facts.pid == thread.facts.pid) other.filters = thread.filters;
+}
+
+Verdict Tracer::judge(const Thread& thread, std::int64_t result) const {
+  if (thread.filters == nullptr) return Verdict::allowed;
+  seccomp_data call{};
+  call.nr = static_cast<int>(thread.number);
+  call.arch = thread.abi == Abi::i386 ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
+  call.instruction_pointer = thread.instruction;
+  std::copy(thread.args.begin(), thread.args.end(), call.args);
+  return thread.filters->verdict(thread.abi, call, result);
+}
+
+// A child made with CLONE_UNTRACED would not be traced.
+void Tracer::forbid_untraced(Thread& thread) {
+  const pid_t tid = thread.facts.tid;
+  if (thread.abi != Abi::x86_64) return;
+  if (thread.number == SYS_clone && (thread.args[0] & CLONE_UNTRACED) != 0) {
+    thread.restore = thread.args[0];
+    ptrace(PTRACE_POKEUSER, tid, first_argument, thread.args[0] & ~std::uint64_t{CLONE_UNTRACED});
+  } else if (thread.number == SYS_clone3) {
+    const std::optional<std::string> flags = tracee(thread).read(thread.args[0], 8);
+    std::uint64_t value = 0;
+    if (flags) std::memcpy(&value, flags->data(), sizeof(value));
+    if (flags && (value & CLONE_UNTRACED) == 0) return;
+    thread.refuse = true;  // also when the flags cannot be read
+    ptrace(PTRACE_POKEUSER, tid, call_number, ~0UL);
+  }
+}
+
+void Tracer::exit(Thread& thread, std::int64_t result) {
+  if (thread.at_gate) {
+    thread.at_gate = is_restart(result);
+    return;
+  }
+  if (!thread.inside) return;
+  ++session_.counters.exits;
+  ++session_.counters.recorded_exits;
+  const pid_t tid = thread.facts.tid;
+  if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_argument, thread.restore);
+  Verdict verdict = judge(thread, result);
+  if (thread.refuse) {
+    result = -ENOSYS;
+    ptrace(PTRACE_POKEUSER, tid, call_result, result);
+    verdict = Verdict::emulated;
+  }
+  thread.restore = 0;
+  thread.refuse = false;
+  if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
+    tracee(thread).capture_exit(*plan, thread.args, result, thread.captures);
+  if (thread.loads) loaded(thread, result);
+  if (result >= 0 && changes_root(thread.abi, thread.number)) proc_.roots_changed();
+  thread.exit_time = monotonic_ns();
+  thread.rolled_back = result == static_cast<std::int64_t>(thread.number);
+  if (!thread.rolled_back) hand_over(thread, &result, verdict);
+}
+
+void Tracer::settle(Thread& thread, Verdict verdict) {
+  if (!thread.rolled_back) return;
+  thread.rolled_back = false;
+  const std::int64_t result = thread.number;
+  hand_over(thread, verdict == Verdict::killed ? nullptr : &result, verdict);
+}
+
+void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdict) {
+  Event event;
+  thread.facts.put_into(event);
+  event.abi = thread.abi;
+  event.verdict = verdict;
+  event.number = thread.number;
+  event.time_ns = thread.time;
+  event.args = thread.args;
+  event.has_exit = result != nullptr;
+  if (result != nullptr) {
+    event.result = *result;
+    event.duration_ns = thread.exit_time - thread.time;
+  }
+  event.captures = thread.captures.all();
+  thread.inside = false;
+  session_.append(event);
+}
+
+}  // namespace gyges::recorder
