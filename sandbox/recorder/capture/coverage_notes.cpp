@@ -17,7 +17,11 @@ std::vector<std::string> not_observable(Backend backend) {
     notes.emplace_back(
         "the backend is visible from inside: PTRACE_TRACEME fails, ignored signals stop the "
         "process, calls take some 50 times as long");
-    notes.emplace_back("whether seccomp or the kernel refused a call: both look alike to a tracer");
+    notes.emplace_back(
+        "refusals by seccomp programs from before the sandbox (of a container around it) look like "
+        "failures; a program that another thread changes while it is being loaded, and a "
+        "supervisor "
+        "of the agent's own that lets a call go on, make verdicts wrong, not calls or results");
     notes.emplace_back(
         "CLONE_UNTRACED: taken out of clone(2); clone3(2) with it answers ENOSYS, but a thread "
         "that "

@@ -16,19 +16,22 @@ using Clock = std::chrono::steady_clock;
 class PtraceSession final : public Session {
  public:
   PtraceSession(std::unique_ptr<EventSink> sink, const SessionOptions& options) {
-    shared_.sink = std::move(sink);
-    shared_.buffer_bytes = options.buffer_bytes;
-    shared_.record_signals = options.record_signals;
+    shared_->sink = std::move(sink);
+    shared_->buffer_bytes = options.buffer_bytes;
+    shared_->record_signals = options.record_signals;
   }
 
-  ~PtraceSession() override { end_tracers(); }
+  ~PtraceSession() override {
+    end_tracers();
+    if (shared_->torn) static_cast<void>(shared_.release());
+  }
 
   Status expect_filters(const std::vector<std::string>& programs) override {
     GYGES_CHECK(open());
     std::shared_ptr<const SeccompChain> filters;
     for (const std::string& program : programs) filters = SeccompChain::with(filters, program);
-    const std::lock_guard lock(shared_.mutex);
-    shared_.filters = std::move(filters);
+    const std::lock_guard lock(shared_->mutex);
+    shared_->filters = std::move(filters);
     return ok();
   }
 
@@ -38,18 +41,19 @@ class PtraceSession final : public Session {
     facts.origin_call = tool_call;
     facts.active_call = tool_call;
     {
-      const std::lock_guard lock(shared_.mutex);
-      if (!shared_.status) return shared_.status;  // what runs from here on has no record
+      const std::lock_guard lock(shared_->mutex);
+      if (!shared_->status) return shared_->status;  // what runs from here on has no record
     }
     if (relabel(pid, tool_call)) return ok();
-    auto tracer = Tracer::start(shared_, facts);
+    auto tracer = Tracer::start(*shared_, facts);
     // A child of a traced process whose creation was being handled just now.
     for (int tries = 0; !tracer && tries < 100; ++tries) {
       if (relabel(pid, tool_call)) return ok();
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     if (!tracer) return tl::unexpected<Error>(std::move(tracer.error()));
-    std::erase_if(tracers_, [](const auto& other) { return other->finished(); });
+    if (!shared_->torn)
+      std::erase_if(tracers_, [](const auto& other) { return other->finished(); });
     tracers_.push_back(std::move(*tracer));
     return ok();
   }
@@ -65,30 +69,30 @@ class PtraceSession final : public Session {
   Result<Coverage> close() override {
     GYGES_CHECK(open());
     const std::size_t left = end_tracers();
+    closed_ = true;
+    if (!shared_->status) return tl::unexpected<Error>(shared_->status.error());
     Coverage coverage;
     coverage.backend = Backend::ptrace;
-    coverage.counters = shared_.counters;
+    coverage.counters = shared_->counters;
     coverage.complete = coverage.counters.lost == 0;
     coverage.not_observable = not_observable(Backend::ptrace);
     if (left != 0)
       coverage.degraded.push_back(std::to_string(left) +
                                   " threads were alive at the end of the record and were killed");
-    GYGES_CHECK(std::move(shared_.status));
-    GYGES_CHECK(shared_.sink->finish(coverage));
-    shared_.sink.reset();
+    GYGES_CHECK(shared_->sink->finish(coverage));
     return coverage;
   }
 
  private:
   Status open() const {
-    if (shared_.sink != nullptr) return ok();
+    if (!closed_) return ok();
     return fail("record", "session", "the session is closed");
   }
 
   bool relabel(pid_t pid, std::uint32_t tool_call) {
-    const std::lock_guard lock(shared_.mutex);
-    if (!shared_.traced.contains(pid)) return false;
-    shared_.relabelled[pid] = tool_call;
+    const std::lock_guard lock(shared_->mutex);
+    if (shared_->torn || !shared_->traced.contains(pid)) return false;
+    shared_->relabelled[pid] = tool_call;
     return true;
   }
 
@@ -101,9 +105,14 @@ class PtraceSession final : public Session {
       while (!tracer->finished() && Clock::now() < deadline)
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       if (tracer->finished()) continue;
-      const std::lock_guard lock(shared_.mutex);
-      left = std::max(left, shared_.traced.size());
-      for (const pid_t tid : shared_.traced) kill(tid, SIGKILL);
+      const std::lock_guard lock(shared_->mutex);
+      if (shared_->torn) continue;  // its tracers end by themselves
+      left = std::max(left, shared_->traced.size());
+      for (const pid_t tid : shared_->traced) kill(tid, SIGKILL);
+    }
+    for (auto& tracer : tracers_) {
+      tracer->wait();
+      if (shared_->torn) static_cast<void>(tracer.release());
     }
     tracers_.clear();
     return left;
@@ -123,12 +132,14 @@ class PtraceSession final : public Session {
     event.origin_call = tool_call;
     event.active_call = tool_call;
     if (kind == EventKind::tool_call_start) event.captures = {&name, 1};
-    const std::lock_guard lock(shared_.mutex);
-    return shared_.sink->append(event);
+    const std::lock_guard lock(shared_->mutex);
+    if (!shared_->status) return shared_->status;
+    return shared_->sink->append(event);
   }
 
-  TracedSession shared_;
+  std::unique_ptr<TracedSession> shared_ = std::make_unique<TracedSession>();
   std::vector<std::unique_ptr<Tracer>> tracers_;
+  bool closed_ = false;
 };
 
 class PtraceBackend final : public CaptureBackend {

@@ -11,12 +11,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "sandbox/recorder/capture/capture_plan.h"
@@ -45,6 +48,7 @@ bool is_stop_signal(int signal) {
 }
 
 constexpr std::uint64_t stops_between_moves = 64;
+constexpr std::uint64_t stops_between_rounds = 16;
 
 // The CPU a thread last ran on: field 39 of its stat line, counted after the name in parentheses.
 std::optional<int> last_cpu(pid_t tid) {
@@ -98,27 +102,46 @@ void Tracer::lend() {
   }
   constexpr int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS | CLONE_SIGHAND;
   const pid_t tracer = clone(trace, static_cast<char*>(stack) + stack_bytes, flags, this);
+  int status = 0;
   if (tracer < 0)
     seized_.set_value(fail_errno("start tracer", "process"));
-  else
-    waitpid(tracer, nullptr, __WALL);
+  else if (waitpid(tracer, &status, __WALL) == tracer)
+    bury(tracer, status);
   munmap(stack, stack_bytes);
   finished_ = true;
+}
+
+// The kernel has killed the tracees of a tracer that was killed (PTRACE_O_EXITKILL). What is left
+// is to say so: the record ends before its processes did.
+void Tracer::bury(pid_t tracer, int status) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+  const auto death = [] {
+    return fail("record", "tracer", "the tracing process was killed, and with it what it traced",
+                "run again; look for what kills processes, such as the out-of-memory killer");
+  };
+  if (session_.mutex.take_from(tracer)) session_.torn = true;
+  {
+    const std::lock_guard lock(session_.mutex);
+    if (session_.status) session_.status = death();
+  }
+  if (!answered_) seized_.set_value(death());
 }
 
 int Tracer::trace(void* self) {
   auto* const tracer = static_cast<Tracer*>(self);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  tracer->self_ = static_cast<pid_t>(syscall(SYS_getpid));
   if (getppid() != tracer->supervisor_) return 1;  // it died before the line above
   Status status = tracer->seize(tracer->root_);
   const bool follow = status.has_value();
+  tracer->answered_ = true;
   tracer->seized_.set_value(std::move(status));
   if (follow) tracer->run();
   return 0;
 }
 
 Tracer::~Tracer() {
-  if (thread_.joinable()) thread_.join();
+  wait();
 }
 
 Status Tracer::seize(pid_t pid) {
@@ -136,7 +159,8 @@ Status Tracer::seize(pid_t pid) {
     thread.at_gate = static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
                      is_restart(static_cast<std::int64_t>(registers.rax));
   {
-    const std::lock_guard lock(session_.mutex);
+    session_.mutex.lock(self_);
+    const std::lock_guard lock(session_.mutex, std::adopt_lock);
     session_.traced.insert(pid);
   }
   if (request_of(PTRACE_SYSCALL, pid, 0) != 0) return fail_errno("trace", name);
@@ -148,13 +172,34 @@ void Tracer::run() {
     int status = 0;
     const pid_t tid = waitpid(-1, &status, wait_flags);
     if (tid > 0) {
-      if (++stops_ % stops_between_moves == 0) move_to(tid);
-      const std::lock_guard lock(session_.mutex);
-      handle(tid, status);
+      ++stops_;
+      if (stops_ % stops_between_moves == 0) move_to(tid);
+      if (!take(tid, status)) return;
+      if (stops_ % stops_between_rounds == 0 && threads_.size() > 1 && !take_everyone()) return;
     } else if (errno != EINTR) {
       return;  // ECHILD: no tracee is left
     }
   }
+}
+
+bool Tracer::take(pid_t tid, int status) {
+  session_.mutex.lock(self_);
+  const std::lock_guard lock(session_.mutex, std::adopt_lock);
+  if (session_.torn) return false;  // the record has ended; the kernel kills what this one traces
+  handle(tid, status);
+  return true;
+}
+
+// waitpid(2) looks at tracees from the youngest to the oldest and returns the first that stopped:
+// a young one that calls all the time would keep the old ones waiting for ever. Here each that has
+// stopped gets its turn before any goes on.
+bool Tracer::take_everyone() {
+  std::vector<std::pair<pid_t, int>> stopped;
+  int status = 0;
+  for (pid_t tid = 0; (tid = waitpid(-1, &status, wait_flags | WNOHANG)) > 0;)
+    stopped.emplace_back(tid, status);
+  return std::all_of(stopped.begin(), stopped.end(),
+                     [this](const auto& stop) { return take(stop.first, stop.second); });
 }
 
 // A stop costs two wake-ups; on the tracee's own CPU they cost a third of those across CPUs.

@@ -32,9 +32,34 @@ struct __ptrace_syscall_info;  // sys/ptrace.h
 
 namespace gyges::recorder {
 
-// What the tracers of a session share; every member is used under `mutex`.
+// A lock that outlives its holder: a tracer is a process, and a process can be killed at any point.
+class TracerLock {
+ public:
+  static constexpr pid_t supervisor = 1;  // no tracer has this number
+
+  void lock(pid_t who = supervisor) {
+    for (pid_t holder = 0; !holder_.compare_exchange_weak(holder, who); holder = 0)
+      holder_.wait(holder);
+  }
+  void unlock() {
+    holder_.store(0);
+    holder_.notify_one();
+  }
+  // The process has ended. True if it held the lock, which is free from now on; what the lock
+  // guards may be half changed.
+  bool take_from(pid_t dead) {
+    if (holder_.load() != dead) return false;
+    unlock();
+    return true;
+  }
+
+ private:
+  std::atomic<pid_t> holder_{0};
+};
+
+// What the tracers of a session share; every member is used under `mutex` unless it is atomic.
 struct TracedSession {
-  std::mutex mutex;
+  TracerLock mutex;
   std::unique_ptr<EventSink> sink;
   std::uint32_t buffer_bytes = 64;
   bool record_signals = true;
@@ -43,6 +68,9 @@ struct TracedSession {
   std::shared_ptr<const SeccompChain> filters;          // of processes when they are adopted
   std::set<pid_t> traced;                               // threads of all tracers
   std::unordered_map<pid_t, std::uint32_t> relabelled;  // new tool call of a thread already traced
+  // A tracer was killed while it held the lock: of all the above only `status` is used any more,
+  // and nothing is destroyed.
+  std::atomic<bool> torn{false};
 
   // The first error kills what is traced: nothing may run on without a record.
   void append(const Event& event) {
@@ -70,6 +98,10 @@ class Tracer {
   Tracer& operator=(const Tracer&) = delete;
 
   [[nodiscard]] bool finished() const { return finished_.load(); }
+  // Waits as the destructor does, and leaves what the tracer kept as it is.
+  void wait() {
+    if (thread_.joinable()) thread_.join();
+  }
 
  private:
   struct Thread {
@@ -78,7 +110,7 @@ class Tracer {
     bool held = false;          // stopped before that
     bool inside = false;        // in a call whose entry was recorded
     bool at_gate = false;       // the first call is the rest of the gate's read
-    bool refuse = false;        // this clone3 is answered ENOSYS
+    int refuse = 0;             // errno that this clone3 is answered with
     std::uint64_t restore = 0;  // first argument of a clone that lost CLONE_UNTRACED
     Abi abi = Abi::x86_64;
     std::uint32_t number = 0;
@@ -100,8 +132,13 @@ class Tracer {
   // Body of the thread that lends its storage, and of the tracer itself.
   void lend();
   static int trace(void* self);
+  // Called by the lender when the tracer has ended.
+  void bury(pid_t tracer, int status);
   Status seize(pid_t pid);
   void run();
+  // False: nothing more is to be recorded.
+  bool take(pid_t tid, int status);
+  bool take_everyone();
   void handle(pid_t tid, int status);
   void entry(Thread& thread, const __ptrace_syscall_info& info);
   void exit(Thread& thread, std::int64_t result);
@@ -125,8 +162,10 @@ class Tracer {
   std::uint64_t stops_ = 0;
   int cpu_ = -1;  // that the tracer is bound to
   pid_t root_ = -1;
+  pid_t self_ = 0;
   pid_t supervisor_ = -1;
   std::promise<Status> seized_;
+  std::atomic<bool> answered_{false};  // seized_ is set
   std::unordered_map<pid_t, Thread> threads_;
   ProcDirectories proc_;
   std::atomic<bool> finished_{false};

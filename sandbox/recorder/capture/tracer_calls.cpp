@@ -94,7 +94,8 @@ void Tracer::forbid_untraced(Thread& thread) {
     std::uint64_t value = 0;
     if (flags) std::memcpy(&value, flags->data(), sizeof(value));
     if (flags && (value & CLONE_UNTRACED) == 0) return;
-    thread.refuse = true;  // also when the flags cannot be read
+    // Flags that cannot be read now might be there when the kernel reads them.
+    thread.refuse = flags ? ENOSYS : EFAULT;
     ptrace(PTRACE_POKEUSER, tid, call_number, ~0UL);
   }
 }
@@ -110,13 +111,13 @@ void Tracer::exit(Thread& thread, std::int64_t result) {
   const pid_t tid = thread.facts.tid;
   if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_argument, thread.restore);
   Verdict verdict = judge(thread, result);
-  if (thread.refuse) {
-    result = -ENOSYS;
+  if (thread.refuse != 0) {
+    result = -thread.refuse;
     ptrace(PTRACE_POKEUSER, tid, call_result, result);
     verdict = Verdict::emulated;
   }
   thread.restore = 0;
-  thread.refuse = false;
+  thread.refuse = 0;
   if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
     tracee(thread).capture_exit(*plan, thread.args, result, thread.captures);
   if (thread.loads) loaded(thread, result);

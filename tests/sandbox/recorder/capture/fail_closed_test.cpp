@@ -193,6 +193,44 @@ TEST(DeadReader, EndsWhatItRecorded) {
   EXPECT_EQ(coverage.error().object, "reader of the rings");
 }
 
+// The tracing process as the host sees it; 0 when the process has none.
+pid_t tracer_of(pid_t pid) {
+  const Result<std::string> status = read_file("/proc/" + std::to_string(pid) + "/status");
+  const std::size_t at = status ? status->find("TracerPid:") : std::string::npos;
+  return at == std::string::npos ? 0 : std::atoi(status->c_str() + at + 10);
+}
+
+// A tracer that is killed at any point of its work takes what it traced along, and the session says
+// so. (The dead lock of a half written event is what to look for here: the rounds hit it.)
+TEST(DeadTracer, EndsWhatItRecorded) {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  auto backend = open_ptrace_backend({});
+  ASSERT_TRUE(backend);
+  for (int round = 0; round < 8; ++round) {
+    auto session = (*backend)->start_with(std::make_unique<CountingSink>(), {});
+    ASSERT_TRUE(session);
+    GatedChild child([] {
+      if (fork() == 0) return call_for_ever();
+      return call_for_ever();
+    });
+    ASSERT_TRUE((*session)->adopt(child.pidfd(), child.pid(), 0));
+    child.open_gate();
+    usleep(20000 + 1371 * static_cast<unsigned>(round));
+    const pid_t tracer = tracer_of(child.pid());
+    ASSERT_GT(tracer, 1);
+    ASSERT_NE(tracer, getpid());
+    ASSERT_EQ(kill(tracer, SIGKILL), 0);
+    const int status = child.wait();
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    const auto coverage = (*session)->close();
+    ASSERT_FALSE(coverage);
+    EXPECT_EQ(coverage.error().object, "tracer");
+    GatedChild next([] { return 0; });
+    EXPECT_FALSE((*session)->adopt(next.pidfd(), next.pid(), 0));
+  }
+  reap_everything();  // the grandchildren are gone too
+}
+
 TEST_P(FailClosed, AFullDiskEndsTheSandbox) {
   auto backend = open();
   ASSERT_TRUE(backend) << backend.error().line();

@@ -17,8 +17,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/fd.h"
 #include "recorded_run.h"
@@ -152,6 +154,37 @@ std::string seen_by(const std::function<void(const std::function<int()>&)>& run)
   std::string seen = page;
   munmap(page, bytes);
   return seen;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// A tracer shows in these lines and no other: stops and their continuation, waits of the parent,
+// interrupted and restarted calls are as without one. (Outside a pid namespace the tracer's number
+// shows too; from inside one it is 0.)
+TEST(Visibility, WhatTellsOfPtrace) {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  std::thread([] {}).join();
+  const std::vector<std::string> unrecorded =
+      lines_of(seen_by([](const std::function<int()>& body) {
+        GatedChild child(body);
+        child.open_gate();
+        EXPECT_EQ(child.wait(), 0);
+      }));
+  auto ptrace = open_ptrace_backend({});
+  ASSERT_TRUE(ptrace);
+  const std::vector<std::string> traced = lines_of(seen_by([&](const std::function<int()>& body) {
+    EXPECT_TRUE(record(**ptrace, body).coverage.complete);
+  }));
+  ASSERT_EQ(traced.size(), unrecorded.size());
+  std::vector<std::string> differences;
+  for (std::size_t i = 0; i < traced.size(); ++i)
+    if (traced[i] != unrecorded[i]) differences.push_back(traced[i].substr(0, 9));
+  EXPECT_EQ(differences, (std::vector<std::string>{"TracerPid", "PTRACE_TR"}));
 }
 
 TEST(Visibility, OnlyTimeTellsOfBpf) {
