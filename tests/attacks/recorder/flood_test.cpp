@@ -39,7 +39,7 @@ TEST_P(Flood, FourProcessesAtOnce) {
   const Attempt inside = attempt({"flood", bpf() ? "1500" : "700"});
   ASSERT_EQ(inside.exit_code, 0);
   const long calls = inside.said("calls");
-  EXPECT_GT(calls, 10000);
+  EXPECT_GT(calls, bpf() ? 10000 : 1000);
   EXPECT_EQ(inside.said("signals"), 0);
   EXPECT_EQ(count_calls("getpgrp"), calls);
   std::printf("flood: %ld calls, %llu waits, 0 lost\n", calls,
@@ -67,7 +67,7 @@ TEST_P(Flood, ManyShortProcesses) {
   long started = 0;
   long ended = 0;
   long strays = 0;
-  std::map<int, long> alive;  // by number inside: events since its start
+  std::map<int, long> alive;  // by number: events since its start
   std::set<int> seen_before;  // numbers that had a process already
   long reused = 0;
   each_event([&](const Event& event) {
@@ -75,13 +75,13 @@ TEST_P(Flood, ManyShortProcesses) {
       ++started;
       return;
     }
-    ++alive[event.inside_tid];
+    ++alive[event.tid];
     if (event.kind != EventKind::process_exit) return;
     ++ended;
     // exit_group and the exit: neither less nor more, which would be a call of another process.
-    strays += alive[event.inside_tid] != 2;
-    reused += !seen_before.insert(event.inside_tid).second;
-    alive.erase(event.inside_tid);
+    strays += alive[event.tid] != 2;
+    reused += !seen_before.insert(event.tid).second;
+    alive.erase(event.tid);
   });
   EXPECT_EQ(strays, 1);  // the program itself
   EXPECT_TRUE(alive.empty());

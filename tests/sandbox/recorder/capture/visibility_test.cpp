@@ -104,6 +104,7 @@ std::string waits() {
   const pid_t child = fork();
   if (child == 0) {
     raise(SIGSTOP);
+    usleep(50000);  // by then the parent has seen it go on
     _exit(5);
   }
   for (int i = 0; i < 3; ++i) {
