@@ -17,3 +17,13 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 find_program(GYGES_BPF_CLANG NAMES clang clang-14 clang-15 clang-16 clang-17 clang-18 REQUIRED
   DOC "clang with the bpf target, compiles the recorder's kernel side")
+
+# The binary links these statically (gyges_static.cmake); everything else links them as found.
+include(gyges_static)
+gyges_archives(gyges_crypto OpenSSL::Crypto crypto)
+gyges_archives(gyges_sqlite SQLite::SQLite3 sqlite3)
+gyges_archives(PkgConfig::SECCOMP "${SECCOMP_LINK_LIBRARIES}" seccomp)
+gyges_archives(PkgConfig::LIBNL "${LIBNL_LINK_LIBRARIES}" nl-route-3 nl-3)
+gyges_archives(PkgConfig::LIBBPF "${LIBBPF_LINK_LIBRARIES}" bpf elf z zstd)
+gyges_archives(PkgConfig::PCRE2 "${PCRE2_LINK_LIBRARIES}" pcre2-8)
+gyges_archives(PkgConfig::ZSTD "${ZSTD_LINK_LIBRARIES}" zstd)

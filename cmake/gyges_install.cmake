@@ -1,6 +1,26 @@
-# What `cmake --install` puts where: the binary, its man page, and the shipped scenarios, which the
-# binary finds at ../share/gyges/scenarios. Policies, personas and schemas are inside the binary.
-include(GNUInstallDirs)
-install(TARGETS gyges RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/../docs/man/gyges.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(DIRECTORY ${CMAKE_CURRENT_LIST_DIR}/../scenarios DESTINATION ${CMAKE_INSTALL_DATADIR}/gyges)
+# What `cmake --install` puts where. Component runtime: the binary, its man page, and the shipped
+# scenarios, which the binary finds at ../share/gyges/scenarios (policies, personas and schemas are
+# inside the binary). Component library: libgyges.so with header, CMake package and pkg-config file.
+include(CMakePackageConfigHelpers)
+install(TARGETS gyges RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/../docs/man/gyges.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+  COMPONENT runtime)
+install(DIRECTORY ${CMAKE_CURRENT_LIST_DIR}/../scenarios
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/gyges COMPONENT runtime)
+
+set(gyges_package ${CMAKE_INSTALL_LIBDIR}/cmake/gyges)
+install(TARGETS gyges_shared EXPORT gyges
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
+install(DIRECTORY ${CMAKE_CURRENT_LIST_DIR}/../library/include/gyges
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT library)
+install(EXPORT gyges NAMESPACE gyges:: DESTINATION ${gyges_package} FILE gyges-config.cmake
+  COMPONENT library)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/gyges-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/gyges-config-version.cmake DESTINATION ${gyges_package}
+  COMPONENT library)
+# The prefix is found from the file's own place, so that an installed tree can be moved.
+file(RELATIVE_PATH gyges_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/gyges.pc.in ${CMAKE_BINARY_DIR}/gyges.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/gyges.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+  COMPONENT library)

@@ -112,11 +112,17 @@ std::uint32_t kill_everything() {
   ::_exit(0);
 }
 
-int wall_clock(std::uint32_t seconds) {
-  int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+void start_clock(int clock, std::uint32_t seconds) {
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(seconds);
-  if (fd < 0 || ::timerfd_settime(fd, 0, &when, nullptr) != 0) ::_exit(1);
+  if (clock >= 0 && ::timerfd_settime(clock, 0, &when, nullptr) != 0) ::_exit(1);
+}
+
+int make_clock(const ProgramHeader& header) {
+  if (header.wall_seconds == 0) return -1;
+  int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  if (fd < 0) ::_exit(1);
+  if (header.clock_waits == 0) start_clock(fd, header.wall_seconds);
   return fd;
 }
 
@@ -158,6 +164,9 @@ void serve(const Program& program, int signals, int clock) {
       case Ask::signal:
         signal_command(request.id, request.signal, request.group != 0);
         break;
+      case Ask::begin:
+        start_clock(clock, program.header->wall_seconds);
+        break;
       case Ask::shutdown:
         if (may_count) look_at_tasks();
         stop();
@@ -185,7 +194,7 @@ int main(int argc, char** argv) {
   sigaddset(&child, SIGCHLD);
   int signals = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   Program program = map_program();
-  int clock = program.header->wall_seconds > 0 ? wall_clock(program.header->wall_seconds) : -1;
+  int clock = make_clock(*program.header);
   ::fcntl(control_fd, F_SETFD, FD_CLOEXEC);
   run_setup(program);
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not

@@ -59,6 +59,8 @@ struct ProgramHeader {
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
   std::uint32_t prepared = 0;           // number of mounts from first_prepared_fd on
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
+  std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
+  std::uint32_t reserved = 0;
 };
 
 struct StepHeader {
@@ -73,6 +75,7 @@ enum class Ask : std::uint32_t {
   release,      // let the spawned command `id` exec
   signal,       // number to command `id`, or to its process group
   shutdown,     // kill everything, answer `stopped`, exit
+  begin,        // the sandbox was handed over: the wall clock starts
 };
 
 struct Request {

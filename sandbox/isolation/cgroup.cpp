@@ -152,11 +152,15 @@ Cgroup::~Cgroup() {
   }
 }
 
-Status Cgroup::add(pid_t pid) const {
-  for (const Directory& directory : directories_)
-    if (!write_value(directory.path + "/cgroup.procs", std::to_string(pid)))
-      return fail_errno("put pid 1 into cgroup", directory.path);
-  return ok();
+Result<std::vector<UniqueFd>> Cgroup::entrances() const {
+  std::vector<UniqueFd> files;
+  for (const Directory& directory : directories_) {
+    std::string path = directory.path + (directory.v2 ? "/cgroup.procs" : "/tasks");
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) return fail_errno("open entrance of cgroup", directory.path);
+    files.push_back(std::move(fd));
+  }
+  return files;
 }
 
 bool Cgroup::limits_memory() const {

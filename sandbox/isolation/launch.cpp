@@ -28,25 +28,31 @@ namespace {
 #define MFD_EXEC 0x0010U
 #endif
 
-// The init program as an executable, sealed memory file, made once per process.
+Result<UniqueFd> make_init_image() {
+  // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
+  UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
+  if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd)
+    return fail_errno("make memory file for", "init", errno,
+                      "allow executable memory files (sysctl vm.memfd_noexec=0)");
+  GYGES_CHECK(write_all(
+      fd.get(), {gyges_init_program_begin,
+                 static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+    return fail_errno("seal memory file", "init");
+  return fd;
+}
+
+// The init program as an executable, sealed memory file, made once per process. A failure is not
+// kept: the descriptors or the memory that were missing may be there the next time.
 Result<int> init_image() {
-  static Result<UniqueFd> image = []() -> Result<UniqueFd> {
-    // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
-    UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
-    if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (!fd)
-      return fail_errno("make memory file for", "init", errno,
-                        "allow executable memory files (sysctl vm.memfd_noexec=0)");
-    GYGES_CHECK(write_all(
-        fd.get(), {gyges_init_program_begin,
-                   static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
-    if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-        0)
-      return fail_errno("seal memory file", "init");
-    return fd;
-  }();
-  if (!image) return tl::unexpected<Error>(image.error());
-  return image->get();
+  static std::mutex mutex;
+  static UniqueFd image;
+  std::scoped_lock lock(mutex);
+  if (!image) {
+    GYGES_TRY(image, make_init_image());
+  }
+  return image.get();
 }
 
 struct ChildSetup {
@@ -55,8 +61,11 @@ struct ChildSetup {
   int image;
   const int* prepared;
   unsigned prepared_count;
+  const int* entrances;
+  unsigned entrance_count;
   bool keep_capabilities;
-  int code;  // set by the child when it fails: it shares our memory until it executes
+  int code;       // set by the child when it fails: it shares our memory until it executes
+  bool entering;  // it failed to enter its cgroup
 };
 
 // A process in a fresh user namespace holds all capabilities there until it executes a program as a
@@ -78,6 +87,11 @@ int raise_ambient_capabilities() {
 // Runs on its own stack in our memory while we are suspended: system calls only.
 int child_main(void* argument) {
   auto* setup = static_cast<ChildSetup*>(argument);
+  for (unsigned i = 0; i < setup->entrance_count; ++i)
+    if (::write(setup->entrances[i], "0", 1) != 1) {
+      setup->entering = true;
+      return setup->code = errno;
+    }
   // The descriptors may stand in each other's target place: move all up first, past every target.
   int above = init::first_prepared_fd + static_cast<int>(setup->prepared_count);
   int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, above);
@@ -118,19 +132,25 @@ std::string_view cure_for_clone(int code, bool user_namespace) {
 }  // namespace
 
 Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
-                                const std::vector<UniqueFd>& prepared) {
+                                const std::vector<UniqueFd>& prepared,
+                                const std::vector<UniqueFd>& entrances) {
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
   bool user_namespace = (namespaces & CLONE_NEWUSER) != 0;
   std::vector<int> mounts;
   for (const UniqueFd& fd : prepared) mounts.push_back(fd.get());
+  std::vector<int> groups;
+  for (const UniqueFd& fd : entrances) groups.push_back(fd.get());
   ChildSetup setup{sockets.write.get(),
                    program.get(),
                    image,
                    mounts.data(),
                    static_cast<unsigned>(mounts.size()),
+                   groups.data(),
+                   static_cast<unsigned>(groups.size()),
                    user_namespace,
-                   0};
+                   0,
+                   false};
   std::vector<char> stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.
@@ -146,6 +166,9 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
   InitProcess process{UniqueFd(pidfd), pid, std::move(sockets.read)};
   if (setup.code != 0) {
     ::waitpid(pid, nullptr, __WALL);
+    if (setup.entering)
+      return fail_errno("put pid 1 into", "its cgroup", setup.code,
+                        "see that the cgroup of gyges may have children with processes");
     return fail_errno("execute", "init", setup.code,
                       "check that memory files may be executed (sysctl vm.memfd_noexec) and that "
                       "no security module forbids it");

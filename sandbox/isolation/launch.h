@@ -19,10 +19,12 @@ struct InitProcess {
 };
 
 // Clones with the given CLONE_NEW* flags and executes the embedded init from memory with `program`
-// (a memory file) as its set-up program; `prepared` mounts are inherited. The process is killed
-// when the calling thread ends.
+// (a memory file) as its set-up program; `prepared` mounts are inherited. Before that the process
+// enters the cgroups behind `entrances` (Cgroup::entrances). It is killed when the calling thread
+// ends.
 Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
-                                const std::vector<UniqueFd>& prepared);
+                                const std::vector<UniqueFd>& prepared,
+                                const std::vector<UniqueFd>& entrances);
 
 // Tells the process's keeper (started at the first call) to remove `directory` if this process dies
 // without doing it. Thread-safe.

@@ -50,7 +50,7 @@ void map_user(const Policy& policy, const HostFacts& host, StepWriter& steps) {
 Status host_name_and_time(const Policy& policy, const HostFacts& host,
                           const std::vector<std::string>& accepted, Plan& plan, StepWriter& steps) {
   steps.add_path(Op::set_hostname, "set the host name", policy.identity.hostname);
-  // After the supervisor has put pid 1 into its cgroup, so that the cgroup is the root inside.
+  // After pid 1 has entered its cgroup (launch.h), so that the cgroup is the root inside.
   steps.add(Op::new_namespaces, "make the cgroup namespace").number[0] = CLONE_NEWCGROUP;
   if (!host.time_namespaces) {
     if (policy.cues.uptime_seconds > 0)

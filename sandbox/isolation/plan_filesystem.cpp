@@ -266,10 +266,12 @@ void FilesystemPlan::proc_and_devices() {
 }
 
 void FilesystemPlan::enter() {
-  for (const std::string& path : policy_.filesystem.masked)
-    steps_.add_path(Op::mask, "mask " + path, relative(path));
   steps_.add_path(Op::detach, "detach the writable layers' own mount", ".s");
   steps_.add(Op::enter_root, "enter the new root");
+  // Inside, so that an absolute link on the way to a masked path cannot lead the mask into the
+  // host's tree.
+  for (const std::string& path : policy_.filesystem.masked)
+    steps_.add_path(Op::mask, "mask " + path, relative(path));
   steps_.add(Op::freeze_root, "make the root read-only");
 }
 

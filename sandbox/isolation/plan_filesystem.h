@@ -34,7 +34,7 @@ class FilesystemPlan {
   void place_mounts();
   void proc_and_devices();
 
-  // Masks what the policy hides; the new root becomes / and read-only.
+  // The new root becomes /; what the policy hides is masked, then the root becomes read-only.
   void enter();
 
  private:

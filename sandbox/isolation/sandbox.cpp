@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -182,6 +183,16 @@ void Sandbox::State::note_final_limits() {
 
 Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Sandbox::~Sandbox() = default;
+
+Status Sandbox::begin(recorder::Session* session) {
+  state_->session = session;
+  return send_request(state_->process.control.get(), {init::Ask::begin, 0, 0, 0});
+}
+
+bool Sandbox::alive() const {
+  pollfd wait{state_->process.pidfd.get(), POLLIN, 0};
+  return ::poll(&wait, 1, 0) == 0;
+}
 
 Result<CommandId> Sandbox::spawn(const Command& command) {
   State& state = *state_;

@@ -41,6 +41,8 @@ struct SandboxSpec {
   Policy policy;
   std::vector<SeedFile> seed;
   recorder::Session* session = nullptr;  // borrowed; null: nothing is recorded
+  // The sandbox is made ahead of its use: its wall clock and its record start at begin().
+  bool prepared = false;
   std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
 };
 
@@ -76,7 +78,8 @@ struct CommandEnd {
 
 // Why the sandbox as a whole ended or what it ran into; names appear in run.json "limits_hit".
 struct LimitHit {
-  std::string limit;  // "wall_seconds", "processes", "memory_bytes", "disk_bytes", "output_bytes", ...
+  std::string
+      limit;  // "wall_seconds", "processes", "memory_bytes", "disk_bytes", "output_bytes", ...
   std::string detail;
 };
 
@@ -110,6 +113,14 @@ class Sandbox {
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
 
+  // Hands a sandbox over that was started with `prepared`: the wall clock starts now, and commands
+  // are recorded into `session` (borrowed; null: nothing is recorded). Once, before the first
+  // spawn.
+  Status begin(recorder::Session* session);
+
+  // Whether pid 1 lives, as far as can be known without asking it.
+  [[nodiscard]] bool alive() const;
+
   // Starts a command; its process is labelled with the tool call before its first instruction.
   Result<CommandId> spawn(const Command& command);
 
@@ -138,6 +149,7 @@ class Sandbox {
   Result<SandboxEnd> stop(const std::string& contents_directory);
 
  private:
+  friend class SandboxPool;
   struct State;
   explicit Sandbox(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

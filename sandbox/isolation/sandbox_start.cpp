@@ -65,14 +65,18 @@ Status Sandbox::State::start() {
             compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
   if (session != nullptr) GYGES_CHECK(session->expect_filters(filter.programs));
   GYGES_CHECK(make_cgroup());
+  plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
   std::vector<UniqueFd> prepared;
   for (const MappedSource& source : plan.mapped) {
     GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
     prepared.push_back(std::move(copy));
   }
-  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared));
-  if (cgroup) GYGES_CHECK(cgroup->add(process.pid));
+  std::vector<UniqueFd> entrances;
+  if (cgroup) {
+    GYGES_TRY(entrances, cgroup->entrances());
+  }
+  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared, entrances));
   std::size_t hands = 0;
   auto deadline = Clock::now() + setup_time;
   for (;;) {

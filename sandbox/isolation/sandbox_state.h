@@ -34,6 +34,7 @@ struct Sandbox::State {
   std::map<CommandId, bool> started;  // alive commands
   CommandId next_id = 1;
   bool reaped = false;
+  std::shared_ptr<void> parent;  // keeps the thread alive whose end would kill pid 1
   std::optional<init::Reply> stopped;
 
   ~State() { kill(); }

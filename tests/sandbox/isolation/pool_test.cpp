@@ -1,0 +1,191 @@
+#include "sandbox/isolation/pool.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "sandbox_fixture.h"
+
+namespace gyges::isolation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Host pids of the pid 1s that `parent` started: programs from memory named "init".
+std::vector<pid_t> members_of(pid_t parent) {
+  std::vector<pid_t> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    std::ifstream status(entry.path() / "status");
+    std::string line;
+    std::string name;
+    std::string state;
+    pid_t ppid = 0;
+    while (std::getline(status, line)) {
+      if (line.starts_with("Name:\t")) name = line.substr(6);
+      if (line.starts_with("State:\t")) state = line.substr(7, 1);
+      if (line.starts_with("PPid:\t")) ppid = std::atoi(line.c_str() + 6);
+    }
+    if (ppid == parent && name == "init" && state != "Z")
+      found.push_back(std::atoi(entry.path().filename().c_str()));
+  }
+  return found;
+}
+
+template <class Condition>
+bool becomes_true(Condition condition) {
+  auto deadline = Clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+std::unique_ptr<SandboxPool> make_pool(const SandboxSpec& spec, std::uint32_t size) {
+  auto pool = SandboxPool::create(spec, size);
+  EXPECT_TRUE(pool) << pool.error().line();
+  return pool ? std::move(*pool) : nullptr;
+}
+
+class PoolTest : public SandboxTest {
+ protected:
+  void take_from(SandboxPool& pool) {
+    auto sandbox = pool.take(nullptr);
+    ASSERT_TRUE(sandbox) << sandbox.error().line();
+    sandbox_ = std::move(*sandbox);
+  }
+};
+
+TEST_F(PoolTest, MembersAreFreshSeededAndNeverMoreThanAsked) {
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  SeedFile seed;
+  seed.path = "/tmp/seed";
+  seed.content = "given";
+  spec.seed.push_back(seed);
+  auto pool = make_pool(spec, 3);
+  ASSERT_TRUE(pool);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(becomes_true([&] { return pool->counts().ready == 3; }));
+    EXPECT_EQ(members_of(::getpid()).size(), 3U + (sandbox_ ? 1 : 0));
+    take_from(*pool);
+    EXPECT_EQ(run("cat /tmp/seed; ls -A /tmp | wc -l; touch /tmp/mine").output, "given1\n");
+  }
+  EXPECT_EQ(pool->counts().warm, 5U);
+  EXPECT_EQ(pool->counts().cold, 0U);
+}
+
+TEST_F(PoolTest, TheWallClockStartsWhenASandboxIsTaken) {
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  spec.policy.limits.wall_seconds = 2;
+  auto pool = make_pool(spec, 1);
+  ASSERT_TRUE(pool);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  take_from(*pool);
+  ASSERT_EQ(pool->counts().warm, 1U) << "the member did not outlive its wall clock";
+  auto begin = Clock::now();
+  EXPECT_EQ(run("echo still").output, "still\n");
+  Command command;
+  command.argv = {"/bin/sleep", "60"};
+  command.environment = command_environment(policy_);
+  command.directory = "/";
+  auto id = sandbox_->spawn(command);
+  ASSERT_TRUE(id) << id.error().line();
+  EXPECT_FALSE(sandbox_->wait(*id, begin + std::chrono::seconds(20)).has_value());
+  auto lived = Clock::now() - begin;
+  EXPECT_GT(lived, std::chrono::milliseconds(1500));
+  EXPECT_LT(lived, std::chrono::seconds(15));
+  ASSERT_EQ(sandbox_->limits_hit().size(), 1U);
+  EXPECT_EQ(sandbox_->limits_hit()[0].limit, "wall_seconds");
+}
+
+TEST_F(PoolTest, AMemberThatDiedIsReplacedByAnother) {
+  auto pool = make_pool({test_policy(), {}, nullptr}, 2);
+  ASSERT_TRUE(pool);
+  ASSERT_TRUE(becomes_true([&] { return pool->counts().ready == 2; }));
+  auto members = members_of(::getpid());
+  ASSERT_EQ(members.size(), 2U);
+  for (pid_t member : members) ASSERT_EQ(::kill(member, SIGKILL), 0);
+  ASSERT_TRUE(becomes_true([&] { return members_of(::getpid()).empty(); }));
+  take_from(*pool);
+  EXPECT_EQ(run("echo alive").output, "alive\n");
+  EXPECT_EQ(pool->counts().dead, 2U);
+  EXPECT_EQ(pool->counts().cold, 1U);
+}
+
+TEST_F(PoolTest, ATakenSandboxOutlivesThePool) {
+  auto pool = make_pool({test_policy(), {}, nullptr}, 2);
+  ASSERT_TRUE(pool);
+  take_from(*pool);
+  ASSERT_EQ(pool->counts().warm, 1U);
+  pool.reset();
+  EXPECT_TRUE(becomes_true([&] { return members_of(::getpid()).size() == 1; }));
+  EXPECT_EQ(run("echo alive").output, "alive\n");
+  stop();
+  sandbox_.reset();
+  EXPECT_TRUE(members_of(::getpid()).empty());
+}
+
+TEST_F(PoolTest, NothingIsLeftWhenTheOwnerIsKilled) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  // Orphans come to this process, which then can tell the dead from those that went elsewhere.
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  pid_t owner = ::fork();
+  if (owner == 0) {
+    auto pool = SandboxPool::create({test_policy(), {}, nullptr}, 3);
+    while (pool && (*pool)->counts().ready < 3) ::usleep(1000);
+    auto taken = pool ? (*pool)->take(nullptr) : Result<std::unique_ptr<Sandbox>>(fail("", "", ""));
+    char answer = pool && taken ? 'y' : 'n';
+    if (::write(ready[1], &answer, 1) == 1) ::pause();
+    ::_exit(1);
+  }
+  char answer = 'n';
+  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
+  ASSERT_EQ(answer, 'y');
+  std::vector<pid_t> members = members_of(owner);
+  EXPECT_GE(members.size(), 3U) << "the control: they were there";
+  ::kill(owner, SIGKILL);
+  EXPECT_TRUE(becomes_true([&] {
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    for (pid_t member : members)
+      if (::kill(member, 0) == 0) return false;
+    return true;
+  }));
+  if (::geteuid() == 0) {
+    std::string prefix = "gyges-" + std::to_string(owner) + "-";
+    EXPECT_TRUE(becomes_true([&] {
+      std::error_code ignored;
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(
+               "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied,
+               ignored))
+        if (entry.path().filename().string().starts_with(prefix)) return false;
+      return true;
+    })) << "a cgroup is left";
+  }
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST_F(PoolTest, SaysAtOnceWhatCannotBeHad) {
+  auto none = SandboxPool::create({test_policy(), {}, nullptr}, 0);
+  EXPECT_FALSE(none);
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::read_only;
+  mount.target = "/no/such/source";
+  spec.policy.filesystem.mounts.push_back(mount);
+  auto missing = SandboxPool::create(spec, 2);
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().line().find("/no/such/source"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace gyges::isolation
