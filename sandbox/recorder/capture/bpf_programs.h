@@ -1,5 +1,6 @@
-// The kernel side, loaded and attached: one set of programs that serves every session of a
-// Recorder.
+// The kernel side as one recorder uses it: its rings, its counters, its labels. The programs
+// themselves are shared with other recorders (program_set.h); all sessions of a recorder share its
+// rings.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +9,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/recorder/capture/bell.h"
 #include "sandbox/recorder/capture/kernel/record.h"
+#include "sandbox/recorder/capture/program_set.h"
 #include "sandbox/recorder/capture/ring_set.h"
-
-struct bpf_object;
-struct bpf_link;
 
 namespace gyges::recorder {
 
@@ -24,16 +24,22 @@ enum class Waiting {
 
 class BpfPrograms {
  public:
-  // Loads and attaches. `ring_bytes` is a power of two; it is halved until the kernel grants the
-  // memory, which degraded() then says. Fails where a required facility is refused.
-  static Result<std::unique_ptr<BpfPrograms>> load(std::uint32_t ring_bytes,
-                                                   Waiting waiting = Waiting::best);
-  ~BpfPrograms();
+  // Joins the programs of this host, or loads and attaches them. `ring_bytes` is a power of two; it
+  // is halved until the kernel grants the memory, which degraded() then says. Fails where a
+  // required facility is refused. `directory`: see ProgramSet::open().
+  static Result<std::unique_ptr<BpfPrograms>> load(
+      std::uint32_t ring_bytes, Waiting waiting = Waiting::best,
+      const std::filesystem::path& directory = shared_directory());
+  ~BpfPrograms() = default;
   BpfPrograms(const BpfPrograms&) = delete;
   BpfPrograms& operator=(const BpfPrograms&) = delete;
 
   RingSet& rings() { return rings_; }
-  [[nodiscard]] std::uint32_t ring_bytes() const { return ring_bytes_; }
+  [[nodiscard]] std::uint32_t ring_bytes() const { return set_->ring_bytes(); }
+  // Whether another recorder had loaded the programs.
+  [[nodiscard]] bool joined() const { return set_->joined(); }
+  // Whether our slot was that of a recorder that had been killed.
+  [[nodiscard]] bool took_over() const { return set_->predecessor_died(); }
 
   // What this kernel lacks and what is used instead.
   [[nodiscard]] const std::vector<std::string>& degraded() const { return degraded_; }
@@ -44,6 +50,11 @@ class BpfPrograms {
   void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes);
   // Sum over the CPUs.
   [[nodiscard]] wire::session_count counts(std::uint32_t slot) const;
+
+  // Sleeps until the rings hold something worth waking for, or for `limit_ms` milliseconds.
+  void sleep(int limit_ms);
+  // Ends a sleep() of another thread.
+  void wake() { bell_.ring(); }
 
   // Makes the calling thread the one that waiting tasks wait for: they are killed once it is gone.
   // Call it once, before the first session.
@@ -58,25 +69,13 @@ class BpfPrograms {
 
  private:
   BpfPrograms() = default;
-  Status open_and_load(std::uint32_t ring_bytes, bool task_work);
-  Status attach();
+  Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory);
 
-  struct ObjectDeleter {
-    void operator()(bpf_object* object) const;
-  };
-  struct LinkDeleter {
-    void operator()(bpf_link* link) const;
-  };
-
-  std::unique_ptr<bpf_object, ObjectDeleter> object_;
-  std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
+  std::unique_ptr<ProgramSet> set_;
   RingSet rings_;
-  std::uint32_t ring_bytes_ = 0;
-  std::uint32_t cpus_ = 1;
+  Bell bell_;
+  std::uint32_t epoch_ = 0;
   bool task_work_ = false;
-  int labels_fd_ = -1;  // owned by object_
-  wire::session_count* counts_ = nullptr;
-  std::size_t counts_bytes_ = 0;
   std::vector<std::string> degraded_;
   std::uint8_t gate_byte_ = 0;  // read by waiting tasks, see wait_round
 };

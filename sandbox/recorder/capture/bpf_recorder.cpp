@@ -25,7 +25,6 @@
 namespace gyges::recorder {
 namespace {
 
-using std::chrono::microseconds;
 using Clock = std::chrono::steady_clock;
 
 std::uint64_t monotonic_ns() {
@@ -67,6 +66,7 @@ class Consumer {
       stopping_.store(true);
     }
     wake_.notify_all();
+    programs_->wake();
     thread_.join();
   }
 
@@ -185,9 +185,8 @@ class Consumer {
     started_.set_value(std::move(begun));
     if (!reads) return;
     constexpr std::uint64_t batch = 1U << 20U;
-    // Rings fill at up to some 700 MB/s per CPU; a poll must come well before the high-water mark.
-    const std::uint64_t busy = programs_->ring_bytes() / 16;
-    microseconds pause{1000};
+    // What is not enough to ring the bell is read this often, in milliseconds.
+    constexpr int idle_ms = 50;
     Clock::time_point last_tick = Clock::now();
     std::unique_lock lock(mutex_);
     while (!stopping_) {
@@ -208,13 +207,10 @@ class Consumer {
           if (!stream->status && !stream->doomed) doom(*stream);
         }
       }
-      if (bytes >= busy) {
-        pause = microseconds(50);
-        if (bytes >= batch) continue;
-      } else {
-        pause = std::min(pause * 2, microseconds(1000));
-      }
-      wake_.wait_for(lock, pause);
+      if (bytes >= batch) continue;
+      lock.unlock();
+      programs_->sleep(idle_ms);
+      lock.lock();
     }
   }
 

@@ -18,8 +18,15 @@ class RingSet {
   RingSet(const RingSet&) = delete;
   RingSet& operator=(const RingSet&) = delete;
 
-  // Maps the rings of `cpus` CPUs. `ring_bytes` is a power of two.
-  Status map(int controls_fd, int rings_fd, std::uint32_t cpus, std::uint32_t ring_bytes);
+  // Maps the areas of `cpus` CPUs. `ring_bytes` is a power of two.
+  Status map(int areas_fd, std::uint32_t cpus, std::uint32_t ring_bytes);
+
+  [[nodiscard]] wire::cpu_area& area(std::uint32_t cpu) { return *rings_[cpu].area; }
+  [[nodiscard]] const wire::cpu_area& area(std::uint32_t cpu) const { return *rings_[cpu].area; }
+
+  // Asks the kernel side to ring the bell once a ring holds enough; false if one does already.
+  bool ask_for_bell(std::uint64_t enough);
+  void awake();
 
   // Hands every record that was complete when the call began, up to about `byte_limit` bytes, to
   // `visit` in the order of time; frees the room as it goes. Returns the bytes read.
@@ -34,7 +41,7 @@ class RingSet {
 
  private:
   struct Ring {
-    wire::ring_control* control = nullptr;
+    wire::cpu_area* area = nullptr;
     const std::byte* data = nullptr;
     std::uint64_t head = 0;
     std::uint64_t tail = 0;
@@ -48,10 +55,8 @@ class RingSet {
 
   std::vector<Ring> rings_;
   std::uint32_t ring_bytes_ = 0;
-  void* controls_ = nullptr;
-  void* data_ = nullptr;
-  std::size_t controls_bytes_ = 0;
-  std::size_t data_bytes_ = 0;
+  void* areas_ = nullptr;
+  std::size_t areas_bytes_ = 0;
 };
 
 template <class Visit>
@@ -88,11 +93,11 @@ std::uint64_t RingSet::drain(std::uint64_t byte_limit, Visit&& visit) {
       bytes += size;
       if (oldest->tail - freed >= free_every) {
         freed = oldest->tail;
-        __atomic_store_n(&oldest->control->tail, freed, __ATOMIC_RELEASE);
+        __atomic_store_n(&oldest->area->control.tail, freed, __ATOMIC_RELEASE);
         if (bytes >= byte_limit) break;
       }
     }
-    __atomic_store_n(&oldest->control->tail, oldest->tail, __ATOMIC_RELEASE);
+    __atomic_store_n(&oldest->area->control.tail, oldest->tail, __ATOMIC_RELEASE);
   }
   return bytes;
 }

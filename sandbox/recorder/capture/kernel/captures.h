@@ -32,28 +32,28 @@ static __always_inline void put_head(struct capture_head* head, u32 tag, u32 fla
   head->full_length = full;
 }
 
-static __always_inline void advance(struct ring_control* control, u32 length) {
-  control->fill += (sizeof(struct capture_head) + length + 3) & ~3u;
+static __always_inline void advance(struct scratch* scratch, u32 length) {
+  scratch->fill += (sizeof(struct capture_head) + length + 3) & ~3u;
 }
 
 // tag: argument, kind << 8, provenance << 16
 #define TAG(argument, kind, provenance) ((argument) | (kind) << 8 | (provenance) << 16)
 
 __noinline int put_missing(u32 tag) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
-  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
+  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
   put_head((struct capture_head*)at, tag, 0, 0, 0);
-  advance(control, 0);
+  advance(scratch, 0);
   return 0;
 }
 
 __noinline int put_string(u32 tag, u64 address, u32 limit) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
   u8* at =
-      record_at(control, control->fill, record_limit - sizeof(struct capture_head) - string_limit);
+      record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head) - string_limit);
   if (!at) return 0;
   if (limit > string_limit) limit = string_limit;
   if (limit == 0) return 0;
@@ -61,14 +61,14 @@ __noinline int put_string(u32 tag, u64 address, u32 limit) {
   if (length <= 0) return 1;
   u32 bytes = (u32)length - 1;
   put_head((struct capture_head*)at, tag, length == limit ? capture_truncated : 0, bytes, bytes);
-  advance(control, bytes);
+  advance(scratch, bytes);
   return 0;
 }
 
 __noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
-  u8* at = record_at(control, control->fill,
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
+  u8* at = record_at(scratch, scratch->fill,
                      record_limit - sizeof(struct capture_head) - structure_limit);
   if (!at) return 0;
   u64 bytes = length;
@@ -78,7 +78,7 @@ __noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
     return 1;
   put_head((struct capture_head*)at, tag, bytes < length ? capture_truncated : 0, bytes,
            length > 0xffffffff ? 0xffffffff : length);
-  advance(control, bytes);
+  advance(scratch, bytes);
   return 0;
 }
 
@@ -91,16 +91,16 @@ struct strings {
 // bpf_loop and not `for`: the verifier follows the body once, not 256 times.
 static long put_next_string(u32 i, void* data) {
   struct strings* strings = data;
-  struct ring_control* control = my_control();
-  if (!control) return 1;
-  u8* at = record_at(control, control->fill,
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 1;
+  u8* at = record_at(scratch, scratch->fill,
                      record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
   if (!at) return 1;
-  u64 string = 0, offset = control->used;
+  u64 string = 0, offset = scratch->used;
   strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
   if (strings->failed) return 1;
   if (!string) {
-    control->flags = 0;
+    scratch->flags = 0;
     return 1;
   }
   strings->address += sizeof(string);
@@ -110,41 +110,41 @@ static long put_next_string(u32 i, void* data) {
                                         (void*)string);
   strings->failed = length < 0;
   if (length < 0) return 1;
-  control->used += length;
+  scratch->used += length;
   return 0;
 }
 
 __noinline int put_strings(u32 tag, u64 address, u32 budget) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
   struct strings strings = {.address = address, .budget = budget};
-  control->used = 0;
-  control->flags = capture_truncated;
+  scratch->used = 0;
+  scratch->flags = capture_truncated;
   bpf_loop(argv_strings, put_next_string, &strings, 0);
   if (strings.failed) return 1;
-  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
-  put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
-  advance(control, control->used);
+  put_head((struct capture_head*)at, tag, scratch->flags, scratch->used, scratch->used);
+  advance(scratch, scratch->used);
   return 0;
 }
 
 // The first bytes of what an iovec gathers or scatters, at most `length` bytes of it.
 __noinline int put_iovec(u32 tag, u64 address, u64 elements, u64 length) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
-  u8* at = record_at(control, control->fill,
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
+  u8* at = record_at(scratch, scratch->fill,
                      record_limit - sizeof(struct capture_head) - 2 * structure_limit);
   if (!at) return 0;
-  u64 total = 0, limit = control->buffer_bytes;
+  u64 total = 0, limit = scratch->buffer_bytes;
   if (limit > length) limit = length;
-  control->used = 0;
+  scratch->used = 0;
   for (u32 i = 0; i < iovec_elements; i++) {
     u64 vector[2];
     if (i >= elements) break;
     if (bpf_probe_read_user(vector, sizeof(vector), (void*)(address + 16 * i))) return 1;
     total += vector[1];
-    u64 offset = control->used, bytes = vector[1];
+    u64 offset = scratch->used, bytes = vector[1];
     barrier_var(offset);
     if (offset >= limit || offset > 255) continue;
     if (bytes > limit - offset) bytes = limit - offset;
@@ -153,12 +153,12 @@ __noinline int put_iovec(u32 tag, u64 address, u64 elements, u64 length) {
     if (bytes &&
         bpf_probe_read_user(at + sizeof(struct capture_head) + offset, bytes, (void*)vector[0]))
       return 1;
-    control->used += bytes;
+    scratch->used += bytes;
   }
   if (total > length) total = length;
-  put_head((struct capture_head*)at, tag, control->used < total ? capture_truncated : 0,
-           control->used, total > 0xffffffff ? 0xffffffff : total);
-  advance(control, control->used);
+  put_head((struct capture_head*)at, tag, scratch->used < total ? capture_truncated : 0,
+           scratch->used, total > 0xffffffff ? 0xffffffff : total);
+  advance(scratch, scratch->used);
   return 0;
 }
 
@@ -171,14 +171,14 @@ struct user_msghdr {
 };
 
 __noinline int put_msghdr(u32 argument, u64 address, u32 out, u32 several) {
-  struct ring_control* control = my_control();
+  struct scratch* scratch = my_scratch();
   struct user_msghdr message = {};
-  if (!control) return 0;
+  if (!scratch) return 0;
   if (bpf_probe_read_user(&message, several ? 60 : 56, (void*)address)) return 1;
   u32 provenance = argument >> 16;
   argument &= 7;
   u64 length = ~0ull;
-  if (out) length = several ? message.bytes : (u64)control->result;
+  if (out) length = several ? message.bytes : (u64)scratch->result;
   int missing = 0;
   if (message.name && message.name_length)
     missing |= put_bytes(TAG(argument, out ? 8 : 7, provenance), message.name, message.name_length,
@@ -194,24 +194,24 @@ struct walk {
 
 static long walk_up(u32 i, void* data) {
   struct walk* walk = data;
-  struct ring_control* control = my_control();
-  if (!control) return 1;
-  u8* at = record_at(control, control->fill,
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 1;
+  u8* at = record_at(scratch, scratch->fill,
                      record_limit - sizeof(struct capture_head) - walk_budget - 256);
   if (!at) return 1;
-  u64 dentry = control->dentry, parent = 0, name = 0, offset = control->used;
-  if (dentry == walk->root_dentry && control->mount == walk->root_mount) {
-    control->flags |= capture_complete;
+  u64 dentry = scratch->dentry, parent = 0, name = 0, offset = scratch->used;
+  if (dentry == walk->root_dentry && scratch->mount == walk->root_mount) {
+    scratch->flags |= capture_complete;
     return 1;
   }
-  if (dentry == control->mount_root) {
-    u64 self = control->mount - bpf_core_field_offset(struct mount, mnt);
+  if (dentry == scratch->mount_root) {
+    u64 self = scratch->mount - bpf_core_field_offset(struct mount, mnt);
     READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
     if (parent == self || !parent) return 1;  // the mount is not below the task's root
-    READ_KERNEL(control->dentry, &((struct mount*)self)->mnt_mountpoint);
+    READ_KERNEL(scratch->dentry, &((struct mount*)self)->mnt_mountpoint);
     parent += bpf_core_field_offset(struct mount, mnt);
-    control->mount = parent;
-    READ_KERNEL(control->mount_root, &((struct vfsmount*)parent)->mnt_root);
+    scratch->mount = parent;
+    READ_KERNEL(scratch->mount_root, &((struct vfsmount*)parent)->mnt_root);
     return 0;
   }
   READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
@@ -221,31 +221,31 @@ static long walk_up(u32 i, void* data) {
   long length =
       bpf_probe_read_kernel_str(at + sizeof(struct capture_head) + offset, 256, (void*)name);
   if (length <= 0) return 1;
-  control->used += length;
-  control->dentry = parent;
+  scratch->used += length;
+  scratch->dentry = parent;
   return parent == dentry;  // a pipe, a socket, an unreachable tree
 }
 
 // Names from `dentry` up to the root of the task, over mounts; written leaf first, because that is
 // the order in which the kernel has them. The reader turns them round.
 __noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
-  struct ring_control* control = my_control();
-  if (!control) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
   struct walk walk = {};
   struct fs_struct* fs = BPF_CORE_READ(task, fs);
   walk.root_dentry = (u64)BPF_CORE_READ(fs, root.dentry);
   walk.root_mount = (u64)BPF_CORE_READ(fs, root.mnt);
-  control->used = 0;
-  control->flags = capture_components | flags;
-  control->mount = mount;
-  control->dentry = dentry;
-  READ_KERNEL(control->mount_root, &((struct vfsmount*)mount)->mnt_root);
+  scratch->used = 0;
+  scratch->flags = capture_components | flags;
+  scratch->mount = mount;
+  scratch->dentry = dentry;
+  READ_KERNEL(scratch->mount_root, &((struct vfsmount*)mount)->mnt_root);
   bpf_loop(walk_steps, walk_up, &walk, 0);
-  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head));
+  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
-  put_head((struct capture_head*)at, tag, control->flags, control->used, control->used);
-  advance(control, control->used);
+  put_head((struct capture_head*)at, tag, scratch->flags, scratch->used, scratch->used);
+  advance(scratch, scratch->used);
   return 0;
 }
 
@@ -260,9 +260,9 @@ static __always_inline u64 file_of(u32 fd) {
 
 // Identity and path of a file that the kernel used.
 __noinline int put_file(u32 argument, u64 file_address) {
-  struct ring_control* control = my_control();
-  if (!control || !file_address) return 0;
-  u8* at = record_at(control, control->fill, record_limit - sizeof(struct capture_head) - 24);
+  struct scratch* scratch = my_scratch();
+  if (!scratch || !file_address) return 0;
+  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
   if (!at) return 0;
   struct file* file = (struct file*)file_address;
   struct inode* inode = BPF_CORE_READ(file, f_inode);
@@ -276,7 +276,7 @@ __noinline int put_file(u32 argument, u64 file_address) {
   *(u32*)(identity + 16) = BPF_CORE_READ(inode, i_mode);
   *(u32*)(identity + 20) = 0;
   put_head((struct capture_head*)at, TAG(argument, kind_identity, from_kernel), 0, 24, 24);
-  advance(control, 24);
+  advance(scratch, 24);
   struct path path = {};
   bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
   bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
@@ -290,14 +290,14 @@ enum { unix_address_limit = 110 };  // sizeof(struct sockaddr_un)
 
 // The address of the other end, as a socket address, from the kernel's own socket.
 __noinline int put_peer(u32 argument, u64 file_address) {
-  struct ring_control* control = my_control();
-  if (!control || !file_address) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch || !file_address) return 0;
   struct file* file = (struct file*)file_address;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & mode_type) != mode_socket) return 0;
   struct socket* socket = (struct socket*)BPF_CORE_READ(file, private_data);
   struct sock* sock = BPF_CORE_READ(socket, sk);
   if (!sock) return 0;
-  u8* at = record_at(control, control->fill,
+  u8* at = record_at(scratch, scratch->fill,
                      record_limit - sizeof(struct capture_head) - sockaddr_limit);
   if (!at) return 0;
   u8* address = at + sizeof(struct capture_head);
@@ -333,19 +333,19 @@ __noinline int put_peer(u32 argument, u64 file_address) {
   }
   put_head((struct capture_head*)at, TAG(argument, kind_socket_peer, from_kernel), 0, length,
            length);
-  advance(control, length);
+  advance(scratch, length);
   return 0;
 }
 
 // The directory that a relative path starts from.
 __noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
-  struct ring_control* control = my_control();
+  struct scratch* scratch = my_scratch();
   u8 first = 0;
-  if (!control) return 0;
+  if (!scratch) return 0;
   if (!bpf_probe_read_user(&first, 1, (void*)path_address) && first == '/') return 0;
   struct task_struct* task = bpf_get_current_task_btf();
   u64 mount = 0, dentry = 0;
-  s32 fd = dirfd_argument < 6 ? (s32)control->args[dirfd_argument & 7] : at_fdcwd;
+  s32 fd = dirfd_argument < 6 ? (s32)scratch->args[dirfd_argument & 7] : at_fdcwd;
   if (fd == at_fdcwd) {
     mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
     dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
@@ -361,19 +361,19 @@ __noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
 // Captures argument `i` of a call at entry (phase from_enter), again at exit because it was missing
 // (from_exit), or, with `out`, what the kernel left there.
 __noinline int put_argument(u32 index, u32 i, u32 provenance, u32 out) {
-  struct ring_control* control = my_control();
-  if (!control || i > 5) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch || i > 5) return 0;
   const volatile struct plan_argument* spec =
       &settings.plans[index % (2 * plan_numbers)].arguments[i];
-  u64 address = control->args[i];
+  u64 address = scratch->args[i];
   if (!address) return 0;
   u32 tag = TAG(i, (u32)(out ? spec->kind_out : spec->kind_in), provenance);
-  u32 source = spec->length, limit = control->buffer_bytes;
-  u64 length = spec->unit, other = control->args[spec->length_argument & 7];
+  u32 source = spec->length, limit = scratch->buffer_bytes;
+  u64 length = spec->unit, other = scratch->args[spec->length_argument & 7];
   if (source == plan_length_argument)
     length *= other;
   else if (source == plan_length_result)
-    length *= (u64)control->result;
+    length *= (u64)scratch->result;
   else if (source == plan_length_ioctl)
     length = other >> 16 & 0x3fff;
   else if (source == plan_length_pointed) {
@@ -387,10 +387,10 @@ __noinline int put_argument(u32 index, u32 i, u32 provenance, u32 out) {
   if (operation == plan_bytes) return length ? put_bytes(tag, address, length, limit) : 0;
   if (operation == plan_sockaddr)
     return length ? put_bytes(tag, address, length, sockaddr_limit) : 0;
-  if (control->narrow) return 0;  // 32-bit arrays of pointers are not followed
+  if (scratch->narrow) return 0;  // 32-bit arrays of pointers are not followed
   if (operation == plan_strings) return put_strings(tag, address, spec->unit);
   if (operation == plan_iovec)
-    return put_iovec(tag, address, other, out ? (u64)control->result : ~0ull);
+    return put_iovec(tag, address, other, out ? (u64)scratch->result : ~0ull);
   if (operation == plan_msghdr) return put_msghdr(tag & 0xff00ff, address, out, spec->several);
   return 0;
 }
@@ -411,33 +411,33 @@ __noinline int put_directory(u32 flags) {
 
 // With `last`, arguments that cannot be read are recorded as missing: there is no retry.
 __noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
-  struct ring_control* control = my_control();
-  if (!control || index >= 2 * plan_numbers) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = &settings.plans[index];
   for (u32 i = 0; i < 6; i++) {
     if (plan->enter_mask >> i & 1 && put_argument(index, i, provenance, 0)) {
-      control->missing |= 1u << i;
+      scratch->missing |= 1u << i;
       if (last) put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
     }
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
-      put_base(i, control->args[i], plan->dirfd[i]);
+      put_base(i, scratch->args[i], plan->dirfd[i]);
   }
-  if (plan->flags & plan_identify_fd) put_file(0, file_of(control->args[0]));
+  if (plan->flags & plan_identify_fd) put_file(0, file_of(scratch->args[0]));
   return 0;
 }
 
 __noinline int put_exit_argument(u32 index, u32 i, u32 retry) {
-  struct ring_control* control = my_control();
-  if (!control || index >= 2 * plan_numbers || i > 5) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch || index >= 2 * plan_numbers || i > 5) return 0;
   const volatile struct plan* plan = &settings.plans[index];
-  s64 result = control->result;
+  s64 result = scratch->result;
   // After an exec the old address space is gone.
   if (retry &&
       ((plan->flags & plan_replaces_image && result == 0) || put_argument(index, i, from_exit, 0)))
     put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
-      put_base(i, control->args[i], plan->dirfd[i]);
+      put_base(i, scratch->args[i], plan->dirfd[i]);
   } else if (plan->exit_mask >> i & 1 && put_argument(index, i, from_result, 1)) {
     put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
   }
@@ -445,16 +445,16 @@ __noinline int put_exit_argument(u32 index, u32 i, u32 retry) {
 }
 
 __noinline int put_exit_arguments(u32 index, u32 retry) {
-  struct ring_control* control = my_control();
-  if (!control || index >= 2 * plan_numbers) return 0;
+  struct scratch* scratch = my_scratch();
+  if (!scratch || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = &settings.plans[index];
-  s64 result = control->result;
+  s64 result = scratch->result;
   u32 wanted = retry | plan->exit_mask | plan->base_mask;
   for (u32 i = 0; i < 6; i++)
     if (wanted >> i & 1) put_exit_argument(index, i, retry >> i & 1);
   if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
   if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
   if (result >= 0 && plan->flags & plan_peer_of_result) put_peer(result_argument, file_of(result));
-  if (result >= 0 && plan->flags & plan_socket_peer) put_peer(0, file_of(control->args[0]));
+  if (result >= 0 && plan->flags & plan_socket_peer) put_peer(0, file_of(scratch->args[0]));
   return 0;
 }

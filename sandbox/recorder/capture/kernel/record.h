@@ -32,27 +32,40 @@ enum {
   sockaddr_limit = 128,   // sizeof(struct sockaddr_storage)
   argv_budget = 8192,     // all strings of an argv; the last may run over by string_limit
   envp_budget = 4096,
-  argv_strings = 256,   // strings of an argv or envp looked at
-  iovec_elements = 4,   // elements of an iovec looked at
-  walk_steps = 48,      // components and mount crossings of a path
-  walk_budget = 4096,   // bytes of all components; the last may run over by 256
-  session_slots = 256,  // sessions at the same time; slot = session id modulo this
-  plan_numbers = 512,   // system call numbers of an ABI that have a plan
+  argv_strings = 256,     // strings of an argv or envp looked at
+  iovec_elements = 4,     // elements of an iovec looked at
+  walk_steps = 48,        // components and mount crossings of a path
+  walk_budget = 4096,     // bytes of all components; the last may run over by 256
+  session_slots = 256,    // sessions of a recorder at the same time; slot = session id modulo this
+  recorder_slots = 1024,  // recorders that share one set of programs
+  plan_numbers = 512,     // system call numbers of an ABI that have a plan
 };
 
-// One producer (the CPU) and one consumer. head and tail count bytes and never wrap. What follows
-// is the producer's scratch space while it writes a record; it spares the verifier the arithmetic.
+// Of one recorder on one CPU. One producer (the CPU) and one consumer. head and tail count bytes
+// and never wrap.
 struct ring_control {
   u64 head;
-  u64 spare0[7];
+  u32 epoch;        // of the recorder that owns the area; labels carry it
+  u32 orphans_die;  // labels of another epoch belong to a recorder that was killed
+  u64 spare0[6];
   u64 tail;
-  u64 spare1[7];
+  u32 asleep;       // set by the consumer before it sleeps: ring its bell once there is work
+  u32 reader;       // number of the reading thread in the initial pid namespace
+  u64 reader_byte;  // address of a readable byte in the reader's memory, see wait_round
+  u64 spare1[5];
+};
+
+// Scratch space of a CPU while a record is written, shared by all recorders; it spares the verifier
+// the arithmetic.
+struct scratch {
+  u32 recorder;      // slot of the recorder whose ring is written
   u32 busy;          // a record is being written; a second writer on this CPU would be a fault
   u32 start;         // offset of the record in the ring
   u32 fill;          // bytes of the record written so far
   u32 missing;       // arguments that could not be read
   u32 buffer_bytes;  // of the session
   u32 narrow;        // the caller's pointers have 32 bits
+  u32 spare0;
   s64 result;
   u64 args[8];  // two more than there are, so that a masked index is in bounds
   // Loops keep these here and not in registers: the verifier would follow every value they take.
@@ -61,8 +74,8 @@ struct ring_control {
   u64 mount, dentry, mount_root;
 };
 
-// Per session slot and CPU, at index slot * CPUs + CPU; written by that CPU only, except `session`
-// and `buffer_bytes`, which the consumer sets before it labels the first task.
+// Per session slot and CPU; written by that CPU only, except `session` and `buffer_bytes`, which
+// the consumer sets before it labels the first task.
 struct session_count {
   u32 session;  // records of other sessions are refused: their labels outlived their session
   u32 buffer_bytes;
@@ -76,6 +89,13 @@ struct session_count {
   u64 spare1;
 };
 
+// What a recorder has on each CPU: one element of its map. The ring, settings.ring_bytes and
+// record_limit of slack, follows.
+struct cpu_area {
+  struct ring_control control;
+  struct session_count counts[session_slots];
+};
+
 // Task storage: the label of a task, inherited at its creation.
 struct task_label {
   u32 session;
@@ -86,7 +106,9 @@ struct task_label {
   u8 fresh;          // the next exit belongs to a call that began before the label
   u8 waited_before;  // an element of the task-work map exists
   u8 abi;
-  u32 missing;    // arguments to retry at exit
+  u16 recorder;   // slot of the recorder
+  u16 missing;    // arguments to retry at exit
+  u32 epoch;      // of the recorder
   u64 waited_at;  // a wait that is not recorded yet
   u64 waited_ns;
 };
@@ -233,12 +255,11 @@ struct plan {
 
 // Set before the programs are loaded, constant from then on: the verifier knows the values.
 struct settings {
-  u32 ring_bytes;  // a power of two; the value of the map is record_limit longer
-  u32 high_water;  // tasks wait from here on
-  u32 cpu_count;
-  u32 spin_rounds;                      // of one spin, about 5 ns each
-  u64 wait_limit_ns;                    // of one wait; the next call of the task waits again
-  u64 consumer_byte;                    // address of a readable byte in the consumer
+  u32 ring_bytes;     // a power of two; the value of the map is record_limit longer
+  u32 high_water;     // tasks wait from here on
+  u32 bell_bytes;     // a sleeping consumer is woken from here on
+  u32 spin_rounds;    // of one spin, about 5 ns each
+  u64 wait_limit_ns;  // of one wait; the next call of the task waits again
   struct plan plans[2 * plan_numbers];  // x86-64, then i386
 };
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+//
+// Start, exec, end and signals of recorded tasks.
+#pragma once
+
+#include "captures.h"
+#include "waiting.h"
+
+// Number of a task in the innermost pid namespace that it is in.
+static __always_inline u32 inside_number(struct pid* pid) {
+  u32 level = BPF_CORE_READ(pid, level);
+  s32 number = 0;
+  if (level > 32) return 0;
+  u64 at = (u64)pid + bpf_core_field_offset(struct pid, numbers) +
+           level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+  READ_KERNEL(number, at);
+  return number;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(tk_new, struct task_struct* task, u64 flags) {
+  struct task_label* label = label_of(bpf_get_current_task_btf());
+  if (!label) return 0;
+  struct task_label* child = bpf_task_storage_get(&labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (child) {
+    child->session = label->session;
+    child->recorder = label->recorder;
+    child->epoch = label->epoch;
+    child->origin_call = label->origin_call;
+    child->active_call = label->active_call;
+    child->fresh = 1;
+  }
+  struct place place = {};
+  if (find_place(&place, bpf_get_current_task_btf())) return 0;
+  u64 time = now_ns();
+  if (!child) place.count->lost++;  // the child runs unrecorded: the trace is not complete
+  struct record* head = begin_at(&place, sizeof(struct start_record));
+  if (!head) return 0;
+  struct start_record* start = (struct start_record*)head;
+  describe(head, record_start, label, time);
+  start->tid = task->pid;
+  start->pid = task->tgid;
+  start->inside_tid = inside_number(BPF_CORE_READ(task, thread_pid));
+  start->inside_pid = inside_number(BPF_CORE_READ(task, group_leader, thread_pid));
+  start->origin_call = label->origin_call;
+  start->active_call = label->active_call;
+  start->flags = flags;
+  commit_at(&place, head, sizeof(*start));
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(tk_exec, struct task_struct* task, s32 old_tid, struct linux_binprm* program) {
+  struct place place = {};
+  if (find_place(&place, bpf_get_current_task_btf())) return 0;
+  u64 time = now_ns();
+  struct task_label* label = place.label;
+  u32 missing = label->missing;
+  label->missing = 0;  // the old image is gone
+  struct record* head = begin_at(&place, record_limit);
+  if (!head) return 0;
+  struct exec_record* exec = (struct exec_record*)head;
+  describe(head, record_exec, label, time);
+  exec->old_tid = old_tid;
+  place.scratch->fill = sizeof(*exec);
+  put_file(result_argument, (u64)BPF_CORE_READ(task, mm, exe_file));
+  put_directory(capture_directory);
+  if (missing) {
+    u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
+    put_bytes(TAG(1, kind_argv, from_exit), from, to - from, structure_limit);
+    u8* at = record_at(place.scratch, place.scratch->fill,
+                       record_limit - sizeof(struct capture_head) - string_limit);
+    if (at) {
+      const char* name = BPF_CORE_READ(program, filename);
+      long length = bpf_probe_read_kernel_str(at + sizeof(struct capture_head), string_limit, name);
+      if (length > 0) {
+        u32 bytes = length - 1;
+        put_head((struct capture_head*)at, TAG(0, kind_path, from_kernel), 0, bytes, bytes);
+        advance(place.scratch, bytes);
+      }
+    }
+  }
+  commit_filled(place.area, place.scratch);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tk_exit, struct task_struct* task) {
+  struct task_label* label = label_of(bpf_get_current_task_btf());
+  if (!label) return 0;
+  if (label->waited_before) {
+    u32 tid = task->pid;
+    bpf_map_delete_elem(&waiters, &tid);
+  }
+  struct place place = {};
+  if (find_place(&place, bpf_get_current_task_btf())) return 0;
+  u64 time = now_ns();
+  if (label->waited_ns) record_waited(time);
+  struct record* head = begin_at(&place, sizeof(struct end_record));
+  if (!head) return 0;
+  struct end_record* end = (struct end_record*)head;
+  describe(head, record_end, label, time);
+  end->status = task->exit_code;
+  commit_at(&place, head, sizeof(*end));
+  return 0;
+}
+
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(tk_signal, int signal, struct kernel_siginfo* info) {
+  struct place place = {};
+  if (find_place(&place, bpf_get_current_task_btf())) return 0;
+  u64 time = now_ns();
+  struct task_label* label = place.label;
+  struct record* head = begin_at(&place, sizeof(struct signal_record));
+  if (!head) return 0;
+  struct signal_record* delivered = (struct signal_record*)head;
+  describe(head, record_signal, label, time);
+  delivered->signal = signal;
+  delivered->code = info ? info->si_code : 0;
+  commit_at(&place, head, sizeof(*delivered));
+  return 0;
+}
