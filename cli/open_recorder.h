@@ -16,4 +16,8 @@ inline constexpr const char* recorder_help =
 Result<std::unique_ptr<recorder::Recorder>> open_recorder(
     const std::string& choice, const recorder::RecorderOptions& options = {});
 
+// The same, but opened while other things are done; failures show when a session is waited for.
+std::unique_ptr<recorder::Recorder> open_recorder_ahead(const std::string& choice,
+                                                        const recorder::RecorderOptions& options);
+
 }  // namespace gyges::cli

@@ -92,7 +92,8 @@ Result<int> run(const RunOptions& options) {
   run::hold_forwarded_signals();
   recorder::RecorderOptions recorder_options;
   recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
-  GYGES_TRY(std::unique_ptr<recorder::Recorder> recorder, open_recorder(choice, recorder_options));
+  const std::unique_ptr<recorder::Recorder> recorder =
+      open_recorder_ahead(choice, recorder_options);
   if (!options.quiet)
     for (const std::string& grant : request.policy.grants)
       std::fprintf(stderr, "gyges: warning: the policy states the dangerous grant %s\n",

@@ -6,8 +6,8 @@
 // start gate; everything it creates from then on is recorded under the same session, whatever it
 // does to its parentage.
 //
-// Thread-safety: a Recorder may start sessions from any thread; one Session is used by one thread at
-// a time.
+// Thread-safety: a Recorder may start sessions from any thread; one Session is used by one thread
+// at a time.
 #pragma once
 
 #include <sys/types.h>
@@ -36,8 +36,8 @@ struct RecorderOptions {
 };
 
 struct SessionOptions {
-  std::filesystem::path trace_file;     // created; must not exist
-  std::uint32_t buffer_bytes = 64;      // leading bytes of each buffer, 0 to 255
+  std::filesystem::path trace_file;  // created; must not exist
+  std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
   bool record_signals = true;
 };
 
@@ -52,6 +52,10 @@ class Session {
     static_cast<void>(programs);
     return ok();
   }
+
+  // Of a recorder from open_ahead(): waits until it is open, and fails if it cannot be opened. Call
+  // it before anything is run; the other calls do it too.
+  virtual Status wait_until_open() { return ok(); }
 
   // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate.
   // Its descendants inherit the label at creation. tool_call 0 means none.
@@ -71,6 +75,9 @@ class Recorder {
   // Without a choice: ebpf where it loads, otherwise ptrace.
   static Result<std::unique_ptr<Recorder>> open(std::optional<Backend> choice,
                                                 const RecorderOptions& options);
+  // Opens in a thread of its own; returns at once. Failures show in Session::wait_until_open().
+  static std::unique_ptr<Recorder> open_ahead(std::optional<Backend> choice,
+                                              const RecorderOptions& options);
   virtual ~Recorder() = default;
 
   [[nodiscard]] virtual Backend backend() const = 0;

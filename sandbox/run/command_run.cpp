@@ -113,6 +113,7 @@ class CommandRun {
     spec_.session = session.get();
     spec_.allow_degraded = request_.allow_degraded;
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
+    if (session) GYGES_CHECK(session->wait_until_open());
     enforcement_ = sandbox->enforcement();
     for (const std::string& name : enforcement_.degraded)
       outcome_.warnings.push_back("degraded: " + isolation::degradation_words(name));

@@ -79,7 +79,7 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
     return 0;
   }
   prepare(&place, regs, sizeof(*enter), 0);
-  put_enter_arguments(index, from_enter, 0);
+  put_enter_arguments((struct room*)head, place.scratch, index, from_enter, 0);
   label->missing = place.scratch->missing;
   commit_filled(place.area, place.scratch);
   return 0;
@@ -107,7 +107,7 @@ __noinline int record_denied_call(s64 result, u64 time) {
   denied->result = result;
   read_arguments(denied->args, regs, place.label->abi);
   prepare(&place, regs, sizeof(*denied), result);
-  if (work) put_enter_arguments(index, from_exit, 1);
+  if (work) put_enter_arguments((struct room*)head, place.scratch, index, from_exit, 1);
   commit_filled(place.area, place.scratch);
   return 0;
 }
@@ -146,7 +146,7 @@ static __always_inline void record_exit_of(struct place* place, struct pt_regs* 
     return;
   }
   prepare(place, regs, sizeof(*exit), result);
-  put_exit_arguments(index, label->missing);
+  put_exit_arguments((struct room*)head, place->scratch, index, label->missing);
   commit_filled(place->area, place->scratch);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 //
-// What the arguments of a call point to, and what the kernel knows about files, copied behind the
-// fixed part of a record by the call's plan.
+// What the arguments of a call point to, and what the kernel knows about files,
+// copied behind the fixed part of a record by the call's plan.
 #pragma once
 
 #include "ring.h"
@@ -16,11 +16,18 @@ enum {
 enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3, from_result = 4 };
 enum { at_fdcwd = -100, result_argument = 6 };
 
+// Where the record being written is; the ring has this much behind every possible start. Passed
+// along, so that each function need not look it up.
+struct room {
+  u8 bytes[record_limit];
+};
+
 #define READ_KERNEL(destination, address) \
   bpf_probe_read_kernel(&(destination), sizeof(destination), (const void*)(address))
 
-// Global functions: the verifier checks each once. They append to the record being written and
-// return 0, or 1 when the memory could not be read, in which case nothing was appended.
+// Global functions: the verifier checks each once. They append to the record
+// being written and return 0, or 1 when the memory could not be read, in which
+// case nothing was appended.
 
 static __always_inline void put_head(struct capture_head* head, u32 tag, u32 flags, u32 length,
                                      u32 full) {
@@ -32,28 +39,34 @@ static __always_inline void put_head(struct capture_head* head, u32 tag, u32 fla
   head->full_length = full;
 }
 
+static __always_inline u8* room_at(struct room* room, u32 offset, u32 limit) {
+  u64 inside = offset;
+  barrier_var(inside);
+  if (inside > limit) return 0;
+  return room->bytes + inside;
+}
+
 static __always_inline void advance(struct scratch* scratch, u32 length) {
   scratch->fill += (sizeof(struct capture_head) + length + 3) & ~3u;
 }
 
 // tag: argument, kind << 8, provenance << 16
 #define TAG(argument, kind, provenance) ((argument) | (kind) << 8 | (provenance) << 16)
+#define LIMIT(bytes) ((u64)(bytes) << 32)
 
-__noinline int put_missing(u32 tag) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
-  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
+__noinline int put_missing(struct room* room, struct scratch* scratch, u32 tag) {
+  if (!room || !scratch) return 0;
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
   put_head((struct capture_head*)at, tag, 0, 0, 0);
   advance(scratch, 0);
   return 0;
 }
 
-__noinline int put_string(u32 tag, u64 address, u32 limit) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
-  u8* at =
-      record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head) - string_limit);
+__noinline int put_string(struct room* room, struct scratch* scratch, u32 tag, u64 address,
+                          u32 limit) {
+  if (!room || !scratch) return 0;
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - string_limit);
   if (!at) return 0;
   if (limit > string_limit) limit = string_limit;
   if (limit == 0) return 0;
@@ -65,11 +78,12 @@ __noinline int put_string(u32 tag, u64 address, u32 limit) {
   return 0;
 }
 
-__noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
-  u8* at = record_at(scratch, scratch->fill,
-                     record_limit - sizeof(struct capture_head) - structure_limit);
+__noinline int put_bytes(struct room* room, struct scratch* scratch, u64 tag_and_limit, u64 address,
+                         u64 length) {
+  u32 tag = tag_and_limit, limit = tag_and_limit >> 32;
+  if (!room || !scratch) return 0;
+  u8* at =
+      room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - structure_limit);
   if (!at) return 0;
   u64 bytes = length;
   if (bytes > limit) bytes = limit;
@@ -83,6 +97,8 @@ __noinline int put_bytes(u32 tag, u64 address, u64 length, u32 limit) {
 }
 
 struct strings {
+  struct room* room;
+  struct scratch* scratch;
   u64 address;
   u32 budget;
   u32 failed;
@@ -91,10 +107,10 @@ struct strings {
 // bpf_loop and not `for`: the verifier follows the body once, not 256 times.
 static long put_next_string(u32 i, void* data) {
   struct strings* strings = data;
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 1;
-  u8* at = record_at(scratch, scratch->fill,
-                     record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
+  struct room* room = strings->room;
+  struct scratch* scratch = strings->scratch;
+  u8* at = room_at(room, scratch->fill,
+                   record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
   if (!at) return 1;
   u64 string = 0, offset = scratch->used;
   strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
@@ -114,29 +130,30 @@ static long put_next_string(u32 i, void* data) {
   return 0;
 }
 
-__noinline int put_strings(u32 tag, u64 address, u32 budget) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
-  struct strings strings = {.address = address, .budget = budget};
+__noinline int put_strings(struct room* room, struct scratch* scratch, u32 tag, u64 address,
+                           u32 budget) {
+  if (!room || !scratch) return 0;
+  struct strings strings = {.room = room, .scratch = scratch, .address = address, .budget = budget};
   scratch->used = 0;
   scratch->flags = capture_truncated;
   bpf_loop(argv_strings, put_next_string, &strings, 0);
   if (strings.failed) return 1;
-  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
   put_head((struct capture_head*)at, tag, scratch->flags, scratch->used, scratch->used);
   advance(scratch, scratch->used);
   return 0;
 }
 
-// The first bytes of what an iovec gathers or scatters, at most `length` bytes of it.
-__noinline int put_iovec(u32 tag, u64 address, u64 elements, u64 length) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
-  u8* at = record_at(scratch, scratch->fill,
-                     record_limit - sizeof(struct capture_head) - 2 * structure_limit);
+// The first bytes of what an iovec gathers or scatters, at most `length` bytes
+// of it.
+__noinline int put_iovec(struct room* room, struct scratch* scratch, u32 tag, u64 address,
+                         u64 elements) {
+  if (!room || !scratch) return 0;
+  u8* at = room_at(room, scratch->fill,
+                   record_limit - sizeof(struct capture_head) - 2 * structure_limit);
   if (!at) return 0;
-  u64 total = 0, limit = scratch->buffer_bytes;
+  u64 total = 0, length = scratch->length, limit = scratch->buffer_bytes;
   if (limit > length) limit = length;
   scratch->used = 0;
   for (u32 i = 0; i < iovec_elements; i++) {
@@ -170,10 +187,11 @@ struct user_msghdr {
   u32 bytes;  // of struct mmsghdr
 };
 
-__noinline int put_msghdr(u32 argument, u64 address, u32 out, u32 several) {
-  struct scratch* scratch = my_scratch();
+__noinline int put_msghdr(struct room* room, struct scratch* scratch, u32 argument, u64 address,
+                          u32 what) {
+  u32 out = what & 1, several = what & 2;
   struct user_msghdr message = {};
-  if (!scratch) return 0;
+  if (!room || !scratch) return 0;
   if (bpf_probe_read_user(&message, several ? 60 : 56, (void*)address)) return 1;
   u32 provenance = argument >> 16;
   argument &= 7;
@@ -181,23 +199,27 @@ __noinline int put_msghdr(u32 argument, u64 address, u32 out, u32 several) {
   if (out) length = several ? message.bytes : (u64)scratch->result;
   int missing = 0;
   if (message.name && message.name_length)
-    missing |= put_bytes(TAG(argument, out ? 8 : 7, provenance), message.name, message.name_length,
-                         sockaddr_limit);
-  missing |= put_iovec(TAG(argument, out ? 12 : 11, provenance), message.vectors,
-                       message.vector_count, length);
+    missing |=
+        put_bytes(room, scratch, TAG(argument, out ? 8 : 7, provenance) | LIMIT(sockaddr_limit),
+                  message.name, message.name_length);
+  scratch->length = length;
+  missing |= put_iovec(room, scratch, TAG(argument, out ? 12 : 11, provenance), message.vectors,
+                       message.vector_count);
   return missing;
 }
 
 struct walk {
+  struct room* room;
+  struct scratch* scratch;
   u64 root_mount, root_dentry;
 };
 
 static long walk_up(u32 i, void* data) {
   struct walk* walk = data;
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 1;
-  u8* at = record_at(scratch, scratch->fill,
-                     record_limit - sizeof(struct capture_head) - walk_budget - 256);
+  struct room* room = walk->room;
+  struct scratch* scratch = walk->scratch;
+  u8* at =
+      room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - walk_budget - 256);
   if (!at) return 1;
   u64 dentry = scratch->dentry, parent = 0, name = 0, offset = scratch->used;
   if (dentry == walk->root_dentry && scratch->mount == walk->root_mount) {
@@ -226,13 +248,15 @@ static long walk_up(u32 i, void* data) {
   return parent == dentry;  // a pipe, a socket, an unreachable tree
 }
 
-// Names from `dentry` up to the root of the task, over mounts; written leaf first, because that is
-// the order in which the kernel has them. The reader turns them round.
-__noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch) return 0;
+// Names from `dentry` up to the root of the task, over mounts; written leaf
+// first, because that is the order in which the kernel has them. The reader
+// turns them round.
+__noinline int put_walk(struct room* room, struct scratch* scratch, u32 tag, u64 mount,
+                        u64 dentry) {
+  u32 flags = tag >> 24;
+  if (!room || !scratch) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
-  struct walk walk = {};
+  struct walk walk = {.room = room, .scratch = scratch};
   struct fs_struct* fs = BPF_CORE_READ(task, fs);
   walk.root_dentry = (u64)BPF_CORE_READ(fs, root.dentry);
   walk.root_mount = (u64)BPF_CORE_READ(fs, root.mnt);
@@ -242,7 +266,7 @@ __noinline int put_walk(u32 tag, u64 mount, u64 dentry, u32 flags) {
   scratch->dentry = dentry;
   READ_KERNEL(scratch->mount_root, &((struct vfsmount*)mount)->mnt_root);
   bpf_loop(walk_steps, walk_up, &walk, 0);
-  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head));
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
   put_head((struct capture_head*)at, tag, scratch->flags, scratch->used, scratch->used);
   advance(scratch, scratch->used);
@@ -259,10 +283,10 @@ static __always_inline u64 file_of(u32 fd) {
 }
 
 // Identity and path of a file that the kernel used.
-__noinline int put_file(u32 argument, u64 file_address) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || !file_address) return 0;
-  u8* at = record_at(scratch, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
+__noinline int put_file(struct room* room, struct scratch* scratch, u32 argument,
+                        u64 file_address) {
+  if (!room || !scratch || !file_address) return 0;
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
   if (!at) return 0;
   struct file* file = (struct file*)file_address;
   struct inode* inode = BPF_CORE_READ(file, f_inode);
@@ -280,25 +304,26 @@ __noinline int put_file(u32 argument, u64 file_address) {
   struct path path = {};
   bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
   bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
-  return put_walk(TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt, (u64)path.dentry,
-                  0);
+  return put_walk(room, scratch, TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt,
+                  (u64)path.dentry);
 }
 
 enum { mode_type = 0170000, mode_socket = 0140000 };
 enum { family_unix = 1, family_inet = 2, family_inet6 = 10 };
 enum { unix_address_limit = 110 };  // sizeof(struct sockaddr_un)
 
-// The address of the other end, as a socket address, from the kernel's own socket.
-__noinline int put_peer(u32 argument, u64 file_address) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || !file_address) return 0;
+// The address of the other end, as a socket address, from the kernel's own
+// socket.
+__noinline int put_peer(struct room* room, struct scratch* scratch, u32 argument,
+                        u64 file_address) {
+  if (!room || !scratch || !file_address) return 0;
   struct file* file = (struct file*)file_address;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & mode_type) != mode_socket) return 0;
   struct socket* socket = (struct socket*)BPF_CORE_READ(file, private_data);
   struct sock* sock = BPF_CORE_READ(socket, sk);
   if (!sock) return 0;
-  u8* at = record_at(scratch, scratch->fill,
-                     record_limit - sizeof(struct capture_head) - sockaddr_limit);
+  u8* at =
+      room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - sockaddr_limit);
   if (!at) return 0;
   u8* address = at + sizeof(struct capture_head);
   u16 family = BPF_CORE_READ(sock, __sk_common.skc_family);
@@ -338,10 +363,10 @@ __noinline int put_peer(u32 argument, u64 file_address) {
 }
 
 // The directory that a relative path starts from.
-__noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
-  struct scratch* scratch = my_scratch();
+__noinline int put_base(struct room* room, struct scratch* scratch, u32 argument, u64 path_address,
+                        u32 dirfd_argument) {
   u8 first = 0;
-  if (!scratch) return 0;
+  if (!room || !scratch) return 0;
   if (!bpf_probe_read_user(&first, 1, (void*)path_address) && first == '/') return 0;
   struct task_struct* task = bpf_get_current_task_btf();
   u64 mount = 0, dentry = 0;
@@ -355,16 +380,25 @@ __noinline int put_base(u32 argument, u64 path_address, u32 dirfd_argument) {
     mount = (u64)BPF_CORE_READ(file, f_path.mnt);
     dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
   }
-  return put_walk(TAG(argument, kind_absolute_path, from_kernel), mount, dentry, capture_base);
+  return put_walk(room, scratch,
+                  TAG(argument, kind_absolute_path, from_kernel) | (u32)capture_base << 24, mount,
+                  dentry);
 }
 
-// Captures argument `i` of a call at entry (phase from_enter), again at exit because it was missing
-// (from_exit), or, with `out`, what the kernel left there.
-__noinline int put_argument(u32 index, u32 i, u32 provenance, u32 out) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || i > 5) return 0;
-  const volatile struct plan_argument* spec =
-      &settings.plans[index % (2 * plan_numbers)].arguments[i];
+static __always_inline const volatile struct plan* plan_at(u32 index) {
+  u64 place = index;
+  barrier_var(place);  // the compiler knows the range, but the verifier has to see it
+  return &settings.plans[place & (2 * plan_numbers - 1)];
+}
+
+// Captures argument `i` of a call at entry (phase from_enter), again at exit
+// because it was missing (from_exit), or, with `out`, what the kernel left
+// there.
+__noinline int put_argument(struct room* room, struct scratch* scratch, u32 index, u32 i,
+                            u32 what) {
+  u32 provenance = what & 0xff, out = what >> 8;
+  if (!room || !scratch || i > 5) return 0;
+  const volatile struct plan_argument* spec = &plan_at(index)->arguments[i];
   u64 address = scratch->args[i];
   if (!address) return 0;
   u32 tag = TAG(i, (u32)(out ? spec->kind_out : spec->kind_in), provenance);
@@ -383,15 +417,20 @@ __noinline int put_argument(u32 index, u32 i, u32 provenance, u32 out) {
   } else
     limit = structure_limit;
   u32 operation = spec->operation;
-  if (operation == plan_string) return put_string(tag, address, spec->unit);
-  if (operation == plan_bytes) return length ? put_bytes(tag, address, length, limit) : 0;
+  if (operation == plan_string) return put_string(room, scratch, tag, address, spec->unit);
+  if (operation == plan_bytes)
+    return length ? put_bytes(room, scratch, tag | LIMIT(limit), address, length) : 0;
   if (operation == plan_sockaddr)
-    return length ? put_bytes(tag, address, length, sockaddr_limit) : 0;
+    return length ? put_bytes(room, scratch, tag | LIMIT(sockaddr_limit), address, length) : 0;
   if (scratch->narrow) return 0;  // 32-bit arrays of pointers are not followed
-  if (operation == plan_strings) return put_strings(tag, address, spec->unit);
-  if (operation == plan_iovec)
-    return put_iovec(tag, address, other, out ? (u64)scratch->result : ~0ull);
-  if (operation == plan_msghdr) return put_msghdr(tag & 0xff00ff, address, out, spec->several);
+  if (operation == plan_strings) return put_strings(room, scratch, tag, address, spec->unit);
+  if (operation == plan_iovec) {
+    scratch->length = out ? (u64)scratch->result : ~0ull;
+    return put_iovec(room, scratch, tag, address, other);
+  }
+  if (operation == plan_msghdr)
+    return put_msghdr(room, scratch, tag & 0xff00ff, address,
+                      (out ? 1 : 0) | (spec->several ? 2 : 0));
   return 0;
 }
 
@@ -402,59 +441,65 @@ static __always_inline u32 plan_index(u8 abi, u64 number) {
 }
 
 // The working directory, as a capture of argument 0.
-__noinline int put_directory(u32 flags) {
+__noinline int put_directory(struct room* room, struct scratch* scratch, u32 flags) {
   struct task_struct* task = bpf_get_current_task_btf();
   u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
   u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
-  return put_walk(TAG(0, kind_absolute_path, from_kernel), mount, dentry, flags);
+  return put_walk(room, scratch, TAG(0, kind_absolute_path, from_kernel) | flags << 24, mount,
+                  dentry);
 }
 
-// With `last`, arguments that cannot be read are recorded as missing: there is no retry.
-__noinline int put_enter_arguments(u32 index, u32 provenance, u32 last) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || index >= 2 * plan_numbers) return 0;
-  const volatile struct plan* plan = &settings.plans[index];
+// With `last`, arguments that cannot be read are recorded as missing: there is
+// no retry.
+__noinline int put_enter_arguments(struct room* room, struct scratch* scratch, u32 index,
+                                   u32 provenance, u32 last) {
+  if (!room || !scratch || index >= 2 * plan_numbers) return 0;
+  const volatile struct plan* plan = plan_at(index);
   for (u32 i = 0; i < 6; i++) {
-    if (plan->enter_mask >> i & 1 && put_argument(index, i, provenance, 0)) {
+    if (plan->enter_mask >> i & 1 && put_argument(room, scratch, index, i, provenance)) {
       scratch->missing |= 1u << i;
-      if (last) put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+      if (last) put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
     }
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
-      put_base(i, scratch->args[i], plan->dirfd[i]);
+      put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
   }
-  if (plan->flags & plan_identify_fd) put_file(0, file_of(scratch->args[0]));
+  if (plan->flags & plan_identify_fd) put_file(room, scratch, 0, file_of(scratch->args[0]));
   return 0;
 }
 
-__noinline int put_exit_argument(u32 index, u32 i, u32 retry) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || index >= 2 * plan_numbers || i > 5) return 0;
-  const volatile struct plan* plan = &settings.plans[index];
+__noinline int put_exit_argument(struct room* room, struct scratch* scratch, u32 index, u32 i,
+                                 u32 retry) {
+  if (!room || !scratch || index >= 2 * plan_numbers || i > 5) return 0;
+  const volatile struct plan* plan = plan_at(index);
   s64 result = scratch->result;
   // After an exec the old address space is gone.
-  if (retry &&
-      ((plan->flags & plan_replaces_image && result == 0) || put_argument(index, i, from_exit, 0)))
-    put_missing(TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+  if (retry && ((plan->flags & plan_replaces_image && result == 0) ||
+                put_argument(room, scratch, index, i, from_exit)))
+    put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
-      put_base(i, scratch->args[i], plan->dirfd[i]);
-  } else if (plan->exit_mask >> i & 1 && put_argument(index, i, from_result, 1)) {
-    put_missing(TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
+      put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
+  } else if (plan->exit_mask >> i & 1 &&
+             put_argument(room, scratch, index, i, from_result | 1 << 8)) {
+    put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
   }
   return 0;
 }
 
-__noinline int put_exit_arguments(u32 index, u32 retry) {
-  struct scratch* scratch = my_scratch();
-  if (!scratch || index >= 2 * plan_numbers) return 0;
-  const volatile struct plan* plan = &settings.plans[index];
+__noinline int put_exit_arguments(struct room* room, struct scratch* scratch, u32 index,
+                                  u32 retry) {
+  if (!room || !scratch || index >= 2 * plan_numbers) return 0;
+  const volatile struct plan* plan = plan_at(index);
   s64 result = scratch->result;
   u32 wanted = retry | plan->exit_mask | plan->base_mask;
   for (u32 i = 0; i < 6; i++)
-    if (wanted >> i & 1) put_exit_argument(index, i, retry >> i & 1);
-  if (result >= 0 && plan->flags & plan_returns_file) put_file(result_argument, file_of(result));
-  if (result == 0 && plan->flags & plan_new_directory) put_directory(0);
-  if (result >= 0 && plan->flags & plan_peer_of_result) put_peer(result_argument, file_of(result));
-  if (result >= 0 && plan->flags & plan_socket_peer) put_peer(0, file_of(scratch->args[0]));
+    if (wanted >> i & 1) put_exit_argument(room, scratch, index, i, retry >> i & 1);
+  if (result >= 0 && plan->flags & plan_returns_file)
+    put_file(room, scratch, result_argument, file_of(result));
+  if (result == 0 && plan->flags & plan_new_directory) put_directory(room, scratch, 0);
+  if (result >= 0 && plan->flags & plan_peer_of_result)
+    put_peer(room, scratch, result_argument, file_of(result));
+  if (result >= 0 && plan->flags & plan_socket_peer)
+    put_peer(room, scratch, 0, file_of(scratch->args[0]));
   return 0;
 }

@@ -59,17 +59,19 @@ int BPF_PROG(tk_exec, struct task_struct* task, s32 old_tid, struct linux_binprm
   label->missing = 0;  // the old image is gone
   struct record* head = begin_at(&place, record_limit);
   if (!head) return 0;
+  struct room* room = (struct room*)head;
   struct exec_record* exec = (struct exec_record*)head;
   describe(head, record_exec, label, time);
   exec->old_tid = old_tid;
   place.scratch->fill = sizeof(*exec);
-  put_file(result_argument, (u64)BPF_CORE_READ(task, mm, exe_file));
-  put_directory(capture_directory);
+  put_file(room, place.scratch, result_argument, (u64)BPF_CORE_READ(task, mm, exe_file));
+  put_directory(room, place.scratch, capture_directory);
   if (missing) {
     u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
-    put_bytes(TAG(1, kind_argv, from_exit), from, to - from, structure_limit);
-    u8* at = record_at(place.scratch, place.scratch->fill,
-                       record_limit - sizeof(struct capture_head) - string_limit);
+    put_bytes(room, place.scratch, TAG(1, kind_argv, from_exit) | LIMIT(structure_limit), from,
+              to - from);
+    u8* at = room_at(room, place.scratch->fill,
+                     record_limit - sizeof(struct capture_head) - string_limit);
     if (at) {
       const char* name = BPF_CORE_READ(program, filename);
       long length = bpf_probe_read_kernel_str(at + sizeof(struct capture_head), string_limit, name);

@@ -72,6 +72,7 @@ struct scratch {
   u32 used;
   u32 flags;
   u64 mount, dentry, mount_root;
+  u64 length;  // of what an iovec moves
 };
 
 // Per session slot and CPU; written by that CPU only, except `session` and `buffer_bytes`, which

@@ -94,11 +94,6 @@ static __always_inline u8* record_in(struct cpu_area* area, u64 start, u32 offse
   return (u8*)(area + 1) + start + inside;
 }
 
-static __always_inline u8* record_at(struct scratch* scratch, u32 offset, u32 limit) {
-  struct cpu_area* area = area_on(scratch->recorder, bpf_get_smp_processor_id());
-  return area ? record_in(area, scratch->start, offset, limit) : 0;
-}
-
 static __always_inline u64 now_ns(void) {
   return bpf_ktime_get_ns();
 }

@@ -1,0 +1,89 @@
+// A recorder that opens in a thread of its own while the sandbox is set up: loading the kernel side
+// takes milliseconds in which nothing of ours waits for it.
+#include <future>
+#include <mutex>
+
+#include "sandbox/recorder/recorder.h"
+
+namespace gyges::recorder {
+namespace {
+
+// The recorder once it is open; shared by the recorder's stand-in and its sessions.
+class Opening {
+ public:
+  Opening(std::optional<Backend> choice, const RecorderOptions& options)
+      : future_(std::async(std::launch::async,
+                           [choice, options] { return Recorder::open(choice, options); })) {}
+
+  // Waits for it; any number of times, from any thread.
+  Result<Recorder*> get() {
+    const std::lock_guard lock(mutex_);
+    if (future_.valid()) opened_ = future_.get();
+    if (!opened_) return tl::unexpected<Error>(opened_.error());
+    return opened_->get();
+  }
+
+ private:
+  std::mutex mutex_;
+  Result<std::unique_ptr<Recorder>> opened_ = nullptr;
+  std::future<Result<std::unique_ptr<Recorder>>> future_;
+};
+
+class AheadSession final : public Session {
+ public:
+  AheadSession(std::shared_ptr<Opening> opening, SessionOptions options)
+      : opening_(std::move(opening)), options_(std::move(options)) {}
+
+  Status wait_until_open() override {
+    if (session_ != nullptr) return ok();
+    GYGES_TRY(Recorder* const recorder, opening_->get());
+    GYGES_TRY(session_, recorder->start(options_));
+    return ok();
+  }
+  Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) override {
+    GYGES_CHECK(wait_until_open());
+    return session_->adopt(pidfd, pid, tool_call);
+  }
+  Status tool_call_started(std::uint32_t tool_call, std::string_view tool) override {
+    GYGES_CHECK(wait_until_open());
+    return session_->tool_call_started(tool_call, tool);
+  }
+  Status tool_call_ended(std::uint32_t tool_call) override {
+    GYGES_CHECK(wait_until_open());
+    return session_->tool_call_ended(tool_call);
+  }
+  Result<Coverage> close() override {
+    GYGES_CHECK(wait_until_open());
+    return session_->close();
+  }
+
+ private:
+  std::shared_ptr<Opening> opening_;
+  SessionOptions options_;
+  std::unique_ptr<Session> session_;
+};
+
+class AheadRecorder final : public Recorder {
+ public:
+  explicit AheadRecorder(std::shared_ptr<Opening> opening) : opening_(std::move(opening)) {}
+
+  [[nodiscard]] Backend backend() const override {
+    const Result<Recorder*> recorder = opening_->get();
+    return recorder ? (*recorder)->backend() : Backend::ptrace;
+  }
+  Result<std::unique_ptr<Session>> start(const SessionOptions& options) override {
+    return std::make_unique<AheadSession>(opening_, options);
+  }
+
+ private:
+  std::shared_ptr<Opening> opening_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recorder> Recorder::open_ahead(std::optional<Backend> choice,
+                                               const RecorderOptions& options) {
+  return std::make_unique<AheadRecorder>(std::make_shared<Opening>(choice, options));
+}
+
+}  // namespace gyges::recorder
