@@ -241,7 +241,8 @@ Status export_perfetto(TraceReader& reader, const fs::path& output) {
                         {"pid", event.pid},
                         {"tid", event.tid},
                         {"args", std::move(arguments)}};
-    if (event.kind == EventKind::syscall || event.kind == EventKind::recorder_wait) {
+    if (event.kind == EventKind::syscall || event.kind == EventKind::recorder_wait ||
+        event.kind == EventKind::io_uring) {
       json["ph"] = "X";
       json["dur"] = static_cast<double>(event.duration_ns) / 1000.0;
     } else {

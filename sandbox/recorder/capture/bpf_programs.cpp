@@ -41,6 +41,10 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes,
         "no task work for BPF programs (" + reason +
         "): a task that is ahead of the recorder spins in the kernel instead of sleeping");
   }
+  if (!programs->set_->sees_uring())
+    programs->degraded_.emplace_back(
+        "this kernel lacks the tracepoints for io_uring: where the policy allows io_uring, its "
+        "operations are not recorded, or not their results");
   if (ring_bytes != wanted)
     programs->degraded_.push_back("rings of " + std::to_string(ring_bytes) +
                                   " bytes per CPU, not " + std::to_string(wanted) +

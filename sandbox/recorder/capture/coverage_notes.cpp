@@ -6,7 +6,10 @@ std::vector<std::string> not_observable(Backend backend) {
   std::vector<std::string> notes = {
       "vDSO calls (clock_gettime, gettimeofday, time, getcpu) do not enter the kernel",
       "contents written and read through memory-mapped files and shared memory",
-      "operations submitted through io_uring, where the policy allows io_uring",
+      backend == Backend::ebpf
+          ? "what io_uring operations point to, where the policy allows io_uring: paths, buffers "
+            "and addresses (opcode, descriptor and result are recorded)"
+          : "operations submitted through io_uring, where the policy allows io_uring",
       "instructions that need no kernel: rdtsc, cpuid, rdrand",
       "bytes of a buffer beyond the recorded prefix, strings and argument lists beyond their limit",
       "32-bit callers: arrays of pointers (argv, envp, iovec, msghdr) are recorded as addresses",

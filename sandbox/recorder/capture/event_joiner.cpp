@@ -39,6 +39,7 @@ std::string_view leaf(std::string_view components) {
 }
 
 constexpr std::uint32_t seccomp_signal = SIGSYS;
+constexpr std::size_t most_operations = 65536;
 
 }  // namespace
 
@@ -262,6 +263,47 @@ Status EventJoiner::end(const wire::end_record& record) {
   return sink_.append(event);
 }
 
+Status EventJoiner::uring(const wire::uring_record& record) {
+  const auto tid = static_cast<std::int32_t>(record.head.tid);
+  const auto pending = operations_.find(record.request);
+  if (record.head.kind == wire::record_uring_submit) {
+    // Requests of the kernel are used again; one without a completion was told to have none.
+    if (pending != operations_.end()) {
+      GYGES_CHECK(sink_.append(pending->second));
+      operations_.erase(pending);
+    }
+    Event event;
+    event.kind = EventKind::io_uring;
+    thread_of(tid).facts.put_into(event);
+    event.time_ns = record.head.time;
+    event.args = {record.opcode, static_cast<std::uint64_t>(static_cast<std::int64_t>(record.fd)),
+                  record.user_data, record.flags};
+    event.has_exit = false;
+    if (operations_.size() >= most_operations) {  // hostile: each submission is still an event
+      GYGES_CHECK(sink_.append(event));
+      return ok();
+    }
+    operations_.emplace(record.request, event);
+    return ok();
+  }
+  // Of operations that complete several times, each further completion is an event of its own.
+  Event event;
+  event.kind = EventKind::io_uring;
+  if (pending != operations_.end() && pending->second.args[2] == record.user_data) {
+    event = pending->second;
+    event.duration_ns = record.head.time - event.time_ns;
+    operations_.erase(pending);
+  } else {
+    thread_of(tid).facts.put_into(event);
+    event.time_ns = record.head.time;
+    event.args = {~std::uint64_t{0}, ~std::uint64_t{0}, record.user_data, 0};
+    event.has_enter = false;
+  }
+  event.has_exit = true;
+  event.result = record.result;
+  return sink_.append(event);
+}
+
 Status EventJoiner::take(const wire::record& record) {
   const auto tid = static_cast<std::int32_t>(record.tid);
   if (record.kind != wire::record_end) {
@@ -321,6 +363,9 @@ Status EventJoiner::take(const wire::record& record) {
       event.duration_ns = wait.duration;
       return sink_.append(event);
     }
+    case wire::record_uring_submit:
+    case wire::record_uring_complete:
+      return uring(as<wire::uring_record>(record));
     default:
       return fail("read ring", "record", "unknown kind " + std::to_string(record.kind));
   }
@@ -331,6 +376,8 @@ Status EventJoiner::finish() {
     GYGES_CHECK(settle_denied(thread, false));
     if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
   }
+  for (const auto& [request, event] : operations_) GYGES_CHECK(sink_.append(event));
+  operations_.clear();
   threads_.clear();
   last_tid_ = -1;
   return ok();

@@ -51,6 +51,7 @@ class EventJoiner {
   Status start(const wire::start_record& record);
   Status exec(const wire::exec_record& record);
   Status end(const wire::end_record& record);
+  Status uring(const wire::uring_record& record);
   void begin_captures();
   void add_captures(const wire::record& record, std::size_t fixed);
   void add_captures(const std::byte* from, const std::byte* to, bool arguments_only);
@@ -62,6 +63,8 @@ class EventJoiner {
   std::unordered_map<std::int32_t, Thread> threads_;
   std::int32_t last_tid_ = -1;
   Thread* last_thread_ = nullptr;
+  // Operations of io_uring that are not complete, by their request in the kernel.
+  std::unordered_map<std::uint64_t, Event> operations_;
   std::vector<Capture> captures_;
   struct Base {
     std::uint8_t argument;

@@ -241,10 +241,14 @@ Status ProgramSet::load(const ProgramImage& image, bool task_work) {
   recorders_ = maps[image.map("recorders")];
   bells_ = maps[image.map("bells")];
   labels_ = maps[image.map("labels")];
+  sees_uring_ = image.program("ur_submit") != nullptr && image.program("ur_complete") != nullptr;
   for (const ProgramCode& code : image.programs) {
     if (code.name == (task_work ? "sc_exit_spin" : "sc_exit")) continue;
     Result<UniqueFd> loaded = load_program(code, types.get(), maps);
-    if (!loaded && is_optional(code.name)) continue;
+    if (!loaded && is_optional(code.name)) {
+      sees_uring_ = false;
+      continue;
+    }
     GYGES_TRY(UniqueFd program, std::move(loaded));
     if (code.name == "who_reads") reader_program_ = program.get();
     programs_.push_back(std::move(program));
@@ -264,7 +268,7 @@ std::string ProgramSet::numbers() const {
   std::ostringstream text;
   text << number_of<bpf_map_info>(recorders_) << ' ' << number_of<bpf_map_info>(bells_) << ' '
        << number_of<bpf_map_info>(labels_) << ' ' << number_of<bpf_prog_info>(reader_program_)
-       << ' ' << links_.size();
+       << ' ' << (sees_uring_ ? 1 : 0) << ' ' << links_.size();
   for (const UniqueFd& link : links_) text << ' ' << number_of<bpf_link_info>(link.get());
   text << " end\n";
   return text.str();
@@ -280,7 +284,8 @@ Status ProgramSet::join(const std::string& numbers) {
   std::size_t count = 0;
   std::vector<UniqueFd> links;
   std::string end;
-  text >> recorders >> bells >> labels >> reader >> count;
+  int sees_uring = 0;
+  text >> recorders >> bells >> labels >> reader >> sees_uring >> count;
   for (std::size_t i = 0; text && i < count && i < 64; ++i) {
     std::uint32_t number = 0;
     text >> number;
@@ -302,6 +307,7 @@ Status ProgramSet::join(const std::string& numbers) {
   bells_ = maps[1].get();
   labels_ = maps[2].get();
   reader_program_ = program.get();
+  sees_uring_ = sees_uring == 1;
   links_ = std::move(links);
   maps_ = std::move(maps);
   programs_.push_back(std::move(program));

@@ -42,6 +42,9 @@ class ProgramSet {
   [[nodiscard]] std::uint32_t ring_bytes() const { return ring_bytes_; }
   [[nodiscard]] bool joined() const { return joined_; }  // somebody else had loaded it
 
+  // Whether operations of io_uring are recorded.
+  [[nodiscard]] bool sees_uring() const { return sees_uring_; }
+
   // This recorder's own.
   [[nodiscard]] std::uint32_t slot() const { return slot_; }
   [[nodiscard]] bool predecessor_died() const { return predecessor_died_; }
@@ -67,6 +70,7 @@ class ProgramSet {
   std::uint32_t ring_bytes_ = 0;
   std::uint32_t slot_ = 0;
   bool joined_ = false;
+  bool sees_uring_ = true;
   bool predecessor_died_ = false;
   UniqueFd file_;  // with the lock of the slot
   std::vector<UniqueFd> maps_;

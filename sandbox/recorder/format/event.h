@@ -22,6 +22,9 @@ enum class EventKind : std::uint8_t {
   tool_call_start,  // capture `text` holds the tool's name
   tool_call_end,
   recorder_wait,  // a task was held back because the recorder was behind: duration_ns
+  io_uring,  // an operation submitted through io_uring: args[0] = opcode, args[1] = descriptor,
+             // args[2] = user_data, args[3] = flags of the request; result and duration_ns up
+             // to its completion, without which has_exit is false
 };
 
 enum class Abi : std::uint8_t { x86_64 = 0, i386 = 1, x32 = 2 };

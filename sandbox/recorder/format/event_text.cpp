@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::int64_t max_errno = 4095;
 
-constexpr std::array<std::string_view, 9> kind_names = {
-    "",       "syscall",         "process_start", "process_exec", "process_exit",
-    "signal", "tool_call_start", "tool_call_end", "recorder_wait"};
+constexpr std::array<std::string_view, 10> kind_names = {
+    "",       "syscall",         "process_start", "process_exec",  "process_exit",
+    "signal", "tool_call_start", "tool_call_end", "recorder_wait", "io_uring"};
 constexpr std::array<std::string_view, 3> abi_names = {"x86_64", "i386", "x32"};
 constexpr std::array<std::string_view, 4> verdict_names = {"allowed", "refused", "emulated",
                                                            "killed"};
@@ -174,6 +174,11 @@ std::string format_event(const Event& event, const PathResolver* names) {
     case EventKind::recorder_wait:
       return fmt::format("=== held back {:.6f} s by the recorder ===",
                          static_cast<double>(event.duration_ns) / 1e9);
+    case EventKind::io_uring:
+      return fmt::format("io_uring {}(fd={}, user_data={:#x}) = {}",
+                         flag_text("io_uring_op", event.args[0]),
+                         static_cast<std::int32_t>(event.args[1]), event.args[2],
+                         event.has_exit ? std::to_string(event.result) : "?");
   }
   return fmt::format("=== event of unknown kind {} ===", static_cast<unsigned>(event.kind));
 }

@@ -8,6 +8,7 @@
 // stores do. Nothing here drops an event because an argument could not be read: it is retried at
 // exit, and then recorded as missing. Lowest kernel by the helpers used: 5.17 (bpf_loop).
 #include "life_cycle.h"
+#include "uring.h"
 #include "waiting.h"
 
 char licence[] SEC("license") = "Dual BSD/GPL";

@@ -165,6 +165,24 @@ struct kernel_siginfo {
   int si_code;
 } KERNEL_TYPE;
 
+struct io_cqe {
+  u64 user_data;
+  int fd;
+} KERNEL_TYPE;
+
+struct io_kiocb {
+  u8 opcode;
+  u64 flags;
+  struct io_cqe cqe;
+} KERNEL_TYPE;
+
+struct io_ring_ctx;
+
+struct io_uring_cqe {
+  u64 user_data;
+  int res;
+} KERNEL_TYPE;
+
 struct bpf_map {
   u32 max_entries;
 } KERNEL_TYPE;

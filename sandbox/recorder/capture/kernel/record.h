@@ -123,6 +123,8 @@ enum record_kind {
   record_end,
   record_signal,
   record_wait,
+  record_uring_submit,
+  record_uring_complete,
 };
 
 struct record {
@@ -181,6 +183,16 @@ struct wait_record {
   struct record head;
   u64 began;
   u64 duration;
+};
+
+struct uring_record {
+  struct record head;
+  u64 request;  // address of the kernel's request: what joins submission and completion
+  u64 user_data;
+  u32 opcode;  // of a submission, like the two below
+  s32 fd;
+  u64 flags;
+  s64 result;  // of a completion
 };
 
 // Captures follow the fixed part of enter, exit, denied and exec records, each padded to 4 bytes.

@@ -1,6 +1,8 @@
 // One set of programs for all recorders of a host: kept images, joining, death of a holder.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -180,6 +182,59 @@ TEST_F(ProgramSetTest, OrphansDieWhenTheirSlotIsTakenOver) {
   ASSERT_TRUE(successor);
   ASSERT_EQ(waitpid(orphan, &status, 0), orphan);
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+// Runs in the child: a NOP and an OPENAT through a ring. 77: this kernel has no io_uring.
+int use_uring() {
+  io_uring_params parameters{};
+  const auto ring = static_cast<int>(syscall(SYS_io_uring_setup, 4, &parameters));
+  if (ring < 0) return 77;
+  const std::size_t bytes = parameters.sq_off.array + parameters.sq_entries * sizeof(unsigned);
+  auto* queue = static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                        MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING));
+  auto* entries = static_cast<io_uring_sqe*>(
+      mmap(nullptr, parameters.sq_entries * sizeof(io_uring_sqe), PROT_READ | PROT_WRITE,
+           MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES));
+  if (queue == MAP_FAILED || entries == MAP_FAILED) return 1;
+  entries[0].opcode = IORING_OP_NOP;
+  entries[0].user_data = 0xabc;
+  entries[1].opcode = IORING_OP_OPENAT;
+  entries[1].fd = AT_FDCWD;
+  entries[1].addr = reinterpret_cast<std::uint64_t>("/etc/passwd");
+  entries[1].user_data = 0xdef;
+  auto* array = reinterpret_cast<unsigned*>(queue + parameters.sq_off.array);
+  array[0] = 0;
+  array[1] = 1;
+  __atomic_store_n(reinterpret_cast<unsigned*>(queue + parameters.sq_off.tail), 2U,
+                   __ATOMIC_RELEASE);
+  const long done = syscall(SYS_io_uring_enter, ring, 2, 2, IORING_ENTER_GETEVENTS, nullptr, 0);
+  return done == 2 ? 0 : 2;
+}
+
+TEST_F(ProgramSetTest, OperationsOfIoUringAreEvents) {
+  auto backend = open_bpf_backend({.ring_bytes = 64U << 10U});
+  ASSERT_TRUE(backend) << backend.error().line();
+  const Recording result = record(**backend, use_uring, 5);
+  if (WEXITSTATUS(result.status) == 77) GTEST_SKIP() << "this kernel has no io_uring";
+  ASSERT_EQ(result.status, 0);
+  for (const std::string& note : result.coverage.degraded)
+    if (note.find("io_uring") != std::string::npos) GTEST_SKIP() << note;
+  const auto operations = result.of_kind(EventKind::io_uring);
+  ASSERT_EQ(operations.size(), 2U);
+  const auto with = [&](std::uint64_t user_data) {
+    for (const KeptEvent* kept : operations)
+      if (kept->event.args[2] == user_data) return kept->event;
+    return Event{};
+  };
+  EXPECT_EQ(with(0xabc).args[0], static_cast<std::uint64_t>(IORING_OP_NOP));
+  EXPECT_EQ(with(0xabc).result, 0);
+  const Event opened = with(0xdef);
+  EXPECT_EQ(opened.args[0], static_cast<std::uint64_t>(IORING_OP_OPENAT));
+  EXPECT_TRUE(opened.has_exit);
+  EXPECT_GE(opened.result, 3);
+  EXPECT_EQ(opened.pid, result.pid);
+  EXPECT_EQ(opened.origin_call, 5U);
+  EXPECT_TRUE(result.coverage.complete);
 }
 
 // Many at once, all recorded whole. The limit of time is for a slow machine under load.
