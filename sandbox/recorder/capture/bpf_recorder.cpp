@@ -199,7 +199,7 @@ class Consumer {
         continue;
       }
       const std::uint64_t bytes = drain(batch);
-      if (Clock::now() - last_tick > std::chrono::seconds(1)) {
+      if (Clock::now() - last_tick > std::chrono::milliseconds(100)) {
         last_tick = Clock::now();
         for (auto& stream : streams_) {
           if (stream == nullptr) continue;

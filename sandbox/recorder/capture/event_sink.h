@@ -13,7 +13,7 @@ class EventSink {
  public:
   virtual ~EventSink() = default;
   virtual Status append(const Event& event) = 0;
-  // Called about once a second with the kernel's counters as of now.
+  // Called ten times a second or so with the kernel's counters as of now.
   virtual Status tick(const Counters& counters) {
     static_cast<void>(counters);
     return ok();

@@ -54,11 +54,20 @@ struct TraceWriter::State {
   std::uint64_t syscalls = 0;
   std::uint64_t bytes = 0;
   std::uint64_t block_opened_ns = 0;  // CLOCK_MONOTONIC of its first event's arrival
+  std::uint64_t created_ns = now_ns(CLOCK_MONOTONIC);
   bool block_open = false;
   bool finished = false;
   std::optional<Error> error;  // the first failure; sticky
 
   ~State() { ZSTD_freeCCtx(zstd); }
+
+  // A block is finished after a second; in the first seconds of a trace sooner, so that of a short
+  // run, too, most is on disk when the recorder is killed.
+  [[nodiscard]] bool is_old() const {
+    const std::uint64_t now = now_ns(CLOCK_MONOTONIC);
+    const std::uint64_t age = std::clamp((now - created_ns) / 4, second_ns / 10, second_ns);
+    return now - block_opened_ns >= age;
+  }
 
   Status keep(Status status) {
     if (!status && !error) error = status.error();
@@ -170,9 +179,7 @@ Status TraceWriter::append(const Event& event) {
   // The clock is looked at rarely, as an idle caller calls tick() anyway.
   std::size_t count = s.encoder.event_count();
   bool full = count >= max_block_events || s.encoder.literal_bytes() >= soft_block_bytes;
-  if (!full && count % 64 == 0)
-    full = s.encoder.raw_bytes() >= soft_block_bytes ||
-           now_ns(CLOCK_MONOTONIC) - s.block_opened_ns >= second_ns;
+  if (!full && count % 64 == 0) full = s.encoder.raw_bytes() >= soft_block_bytes || s.is_old();
   return full ? s.keep(s.finish_block()) : ok();
 }
 
@@ -188,7 +195,7 @@ void TraceWriter::set_counters(const Counters& counters) {
 Status TraceWriter::tick() {
   State& s = *state_;
   if (s.error) return tl::unexpected<Error>(*s.error);
-  if (!s.block_open || now_ns(CLOCK_MONOTONIC) - s.block_opened_ns < second_ns) return ok();
+  if (!s.block_open || !s.is_old()) return ok();
   return s.keep(s.finish_block());
 }
 

@@ -1,6 +1,7 @@
 // Writes one trace file (docs/trace_format.md): header, compressed blocks with checksum and running
 // hash, a footer with the counters. What was appended up to the last finished block survives
-// kill -9; a block is finished every 64 k events or one second, whichever is first.
+// kill -9; a block is finished every 64 k events or one second (a tenth of that at the start of a
+// trace), whichever is first.
 //
 // Not thread-safe. The writer assigns Event::sequence.
 #pragma once
@@ -34,7 +35,7 @@ class TraceWriter {
   // writer's own.
   void set_counters(const Counters& counters);
 
-  // Finishes the current block if it is older than a second. Call it when idle.
+  // Finishes the current block if it is old enough. Call it when idle.
   Status tick();
 
   // Finishes the last block and writes the footer with the coverage statement, whose `bytes`,
