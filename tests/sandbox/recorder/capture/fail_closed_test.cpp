@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/files.h"
@@ -70,7 +71,7 @@ struct Noticed {
   int status_changes;  // stops and continuations of children that waitid reported
 };
 
-// Two processes call for `seconds`, watched by a third that blocks in calls which a signal or a
+// Four processes call for `seconds`, watched by a fifth that blocks in calls which a signal or a
 // freezer would interrupt.
 int flood_and_notice(Noticed& noticed, int seconds) {
   static volatile sig_atomic_t handled = 0;
@@ -78,11 +79,11 @@ int flood_and_notice(Noticed& noticed, int seconds) {
   action.sa_handler = [](int) { handled = handled + 1; };
   for (int signal = 1; signal < NSIG; ++signal)
     if (signal != SIGCHLD) sigaction(signal, &action, nullptr);
-  pid_t children[2];
+  pid_t children[4];
   std::uint64_t* counts = static_cast<std::uint64_t*>(
       mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const Clock::time_point end = Clock::now() + std::chrono::seconds(seconds);
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 4; ++i) {
     children[i] = fork();
     if (children[i] != 0) continue;
     std::uint64_t calls = 0;
@@ -102,8 +103,11 @@ int flood_and_notice(Noticed& noticed, int seconds) {
   }
   for (const pid_t child : children)
     while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) ++noticed.interrupted;
-  noticed.calls = counts[0] + counts[8];
-  noticed.signals = static_cast<int>(counts[1] + counts[9]) + handled;
+  noticed.signals = handled;
+  for (int i = 0; i < 4; ++i) {
+    noticed.calls += counts[i * 8];
+    noticed.signals += static_cast<int>(counts[i * 8 + 1]);
+  }
   return 0;
 }
 
@@ -298,6 +302,53 @@ TEST_P(FailClosed, ATraceOnAFullFilesystem) {
   int status = 0;
   ASSERT_EQ(waitpid(alone, &status, 0), alone);
   EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
+}
+
+// Counts starts and ends of processes.
+class LifeSink final : public EventSink {
+ public:
+  struct Lives {
+    std::uint64_t starts = 0;
+    std::uint64_t ends = 0;
+  };
+  explicit LifeSink(std::shared_ptr<Lives> lives) : lives_(std::move(lives)) {}
+  Status append(const Event& event) override {
+    lives_->starts += event.kind == EventKind::process_start ? 1 : 0;
+    lives_->ends += event.kind == EventKind::process_exit ? 1 : 0;
+    return ok();
+  }
+  Status finish(Coverage&) override { return ok(); }
+
+ private:
+  std::shared_ptr<Lives> lives_;
+};
+
+// Each of many short lives has its start and its end. 100,000 of them with GYGES_LONG_TESTS set.
+TEST(ShortProcesses, AreAllThere) {
+  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+  const unsigned lives = std::getenv("GYGES_LONG_TESTS") != nullptr ? 100000 : 5000;
+  auto backend = open_bpf_backend({.ring_bytes = 256U << 10U});
+  ASSERT_TRUE(backend) << backend.error().line();
+  auto counted = std::make_shared<LifeSink::Lives>();
+  auto session = (*backend)->start_with(std::make_unique<LifeSink>(counted), {});
+  ASSERT_TRUE(session);
+  GatedChild child([lives] {
+    for (unsigned i = 0; i < lives; ++i) {
+      const pid_t short_lived = vfork();
+      if (short_lived == 0) _exit(0);
+      if (short_lived < 0 || waitpid(short_lived, nullptr, 0) != short_lived) return 1;
+    }
+    return 0;
+  });
+  ASSERT_TRUE((*session)->adopt(child.pidfd(), child.pid(), 0));
+  child.open_gate();
+  EXPECT_EQ(child.wait(), 0);
+  const auto coverage = (*session)->close();
+  ASSERT_TRUE(coverage);
+  EXPECT_TRUE(coverage->complete);
+  EXPECT_EQ(coverage->counters.lost, 0U);
+  EXPECT_EQ(counted->starts, lives);
+  EXPECT_EQ(counted->ends, lives + 1U);
 }
 
 // A ring smaller than the largest event is refused; the smallest one takes it.
