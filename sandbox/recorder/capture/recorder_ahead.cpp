@@ -2,6 +2,8 @@
 // takes milliseconds in which nothing of ours waits for it.
 #include <future>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "sandbox/recorder/recorder.h"
 
@@ -37,7 +39,15 @@ class AheadSession final : public Session {
   Status wait_until_open() override {
     if (session_ != nullptr) return ok();
     GYGES_TRY(Recorder* const recorder, opening_->get());
-    GYGES_TRY(session_, recorder->start(options_));
+    GYGES_TRY(std::unique_ptr<Session> session, recorder->start(options_));
+    if (!filters_.empty()) GYGES_CHECK(session->expect_filters(filters_));
+    session_ = std::move(session);
+    return ok();
+  }
+  // Kept until it is open: the sandbox tells its filters early, and need not wait to do so.
+  Status expect_filters(const std::vector<std::string>& programs) override {
+    if (session_ != nullptr) return session_->expect_filters(programs);
+    filters_ = programs;
     return ok();
   }
   Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) override {
@@ -60,6 +70,7 @@ class AheadSession final : public Session {
  private:
   std::shared_ptr<Opening> opening_;
   SessionOptions options_;
+  std::vector<std::string> filters_;
   std::unique_ptr<Session> session_;
 };
 
