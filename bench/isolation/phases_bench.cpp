@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
   if (rounds < 1) give_up("--rounds N must be positive");
   Policy policy = must(load_policy("default"));
   policy.filesystem.workspace = Filesystem::Workspace::none;
-  HostFacts host = read_host_facts();
+  HostFacts host = read_host_facts().value();
   std::vector<Row> rows = {{"read the preset", "ms", {}},
                            {"plan", "ms", {}},
                            {"compile the system call filter", "ms", {}},

@@ -59,14 +59,15 @@ Facility sandbox_starts() {
 
 Facility cgroups() {
   auto cgroup = Cgroup::create({16, 64U << 20U});
-  if (!cgroup)
+  if (!cgroup) return {"cgroups", false, cgroup.error().line(), cgroup.error().cure};
+  if (!*cgroup)
     return {"cgroups", false, "no writable hierarchy with the pids controller",
             "run as root, or have a cgroup delegated to you (systemd-run --user --scope -p "
             "Delegate=yes); without it the limits use rlimits and a task count"};
-  return {
-      "cgroups", true,
-      cgroup->limits_memory() ? "processes and memory can be limited" : "processes can be limited",
-      ""};
+  return {"cgroups", true,
+          (*cgroup)->limits_memory() ? "processes and memory can be limited"
+                                     : "processes can be limited",
+          ""};
 }
 
 Facility landlock() {
@@ -102,16 +103,21 @@ Facility mapped_mounts() {
 }  // namespace
 
 std::vector<Facility> probe_facilities() {
-  HostFacts host = read_host_facts();
+  auto host = read_host_facts();
+  bool root = host && host->root;
   std::vector<Facility> facilities;
-  facilities.push_back({"privilege", true,
-                        host.root ? "root: BPF recorder, cgroups, id-mapped mounts"
-                                  : "ordinary user: sandbox in a user namespace, ptrace recorder",
-                        ""});
+  if (host)
+    facilities.push_back({"privilege", true,
+                          host->root
+                              ? "root: BPF recorder, cgroups, id-mapped mounts"
+                              : "ordinary user: sandbox in a user namespace, ptrace recorder",
+                          ""});
+  else
+    facilities.push_back({"privilege", false, host.error().line(), ""});
   facilities.push_back(sandbox_starts());
   HostSwitches switches = read_host_switches("/");
-  facilities.push_back(user_namespace_facility(switches, try_namespaces(CLONE_NEWUSER), host.root));
-  facilities.push_back(proc_facility(switches, host.root));
+  facilities.push_back(user_namespace_facility(switches, try_namespaces(CLONE_NEWUSER), root));
+  facilities.push_back(proc_facility(switches, root));
   facilities.push_back(yama_facility(switches));
   facilities.push_back(time_namespaces());
   facilities.push_back(cgroups());

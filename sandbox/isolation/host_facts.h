@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/error.h"
+
 namespace gyges::isolation {
 
 struct HostFacts {
@@ -12,6 +14,9 @@ struct HostFacts {
   bool time_namespaces = true;
   int landlock_abi = 0;  // 0: none
 };
-HostFacts read_host_facts();
+
+// An error where the kernel does not say: taking root for an ordinary user, or the other way round,
+// would make another sandbox than the one asked for.
+Result<HostFacts> read_host_facts();
 
 }  // namespace gyges::isolation

@@ -201,6 +201,9 @@ void FilesystemPlan::place_mounts() {
         steps_.make_path(path, 0755);
       else
         steps_.add_path(Op::make_file, "make a place for " + mount.target, path);
+    } else {
+      // A link in the directory that holds it, which others may have written, would lead elsewhere.
+      steps_.add_path(Op::check_path, "check that no link leads to " + mount.target, path);
     }
     if (placed.area) {
       place_area(*placed.area, placed.slot, path);

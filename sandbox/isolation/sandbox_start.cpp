@@ -19,6 +19,25 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Empty: it is none.
+std::string_view words_of(init::OwnStep step) {
+  switch (step) {
+    case init::OwnStep::lifetime:
+      return "bind pid 1 to the supervisor's life";
+    case init::OwnStep::signals:
+      return "have pid 1 wait for signals";
+    case init::OwnStep::program:
+      return "have pid 1 read its program";
+    case init::OwnStep::clock:
+      return "start the wall clock";
+    case init::OwnStep::descriptors:
+      return "keep descriptors from commands";
+    case init::OwnStep::secrecy:
+      return "hide pid 1 from the inside";
+  }
+  return "";
+}
+
 std::string_view cure_for_step(init::Op op, int code) {
   if (op == init::Op::mount && code == EPERM)
     return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
@@ -26,6 +45,8 @@ std::string_view cure_for_step(init::Op op, int code) {
            "masked), or run as root on the host; `gyges doctor` tells more";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
+  if (op == init::Op::check_path)
+    return "mount it where no symbolic link is on the way, or remove the link";
   if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";
   return "";
 }
@@ -37,7 +58,9 @@ Status Sandbox::State::make_cgroup() {
   const Limits& wanted = policy.limits;
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
   bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
-  if (host.root || demanded) cgroup = Cgroup::create({wanted.processes, wanted.memory_bytes});
+  if (host.root || demanded) {
+    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes}));
+  }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
     GYGES_CHECK(accept_or_fail(Degradation::memory_cgroup, spec->allow_degraded, plan.degraded));
@@ -57,6 +80,7 @@ Status Sandbox::State::make_cgroup() {
 }
 
 Status Sandbox::State::start() {
+  GYGES_TRY(host, read_host_facts());
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
@@ -94,6 +118,8 @@ Status Sandbox::State::start() {
 Status Sandbox::State::answer(std::size_t& hands, Message message) {
   if (message.reply.tell == init::Tell::failed) {
     std::size_t index = message.reply.id;
+    if (std::string_view words = words_of(static_cast<init::OwnStep>(index)); !words.empty())
+      return fail_errno(words, "", message.reply.error);
     if (index >= plan.steps.size())
       return fail("set up sandbox", "", "pid 1 reported no known step");
     const Step& step = plan.steps[index];

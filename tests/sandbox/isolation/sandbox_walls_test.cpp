@@ -101,9 +101,11 @@ TEST_F(WholeLimits, OfMemoryNeedACgroupOrAcceptance) {
   SandboxSpec spec{test_policy(), {}, nullptr};
   spec.policy.limits.memory_of_sandbox = true;
   bool can = false;
-  if (auto cgroup = Cgroup::create({16, 64U << 20U})) can = cgroup->limits_memory();
+  auto cgroup = Cgroup::create({16, 64U << 20U});
+  ASSERT_TRUE(cgroup) << cgroup.error().line();
+  if (*cgroup) can = (*cgroup)->limits_memory();
   auto sandbox = Sandbox::start(spec);
-  if (can && read_host_facts().root) {
+  if (can && read_host_facts().value().root) {
     ASSERT_TRUE(sandbox) << sandbox.error().line();
     EXPECT_EQ((*sandbox)->enforcement().memory, "sandbox");
     EXPECT_TRUE((*sandbox)->enforcement().degraded.empty());
