@@ -60,7 +60,10 @@ struct ShowOptions {
   std::optional<double> until;
   bool json = false;
   bool follow = false;
-  std::uint64_t limit = 0;
+  std::vector<std::string> verdicts;
+  std::vector<std::string> errors;
+  bool fast = false;
+  std::uint64_t limit = 0;  // 0: none
 };
 
 Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns) {
@@ -75,6 +78,14 @@ Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns
   for (const std::string& name : options.classes) {
     GYGES_TRY(SyscallClass cls, parse_syscall_class(name));
     filter.classes.push_back(cls);
+  }
+  for (const std::string& name : options.verdicts) {
+    GYGES_TRY(Verdict verdict, parse_verdict(name));
+    filter.verdicts.push_back(verdict);
+  }
+  for (const std::string& name : options.errors) {
+    GYGES_TRY(std::int64_t code, parse_error_name(name));
+    filter.errors.push_back(code);
   }
   if (options.since) filter.since_ns = start_ns + static_cast<std::uint64_t>(*options.since * 1e9);
   if (options.until) filter.until_ns = start_ns + static_cast<std::uint64_t>(*options.until * 1e9);
@@ -112,8 +123,10 @@ int show(const ShowOptions& options) {
     std::fputc('\n', stdout);
     return ++printed != options.limit && std::ferror(stdout) == 0;
   };
+  BlockQuery blocks;
+  if (options.fast) blocks = filter->block_query();
   Status read = options.follow ? follow_lines(*reader, make, take)
-                               : for_each_line_by_entry(*reader, make, take);
+                               : for_each_line_by_entry(*reader, blocks, make, take);
   std::fflush(stdout);
   return report_reading(read, *reader);
 }
@@ -133,6 +146,8 @@ nlohmann::json statistics_json(const TraceStatistics& statistics, const TraceRea
                       {"failed", statistics.total().failed},
                       {"refused", statistics.total().refused},
                       {"lost", reader.extent().counters.lost},
+                      {"waits", statistics.waits()},
+                      {"waited_ns", statistics.waited_ns()},
                       {"bytes", reader.extent().bytes},
                       {"bytes_per_syscall", bytes_per_syscall},
                       {"blocks", reader.extent().blocks},
@@ -186,6 +201,8 @@ void print_statistics(const TraceStatistics& statistics, const TraceReader& read
              statistics.total().calls, statistics.total().failed, statistics.total().refused,
              statistics.events(), extent.blocks);
   fmt::print("lost         {}\n", extent.counters.lost);
+  fmt::print("waits        {} ({:.6f} s: tasks held back because the recorder was behind)\n",
+             statistics.waits(), static_cast<double>(statistics.waited_ns()) / 1e9);
   fmt::print("size         {} bytes, {:.2f} per system call\n", extent.bytes, bytes_per_syscall);
   fmt::print("duration     {:.6f} s\n",
              static_cast<double>(statistics.last_ns() - statistics.first_ns()) / 1e9);
@@ -273,9 +290,23 @@ void add_show(CLI::App& trace, int& exit_status) {
                       "only calls on a matching path: * within a component, ** across, ?");
   command->add_flag("--failed", options->failed, "only calls that failed");
   command->add_flag("--refused", options->refused, "only calls the sandbox's filter refused");
+  command
+      ->add_option("--verdict", options->verdicts,
+                   "only calls that were allowed, refused, emulated or killed, as a,b")
+      ->delimiter(',');
+  command
+      ->add_option("--error", options->errors, "only calls that failed with this, as ENOENT,EACCES")
+      ->delimiter(',');
   command->add_option("--since", options->since, "from this second on");
   command->add_option("--until", options->until, "up to this second");
-  command->add_option("--limit", options->limit, "stop after N lines");
+  command->add_option("--limit", options->limit, "stop after N lines, at least 1")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_flag("--fast", options->fast,
+                 "leave out parts of the trace that hold nothing of this: descriptors and "
+                 "relative paths from there are then not named")
+      ->excludes("--path")
+      ->excludes("--follow");
   command->add_flag("-f,--follow", options->follow,
                     "go on as the run goes on, until it ends; in order of end within a second");
   command->add_flag("--json", options->json, "one JSON object a line");

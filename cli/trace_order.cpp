@@ -1,6 +1,7 @@
 #include "cli/trace_order.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gyges::cli {
 using namespace recorder;
@@ -20,11 +21,14 @@ struct Line {
 };
 
 // Calls `visit(event, late)`; late: an earlier window holds an event that was entered after it.
-Status walk(TraceReader& reader, const std::function<bool(const Event&, bool late)>& visit) {
+Status walk(TraceReader& reader, const BlockQuery& blocks,
+            const std::function<bool(const Event&, bool late)>& visit) {
   std::uint64_t latest_before = 0;
   std::uint64_t latest = 0;
-  return reader.for_each([&](const Event& event) {
-    if (event.sequence % window_events == 0) latest_before = latest;
+  std::uint64_t window = 0;
+  return reader.for_each_in(blocks, [&](const Event& event) {
+    if (std::exchange(window, event.sequence / window_events) != event.sequence / window_events)
+      latest_before = latest;
     latest = std::max(latest, event.time_ns);
     return visit(event, event.time_ns < latest_before);
   });
@@ -32,12 +36,13 @@ Status walk(TraceReader& reader, const std::function<bool(const Event&, bool lat
 
 }  // namespace
 
-Status for_each_line_by_entry(TraceReader& reader, const MakeLine& make, const TakeLine& take) {
+Status for_each_line_by_entry(TraceReader& reader, const BlockQuery& blocks, const MakeLine& make,
+                              const TakeLine& take) {
   std::vector<Line> late_lines;
   std::uint64_t last_late = 0;  // sequence up to which all late events are in late_lines
   if (reader.extent().events > window_events) {
     PathResolver names;
-    Status read = walk(reader, [&](const Event& event, bool late) {
+    Status read = walk(reader, blocks, [&](const Event& event, bool late) {
       std::vector<ResolvedPath> paths = names.paths_of(event);
       if (!late) return true;
       std::string text = make(event, paths, names);
@@ -62,8 +67,10 @@ Status for_each_line_by_entry(TraceReader& reader, const MakeLine& make, const T
     window.clear();
   };
   PathResolver names;
-  Status read = walk(reader, [&](const Event& event, bool late) {
-    if (event.sequence % window_events == 0) print_window();
+  std::uint64_t last_window = 0;
+  Status read = walk(reader, blocks, [&](const Event& event, bool late) {
+    std::uint64_t at = event.sequence / window_events;
+    if (std::exchange(last_window, at) != at) print_window();
     std::vector<ResolvedPath> paths = names.paths_of(event);
     if (!late || event.sequence > last_late) {
       std::string text = make(event, paths, names);

@@ -25,7 +25,8 @@ using MakeLine = std::function<std::string(const recorder::Event&,
 using TakeLine = std::function<bool(const std::string& line)>;
 
 // The error of a damaged trace comes after all good lines were taken.
-Status for_each_line_by_entry(recorder::TraceReader& reader, const MakeLine& make,
-                              const TakeLine& take);
+// Only blocks that can hold what `blocks` looks for are read.
+Status for_each_line_by_entry(recorder::TraceReader& reader, const recorder::BlockQuery& blocks,
+                              const MakeLine& make, const TakeLine& take);
 
 }  // namespace gyges::cli

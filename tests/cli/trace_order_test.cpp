@@ -56,7 +56,7 @@ TEST_F(TraceOrder, LinesFollowEntryOverTheWholeTrace) {
   std::uint64_t last = 0;
   std::uint64_t lines = 0;
   Status read = for_each_line_by_entry(
-      *reader,
+      *reader, {},
       [](const Event& event, const auto&, const auto&) { return std::to_string(event.time_ns); },
       [&](const std::string& line) {
         std::uint64_t time = std::stoull(line);
@@ -74,7 +74,7 @@ TEST_F(TraceOrder, StopsWhenAsked) {
   auto reader = TraceReader::open(path_);
   int lines = 0;
   EXPECT_TRUE(for_each_line_by_entry(
-      *reader, [](const Event&, const auto&, const auto&) { return std::string("x"); },
+      *reader, {}, [](const Event&, const auto&, const auto&) { return std::string("x"); },
       [&](const std::string&) { return ++lines < 3; }));
   EXPECT_EQ(lines, 3);
 }
@@ -85,7 +85,7 @@ TEST_F(TraceOrder, DamageIsReportedAfterTheGoodLines) {
   auto reader = TraceReader::open(path_);
   std::uint64_t lines = 0;
   EXPECT_FALSE(for_each_line_by_entry(
-      *reader, [](const Event&, const auto&, const auto&) { return std::string("x"); },
+      *reader, {}, [](const Event&, const auto&, const auto&) { return std::string("x"); },
       [&](const std::string&) { return ++lines > 0; }));
   EXPECT_EQ(lines, 100'000U);
 }

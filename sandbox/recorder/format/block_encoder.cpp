@@ -54,17 +54,29 @@ BlockEncoder::BlockEncoder()
 
 bool BlockEncoder::begin() {
   for (Stream& column : columns_) column.used = 0;
+  events_since_fresh_ += events_;
   events_ = 0;
-  fresh_ = fresh_ || literals_.full() || shapes_.full() || contexts_.full();
+  ++block_;
+  summary_.clear();
+  fresh_ = fresh_ || events_since_fresh_ >= max_block_events || literals_.full() ||
+           shapes_.full() || contexts_.full();
   if (fresh_) {
     shapes_.clear();
     contexts_.clear();
     literals_.clear();
     structures_.clear();
     predictor_.clear();
+    shape_blocks_.clear();
+    context_blocks_.clear();
+    events_since_fresh_ = 0;
     next_literal_ = last_literal_ = 0;
   }
   return std::exchange(fresh_, false);
+}
+
+bool BlockEncoder::first_in_block(std::vector<std::uint32_t>& blocks, std::uint32_t index) const {
+  if (index >= blocks.size()) blocks.resize(std::size_t{index} + 1);
+  return std::exchange(blocks[index], block_) != block_;
 }
 
 void BlockEncoder::add_definition(std::string_view bytes) {
@@ -106,9 +118,13 @@ Status BlockEncoder::add(const Event& event) {
   std::uint32_t index = shapes_.find_or_add(shape_view, added);
   columns_[column_shape].varint(index == StringTable::none ? 0 : index + 1);
   if (index == StringTable::none) add_definition(shape_view);
+  if (index == StringTable::none || first_in_block(shape_blocks_, index)) summary_.add_shape(event);
   index = contexts_.find_or_add(context_view, added);
   columns_[column_context].varint(index == StringTable::none ? 0 : index + 1);
   if (index == StringTable::none) add_definition(context_view);
+  if (index == StringTable::none || first_in_block(context_blocks_, index))
+    summary_.add_context(event);
+  summary_.add_result(event);
 
   columns_[column_time].zigzag(difference(event.time_ns, predictor_.expected_time(event.tid)));
   columns_[column_duration].varint(event.duration_ns);

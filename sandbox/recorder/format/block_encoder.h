@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/recorder/format/block_summary.h"
 #include "sandbox/recorder/format/block_tables.h"
 #include "sandbox/recorder/format/event.h"
 
@@ -19,7 +20,9 @@ class BlockEncoder {
  public:
   BlockEncoder();
 
-  // Starts the next block; true if its tables are empty.
+  // Starts the next block; true if its tables are empty: at first, when a table was full, and when
+  // 64 Ki events have built on them, so that a reader never unpacks more than that to get at a
+  // block.
   bool begin();
   // Fails for events that have more captures than the format holds.
   Status add(const Event& event);
@@ -30,6 +33,8 @@ class BlockEncoder {
   }
   // The raw payload; valid until the next begin().
   const std::vector<std::uint8_t>& finish();
+  // Of the events added since begin().
+  std::string summary() { return summary_.encode(); }
 
  private:
   struct Stream {
@@ -43,6 +48,8 @@ class BlockEncoder {
     void zigzag(std::int64_t value);
     void append(std::string_view text);
   };
+  // Whether index was not met in this block before.
+  bool first_in_block(std::vector<std::uint32_t>& blocks, std::uint32_t index) const;
   void add_definition(std::string_view bytes);
   void add_capture(const Event& event, const Capture& capture);
   void add_literal(std::uint32_t number, const Capture& capture, std::string_view bytes);
@@ -56,6 +63,11 @@ class BlockEncoder {
   StructureMemory structures_;
   std::uint32_t next_literal_ = 0;
   std::uint32_t last_literal_ = 0;
+  SummaryBuilder summary_;
+  std::vector<std::uint32_t> shape_blocks_;  // by index, the block it was last met in
+  std::vector<std::uint32_t> context_blocks_;
+  std::uint32_t block_ = 0;
+  std::size_t events_since_fresh_ = 0;
   std::size_t events_ = 0;
   bool fresh_ = true;
 };

@@ -1,6 +1,10 @@
 #include "sandbox/recorder/format/event_filter.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "sandbox/recorder/format/event_text.h"
+#include "sandbox/recorder/format/flag_sets.h"
 
 namespace gyges::recorder {
 namespace {
@@ -48,6 +52,13 @@ bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& pat
   if (failed && !failed_call(event)) return false;
   if (refused && event.verdict != Verdict::refused && event.verdict != Verdict::killed)
     return false;
+  if (!verdicts.empty() &&
+      (event.kind != EventKind::syscall ||
+       std::find(verdicts.begin(), verdicts.end(), event.verdict) == verdicts.end()))
+    return false;
+  if (!errors.empty() && (!failed_call(event) ||
+                          std::find(errors.begin(), errors.end(), -event.result) == errors.end()))
+    return false;
   if (!syscalls.empty() && !name_listed(syscalls, event)) return false;
   if (!classes.empty() && !class_listed(classes, event)) return false;
   if (path) {
@@ -58,6 +69,49 @@ bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& pat
     });
   }
   return true;
+}
+
+BlockQuery EventFilter::block_query() const {
+  BlockQuery query;
+  query.since_ns = since_ns;
+  query.until_ns = until_ns;
+  query.tool_call = tool_call;
+  if (pid) query.pids = {*pid};
+  query.failed = failed || !errors.empty();
+  query.refused = refused;
+  for (const std::string& name : syscalls) {
+    bool known = false;
+    for (Abi abi : {Abi::x86_64, Abi::i386})
+      if (const SyscallSpec* spec = find_syscall(abi, name); spec != nullptr) {
+        known = true;
+        query.syscalls.push_back(syscall_key(abi, spec->number));
+        if (abi == Abi::x86_64)
+          query.syscalls.push_back(syscall_key(Abi::x32, spec->number | x32_bit));
+      }
+    if (!known) {  // a bare number, of any ABI
+      query.syscalls.clear();
+      break;
+    }
+  }
+  return query;
+}
+
+Result<Verdict> parse_verdict(const std::string& name) {
+  for (Verdict verdict : {Verdict::allowed, Verdict::refused, Verdict::emulated, Verdict::killed})
+    if (verdict_name(verdict) == name) return verdict;
+  return fail("filter events", name, "there is no verdict of that name",
+              "use one of allowed, refused, emulated, killed");
+}
+
+Result<std::int64_t> parse_error_name(const std::string& name) {
+  std::int64_t code = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), code);
+  if (error == std::errc{} && end == name.data() + name.size() && code > 0 && code < 4096)
+    return code;
+  for (code = 1; code < 600; ++code)
+    if (errno_name(code) == name) return code;
+  return fail("filter events", name, "there is no error of that name",
+              "use names as ENOENT or EACCES, or a number from 1 to 4095");
 }
 
 Status check_syscall_name(const std::string& name) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/recorder/format/block_summary.h"
 #include "sandbox/recorder/format/event.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 #include "sandbox/recorder/format/syscall_table.h"
@@ -22,14 +23,22 @@ struct EventFilter {
   std::optional<std::string> path;    // see path_matches(); "x.log" means "**/x.log"
   bool failed = false;
   bool refused = false;                   // refused by the filter, or killed at the call
+  std::vector<Verdict> verdicts;          // calls that ended in one of these
+  std::vector<std::int64_t> errors;       // calls that failed with one of these, as ENOENT is 2
   std::optional<std::uint64_t> since_ns;  // of CLOCK_MONOTONIC, by the time of entry
   std::optional<std::uint64_t> until_ns;
 
   [[nodiscard]] bool takes(const Event& event, const std::vector<ResolvedPath>& paths) const;
+  // What a block must hold for this filter to take an event of it.
+  [[nodiscard]] BlockQuery block_query() const;
 };
 
 // A name of the table or "syscall_0x..."; the error proposes the nearest names.
 Status check_syscall_name(const std::string& name);
+// "allowed", "refused", "emulated", "killed".
+Result<Verdict> parse_verdict(const std::string& name);
+// "ENOENT", or its number.
+Result<std::int64_t> parse_error_name(const std::string& name);
 Result<SyscallClass> parse_syscall_class(const std::string& name);
 
 }  // namespace gyges::recorder

@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view frame_mark = "GYTF";
 // zstd's own bound on what incompressible input can grow to is below one part in 128.
 constexpr std::uint32_t max_stored_bytes = max_block_bytes + max_block_bytes / 128 + 1024;
+// Three full lists of ten-byte numbers stay below.
+constexpr std::uint32_t max_summary_bytes = 16U << 10U;
 constexpr std::uint32_t max_text_bytes = 1U << 20U;
 
 template <class T>
@@ -38,6 +40,7 @@ FrameHeadBytes encode_frame_head(const FrameHead& head) {
   put(bytes, 8, head.stored_bytes);
   put(bytes, 12, head.raw_bytes);
   put(bytes, 16, head.events);
+  put(bytes, 20, head.summary_bytes);
   put(bytes, 24, head.first_sequence);
   put(bytes, 32, head.first_time_ns);
   put(bytes, 40, head.last_time_ns);
@@ -55,14 +58,14 @@ std::string_view decode_frame_head(std::string_view bytes, FrameHead& head) {
   if (!bytes.starts_with(frame_mark)) return "no frame begins here";
   auto kind = get<std::uint8_t>(bytes, 4);
   auto flags = get<std::uint8_t>(bytes, 5);
-  if (kind < 1 || kind > 3 || flags > 1 || get<std::uint16_t>(bytes, 6) != 0 ||
-      get<std::uint32_t>(bytes, 20) != 0)
+  if (kind < 1 || kind > 3 || flags > 1 || get<std::uint16_t>(bytes, 6) != 0)
     return "the frame is of no known kind";
   head.kind = static_cast<FrameKind>(kind);
   head.fresh = flags == 1;
   head.stored_bytes = get<std::uint32_t>(bytes, 8);
   head.raw_bytes = get<std::uint32_t>(bytes, 12);
   head.events = get<std::uint32_t>(bytes, 16);
+  head.summary_bytes = get<std::uint32_t>(bytes, 20);
   head.first_sequence = get<std::uint64_t>(bytes, 24);
   head.first_time_ns = get<std::uint64_t>(bytes, 32);
   head.last_time_ns = get<std::uint64_t>(bytes, 40);
@@ -71,9 +74,11 @@ std::string_view decode_frame_head(std::string_view bytes, FrameHead& head) {
                    get<std::uint64_t>(bytes, 80), get<std::uint64_t>(bytes, 88)};
   if (head.kind == FrameKind::block) {
     if (head.events == 0 || head.events > max_block_events) return "its event count is impossible";
-    if (head.raw_bytes > max_block_bytes || head.stored_bytes > max_stored_bytes)
+    if (head.raw_bytes > max_block_bytes || head.summary_bytes > max_summary_bytes ||
+        head.stored_bytes > max_stored_bytes + head.summary_bytes ||
+        head.summary_bytes > head.stored_bytes)
       return "its size is impossible";
-  } else if (head.events != 0 || head.stored_bytes != head.raw_bytes ||
+  } else if (head.events != 0 || head.summary_bytes != 0 || head.stored_bytes != head.raw_bytes ||
              head.raw_bytes > max_text_bytes) {
     return "its size is impossible";
   }

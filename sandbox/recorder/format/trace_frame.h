@@ -11,7 +11,8 @@
 namespace gyges::recorder {
 
 inline constexpr std::string_view trace_magic = "\x89GYT\r\n\x1a\n";
-inline constexpr std::uint32_t trace_version = 1;
+inline constexpr std::uint32_t trace_version = 2;
+inline constexpr std::uint32_t oldest_trace_version = 1;  // without summaries
 
 enum class FrameKind : std::uint8_t { header = 1, block = 2, end = 3 };
 
@@ -21,6 +22,8 @@ struct FrameHead {
   std::uint32_t stored_bytes = 0;
   std::uint32_t raw_bytes = 0;
   std::uint32_t events = 0;
+  std::uint32_t summary_bytes =
+      0;  // of the payload; a block's summary stands before its zstd frame
   std::uint64_t first_sequence = 0;
   std::uint64_t first_time_ns = 0;
   std::uint64_t last_time_ns = 0;

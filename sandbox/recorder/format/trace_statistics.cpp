@@ -60,6 +60,10 @@ void TraceStatistics::add(const Event& event) {
         if (capture.kind == CaptureKind::text)
           tool_calls_[tool_call_of(event)].tool = capture.bytes;
       break;
+    case EventKind::recorder_wait:
+      ++waits_;
+      waited_ns_ += event.duration_ns;
+      break;
     default:
       break;
   }

@@ -40,6 +40,9 @@ class TraceStatistics {
 
   [[nodiscard]] std::uint64_t events() const { return events_; }
   [[nodiscard]] const CallCounts& total() const { return total_; }
+  // How often and how long in all the recorder held a task back.
+  [[nodiscard]] std::uint64_t waits() const { return waits_; }
+  [[nodiscard]] std::uint64_t waited_ns() const { return waited_ns_; }
   [[nodiscard]] std::uint64_t first_ns() const { return first_ns_; }
   [[nodiscard]] std::uint64_t last_ns() const { return last_ns_; }
 
@@ -52,6 +55,8 @@ class TraceStatistics {
   ProcessCounts& process(const Event& event);
 
   std::uint64_t events_ = 0;
+  std::uint64_t waits_ = 0;
+  std::uint64_t waited_ns_ = 0;
   std::uint64_t first_ns_ = 0;
   std::uint64_t last_ns_ = 0;
   CallCounts total_;

@@ -108,13 +108,16 @@ struct TraceWriter::State {
     if (!block_open) return ok();
     block_open = false;
     const std::vector<std::uint8_t>& raw = encoder.finish();
-    frame.resize(frame_head_bytes + ZSTD_compressBound(raw.size()));
-    std::size_t packed =
-        ZSTD_compressCCtx(zstd, frame.data() + frame_head_bytes, frame.size() - frame_head_bytes,
-                          raw.data(), raw.size(), compression_level);
+    const std::string summary = encoder.summary();
+    const std::size_t before = frame_head_bytes + summary.size();
+    frame.resize(before + ZSTD_compressBound(raw.size()));
+    std::copy(summary.begin(), summary.end(), frame.begin() + frame_head_bytes);
+    std::size_t packed = ZSTD_compressCCtx(zstd, frame.data() + before, frame.size() - before,
+                                           raw.data(), raw.size(), compression_level);
     if (ZSTD_isError(packed) != 0)
       return fail("compress trace block", path, ZSTD_getErrorName(packed));
-    frame.resize(frame_head_bytes + packed);
+    frame.resize(before + packed);
+    head.summary_bytes = static_cast<std::uint32_t>(summary.size());
     head.raw_bytes = static_cast<std::uint32_t>(raw.size());
     head.events = static_cast<std::uint32_t>(encoder.event_count());
     head.counters = counters;

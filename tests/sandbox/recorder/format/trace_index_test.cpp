@@ -1,0 +1,201 @@
+// Summaries of blocks, and reading only those that can hold what is looked for.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "base/files.h"
+#include "sample_events.h"
+#include "sandbox/recorder/format/block_summary.h"
+#include "sandbox/recorder/format/event_filter.h"
+#include "sandbox/recorder/format/trace_frame.h"
+#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/format/trace_writer.h"
+
+namespace gyges::recorder {
+namespace {
+
+using testing::EventList;
+
+constexpr std::uint32_t call_count = 6;
+constexpr std::uint32_t events_per_call = 65536;
+
+// Six tool calls of a process each, one block each; the fourth has the only unlink, refused.
+class TraceIndex : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto directory = TemporaryDirectory::create("gyges_index_test");
+    ASSERT_TRUE(directory) << directory.error().line();
+    directory_ = std::move(*directory);
+    path_ = directory_->path() / "trace.gyt";
+    for (std::uint32_t call = 0; call < call_count; ++call)
+      for (std::uint32_t i = 0; i < events_per_call; ++i) {
+        Event& event = list_.add();
+        event.number = call == 3 && i == 17 ? 87 : 39;
+        event.verdict = call == 3 && i == 17 ? Verdict::refused : Verdict::allowed;
+        event.result = call == 3 && i == 17 ? -1 : 5;
+        event.pid = event.tid = static_cast<std::int32_t>(1000 + call);
+        event.inside_pid = event.inside_tid = static_cast<std::int32_t>(10 + call);
+        event.origin_call = event.active_call = call + 1;
+        event.time_ns = 1'000'000'000U + std::uint64_t{call} * 1'000'000U + i;
+      }
+    auto writer = TraceWriter::create(path_, Backend::ebpf);
+    ASSERT_TRUE(writer) << writer.error().line();
+    for (const Event& event : list_.finished()) ASSERT_TRUE((*writer)->append(event));
+    Coverage coverage;
+    ASSERT_TRUE((*writer)->finish(coverage));
+  }
+
+  // Blocks the query leaves, and whether all events of a filter with it are there.
+  std::uint64_t blocks(const BlockQuery& query) {
+    return TraceReader::open(path_)->blocks_in(query);
+  }
+
+  void expect_same(const EventFilter& filter, std::size_t expected_blocks) {
+    auto reader = TraceReader::open(path_);
+    ASSERT_TRUE(reader) << reader.error().line();
+    std::set<std::uint64_t> all, chosen;
+    std::uint64_t delivered = 0;
+    ASSERT_TRUE(reader->for_each([&](const Event& event) {
+      if (filter.takes(event, {})) all.insert(event.sequence);
+      return true;
+    }));
+    ASSERT_TRUE(reader->for_each_in(filter.block_query(), [&](const Event& event) {
+      ++delivered;
+      if (filter.takes(event, {})) chosen.insert(event.sequence);
+      return true;
+    }));
+    EXPECT_FALSE(all.empty());
+    EXPECT_EQ(all, chosen);
+    EXPECT_EQ(delivered, expected_blocks * events_per_call);
+  }
+
+  EventList list_;
+  std::optional<TemporaryDirectory> directory_;
+  std::filesystem::path path_;
+};
+
+TEST_F(TraceIndex, SkipsByToolCallPidSyscallTimeAndResult) {
+  EXPECT_EQ(blocks({}), call_count);
+  EventFilter filter;
+  filter.tool_call = 2;
+  expect_same(filter, 1);
+  filter = {};
+  filter.pid = 1004;
+  expect_same(filter, 1);
+  filter.pid = 14;  // the same, as the sandbox sees it
+  expect_same(filter, 1);
+  filter = {};
+  filter.syscalls = {"unlink"};
+  expect_same(filter, 1);
+  filter = {};
+  filter.refused = true;
+  expect_same(filter, 1);
+  filter = {};
+  filter.errors = {1};
+  expect_same(filter, 1);
+  filter = {};
+  filter.since_ns = 1'001'000'000U;
+  filter.until_ns = 1'002'000'010U;
+  expect_same(filter, 2);
+  BlockQuery absent;
+  absent.pids = {4711};
+  EXPECT_EQ(blocks(absent), 0U);
+}
+
+TEST_F(TraceIndex, DamageIsReportedAlsoWhereNothingIsLookedFor) {
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader);
+  BlockQuery query;
+  query.tool_call = 1;
+  std::uint64_t seen = 0;
+  EXPECT_FALSE(reader->for_each_in(query, [&](const Event&) { return ++seen > 0; }));
+  EXPECT_EQ(seen, events_per_call);
+}
+
+// Version 1 had no summaries. The same blocks without them, with hashes that agree, must read the
+// same.
+TEST_F(TraceIndex, ReadsTracesOfVersionOne) {
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  std::string old(trace_magic);
+  Sha256 chain = sha256(trace_magic);
+  std::string_view rest = std::string_view(*whole).substr(trace_magic.size());
+  while (!rest.empty()) {
+    FrameHead head;
+    ASSERT_EQ(decode_frame_head(rest, head), "");
+    std::string payload(
+        rest.substr(frame_head_bytes + head.summary_bytes, head.stored_bytes - head.summary_bytes));
+    rest.remove_prefix(frame_head_bytes + head.stored_bytes + frame_hash_bytes);
+    if (head.kind == FrameKind::header) {
+      std::size_t at = payload.find("\"version\":2");
+      ASSERT_NE(at, std::string::npos);
+      payload.replace(at, 11, "\"version\":1");
+    }
+    if (head.kind == FrameKind::block) {
+      EXPECT_GT(head.summary_bytes, 0U);
+    }
+    head.summary_bytes = 0;
+    head.stored_bytes = static_cast<std::uint32_t>(payload.size());
+    FrameHeadBytes bytes = encode_frame_head(head);
+    std::string_view head_view(bytes.data(), bytes.size());
+    chain = frame_hash(chain, head_view, payload);
+    old += head_view;
+    old += payload;
+    old.append(reinterpret_cast<const char*>(chain.data()), chain.size());
+  }
+  std::ofstream(path_, std::ios::binary | std::ios::trunc) << old;
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader) << reader.error().line();
+  EXPECT_FALSE(reader->damage());
+  EXPECT_EQ(reader->extent().events, std::uint64_t{call_count} * events_per_call);
+  BlockQuery query;
+  query.tool_call = 2;
+  EXPECT_EQ(reader->blocks_in(query), call_count);  // no summaries: every block may hold it
+  query = {};
+  query.since_ns = 1'005'000'000U;
+  EXPECT_EQ(reader->blocks_in(query), 1U);  // times stand in the frame
+}
+
+TEST(BlockSummary, BeyondItsBoundsAListStandsForEverything) {
+  SummaryBuilder builder;
+  Event event;
+  for (std::int32_t pid = 1; pid < 2000; ++pid) {
+    event.pid = pid;
+    builder.add_context(event);
+  }
+  builder.add_shape(event);
+  BlockSummary summary;
+  ASSERT_TRUE(decode_summary(builder.encode(), summary));
+  EXPECT_FALSE(summary.pids);
+  ASSERT_TRUE(summary.tool_calls);
+  EXPECT_EQ(summary.tool_calls->size(), 1U);
+  BlockQuery query;
+  query.pids = {99999};
+  EXPECT_TRUE(summary.may_hold(query, 0, 0));
+  query.tool_call = 3;
+  EXPECT_FALSE(summary.may_hold(query, 0, 0));
+}
+
+TEST(BlockSummary, HostileBytesAreRefused) {
+  SummaryBuilder builder;
+  Event event;
+  event.pid = 300;
+  builder.add_shape(event);
+  builder.add_context(event);
+  const std::string good = builder.encode();
+  BlockSummary summary;
+  ASSERT_TRUE(decode_summary(good, summary));
+  for (std::size_t size = 0; size < good.size(); ++size)
+    EXPECT_FALSE(decode_summary(std::string_view(good).substr(0, size), summary)) << size;
+  EXPECT_FALSE(decode_summary(good + "x", summary));
+  std::string unknown_flag = good;
+  unknown_flag[0] = static_cast<char>(0x20);
+  EXPECT_FALSE(decode_summary(unknown_flag, summary));
+  // A list that claims four thousand million entries.
+  EXPECT_FALSE(decode_summary(std::string_view("\x00\xff\xff\xff\xff\x0f", 6), summary));
+}
+
+}  // namespace
+}  // namespace gyges::recorder
