@@ -301,14 +301,14 @@ void add_show(CLI::App& trace, int& exit_status) {
   command->add_option("--until", options->until, "up to this second");
   command->add_option("--limit", options->limit, "stop after N lines, at least 1")
       ->check(CLI::PositiveNumber);
+  command->add_flag("-f,--follow", options->follow,
+                    "go on as the run goes on, until it ends; in order of end within a second");
   command
       ->add_flag("--fast", options->fast,
                  "leave out parts of the trace that hold nothing of this: descriptors and "
                  "relative paths from there are then not named")
       ->excludes("--path")
       ->excludes("--follow");
-  command->add_flag("-f,--follow", options->follow,
-                    "go on as the run goes on, until it ends; in order of end within a second");
   command->add_flag("--json", options->json, "one JSON object a line");
   command->callback([options, &exit_status] { exit_status = show(*options); });
 }

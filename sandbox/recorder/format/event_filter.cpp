@@ -86,7 +86,8 @@ BlockQuery EventFilter::block_query() const {
         known = true;
         query.syscalls.push_back(syscall_key(abi, spec->number));
         if (abi == Abi::x86_64)
-          query.syscalls.push_back(syscall_key(Abi::x32, spec->number | x32_bit));
+          for (std::uint32_t number : {spec->number, spec->number | x32_bit})
+            query.syscalls.push_back(syscall_key(Abi::x32, number));
       }
     if (!known) {  // a bare number, of any ABI
       query.syscalls.clear();
