@@ -334,7 +334,7 @@ TEST(ShortProcesses, AreAllThere) {
   ASSERT_TRUE(session);
   GatedChild child([lives] {
     for (unsigned i = 0; i < lives; ++i) {
-      const pid_t short_lived = vfork();
+      const pid_t short_lived = fork();
       if (short_lived == 0) _exit(0);
       if (short_lived < 0 || waitpid(short_lived, nullptr, 0) != short_lived) return 1;
     }
