@@ -94,20 +94,20 @@ struct File {
 struct Options {
   std::string
       workspace;  // a host directory shown at its own path, as the policy says; may be empty
-  std::vector<File> files;  // seeds
+  std::vector<File> files = {};  // seeds
 };
 
 struct Command {
-  std::vector<std::string> argv;         // argv[0] is looked up in the policy's PATH
-  std::vector<std::string> environment;  // NAME=value, in addition to the policy's
-  std::string directory;                 // inside; empty: the workspace, or the policy's home
-  std::string input;                     // bytes on standard input
+  std::vector<std::string> argv = {};         // argv[0] is looked up in the policy's PATH
+  std::vector<std::string> environment = {};  // NAME=value, in addition to the policy's
+  std::string directory = {};                 // inside; empty: the workspace, or the policy's home
+  std::string input = {};                     // bytes on standard input
 };
 
 // A limit of the policy that was hit: "wall_seconds", "memory_bytes", "output_bytes", ...
 struct LimitHit {
-  std::string limit;
-  std::string detail;
+  std::string limit = {};
+  std::string detail = {};
 };
 
 struct Outcome {

@@ -96,7 +96,10 @@ TEST_F(PoolTest, TheWallClockStartsWhenASandboxIsTaken) {
   command.directory = "/";
   auto id = sandbox_->spawn(command);
   ASSERT_TRUE(id) << id.error().line();
-  EXPECT_FALSE(sandbox_->wait(*id, begin + std::chrono::seconds(20)).has_value());
+  auto end = sandbox_->wait(*id, begin + std::chrono::seconds(20));
+  ASSERT_TRUE(end) << end.error().line();
+  ASSERT_TRUE(end->has_value()) << "the wall clock did not end it";
+  EXPECT_EQ((*end)->signal, SIGKILL);
   auto lived = Clock::now() - begin;
   EXPECT_GT(lived, std::chrono::milliseconds(1500));
   EXPECT_LT(lived, std::chrono::seconds(15));
