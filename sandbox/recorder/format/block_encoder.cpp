@@ -58,7 +58,7 @@ bool BlockEncoder::begin() {
   events_ = 0;
   ++block_;
   summary_.clear();
-  fresh_ = fresh_ || events_since_fresh_ >= max_block_events || literals_.full() ||
+  fresh_ = fresh_ || events_since_fresh_ >= 4 * max_block_events || literals_.full() ||
            shapes_.full() || contexts_.full();
   if (fresh_) {
     shapes_.clear();

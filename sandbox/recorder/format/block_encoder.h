@@ -21,7 +21,7 @@ class BlockEncoder {
   BlockEncoder();
 
   // Starts the next block; true if its tables are empty: at first, when a table was full, and when
-  // 64 Ki events have built on them, so that a reader never unpacks more than that to get at a
+  // 256 Ki events have built on them, so that a reader never unpacks more than that to get at a
   // block.
   bool begin();
   // Fails for events that have more captures than the format holds.
