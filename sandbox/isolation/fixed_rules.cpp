@@ -30,7 +30,7 @@ constexpr std::array<std::uint64_t, 9> clone_flags{CLONE_NEWNS,     CLONE_NEWUTS
 
 // Both can type into the terminal that the sandbox was started from (CVE-2017-5226). The kernel
 // looks at the lower 32 bits only, so the comparison masks them.
-constexpr std::array<std::uint64_t, 2> terminal_ioctls{TIOCSTI, TIOCLINUX};
+constexpr std::array<std::uint64_t, 3> terminal_ioctls{TIOCSTI, TIOCLINUX, TIOCSETD};
 
 constexpr std::uint64_t listener_flag = 8;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
 
@@ -66,7 +66,7 @@ std::string fixed_rule_words(int number, const std::vector<std::string>& socket_
   if (name == "clone" && !nested_namespaces) return "no new namespaces";
   if (name == "clone") return "not CLONE_UNTRACED";
   if (name == "seccomp") return "no listener";
-  if (name == "ioctl") return "not TIOCSTI, TIOCLINUX";
+  if (name == "ioctl") return "not TIOCSTI, TIOCLINUX, TIOCSETD";
   if (name == "personality") return "the plain one, with or without address randomisation";
   for (const OnProcess& row : on_process)
     if (row.number == number) return "not of pid 1";
