@@ -51,7 +51,7 @@ Ran SandboxTest::run_argv(std::vector<std::string> argv) {
     return ran;
   }
   pipe->write.reset();
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(15);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   bool open = true;
   while (open && std::chrono::steady_clock::now() < deadline) {
     pollfd wait{pipe->read.get(), POLLIN, 0};
