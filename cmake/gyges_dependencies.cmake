@@ -15,5 +15,7 @@ pkg_check_modules(LIBNL REQUIRED IMPORTED_TARGET libnl-3.0 libnl-route-3.0)
 pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+find_package(ZLIB REQUIRED)
 find_program(GYGES_BPF_CLANG NAMES clang clang-14 clang-15 clang-16 clang-17 clang-18 REQUIRED
   DOC "clang with the bpf target, compiles the recorder's kernel side")
