@@ -85,7 +85,6 @@ struct CanaryStream::State {
 CanaryStream::CanaryStream(const CanarySet& set, std::string place, bool look_inside)
     : state_(set.empty() ? nullptr : std::unique_ptr<State>(new State{set, std::move(place)})) {
   if (!state_) return;
-  state_->decoded.wrapped = "percent-encoded";
   if (look_inside) state_->decompressor.emplace();
 }
 CanaryStream::~CanaryStream() = default;
@@ -95,6 +94,11 @@ CanaryStream& CanaryStream::operator=(CanaryStream&&) noexcept = default;
 void CanaryStream::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
   if (!state_ || bytes.empty()) return;
   State& state = *state_;
+  // Up to the first escape the decoded text is the text.
+  if (state.percent.starts_with(bytes)) {
+    state.decoded = state.raw;
+    state.decoded.wrapped = "percent-encoded";
+  }
   state.read(state.raw, bytes, hits);
   if (std::string text = state.percent.feed(bytes); !text.empty())
     state.read(state.decoded, text, hits);

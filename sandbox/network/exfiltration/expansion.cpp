@@ -171,6 +171,10 @@ void Decompressor::feed(std::string_view bytes, const Output& output) {
     state.held.clear();
     bytes = joined;
   }
+  if (!state.started && bytes.size() < longest_magic) {
+    state.held = bytes;
+    return;
+  }
   while (!bytes.empty() && state.room > 0 && state.attempts < most_attempts) {
     if (state.unpacker) {
       bool done = false;

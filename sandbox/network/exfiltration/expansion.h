@@ -15,6 +15,10 @@ class PercentDecoder {
   // The decoded text, from the first escape of the stream on; empty while there was none, because
   // the text is then what the stream is.
   std::string feed(std::string_view bytes);
+  // Whether `bytes` would be the first ones with an escape.
+  [[nodiscard]] bool starts_with(std::string_view bytes) const {
+    return !active_ && bytes.find('%') != std::string_view::npos;
+  }
 
  private:
   std::string held_;  // "%" or "%4" at the end of a piece

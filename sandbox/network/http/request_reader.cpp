@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
+#include <limits>
 #include <optional>
 
 #include "sandbox/network/http/head_rules.h"
@@ -18,7 +19,8 @@ class Parser : public http::basic_parser<true> {
  public:
   explicit Parser(const RequestReader::Events& events) : events_(events) {
     header_limit(static_cast<std::uint32_t>(RequestReader::most_head_bytes + 4096));
-    body_limit(boost::none);
+    // Not boost::none: Beast 1.74 compares a length with the optional, and no limit is below all.
+    body_limit(std::numeric_limits<std::uint64_t>::max());
     eager(true);
   }
   std::size_t trailers = 0;
