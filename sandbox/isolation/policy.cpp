@@ -165,7 +165,7 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   take(limits, "inodes", policy.limits.inodes);
   take(limits, "output_bytes", policy.limits.output_bytes);
 
-  take(section("network"), "mode", policy.network);
+  GYGES_TRY(policy.network, network::network_policy_from_json(section("network"), source));
   const json& recorder = section("recorder");
   take(recorder, "backend", policy.recorder.backend);
   take(recorder, "buffer_bytes", policy.recorder.buffer_bytes);
@@ -234,7 +234,7 @@ json policy_to_json(const Policy& policy) {
             {"disk_bytes", limits.disk_bytes},
             {"inodes", limits.inodes},
             {"output_bytes", limits.output_bytes}}},
-          {"network", {{"mode", policy.network}}},
+          {"network", network::network_policy_to_json(policy.network)},
           {"recorder",
            {{"backend", policy.recorder.backend},
             {"buffer_bytes", policy.recorder.buffer_bytes},

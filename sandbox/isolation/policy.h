@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/network/network_policy.h"
 
 namespace gyges::isolation {
 
@@ -86,7 +87,7 @@ struct Policy {
   SeccompRules seccomp;
   std::vector<std::string> capabilities;  // kept inside, "CAP_..."; dangerous ones need a grant
   Limits limits;
-  std::string network = "none";  // none: own namespace with loopback only
+  network::NetworkPolicy network;
   RecorderRules recorder;
   CueRules cues;
   std::vector<std::string> grants;  // dangerous permissions, stated one by one
