@@ -15,6 +15,9 @@ inline constexpr int program_fd = 4;
 inline constexpr int first_prepared_fd =
     5;  // detached mounts that the supervisor made: slots 0, 1, ...
 
+// The gateway's TCP listeners, in its own namespace; nobody but the packet rules aims at it.
+inline constexpr std::uint16_t gateway_port = 15001;
+
 inline constexpr std::uint32_t max_slots = 320;          // detached mounts held during set-up
 inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
 inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
@@ -40,6 +43,9 @@ enum class Op : std::uint32_t {
   new_namespaces,   // number[0]: CLONE_NEW* flags
   hand_netlink,     // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
   drop_privileges,  // number[0]: bit mask of the capabilities pid 1 keeps
+  hand_gateway,  // makes the gateway's network namespace; its sockets go to the supervisor, in the
+                 // order of network::GatewaySockets. number[0]: 1 with IPv6. a: "low high", the
+                 // groups that may ping
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
@@ -85,8 +91,11 @@ struct SpawnHeader {
   std::uint32_t gated = 0;  // 1: waits for release before exec
 };
 
+// What a handed descriptor is.
+enum class Hand : std::uint32_t { scratch = 1, route, gateway };
+
 enum class Tell : std::uint32_t {
-  handed = 1,   // with a descriptor
+  handed = 1,   // with a descriptor; id: Hand
   ready,        // the set-up program is done
   failed,       // step `id` failed with `error`
   spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate

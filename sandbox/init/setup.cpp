@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -111,14 +112,67 @@ int drop_privileges(std::uint64_t keep) {
   return static_cast<int>(::syscall(SYS_capset, &header, data));
 }
 
-int hand(int fd) {
+int hand(int fd, Hand what) {
   if (fd < 0) return -1;
   Reply reply;
   reply.tell = Tell::handed;
+  reply.id = static_cast<std::uint32_t>(what);
   tell(reply, fd);
   ::close(fd);
   if (receive().request.ask != Ask::proceed) ::_exit(1);
   return 0;
+}
+
+// Accepts connections to every address (IP_TRANSPARENT); the backlog bounds half-open floods.
+int listener(int family) {
+  int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1;
+  if (fd < 0) return -1;
+  if (family == AF_INET) {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(gateway_port);
+    if (::setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0 ||
+        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
+      return -1;
+  } else {
+    sockaddr_in6 any{};
+    any.sin6_family = AF_INET6;
+    any.sin6_port = htons(gateway_port);
+    if (::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0 ||
+        ::setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0 ||
+        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
+      return -1;
+  }
+  return ::listen(fd, 4096) == 0 ? fd : -1;
+}
+
+int hand_socket(int family, int type, int protocol) {
+  return hand(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol), Hand::gateway);
+}
+
+int hand_blocking_socket(int protocol) {
+  return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), Hand::gateway);
+}
+
+// Everything in the order of network::GatewaySockets. Where there is no IPv6 the places are filled
+// with sockets that are not used.
+int hand_gateway(const char* ping_groups, std::size_t length, bool v6) {
+  if (write_whole("/proc/sys/net/ipv4/ping_group_range", ping_groups, length) != 0) return -1;
+  int home = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0 || hand_blocking_socket(NETLINK_ROUTE) != 0) return -1;
+  if (::unshare(CLONE_NEWNET) != 0) return -1;
+  int raw_type = SOCK_RAW;
+  if (hand_blocking_socket(NETLINK_ROUTE) != 0 || hand_blocking_socket(NETLINK_NETFILTER) != 0 ||
+      hand(listener(AF_INET), Hand::gateway) != 0 ||
+      (v6 ? hand(listener(AF_INET6), Hand::gateway) : hand_socket(AF_UNIX, SOCK_STREAM, 0)) != 0 ||
+      hand_socket(AF_PACKET, SOCK_DGRAM, 0) != 0 ||
+      hand_socket(AF_INET, raw_type, IPPROTO_RAW) != 0 ||
+      (v6 ? hand_socket(AF_INET6, raw_type, IPPROTO_RAW) : hand_socket(AF_UNIX, SOCK_STREAM, 0)) !=
+          0)
+    return -1;
+  if (::setns(home, CLONE_NEWNET) != 0) return -1;
+  return ::close(home);
 }
 
 int run_step(const Step& step) {
@@ -157,7 +211,7 @@ int run_step(const Step& step) {
     case Op::bind:
       return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
-      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), Hand::scratch);
     case Op::detach:
       if (::umount2(step.a, MNT_DETACH) != 0) return -1;
       return ::rmdir(step.a);
@@ -173,7 +227,9 @@ int run_step(const Step& step) {
     case Op::new_namespaces:
       return ::unshare(static_cast<int>(number[0]));
     case Op::hand_netlink:
-      return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+      return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), Hand::route);
+    case Op::hand_gateway:
+      return hand_gateway(step.a, step.header.lengths[0], number[0] != 0);
     case Op::drop_privileges:
       return drop_privileges(number[0]);
   }
