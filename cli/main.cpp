@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <clocale>
 #include <csignal>
@@ -52,6 +54,15 @@ std::string usage_message(const CLI::App* app, const CLI::Error& error) {
 
 int main(int argc, char** argv) {
   gyges::cli::occupy_standard_descriptors();
+  // Whoever may start a program that is root by its file's mode also chooses its files, environment
+  // and descriptors (CVE-2020-5291, firejail's CVE-2017-5180 and others like it).
+  if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
+    std::fputs(
+        "gyges: start: the program is installed set-user-id or set-group-id, which would give its "
+        "caller another user's rights. Cure: chmod ug-s its file\n",
+        stderr);
+    return gyges::cli::exit_own_error;
+  }
   // A limit on file size that the caller set shows as a failed write, which has a message.
   std::signal(SIGXFSZ, SIG_IGN);
   std::setlocale(LC_CTYPE, "");

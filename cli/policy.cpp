@@ -25,7 +25,7 @@ struct Explained {
 Result<Explained> explain(const std::string& name, const std::string& as) {
   Explained explained;
   GYGES_TRY(explained.policy, isolation::load_policy(name));
-  isolation::HostFacts host = isolation::read_host_facts();
+  GYGES_TRY(isolation::HostFacts host, isolation::read_host_facts());
   if (!as.empty()) host.root = as == "root";
   GYGES_TRY(explained.plan, isolation::make_plan(explained.policy, host, {}));
   GYGES_TRY(explained.filter,

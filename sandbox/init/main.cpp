@@ -27,13 +27,25 @@ namespace {
 std::uint32_t most_tasks = 0;
 std::uint32_t last_tasks = 0;
 
+// Ends pid 1 with the step's name and errno, unless `done`. A sandbox that lacks one of these would
+// look like a whole one.
+void must(bool done, OwnStep step) {
+  if (done) return;
+  Reply reply;
+  reply.tell = Tell::failed;
+  reply.id = static_cast<std::uint32_t>(step);
+  reply.error = errno;
+  tell(reply);
+  ::_exit(1);
+}
+
 Program map_program() {
   struct stat info {};
-  if (::fstat(program_fd, &info) != 0 || info.st_size < static_cast<off_t>(sizeof(ProgramHeader)))
-    ::_exit(1);
+  must(::fstat(program_fd, &info) == 0, OwnStep::program);
+  if (info.st_size < static_cast<off_t>(sizeof(ProgramHeader))) ::_exit(1);
   auto size = static_cast<std::size_t>(info.st_size);
   void* base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, program_fd, 0);
-  if (base == MAP_FAILED) ::_exit(1);
+  must(base != MAP_FAILED, OwnStep::program);
   ::close(program_fd);
   Program program;
   program.header = static_cast<const ProgramHeader*>(base);
@@ -116,7 +128,7 @@ int wall_clock(std::uint32_t seconds) {
   int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(seconds);
-  if (fd < 0 || ::timerfd_settime(fd, 0, &when, nullptr) != 0) ::_exit(1);
+  must(fd >= 0 && ::timerfd_settime(fd, 0, &when, nullptr) == 0, OwnStep::clock);
   return fd;
 }
 
@@ -175,8 +187,8 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "keep") == 0) return keep();
   // In the initial pid namespace this program would kill every process it may.
   if (::getpid() != 1) return 2;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  ::prctl(PR_SET_NAME, "init", 0, 0, 0);
+  must(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, OwnStep::lifetime);
+  must(::prctl(PR_SET_NAME, "init", 0, 0, 0) == 0, OwnStep::secrecy);
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
@@ -184,13 +196,14 @@ int main(int argc, char** argv) {
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   int signals = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  must(signals >= 0, OwnStep::signals);
   Program program = map_program();
   int clock = program.header->wall_seconds > 0 ? wall_clock(program.header->wall_seconds) : -1;
-  ::fcntl(control_fd, F_SETFD, FD_CLOEXEC);
+  must(::fcntl(control_fd, F_SETFD, FD_CLOEXEC) == 0, OwnStep::descriptors);
   run_setup(program);
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not
   // earlier: a process that is not dumpable cannot write its own uid_map.
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  must(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, OwnStep::secrecy);
   Reply reply;
   reply.tell = Tell::ready;
   tell(reply);

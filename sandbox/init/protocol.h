@@ -27,6 +27,7 @@ enum class Op : std::uint32_t {
   make_path,        // a: directory, number[0]: mode; parents as needed
   make_file,        // a: an empty file to mount on; parents as needed
   make_symlink,     // a: target, b: path; parents as needed
+  check_path,       // a: path below the new root that is reached through no link
   set_owner,        // a: path, number[0]: uid, number[1]: gid, number[2]: mode
   attach,           // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
   mount,            // a: type, b: path, c: data, number[0]: flags
@@ -85,10 +86,20 @@ struct SpawnHeader {
   std::uint32_t gated = 0;  // 1: waits for release before exec
 };
 
+// What pid 1 does besides the program; stands in place of a step's index where it failed.
+enum class OwnStep : std::uint32_t {
+  lifetime = 0xffffff00,  // to die with the supervisor
+  signals,
+  program,  // reading it
+  clock,    // the wall clock
+  descriptors,
+  secrecy,  // not to be read or traced from inside
+};
+
 enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor
   ready,        // the set-up program is done
-  failed,       // step `id` failed with `error`
+  failed,       // step `id` (an index, or an OwnStep) failed with `error`
   spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate
   not_spawned,  // command `id`: `error`
   ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes

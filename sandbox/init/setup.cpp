@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -85,9 +86,18 @@ int attach(const Step& step) {
   return ::close(fd);
 }
 
+int check_path(const char* path) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+  int fd = static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
+  return fd < 0 ? -1 : ::close(fd);
+}
+
+// Through links, because that is how the path is read too.
 int mask(const char* path) {
   struct stat info {};
-  if (::lstat(path, &info) != 0) return errno == ENOENT ? 0 : -1;
+  if (::stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
   if (S_ISDIR(info.st_mode))
     return ::mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                    "size=0,nr_inodes=1,mode=555");
@@ -145,6 +155,8 @@ int run_step(const Step& step) {
     case Op::make_symlink:
       if (make_parents(step.b) != 0) return -1;
       return ::symlink(step.a, step.b) == 0 || errno == EEXIST ? 0 : -1;
+    case Op::check_path:
+      return check_path(step.a);
     case Op::set_owner:
       if (::chown(step.a, static_cast<uid_t>(number[0]), static_cast<gid_t>(number[1])) != 0)
         return -1;
@@ -186,7 +198,15 @@ int run_step(const Step& step) {
 void run_setup(const Program& program) {
   for (std::uint32_t i = 0; i < program.header->prepared; ++i) {
     slots[i % max_slots] = first_prepared_fd + static_cast<int>(i);
-    ::fcntl(slots[i % max_slots], F_SETFD, FD_CLOEXEC);
+    // Left open it would be the commands' as well.
+    if (::fcntl(slots[i % max_slots], F_SETFD, FD_CLOEXEC) != 0) {
+      Reply reply;
+      reply.tell = Tell::failed;
+      reply.id = static_cast<std::uint32_t>(OwnStep::descriptors);
+      reply.error = errno;
+      tell(reply);
+      ::_exit(1);
+    }
   }
   const char* at = program.steps;
   for (std::uint32_t i = 0; i < program.header->steps; ++i) {

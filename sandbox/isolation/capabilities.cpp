@@ -65,10 +65,10 @@ Result<unsigned> capability_number(std::string_view name) {
               "use a name of capabilities(7), for example CAP_NET_BIND_SERVICE");
 }
 
-bool has_effective_capability(unsigned number) {
+Result<bool> has_effective_capability(unsigned number) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
-  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return fail_errno("read", "capabilities");
   return (data[number / 32].effective >> (number % 32) & 1U) != 0;
 }
 

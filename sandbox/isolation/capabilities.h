@@ -11,6 +11,6 @@ namespace gyges::isolation {
 // "CAP_NET_RAW" -> 13.
 Result<unsigned> capability_number(std::string_view name);
 
-bool has_effective_capability(unsigned number);
+Result<bool> has_effective_capability(unsigned number);
 
 }  // namespace gyges::isolation

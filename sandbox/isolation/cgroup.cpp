@@ -35,12 +35,14 @@ bool has_word(const std::string& list, std::string_view word, char separator) {
 }
 
 // Joins /proc/self/mountinfo and /proc/self/cgroup (proc(5), cgroups(7)).
-std::vector<Hierarchy> hierarchies() {
+Result<std::vector<Hierarchy>> hierarchies() {
   std::vector<Hierarchy> found;
-  auto mounts = read_file("/proc/self/mountinfo");
+  GYGES_TRY(std::string mounts, read_file("/proc/self/mountinfo"));
   auto groups = read_file("/proc/self/cgroup");
-  if (!mounts || !groups) return found;
-  for (const std::string& line : split(*mounts, '\n')) {
+  // A kernel without cgroups has no such file.
+  if (!groups && groups.error().code == ENOENT) return found;
+  if (!groups) return tl::unexpected<Error>(groups.error());
+  for (const std::string& line : split(mounts, '\n')) {
     auto dash = line.find(" - ");
     if (dash == std::string::npos) continue;
     std::vector<std::string> left = split(line.substr(0, dash), ' ');
@@ -67,13 +69,12 @@ std::vector<Hierarchy> hierarchies() {
   return found;
 }
 
-bool write_value(const std::string& file, const std::string& value) {
+Status write_value(const std::string& file, const std::string& value) {
   UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
-  return fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
-}
-
-bool exists(const std::string& path) {
-  return ::access(path.c_str(), F_OK) == 0;
+  if (!fd) return fail_errno("open", file);
+  if (::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
+    return fail_errno("write", file);
+  return ok();
 }
 
 std::string fresh_name() {
@@ -92,14 +93,49 @@ std::uint64_t read_number(const std::string& file, std::string_view key) {
   return 0;
 }
 
+// Whether an error says that the hierarchy is somebody else's, rather than that something went
+// wrong.
+bool is_out_of_reach(int code) {
+  return code == EACCES || code == EPERM || code == EROFS || code == ENOENT;
+}
+
+// The group `name` below `parent`; empty where that may not be written.
+Result<std::string> make_directory(const std::string& parent, bool v2, const std::string& name) {
+  // Refused where the parent has processes: then its parent may serve.
+  if (v2)
+    for (const char* controller : {"+pids", "+memory"})
+      (void)write_value(parent + "/cgroup.subtree_control", controller).has_value();
+  std::string path = parent + "/" + name;
+  if (::mkdir(path.c_str(), 0755) != 0) {
+    if (is_out_of_reach(errno)) return std::string();
+    return fail_errno("make cgroup", path);
+  }
+  if (auto kept = keep_directory(path); !kept) {
+    ::rmdir(path.c_str());
+    return tl::unexpected<Error>(std::move(kept.error()));
+  }
+  return path;
+}
+
+// Sets a limit where the group has the file for it. Whether it has.
+Result<bool> set_limit(const std::string& file, std::uint64_t value) {
+  if (::access(file.c_str(), F_OK) != 0) {
+    if (errno == ENOENT) return false;
+    return fail_errno("look for", file);
+  }
+  if (value > 0) GYGES_CHECK(write_value(file, std::to_string(value)));
+  return true;
+}
+
 }  // namespace
 
-std::optional<Cgroup> Cgroup::create(const CgroupLimits& limits) {
+Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
   Cgroup cgroup;
   std::string name = fresh_name();
   bool have_pids = false;
   bool have_memory = false;
-  for (const Hierarchy& hierarchy : hierarchies()) {
+  GYGES_TRY(std::vector<Hierarchy> found, hierarchies());
+  for (const Hierarchy& hierarchy : found) {
     bool want = (hierarchy.pids && !have_pids) || (hierarchy.memory && !have_memory);
     if (!want) continue;
     std::string own = hierarchy.mount + (hierarchy.own_path == "/" ? "" : hierarchy.own_path);
@@ -108,37 +144,32 @@ std::optional<Cgroup> Cgroup::create(const CgroupLimits& limits) {
     if (hierarchy.v2 && hierarchy.own_path.size() > 1)
       parents.push_back(own.substr(0, own.rfind('/')));
     for (const std::string& parent : parents) {
-      if (hierarchy.v2) {
-        write_value(parent + "/cgroup.subtree_control", "+pids");
-        write_value(parent + "/cgroup.subtree_control", "+memory");
+      GYGES_TRY(std::string path, make_directory(parent, hierarchy.v2, name));
+      if (path.empty()) continue;
+      // Owned from here on, so that an error removes it.
+      cgroup.directories_.push_back({path, false, false, hierarchy.v2});
+      Directory& directory = cgroup.directories_.back();
+      if (!have_pids) {
+        GYGES_TRY(directory.pids,
+                  set_limit(path + "/pids.max", limits.processes > 0 ? limits.processes + 1 : 0));
       }
-      std::string path = parent + "/" + name;
-      if (::mkdir(path.c_str(), 0755) != 0) continue;
-      if (!keep_directory(path)) {
-        ::rmdir(path.c_str());
-        continue;
+      if (!have_memory) {
+        GYGES_TRY(directory.memory,
+                  set_limit(path + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes"),
+                            limits.memory_bytes));
       }
-      Directory directory{path, false, false, hierarchy.v2};
-      if (!have_pids && exists(path + "/pids.max"))
-        directory.pids =
-            limits.processes == 0 ||
-            write_value(path + "/pids.max", std::to_string(limits.processes + 1));  // and pid 1
-      std::string memory_file = path + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes");
-      if (!have_memory && exists(memory_file))
-        directory.memory = limits.memory_bytes == 0 ||
-                           write_value(memory_file, std::to_string(limits.memory_bytes));
       if (!directory.pids && !directory.memory) {
         ::rmdir(path.c_str());
+        cgroup.directories_.pop_back();
         continue;
       }
       have_pids |= directory.pids;
       have_memory |= directory.memory;
-      cgroup.directories_.push_back(std::move(directory));
       break;
     }
   }
-  if (!have_pids) return std::nullopt;
-  return cgroup;
+  if (!have_pids) return std::optional<Cgroup>();
+  return std::optional<Cgroup>(std::move(cgroup));
 }
 
 Cgroup::~Cgroup() {
@@ -154,8 +185,8 @@ Cgroup::~Cgroup() {
 
 Status Cgroup::add(pid_t pid) const {
   for (const Directory& directory : directories_)
-    if (!write_value(directory.path + "/cgroup.procs", std::to_string(pid)))
-      return fail_errno("put pid 1 into cgroup", directory.path);
+    GYGES_CHECK(write_value(directory.path + "/cgroup.procs", std::to_string(pid))
+                    .with_context("put pid 1 into a cgroup"));
   return ok();
 }
 

@@ -21,8 +21,9 @@ struct CgroupLimits {
 // Owns the directories it made; removes them on destruction.
 class Cgroup {
  public:
-  // Nothing when this host offers no writable hierarchy with the pids controller.
-  static std::optional<Cgroup> create(const CgroupLimits& limits);
+  // Nothing when this host offers no writable hierarchy with the pids controller; an error when it
+  // does and a group cannot be had all the same.
+  static Result<std::optional<Cgroup>> create(const CgroupLimits& limits);
   Cgroup(Cgroup&& other) noexcept : directories_(std::move(other.directories_)) {
     other.directories_.clear();
   }

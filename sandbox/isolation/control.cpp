@@ -56,6 +56,7 @@ Result<std::optional<Message>> receive_reply(int socket,
     message.msg_controllen = sizeof(control);
     ssize_t n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != ECONNRESET) return fail_errno("read from", "pid 1 of the sandbox");
     if (n == 0 || (n < 0 && errno == ECONNRESET))
       return fail_errno("read from", "pid 1 of the sandbox", ECONNRESET,
                         "the sandbox was killed; see the limits hit");

@@ -97,14 +97,15 @@ Facility sandbox_starts() {
 
 Facility cgroups() {
   auto cgroup = Cgroup::create({16, 64U << 20U});
-  if (!cgroup)
+  if (!cgroup) return {"cgroups", false, cgroup.error().line(), cgroup.error().cure};
+  if (!*cgroup)
     return {"cgroups", false, "no writable hierarchy with the pids controller",
             "run as root, or have a cgroup delegated to you (systemd-run --user --scope -p "
             "Delegate=yes); without it the limits use rlimits and a task count"};
-  return {
-      "cgroups", true,
-      cgroup->limits_memory() ? "processes and memory can be limited" : "processes can be limited",
-      ""};
+  return {"cgroups", true,
+          (*cgroup)->limits_memory() ? "processes and memory can be limited"
+                                     : "processes can be limited",
+          ""};
 }
 
 Facility landlock() {
@@ -135,12 +136,16 @@ Facility mapped_mounts() {
 }  // namespace
 
 std::vector<Facility> probe_facilities() {
-  HostFacts host = read_host_facts();
+  auto host = read_host_facts();
   std::vector<Facility> facilities;
-  facilities.push_back({"privilege", true,
-                        host.root ? "root: BPF recorder, cgroups, id-mapped mounts"
-                                  : "ordinary user: sandbox in a user namespace, ptrace recorder",
-                        ""});
+  if (host)
+    facilities.push_back({"privilege", true,
+                          host->root
+                              ? "root: BPF recorder, cgroups, id-mapped mounts"
+                              : "ordinary user: sandbox in a user namespace, ptrace recorder",
+                          ""});
+  else
+    facilities.push_back({"privilege", false, host.error().line(), ""});
   facilities.push_back(sandbox_starts());
   facilities.push_back(user_namespaces());
   facilities.push_back(time_namespaces());

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "base/files.h"
@@ -13,25 +14,31 @@ namespace {
 
 // Root of a user namespace is an ordinary user to the host: it may not map others, mount devices or
 // load programs. Only the initial namespace maps every id to itself (user_namespaces(7)).
-bool in_initial_user_namespace() {
-  auto map = read_file("/proc/self/uid_map");
+Result<bool> in_initial_user_namespace() {
+  GYGES_TRY(std::string map, read_file("/proc/self/uid_map"));
   std::uint64_t inside = 1;
   std::uint64_t outside = 1;
   std::uint64_t count = 0;
-  return map && std::sscanf(map->c_str(), "%lu %lu %lu", &inside, &outside, &count) == 3 &&
-         inside == 0 && outside == 0 && count == 4294967295U;
+  return std::sscanf(map.c_str(), "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == 0 &&
+         outside == 0 && count == 4294967295U;
 }
 
 }  // namespace
 
-HostFacts read_host_facts() {
+Result<HostFacts> read_host_facts() {
   HostFacts host;
   host.uid = ::geteuid();
   host.gid = ::getegid();
-  host.root = host.uid == 0 && in_initial_user_namespace() &&
-              has_effective_capability(CAP_SYS_ADMIN) && has_effective_capability(CAP_SETUID) &&
-              has_effective_capability(CAP_NET_ADMIN);
+  if (host.uid == 0) {
+    GYGES_TRY(host.root, in_initial_user_namespace());
+    for (unsigned number : {CAP_SYS_ADMIN, CAP_SETUID, CAP_NET_ADMIN}) {
+      GYGES_TRY(bool effective, has_effective_capability(number));
+      host.root = host.root && effective;
+    }
+  }
   host.time_namespaces = ::access("/proc/self/ns/time", F_OK) == 0;
+  if (!host.time_namespaces && errno != ENOENT)
+    return fail_errno("look for time namespaces", "/proc/self/ns/time");
   return host;
 }
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/error.h"
+
 namespace gyges::isolation {
 
 struct HostFacts {
@@ -11,6 +13,9 @@ struct HostFacts {
   std::uint32_t gid = 0;
   bool time_namespaces = true;
 };
-HostFacts read_host_facts();
+
+// An error where the kernel does not say: taking root for an ordinary user, or the other way round,
+// would make another sandbox than the one asked for.
+Result<HostFacts> read_host_facts();
 
 }  // namespace gyges::isolation

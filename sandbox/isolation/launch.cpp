@@ -28,25 +28,31 @@ namespace {
 #define MFD_EXEC 0x0010U
 #endif
 
-// The init program as an executable, sealed memory file, made once per process.
+Result<UniqueFd> make_init_image() {
+  // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
+  UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
+  if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd)
+    return fail_errno("make memory file for", "init", errno,
+                      "allow executable memory files (sysctl vm.memfd_noexec=0)");
+  GYGES_CHECK(write_all(
+      fd.get(), {gyges_init_program_begin,
+                 static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+    return fail_errno("seal memory file", "init");
+  return fd;
+}
+
+// The init program as an executable, sealed memory file, made once per process. A failure is not
+// kept: the next sandbox may find descriptors free.
 Result<int> init_image() {
-  static Result<UniqueFd> image = []() -> Result<UniqueFd> {
-    // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
-    UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
-    if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (!fd)
-      return fail_errno("make memory file for", "init", errno,
-                        "allow executable memory files (sysctl vm.memfd_noexec=0)");
-    GYGES_CHECK(write_all(
-        fd.get(), {gyges_init_program_begin,
-                   static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
-    if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-        0)
-      return fail_errno("seal memory file", "init");
-    return fd;
-  }();
-  if (!image) return tl::unexpected<Error>(image.error());
-  return image->get();
+  static std::mutex mutex;
+  static UniqueFd image;
+  std::scoped_lock lock(mutex);
+  if (!image) {
+    GYGES_TRY(image, make_init_image());
+  }
+  return image.get();
 }
 
 struct ChildSetup {
@@ -182,7 +188,8 @@ int keeper_main(void* argument) {
 // The write end of the keeper's input; it ends with this process, and the keeper acts.
 Result<UniqueFd> start_keeper() {
   GYGES_TRY(int image, init_image());
-  GYGES_TRY(Pipe pipe, make_pipe());
+  // A socket, because a write to it can do without SIGPIPE where the keeper was killed.
+  GYGES_TRY(Pipe pipe, make_socket_pair(SOCK_STREAM));
   KeeperSetup setup{pipe.read.get(), image, 0};
   std::vector<char> stack(16U << 10U);
   sigset_t all;
@@ -200,17 +207,41 @@ Result<UniqueFd> start_keeper() {
 
 }  // namespace
 
+namespace {
+
+Status send_line(const UniqueFd& keeper, const std::string& directory) {
+  std::string line = directory + "\n";
+  for (std::size_t sent = 0; sent < line.size();) {
+    ssize_t n = ::send(keeper.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("name cgroup to", "keeper");
+    sent += static_cast<std::size_t>(n);
+  }
+  return ok();
+}
+
+}  // namespace
+
 Status keep_directory(const std::string& directory) {
   static std::mutex mutex;
   static pid_t owner = -1;
   static UniqueFd keeper;
+  static std::vector<std::string> kept;
   std::scoped_lock lock(mutex);
   // A forked process needs its own: the parent's acts on the parent's death.
-  if (owner != ::getpid()) {
-    GYGES_TRY(keeper, start_keeper());
-    owner = ::getpid();
+  bool start = owner != ::getpid();
+  if (start) kept.clear();
+  std::erase_if(kept, [](const std::string& path) { return ::access(path.c_str(), F_OK) != 0; });
+  if (!start && send_line(keeper, directory)) {
+    kept.push_back(directory);
+    return ok();
   }
-  return write_all(keeper.get(), directory + "\n");
+  // The first one, or one that was killed: what that kept is the new one's too.
+  GYGES_TRY(keeper, start_keeper());
+  owner = ::getpid();
+  kept.push_back(directory);
+  for (const std::string& path : kept) GYGES_CHECK(send_line(keeper, path));
+  return ok();
 }
 
 }  // namespace gyges::isolation

@@ -93,6 +93,8 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
   // a crash inside, unless the limit is exactly this (core(5)).
   header.limits[RLIMIT_CORE] = 1;
   header.limits[RLIMIT_MSGQUEUE] = 819200;
+  // Queued signals, and timers of timer_create(2), each of them memory of the kernel's.
+  header.limits[RLIMIT_SIGPENDING] = 8192;
   header.limits[RLIMIT_MEMLOCK] = 8U << 20U;
 }
 

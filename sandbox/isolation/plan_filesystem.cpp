@@ -201,6 +201,9 @@ void FilesystemPlan::place_mounts() {
         steps_.make_path(path, 0755);
       else
         steps_.add_path(Op::make_file, "make a place for " + mount.target, path);
+    } else {
+      // A link in the directory that holds it, which others may have written, would lead elsewhere.
+      steps_.add_path(Op::check_path, "check that no link leads to " + mount.target, path);
     }
     if (placed.area) {
       place_area(*placed.area, placed.slot, path);
@@ -266,10 +269,12 @@ void FilesystemPlan::proc_and_devices() {
 }
 
 void FilesystemPlan::enter() {
-  for (const std::string& path : policy_.filesystem.masked)
-    steps_.add_path(Op::mask, "mask " + path, relative(path));
   steps_.add_path(Op::detach, "detach the writable layers' own mount", ".s");
   steps_.add(Op::enter_root, "enter the new root");
+  // Not earlier: a link on the way to a masked path, which an earlier run may have planted in the
+  // working directory, would lead into the host's tree, and the mask would lie there.
+  for (const std::string& path : policy_.filesystem.masked)
+    steps_.add_path(Op::mask, "mask " + path, relative(path));
   steps_.add(Op::freeze_root, "make the root read-only");
 }
 

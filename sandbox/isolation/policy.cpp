@@ -72,7 +72,14 @@ Status check_policy(const Policy& policy, std::string_view source) {
                   "the mount " + quoted(mount.target) + " writes to the host",
                   "use kind overlay, or state the grant writable_host_mount");
   }
-  for (const std::string& path : policy.filesystem.masked) GYGES_CHECK(check_path(path, source));
+  for (const std::string& path : policy.filesystem.masked) {
+    GYGES_CHECK(check_path(path, source));
+    // Taken as a name it would mask nothing, without a word.
+    if (path.find_first_of("*?") != std::string::npos)
+      return fail("check policy", std::string(source) + " at /filesystem/masked",
+                  quoted(path) + " is a pattern, and masks take names",
+                  "list the paths one by one, or mask the directory that holds them");
+  }
   GYGES_CHECK(check_path(policy.identity.home, source));
   for (const std::string& capability : policy.capabilities) {
     if (auto known = capability_number(capability); !known)

@@ -66,7 +66,8 @@ struct CommandEnd {
 
 // Why the sandbox as a whole ended or what it ran into; names appear in run.json "limits_hit".
 struct LimitHit {
-  std::string limit;  // "wall_seconds", "processes", "memory_bytes", "disk_bytes", "output_bytes", ...
+  std::string
+      limit;  // "wall_seconds", "processes", "memory_bytes", "disk_bytes", "output_bytes", ...
   std::string detail;
 };
 

@@ -17,6 +17,25 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Empty: it is none.
+std::string_view words_of(init::OwnStep step) {
+  switch (step) {
+    case init::OwnStep::lifetime:
+      return "bind pid 1 to the supervisor's life";
+    case init::OwnStep::signals:
+      return "have pid 1 wait for signals";
+    case init::OwnStep::program:
+      return "have pid 1 read its program";
+    case init::OwnStep::clock:
+      return "start the wall clock";
+    case init::OwnStep::descriptors:
+      return "keep descriptors from commands";
+    case init::OwnStep::secrecy:
+      return "hide pid 1 from the inside";
+  }
+  return "";
+}
+
 std::string_view cure_for_step(init::Op op, int code) {
   if (op == init::Op::mount && code == EPERM)
     return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
@@ -24,6 +43,8 @@ std::string_view cure_for_step(init::Op op, int code) {
            "masked), or run as root on the host; `gyges doctor` tells more";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
+  if (op == init::Op::check_path)
+    return "mount it where no symbolic link is on the way, or remove the link";
   if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";
   return "";
 }
@@ -31,13 +52,14 @@ std::string_view cure_for_step(init::Op op, int code) {
 }  // namespace
 
 Status Sandbox::State::start() {
+  GYGES_TRY(host, read_host_facts());
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_TRY(plan, make_plan(policy, host, seed_paths));
   GYGES_TRY(SeccompFilter filter,
             compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
   if (host.root) {
-    cgroup = Cgroup::create({policy.limits.processes, policy.limits.memory_bytes});
+    GYGES_TRY(cgroup, Cgroup::create({policy.limits.processes, policy.limits.memory_bytes}));
     // Without a cgroup the count is per user of the host, which is stricter than asked for.
     if (!cgroup && policy.limits.processes > 0)
       plan.settings.limits[RLIMIT_NPROC] = policy.limits.processes + 1;
@@ -67,6 +89,8 @@ Status Sandbox::State::start() {
 Status Sandbox::State::answer(std::size_t& hands, Message message) {
   if (message.reply.tell == init::Tell::failed) {
     std::size_t index = message.reply.id;
+    if (std::string_view words = words_of(static_cast<init::OwnStep>(index)); !words.empty())
+      return fail_errno(words, "", message.reply.error);
     if (index >= plan.steps.size())
       return fail("set up sandbox", "", "pid 1 reported no known step");
     const Step& step = plan.steps[index];

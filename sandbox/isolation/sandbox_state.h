@@ -22,7 +22,7 @@ inline constexpr auto setup_time = std::chrono::seconds(120);
 struct Sandbox::State {
   const SandboxSpec* spec = nullptr;  // during start only
   Policy policy;
-  HostFacts host = read_host_facts();
+  HostFacts host;
   Plan plan;
   recorder::Session* session = nullptr;
   InitProcess process;

@@ -38,9 +38,11 @@ constexpr std::array<std::uint64_t, 9> clone_flags{CLONE_NEWNS,     CLONE_NEWUTS
                                                    CLONE_NEWUSER,   CLONE_NEWPID,   CLONE_NEWNET,
                                                    CLONE_NEWCGROUP, CLONE_UNTRACED, CLONE_PTRACE};
 
-// Both can type into the terminal that the sandbox was started from (CVE-2017-5226). The kernel
-// looks at the lower 32 bits only, so the comparison masks them.
-constexpr std::array<std::uint64_t, 2> terminal_ioctls{TIOCSTI, TIOCLINUX};
+// The first two can type into the terminal that the sandbox was started from (CVE-2017-5226). The
+// third puts a driver on any terminal, one of its own too, and has the kernel load it (n_hdlc,
+// CVE-2017-2636; n_gsm, CVE-2023-52564). The kernel looks at the lower 32 bits only, so the
+// comparison masks them.
+constexpr std::array<std::uint64_t, 3> terminal_ioctls{TIOCSTI, TIOCLINUX, TIOCSETD};
 
 constexpr std::uint64_t listener_flag = 8;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
 
@@ -188,7 +190,7 @@ class Compiler {
     if (name == "clone" && !granted("nested_namespaces")) return "no new namespaces";
     if (name == "clone") return "not CLONE_UNTRACED";
     if (name == "seccomp") return "no listener";
-    if (name == "ioctl") return "not TIOCSTI, TIOCLINUX";
+    if (name == "ioctl") return "not TIOCSTI, TIOCLINUX, TIOCSETD";
     if (name == "personality") return "the plain one, with or without address randomisation";
     for (const OnProcess& row : on_process)
       if (row.number == number) return "not of pid 1";

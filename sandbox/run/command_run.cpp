@@ -38,11 +38,21 @@ Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& 
                    : Mount::Kind::read_only;
   mount.target = mount.source = path;
   policy.filesystem.mounts.push_back(std::move(mount));
-  // Nobody inside shall sign records or read what other runs there were.
-  recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-  for (const std::filesystem::path& file : {places.key, places.ledger})
-    if (below(file.string(), path)) policy.filesystem.masked.push_back(file.string());
   return ok();
+}
+
+// Masks a file or directory of the host at every place where a mount shows it.
+void hide(const std::filesystem::path& file, isolation::Policy& policy) {
+  std::error_code ignored;
+  std::string path = std::filesystem::weakly_canonical(file, ignored).string();
+  for (const Mount& mount : policy.filesystem.mounts) {
+    if (mount.kind == Mount::Kind::fresh || path.empty()) continue;
+    const std::string& named = mount.source.empty() ? mount.target : mount.source;
+    std::string source = std::filesystem::weakly_canonical(named, ignored).string();
+    if (source == "/") source.clear();
+    if (below(path, source))
+      policy.filesystem.masked.push_back(mount.target + path.substr(source.size()));
+  }
 }
 
 // A persona brings its own home, logs and configuration: its files take the place of mounts of the
@@ -109,10 +119,20 @@ class CommandRun {
       spec_.seed = identity_files(policy_);
     }
     GYGES_CHECK(add_workspace(request_.workspace, policy_));
+    if (std::error_code ignored;
+        policy_.filesystem.workspace != Filesystem::Workspace::none && !request_.out.empty() &&
+        std::filesystem::weakly_canonical(request_.out, ignored) == request_.workspace)
+      return fail("make bundle", request_.out.string(), "it is the directory the command works in",
+                  "name another with --out DIR or --workspace DIR");
     if (!request_.out.empty()) {
       GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request_.out));
       bundle_ = std::move(bundle);
     }
+    // Nobody inside shall sign records, read what other runs there were, or read the record of this
+    // one, let alone write to it where the policy lets it write to the host.
+    recorder::SealPlaces places = recorder::SealPlaces::from_environment();
+    for (const std::filesystem::path& file : {places.key, places.ledger, request_.out})
+      if (!file.empty()) hide(file, policy_);
     auto done = execute();
     if (!done && bundle_ && !ran_) discard();
     GYGES_CHECK(std::move(done));

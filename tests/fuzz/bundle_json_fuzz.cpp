@@ -1,13 +1,11 @@
 // seal.json, run.json, the coverage statement and ledger lines of a stranger.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/json_document.h"
+#include "input_file.h"
 #include "sandbox/recorder/format/bundle_files.h"
 #include "sandbox/recorder/format/ledger.h"
 #include "sandbox/recorder/format/run_record.h"
@@ -34,11 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto coverage = coverage_from_json(*json, "fuzz");
     if (coverage && coverage_to_json(*coverage).size() != json->size()) std::abort();
   }
-  static const int fd = ::memfd_create("ledger", MFD_CLOEXEC);
-  static const std::string path = "/proc/self/fd/" + std::to_string(fd);
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, data, size, 0) != static_cast<ssize_t>(size))
-    std::abort();
-  auto found = look_up(path, "0123456789abcdef");
+  auto found = look_up(fuzz::input_file(data, size), "0123456789abcdef");
   if (!found) std::abort();
   return 0;
 }

@@ -118,6 +118,28 @@ void write_policies(const fs::path& root) {
     put(root / "policy", fs::path(name).filename(), *asset(name));
 }
 
+void write_texts(const fs::path& root) {
+  for (std::string_view name : assets_below("policies/seccomp/"))
+    put(root / "seccomp_profile", fs::path(name).filename(), *asset(name));
+  put(root / "seccomp_profile", "docker.json",
+      R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"architectures":["SCMP_ARCH_X86_64"],)"
+      R"("syscalls":[{"names":["read","write"],"action":"SCMP_ACT_ALLOW"},{"names":["clone"],)"
+      R"("action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2114060288,"valueTwo":0,)"
+      R"("op":"SCMP_CMP_MASKED_EQ"}],"includes":{},"excludes":{"caps":["CAP_SYS_ADMIN"]}}]})");
+  for (std::string_view name : assets_below("policies/personas/"))
+    put(root / "persona", fs::path(name).filename(), *asset(name));
+  for (const auto& directory : fs::directory_iterator(GYGES_SOURCE_DIR "/scenarios"))
+    if (fs::path file = directory.path() / "scenario.json"; fs::exists(file))
+      put(root / "scenario", directory.path().filename(), must(read_file(file)));
+  put(root / "changes", "list",
+      R"({"kind":"added","type":"file","path":"/tmp/a","mode":420,"uid":1,"gid":1,"size":1,)"
+      R"("mtime_ns":1,"sha256":"00"})"
+      "\n"
+      R"({"kind":"deleted","type":"symlink","path":"/tmp/?","path_hex":"2f746d702fff","mode":511,)"
+      R"("uid":1,"gid":1,"size":0,"mtime_ns":1,"link_target":"/","note":"n"})"
+      "\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -128,5 +150,6 @@ int main(int argc, char** argv) {
   write_traces(argv[1]);
   write_bundle(argv[1]);
   write_policies(argv[1]);
+  write_texts(argv[1]);
   return 0;
 }
