@@ -138,6 +138,9 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
                        const std::vector<std::string>& accepted) {
+  if (policy.network.mode != network::NetworkPolicy::Mode::none)
+    return fail("make plan", "network.mode gateway", "this build has no egress gateway",
+                "set network.mode to none");
   Plan plan;
   StepWriter steps(plan.steps);
   GYGES_TRY(std::uint64_t kept, kept_capabilities(policy, plan));

@@ -197,7 +197,7 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   policy.limits.memory_of_sandbox = limits.value("memory_of", "") == "sandbox";
   policy.limits.processes_of_sandbox = limits.value("processes_of", "") == "sandbox";
 
-  take(section("network"), "mode", policy.network);
+  GYGES_TRY(policy.network, network::network_policy_from_json(section("network"), source));
   const json& recorder = section("recorder");
   take(recorder, "backend", policy.recorder.backend);
   take(recorder, "buffer_bytes", policy.recorder.buffer_bytes);
@@ -269,7 +269,7 @@ json policy_to_json(const Policy& policy) {
             {"output_bytes", limits.output_bytes},
             {"memory_of", limits.memory_of_sandbox ? "sandbox" : "sandbox_or_process"},
             {"processes_of", limits.processes_of_sandbox ? "sandbox" : "sandbox_or_user"}}},
-          {"network", {{"mode", policy.network}}},
+          {"network", network::network_policy_to_json(policy.network)},
           {"recorder",
            {{"backend", policy.recorder.backend},
             {"buffer_bytes", policy.recorder.buffer_bytes},

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "sandbox/isolation/landlock_rules.h"
 #include "sandbox/isolation/syscall_rule.h"
+#include "sandbox/network/network_policy.h"
 
 namespace gyges::isolation {
 
@@ -93,7 +94,7 @@ struct Policy {
   LandlockRules landlock;
   std::vector<std::string> capabilities;  // kept inside, "CAP_..."; dangerous ones need a grant
   Limits limits;
-  std::string network = "none";  // none: own namespace with loopback only
+  network::NetworkPolicy network;
   RecorderRules recorder;
   CueRules cues;
   std::vector<std::string> grants;  // dangerous permissions, stated one by one
