@@ -9,8 +9,8 @@
 #include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/program.h"
 #include "sandbox/isolation/sandbox_state.h"
-#include "sandbox/isolation/seccomp_filter.h"
 #include "sandbox/isolation/seed.h"
+#include "sandbox/isolation/shipped_filters.h"
 #include "sandbox/network/loopback.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -85,12 +85,12 @@ Status Sandbox::State::start() {
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
-  GYGES_TRY(SeccompFilter filter,
-            compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
-  if (session != nullptr) GYGES_CHECK(session->expect_filters(filter.programs));
+  GYGES_TRY(std::vector<std::string> filters,
+            seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
+  if (session != nullptr) GYGES_CHECK(session->expect_filters(filters));
   GYGES_CHECK(make_cgroup());
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
-  GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filter.programs)));
+  GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
   std::vector<UniqueFd> prepared;
   for (const MappedSource& source : plan.mapped) {
     GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));

@@ -263,31 +263,51 @@ class Compiler {
   SeccompFilter filter_;
 };
 
-std::string key_of(const std::vector<SyscallRule>& rules) {
-  std::string key;
-  for (const SyscallRule& rule : rules)
-    key += rule.syscall + " " + condition_words(rule) + (rule.kill ? " kill" : " ") +
-           std::to_string(rule.code) + ",";
-  return key;
+// Every part with its length before it, so that no two rules have one key.
+void add_part(std::string& key, const std::string& part) {
+  key += std::to_string(part.size()) + ":" + part;
+}
+
+void add_rules(std::string& key, const std::vector<SyscallRule>& rules) {
+  add_part(key, std::to_string(rules.size()));
+  for (const SyscallRule& rule : rules) {
+    add_part(key, rule.syscall);
+    add_part(key, condition_words(rule));
+    add_part(key, rule.kill ? "kill" : std::to_string(rule.code));
+  }
+}
+
+void add_list(std::string& key, const std::vector<std::string>& list) {
+  add_part(key, std::to_string(list.size()));
+  for (const std::string& part : list) add_part(key, part);
 }
 
 }  // namespace
 
+std::string seccomp_key(const SeccompRules& rules, const std::vector<std::string>& grants) {
+  // A file may change between two runs; the shipped profiles do not.
+  if (rules.profile.find('/') != std::string::npos || rules.profile.ends_with(".json")) return "";
+  std::string key;
+  add_part(key, rules.profile);
+  add_rules(key, rules.allow);
+  add_rules(key, rules.deny);
+  add_list(key, rules.socket_families);
+  add_list(key, grants);
+  return key;
+}
+
 Result<SeccompFilter> compile_seccomp(const SeccompRules& rules,
                                       const std::vector<std::string>& grants,
                                       const std::vector<std::string>& capabilities) {
-  // A file may change between two runs; the shipped profiles do not.
-  bool is_file = rules.profile.find('/') != std::string::npos || rules.profile.ends_with(".json");
   static std::mutex mutex;
   static std::map<std::string, SeccompFilter> compiled;
-  std::string key = rules.profile + "|" + key_of(rules.allow) + "|" + key_of(rules.deny) + "|" +
-                    join(rules.socket_families, ",") + "|" + join(grants, ",");
+  std::string key = seccomp_key(rules, grants);
   std::scoped_lock lock(mutex);
-  if (!is_file)
+  if (!key.empty())
     if (auto found = compiled.find(key); found != compiled.end()) return found->second;
   GYGES_TRY(SeccompProfile profile, load_seccomp_profile(rules.profile, capabilities));
   auto filter = Compiler(rules, grants, std::move(profile)).compile();
-  if (filter && !is_file) compiled.emplace(key, *filter);
+  if (filter && !key.empty()) compiled.emplace(key, *filter);
   return filter;
 }
 

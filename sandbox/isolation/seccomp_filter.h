@@ -37,4 +37,8 @@ Result<SeccompFilter> compile_seccomp(const SeccompRules& rules,
                                       const std::vector<std::string>& grants,
                                       const std::vector<std::string>& capabilities = {});
 
+// What the compiled programs depend on, as one string; empty for a profile that is a file, because
+// a file may change.
+std::string seccomp_key(const SeccompRules& rules, const std::vector<std::string>& grants);
+
 }  // namespace gyges::isolation
