@@ -113,6 +113,24 @@ void write_bundle(const fs::path& root) {
   put(root / "bundle_json", "coverage", coverage_to_json({}).dump());
 }
 
+void write_network(const fs::path& root) {
+  put(root / "host_name", "name", "xn--bcher-kva.example.");
+  put(root / "host_name", "url", "http://[2001:db8::1]:80/a?b#c");
+  put(root / "dns_message", "query",
+      std::string("\x12\x34\1\0\0\1\0\0\0\0\0\1\1a\7example\0\0\1\0\1\0\0\x29\4\xd0\0\0\0\0\0\0",
+                  38));
+  put(root / "dns_message", "answer",
+      std::string(
+          "\x12\x34\x81\x80\0\1\0\1\0\0\0\0\1a\7example\0\0\x0f\0\1\xc0\x0c\0\x0f\0\1\0\0\0\1\0\6"
+          "\0\x0a\1m\xc0\x0c",
+          45));
+  put(root / "client_hello", "start",
+      std::string("\x16\3\1\0\x2e\1\0\0\x2a\3\3", 11) + std::string(39, '\0'));
+  put(root / "http_request", "get", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  put(root / "http_request", "chunked",
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+}
+
 void write_policies(const fs::path& root) {
   for (std::string_view name : assets_below("policies/presets/"))
     put(root / "policy", fs::path(name).filename(), *asset(name));
@@ -128,5 +146,6 @@ int main(int argc, char** argv) {
   write_traces(argv[1]);
   write_bundle(argv[1]);
   write_policies(argv[1]);
+  write_network(argv[1]);
   return 0;
 }

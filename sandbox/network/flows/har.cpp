@@ -1,0 +1,147 @@
+#include "sandbox/network/flows/har.h"
+
+#include <openssl/evp.h>
+
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "sandbox/network/flows/flow_reader.h"
+
+namespace gyges::network {
+namespace {
+
+using nlohmann::json;
+
+std::string iso_time(std::int64_t ns) {
+  std::time_t seconds = ns / 1'000'000'000;
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char date[64];
+  char text[96];
+  std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text, sizeof text, "%s.%06lldZ", date,
+                static_cast<long long>(ns % 1'000'000'000 / 1000));
+  return text;
+}
+
+std::string base64(const std::string& bytes) {
+  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  int size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                               reinterpret_cast<const unsigned char*>(bytes.data()),
+                               static_cast<int>(bytes.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
+
+json named(const json& headers) {
+  json list = json::array();
+  for (const auto& header : headers) list.push_back({{"name", header[0]}, {"value", header[1]}});
+  return list;
+}
+
+std::string header_of(const json& headers, std::string_view name) {
+  for (const auto& header : headers) {
+    auto text = header[0].get<std::string>();
+    bool same = text.size() == name.size();
+    for (std::size_t i = 0; same && i < name.size(); ++i)
+      same = (text[i] | 0x20) == (name[i] | 0x20);
+    if (same) return header[1].get<std::string>();
+  }
+  return {};
+}
+
+json query_of(const std::string& url) {
+  json list = json::array();
+  std::size_t mark = url.find('?');
+  if (mark == std::string::npos) return list;
+  for (const std::string& pair : split(std::string_view(url).substr(mark + 1), '&')) {
+    std::size_t equals = pair.find('=');
+    list.push_back({{"name", pair.substr(0, equals)},
+                    {"value", equals == std::string::npos ? "" : pair.substr(equals + 1)}});
+  }
+  return list;
+}
+
+// What is missing of a body, for its comment.
+std::string missing(const json& body) {
+  std::uint64_t size = body.value("size", std::uint64_t{0});
+  std::uint64_t stored = body.value("stored", std::uint64_t{0});
+  if (stored >= size) return {};
+  return std::to_string(stored) + " of " + std::to_string(size) + " bytes were kept";
+}
+
+Result<json> entry_of(const json& flow, const std::filesystem::path& bundle,
+                      std::int64_t epoch_ns) {
+  const json& http = flow.at("http");
+  const json none = json::object();
+  const json& request_body = http.contains("request_body") ? http.at("request_body") : none;
+  const json& response_body = http.contains("response_body") ? http.at("response_body") : none;
+  GYGES_TRY(std::string sent, read_body(bundle, request_body));
+  GYGES_TRY(std::string received, read_body(bundle, response_body));
+  std::string version = "HTTP/" + http.at("version").get<std::string>();
+  double milliseconds = static_cast<double>(flow.at("duration_ns").get<std::int64_t>()) / 1e6;
+  json request = {{"method", http.at("method")},
+                  {"url", http.at("url")},
+                  {"httpVersion", version},
+                  {"cookies", json::array()},
+                  {"headers", named(http.at("request_headers"))},
+                  {"queryString", query_of(http.at("url").get<std::string>())},
+                  {"headersSize", -1},
+                  {"bodySize", request_body.value("size", std::uint64_t{0})}};
+  if (!sent.empty()) {
+    request["postData"] = {{"mimeType", header_of(http.at("request_headers"), "content-type")},
+                           {"params", json::array()},
+                           {"text", valid_utf8(sent)}};
+    if (std::string comment = missing(request_body); !comment.empty())
+      request["postData"]["comment"] = comment;
+  }
+  json content = {{"size", response_body.value("size", std::uint64_t{0})},
+                  {"mimeType", header_of(http.at("response_headers"), "content-type")}};
+  if (!received.empty()) {
+    bool text = valid_utf8(received) == received;
+    content["text"] = text ? received : base64(received);
+    if (!text) content["encoding"] = "base64";
+    if (std::string comment = missing(response_body); !comment.empty())
+      content["comment"] = comment;
+  }
+  int status = http.at("status").get<int>();
+  return json{{"startedDateTime", iso_time(epoch_ns + flow.at("time_ns").get<std::int64_t>())},
+              {"time", milliseconds},
+              {"request", std::move(request)},
+              {"response",
+               {{"status", status},
+                {"statusText", ""},
+                {"httpVersion", version},
+                {"cookies", json::array()},
+                {"headers", named(http.at("response_headers"))},
+                {"content", std::move(content)},
+                {"redirectURL", header_of(http.at("response_headers"), "location")},
+                {"headersSize", -1},
+                {"bodySize", response_body.value("size", std::uint64_t{0})}}},
+              {"cache", json::object()},
+              {"timings", {{"send", 0}, {"wait", milliseconds}, {"receive", 0}}},
+              {"serverIPAddress", flow.at("destination")},
+              {"connection", std::to_string(flow.at("connection").get<std::uint64_t>())},
+              {"comment", "verdict " + flow.at("verdict").get<std::string>() + ", tool call " +
+                              std::to_string(flow.at("tool_call").get<std::uint64_t>())}};
+}
+
+}  // namespace
+
+Result<json> flows_to_har(const std::vector<json>& flows, const std::filesystem::path& bundle,
+                          std::int64_t epoch_ns) {
+  json entries = json::array();
+  for (const json& flow : flows) {
+    if (!flow.contains("http") || flow.at("http").at("method").get<std::string>().empty()) continue;
+    GYGES_TRY(entries.emplace_back(), entry_of(flow, bundle, epoch_ns));
+  }
+  return json{{"log",
+               {{"version", "1.2"},
+                {"creator", {{"name", "gyges"}, {"version", "0.1.0"}}},
+                {"pages", json::array()},
+                {"entries", std::move(entries)}}}};
+}
+
+}  // namespace gyges::network

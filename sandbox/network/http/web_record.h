@@ -1,0 +1,39 @@
+// The flow of one HTTP exchange, the same for every version of the protocol.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "sandbox/network/http/body_record.h"
+#include "sandbox/network/http/http1_service.h"
+#include "sandbox/network/http/web_server.h"
+
+namespace gyges::network {
+
+class WebRecord {
+ public:
+  WebRecord(const WebShared& shared, const TlsFacts* tls);
+
+  // Each at most once, in this order; body() any number of times.
+  void request(const RequestHead& head, std::int64_t now_ns);
+  void body(std::string_view bytes);
+  void request_ended(bool whole);
+  void response(const WebResponse& response, std::string_view sent_body);
+  // A request that is none: what was sent, and why it was refused.
+  void refused(std::string_view bytes, std::string reason);
+
+  // Spent by this.
+  Flow finish(std::int64_t now_ns);
+
+ private:
+  void search_head(const RequestHead& head);
+  const WebShared& shared_;
+  Flow flow_;
+  BodyRecord body_;
+  bool has_request_ = false;
+};
+
+// What every answer of a version carries besides: the date. Cached for a second.
+const std::string& http_date();
+
+}  // namespace gyges::network

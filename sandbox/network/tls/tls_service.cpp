@@ -1,0 +1,398 @@
+#include "sandbox/network/tls/tls_service.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <map>
+
+#include "sandbox/network/names/host_name.h"
+#include "sandbox/network/tls/certificates.h"
+#include "sandbox/network/tls/client_hello.h"
+
+namespace gyges::network {
+namespace {
+
+constexpr std::int64_t handshake_timeout_ns = 60'000'000'000;
+
+struct FreeBio {
+  void operator()(BIO* bio) const { ::BIO_free_all(bio); }
+};
+struct FreeCertificate {
+  void operator()(X509* certificate) const { ::X509_free(certificate); }
+};
+struct FreeKey {
+  void operator()(EVP_PKEY* key) const { ::EVP_PKEY_free(key); }
+};
+struct FreeContext {
+  void operator()(SSL_CTX* context) const { ::SSL_CTX_free(context); }
+};
+struct FreeSsl {
+  void operator()(SSL* ssl) const { ::SSL_free(ssl); }
+};
+
+struct Leaf {
+  std::unique_ptr<X509, FreeCertificate> certificate;
+  std::unique_ptr<EVP_PKEY, FreeKey> key;
+};
+
+tl::unexpected<Error> openssl_failure(std::string_view object) {
+  char text[256] = "no reason given";
+  if (unsigned long code = ::ERR_get_error(); code != 0)
+    ::ERR_error_string_n(code, text, sizeof text);
+  return fail("serve TLS", object, text, "report this as a defect");
+}
+
+std::string queued_error() {
+  unsigned long code = ::ERR_peek_last_error();
+  const char* reason = ::ERR_reason_error_string(code);
+  ::ERR_clear_error();
+  return reason == nullptr ? "the connection broke" : reason;
+}
+
+}  // namespace
+
+struct Tls::State {
+  const WorldData& world;
+  const Zone& zone;
+  std::unique_ptr<SSL_CTX, FreeContext> context;
+  std::map<std::string, Leaf, std::less<>> leaves;
+
+  const Leaf* leaf_for(const std::string& host);
+};
+
+const Leaf* Tls::State::leaf_for(const std::string& host) {
+  if (auto found = leaves.find(host); found != leaves.end()) return &found->second;
+  if (leaves.size() >= most_certificates) leaves.clear();
+  auto issued = issue_certificate(world.authority, world.seed, world.created_at, host);
+  if (!issued) return nullptr;
+  std::unique_ptr<BIO, FreeBio> certificate(::BIO_new_mem_buf(
+      issued->certificate_pem.data(), static_cast<int>(issued->certificate_pem.size())));
+  std::unique_ptr<BIO, FreeBio> key(
+      ::BIO_new_mem_buf(issued->key_pem.data(), static_cast<int>(issued->key_pem.size())));
+  Leaf leaf;
+  leaf.certificate.reset(::PEM_read_bio_X509(certificate.get(), nullptr, nullptr, nullptr));
+  leaf.key.reset(::PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
+  if (!leaf.certificate || !leaf.key) return nullptr;
+  return &leaves.emplace(host, std::move(leaf)).first->second;
+}
+
+namespace {
+
+class TlsStream;
+
+// What the service inside sees.
+class InnerPort : public StreamPort {
+ public:
+  explicit InnerPort(TlsStream& outer) : outer_(outer) {}
+  void send(std::string_view bytes) override;
+  [[nodiscard]] std::size_t unsent() const override;
+  void pause(bool paused) override;
+  void close() override;
+  void reset() override;
+  void wake_at(std::int64_t time_ns) override;
+  [[nodiscard]] std::int64_t now_ns() const override;
+  void record(Flow flow) override;
+
+ private:
+  TlsStream& outer_;
+};
+
+class TlsStream : public StreamService {
+ public:
+  TlsStream(Tls::State& state, const Connection& connection, StreamPort& port, OpenInner open_inner)
+      : state_(state),
+        connection_(connection),
+        port_(port),
+        open_inner_(std::move(open_inner)),
+        inner_port_(*this),
+        ssl_(::SSL_new(state.context.get())) {
+    read_ = ::BIO_new(::BIO_s_mem());
+    write_ = ::BIO_new(::BIO_s_mem());
+    if (!ssl_ || read_ == nullptr || write_ == nullptr) {
+      ::BIO_free(read_);
+      ::BIO_free(write_);
+      ssl_.reset();
+      port_.reset();
+      return;
+    }
+    BIO_set_mem_eof_return(read_, -1);  // empty means "more to come"
+    ::SSL_set_bio(ssl_.get(), read_, write_);
+    ::SSL_set_accept_state(ssl_.get());
+    SSL_set_app_data(ssl_.get(), this);
+    started_ = port_.now_ns();
+    port_.wake_at(started_ + handshake_timeout_ns);
+  }
+
+  void received(std::string_view bytes) override {
+    if (!ssl_ || finished_) return;
+    ::ERR_clear_error();
+    received_bytes_ += bytes.size();
+    if (hello_.size() < most_hello) hello_ += bytes.substr(0, most_hello - hello_.size());
+    while (!bytes.empty()) {
+      int taken = ::BIO_write(read_, bytes.data(), static_cast<int>(bytes.size()));
+      if (taken <= 0) return fail_with("out of memory");
+      bytes.remove_prefix(static_cast<std::size_t>(taken));
+    }
+    pump();
+  }
+
+  void drained() override {
+    if (inner_) inner_->drained();
+  }
+
+  void ended() override {
+    if (finished_) return;
+    if (inner_) return inner_->ended();
+    fail_with("the client closed in the middle of the handshake");
+  }
+
+  void woken() override {
+    if (inner_ && resume_) {
+      resume_ = false;
+      pump();
+      if (!finished_) inner_->woken();  // it finds its own deadline not yet there, and sets it anew
+      return;
+    }
+    if (inner_) return inner_->woken();
+    if (!finished_) fail_with("the handshake did not come within 60 s");
+  }
+
+  const Leaf* leaf_of_hello() {
+    // Without a server name, or with one this parser refuses: the host of the address.
+    std::string host = sni_;
+    if (host.empty()) host = connection_.name;
+    if (host.empty()) {
+      auto hosts = state_.zone.hosts_at(unmapped(connection_.destination.address));
+      host = hosts.empty() ? to_string(unmapped(connection_.destination.address)) : hosts.front();
+    }
+    return state_.leaf_for(host);
+  }
+  bool take_sni(const char* name) {
+    Host host;
+    if (parse_host(name, host) != HostFault::none || host.address) return false;
+    sni_ = host.text;
+    return true;
+  }
+
+ private:
+  friend class InnerPort;
+  static constexpr std::size_t most_hello = 4096;
+
+  void pump() {
+    if (!inner_) {
+      int code = ::SSL_do_handshake(ssl_.get());
+      flush();
+      if (code != 1) {
+        int error = ::SSL_get_error(ssl_.get(), code);
+        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return;
+        return fail_with(queued_error());
+      }
+      established();
+      if (!inner_) return;
+    }
+    char buffer[16384];
+    while (!finished_ && !paused_) {
+      int size = ::SSL_read(ssl_.get(), buffer, sizeof buffer);
+      if (size > 0) {
+        inner_->received({buffer, static_cast<std::size_t>(size)});
+        continue;
+      }
+      int error = ::SSL_get_error(ssl_.get(), size);
+      if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) break;
+      if (error == SSL_ERROR_ZERO_RETURN) {
+        if (!peer_closed_) {
+          peer_closed_ = true;
+          inner_->ended();
+        }
+        break;
+      }
+      queued_error();
+      finished_ = true;
+      flush();
+      port_.close();
+      return;
+    }
+    flush();
+  }
+
+  void established() {
+    const unsigned char* protocol = nullptr;
+    unsigned size = 0;
+    ::SSL_get0_alpn_selected(ssl_.get(), &protocol, &size);
+    facts_.alpn.assign(reinterpret_cast<const char*>(protocol), size);
+    facts_.sni = sni_;
+    std::string version = ::SSL_get_version(ssl_.get());  // "TLSv1.3"
+    facts_.version = version.starts_with("TLSv") ? version.substr(4) : version;
+    if (facts_.version == "1") facts_.version = "1.0";
+    Flow flow = handshake_flow(FlowVerdict::simulated, {});
+    port_.record(std::move(flow));
+    inner_ = open_inner_(connection_, facts_, inner_port_);
+    if (inner_) return;
+    finished_ = true;
+    ::SSL_shutdown(ssl_.get());
+    flush();
+    port_.close();
+  }
+
+  Flow handshake_flow(FlowVerdict verdict, std::string reason) {
+    Flow flow;
+    flow.protocol = FlowProtocol::tls;
+    flow.verdict = verdict;
+    flow.reason = std::move(reason);
+    flow.time_ns = started_;
+    flow.duration_ns = port_.now_ns() - started_;
+    flow.sent_bytes = received_bytes_;
+    flow.sni = facts_.sni;
+    flow.alpn = facts_.alpn;
+    flow.tls = facts_.version;
+    if (!sni_.empty()) flow.name = sni_;
+    return flow;
+  }
+
+  void fail_with(std::string reason) {
+    if (finished_) return;
+    finished_ = true;
+    ClientHello hello;
+    if (read_client_hello(hello_, hello) == HelloState::whole) {
+      facts_.sni = hello.sni;
+      facts_.version = hello.version;
+      if (!hello.alpn.empty()) facts_.alpn = hello.alpn.front();
+    }
+    Flow flow = handshake_flow(FlowVerdict::refused, std::move(reason));
+    flow.sent.head = hello_;
+    flow.sent.size = received_bytes_;
+    port_.record(std::move(flow));
+    flush();  // the alert
+    port_.close();
+  }
+
+  // Out of the memory that OpenSSL wrote to.
+  void flush() {
+    char* data = nullptr;
+    long size = BIO_get_mem_data(write_, &data);
+    if (size <= 0) return;
+    port_.send({data, static_cast<std::size_t>(size)});
+    (void)BIO_reset(write_);
+  }
+
+  Tls::State& state_;
+  Connection connection_;
+  StreamPort& port_;
+  OpenInner open_inner_;
+  InnerPort inner_port_;
+  std::unique_ptr<SSL, FreeSsl> ssl_;
+  BIO* read_ = nullptr;  // both belong to ssl_
+  BIO* write_ = nullptr;
+  std::unique_ptr<StreamService> inner_;
+  TlsFacts facts_;
+  std::string sni_;
+  std::string hello_;
+  std::int64_t started_ = 0;
+  std::uint64_t received_bytes_ = 0;
+  bool finished_ = false, paused_ = false, peer_closed_ = false;
+  bool resume_ = false;  // decrypted bytes wait for the next wake
+};
+
+void InnerPort::send(std::string_view bytes) {
+  while (!bytes.empty() && !outer_.finished_) {
+    int size = static_cast<int>(std::min<std::size_t>(bytes.size(), 1U << 20U));
+    int taken = ::SSL_write(outer_.ssl_.get(), bytes.data(), size);
+    if (taken <= 0) {  // memory takes everything; only a broken session gets here
+      queued_error();
+      outer_.finished_ = true;
+      outer_.port_.reset();
+      return;
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(taken));
+    outer_.flush();
+  }
+}
+std::size_t InnerPort::unsent() const {
+  return outer_.port_.unsent();
+}
+void InnerPort::pause(bool paused) {
+  bool resumed = outer_.paused_ && !paused;
+  outer_.paused_ = paused;
+  outer_.port_.pause(paused);
+  // What was already decrypted waits in OpenSSL.
+  if (resumed && ::SSL_pending(outer_.ssl_.get()) + BIO_pending(outer_.read_) > 0) {
+    outer_.resume_ = true;
+    outer_.port_.wake_at(outer_.port_.now_ns());
+  }
+}
+void InnerPort::close() {
+  if (outer_.finished_) return;
+  ::SSL_shutdown(outer_.ssl_.get());
+  outer_.flush();
+  outer_.finished_ = true;
+  outer_.port_.close();
+}
+void InnerPort::reset() {
+  outer_.finished_ = true;
+  outer_.port_.reset();
+}
+void InnerPort::wake_at(std::int64_t time_ns) {
+  outer_.port_.wake_at(time_ns);
+}
+std::int64_t InnerPort::now_ns() const {
+  return outer_.port_.now_ns();
+}
+void InnerPort::record(Flow flow) {
+  outer_.port_.record(std::move(flow));
+}
+
+int choose_certificate(SSL* ssl, void*) {
+  auto* stream = static_cast<TlsStream*>(SSL_get_app_data(ssl));
+  const char* name = ::SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (name != nullptr && !stream->take_sni(name)) return 0;
+  const Leaf* leaf = stream->leaf_of_hello();
+  if (leaf == nullptr) return 0;
+  return ::SSL_use_certificate(ssl, leaf->certificate.get()) == 1 &&
+                 ::SSL_use_PrivateKey(ssl, leaf->key.get()) == 1
+             ? 1
+             : 0;
+}
+
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
+                    const unsigned char* offered, unsigned offered_size, void*) {
+  static constexpr unsigned char ours[] = "\x02h2\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (::SSL_select_next_proto(&chosen, out_size, ours, sizeof ours - 1, offered, offered_size) !=
+      OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_NOACK;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+}  // namespace
+
+Tls::Tls(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Tls::~Tls() = default;
+
+Result<std::unique_ptr<Tls>> Tls::create(const WorldData& world, const Zone& zone) {
+  std::unique_ptr<State> state(
+      new State{world,
+                zone,
+                std::unique_ptr<SSL_CTX, FreeContext>(::SSL_CTX_new(::TLS_server_method())),
+                {}});
+  SSL_CTX* context = state->context.get();
+  if (context == nullptr) return openssl_failure("context");
+  ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  ::SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  ::SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
+  // Sessions would have to be remembered; tickets need nothing.
+  ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  ::SSL_CTX_set_cert_cb(context, choose_certificate, nullptr);
+  ::SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  return std::unique_ptr<Tls>(new Tls(std::move(state)));
+}
+
+std::unique_ptr<StreamService> Tls::open_stream(const Connection& connection, StreamPort& port,
+                                                OpenInner open_inner) {
+  return std::make_unique<TlsStream>(*state_, connection, port, std::move(open_inner));
+}
+
+}  // namespace gyges::network
