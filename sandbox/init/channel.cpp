@@ -51,4 +51,15 @@ Received receive() {
   return received;
 }
 
+int hand(int fd, Hand what) {
+  if (fd < 0) return -1;
+  Reply reply;
+  reply.tell = Tell::handed;
+  reply.id = static_cast<std::uint32_t>(what);
+  tell(reply, fd);
+  ::close(fd);
+  if (receive().request.ask != Ask::proceed) ::_exit(1);
+  return 0;
+}
+
 }  // namespace gyges::init

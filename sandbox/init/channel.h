@@ -17,4 +17,8 @@ struct Received {
 // Waits for one request. Ends the process when the supervisor is gone.
 Received receive();
 
+// Sends `fd` as `what`, closes it and waits until the supervisor has dealt with it. -1 where there
+// is no descriptor; errno is then the caller's.
+int hand(int fd, Hand what);
+
 }  // namespace gyges::init

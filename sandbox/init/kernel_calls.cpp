@@ -253,6 +253,9 @@ int mount_setattr(int directory, const char* path, unsigned flags, struct mount_
 int unshare(int flags) {
   return call_int(__NR_unshare, flags);
 }
+int setns(int fd, int type) {
+  return call_int(__NR_setns, fd, type);
+}
 int sethostname(const char* name, std::size_t length) {
   return call_int(__NR_sethostname, name, length);
 }
@@ -260,6 +263,15 @@ int sethostname(const char* name, std::size_t length) {
 // Sockets.
 int socket(int family, int type, int protocol) {
   return call_int(__NR_socket, family, type, protocol);
+}
+int setsockopt(int fd, int level, int option, const void* value, unsigned size) {
+  return call_int(__NR_setsockopt, fd, level, option, value, size);
+}
+int bind(int fd, const struct sockaddr* address, unsigned size) {
+  return call_int(__NR_bind, fd, address, size);
+}
+int listen(int fd, int backlog) {
+  return call_int(__NR_listen, fd, backlog);
 }
 long sendmsg(int fd, const struct msghdr* message, int flags) {
   return call(__NR_sendmsg, fd, message, flags);

@@ -15,31 +15,36 @@ inline constexpr int program_fd = 4;
 inline constexpr int first_prepared_fd =
     5;  // detached mounts that the supervisor made: slots 0, 1, ...
 
+// The gateway's TCP listeners, in its own namespace; nobody but the packet rules aims at it.
+inline constexpr std::uint16_t gateway_port = 15001;
+
 inline constexpr std::uint32_t max_slots = 320;          // detached mounts held during set-up
 inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
 inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
 
 enum class Op : std::uint32_t {
-  write_file = 1,    // a: path, b: content
-  private_mounts,    // no mount change goes to or comes from the host
-  open_tree,         // number[0]: slot, a: host path: a detached copy of the mount there
-  new_root,          // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
-  make_path,         // a: directory, number[0]: mode; parents as needed
-  make_file,         // a: an empty file to mount on; parents as needed
-  make_symlink,      // a: target, b: path; parents as needed
-  check_path,        // a: path below the new root that is reached through no link
-  set_owner,         // a: path, number[0]: uid, number[1]: gid, number[2]: mode
-  attach,            // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
-  mount,             // a: type, b: path, c: data, number[0]: flags
-  bind,              // a: directory, b: path
-  hand_over,         // a: directory: its descriptor goes to the supervisor, which fills it
-  detach,            // a: mount point, then removed
-  enter_root,        // the new root becomes /, the host's tree is gone
-  freeze_root,       // the root itself becomes read-only
-  mask,              // a: path that reads as empty from now on; nothing where it does not exist
-  set_hostname,      // a: name
-  new_namespaces,    // number[0]: CLONE_NEW* flags
-  hand_netlink,      // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
+  write_file = 1,  // a: path, b: content
+  private_mounts,  // no mount change goes to or comes from the host
+  open_tree,       // number[0]: slot, a: host path: a detached copy of the mount there
+  new_root,        // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
+  make_path,       // a: directory, number[0]: mode; parents as needed
+  make_file,       // a: an empty file to mount on; parents as needed
+  make_symlink,    // a: target, b: path; parents as needed
+  check_path,      // a: path below the new root that is reached through no link
+  set_owner,       // a: path, number[0]: uid, number[1]: gid, number[2]: mode
+  attach,          // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
+  mount,           // a: type, b: path, c: data, number[0]: flags
+  bind,            // a: directory, b: path
+  hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it
+  detach,          // a: mount point, then removed
+  enter_root,      // the new root becomes /, the host's tree is gone
+  freeze_root,     // the root itself becomes read-only
+  mask,            // a: path that reads as empty from now on; nothing where it does not exist
+  set_hostname,    // a: name
+  new_namespaces,  // number[0]: CLONE_NEW* flags
+  hand_netlink,    // a NETLINK_ROUTE socket of this network namespace goes to the supervisor
+  hand_gateway,    // makes the gateway's network namespace; its sockets go to the supervisor in the
+                   // order of network::GatewaySockets. number[0]: 1 with IPv6. a: who may ping
   drop_privileges,   // number[0]: bit mask of the capabilities pid 1 keeps
   landlock_begin,    // number: accesses to files and network, and scopes, that a ruleset handles
   landlock_path,     // a: path inside, number[0]: accesses that are allowed below it
@@ -104,8 +109,11 @@ enum class OwnStep : std::uint32_t {
   secrecy,  // not to be read or traced from inside
 };
 
+// What a handed descriptor is.
+enum class Hand : std::uint32_t { scratch = 1, route, gateway };
+
 enum class Tell : std::uint32_t {
-  handed = 1,   // with a descriptor
+  handed = 1,   // with a descriptor; id: Hand
   ready,        // the set-up program is done
   failed,       // step `id` (an index, or an OwnStep) failed with `error`
   spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/gateway_sockets.h"
 #include "sandbox/init/landlock.h"
 
 namespace gyges::init {
@@ -122,16 +123,6 @@ int drop_privileges(std::uint64_t keep) {
   return static_cast<int>(::syscall(SYS_capset, &header, data));
 }
 
-int hand(int fd) {
-  if (fd < 0) return -1;
-  Reply reply;
-  reply.tell = Tell::handed;
-  tell(reply, fd);
-  ::close(fd);
-  if (receive().request.ask != Ask::proceed) ::_exit(1);
-  return 0;
-}
-
 int run_step(const Step& step) {
   const auto* number = step.header.number;
   switch (step.header.op) {
@@ -170,7 +161,7 @@ int run_step(const Step& step) {
     case Op::bind:
       return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
-      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), Hand::scratch);
     case Op::detach:
       if (::umount2(step.a, MNT_DETACH) != 0) return -1;
       return ::rmdir(step.a);
@@ -186,7 +177,9 @@ int run_step(const Step& step) {
     case Op::new_namespaces:
       return ::unshare(static_cast<int>(number[0]));
     case Op::hand_netlink:
-      return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+      return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), Hand::route);
+    case Op::hand_gateway:
+      return hand_gateway(step.a, number[0] != 0);
     case Op::drop_privileges:
       return drop_privileges(number[0]);
     case Op::landlock_begin:

@@ -94,6 +94,17 @@ Status landlock(const Policy& policy, const HostFacts& host,
   return ok();
 }
 
+// While the host's /proc is there: the sandbox's own shows the settings of networks read-only.
+void egress_gateway(const Policy& policy, StepWriter& steps) {
+  if (policy.network.mode != network::NetworkPolicy::Mode::gateway) return;
+  steps
+      .add_path(
+          Op::hand_gateway,
+          "make the egress gateway's network namespace and hand its sockets to the supervisor",
+          fmt::format("{0} {0}\n", policy.identity.gid))
+      .number[0] = policy.network.interface.has_v6 ? 1 : 0;
+}
+
 // pid 1 keeps what it needs to make agents out of its children and to kill them.
 void drop_privileges(const HostFacts& host, std::uint64_t kept, StepWriter& steps) {
   auto bit = [](unsigned capability) { return 1ULL << capability; };
@@ -138,9 +149,6 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
                        const std::vector<std::string>& accepted) {
-  if (policy.network.mode != network::NetworkPolicy::Mode::none)
-    return fail("make plan", "network.mode gateway", "this build has no egress gateway",
-                "set network.mode to none");
   Plan plan;
   StepWriter steps(plan.steps);
   GYGES_TRY(std::uint64_t kept, kept_capabilities(policy, plan));
@@ -150,6 +158,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   plan.namespaces = namespaces_of_init(host);
   map_user(policy, host, steps);
   steps.add(Op::private_mounts, "keep mount changes inside");
+  egress_gateway(policy, steps);
 
   GYGES_CHECK(filesystem.open_sources());
   filesystem.root_and_scratch();

@@ -287,6 +287,11 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
   SandboxEnd end;
   if (state.stopped) end.processes_left = static_cast<std::uint32_t>(state.stopped->number[0]);
   state.note_final_limits();
+  if (state.gateway) {
+    auto whole = state.gateway->stop();
+    if (!whole) end.network_failure = whole.error().line();
+    state.gateway.reset();
+  }
   if (state.scratch) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
                                      state.host, contents_directory);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sandbox/isolation/policy.h"
+#include "sandbox/network/flow_sink.h"
 
 namespace gyges::recorder {
 class Session;
@@ -44,6 +45,8 @@ struct SandboxSpec {
   // The sandbox is made ahead of its use: its wall clock and its record start at begin().
   bool prepared = false;
   std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
+  network::FlowSink flows;   // takes what the network's gateway reports, by another thread
+  std::string packed_world;  // of the simulated internet; empty: nothing is there
 };
 
 // What of the policy this host enforces, and how.
@@ -104,6 +107,7 @@ struct SandboxEnd {
   std::vector<FileChange> changes;
   bool changes_complete = true;      // false: the tree was larger than the limits of collection
   std::uint32_t processes_left = 0;  // processes that stop() had to kill
+  std::string network_failure;       // not empty: the gateway failed, and flows may be missing
 };
 
 class Sandbox {

@@ -96,12 +96,15 @@ Status Sandbox::State::start() {
     GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
     prepared.push_back(std::move(copy));
   }
+  if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
+    GYGES_TRY(gateway,
+              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows));
+  }
   std::vector<UniqueFd> entrances;
   if (cgroup) {
     GYGES_TRY(entrances, cgroup->entrances());
   }
   GYGES_TRY(process, launch_init(plan.namespaces, program, prepared, entrances));
-  std::size_t hands = 0;
   auto deadline = Clock::now() + setup_time;
   for (;;) {
     auto message = receive_reply(process.control.get(), deadline);
@@ -110,12 +113,12 @@ Status Sandbox::State::start() {
       return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
     if ((*message)->reply.tell == init::Tell::ready) return ok();
-    GYGES_CHECK(answer(hands, std::move(**message)));
+    GYGES_CHECK(answer(std::move(**message)));
   }
 }
 
 // Deals with what pid 1 hands over or reports during set-up.
-Status Sandbox::State::answer(std::size_t& hands, Message message) {
+Status Sandbox::State::answer(Message message) {
   if (message.reply.tell == init::Tell::failed) {
     std::size_t index = message.reply.id;
     if (std::string_view words = words_of(static_cast<init::OwnStep>(index)); !words.empty())
@@ -128,13 +131,24 @@ Status Sandbox::State::answer(std::size_t& hands, Message message) {
   }
   if (message.reply.tell != init::Tell::handed || !message.fd)
     return fail("set up sandbox", "", "an unexpected message from pid 1");
-  // The scratch directory comes first, where there is one; the route socket is the last.
-  bool is_scratch = hands++ == 0 && !plan.areas.empty();
-  if (is_scratch) {
-    scratch = std::move(message.fd);
-    GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
-  } else {
-    GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
+  switch (static_cast<init::Hand>(message.reply.id)) {
+    case init::Hand::scratch:
+      if (scratch || plan.areas.empty())
+        return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      scratch = std::move(message.fd);
+      GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
+      break;
+    case init::Hand::route:
+      GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
+      break;
+    case init::Hand::gateway:
+      if (!gateway) return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      gateway_sockets.fds.push_back(std::move(message.fd));
+      if (gateway_sockets.fds.size() == network::GatewaySockets::count)
+        GYGES_CHECK(gateway->connect(std::move(gateway_sockets), process.pid));
+      break;
+    default:
+      return fail("set up sandbox", "", "pid 1 handed over an unknown thing");
   }
   return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
 }

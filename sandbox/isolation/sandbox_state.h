@@ -13,6 +13,7 @@
 #include "sandbox/isolation/launch.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/sandbox.h"
+#include "sandbox/network/gateway_process.h"
 
 namespace gyges::isolation {
 
@@ -25,6 +26,8 @@ struct Sandbox::State {
   HostFacts host;
   Plan plan;
   recorder::Session* session = nullptr;
+  std::unique_ptr<network::GatewayProcess> gateway;  // null without network
+  network::GatewaySockets gateway_sockets;           // during start only
   InitProcess process;
   UniqueFd scratch;
   std::optional<Cgroup> cgroup;
@@ -44,7 +47,7 @@ struct Sandbox::State {
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();
-  Status answer(std::size_t& hands, Message message);
+  Status answer(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
   Result<Message> await(CommandId id);

@@ -8,6 +8,7 @@
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
+#include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
@@ -102,6 +103,7 @@ class CommandRun {
     } else {
       spec_.seed = identity_files(policy_);
     }
+    add_resolver_file(policy_, spec_.seed);
     GYGES_CHECK(add_workspace(request_.workspace, policy_));
     if (std::error_code ignored;
         policy_.filesystem.workspace != Filesystem::Workspace::none && !request_.out.empty() &&
@@ -133,6 +135,7 @@ class CommandRun {
       GYGES_TRY(session, recorder_->start(options));
     }
     auto begin = std::chrono::steady_clock::now();
+    GYGES_CHECK(open_flows());
     spec_.policy = policy_;
     spec_.session = session.get();
     spec_.allow_degraded = request_.allow_degraded;
@@ -165,12 +168,24 @@ class CommandRun {
     }
     GYGES_TRY(isolation::SandboxEnd ended, sandbox->stop(contents));
     outcome_.limits_hit = ended.limits_hit;
+    if (flows_) GYGES_CHECK(flows_->finish());
+    if (!ended.network_failure.empty())
+      outcome_.warnings.push_back("the record of the network is incomplete: " +
+                                  printable(ended.network_failure));
     if (session) {
       GYGES_TRY(outcome_.coverage, session->close());
     }
     duration_ = std::chrono::steady_clock::now() - begin;
     if (bundle_) GYGES_CHECK(seal(ended));
     if (failure_ && outcome_.limits_hit.empty()) return tl::unexpected<Error>(*failure_);
+    return ok();
+  }
+
+  Status open_flows() {
+    if (policy_.network.mode == network::NetworkPolicy::Mode::none || !bundle_) return ok();
+    GYGES_TRY(network::FlowWriter writer, network::FlowWriter::create(bundle_->directory()));
+    flows_ = std::move(writer);
+    spec_.flows = [this](network::Flow flow) { return flows_->write(flow); };
     return ok();
   }
 
@@ -251,6 +266,7 @@ class CommandRun {
   isolation::Enforcement enforcement_;
   std::optional<PersonaRecord> persona_;
   std::optional<recorder::BundleWriter> bundle_;
+  std::optional<network::FlowWriter> flows_;
   std::optional<Error> failure_;
   bool ran_ = false;
   std::string started_at_;

@@ -20,8 +20,8 @@ namespace gyges::run {
 
 struct CommandRunRequest {
   isolation::Policy policy;
-  std::optional<std::string> persona;  // name of a shipped persona or path of a manifest
-  std::uint64_t seed = 0;              // of the persona's generated content
+  std::optional<std::string> persona;       // name of a shipped persona or path of a manifest
+  std::uint64_t seed = 0;                   // of the persona's generated content
   std::vector<std::string> allow_degraded;  // see isolation/degradation.h
   std::vector<std::string> argv;
   std::filesystem::path workspace;  // the caller's directory, shown as the policy says

@@ -1,17 +1,24 @@
 #include "sandbox/run/identity_files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 namespace gyges::run {
+namespace {
 
-std::vector<isolation::SeedFile> identity_files(const isolation::Policy& policy) {
+bool has_own_etc(const isolation::Policy& policy) {
   const auto& mounts = policy.filesystem.mounts;
-  bool own_etc = std::any_of(mounts.begin(), mounts.end(), [](const isolation::Mount& mount) {
+  return std::any_of(mounts.begin(), mounts.end(), [](const isolation::Mount& mount) {
     return mount.target == "/etc" && mount.kind == isolation::Mount::Kind::fresh;
   });
-  if (!own_etc) return {};
+}
+
+}  // namespace
+
+std::vector<isolation::SeedFile> identity_files(const isolation::Policy& policy) {
+  if (!has_own_etc(policy)) return {};
   const isolation::Identity& identity = policy.identity;
   std::vector<isolation::SeedFile> files;
   auto add = [&](const char* path, std::string content) {
@@ -31,6 +38,25 @@ std::vector<isolation::SeedFile> identity_files(const isolation::Policy& policy)
                                 identity.hostname == "localhost" ? "" : " " + identity.hostname));
   add("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
   return files;
+}
+
+void add_resolver_file(const isolation::Policy& policy, std::vector<isolation::SeedFile>& files) {
+  const network::NetworkPolicy& network = policy.network;
+  if (network.mode == network::NetworkPolicy::Mode::none) return;
+  if (!has_own_etc(policy)) return;
+  if (std::any_of(files.begin(), files.end(),
+                  [](const auto& file) { return file.path == "/etc/resolv.conf"; }))
+    return;
+  isolation::SeedFile file;
+  file.path = "/etc/resolv.conf";
+  file.agent_owned = false;
+  if (!network.search.empty())
+    file.content = fmt::format("search {}\n", fmt::join(network.search, " "));
+  for (const network::IpAddress& address : network.resolvers)
+    file.content += fmt::format("nameserver {}\n", network::to_string(address));
+  if (network.resolvers.empty())
+    file.content += fmt::format("nameserver {}\n", network::to_string(network.interface.gateway));
+  files.push_back(std::move(file));
 }
 
 }  // namespace gyges::run

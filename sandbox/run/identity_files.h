@@ -12,4 +12,8 @@ namespace gyges::run {
 // policy has no writable mount at /etc.
 std::vector<isolation::SeedFile> identity_files(const isolation::Policy& policy);
 
+// Adds /etc/resolv.conf for a policy with a network, unless `files` holds one or the policy has no
+// writable mount at /etc.
+void add_resolver_file(const isolation::Policy& policy, std::vector<isolation::SeedFile>& files);
+
 }  // namespace gyges::run

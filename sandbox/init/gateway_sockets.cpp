@@ -1,0 +1,94 @@
+#include "sandbox/init/gateway_sockets.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <initializer_list>
+
+#include "sandbox/init/channel.h"
+
+namespace gyges::init {
+namespace {
+
+int write_text(const char* path, const char* text) {
+  int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  auto length = static_cast<ssize_t>(std::strlen(text));
+  bool done = ::write(fd, text, static_cast<std::size_t>(length)) == length;
+  ::close(fd);
+  return done ? 0 : -1;
+}
+
+// Accepts connections to every address (IP_TRANSPARENT).
+int listener(int family) {
+  int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1;
+  if (fd < 0) return -1;
+  if (family == AF_INET) {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(gateway_port);
+    if (::setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0 ||
+        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
+      return -1;
+  } else {
+    sockaddr_in6 any{};
+    any.sin6_family = AF_INET6;
+    any.sin6_port = htons(gateway_port);
+    if (::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0 ||
+        ::setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0 ||
+        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
+      return -1;
+  }
+  return ::listen(fd, 4096) == 0 ? fd : -1;
+}
+
+int hand_socket(int family, int type, int protocol) {
+  return hand(::socket(family, type | SOCK_CLOEXEC, protocol), Hand::gateway);
+}
+
+// Where there is no IPv6, a socket that is not used stands in the place of one that is.
+int hand_v6(int fd, bool v6) {
+  return hand(v6 ? fd : ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), Hand::gateway);
+}
+
+int hand_sockets(bool v6) {
+  if (hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) != 0) return -1;
+  if (hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) != 0) return -1;
+  if (hand(listener(AF_INET), Hand::gateway) != 0) return -1;
+  if (hand_v6(v6 ? listener(AF_INET6) : -1, v6) != 0) return -1;
+  if (hand_socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0) != 0) return -1;
+  if (hand_socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW) != 0) return -1;
+  int raw6 = v6 ? ::socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW) : -1;
+  return hand_v6(raw6, v6);
+}
+
+// What the namespace takes over from the host would matter: a host that filters by reverse path
+// would drop what is approved, and cookies would let connections in whose SYN nobody approved.
+int settle() {
+  for (const char* path :
+       {"/proc/sys/net/ipv4/conf/all/rp_filter", "/proc/sys/net/ipv4/conf/default/rp_filter",
+        "/proc/sys/net/ipv4/tcp_syncookies"})
+    if (write_text(path, "0\n") != 0) return -1;
+  return 0;
+}
+
+}  // namespace
+
+int hand_gateway(const char* ping_groups, bool v6) {
+  if (write_text("/proc/sys/net/ipv4/ping_group_range", ping_groups) != 0) return -1;
+  int home = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0) return -1;
+  if (::unshare(CLONE_NEWNET) != 0 || settle() != 0 || hand_sockets(v6) != 0) return -1;
+  if (::setns(home, CLONE_NEWNET) != 0 || ::close(home) != 0) return -1;
+  // The last one: the supervisor finds the agent's namespace by this process.
+  return hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+}
+
+}  // namespace gyges::init

@@ -1,0 +1,113 @@
+// The egress gateway: decides every attempt of the sandbox, answers, sinks, relays or refuses it,
+// and reports each one as a flow. One thread, one epoll loop, no file system, no privileges.
+//
+// Bounds: connections by the policy's max_flows, datagram peers and remembered refusals by
+// `most_peers`, queued bytes of a connection by `most_unsent`. Reports are written with a blocking
+// send: while the supervisor does not keep up the gateway reads nothing from the sandbox, and no
+// flow is lost.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "sandbox/network/gateway/packet.h"
+#include "sandbox/network/gateway/tcp_connection.h"
+#include "sandbox/network/name_table.h"
+#include "sandbox/network/network_policy.h"
+#include "sandbox/network/world.h"
+
+namespace gyges::network {
+
+struct GatewayFds {
+  UniqueFd report;  // stream socket to the supervisor: flows go out, an end of file means stop
+  UniqueFd tcp4, tcp6, tap, raw4, raw6;
+};
+
+class Gateway {
+ public:
+  static constexpr std::size_t most_peers = 16384;
+
+  Gateway(NetworkPolicy policy, GatewayFds fds);
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Watches the sockets; before the process gives up what this needs.
+  Status prepare(unsigned link_index);
+  Status open(std::string_view packed_world);
+
+  // Until the supervisor says stop or is gone. Open connections are reported then.
+  void run();
+
+  // For connections and datagram services.
+  [[nodiscard]] const NetworkPolicy& policy() const { return policy_; }
+  [[nodiscard]] std::int64_t now() const { return now_; }
+  void report(const Flow& flow);
+  void at(std::int64_t time_ns, std::function<void()> action);
+  Status watch(int fd, std::uint32_t events, std::uint64_t key, bool is_new);
+  void unwatch(int fd) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+  void forget(std::uint64_t connection) { dying_.insert(connection); }
+  void send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload);
+  World& world() { return *world_; }
+
+ private:
+  struct Peer {
+    Flow flow;
+    std::int64_t last = 0;
+    Decision decision;
+    UniqueFd upstream;
+  };
+  using PeerKey = std::pair<Endpoint, Endpoint>;
+
+  void read_packets();
+  void on_packet(std::string_view bytes);
+  void on_syn(const Packet& packet, std::string_view original);
+  void on_datagram(const Packet& packet, std::string_view original);
+  void on_echo(const Packet& packet);
+  void refuse(const Packet& packet, std::string_view original, const Decision& decision,
+              std::string_view reason);
+  Peer& attempt(const Packet& packet, FlowProtocol protocol, bool& is_new);
+  void relay_datagram(Peer& peer, const Packet& packet);
+  void read_upstream(std::uint64_t connection);
+  void accept_from(int listener);
+  void expire(bool all);
+  void send_raw(const std::string& packet, const IpAddress& to);
+  void flush();
+  void count_lost_packets();
+
+  NetworkPolicy policy_;
+  GatewayFds fds_;
+  UniqueFd epoll_;
+  NameTable names_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<World> world_;
+  std::map<std::uint64_t, std::unique_ptr<TcpConnection>> connections_;
+  std::set<std::uint64_t> dying_;
+  std::map<PeerKey, Peer> peers_[3];  // refused SYNs; datagrams; echo and everything else
+  std::map<std::uint64_t, PeerKey> upstreams_;
+  std::multimap<std::int64_t, std::function<void()>> timers_;
+  std::string reports_;
+  std::vector<char> buffer_;
+  std::int64_t now_ = 0;
+  std::uint64_t next_ = 16;  // keys below are the gateway's own sockets
+  std::uint64_t lost_packets_ = 0;
+  bool supervisor_gone_ = false;
+};
+
+// What is checked before an address is dialled: nothing but global addresses, unless the rule names
+// a network that holds it. Empty: fine; otherwise why not.
+std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address);
+
+std::int64_t monotonic_now();
+
+}  // namespace gyges::network

@@ -1,0 +1,85 @@
+// The egress gateway's program: embedded into gyges and executed from a sealed memory file.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "sandbox/network/gateway/confinement.h"
+#include "sandbox/network/gateway/gateway.h"
+#include "sandbox/network/gateway_process.h"
+#include "sandbox/network/topology.h"
+
+namespace gyges::network {
+namespace {
+
+// The sockets that pid 1 made, sent by the supervisor once the link is there.
+Result<GatewayFds> receive_sockets(UniqueFd report) {
+  char byte = 0;
+  iovec part{&byte, 1};
+  constexpr std::size_t count = 5;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(count * sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t n = 0;
+  do n = ::recvmsg(report.get(), &message, MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  if (n != 1 || rights == nullptr || rights->cmsg_len != CMSG_LEN(count * sizeof(int)))
+    return fail("receive sockets", "gateway", "the supervisor sent none");
+  std::array<int, count> fds{};
+  std::memcpy(fds.data(), CMSG_DATA(rights), sizeof(fds));
+  return GatewayFds{std::move(report), UniqueFd(fds[0]), UniqueFd(fds[1]),
+                    UniqueFd(fds[2]),  UniqueFd(fds[3]), UniqueFd(fds[4])};
+}
+
+Status serve() {
+  using namespace gateway_process;
+  UniqueFd report(report_fd);
+  UniqueFd config(config_fd);
+  UniqueFd packed(world_fd);
+  GYGES_TRY(std::string text, read_all(config.get(), most_config_bytes));
+  GYGES_TRY(std::string world, read_all(packed.get(), most_world_bytes));
+  auto document = nlohmann::json::parse(text);
+  GYGES_TRY(NetworkPolicy policy, network_policy_from_json(document, "policy"));
+  bool relays = false;
+  for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
+  GYGES_CHECK(give_up_surroundings(relays, policy.max_flows * 2UL + 256));
+  GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
+  int supervisor = fds.report.get();
+  Gateway gateway(std::move(policy), std::move(fds));
+  GYGES_CHECK(gateway.prepare(gateway_link_index));
+  GYGES_CHECK(gateway.open(world));
+  world.clear();
+  GYGES_CHECK(filter_own_calls());
+  std::uint32_t ready = 0;
+  if (::send(supervisor, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready))
+    return fail_errno("answer supervisor", "gateway");
+  gateway.run();
+  return ok();
+}
+
+}  // namespace
+}  // namespace gyges::network
+
+int main(int argc, char**) {
+  using namespace gyges::network;
+  if (argc != 1) return 2;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  auto done = serve();
+  if (done) return 0;
+  std::string line = done.error().line();
+  auto size = static_cast<std::uint32_t>(line.size());
+  line.insert(0, reinterpret_cast<const char*>(&size), sizeof(size));
+  ssize_t ignored = ::write(gateway_process::report_fd, line.data(), line.size());
+  (void)ignored;
+  return 1;
+}

@@ -1,0 +1,192 @@
+#include "sandbox/network/gateway/packet.h"
+
+#include <algorithm>
+#include <array>
+
+namespace gyges::network {
+namespace {
+
+constexpr std::uint8_t icmp = 1;
+constexpr std::uint8_t tcp = 6;
+constexpr std::uint8_t udp = 17;
+constexpr std::uint8_t icmp6 = 58;
+
+std::uint8_t byte(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint8_t>(bytes[at]);
+}
+
+std::uint16_t word(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint16_t>(byte(bytes, at) << 8U | byte(bytes, at + 1));
+}
+
+void put_word(std::string& bytes, std::size_t at, std::uint32_t value) {
+  bytes[at] = static_cast<char>(value >> 8U);
+  bytes[at + 1] = static_cast<char>(value);
+}
+
+void put_address(std::string& bytes, std::size_t at, const IpAddress& address) {
+  std::copy_n(address.bytes.begin(), address.v6 ? 16 : 4,
+              bytes.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+// The Internet checksum (RFC 1071) with a start value, folded but not inverted.
+std::uint32_t sum(std::string_view bytes, std::uint32_t start = 0) {
+  std::uint64_t total = start;
+  std::size_t at = 0;
+  for (; at + 1 < bytes.size(); at += 2) total += word(bytes, at);
+  if (at < bytes.size()) total += static_cast<std::uint32_t>(byte(bytes, at) << 8U);
+  while (total > 0xffff) total = (total & 0xffff) + (total >> 16U);
+  return static_cast<std::uint32_t>(total);
+}
+
+// IP header and transport in one packet, with checksums. `checksum_at`: where in the transport.
+std::string make_packet(const IpAddress& from, const IpAddress& to, std::uint8_t protocol,
+                        std::string transport, std::size_t checksum_at) {
+  bool v6 = from.v6;
+  std::string head(v6 ? 40 : 20, '\0');
+  put_address(head, v6 ? 8 : 12, from);
+  put_address(head, v6 ? 24 : 16, to);
+  put_word(transport, checksum_at, 0);
+  std::uint32_t pseudo = 0;
+  if (protocol != icmp)
+    pseudo = sum(std::string_view(head).substr(v6 ? 8 : 12),
+                 static_cast<std::uint32_t>(transport.size()) + protocol);
+  std::uint32_t checksum = ~sum(transport, pseudo) & 0xffffU;
+  put_word(transport, checksum_at, checksum == 0 && protocol == udp ? 0xffff : checksum);
+  if (v6) {
+    head[0] = 0x60;
+    put_word(head, 4, static_cast<std::uint32_t>(transport.size()));
+    head[6] = static_cast<char>(protocol);
+    head[7] = 64;
+  } else {
+    head[0] = 0x45;
+    put_word(head, 2, static_cast<std::uint32_t>(transport.size() + 20));
+    head[6] = 0x40;  // do not fragment
+    head[8] = 64;
+    head[9] = static_cast<char>(protocol);
+    put_word(head, 10, ~sum(head) & 0xffffU);
+  }
+  return head + transport;
+}
+
+IpAddress address_at(std::string_view bytes, std::size_t at, bool v6) {
+  IpAddress address;
+  address.v6 = v6;
+  for (std::size_t i = 0; i < (v6 ? 16U : 4U); ++i) address.bytes[i] = byte(bytes, at + i);
+  return address;
+}
+
+bool housekeeping(const Packet& packet) {
+  if (packet.protocol == 2) return true;                              // IGMP
+  if (packet.protocol == 0 && packet.source.address.v6) return true;  // hop-by-hop: MLD reports
+  if (packet.protocol != icmp6 || packet.transport.empty()) return false;
+  std::uint8_t type = byte(packet.transport, 0);
+  return (type >= 130 && type <= 143) || type == 1 || type == 3;
+}
+
+}  // namespace
+
+std::optional<Packet> read_packet(std::string_view bytes) {
+  Packet packet;
+  if (bytes.empty()) return std::nullopt;
+  unsigned version = byte(bytes, 0) >> 4U;
+  std::size_t header = 0;
+  if (version == 4) {
+    if (bytes.size() < 20) return std::nullopt;
+    header = (byte(bytes, 0) & 15U) * 4U;
+    std::size_t total = word(bytes, 2);
+    if (header < 20 || bytes.size() < header) return std::nullopt;
+    // 0: a packet larger than 64 KiB that segmentation offload has not cut yet
+    if (total >= header && total < bytes.size()) bytes = bytes.substr(0, total);
+    packet.protocol = byte(bytes, 9);
+    packet.source.address = address_at(bytes, 12, false);
+    packet.destination.address = address_at(bytes, 16, false);
+    if ((word(bytes, 6) & 0x3fffU) != 0) {
+      packet.kind = Packet::Kind::fragment;
+      return packet;
+    }
+  } else if (version == 6) {
+    header = 40;
+    if (bytes.size() < header) return std::nullopt;
+    packet.protocol = byte(bytes, 6);
+    packet.source.address = address_at(bytes, 8, true);
+    packet.destination.address = address_at(bytes, 24, true);
+    if (packet.protocol == 44) {
+      packet.kind = Packet::Kind::fragment;
+      return packet;
+    }
+  } else {
+    return std::nullopt;
+  }
+  packet.transport = bytes.substr(header);
+  std::string_view transport = packet.transport;
+  if (housekeeping(packet)) return std::nullopt;
+  auto ports = [&] {
+    packet.source.port = word(transport, 0);
+    packet.destination.port = word(transport, 2);
+  };
+  if (packet.protocol == tcp && transport.size() >= 20) {
+    ports();
+    std::size_t size = (byte(transport, 12) >> 4U) * 4U;
+    if (size >= 20 && size <= transport.size() && (byte(transport, 13) & 0x12U) == 0x02)
+      packet.kind = Packet::Kind::tcp_syn;
+  } else if (packet.protocol == udp && transport.size() >= 8) {
+    ports();
+    packet.kind = Packet::Kind::udp;
+    packet.payload = transport.substr(8);
+  } else if (transport.size() >= 8 && ((packet.protocol == icmp && byte(transport, 0) == 8) ||
+                                       (packet.protocol == icmp6 && byte(transport, 0) == 128))) {
+    packet.kind = Packet::Kind::echo_request;
+  }
+  return packet;
+}
+
+std::string make_reset(const Packet& syn) {
+  std::string transport(20, '\0');
+  put_word(transport, 0, syn.destination.port);
+  put_word(transport, 2, syn.source.port);
+  std::uint32_t sequence =
+      (static_cast<std::uint32_t>(word(syn.transport, 4)) << 16U) + word(syn.transport, 6) + 1;
+  put_word(transport, 8, sequence >> 16U);
+  put_word(transport, 10, sequence & 0xffffU);
+  transport[12] = 0x50;
+  transport[13] = 0x14;  // RST, ACK
+  return make_packet(syn.destination.address, syn.source.address, tcp, std::move(transport), 16);
+}
+
+std::string make_unreachable(const Packet& packet, std::string_view original, bool port) {
+  bool v6 = packet.source.address.v6;
+  std::string message(8, '\0');
+  message[0] = v6 ? 1 : 3;
+  if (v6)
+    message[1] = port ? 4 : 3;
+  else
+    message[1] = port ? 3 : 1;
+  message += original.substr(0, v6 ? 1232 : 548);
+  return make_packet(packet.destination.address, packet.source.address, v6 ? icmp6 : icmp,
+                     std::move(message), 2);
+}
+
+std::string make_echo_reply(const Packet& request) {
+  std::string message(request.transport);
+  message[0] = request.source.address.v6 ? static_cast<char>(129) : 0;
+  return make_packet(request.destination.address, request.source.address, request.protocol,
+                     std::move(message), 2);
+}
+
+std::string make_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload) {
+  std::string transport(8, '\0');
+  put_word(transport, 0, from.port);
+  put_word(transport, 2, to.port);
+  put_word(transport, 4, static_cast<std::uint32_t>(payload.size() + 8));
+  transport += payload;
+  return make_packet(from.address, to.address, udp, std::move(transport), 6);
+}
+
+std::string make_approved(const Packet& syn) {
+  std::size_t size = (byte(syn.transport, 12) >> 4U) * 4U;
+  return make_packet(syn.source.address, syn.destination.address, tcp,
+                     std::string(syn.transport.substr(0, size)), 16);
+}
+
+}  // namespace gyges::network

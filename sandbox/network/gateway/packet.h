@@ -1,0 +1,44 @@
+// IP packets as the gateway reads them from its packet socket and writes them to its raw sockets.
+// Reading is bounded by the bytes given and trusts none of them. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sandbox/network/address.h"
+
+namespace gyges::network {
+
+struct Packet {
+  enum class Kind {
+    tcp_syn,  // opens a connection
+    udp,
+    echo_request,
+    fragment,  // of any protocol
+    other,     // anything else, malformed ones included
+  };
+  Kind kind = Kind::other;
+  std::uint8_t protocol = 0;  // of the transport, as in the IP header
+  Endpoint source;            // ports are 0 where the transport has none
+  Endpoint destination;
+  std::string_view transport;  // from the transport header on
+  std::string_view payload;    // of UDP
+};
+
+// `bytes` begin with the IP header. Nothing: no IPv4 or IPv6 packet, or neighbour discovery and
+// multicast housekeeping, which are nobody's attempt.
+std::optional<Packet> read_packet(std::string_view bytes);
+
+// Whole packets, IP header included. All go from the packet's destination back to its source.
+std::string make_reset(const Packet& syn);
+std::string make_unreachable(const Packet& packet, std::string_view original, bool port);
+std::string make_echo_reply(const Packet& request);
+std::string make_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload);
+
+// The SYN itself once more, with its options but without data, and with a checksum that is whole:
+// on a virtual link senders leave it to hardware which does not exist.
+std::string make_approved(const Packet& syn);
+
+}  // namespace gyges::network

@@ -1,0 +1,211 @@
+#include "sandbox/network/gateway_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+extern "C" const char gyges_gateway_program_begin[];
+extern "C" const char gyges_gateway_program_end[];
+
+namespace gyges::network {
+namespace {
+
+Result<int> gateway_image() {
+  static Result<UniqueFd> image = make_sealed_memfd(
+      "gateway",
+      {gyges_gateway_program_begin,
+       static_cast<std::size_t>(gyges_gateway_program_end - gyges_gateway_program_begin)});
+  if (!image) return tl::unexpected<Error>(image.error());
+  return image->get();
+}
+
+struct ChildSetup {
+  std::array<int, 3> fds;  // become 3, 4, 5
+  int image;
+  int code;  // set by the child when it fails: it shares our memory until it executes
+};
+
+// Runs on its own stack in our memory while we are suspended: system calls only.
+int child_main(void* argument) {
+  auto* setup = static_cast<ChildSetup*>(argument);
+  constexpr int above = 16;
+  std::array<int, 3> moved{};
+  for (std::size_t i = 0; i < moved.size(); ++i)
+    moved[i] = ::fcntl(setup->fds[i], F_DUPFD_CLOEXEC, above);
+  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (image < 0 || null < 0) return setup->code = errno;
+  for (int fd : {0, 1, 2})
+    if (::dup2(null, fd) < 0) return setup->code = errno;
+  for (std::size_t i = 0; i < moved.size(); ++i)
+    if (::dup2(moved[i], gateway_process::report_fd + static_cast<int>(i)) < 0)
+      return setup->code = errno;
+  if (::syscall(SYS_close_range, 6U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+    return setup->code = errno;
+  char name[] = "gyges-gateway";
+  char* const argv[] = {name, nullptr};
+  char* const envp[] = {nullptr};
+  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+  return setup->code = errno;
+}
+
+// Whole or an error; `n` bytes.
+bool read_exactly(int fd, char* into, std::size_t n) {
+  while (n > 0) {
+    ssize_t got = ::read(fd, into, n);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    into += got;
+    n -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+Status send_sockets(int to, const GatewaySockets& sockets) {
+  using Index = GatewaySockets::Index;
+  std::array<int, 5> fds{};
+  for (std::size_t i = 0; i < fds.size(); ++i) fds[i] = sockets.fds[Index::tcp4 + i].get();
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(fds))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(fds));
+  std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(fds));
+  if (::sendmsg(to, &message, MSG_NOSIGNAL) != 1) return fail_errno("hand sockets to", "gateway");
+  return ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPolicy& policy,
+                                                               std::string_view packed_world,
+                                                               FlowSink sink) {
+  for (const NetworkRule& rule : policy.rules) {
+    if (rule.action == RuleAction::relay && !rule.domains.empty())
+      return fail("start gateway", "rule " + rule.name,
+                  "it relays to domains, which nothing does yet", "name the networks to relay to");
+    if (rule.action == RuleAction::simulate && packed_world.empty())
+      return fail("start gateway", "rule " + rule.name, "there is no simulated world to answer",
+                  "use sink or refuse");
+  }
+  std::unique_ptr<GatewayProcess> process(new GatewayProcess);
+  process->policy_ = policy;
+  GYGES_TRY(int image, gateway_image());
+  GYGES_TRY(UniqueFd config, make_sealed_memfd("config", network_policy_to_json(policy).dump()));
+  GYGES_TRY(UniqueFd world, make_sealed_memfd("world", packed_world));
+  GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_STREAM));
+  for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
+  process->sink_ = std::move(sink);
+  ChildSetup setup{{sockets.write.get(), config.get(), world.get()}, image, 0};
+  std::vector<char> stack(64U << 10U);
+  // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
+  // process group must not end the gateway before us.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  int pidfd = -1;
+  process->pid_ = ::clone(&child_main, stack.data() + stack.size(),
+                          CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &setup, &pidfd);
+  int code = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (process->pid_ < 0) return fail_errno("start", "gateway", code);
+  process->pidfd_.reset(pidfd);
+  process->report_ = std::move(sockets.read);
+  if (setup.code != 0) return fail_errno("execute", "gateway", setup.code);
+  return process;
+}
+
+Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent) {
+  if (sockets.fds.size() != GatewaySockets::count)
+    return fail("start gateway", "", "pid 1 handed over other sockets than agreed");
+  GYGES_CHECK(build_topology(policy_, sockets, agent));
+  GYGES_CHECK(send_sockets(report_.get(), sockets));
+  std::uint32_t size = 0;
+  if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size)))
+    return fail("start gateway", "", "it ended without a word");
+  if (size != 0) {
+    std::string line(std::min<std::uint32_t>(size, 4096), '\0');
+    (void)read_exactly(report_.get(), line.data(), line.size());
+    return fail("start gateway", "", line);
+  }
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the thread that waits for them
+  collector_ = std::thread([this] { collect(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return ok();
+}
+
+void GatewayProcess::collect() {
+  auto read_one = [this]() -> Result<bool> {
+    std::uint32_t size = 0;
+    if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size))) return false;
+    if (size > max_flow_bytes) return fail("read flows", "", "a report is too long");
+    std::string frame(size, '\0');
+    if (!read_exactly(report_.get(), frame.data(), size))
+      return fail("read flows", "", "the gateway's report ends in the middle of a flow");
+    GYGES_TRY(Flow flow, decode_flow(frame));
+    ++flows_;
+    if (sink_) GYGES_CHECK(sink_(std::move(flow)));
+    return true;
+  };
+  for (;;) {
+    auto more = read_one();
+    if (more && *more) continue;
+    // Closed, the gateway ends: what it does from now on would stand in no record.
+    if (!more) {
+      failure_ = std::move(more.error());
+      ::shutdown(report_.get(), SHUT_RDWR);
+    }
+    return;
+  }
+}
+
+Status GatewayProcess::stop() {
+  if (ended_) return ok();
+  ended_ = true;
+  ::shutdown(report_.get(), SHUT_WR);
+  pollfd end{pidfd_.get(), POLLIN, 0};
+  bool in_time = ::poll(&end, 1, 10000) == 1;
+  if (!in_time) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  int status = 0;
+  while (::waitpid(pid_, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  if (collector_.joinable()) collector_.join();
+  if (failure_) return tl::unexpected<Error>(std::move(*failure_));
+  if (!in_time || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return fail("stop gateway", "", "it did not end by itself; flows may be missing");
+  return ok();
+}
+
+GatewayProcess::~GatewayProcess() {
+  if (ended_ || pid_ < 0) return;
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+  if (collector_.joinable()) collector_.join();
+}
+
+}  // namespace gyges::network

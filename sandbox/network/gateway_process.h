@@ -1,0 +1,71 @@
+// The supervisor's side of the egress gateway: starts the program, hands it its sockets, keeps what
+// it reports.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "sandbox/network/flow_sink.h"
+#include "sandbox/network/network_policy.h"
+#include "sandbox/network/topology.h"
+
+namespace gyges::network {
+
+// Between the two programs of one build: descriptors at the gateway's start, and bounds.
+namespace gateway_process {
+inline constexpr int report_fd = 3;
+inline constexpr int config_fd = 4;
+inline constexpr int world_fd = 5;
+inline constexpr std::size_t most_config_bytes = 16U << 20U;
+inline constexpr std::size_t most_world_bytes = 1U << 30U;
+}  // namespace gateway_process
+
+class GatewayProcess {
+ public:
+  // Starts the program; it waits for connect(). It is killed when the calling thread ends.
+  // `sink` may be empty: then flows are only counted.
+  static Result<std::unique_ptr<GatewayProcess>> launch(const NetworkPolicy& policy,
+                                                        std::string_view packed_world,
+                                                        FlowSink sink);
+  // Kills the program if stop() was not called.
+  ~GatewayProcess();
+  GatewayProcess(const GatewayProcess&) = delete;
+  GatewayProcess& operator=(const GatewayProcess&) = delete;
+
+  // Builds the topology, hands the sockets over and waits until the gateway serves. `agent` as in
+  // build_topology().
+  Status connect(GatewaySockets sockets, pid_t agent);
+
+  // Lets the gateway report what is still open and ends it; every flow has gone to the sink then.
+  // Fails when the gateway had died, did not end within 10 s or a flow could not be taken: then
+  // flows may be missing.
+  Status stop();
+
+  [[nodiscard]] std::uint64_t flows() const { return flows_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  GatewayProcess() = default;
+  void collect();
+
+  NetworkPolicy policy_;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;
+  UniqueFd report_;
+  FlowSink sink_;
+  std::thread collector_;
+  std::atomic<std::uint64_t> flows_ = 0;
+  std::optional<Error> failure_;  // of the collector; read once it has ended
+  bool ended_ = false;
+};
+
+}  // namespace gyges::network

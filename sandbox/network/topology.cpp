@@ -1,0 +1,295 @@
+#include "sandbox/network/topology.h"
+
+#include <netinet/in.h>
+
+// After the C library's, which they respect.
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdio>
+
+#include "sandbox/init/protocol.h"
+#include "sandbox/network/netlink_batch.h"
+
+namespace gyges::network {
+namespace {
+
+constexpr std::uint16_t creating = NLM_F_CREATE | NLM_F_EXCL;
+constexpr unsigned loopback_index = 1;
+
+std::string_view address_bytes(const IpAddress& address) {
+  return {reinterpret_cast<const char*>(address.bytes.data()), address.v6 ? 16U : 4U};
+}
+
+std::uint8_t family_of(const IpAddress& address) {
+  return address.v6 ? AF_INET6 : AF_INET;
+}
+
+std::array<char, 6> mac_bytes(const std::string& text) {
+  std::array<unsigned, 6> parts{};
+  std::array<char, 6> bytes{};
+  std::sscanf(text.c_str(), "%x:%x:%x:%x:%x:%x", &parts[0], &parts[1], &parts[2], &parts[3],
+              &parts[4], &parts[5]);
+  for (std::size_t i = 0; i < 6; ++i) bytes[i] = static_cast<char>(parts[i]);
+  return bytes;
+}
+
+void link_up(NetlinkBatch& batch, unsigned index) {
+  ifinfomsg header{};
+  header.ifi_index = static_cast<int>(index);
+  header.ifi_flags = header.ifi_change = IFF_UP;
+  batch.begin(RTM_NEWLINK, 0, bytes_of(header), "bring up interface");
+}
+
+// The gateway's end here, the agent's end in the namespace of `agent`; index 2 in both.
+void make_link(NetlinkBatch& batch, const NetworkInterface& interface, pid_t agent) {
+  ifinfomsg header{};
+  header.ifi_index = static_cast<int>(gateway_link_index);
+  batch.begin(RTM_NEWLINK, creating, bytes_of(header), "make network interface");
+  batch.attribute_text(IFLA_IFNAME, "gw0");
+  batch.attribute_u32(IFLA_MTU, interface.mtu);
+  batch.open(IFLA_LINKINFO);
+  batch.attribute_text(IFLA_INFO_KIND, "veth");
+  batch.open(IFLA_INFO_DATA);
+  batch.open(VETH_INFO_PEER);
+  ifinfomsg peer{};
+  peer.ifi_index = static_cast<int>(gateway_link_index);
+  batch.raw(bytes_of(peer));
+  batch.attribute_text(IFLA_IFNAME, interface.name);
+  batch.attribute_u32(IFLA_MTU, interface.mtu);
+  if (!interface.mac.empty()) {
+    auto mac = mac_bytes(interface.mac);
+    batch.attribute(IFLA_ADDRESS, {mac.data(), mac.size()});
+  }
+  batch.attribute_u32(IFLA_NET_NS_PID, static_cast<std::uint32_t>(agent));
+  batch.close();
+  batch.close();
+  batch.close();
+}
+
+void add_address(NetlinkBatch& batch, const IpAddress& address, unsigned prefix) {
+  ifaddrmsg header{};
+  header.ifa_family = family_of(address);
+  header.ifa_prefixlen = static_cast<std::uint8_t>(prefix);
+  header.ifa_index = gateway_link_index;
+  // Nobody else is on this link: an address need not wait a second for objections.
+  if (address.v6) header.ifa_flags = IFA_F_NODAD;
+  batch.begin(RTM_NEWADDR, creating, bytes_of(header), "set interface address");
+  batch.attribute(IFA_LOCAL, address_bytes(address));
+  batch.attribute(IFA_ADDRESS, address_bytes(address));
+}
+
+void add_route(NetlinkBatch& batch, std::uint8_t family, std::uint8_t type, unsigned link,
+               const IpAddress* to, const IpAddress* gateway) {
+  rtmsg header{};
+  header.rtm_family = family;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_BOOT;
+  header.rtm_type = type;
+  if (type == RTN_LOCAL)
+    header.rtm_scope = RT_SCOPE_HOST;
+  else if (gateway == nullptr && family == AF_INET)
+    header.rtm_scope = RT_SCOPE_LINK;
+  if (to != nullptr) header.rtm_dst_len = to->v6 ? 128 : 32;
+  batch.begin(RTM_NEWROUTE, creating, bytes_of(header), "add route");
+  if (to != nullptr) batch.attribute(RTA_DST, address_bytes(*to));
+  if (gateway != nullptr) batch.attribute(RTA_GATEWAY, address_bytes(*gateway));
+  batch.attribute_u32(RTA_OIF, link);
+}
+
+Status configure_gateway_side(const NetworkInterface& interface, int socket, pid_t agent) {
+  NetlinkBatch batch;
+  link_up(batch, loopback_index);
+  make_link(batch, interface, agent);
+  link_up(batch, gateway_link_index);
+  // Only the agent's own address is behind the link; its whole network answers here, so that
+  // neighbours exist and what is sent to them is seen.
+  add_address(batch, interface.gateway, 32);
+  add_route(batch, AF_INET, RTN_UNICAST, gateway_link_index, &interface.address, nullptr);
+  add_route(batch, AF_INET, RTN_LOCAL, loopback_index, nullptr, nullptr);
+  if (interface.has_v6) {
+    add_address(batch, interface.gateway6, 128);
+    add_route(batch, AF_INET6, RTN_UNICAST, gateway_link_index, &interface.address6, nullptr);
+    add_route(batch, AF_INET6, RTN_LOCAL, loopback_index, nullptr, nullptr);
+  }
+  return batch.send(socket);
+}
+
+Status configure_agent_side(const NetworkInterface& interface, int socket) {
+  NetlinkBatch batch;
+  link_up(batch, gateway_link_index);
+  add_address(batch, interface.address, interface.subnet.prefix);
+  add_route(batch, AF_INET, RTN_UNICAST, gateway_link_index, nullptr, &interface.gateway);
+  if (interface.has_v6) {
+    add_address(batch, interface.address6, interface.subnet6.prefix);
+    add_route(batch, AF_INET6, RTN_UNICAST, gateway_link_index, nullptr, &interface.gateway6);
+  }
+  return batch.send(socket);
+}
+
+// One nftables rule: a list of expressions, each evaluated while the ones before matched.
+class RuleWriter {
+ public:
+  explicit RuleWriter(NetlinkBatch& batch) : batch_(batch) {
+    nfgenmsg header{NFPROTO_INET, NFNETLINK_V0, 0};
+    batch.begin(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+                bytes_of(header), "add packet rule");
+    batch.attribute_text(NFTA_RULE_TABLE, "gateway");
+    batch.attribute_text(NFTA_RULE_CHAIN, "arriving");
+    batch.open(NFTA_RULE_EXPRESSIONS);
+  }
+  ~RuleWriter() { batch_.close(); }
+  RuleWriter(const RuleWriter&) = delete;
+  RuleWriter& operator=(const RuleWriter&) = delete;
+
+  RuleWriter& meta_is(std::uint32_t key, std::string_view value) {
+    begin("meta");
+    batch_.attribute_be32(NFTA_META_KEY, key);
+    batch_.attribute_be32(NFTA_META_DREG, NFT_REG_1);
+    end();
+    return compare(NFT_CMP_EQ, value);
+  }
+  RuleWriter& transport_byte(std::uint32_t offset) {
+    begin("payload");
+    batch_.attribute_be32(NFTA_PAYLOAD_DREG, NFT_REG_1);
+    batch_.attribute_be32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+    batch_.attribute_be32(NFTA_PAYLOAD_OFFSET, offset);
+    batch_.attribute_be32(NFTA_PAYLOAD_LEN, 1);
+    end();
+    return *this;
+  }
+  RuleWriter& mask_byte(std::uint8_t mask) {
+    begin("bitwise");
+    batch_.attribute_be32(NFTA_BITWISE_SREG, NFT_REG_1);
+    batch_.attribute_be32(NFTA_BITWISE_DREG, NFT_REG_1);
+    batch_.attribute_be32(NFTA_BITWISE_LEN, 1);
+    value(NFTA_BITWISE_MASK, bytes_of(mask));
+    std::uint8_t zero = 0;
+    value(NFTA_BITWISE_XOR, bytes_of(zero));
+    end();
+    return *this;
+  }
+  RuleWriter& compare(std::uint32_t how, std::string_view with) {
+    begin("cmp");
+    batch_.attribute_be32(NFTA_CMP_SREG, NFT_REG_1);
+    batch_.attribute_be32(NFTA_CMP_OP, how);
+    value(NFTA_CMP_DATA, with);
+    end();
+    return *this;
+  }
+  RuleWriter& to_listener(std::uint8_t family) {
+    std::uint16_t port = htons(init::gateway_port);
+    begin("immediate");
+    batch_.attribute_be32(NFTA_IMMEDIATE_DREG, NFT_REG_1);
+    value(NFTA_IMMEDIATE_DATA, bytes_of(port));
+    end();
+    begin("tproxy");
+    batch_.attribute_be32(NFTA_TPROXY_FAMILY, family);
+    batch_.attribute_be32(NFTA_TPROXY_REG_PORT, NFT_REG_1);
+    end();
+    return *this;
+  }
+  void verdict(std::uint32_t code) {
+    begin("immediate");
+    batch_.attribute_be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+    batch_.open(NFTA_IMMEDIATE_DATA);
+    batch_.open(NFTA_DATA_VERDICT);
+    batch_.attribute_be32(NFTA_VERDICT_CODE, code);
+    batch_.close();
+    batch_.close();
+    end();
+  }
+
+ private:
+  void begin(std::string_view name) {
+    batch_.open(NFTA_LIST_ELEM);
+    batch_.attribute_text(NFTA_EXPR_NAME, name);
+    batch_.open(NFTA_EXPR_DATA);
+  }
+  void end() {
+    batch_.close();
+    batch_.close();
+  }
+  void value(std::uint16_t type, std::string_view bytes) {
+    batch_.open(type);
+    batch_.attribute(NFTA_DATA_VALUE, bytes);
+    batch_.close();
+  }
+  NetlinkBatch& batch_;
+};
+
+Status add_rules(int socket, bool v6) {
+  NetlinkBatch batch;
+  nfgenmsg limits{AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)};
+  nfgenmsg header{NFPROTO_INET, NFNETLINK_V0, 0};
+  batch.begin(NFNL_MSG_BATCH_BEGIN, 0, bytes_of(limits), "", true);
+  batch.begin(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, NLM_F_CREATE, bytes_of(header),
+              "make nftables table");
+  batch.attribute_text(NFTA_TABLE_NAME, "gateway");
+  batch.begin(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_CREATE, bytes_of(header),
+              "make nftables chain");
+  batch.attribute_text(NFTA_CHAIN_TABLE, "gateway");
+  batch.attribute_text(NFTA_CHAIN_NAME, "arriving");
+  batch.attribute_text(NFTA_CHAIN_TYPE, "filter");
+  batch.open(NFTA_CHAIN_HOOK);
+  batch.attribute_be32(NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING);
+  batch.attribute_be32(NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(-150));
+  batch.close();
+  batch.attribute_be32(NFTA_CHAIN_POLICY, NF_DROP);
+
+  const std::uint32_t loopback = loopback_index;
+  const std::uint8_t tcp = IPPROTO_TCP;
+  const std::uint8_t icmp6 = IPPROTO_ICMPV6;
+  auto approved = [&](std::uint8_t family) {
+    RuleWriter(batch)
+        .meta_is(NFT_META_IIF, bytes_of(loopback))
+        .meta_is(NFT_META_NFPROTO, bytes_of(family))
+        .meta_is(NFT_META_L4PROTO, bytes_of(tcp))
+        .to_listener(family)
+        .verdict(NF_ACCEPT);
+  };
+  approved(NFPROTO_IPV4);
+  if (v6) approved(NFPROTO_IPV6);
+  const std::uint8_t syn = 0x02;
+  RuleWriter(batch)
+      .meta_is(NFT_META_L4PROTO, bytes_of(tcp))
+      .transport_byte(13)
+      .mask_byte(0x12)  // SYN and ACK
+      .compare(NFT_CMP_EQ, bytes_of(syn))
+      .verdict(NF_DROP);
+  RuleWriter(batch).meta_is(NFT_META_L4PROTO, bytes_of(tcp)).verdict(NF_ACCEPT);
+  const std::uint8_t first = 133;  // router solicitation ... redirect
+  const std::uint8_t last = 137;
+  RuleWriter(batch)
+      .meta_is(NFT_META_L4PROTO, bytes_of(icmp6))
+      .transport_byte(0)
+      .compare(NFT_CMP_GTE, bytes_of(first))
+      .compare(NFT_CMP_LTE, bytes_of(last))
+      .verdict(NF_ACCEPT);
+  batch.begin(NFNL_MSG_BATCH_END, 0, bytes_of(limits), "", true);
+  auto done = batch.send(socket);
+  if (!done) done.error().cure = "load the kernel modules nf_tables and nft_tproxy";
+  return done;
+}
+
+}  // namespace
+
+Status build_topology(const NetworkPolicy& policy, const GatewaySockets& sockets, pid_t agent) {
+  const NetworkInterface& interface = policy.interface;
+  // First the rules: no packet ever arrives without them.
+  GYGES_CHECK(add_rules(sockets.fds[GatewaySockets::gateway_filter].get(), interface.has_v6));
+  GYGES_CHECK(
+      configure_gateway_side(interface, sockets.fds[GatewaySockets::gateway_route].get(), agent));
+  return configure_agent_side(interface, sockets.fds[GatewaySockets::agent_route].get());
+}
+
+}  // namespace gyges::network

@@ -1,0 +1,229 @@
+// Tries to reach things from inside a sandbox and prints one line for each attempt:
+//   NAME OUTCOME
+// where OUTCOME is "worked", the name of an errno, "timeout" or a word of the attempt's own.
+//
+//   attempts HOST_PORT
+//
+// Everything aims at documentation addresses, at addresses of the sandbox's own network or at
+// loopback. Load is bounded. It refuses to run in the initial pid namespace.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr const char* marker = "gyges-network-attempt";
+
+std::string word(int code) {
+  const char* name = ::strerrorname_np(code);
+  return name != nullptr ? name : std::to_string(code);
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+
+Address address(const char* text, int port) {
+  Address made;
+  if (std::strchr(text, ':') == nullptr) {
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&made.storage);
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET, text, &v4->sin_addr);
+    made.length = sizeof(*v4);
+  } else {
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&made.storage);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET6, text, &v6->sin6_addr);
+    made.length = sizeof(*v6);
+  }
+  return made;
+}
+
+std::string within(int fd, short events, int milliseconds) {
+  pollfd one{fd, events, 0};
+  if (::poll(&one, 1, milliseconds) == 0) return "timeout";
+  int code = 0;
+  socklen_t size = sizeof(code);
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size);
+  return code == 0 ? "worked" : word(code);
+}
+
+std::string open_tcp(const char* text, int port, int& fd) {
+  Address to = address(text, port);
+  fd = ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return word(errno);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length) == 0) return "worked";
+  return errno == EINPROGRESS ? within(fd, POLLOUT, 700) : word(errno);
+}
+
+std::string tcp(const char* text, int port) {
+  int fd = -1;
+  std::string result = open_tcp(text, port, fd);
+  if (result == "worked") {
+    ssize_t ignored = ::send(fd, marker, std::strlen(marker), MSG_NOSIGNAL);
+    (void)ignored;
+  }
+  if (fd >= 0) ::close(fd);
+  return result;
+}
+
+// A datagram, and whether its refusal comes back: UDP sockets learn of ICMP errors.
+std::string udp(const char* text, int port) {
+  Address to = address(text, port);
+  int fd = ::socket(to.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return word(errno);
+  std::string result;
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length) != 0 ||
+      ::send(fd, marker, std::strlen(marker), 0) < 0)
+    result = word(errno);
+  else
+    result = within(fd, POLLIN, 500);
+  ::close(fd);
+  return result;
+}
+
+std::string fast_open(const char* text, int port) {
+  Address to = address(text, port);
+  int fd = ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  timeval patience{0, 700000};
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+  ssize_t sent = ::sendto(fd, marker, std::strlen(marker), MSG_FASTOPEN | MSG_NOSIGNAL,
+                          reinterpret_cast<sockaddr*>(&to.storage), to.length);
+  std::string result = sent < 0 ? word(errno) : within(fd, POLLOUT, 700);
+  ::close(fd);
+  return result;
+}
+
+std::string ping(const char* text) {
+  Address to = address(text, 0);
+  int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+  if (fd < 0) return word(errno);
+  icmphdr echo{};
+  echo.type = ICMP_ECHO;
+  if (::sendto(fd, &echo, sizeof(echo), 0, reinterpret_cast<sockaddr*>(&to.storage), to.length) < 0)
+    return word(errno);
+  std::string result = within(fd, POLLIN, 700);
+  ::close(fd);
+  return result;
+}
+
+// A datagram that needs more than one packet.
+std::string fragments(const char* text, int port) {
+  Address to = address(text, port);
+  int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  std::string big(8000, 'x');
+  std::string result = ::sendto(fd, big.data(), big.size(), 0,
+                                reinterpret_cast<sockaddr*>(&to.storage), to.length) < 0
+                           ? word(errno)
+                           : within(fd, POLLIN, 300);
+  ::close(fd);
+  return result;
+}
+
+std::string interface_down() {
+  int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "eth0");
+  std::string result = "no interface";
+  if (::ioctl(fd, SIOCGIFFLAGS, &request) == 0) {
+    request.ifr_flags = static_cast<short>(request.ifr_flags & ~IFF_UP);
+    result = ::ioctl(fd, SIOCSIFFLAGS, &request) == 0 ? "worked" : word(errno);
+  }
+  ::close(fd);
+  return result;
+}
+
+std::string transparent() {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int on = 1;
+  std::string result =
+      ::setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0 ? "worked" : word(errno);
+  ::close(fd);
+  return result;
+}
+
+// Refused and sunk connections in quick succession.
+std::string storm(const char* text, int port, int count, const char* expected) {
+  for (int i = 0; i < count; ++i) {
+    int fd = -1;
+    std::string result = open_tcp(text, port, fd);
+    if (fd >= 0) ::close(fd);
+    if (result != expected) return result + " at " + std::to_string(i);
+  }
+  return "worked";
+}
+
+std::string big_body(const char* text, int port, std::size_t bytes) {
+  int fd = -1;
+  std::string result = open_tcp(text, port, fd);
+  if (result != "worked") return result;
+  ::fcntl(fd, F_SETFL, 0);
+  std::string block(1U << 20U, 'b');
+  for (std::size_t sent = 0; sent < bytes;) {
+    ssize_t n = ::send(fd, block.data(), std::min(block.size(), bytes - sent), MSG_NOSIGNAL);
+    if (n <= 0) return word(errno);
+    sent += static_cast<std::size_t>(n);
+  }
+  ::close(fd);
+  return "worked";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  struct stat info {};
+  // PROC_PID_INIT_INO of the kernel.
+  if (::stat("/proc/self/ns/pid", &info) != 0 || info.st_ino == 4026531836) return 3;
+  int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
+  auto row = [](const char* name, const std::string& outcome) {
+    std::printf("%s %s\n", name, outcome.c_str());
+    std::fflush(stdout);
+  };
+  row("tcp4", tcp("192.0.2.1", 443));
+  row("tcp6", tcp("2001:db8::1", 443));
+  row("tcp_high_port", tcp("203.0.113.9", 54321));
+  row("tcp_silent", tcp("198.51.100.1", 80));
+  row("tcp_unreachable", tcp("198.51.100.2", 80));
+  row("mapped", tcp("::ffff:192.0.2.1", 443));
+  row("neighbour", tcp("10.0.2.77", 22));
+  row("gateway", tcp("10.0.2.2", host_port));
+  row("gateway_listener", tcp("10.0.2.2", 15001));
+  row("metadata", tcp("169.254.169.254", 80));
+  row("metadata6", tcp("fd00:ec2::254", 80));
+  row("host_loopback", tcp("127.0.0.1", host_port));
+  row("host_loopback6", tcp("::1", host_port));
+  row("unspecified", tcp("0.0.0.0", host_port));
+  row("udp4", udp("192.0.2.1", 9999));
+  row("udp6", udp("2001:db8::1", 9999));
+  row("quic", udp("192.0.2.1", 443));
+  row("udp_fragments", fragments("192.0.2.1", 9999));
+  row("multicast", udp("224.0.0.251", 5353));
+  row("fast_open", fast_open("192.0.2.1", 443));
+  row("ping", ping("192.0.2.1"));
+  row("interface_down", interface_down());
+  row("transparent", transparent());
+  row("storm", storm("192.0.2.3", 1, 2000, argc > 2 ? argv[2] : "ECONNREFUSED"));
+  row("sunk", tcp("203.0.113.80", 8080));
+  row("sunk_fast_open", fast_open("203.0.113.80", 8081));
+  row("sunk_body", big_body("203.0.113.80", 8082, 48U << 20U));
+  row("sunk_storm", storm("203.0.113.80", 8083, 2000, "worked"));
+  return 0;
+}
