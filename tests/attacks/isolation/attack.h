@@ -31,5 +31,6 @@ inline std::string outcome(long result) {
 std::vector<Row> kernel_attempts();
 std::vector<Row> process_attempts();
 std::vector<Row> file_attempts();
+std::vector<Row> surface_attempts();
 
 }  // namespace gyges::attack

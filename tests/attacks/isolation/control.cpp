@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -71,6 +72,17 @@ void enter_layered_root(const std::string& marker, bool user_namespace) {
   must(::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0, "leave the host's root");
 }
 
+// As a runtime leaves them that forgets two of the five sets (CVE-2022-27650).
+void inherit_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  must(::syscall(SYS_capget, &header, data) == 0, "read capabilities");
+  for (__user_cap_data_struct& half : data) half.inheritable = half.permitted;
+  must(::syscall(SYS_capset, &header, data) == 0, "set capabilities");
+  must(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) == 0,
+       "raise a capability");
+}
+
 [[noreturn]] void be_init(const std::string& marker, bool user_namespace) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   enter_layered_root(marker, user_namespace);
@@ -82,6 +94,7 @@ void enter_layered_root(const std::string& marker, bool user_namespace) {
     ::pause();
     ::_exit(0);
   }
+  inherit_capabilities();
   // Leaked on purpose: a directory of the host, open across the exec.
   must(::open("/usr", O_RDONLY | O_DIRECTORY) >= 0, "open /usr");
   UniqueFd image(::memfd_create("attack", 0));

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -88,6 +89,42 @@ TEST_F(HostileFiles, ADeepTreeIsBoundedAndSaid) {
   SandboxEnd end = stop();
   EXPECT_FALSE(end.changes_complete);
   EXPECT_GT(end.changes.size(), 100U);
+}
+
+// GYGES_MANY_ENTRIES=1000000 for the whole of it; the collector's own bound is 250,000.
+TEST_F(HostileFiles, ATreeOfManyEntriesIsBoundedAndSaid) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  const char* text = std::getenv("GYGES_MANY_ENTRIES");
+  std::size_t entries = text != nullptr ? std::strtoull(text, nullptr, 10) : 20000;
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  spec.policy.limits.wall_seconds = 300;
+  spec.policy.limits.inodes = entries + 1000;
+  start(spec);
+  // Waited for without the fixture's bound on time.
+  Command command;
+  command.argv = {python, "-c",
+                  "import os\n"
+                  "for i in range(" +
+                      std::to_string(entries) +
+                      "):\n"
+                      "  if i % 1000 == 0: os.mkdir('/tmp/d%d' % (i // 1000)); os.chdir('/tmp/d%d' "
+                      "% (i // 1000))\n"
+                      "  os.close(os.open('f%d' % i, 65))\n"};
+  command.environment = command_environment(policy_);
+  auto id = sandbox_->spawn(command);
+  ASSERT_TRUE(id) << id.error().line();
+  auto ended = sandbox_->wait(*id, std::chrono::steady_clock::now() + std::chrono::seconds(280));
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_EQ((*ended)->exit_code, 0);
+  auto begin = std::chrono::steady_clock::now();
+  SandboxEnd end = stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
+  std::printf("%zu entries: %zu listed, %s\n", entries, end.changes.size(),
+              end.changes_complete ? "complete" : "marked as incomplete");
+  if (entries < 200000)
+    EXPECT_GE(end.changes.size(), entries);
+  else
+    EXPECT_FALSE(end.changes_complete);
 }
 
 TEST_F(HostileFiles, LinksFifosSocketsAndSetuidBitsAreListedAndNotFollowed) {
