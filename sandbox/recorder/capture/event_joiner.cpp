@@ -170,6 +170,8 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
   }
   event.captures = finished_captures();
   Status status = sink_.append(event);
+  if (const int elsewhere = path_check_.disagreement(event); status && elsewhere >= 0)
+    status = sink_.append(disagreement_event(event, elsewhere));
   thread.entry.clear();
   return status;
 }

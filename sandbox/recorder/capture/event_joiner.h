@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "sandbox/recorder/capture/event_sink.h"
 #include "sandbox/recorder/capture/kernel/record.h"
+#include "sandbox/recorder/capture/path_check.h"
 #include "sandbox/recorder/capture/thread_table.h"
 
 namespace gyges::recorder {
@@ -25,7 +26,10 @@ class EventJoiner {
       : sink_(sink), record_signals_(record_signals) {}
 
   // A thread that was labelled from outside; later threads are learned from the records.
-  void add_thread(const ThreadFacts& facts) { threads_[facts.tid].facts = facts; }
+  void add_thread(const ThreadFacts& facts) {
+    threads_[facts.tid].facts = facts;
+    path_check_.add_root(facts.pid);
+  }
 
   // Bytes of the record, `record.size` of them, are used during the call only.
   Status take(const wire::record& record);
@@ -58,6 +62,7 @@ class EventJoiner {
 
   EventSink& sink_;
   bool record_signals_;
+  PathCheck path_check_{false};
   std::uint64_t enters_ = 0;
   std::uint64_t exits_ = 0;
   std::unordered_map<std::int32_t, Thread> threads_;

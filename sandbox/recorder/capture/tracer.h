@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "sandbox/recorder/capture/event_sink.h"
+#include "sandbox/recorder/capture/path_check.h"
 #include "sandbox/recorder/capture/seccomp_chain.h"
 #include "sandbox/recorder/capture/thread_table.h"
 #include "sandbox/recorder/capture/tracee.h"
@@ -168,6 +169,7 @@ class Tracer {
   std::atomic<bool> answered_{false};  // seized_ is set
   std::unordered_map<pid_t, Thread> threads_;
   ProcDirectories proc_;
+  PathCheck path_check_{true};
   std::atomic<bool> finished_{false};
   std::thread thread_;
 };

@@ -150,6 +150,8 @@ void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdi
   event.captures = thread.captures.all();
   thread.inside = false;
   session_.append(event);
+  if (const int elsewhere = path_check_.disagreement(event); elsewhere >= 0)
+    session_.append(disagreement_event(event, elsewhere));
 }
 
 }  // namespace gyges::recorder

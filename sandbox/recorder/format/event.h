@@ -25,6 +25,8 @@ enum class EventKind : std::uint8_t {
   io_uring,  // an operation submitted through io_uring: args[0] = opcode, args[1] = descriptor,
              // args[2] = user_data, args[3] = flags of the request; result and duration_ns up
              // to its completion, without which has_exit is false
+  path_disagreement,  // follows a system call that opened another object than its path leads to:
+                      // number, abi, times and captures of that call; args[0] = the path's argument
 };
 
 enum class Abi : std::uint8_t { x86_64 = 0, i386 = 1, x32 = 2 };

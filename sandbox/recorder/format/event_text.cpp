@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "sandbox/recorder/format/flag_sets.h"
+#include "sandbox/recorder/format/resolved_paths.h"
 #include "sandbox/recorder/format/structure_text.h"
 
 namespace gyges::recorder {
@@ -14,9 +15,17 @@ namespace {
 
 constexpr std::int64_t max_errno = 4095;
 
-constexpr std::array<std::string_view, 10> kind_names = {
-    "",       "syscall",         "process_start", "process_exec",  "process_exit",
-    "signal", "tool_call_start", "tool_call_end", "recorder_wait", "io_uring"};
+constexpr std::array<std::string_view, 11> kind_names = {"",
+                                                         "syscall",
+                                                         "process_start",
+                                                         "process_exec",
+                                                         "process_exit",
+                                                         "signal",
+                                                         "tool_call_start",
+                                                         "tool_call_end",
+                                                         "recorder_wait",
+                                                         "io_uring",
+                                                         "path_disagreement"};
 constexpr std::array<std::string_view, 3> abi_names = {"x86_64", "i386", "x32"};
 constexpr std::array<std::string_view, 4> verdict_names = {"allowed", "refused", "emulated",
                                                            "killed"};
@@ -130,6 +139,19 @@ std::string signal_text(const Event& event) {
                          : flag_text("si_code", static_cast<std::uint32_t>(code)));
 }
 
+std::string disagreement_text(const Event& event) {
+  std::string asked = "?";
+  std::string used = "?";
+  for (const Capture& capture : event.captures) {
+    if (capture.kind == CaptureKind::path && capture.argument == event.args[0])
+      asked = quoted(capture.bytes);
+    if (capture.kind == CaptureKind::file_identity && capture.argument == result_argument)
+      used = quoted(identity_path(capture));
+  }
+  return fmt::format("!!! {} was asked for {} and used {} !!!",
+                     syscall_name(event.abi, event.number), asked, used);
+}
+
 std::string tool_text(const Event& event) {
   for (const Capture& capture : event.captures)
     if (capture.kind == CaptureKind::text) return " " + quoted(capture.bytes);
@@ -179,6 +201,8 @@ std::string format_event(const Event& event, const PathResolver* names) {
                          flag_text("io_uring_op", event.args[0]),
                          static_cast<std::int32_t>(event.args[1]), event.args[2],
                          event.has_exit ? std::to_string(event.result) : "?");
+    case EventKind::path_disagreement:
+      return disagreement_text(event);
   }
   return fmt::format("=== event of unknown kind {} ===", static_cast<unsigned>(event.kind));
 }

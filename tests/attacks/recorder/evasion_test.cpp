@@ -153,8 +153,17 @@ TEST_P(Evasion, ARacedPathCannotLie) {
   long opened = 0;
   long wrong = 0;
   long disagreements = 0;
+  long said = 0;
+  std::uint64_t last_disagreement = 0;
   std::string object;
   each_event([&](const Event& event) {
+    if (event.kind == EventKind::path_disagreement) {
+      ++said;
+      EXPECT_EQ(event.sequence, last_disagreement + 1) << "it follows its call";
+      EXPECT_EQ(event.args[0], 1U);
+      EXPECT_EQ(recorder::syscall_name(event.abi, event.number), "openat");
+      EXPECT_NE(captured(event, CaptureKind::path).back(), used_object(event).back());
+    }
     if (event.kind != EventKind::syscall) return;
     const std::string name = recorder::syscall_name(event.abi, event.number);
     const std::string asked = captured(event, CaptureKind::path);
@@ -163,7 +172,10 @@ TEST_P(Evasion, ARacedPathCannotLie) {
       ++opened;
       object = used_object(event);
       ASSERT_FALSE(object.empty());
-      disagreements += asked.back() != object.back();
+      if (asked.back() != object.back()) {
+        ++disagreements;
+        last_disagreement = event.sequence;
+      }
     } else if (name == "read" && !object.empty()) {
       wrong += "/tmp/race_" + captured(event, CaptureKind::buffer_out) != object;
       object.clear();
@@ -173,6 +185,7 @@ TEST_P(Evasion, ARacedPathCannotLie) {
   EXPECT_EQ(wrong, 0);
   // The attack is real: the path that was read at entry was not always the one that was used.
   EXPECT_GT(disagreements, 0);
+  EXPECT_EQ(said, disagreements) << "each is an event of its own, and nothing else is";
   std::printf("raced path: %ld opens, %ld times another object than asked for, %ld wrong\n", opened,
               disagreements, wrong);
 }

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -574,6 +575,42 @@ TEST_P(CaptureTest, TwoSessionsDoNotMix) {
   EXPECT_EQ(two.calls("getpgrp").size(), 2000U);
   EXPECT_TRUE(one.coverage.complete);
   EXPECT_TRUE(two.coverage.complete);
+}
+
+// Links of files and directories, "..", other names of one file and files without a name are no
+// disagreement; the control for it is the raced path of the attack tests.
+TEST_P(CaptureTest, LinksAreNoDisagreement) {
+  const std::filesystem::path directory =
+      std::filesystem::temp_directory_path() / ("gyges_links_" + std::to_string(getpid()));
+  std::filesystem::create_directories(directory / "real/deep");
+  const std::string place = directory.string();
+  const Recording result = run([place] {
+    const auto opens = [](const std::string& path, int flags) {
+      const int file = open(path.c_str(), flags | O_CLOEXEC, 0600);
+      if (file >= 0) close(file);
+      return file >= 0;
+    };
+    const std::string file = place + "/real/file";
+    if (!opens(file, O_CREAT | O_RDWR)) return 1;
+    if (link(file.c_str(), (place + "/real/twin").c_str()) != 0) return 2;
+    if (symlink("real", (place + "/alias").c_str()) != 0) return 3;
+    if (symlink("real/file", (place + "/name").c_str()) != 0) return 4;
+    for (const char* path : {"/alias/file", "/name", "/alias/twin", "/real/deep/../file",
+                             "/alias/deep/../file", "//alias/./file", "/alias"})
+      if (!opens(place + path, O_RDONLY)) return 5;
+    if (!opens(place + "/name", O_PATH | O_NOFOLLOW)) return 6;
+    opens(place + "/alias", O_TMPFILE | O_RDWR);  // not every filesystem can
+    if (chdir((place + "/real/deep").c_str()) != 0) return 7;
+    for (const char* path : {"../file", "../../name", "/proc/self/status", "/dev/null"})
+      if (!opens(path, O_RDONLY)) return 8;
+    return 0;
+  });
+  std::filesystem::remove_all(directory);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_GE(result.calls("openat").size(), 13U);
+  for (const KeptEvent* event : result.of_kind(EventKind::path_disagreement))
+    ADD_FAILURE() << event->capture(CaptureKind::path) << " is not "
+                  << event->capture(CaptureKind::file_identity).substr(sizeof(FileIdentity));
 }
 
 }  // namespace

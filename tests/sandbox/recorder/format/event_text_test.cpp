@@ -220,6 +220,13 @@ TEST(EventText, OtherKinds) {
   event.kind = EventKind::process_exec;
   event.captures = {&exec, 1};
   EXPECT_EQ(format_event(event), R"(+++ exec "/usr/bin/id" +++)");
+  event.kind = EventKind::path_disagreement;
+  event.number = 257;
+  event.args = {1};
+  const Capture raced[] = {{1, CaptureKind::path, Provenance::enter, false, 9, "/etc/good"}, exec};
+  event.captures = raced;
+  EXPECT_EQ(format_event(event),
+            R"(!!! openat was asked for "/etc/good" and used "/usr/bin/id" !!!)");
 }
 
 // Whatever stands in strings, the output is one printable line.
