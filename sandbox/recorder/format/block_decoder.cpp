@@ -12,7 +12,7 @@ constexpr std::size_t max_read_entries = max_table_entries + max_block_events;
 
 }  // namespace
 
-BlockDecoder::BlockDecoder() = default;
+BlockDecoder::BlockDecoder(std::size_t columns) : used_columns_(columns) {}
 
 bool BlockDecoder::Cursor::varint(std::uint64_t& value) {
   value = 0;
@@ -43,8 +43,8 @@ bool BlockDecoder::split_columns(std::string_view payload) {
   const auto* begin = reinterpret_cast<const std::uint8_t*>(payload.data());
   Cursor head{begin, begin + payload.size()};
   std::array<std::uint64_t, column_count> sizes{};
-  for (std::uint64_t& size : sizes)
-    if (!head.varint(size)) return false;
+  for (std::size_t i = 0; i < used_columns_; ++i)
+    if (!head.varint(sizes[i])) return false;
   for (std::size_t i = 0; i < column_count; ++i) {
     if (static_cast<std::uint64_t>(head.end - head.at) < sizes[i]) return false;
     columns_[i] = {head.at, head.at + sizes[i]};
@@ -131,16 +131,15 @@ bool BlockDecoder::read_literal(std::uint32_t number, Capture& capture) {
       !column.take(size - words * sizeof(std::uint64_t), rest))
     return false;
   StructureMemory::Words& last = structures_.last(number, capture.argument);
-  std::string& bytes = rebuilt_.emplace_back();
-  bytes.reserve(size);
+  char* const bytes = rebuilt_.room(size);
   for (std::size_t i = 0; i < words; ++i) {
     std::int64_t delta = 0;
     if ((changed >> i & 1U) != 0 && !columns_[column_words].zigzag(delta)) return false;
     last[i] += static_cast<std::uint64_t>(delta);
-    bytes.append(reinterpret_cast<const char*>(&last[i]), sizeof(last[i]));
+    std::memcpy(bytes + i * sizeof(last[i]), &last[i], sizeof(last[i]));
   }
-  bytes += rest;
-  capture.bytes = bytes;
+  if (!rest.empty()) std::memcpy(bytes + words * sizeof(std::uint64_t), rest.data(), rest.size());
+  capture.bytes = {bytes, size};
   return true;
 }
 
@@ -159,7 +158,7 @@ bool BlockDecoder::read_capture(const Event& event, Capture& capture) {
       literal_bytes_ += capture.bytes.size();
       if (literals_.size() >= max_kept_literals || literal_bytes_ > max_kept_bytes) return false;
       last_literal_ = literals_.size();
-      capture.bytes = literals_.emplace_back(capture.bytes);
+      capture.bytes = literals_.emplace_back(kept_.keep(capture.bytes));
     }
   }
   std::uint64_t length = 0;
@@ -172,6 +171,26 @@ bool BlockDecoder::read_capture(const Event& event, Capture& capture) {
     length -= 2;
   if (length > 0xFFFFFFFFU) return false;
   capture.full_length = static_cast<std::uint32_t>(length);
+  return true;
+}
+
+bool BlockDecoder::read_times(Event& event) {
+  std::uint64_t time = 0;
+  if (used_columns_ == column_count) {
+    std::string_view time_low;
+    std::string_view duration_low;
+    if (!columns_[column_time_low].take(1, time_low) || !columns_[column_time_high].varint(time) ||
+        !columns_[column_duration_low].take(1, duration_low) ||
+        !columns_[column_duration_high].varint(event.duration_ns) || time >> 56U != 0 ||
+        event.duration_ns >> 56U != 0)
+      return false;
+    time = time << 8U | static_cast<std::uint8_t>(time_low[0]);
+    event.duration_ns = event.duration_ns << 8U | static_cast<std::uint8_t>(duration_low[0]);
+  } else if (!columns_[column_time].varint(time) ||
+             !columns_[column_duration].varint(event.duration_ns)) {
+    return false;
+  }
+  event.time_ns = predictor_.expected_time(event.tid) + ((time >> 1U) ^ (~(time & 1U) + 1));
   return true;
 }
 
@@ -192,10 +211,7 @@ bool BlockDecoder::read_event(Event& event) {
   event.origin_call = context->origin_call;
   event.active_call = context->active_call;
   std::int64_t delta = 0;
-  if (!columns_[column_time].zigzag(delta) || !columns_[column_duration].varint(event.duration_ns))
-    return false;
-  event.time_ns = predictor_.expected_time(event.tid) + static_cast<std::uint64_t>(delta);
-
+  if (!read_times(event)) return false;
   std::string_view mask_byte;
   if (!columns_[column_mask].take(1, mask_byte)) return false;
   auto mask = static_cast<std::uint8_t>(mask_byte[0]);
@@ -236,6 +252,7 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
     shapes_.clear();
     contexts_.clear();
     literals_.clear();
+    kept_.clear();
     literal_bytes_ = 0;
     structures_.clear();
     last_literal_ = 0;

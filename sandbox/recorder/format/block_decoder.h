@@ -13,13 +13,15 @@
 
 #include "base/error.h"
 #include "sandbox/recorder/format/block_tables.h"
+#include "sandbox/recorder/format/byte_arena.h"
 #include "sandbox/recorder/format/event.h"
 
 namespace gyges::recorder {
 
 class BlockDecoder {
  public:
-  BlockDecoder();
+  // `columns`: column_count, or old_column_count for blocks of formats 1 and 2.
+  explicit BlockDecoder(std::size_t columns = column_count);
 
   // Decodes one payload and calls `visit` for each event, with sequence numbers from
   // `first_sequence`, until it returns false (then `stopped` is set). The error names what is
@@ -55,19 +57,22 @@ class BlockDecoder {
   const Context* read_context();
   static bool parse_shape(std::string_view bytes, Shape& shape);
   static bool parse_capture(std::string_view bytes, Capture& capture);
+  bool read_times(Event& event);
   bool read_event(Event& event);
   bool read_capture(const Event& event, Capture& capture);
   bool read_literal(std::uint32_t number, Capture& capture);
 
+  std::size_t used_columns_;
   std::array<Cursor, column_count> columns_{};
   Predictor predictor_;
   std::deque<Shape> shapes_;
   std::deque<Context> contexts_;
-  std::deque<std::string> literals_;  // a deque, so that views stay valid while it grows
+  std::vector<std::string_view> literals_;  // in kept_
+  ByteArena kept_;
   std::size_t literal_bytes_ = 0;
   StructureMemory structures_;
   std::uint64_t last_literal_ = 0;
-  std::deque<std::string> rebuilt_;  // literals of the current event that are not kept
+  ByteArena rebuilt_;  // structures of the current event
   std::vector<Capture> captures_;
 };
 

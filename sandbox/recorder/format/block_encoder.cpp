@@ -24,17 +24,6 @@ std::int64_t difference(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace
 
-void BlockEncoder::Stream::varint(std::uint64_t value) {
-  std::uint8_t* at = room(10);
-  std::size_t length = 0;
-  while (value >= 0x80) {
-    at[length++] = static_cast<std::uint8_t>(value | 0x80U);
-    value >>= 7U;
-  }
-  at[length++] = static_cast<std::uint8_t>(value);
-  used += length;
-}
-
 void BlockEncoder::Stream::zigzag(std::int64_t value) {
   varint(zigzag_of(value));
 }
@@ -66,17 +55,13 @@ bool BlockEncoder::begin() {
     literals_.clear();
     structures_.clear();
     predictor_.clear();
-    shape_blocks_.clear();
+    shape_facts_.clear();
     context_blocks_.clear();
+    last_context_index_ = StringTable::none;
     events_since_fresh_ = 0;
     next_literal_ = last_literal_ = 0;
   }
   return std::exchange(fresh_, false);
-}
-
-bool BlockEncoder::first_in_block(std::vector<std::uint32_t>& blocks, std::uint32_t index) const {
-  if (index >= blocks.size()) blocks.resize(std::size_t{index} + 1);
-  return std::exchange(blocks[index], block_) != block_;
 }
 
 void BlockEncoder::add_definition(std::string_view bytes) {
@@ -88,8 +73,14 @@ Status BlockEncoder::add(const Event& event) {
   if (event.captures.size() > max_captures)
     return fail("write trace event", "system call " + std::to_string(event.number),
                 "it has more than 64 captures", "report this as a defect of the recorder");
-  std::array<char, shape_head_bytes + max_captures * shape_capture_bytes> shape;
-  char* at = shape.data();
+  // Looked up below; until then the memory has time to arrive.
+  for (std::size_t i = 0; i < event.captures.size(); ++i) {
+    const std::string_view bytes = event.captures[i].bytes;
+    if (bytes.size() > max_kept_literal_bytes) continue;
+    hashes_[i] = literals_.hash(bytes);
+    literals_.prefetch(hashes_[i]);
+  }
+  char* at = shape_.data();
   *at++ = static_cast<char>(event.kind);
   *at++ = static_cast<char>(event.abi);
   *at++ = static_cast<char>(event.verdict);
@@ -104,33 +95,33 @@ Status BlockEncoder::add(const Event& event) {
     *at++ = static_cast<char>(static_cast<std::uint8_t>(capture.provenance) |
                               (truncated ? capture_truncated : 0));
   }
-  std::string_view shape_view(shape.data(), static_cast<std::size_t>(at - shape.data()));
-  const std::int32_t context[6] = {event.pid,
-                                   event.tid,
-                                   event.inside_pid,
-                                   event.inside_tid,
-                                   static_cast<std::int32_t>(event.origin_call),
-                                   static_cast<std::int32_t>(event.active_call)};
-  std::string_view context_view(reinterpret_cast<const char*>(context), sizeof(context));
-
+  std::string_view shape_view(shape_.data(), static_cast<std::size_t>(at - shape_.data()));
   bool added = false;
   // A full table makes the next block start afresh; it has room for a whole block beyond that.
   std::uint32_t index = shapes_.find_or_add(shape_view, added);
   columns_[column_shape].varint(index == StringTable::none ? 0 : index + 1);
-  if (index == StringTable::none) add_definition(shape_view);
-  if (index == StringTable::none || first_in_block(shape_blocks_, index)) summary_.add_shape(event);
-  index = contexts_.find_or_add(context_view, added);
-  columns_[column_context].varint(index == StringTable::none ? 0 : index + 1);
-  if (index == StringTable::none) add_definition(context_view);
-  if (index == StringTable::none || first_in_block(context_blocks_, index))
-    summary_.add_context(event);
+  std::size_t count = 0;
+  if (index == StringTable::none) {
+    add_definition(shape_view);
+    summary_.add_shape(event);
+    count = stored_arguments(event.kind, event.abi, event.number);
+    if (added) shape_facts_.push_back({block_, static_cast<std::uint8_t>(count)});
+  } else {
+    ShapeFacts& facts = shape_facts_[index];
+    if (std::exchange(facts.block, block_) != block_) summary_.add_shape(event);
+    count = facts.arguments;
+  }
+  add_context(event);
   summary_.add_result(event);
 
-  columns_[column_time].zigzag(difference(event.time_ns, predictor_.expected_time(event.tid)));
-  columns_[column_duration].varint(event.duration_ns);
+  const std::uint64_t time =
+      zigzag_of(difference(event.time_ns, predictor_.expected_time(event.tid)));
+  columns_[column_time_low].byte(static_cast<std::uint8_t>(time));
+  columns_[column_time_high].varint(time >> 8U);
+  columns_[column_duration_low].byte(static_cast<std::uint8_t>(event.duration_ns));
+  columns_[column_duration_high].varint(event.duration_ns >> 8U);
 
   Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
-  std::size_t count = stored_arguments(event.kind, event.abi, event.number);
   std::uint8_t mask = 0;
   for (std::size_t i = 0; i < count; ++i)
     if (event.args[i] != expected.args[i]) {
@@ -145,19 +136,49 @@ Status BlockEncoder::add(const Event& event) {
     expected.result = event.result;
   }
   predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
-  *columns_[column_mask].room(1) = mask;
-  ++columns_[column_mask].used;
-  for (const Capture& capture : event.captures) add_capture(event, capture);
+  columns_[column_mask].byte(mask);
+  for (std::size_t i = 0; i < event.captures.size(); ++i)
+    add_capture(event, event.captures[i], hashes_[i]);
   ++events_;
   return ok();
 }
 
-void BlockEncoder::add_capture(const Event& event, const Capture& capture) {
+void BlockEncoder::add_context(const Event& event) {
+  const std::int32_t context[6] = {event.pid,
+                                   event.tid,
+                                   event.inside_pid,
+                                   event.inside_tid,
+                                   static_cast<std::int32_t>(event.origin_call),
+                                   static_cast<std::int32_t>(event.active_call)};
+  static_assert(sizeof(context) == context_bytes);
+  std::uint32_t index = last_context_index_;
+  // Most events are of the thread of the one before.
+  if (index == StringTable::none ||
+      std::memcmp(context, last_context_.data(), sizeof(context)) != 0) {
+    bool added = false;
+    std::string_view view(reinterpret_cast<const char*>(context), sizeof(context));
+    index = contexts_.find_or_add(view, added);
+    if (index == StringTable::none) {
+      columns_[column_context].varint(0);
+      add_definition(view);
+      summary_.add_context(event);
+      if (added) context_blocks_.push_back(block_);
+      last_context_index_ = StringTable::none;
+      return;
+    }
+    std::memcpy(last_context_.data(), context, sizeof(context));
+    last_context_index_ = index;
+  }
+  columns_[column_context].varint(index + 1);
+  if (std::exchange(context_blocks_[index], block_) != block_) summary_.add_context(event);
+}
+
+void BlockEncoder::add_capture(const Event& event, const Capture& capture, std::uint64_t hash) {
   std::string_view bytes = capture.bytes.substr(0, max_capture_bytes);
   Stream& codes = columns_[column_capture];
   std::uint32_t index = StringTable::none;
   bool added = false;
-  if (bytes.size() <= max_kept_literal_bytes) index = literals_.find_or_add(bytes, added);
+  if (bytes.size() <= max_kept_literal_bytes) index = literals_.find_or_add(bytes, hash, added);
   if (index != StringTable::none) {
     // What is used together was mostly added together, so the step is small.
     codes.varint(zigzag_of(std::int64_t{index} - std::int64_t{last_literal_}) + 2);
@@ -207,9 +228,11 @@ const std::vector<std::uint8_t>& BlockEncoder::finish() {
   payload_.reserve(raw_bytes() + sizes.used);
   payload_.insert(payload_.end(), sizes.bytes.begin(),
                   sizes.bytes.begin() + static_cast<std::ptrdiff_t>(sizes.used));
-  for (const Stream& column : columns_)
-    payload_.insert(payload_.end(), column.bytes.begin(),
-                    column.bytes.begin() + static_cast<std::ptrdiff_t>(column.used));
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    if (i == first_number_column) number_columns_at_ = payload_.size();
+    payload_.insert(payload_.end(), columns_[i].bytes.begin(),
+                    columns_[i].bytes.begin() + static_cast<std::ptrdiff_t>(columns_[i].used));
+  }
   return payload_;
 }
 

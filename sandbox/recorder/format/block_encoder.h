@@ -33,6 +33,9 @@ class BlockEncoder {
   }
   // The raw payload; valid until the next begin().
   const std::vector<std::uint8_t>& finish();
+  // Where in that payload the columns begin that are nothing but small numbers: little is lost when
+  // they are packed fast.
+  [[nodiscard]] std::size_t number_columns_at() const { return number_columns_at_; }
   // Of the events added since begin().
   std::string summary() { return summary_.encode(); }
 
@@ -44,14 +47,30 @@ class BlockEncoder {
       if (bytes.size() - used < count) bytes.resize(bytes.size() * 2 + count);
       return bytes.data() + used;
     }
-    void varint(std::uint64_t value);
+    void byte(std::uint8_t value) {
+      *room(1) = value;
+      ++used;
+    }
+    void varint(std::uint64_t value) {
+      std::uint8_t* at = room(10);
+      while (value >= 0x80) {
+        *at++ = static_cast<std::uint8_t>(value | 0x80U);
+        value >>= 7U;
+      }
+      *at++ = static_cast<std::uint8_t>(value);
+      used = static_cast<std::size_t>(at - bytes.data());
+    }
     void zigzag(std::int64_t value);
     void append(std::string_view text);
   };
-  // Whether index was not met in this block before.
-  bool first_in_block(std::vector<std::uint32_t>& blocks, std::uint32_t index) const;
+  // What the table of shapes says of a shape, kept by index.
+  struct ShapeFacts {
+    std::uint32_t block = 0;  // it was last met in
+    std::uint8_t arguments = 6;
+  };
+  void add_context(const Event& event);
   void add_definition(std::string_view bytes);
-  void add_capture(const Event& event, const Capture& capture);
+  void add_capture(const Event& event, const Capture& capture, std::uint64_t hash);
   void add_literal(std::uint32_t number, const Capture& capture, std::string_view bytes);
 
   std::array<Stream, column_count> columns_;
@@ -64,8 +83,14 @@ class BlockEncoder {
   std::uint32_t next_literal_ = 0;
   std::uint32_t last_literal_ = 0;
   SummaryBuilder summary_;
-  std::vector<std::uint32_t> shape_blocks_;  // by index, the block it was last met in
-  std::vector<std::uint32_t> context_blocks_;
+  std::vector<ShapeFacts> shape_facts_;
+  std::vector<std::uint32_t> context_blocks_;  // by index, the block it was last met in
+  // Members, not locals: builds that clear locals would clear them for every event.
+  std::array<char, shape_head_bytes + max_captures * shape_capture_bytes> shape_;
+  std::array<std::uint64_t, max_captures> hashes_;
+  std::array<char, context_bytes> last_context_{};
+  std::uint32_t last_context_index_ = StringTable::none;
+  std::size_t number_columns_at_ = 0;
   std::uint32_t block_ = 0;
   std::size_t events_since_fresh_ = 0;
   std::size_t events_ = 0;

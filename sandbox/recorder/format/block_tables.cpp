@@ -22,11 +22,20 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
 }
 
-// Multiply-and-fold over 8-byte words. Not cryptographic; the seed keeps collisions unpredictable.
+// Multiply-and-fold over 8-byte words, long inputs in two lanes. Not cryptographic; the seed keeps
+// collisions unpredictable.
 std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
   const char* at = bytes.data();
   std::size_t left = bytes.size();
   std::uint64_t hash = seed ^ (left * 0x9E3779B97F4A7C15U);
+  if (left >= 32) {
+    std::uint64_t other = ~seed;
+    for (; left >= 32; at += 32, left -= 32) {
+      hash = mix(hash ^ load64(at), load64(at + 8) ^ 0xD6E8FEB86659FD93U);
+      other = mix(other ^ load64(at + 16), load64(at + 24) ^ 0xA0761D6478BD642FU);
+    }
+    hash = mix(hash ^ other, 0xE7037ED1A0B428DBU);
+  }
   for (; left >= 8; at += 8, left -= 8) hash = mix(hash ^ load64(at), 0xD6E8FEB86659FD93U);
   std::uint64_t tail = 0;
   if (left > 0) std::memcpy(&tail, at, left);
@@ -96,30 +105,35 @@ StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
 void StringTable::clear() {
   arena_.clear();
   entries_.clear();
-  slots_.assign(1024, 0);
+  slots_.assign(1024, {});
   full_ = false;
 }
 
 void StringTable::grow() {
-  slots_.assign(slots_.size() * 2, 0);
+  slots_.assign(slots_.size() * 2, {});
   std::size_t mask = slots_.size() - 1;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     std::size_t at = entries_[i].hash & mask;
-    while (slots_[at] != 0) at = (at + 1) & mask;
-    slots_[at] = i + 1;
+    while (slots_[at].entry != 0) at = (at + 1) & mask;
+    slots_[at] = {i + 1, static_cast<std::uint32_t>(entries_[i].hash >> 32U)};
   }
 }
 
-std::uint32_t StringTable::find_or_add(std::string_view bytes, bool& added) {
+std::uint64_t StringTable::hash(std::string_view bytes) const {
+  return hash_of(bytes, seed_);
+}
+
+std::uint32_t StringTable::find_or_add(std::string_view bytes, std::uint64_t hash, bool& added) {
   added = false;
-  std::uint64_t hash = hash_of(bytes, seed_);
+  const auto tag = static_cast<std::uint32_t>(hash >> 32U);
   std::size_t mask = slots_.size() - 1;
   std::size_t at = hash & mask;
-  for (; slots_[at] != 0; at = (at + 1) & mask) {
-    const Entry& entry = entries_[slots_[at] - 1];
+  for (; slots_[at].entry != 0; at = (at + 1) & mask) {
+    if (slots_[at].tag != tag) continue;
+    const Entry& entry = entries_[slots_[at].entry - 1];
     if (entry.hash == hash && entry.size == bytes.size() &&
         std::memcmp(arena_.data() + entry.offset, bytes.data(), bytes.size()) == 0)
-      return slots_[at] - 1;
+      return slots_[at].entry - 1;
   }
   if (entries_.size() >= max_entries_ || arena_.size() + bytes.size() > max_bytes_) {
     full_ = true;
@@ -129,7 +143,7 @@ std::uint32_t StringTable::find_or_add(std::string_view bytes, bool& added) {
   entries_.push_back(
       {hash, static_cast<std::uint32_t>(arena_.size()), static_cast<std::uint32_t>(bytes.size())});
   arena_ += bytes;
-  slots_[at] = static_cast<std::uint32_t>(entries_.size());
+  slots_[at] = {static_cast<std::uint32_t>(entries_.size()), tag};
   if (entries_.size() * 2 > slots_.size()) grow();
   return none;
 }

@@ -40,8 +40,17 @@ enum Column : std::size_t {
   column_words,
   column_strings,
   column_bytes,
+  // Of format 3, which leaves column_time and column_duration empty: times split into their lowest
+  // byte, which is noise, and the rest, which is not.
+  column_time_low,
+  column_time_high,
+  column_duration_low,
+  column_duration_high,
   column_count,
 };
+inline constexpr std::size_t old_column_count = column_time_low;  // of formats 1 and 2
+inline constexpr std::size_t first_number_column = column_time_low;  // packed apart, see finish()
+
 
 // How many of the six argument registers a call takes; the others hold what the program left there.
 // Six for calls the table does not know and for events that are no calls.
@@ -113,7 +122,13 @@ class StringTable {
 
   static constexpr std::uint32_t none = ~std::uint32_t{0};
   // Index of `bytes`, or none and then, if there was room, it is added and `added` is true.
-  std::uint32_t find_or_add(std::string_view bytes, bool& added);
+  std::uint32_t find_or_add(std::string_view bytes, bool& added) {
+    return find_or_add(bytes, hash(bytes), added);
+  }
+  // The same in two steps, so that other work hides the latency of memory.
+  [[nodiscard]] std::uint64_t hash(std::string_view bytes) const;
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]); }
+  std::uint32_t find_or_add(std::string_view bytes, std::uint64_t hash, bool& added);
   [[nodiscard]] bool full() const { return full_; }
   void clear();
 
@@ -123,6 +138,10 @@ class StringTable {
     std::uint32_t offset = 0;
     std::uint32_t size = 0;
   };
+  struct Slot {
+    std::uint32_t entry = 0;  // 1 + index into entries_, 0 for free
+    std::uint32_t tag = 0;    // upper half of the hash: most strangers are told by it alone
+  };
   void grow();
 
   std::size_t max_entries_;
@@ -131,7 +150,7 @@ class StringTable {
   bool full_ = false;
   std::string arena_;
   std::vector<Entry> entries_;
-  std::vector<std::uint32_t> slots_;  // 1 + index into entries_, 0 for free; a power of two
+  std::vector<Slot> slots_;  // a power of two
 };
 
 // The bytes of a shape: kind, ABI, verdict, whether there is enter and exit, number; and for each

@@ -72,6 +72,7 @@ struct TraceReader::State {
   Sha256 chain{};
   std::vector<BlockPlace> blocks;
   std::uint64_t good_bytes = 0;  // up to the end of the last good frame
+  std::size_t columns = column_count;  // of its blocks
   BlockDecoder live_decoder;     // of for_each_new
   std::size_t next_live = 0;
   std::string stored;  // of the block being read; reused
@@ -128,6 +129,8 @@ struct TraceReader::State {
       return fail("read trace", path, "its header lacks backend or realtime_base_ns");
     backend = name == "ebpf" ? Backend::ebpf : Backend::ptrace;
     realtime_base_ns = base.get<std::uint64_t>();
+    columns = version < split_times_version ? old_column_count : column_count;
+    live_decoder = BlockDecoder(columns);
     return ok();
   }
 
@@ -267,7 +270,7 @@ Result<TraceReader> TraceReader::open(const std::filesystem::path& path) {
 
 Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
-  BlockDecoder decoder;
+  BlockDecoder decoder(s.columns);
   bool stopped = false;
   for (std::size_t i = 0; i < s.blocks.size() && !stopped; ++i)
     GYGES_CHECK(s.read_block(i, decoder, visit, stopped));
@@ -277,7 +280,7 @@ Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
 Status TraceReader::for_each_in(const BlockQuery& query,
                                 const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
-  BlockDecoder decoder;
+  BlockDecoder decoder(s.columns);
   const std::function<bool(const Event&)> skim = [](const Event&) { return true; };
   std::size_t next = 0;  // the block that the decoder's tables are ready for
   bool stopped = false;
