@@ -48,9 +48,8 @@ enum Column : std::size_t {
   column_duration_high,
   column_count,
 };
-inline constexpr std::size_t old_column_count = column_time_low;  // of formats 1 and 2
+inline constexpr std::size_t old_column_count = column_time_low;     // of formats 1 and 2
 inline constexpr std::size_t first_number_column = column_time_low;  // packed apart, see finish()
-
 
 // How many of the six argument registers a call takes; the others hold what the program left there.
 // Six for calls the table does not know and for events that are no calls.
@@ -127,7 +126,9 @@ class StringTable {
   }
   // The same in two steps, so that other work hides the latency of memory.
   [[nodiscard]] std::uint64_t hash(std::string_view bytes) const;
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]); }
+  void prefetch(std::uint64_t hash) const {
+    __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+  }
   std::uint32_t find_or_add(std::string_view bytes, std::uint64_t hash, bool& added);
   [[nodiscard]] bool full() const { return full_; }
   void clear();

@@ -71,9 +71,9 @@ struct TraceReader::State {
   TraceExtent extent;
   Sha256 chain{};
   std::vector<BlockPlace> blocks;
-  std::uint64_t good_bytes = 0;  // up to the end of the last good frame
+  std::uint64_t good_bytes = 0;        // up to the end of the last good frame
   std::size_t columns = column_count;  // of its blocks
-  BlockDecoder live_decoder;     // of for_each_new
+  BlockDecoder live_decoder;           // of for_each_new
   std::size_t next_live = 0;
   std::string stored;  // of the block being read; reused
   std::string raw;

@@ -1,5 +1,6 @@
 // Summaries of blocks, and reading only those that can hold what is looked for.
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <fstream>
 #include <set>
@@ -7,6 +8,7 @@
 #include "base/files.h"
 #include "sample_events.h"
 #include "sandbox/recorder/format/block_summary.h"
+#include "sandbox/recorder/format/block_tables.h"
 #include "sandbox/recorder/format/event_filter.h"
 #include "sandbox/recorder/format/trace_frame.h"
 #include "sandbox/recorder/format/trace_reader.h"
@@ -114,9 +116,65 @@ TEST_F(TraceIndex, DamageIsReportedAlsoWhereNothingIsLookedFor) {
   EXPECT_EQ(seen, events_per_call);
 }
 
-// Version 1 had no summaries. The same blocks without them, with hashes that agree, must read the
-// same.
-TEST_F(TraceIndex, ReadsTracesOfVersionOne) {
+// A block of today as formats 1 and 2 had it: a time and a duration in one column each.
+class OldPayload {
+ public:
+  explicit OldPayload(std::string_view packed, std::uint32_t raw_bytes) : raw_(raw_bytes, 0) {
+    EXPECT_EQ(ZSTD_decompress(raw_.data(), raw_.size(), packed.data(), packed.size()), raw_bytes);
+    std::string_view rest = raw_;
+    std::array<std::uint64_t, column_count> sizes{};
+    for (std::uint64_t& size : sizes) size = take_varint(rest);
+    for (std::size_t i = 0; i < column_count; ++i) {
+      columns_[i] = rest.substr(0, sizes[i]);
+      rest.remove_prefix(sizes[i]);
+    }
+    columns_[column_time] = joined(column_time_low, column_time_high);
+    columns_[column_duration] = joined(column_duration_low, column_duration_high);
+  }
+
+  [[nodiscard]] std::string packed(std::uint32_t& raw_bytes) const {
+    std::string raw;
+    for (std::size_t i = 0; i < old_column_count; ++i) put_varint(raw, columns_[i].size());
+    for (std::size_t i = 0; i < old_column_count; ++i) raw += columns_[i];
+    raw_bytes = static_cast<std::uint32_t>(raw.size());
+    std::string out(ZSTD_compressBound(raw.size()), 0);
+    out.resize(ZSTD_compress(out.data(), out.size(), raw.data(), raw.size(), 3));
+    return out;
+  }
+
+ private:
+  static std::uint64_t take_varint(std::string_view& bytes) {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+      auto byte = static_cast<std::uint8_t>(bytes.front());
+      bytes.remove_prefix(1);
+      value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+      if (byte < 0x80) return value;
+    }
+  }
+  static void put_varint(std::string& bytes, std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7U) bytes += static_cast<char>(value | 0x80U);
+    bytes += static_cast<char>(value);
+  }
+  std::string joined(Column low, Column high) {
+    std::string column;
+    std::string_view rest = columns_[high];
+    for (char byte : columns_[low])
+      put_varint(column, take_varint(rest) << 8U | static_cast<std::uint8_t>(byte));
+    return column;
+  }
+
+  std::string raw_;
+  std::array<std::string, column_count> columns_;
+};
+
+class OldTrace : public TraceIndex, public ::testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Versions, OldTrace, ::testing::Values(1, 2));
+
+// The same blocks in an older form (version 1 had no summaries either), with hashes that agree,
+// must read the same.
+TEST_P(OldTrace, ReadsTheSame) {
+  const bool summaries = GetParam() >= 2;
   auto whole = read_file(path_);
   ASSERT_TRUE(whole);
   std::string old(trace_magic);
@@ -125,18 +183,23 @@ TEST_F(TraceIndex, ReadsTracesOfVersionOne) {
   while (!rest.empty()) {
     FrameHead head;
     ASSERT_EQ(decode_frame_head(rest, head), "");
+    std::string summary(rest.substr(frame_head_bytes, head.summary_bytes));
     std::string payload(
         rest.substr(frame_head_bytes + head.summary_bytes, head.stored_bytes - head.summary_bytes));
     rest.remove_prefix(frame_head_bytes + head.stored_bytes + frame_hash_bytes);
     if (head.kind == FrameKind::header) {
-      std::size_t at = payload.find("\"version\":2");
+      std::size_t at = payload.find("\"version\":3");
       ASSERT_NE(at, std::string::npos);
-      payload.replace(at, 11, "\"version\":1");
+      payload.replace(at, 11, "\"version\":" + std::to_string(GetParam()));
     }
     if (head.kind == FrameKind::block) {
       EXPECT_GT(head.summary_bytes, 0U);
+      payload = OldPayload(payload, head.raw_bytes).packed(head.raw_bytes);
     }
-    head.summary_bytes = 0;
+    if (summaries)
+      payload.insert(0, summary);
+    else
+      head.summary_bytes = 0;
     head.stored_bytes = static_cast<std::uint32_t>(payload.size());
     FrameHeadBytes bytes = encode_frame_head(head);
     std::string_view head_view(bytes.data(), bytes.size());
@@ -152,7 +215,8 @@ TEST_F(TraceIndex, ReadsTracesOfVersionOne) {
   EXPECT_EQ(reader->extent().events, std::uint64_t{call_count} * events_per_call);
   BlockQuery query;
   query.tool_call = 2;
-  EXPECT_EQ(reader->blocks_in(query), call_count);  // no summaries: every block may hold it
+  EXPECT_EQ(reader->blocks_in(query),
+            summaries ? 1U : call_count);  // no summaries: every block may hold it
   query = {};
   query.since_ns = 1'005'000'000U;
   EXPECT_EQ(reader->blocks_in(query), 1U);  // times stand in the frame
