@@ -41,7 +41,7 @@ class Writer {
     auto size = static_cast<std::uint32_t>(std::min<std::size_t>(items.size(), max_items));
     (*this)(size);
   }
-  static constexpr bool reading = false;
+  [[maybe_unused]] static constexpr bool reading = false;
   std::string bytes;
 };
 
@@ -71,7 +71,7 @@ class Reader {
     items.resize(size);
   }
   [[nodiscard]] bool whole() const { return !broken_ && bytes_.empty(); }
-  static constexpr bool reading = true;
+  [[maybe_unused]] static constexpr bool reading = true;
 
  private:
   void refuse() {
