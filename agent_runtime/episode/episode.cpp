@@ -12,6 +12,7 @@
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/sandbox.h"
+#include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
 #include "tools/tool_registry.h"
@@ -63,6 +64,8 @@ Result<Prepared> prepare(const EpisodeRequest& request) {
   GYGES_TRY(isolation::Policy policy,
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
+  GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
+                                   prepared.world.files));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
   return prepared;
 }
@@ -80,6 +83,7 @@ void discard(const std::filesystem::path& out, bool existed) {
 
 struct Started {
   std::unique_ptr<recorder::Session> session;
+  std::unique_ptr<network::FlowWriter> flows;  // null without network; the sandbox writes to it
   std::unique_ptr<isolation::Sandbox> sandbox;
   std::unique_ptr<Transcript> transcript;
 };
@@ -100,6 +104,12 @@ Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
   spec.seed = prepared.world.files;
   spec.session = started.session.get();
   spec.allow_degraded = request.allow_degraded;
+  if (prepared.policy.network.mode != network::NetworkPolicy::Mode::none) {
+    GYGES_TRY(network::FlowWriter flows, network::FlowWriter::create(bundle.directory()));
+    started.flows = std::make_unique<network::FlowWriter>(std::move(flows));
+    spec.flows = [writer = started.flows.get()](network::Flow flow) { return writer->write(flow); };
+    spec.packed_world = prepared.world.internet.packed;
+  }
   GYGES_TRY(started.sandbox, isolation::Sandbox::start(spec));
   return started;
 }
@@ -147,6 +157,9 @@ void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument
     run.limits_hit = started.sandbox->limits_hit();
   } else {
     run.limits_hit = end->limits_hit;
+    if (!end->network_failure.empty())
+      run.warnings.push_back("the record of the network is incomplete: " +
+                             printable(end->network_failure));
     if (!end->changes_complete)
       run.warnings.push_back(
           "the file changes are incomplete: the tree is larger than the limits "
@@ -155,6 +168,8 @@ void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument
       note(run, written.error());
   }
   started.sandbox.reset();
+  if (started.flows)
+    if (auto finished = started.flows->finish(); !finished) note(run, finished.error());
   if (!started.session) return;
   auto coverage = started.session->close();
   if (coverage)

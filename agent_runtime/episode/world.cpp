@@ -141,6 +141,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
   World world;
   Shown shown;
   GYGES_TRY(world.persona, cues::make_persona_world(persona, context));
+  GYGES_TRY(world.internet, cues::prepare_internet(persona, context));
   world.files = std::move(world.persona.seed);
   world.persona.seed.clear();
   std::set<std::string> used;

@@ -10,6 +10,7 @@
 #include "agent_runtime/episode/observables.h"
 #include "agent_runtime/episode/scenario.h"
 #include "base/error.h"
+#include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
@@ -21,6 +22,7 @@ struct World {
   std::string user_prompt;
   cues::PersonaWorld persona;              // identity, environment, uptime
   std::vector<isolation::SeedFile> files;  // persona's and scenario's; one for each path
+  cues::PreparedInternet internet;         // of the persona
 };
 
 // `condition` is complete (complete_condition()). `day` is a midnight in UTC. The same arguments

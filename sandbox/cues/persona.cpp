@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/network/world/pack.h"
 
 namespace gyges::cues {
 namespace {
@@ -68,6 +69,13 @@ Result<Persona> persona_from_text(std::string_view text, const std::string& sour
   GYGES_TRY(persona.files,
             world_files_from_json(world.value("files", json::array()), directory, source, hashed));
   GYGES_TRY(persona.logs, log_series_from_json(world.value("logs", json::array()), source));
+  if (value.contains("internet")) {
+    const json& internet = value.at("internet");
+    GYGES_TRY(persona.internet_files, network::read_site_files(internet, directory, source));
+    for (const auto& [name, content] : persona.internet_files)
+      hashed += name + '\0' + std::to_string(content.size()) + '\0' + content;
+    persona.internet = internet.dump();
+  }
   persona.sha256 = to_hex(sha256(hashed));
   return persona;
 }

