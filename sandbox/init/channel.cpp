@@ -41,6 +41,13 @@ Received receive() {
   do {
     n = ::recvmsg(control_fd, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno != ECONNRESET) {
+    Reply reply;
+    reply.tell = Tell::failed;
+    reply.id = static_cast<std::uint32_t>(OwnStep::requests);
+    reply.error = errno;
+    tell(reply);
+  }
   if (n != static_cast<ssize_t>(sizeof(Request))) ::_exit(1);
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {

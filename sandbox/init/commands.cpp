@@ -204,16 +204,19 @@ int set_limits(const ProgramHeader& header) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::setsid();
+  if (::setsid() < 0) give_up(outcome, StartStep::descriptors, errno);
   // The standard descriptors may overlap 0 to 2; move them up first. 10 and 11 are out of the way.
   int gate_fd = ::fcntl(gate, F_DUPFD_CLOEXEC, 10);
+  if (gate_fd < 0) give_up(outcome, StartStep::descriptors, errno);
   int outcome_fd = ::fcntl(outcome, F_DUPFD_CLOEXEC, 11);
+  if (outcome_fd < 0) give_up(outcome, StartStep::descriptors, errno);
   int standard[3];
-  for (int i = 0; i < 3; ++i) standard[i] = ::fcntl(fds[i + 1], F_DUPFD_CLOEXEC, 12);
-  if (gate_fd < 0 || outcome_fd < 0) ::_exit(127);
+  for (int i = 0; i < 3; ++i) {
+    standard[i] = ::fcntl(fds[i + 1], F_DUPFD_CLOEXEC, 12);
+    if (standard[i] < 0) give_up(outcome_fd, StartStep::descriptors, errno);
+  }
   for (int i = 0; i < 3; ++i)
-    if (standard[i] < 0 || ::dup2(standard[i], i) < 0)
-      give_up(outcome_fd, StartStep::descriptors, errno);
+    if (::dup2(standard[i], i) < 0) give_up(outcome_fd, StartStep::descriptors, errno);
   // After setsid, which left the caller's terminal; only a session's leader can take one.
   if (payload.header.terminal != 0 && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
     give_up(outcome_fd, StartStep::descriptors, errno);
@@ -231,13 +234,14 @@ int set_limits(const ProgramHeader& header) {
     // Zero says that the gate is reached: from here on everything is the command's and recorded.
     StartFailure reached;
     if (::write(outcome_fd, &reached, sizeof(reached)) != static_cast<ssize_t>(sizeof(reached)))
-      ::_exit(127);
+      give_up(outcome_fd, StartStep::descriptors, errno);
     char byte = 0;
     ssize_t n;
     do {
       n = ::read(gate_fd, &byte, 1);
     } while (n < 0 && errno == EINTR);
-    if (n != 1) ::_exit(127);
+    if (n < 0) give_up(outcome_fd, StartStep::descriptors, errno);
+    if (n != 1) ::_exit(127);  // pid 1 is gone, and so are we
   }
   ::execve(path, payload.argv, payload.envp);
   give_up(outcome_fd, StartStep::execute, errno);

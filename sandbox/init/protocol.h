@@ -107,6 +107,7 @@ enum class OwnStep : std::uint32_t {
   clock,    // the wall clock
   descriptors,
   secrecy,  // not to be read or traced from inside
+  requests,
 };
 
 // What a handed descriptor is.

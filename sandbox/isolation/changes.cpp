@@ -58,19 +58,28 @@ std::int64_t nanoseconds(const timespec& time) {
   return static_cast<std::int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
 }
 
-std::vector<std::string> names_in(int directory) {
-  std::vector<std::string> names;
+// Errors that say that a lower layer has no such entry, rather than that it could not be looked at.
+// A link in the way is what the others mean: the layer has something else there.
+bool says_absent(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV;
+}
+
+// false: the list is not whole.
+bool names_in(int directory, std::vector<std::string>& names) {
   UniqueFd copy(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!copy) return names;
+  if (!copy) return false;
   Directory stream(::fdopendir(copy.get()));
-  if (!stream) return names;
+  if (!stream) return false;
   (void)copy.release();
+  errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
     std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(std::move(name));
+    errno = 0;
   }
+  bool whole = errno == 0;
   std::sort(names.begin(), names.end());
-  return names;
+  return whole;
 }
 
 class Collector {
@@ -85,11 +94,13 @@ class Collector {
     lowers_.clear();
     if (area.layered) {
       lowers_.push_back(open_beneath(scratch, fmt::format("l{}", index), O_PATH | O_DIRECTORY));
+      if (!lowers_.back()) return fail_errno("open seeded layer of", area.target);
       mapped_ = std::nullopt;
       for (const MappedSource& source : mapped)
         if (source.path == area.host_source) mapped_ = source;
       if (!area.host_source.empty())
         lowers_.emplace_back(::open(area.host_source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!lowers_.back()) return fail_errno("open layer of the host of", area.target);
     }
     std::string upper = fmt::format("u{}", index);
     UniqueFd root = open_beneath(scratch, upper, O_RDONLY | O_DIRECTORY);
@@ -111,7 +122,7 @@ class Collector {
   };
 
   // The entry in the layers that the sandbox found at its start.
-  std::optional<Below> below(const std::string& path) const {
+  std::optional<Below> below(const std::string& path) {
     for (const UniqueFd& lower : lowers_) {
       UniqueFd fd = open_beneath(lower.get(), path, O_PATH | O_NOFOLLOW);
       Below found;
@@ -124,8 +135,23 @@ class Collector {
         }
         return found;
       }
+      if (fd || !says_absent(errno)) result_.complete = false;
     }
     return std::nullopt;
+  }
+
+  std::vector<std::string> list(int directory) {
+    std::vector<std::string> names;
+    if (!names_in(directory, names)) result_.complete = false;
+    return names;
+  }
+
+  // The names that a lower layer has below a directory.
+  std::vector<std::string> list_below(const UniqueFd& lower, const std::string& path) {
+    UniqueFd directory = open_beneath(lower.get(), path, O_RDONLY | O_DIRECTORY);
+    if (directory) return list(directory.get());
+    if (!says_absent(errno)) result_.complete = false;
+    return {};
   }
 
   bool count() {
@@ -139,7 +165,7 @@ class Collector {
       result_.complete = false;
       return;
     }
-    std::vector<std::string> names = names_in(directory);
+    std::vector<std::string> names = list(directory);
     std::set<std::string> present(names.begin(), names.end());
     if (is_opaque(directory)) lost_below(path, present);
     for (const std::string& name : names) {
@@ -151,18 +177,19 @@ class Collector {
   // An opaque directory hides everything that was there before it. The overlay keeps the mark out
   // of the agent's reach: in trusted.* as root, and rootless in a user.* name that the overlay
   // itself hides. As root user.* is the agent's to write and means nothing.
-  [[nodiscard]] bool is_opaque(int directory) const {
+  [[nodiscard]] bool is_opaque(int directory) {
     const char* attribute = host_.root ? "trusted.overlay.opaque" : "user.overlay.opaque";
     char value = 0;
-    return area_->layered && ::fgetxattr(directory, attribute, &value, 1) == 1 && value == 'y';
+    if (!area_->layered) return false;
+    if (::fgetxattr(directory, attribute, &value, 1) >= 0) return value == 'y';
+    if (errno != ENODATA && errno != EOPNOTSUPP && errno != ERANGE) result_.complete = false;
+    return false;
   }
 
   void lost_below(const std::string& path, const std::set<std::string>& present) {
     std::set<std::string> reported;
     for (const UniqueFd& lower : lowers_) {
-      UniqueFd directory = open_beneath(lower.get(), path, O_RDONLY | O_DIRECTORY);
-      if (!directory) continue;
-      for (const std::string& name : names_in(directory.get())) {
+      for (const std::string& name : list_below(lower, path)) {
         if (present.count(name) > 0 || !reported.insert(name).second) continue;
         if (!count()) return;
         std::string child = path.empty() ? name : path + "/" + name;
@@ -185,11 +212,8 @@ class Collector {
       return;
     }
     std::set<std::string> names;
-    for (const UniqueFd& lower : lowers_) {
-      UniqueFd directory = open_beneath(lower.get(), path, O_RDONLY | O_DIRECTORY);
-      if (directory)
-        for (std::string& name : names_in(directory.get())) names.insert(std::move(name));
-    }
+    for (const UniqueFd& lower : lowers_)
+      for (std::string& name : list_below(lower, path)) names.insert(std::move(name));
     for (const std::string& name : names) {
       if (!count()) return;
       std::string child = path + "/" + name;
@@ -216,7 +240,10 @@ class Collector {
 
   void entry(int directory, const std::string& name, const std::string& path, std::size_t level) {
     struct stat info {};
-    if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      result_.complete = false;
+      return;
+    }
     auto old = below(path);
     // Through an overlay nobody can make the device that marks a deletion; elsewhere anybody can.
     if (area_->layered && S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
@@ -229,6 +256,7 @@ class Collector {
     if (change.type == FileChange::Type::symlink) {
       std::array<char, PATH_MAX> target{};
       ssize_t length = ::readlinkat(directory, name.c_str(), target.data(), target.size());
+      if (length < 0) change.note = "unreadable";
       if (length > 0) change.link_target.assign(target.data(), static_cast<std::size_t>(length));
     }
     if (!old || differs(change, info, *old, path)) result_.changes.push_back(std::move(change));

@@ -249,15 +249,20 @@ Status keep_directory(const std::string& directory) {
   bool start = owner != ::getpid();
   if (start) kept.clear();
   std::erase_if(kept, [](const std::string& path) { return ::access(path.c_str(), F_OK) != 0; });
-  if (!start && send_line(keeper, directory)) {
-    kept.push_back(directory);
-    return ok();
+  if (!start) {
+    auto sent = send_line(keeper, directory);
+    if (sent) kept.push_back(directory);
+    // Only one that was killed has a successor; any other error is the caller's to hear of.
+    if (sent || (sent.error().code != EPIPE && sent.error().code != ECONNRESET)) return sent;
   }
-  // The first one, or one that was killed: what that kept is the new one's too.
-  GYGES_TRY(keeper, start_keeper());
-  owner = ::getpid();
+  // What a killed one kept is the new one's too. One that could not be told everything ends with
+  // its socket, here.
+  GYGES_TRY(UniqueFd fresh, start_keeper());
+  for (const std::string& path : kept) GYGES_CHECK(send_line(fresh, path));
+  GYGES_CHECK(send_line(fresh, directory));
   kept.push_back(directory);
-  for (const std::string& path : kept) GYGES_CHECK(send_line(keeper, path));
+  keeper = std::move(fresh);
+  owner = ::getpid();
   return ok();
 }
 

@@ -142,6 +142,9 @@ void Sandbox::State::note(const init::Reply& reply) {
     case init::Tell::stopped:
       stopped = reply;
       break;
+    case init::Tell::failed:
+      if (auto failure = failure_of_init(reply)) hit("sandbox", failure->line());
+      break;
     default:
       break;
   }
@@ -155,6 +158,7 @@ Result<Message> Sandbox::State::await(CommandId id) {
     if (!message) return tl::unexpected<Error>(std::move(message.error()));
     if (!*message) return fail("start command", "", "pid 1 did not answer within 120 s");
     const init::Reply& reply = (*message)->reply;
+    if (auto failure = failure_of_init(reply)) return tl::unexpected<Error>(*failure);
     if (reply.id == id &&
         (reply.tell == init::Tell::spawned || reply.tell == init::Tell::not_spawned))
       return std::move(**message);
@@ -246,6 +250,7 @@ Result<std::optional<CommandEnd>> Sandbox::wait(CommandId id,
     auto message = receive_reply(state.process.control.get(), deadline);
     if (!message) return tl::unexpected<Error>(std::move(message.error()));
     if (!*message) return std::optional<CommandEnd>();
+    if (auto failure = failure_of_init((*message)->reply)) return tl::unexpected<Error>(*failure);
     state.note((*message)->reply);
   }
 }

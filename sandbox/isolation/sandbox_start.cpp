@@ -20,7 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Empty: it is none.
-std::string_view words_of(init::OwnStep step) {
+std::string_view words_for(init::OwnStep step) {
   switch (step) {
     case init::OwnStep::lifetime:
       return "bind pid 1 to the supervisor's life";
@@ -34,6 +34,8 @@ std::string_view words_of(init::OwnStep step) {
       return "keep descriptors from commands";
     case init::OwnStep::secrecy:
       return "hide pid 1 from the inside";
+    case init::OwnStep::requests:
+      return "have pid 1 read a request";
   }
   return "";
 }
@@ -52,6 +54,13 @@ std::string_view cure_for_step(init::Op op, int code) {
 }
 
 }  // namespace
+
+std::optional<Error> failure_of_init(const init::Reply& reply) {
+  if (reply.tell != init::Tell::failed) return std::nullopt;
+  std::string_view words = words_for(static_cast<init::OwnStep>(reply.id));
+  if (words.empty()) return std::nullopt;
+  return fail_errno(words, "", reply.error).value();
+}
 
 // Limits of the whole sandbox, or what stands for them and is acceptable to policy or caller.
 Status Sandbox::State::make_cgroup() {
@@ -121,8 +130,7 @@ Status Sandbox::State::start() {
 Status Sandbox::State::answer(Message message) {
   if (message.reply.tell == init::Tell::failed) {
     std::size_t index = message.reply.id;
-    if (std::string_view words = words_of(static_cast<init::OwnStep>(index)); !words.empty())
-      return fail_errno(words, "", message.reply.error);
+    if (auto failure = failure_of_init(message.reply)) return tl::unexpected<Error>(*failure);
     if (index >= plan.steps.size())
       return fail("set up sandbox", "", "pid 1 reported no known step");
     const Step& step = plan.steps[index];

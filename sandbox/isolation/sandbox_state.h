@@ -20,6 +20,9 @@ namespace gyges::isolation {
 // Long, because hundreds of sandboxes may be starting at once on a few processors.
 inline constexpr auto setup_time = std::chrono::seconds(120);
 
+// What failed in pid 1 itself, rather than in a step of the plan.
+std::optional<Error> failure_of_init(const init::Reply& reply);
+
 struct Sandbox::State {
   const SandboxSpec* spec = nullptr;  // during start only
   Policy policy;

@@ -1,0 +1,66 @@
+#include "leftovers.h"
+
+#include <unistd.h>
+
+#include "base/files.h"
+
+namespace gyges::faults {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string cgroup_of(pid_t supervisor) {
+  std::string prefix = "gyges-" + std::to_string(supervisor) + "-";
+  std::error_code ignored;
+  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored)) {
+    if (hierarchy.path().filename().string().starts_with(prefix)) return hierarchy.path();
+    for (const auto& group : fs::directory_iterator(hierarchy.path(), ignored))
+      if (group.path().filename().string().starts_with(prefix)) return group.path();
+  }
+  return "";
+}
+
+std::string entry_of(const fs::path& directory) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) return entry.path();
+  return "";
+}
+
+int count_processes(const std::string& token) {
+  int found = 0;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
+    std::string pid = entry.path().filename();
+    if (pid[0] < '1' || pid[0] > '9') continue;
+    auto arguments = read_file(entry.path() / "cmdline");
+    found += arguments && arguments->find(token) != std::string::npos ? 1 : 0;
+  }
+  return found;
+}
+
+}  // namespace
+
+int processes_of(const std::string& token) {
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    if (count_processes(token) == 0) return 0;
+    ::usleep(10000);
+  }
+  return count_processes(token);
+}
+
+std::string mount_table() {
+  return read_file("/proc/self/mountinfo").value_or("");
+}
+
+std::string leftovers_of(pid_t supervisor, const fs::path& temporary) {
+  std::string left;
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    left = cgroup_of(supervisor);
+    if (left.empty()) left = entry_of(temporary);
+    if (left.empty()) return "";
+    ::usleep(10000);
+  }
+  return left;
+}
+
+}  // namespace gyges::faults
