@@ -218,7 +218,10 @@ Result<UniqueFd> start_keeper() {
   int code = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail_errno("start", "keeper", code);
-  if (setup.code != 0) return fail_errno("execute", "keeper", setup.code);
+  if (setup.code != 0) {
+    ::waitpid(pid, nullptr, __WALL);
+    return fail_errno("execute", "keeper", setup.code);
+  }
   return std::move(pipe.write);
 }
 
