@@ -34,6 +34,8 @@ std::string_view words_of(init::OwnStep step) {
       return "keep descriptors from commands";
     case init::OwnStep::secrecy:
       return "hide pid 1 from the inside";
+    case init::OwnStep::bounding_set:
+      return "take capabilities out of the bounding set";
   }
   return "";
 }
@@ -72,6 +74,8 @@ Status Sandbox::State::make_cgroup() {
     if (wanted.processes_of_sandbox)
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
+  // The cgroup tells whether a process was refused; without it pid 1 has to look.
+  if (cgroup) plan.settings.count_processes = 0;
   enforcement.landlock = plan.landlock;
   enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
   enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";
@@ -92,9 +96,11 @@ Status Sandbox::State::start() {
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
   std::vector<UniqueFd> prepared;
+  std::vector<EndingProcess> carriers;
   for (const MappedSource& source : plan.mapped) {
-    GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
-    prepared.push_back(std::move(copy));
+    GYGES_TRY(MappedCopy copy, mapped_copy(source, policy.identity));
+    prepared.push_back(std::move(copy.tree));
+    carriers.push_back(std::move(copy.carrier));
   }
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
     GYGES_TRY(gateway,
