@@ -14,7 +14,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "sandbox/isolation/launch.h"
-#include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 #include <fcntl.h>
 

@@ -98,11 +98,10 @@ Status check_policy(const Policy& policy, std::string_view source) {
       return fail("check policy", std::string(source),
                   "the environment name " + quoted(name) + " or its value cannot be passed on",
                   "names are not empty and hold no '='; neither holds a NUL byte");
-  const std::uint32_t ring = policy.recorder.ring_bytes;
-  if (ring != 0 && (!std::has_single_bit(ring) || ring < (64U << 10U)))
+  if (!std::has_single_bit(policy.recorder.ring_bytes))
     return fail("check policy", std::string(source) + " at /recorder/ring_bytes",
-                std::to_string(ring) + " is not a power of two from 65536 on",
-                "use for example 1048576, or 0 for what suits the host");
+                std::to_string(policy.recorder.ring_bytes) + " is not a power of two",
+                "use for example 4194304");
   return ok();
 }
 
@@ -202,7 +201,6 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   const json& recorder = section("recorder");
   take(recorder, "backend", policy.recorder.backend);
   take(recorder, "buffer_bytes", policy.recorder.buffer_bytes);
-  take(recorder, "contents", policy.recorder.contents);
   take(recorder, "ring_bytes", policy.recorder.ring_bytes);
   take(section("cues"), "uptime_seconds", policy.cues.uptime_seconds);
   take(value, "grants", policy.grants);
@@ -275,7 +273,6 @@ json policy_to_json(const Policy& policy) {
           {"recorder",
            {{"backend", policy.recorder.backend},
             {"buffer_bytes", policy.recorder.buffer_bytes},
-            {"contents", policy.recorder.contents},
             {"ring_bytes", policy.recorder.ring_bytes}}},
           {"cues", {{"uptime_seconds", policy.cues.uptime_seconds}}},
           {"grants", policy.grants}};

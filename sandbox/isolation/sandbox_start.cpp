@@ -13,6 +13,7 @@
 #include "sandbox/isolation/shipped_filters.h"
 #include "sandbox/network/loopback.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 namespace gyges::isolation {
 namespace {
@@ -63,7 +64,7 @@ Status Sandbox::State::make_cgroup() {
   }
   if (cgroup && session != nullptr) {
     if (const auto quota = cgroup->quota())
-      GYGES_CHECK(session->slow_down_by({quota->file.get(), quota->v2}));
+      GYGES_CHECK(recorder::slow_down_by(*session, {quota->file.get(), quota->v2}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)

@@ -32,41 +32,18 @@ namespace gyges::recorder {
 std::vector<Facility> probe_facilities();
 
 struct RecorderOptions {
-  // Per CPU; a power of two, 64 KiB to 64 MiB. 0: 1 MiB, less on hosts with more than 64 CPUs and
-  // for recorders that come while 32 others run.
-  std::uint32_t ring_bytes = 0;
+  std::uint32_t ring_bytes = 4U << 20U;  // per CPU; a power of two, 64 KiB to 64 MiB
 };
 
 struct SessionOptions {
   std::filesystem::path trace_file;  // created; must not exist
   std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
-  std::uint32_t contents = 0;  // of these descriptors all bytes are recorded, see content_bits()
   bool record_signals = true;
 };
-
-// By what a sandbox's processes can be slowed down: the file cpu.max (cgroup v2) or
-// cpu.cfs_quota_us (v1) of their control group, open for writing. In v1 the group's owner has set
-// cpu.cfs_period_us to cpu_quota_period_us.
-struct CpuQuotaFile {
-  int file = -1;
-  bool v2 = false;
-};
-inline constexpr std::uint32_t cpu_quota_period_us = 10000;
-
-// The bits of SessionOptions::contents for a policy's words: files, pipes, sockets, terminals.
-std::uint32_t content_bits(const std::vector<std::string>& words);
 
 class Session {
  public:
   virtual ~Session() = default;
-
-  // What the processes to be adopted can be slowed down by when they are far ahead of the recorder.
-  // The file is borrowed during the call. Without it they are held back in the kernel only, which
-  // the coverage statement says. A backend whose processes never get ahead has no use for it.
-  virtual Status slow_down_by(const CpuQuotaFile& quota) {
-    static_cast<void>(quota);
-    return ok();
-  }
 
   // The seccomp programs that processes carry when they are adopted from now on, oldest first, each
   // an array of struct sock_filter as bytes. A backend that cannot see who refused a call works it

@@ -25,9 +25,8 @@ enum class Waiting {
 class BpfPrograms {
  public:
   // Joins the programs of this host, or loads and attaches them. `ring_bytes` is a power of two; it
-  // is halved until the kernel grants the memory, which degraded() then says. 0: what suits the
-  // host, see RecorderOptions. Fails where a required facility is refused. `directory`: see
-  // ProgramSet::open().
+  // is halved until the kernel grants the memory, which degraded() then says. Fails where a
+  // required facility is refused. `directory`: see ProgramSet::open().
   static Result<std::unique_ptr<BpfPrograms>> load(
       std::uint32_t ring_bytes, Waiting waiting = Waiting::best,
       const std::filesystem::path& directory = shared_directory());
@@ -37,7 +36,6 @@ class BpfPrograms {
 
   RingSet& rings() { return rings_; }
   [[nodiscard]] std::uint32_t ring_bytes() const { return set_->ring_bytes(); }
-  [[nodiscard]] std::uint32_t cpus() const { return set_->cpus(); }
   // Whether another recorder had loaded the programs.
   [[nodiscard]] bool joined() const { return set_->joined(); }
   // Whether our slot was that of a recorder that had been killed.
@@ -49,8 +47,7 @@ class BpfPrograms {
 
   // Opens the counters of a session's slot; records of other sessions with this slot are refused.
   // 0 closes the slot.
-  void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes,
-                   std::uint32_t contents);
+  void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes);
   // Sum over the CPUs.
   [[nodiscard]] wire::session_count counts(std::uint32_t slot) const;
 
@@ -72,11 +69,7 @@ class BpfPrograms {
 
  private:
   BpfPrograms() = default;
-  static Result<std::unique_ptr<BpfPrograms>> load_some(std::uint32_t ring_bytes, Waiting waiting,
-                                                        const std::filesystem::path& directory,
-                                                        std::uint32_t recorders);
-  Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory,
-              std::uint32_t recorders);
+  Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory);
 
   std::unique_ptr<ProgramSet> set_;
   RingSet rings_;

@@ -118,7 +118,7 @@ class Consumer {
     return work();
   }
 
-  Result<Stream*> add(std::unique_ptr<Stream> stream, const SessionOptions& options) {
+  Result<Stream*> add(std::unique_ptr<Stream> stream, std::uint32_t buffer_bytes) {
     return settled([&]() -> Result<Stream*> {
       for (std::uint32_t tried = 0; tried < wire::session_slots; ++tried) {
         const std::uint32_t id = ++last_id_ == 0 ? ++last_id_ : last_id_;
@@ -126,7 +126,7 @@ class Consumer {
         if (streams_[slot] != nullptr) continue;
         stream->id = id;
         stream->slot = slot;
-        programs_->set_session(slot, id, options.buffer_bytes, options.contents);
+        programs_->set_session(slot, id, buffer_bytes);
         streams_[slot] = std::move(stream);
         ++sessions_;
         return streams_[slot].get();
@@ -138,7 +138,7 @@ class Consumer {
 
   Result<std::unique_ptr<Stream>> remove(Stream& stream) {
     return settled([&]() -> Result<std::unique_ptr<Stream>> {
-      programs_->set_session(stream.slot, 0, 0, 0);
+      programs_->set_session(stream.slot, 0, 0);
       --sessions_;
       if (stream.quota) {
         if (const auto over = stream.quota->restore(monotonic_ns())) stream.note(*over);
@@ -271,7 +271,7 @@ class Consumer {
   std::thread thread_;
 };
 
-class BpfSession final : public Session {
+class BpfSession final : public SlowableSession {
  public:
   BpfSession(std::shared_ptr<Consumer> consumer, Stream* stream)
       : consumer_(std::move(consumer)), stream_(stream) {}
@@ -301,7 +301,7 @@ class BpfSession final : public Session {
 
   Status slow_down_by(const CpuQuotaFile& file) override {
     GYGES_CHECK(open());
-    GYGES_TRY(CpuQuota quota, CpuQuota::take(file, consumer_->programs().cpus()));
+    GYGES_TRY(CpuQuota quota, CpuQuota::take(file, static_cast<std::uint32_t>(sysconf(_SC_NPROCESSORS_CONF))));
     return consumer_->settled([&]() -> Status {
       stream_->quota.emplace(std::move(quota));
       return ok();
@@ -368,7 +368,7 @@ class BpfBackend final : public CaptureBackend {
   Result<std::unique_ptr<Session>> start_with(std::unique_ptr<EventSink> sink,
                                               const SessionOptions& options) override {
     auto stream = std::make_unique<Stream>(std::move(sink), options.record_signals);
-    GYGES_TRY(Stream* const added, consumer_->add(std::move(stream), options));
+    GYGES_TRY(Stream* const added, consumer_->add(std::move(stream), options.buffer_bytes));
     return std::make_unique<BpfSession>(consumer_, added);
   }
 

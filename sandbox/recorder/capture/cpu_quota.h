@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 namespace gyges::recorder {
 

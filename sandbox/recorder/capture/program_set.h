@@ -23,7 +23,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "sandbox/recorder/capture/kernel/record.h"
 #include "sandbox/recorder/capture/program_image.h"
 
 namespace gyges::recorder {
@@ -32,19 +31,15 @@ class ProgramSet {
  public:
   // Joins the set of this host, or loads and attaches one. `ring_bytes` is a power of two;
   // `task_work`: whether tasks wait asleep (ENOTSUP in Error::code where this kernel cannot).
-  // `directory` is shared_directory(), or empty for a set that is not shared. At most `recorders`
-  // share it (EBUSY in Error::code for one more).
+  // `directory` is shared_directory(), or empty for a set that is not shared.
   static Result<std::unique_ptr<ProgramSet>> open(std::uint32_t ring_bytes, bool task_work,
-                                                  const std::filesystem::path& directory,
-                                                  std::uint32_t recorders = wire::recorder_slots);
+                                                  const std::filesystem::path& directory);
   ~ProgramSet();
   ProgramSet(const ProgramSet&) = delete;
   ProgramSet& operator=(const ProgramSet&) = delete;
 
   [[nodiscard]] std::uint32_t cpus() const { return cpus_; }
   [[nodiscard]] std::uint32_t ring_bytes() const { return ring_bytes_; }
-  // A sleeping reader is woken when a ring holds this much.
-  [[nodiscard]] std::uint32_t bell_bytes() const;
   [[nodiscard]] bool joined() const { return joined_; }  // somebody else had loaded it
 
   // Whether operations of io_uring are recorded.
@@ -68,7 +63,7 @@ class ProgramSet {
   Result<std::string> load_maps(const ProgramImage& image, int types);
   Status join(const std::string& numbers);
   [[nodiscard]] std::string numbers() const;
-  Status claim_slot(std::uint32_t recorders);
+  Status claim_slot();
   Result<UniqueFd> make_area() const;
 
   std::uint32_t cpus_ = 0;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 namespace gyges::recorder {
 namespace {
@@ -34,7 +34,7 @@ class Opening {
   std::future<Result<std::unique_ptr<Recorder>>> future_;
 };
 
-class AheadSession final : public Session {
+class AheadSession final : public SlowableSession {
  public:
   AheadSession(std::shared_ptr<Opening> opening, SessionOptions options)
       : opening_(std::move(opening)), options_(std::move(options)) {}
@@ -44,7 +44,7 @@ class AheadSession final : public Session {
     GYGES_TRY(Recorder* const recorder, opening_->get());
     GYGES_TRY(std::unique_ptr<Session> session, recorder->start(options_));
     if (!filters_.empty()) GYGES_CHECK(session->expect_filters(filters_));
-    if (quota_file_) GYGES_CHECK(session->slow_down_by({quota_file_.get(), quota_v2_}));
+    if (quota_file_) GYGES_CHECK(recorder::slow_down_by(*session, {quota_file_.get(), quota_v2_}));
     session_ = std::move(session);
     return ok();
   }
@@ -55,7 +55,7 @@ class AheadSession final : public Session {
     return ok();
   }
   Status slow_down_by(const CpuQuotaFile& quota) override {
-    if (session_ != nullptr) return session_->slow_down_by(quota);
+    if (session_ != nullptr) return recorder::slow_down_by(*session_, quota);
     quota_file_.reset(fcntl(quota.file, F_DUPFD_CLOEXEC, 0));
     quota_v2_ = quota.v2;
     if (!quota_file_) return fail_errno("take processor quota", "descriptor");

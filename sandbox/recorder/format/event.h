@@ -21,18 +21,12 @@ enum class EventKind : std::uint8_t {
   signal,           // a signal was delivered: args[0] = signal number, args[1] = si_code
   tool_call_start,  // capture `text` holds the tool's name
   tool_call_end,
-  recorder_wait,  // a task was held back because the recorder was behind: duration_ns. args[0] =
-                  // wait_by_quota: the whole sandbox was slowed down, to args[1] percent of one
-                  // processor at the least
+  recorder_wait,  // a task was held back because the recorder was behind: duration_ns
   io_uring,  // an operation submitted through io_uring: args[0] = opcode, args[1] = descriptor,
              // args[2] = user_data, args[3] = flags of the request; result and duration_ns up
              // to its completion, without which has_exit is false
   path_disagreement,  // follows a system call that opened another object than its path leads to:
                       // number, abi, times and captures of that call; args[0] = the path's argument
-  content,  // a piece of what a call moved, where the policy asks for whole contents; pieces follow
-            // their call in order: number and abi of the call, args[0] = descriptor, args[1] =
-            // offset of the first byte, args[2] = bytes that the call moved; one capture, truncated
-            // if what follows it is not recorded
 };
 
 enum class Abi : std::uint8_t { x86_64 = 0, i386 = 1, x32 = 2 };
@@ -82,8 +76,6 @@ struct FileIdentity {
   std::uint32_t reserved;
 };
 static_assert(sizeof(FileIdentity) == 24);
-
-inline constexpr std::uint64_t wait_by_quota = 1;  // args[0] of recorder_wait
 
 inline constexpr std::uint8_t result_argument = 6;  // Capture::argument of what a call returned
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t max_errno = 4095;
 
-constexpr std::array<std::string_view, 12> kind_names = {"",
+constexpr std::array<std::string_view, 11> kind_names = {"",
                                                          "syscall",
                                                          "process_start",
                                                          "process_exec",
@@ -25,8 +25,7 @@ constexpr std::array<std::string_view, 12> kind_names = {"",
                                                          "tool_call_end",
                                                          "recorder_wait",
                                                          "io_uring",
-                                                         "path_disagreement",
-                                                         "content"};
+                                                         "path_disagreement"};
 constexpr std::array<std::string_view, 3> abi_names = {"x86_64", "i386", "x32"};
 constexpr std::array<std::string_view, 4> verdict_names = {"allowed", "refused", "emulated",
                                                            "killed"};
@@ -140,23 +139,6 @@ std::string signal_text(const Event& event) {
                          : flag_text("si_code", static_cast<std::uint32_t>(code)));
 }
 
-// Its beginning: whoever wants all of it takes it from the export.
-std::string content_text(const Event& event) {
-  constexpr std::size_t shown = 64;
-  std::string bytes = "not readable";
-  std::string_view rest;
-  for (const Capture& capture : event.captures) {
-    if (capture.provenance != Provenance::missing)
-      bytes = quoted(capture.bytes.substr(0, shown)) +
-              (capture.bytes.size() > shown ? fmt::format("... {} bytes", capture.bytes.size())
-                                            : std::string());
-    if (capture.truncated) rest = "; the rest is not recorded";
-  }
-  return fmt::format("... {}({}) from byte {} of {}: {}{}", syscall_name(event.abi, event.number),
-                     static_cast<std::int32_t>(event.args[0]), event.args[1], event.args[2], bytes,
-                     rest);
-}
-
 std::string disagreement_text(const Event& event) {
   std::string asked = "?";
   std::string used = "?";
@@ -212,7 +194,7 @@ std::string format_event(const Event& event, const PathResolver* names) {
     case EventKind::tool_call_end:
       return fmt::format("=== tool call {} ends ===", tool_call_of(event));
     case EventKind::recorder_wait:
-      if (event.args[0] == wait_by_quota)
+      if (event.args[0] == 1)  // by a processor quota, see slow_down.h
         return fmt::format(
             "=== slowed down to {} % of a processor for {:.6f} s by the recorder ===",
             event.args[1], static_cast<double>(event.duration_ns) / 1e9);
@@ -223,8 +205,6 @@ std::string format_event(const Event& event, const PathResolver* names) {
                          flag_text("io_uring_op", event.args[0]),
                          static_cast<std::int32_t>(event.args[1]), event.args[2],
                          event.has_exit ? std::to_string(event.result) : "?");
-    case EventKind::content:
-      return content_text(event);
     case EventKind::path_disagreement:
       return disagreement_text(event);
   }

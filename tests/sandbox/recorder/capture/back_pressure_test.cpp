@@ -117,7 +117,7 @@ class QuotaTest : public testing::Test {
         backend_->start_with(std::make_unique<SlowSink>(events_, pause), SessionOptions());
     ASSERT_TRUE(session) << session.error().line();
     const UniqueFd file(open((group_.path / group_.quota_file()).c_str(), O_WRONLY | O_CLOEXEC));
-    const Status taken = (*session)->slow_down_by({file.get(), group_.v2});
+    const Status taken = slow_down_by(**session, {file.get(), group_.v2});
     ASSERT_TRUE(taken) << taken.error().line();
     GatedChild child([calls] {
       const pid_t other = fork();
