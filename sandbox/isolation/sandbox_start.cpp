@@ -13,6 +13,7 @@
 #include "sandbox/isolation/shipped_filters.h"
 #include "sandbox/network/loopback.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 namespace gyges::isolation {
 namespace {
@@ -61,7 +62,11 @@ Status Sandbox::State::make_cgroup() {
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
   bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
   if (host.root || demanded) {
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes}));
+    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, session != nullptr}));
+  }
+  if (cgroup && session != nullptr) {
+    if (const auto quota = cgroup->quota())
+      GYGES_CHECK(recorder::slow_down_by(*session, {quota->file.get(), quota->v2}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
