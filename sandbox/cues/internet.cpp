@@ -92,6 +92,18 @@ Status take_address(const Persona& persona, network::NetworkInterface& interface
   return ok();
 }
 
+// The persona's resolv.conf names nobody: it gets the resolvers of the policy, or the gateway.
+void name_resolvers(const network::NetworkPolicy& network,
+                    std::vector<isolation::SeedFile>& files) {
+  for (isolation::SeedFile& file : files) {
+    if (file.path != "/etc/resolv.conf") continue;
+    for (const network::IpAddress& address : network.resolvers)
+      file.content += "nameserver " + network::to_string(address) + "\n";
+    if (network.resolvers.empty())
+      file.content += "nameserver " + network::to_string(network.interface.gateway) + "\n";
+  }
+}
+
 }  // namespace
 
 Result<PreparedInternet> prepare_internet(const Persona& persona, const TemplateContext& context) {
@@ -123,9 +135,8 @@ Status apply_internet(const PreparedInternet& internet, const Persona& persona,
                       isolation::Policy& policy, std::vector<isolation::SeedFile>& files) {
   network::NetworkPolicy& network = policy.network;
   if (network.mode != network::NetworkPolicy::Mode::gateway) return ok();
-  if (persona.nameservers.empty())  // its file would name none
-    std::erase_if(files, [](const auto& file) { return file.path == "/etc/resolv.conf"; });
   GYGES_CHECK(take_address(persona, network.interface));
+  if (persona.nameservers.empty()) name_resolvers(network, files);
   if (internet.trust_store.empty()) return ok();
   make_room_for_store(policy);
   files.insert(files.end(), internet.trust_store.begin(), internet.trust_store.end());

@@ -136,16 +136,9 @@ int find_program(const Payload& payload, char* path, std::size_t size) {
   return result;
 }
 
-// Gives up every privilege the policy does not keep. Order matters: the bounding set needs
-// CAP_SETPCAP, the user change clears the capabilities, the ambient set needs both other sets.
+// Gives up every privilege the policy does not keep; the bounding set is pid 1's. Order matters:
+// the user change clears the capabilities, the ambient set needs both other sets.
 int become_agent(const ProgramHeader& header) {
-  for (int capability = 0; capability <= 63; ++capability) {
-    if ((header.keep_capabilities >> static_cast<unsigned>(capability) & 1U) != 0) continue;
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-      if (errno == EINVAL) break;  // past the last one this kernel knows
-      return -1;
-    }
-  }
   if (header.change_user != 0) {
     if (::prctl(PR_SET_KEEPCAPS, header.keep_capabilities != 0 ? 1 : 0, 0, 0, 0) != 0) return -1;
     if (::setgroups(0, nullptr) != 0) return -1;
@@ -322,6 +315,17 @@ std::uint64_t nanoseconds(const timeval& time) {
 }
 
 }  // namespace
+
+int drop_bounding_set(const ProgramHeader& header) {
+  for (int capability = 0; capability <= 63; ++capability) {
+    if ((header.keep_capabilities >> static_cast<unsigned>(capability) & 1U) != 0) continue;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+      if (errno == EINVAL) break;  // past the last one this kernel knows
+      return -1;
+    }
+  }
+  return 0;
+}
 
 void spawn(const Program& program, std::uint32_t id, const int (&fds)[4]) {
   int code = start(program, id, fds);

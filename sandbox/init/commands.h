@@ -9,6 +9,10 @@
 
 namespace gyges::init {
 
+// Takes what no command keeps out of the bounding set, once for all: every command inherits it. 0,
+// or -1 with errno.
+int drop_bounding_set(const ProgramHeader& header);
+
 // Makes the process of a command up to its start gate and reports it with a pidfd. `fds` are the
 // payload and the three standard descriptors; all are closed here.
 void spawn(const Program& program, std::uint32_t id, const int (&fds)[4]);

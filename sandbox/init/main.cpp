@@ -210,6 +210,7 @@ int main(int argc, char** argv) {
   int clock = make_clock(*program.header);
   must(::fcntl(control_fd, F_SETFD, FD_CLOEXEC) == 0, OwnStep::descriptors);
   run_setup(program);
+  must(drop_bounding_set(*program.header) == 0, OwnStep::bounding_set);
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not
   // earlier: a process that is not dumpable cannot write its own uid_map.
   must(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, OwnStep::secrecy);

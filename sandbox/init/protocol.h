@@ -50,6 +50,7 @@ enum class Op : std::uint32_t {
   landlock_path,     // a: path inside, number[0]: accesses that are allowed below it
   landlock_port,     // number[0]: TCP port, number[1]: accesses
   landlock_enforce,  // the ruleset holds for pid 1 and everything it starts
+  loopback_up,       // the loopback interface of this network namespace
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
@@ -108,6 +109,7 @@ enum class OwnStep : std::uint32_t {
   descriptors,
   secrecy,  // not to be read or traced from inside
   requests,
+  bounding_set,
 };
 
 // What a handed descriptor is.

@@ -4,7 +4,9 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/openat2.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -123,6 +125,21 @@ int drop_privileges(std::uint64_t keep) {
   return static_cast<int>(::syscall(SYS_capset, &header, data));
 }
 
+// With ::1 and 127.0.0.1, which the kernel gives it when it comes up.
+int loopback_up() {
+  int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  int result = ::ioctl(fd, SIOCGIFFLAGS, &request);
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+  if (result == 0) result = ::ioctl(fd, SIOCSIFFLAGS, &request);
+  int code = errno;
+  ::close(fd);
+  errno = code;
+  return result;
+}
+
 int run_step(const Step& step) {
   const auto* number = step.header.number;
   switch (step.header.op) {
@@ -190,6 +207,8 @@ int run_step(const Step& step) {
       return allow_port(number[0], number[1]);
     case Op::landlock_enforce:
       return enforce_ruleset();
+    case Op::loopback_up:
+      return loopback_up();
   }
   errno = ENOSYS;
   return -1;

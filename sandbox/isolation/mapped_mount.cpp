@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <vector>
 
 namespace gyges::isolation {
@@ -44,8 +45,13 @@ Status write_map(pid_t pid, const char* file, const std::string& map) {
   return ok();
 }
 
+struct NamespaceWithMaps {
+  UniqueFd fd;
+  EndingProcess process;
+};
+
 // A user namespace that exists only to carry the maps: its one process waits to be killed.
-Result<UniqueFd> namespace_with_maps(const std::string& uids, const std::string& gids) {
+Result<NamespaceWithMaps> namespace_with_maps(const std::string& uids, const std::string& gids) {
   std::vector<char> stack(16U << 10U);
   // The process shares our memory but only ever waits.
   pid_t pid = ::clone(&wait_for_kill, stack.data() + stack.size(),
@@ -60,28 +66,34 @@ Result<UniqueFd> namespace_with_maps(const std::string& uids, const std::string&
     return fd;
   }();
   ::kill(pid, SIGKILL);
-  while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
-  }
-  return result;
+  EndingProcess process(pid, std::move(stack));
+  if (!result) return tl::unexpected<Error>(std::move(result.error()));
+  return NamespaceWithMaps{std::move(*result), std::move(process)};
 }
 
 }  // namespace
 
-Result<UniqueFd> mapped_copy(const MappedSource& source, const Identity& agent) {
-  GYGES_TRY(UniqueFd maps, namespace_with_maps(swap_map(source.owner, agent.uid),
-                                               swap_map(source.group, agent.gid)));
+EndingProcess::~EndingProcess() {
+  if (pid_ < 0) return;
+  while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+}
+
+Result<MappedCopy> mapped_copy(const MappedSource& source, const Identity& agent) {
+  GYGES_TRY(NamespaceWithMaps maps, namespace_with_maps(swap_map(source.owner, agent.uid),
+                                                        swap_map(source.group, agent.gid)));
   UniqueFd tree(::open_tree(AT_FDCWD, source.path.c_str(),
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
   if (!tree) return fail_errno("take a copy of", source.path);
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  attributes.userns_fd = static_cast<std::uint64_t>(maps.get());
+  attributes.userns_fd = static_cast<std::uint64_t>(maps.fd.get());
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0)
     return fail_errno(
         "map the owner of", source.path, errno,
         "its file system or kernel has no id-mapped mounts: give the directory to the "
         "policy's uid, or run gyges as the user who owns it");
-  return tree;
+  return MappedCopy{std::move(tree), std::move(maps.process)};
 }
 
 }  // namespace gyges::isolation

@@ -167,7 +167,10 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   filesystem.enter();
 
   GYGES_CHECK(host_name_and_time(policy, host, accepted, plan, steps));
-  steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
+  if (policy.network.mode == network::NetworkPolicy::Mode::none)
+    steps.add(Op::loopback_up, "bring up the loopback interface");
+  else
+    steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
   // After everything that mounts: a process under Landlock cannot.
   GYGES_CHECK(landlock(policy, host, accepted, plan, steps));
 

@@ -288,7 +288,9 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
     state.note((*message)->reply);
   }
   if (!state.stopped && asked) state.hit("sandbox", "pid 1 ended before the run was over");
-  state.kill();
+  // It said that nobody but itself is left: what it leaves is collected while the kernel takes its
+  // namespaces apart.
+  if (!state.stopped) state.kill();
   SandboxEnd end;
   if (state.stopped) end.processes_left = static_cast<std::uint32_t>(state.stopped->number[0]);
   state.note_final_limits();
@@ -306,6 +308,7 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
     state.scratch.reset();
   }
   end.limits_hit = state.limits;
+  state.kill();
   state.cgroup.reset();
   return end;
 }

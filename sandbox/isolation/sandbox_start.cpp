@@ -13,6 +13,7 @@
 #include "sandbox/isolation/shipped_filters.h"
 #include "sandbox/network/loopback.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/recorder/slow_down.h"
 
 namespace gyges::isolation {
 namespace {
@@ -36,6 +37,8 @@ std::string_view words_for(init::OwnStep step) {
       return "hide pid 1 from the inside";
     case init::OwnStep::requests:
       return "have pid 1 read a request";
+    case init::OwnStep::bounding_set:
+      return "take capabilities out of the bounding set";
   }
   return "";
 }
@@ -68,7 +71,11 @@ Status Sandbox::State::make_cgroup() {
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
   bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
   if (host.root || demanded) {
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes}));
+    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, session != nullptr}));
+  }
+  if (cgroup && session != nullptr) {
+    if (const auto quota = cgroup->quota())
+      GYGES_CHECK(recorder::slow_down_by(*session, {quota->file.get(), quota->v2}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
@@ -81,6 +88,8 @@ Status Sandbox::State::make_cgroup() {
     if (wanted.processes_of_sandbox)
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
+  // The cgroup tells whether a process was refused; without it pid 1 has to look.
+  if (cgroup) plan.settings.count_processes = 0;
   enforcement.landlock = plan.landlock;
   enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
   enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";
@@ -101,9 +110,11 @@ Status Sandbox::State::start() {
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
   std::vector<UniqueFd> prepared;
+  std::vector<EndingProcess> carriers;
   for (const MappedSource& source : plan.mapped) {
-    GYGES_TRY(UniqueFd copy, mapped_copy(source, policy.identity));
-    prepared.push_back(std::move(copy));
+    GYGES_TRY(MappedCopy copy, mapped_copy(source, policy.identity));
+    prepared.push_back(std::move(copy.tree));
+    carriers.push_back(std::move(copy.carrier));
   }
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
     GYGES_TRY(gateway,

@@ -1,6 +1,9 @@
 #include "sandbox/run/command_run.h"
 
+#include <sys/stat.h>
+
 #include <chrono>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "base/hash.h"
@@ -13,6 +16,7 @@
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/run/flow_attribution.h"
 #include "sandbox/run/identity_files.h"
 #include "sandbox/run/workspace.h"
 
@@ -27,17 +31,33 @@ bool below(const std::string& path, const std::string& directory) {
   return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
-// Masks a file or directory of the host at every place where a mount shows it.
-void hide(const std::filesystem::path& file, isolation::Policy& policy) {
+// Masks files and directories of the host at every place where a mount shows them: where a mount's
+// source is one of the directories that lead to the file, by whatever name.
+void hide(std::initializer_list<std::filesystem::path> files, isolation::Policy& policy) {
+  struct Step {
+    struct stat info {};
+    std::string below;  // the rest of the path, with a slash before it or empty
+  };
+  std::vector<Step> steps;
   std::error_code ignored;
-  std::string path = std::filesystem::weakly_canonical(file, ignored).string();
+  for (const std::filesystem::path& file : files) {
+    if (file.empty()) continue;
+    std::string path = std::filesystem::weakly_canonical(file, ignored).string();
+    for (std::size_t length = path.size(); length != std::string::npos && !path.empty();
+         length = length > 0 ? path.rfind('/', length - 1) : std::string::npos) {
+      Step step;
+      step.below = path.substr(length);
+      if (::stat(length > 0 ? path.substr(0, length).c_str() : "/", &step.info) == 0)
+        steps.push_back(std::move(step));
+    }
+  }
   for (const Mount& mount : policy.filesystem.mounts) {
-    if (mount.kind == Mount::Kind::fresh || path.empty()) continue;
-    const std::string& named = mount.source.empty() ? mount.target : mount.source;
-    std::string source = std::filesystem::weakly_canonical(named, ignored).string();
-    if (source == "/") source.clear();
-    if (below(path, source))
-      policy.filesystem.masked.push_back(mount.target + path.substr(source.size()));
+    const std::string& source = mount.source.empty() ? mount.target : mount.source;
+    struct stat info {};
+    if (mount.kind == Mount::Kind::fresh || ::stat(source.c_str(), &info) != 0) continue;
+    for (const Step& step : steps)
+      if (step.info.st_dev == info.st_dev && step.info.st_ino == info.st_ino)
+        policy.filesystem.masked.push_back(mount.target + step.below);
   }
 }
 
@@ -122,8 +142,7 @@ class CommandRun {
     // Nobody inside shall sign records, read what other runs there were, or read the record of this
     // one, let alone write to it where the policy lets it write to the host.
     recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-    for (const std::filesystem::path& file : {places.key, places.ledger, request_.out})
-      if (!file.empty()) hide(file, policy_);
+    hide({places.key, places.ledger, request_.out}, policy_);
     auto done = execute();
     if (!done && bundle_ && !ran_) discard();
     GYGES_CHECK(std::move(done));
@@ -179,6 +198,7 @@ class CommandRun {
                                   printable(ended.network_failure));
     if (session) {
       GYGES_TRY(outcome_.coverage, session->close());
+      if (flows_) attribute();
     }
     duration_ = std::chrono::steady_clock::now() - begin;
     if (bundle_) GYGES_CHECK(seal(ended));
@@ -192,6 +212,15 @@ class CommandRun {
     flows_ = std::move(writer);
     spec_.flows = [this](network::Flow flow) { return flows_->write(flow); };
     return ok();
+  }
+
+  // Without it the flows still stand, and say "none".
+  void attribute() {
+    auto done = attribute_flows(bundle_->directory());
+    if (!done)
+      outcome_.warnings.push_back(
+          "flows could not be joined with the processes that caused them: " +
+          printable(done.error().line()));
   }
 
   // A run that could not be started leaves no bundle that looks like one. What did run stays as far

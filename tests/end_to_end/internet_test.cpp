@@ -90,6 +90,7 @@ TEST_F(Internet, CurlSpeaksHttp1AndHttp2UnderATrustedCertificate) {
   EXPECT_EQ(flow["verdict"], "simulated");
   EXPECT_EQ(flow["rule"], "world");
   EXPECT_EQ(flow["sni"], "web.example");
+  EXPECT_EQ(flow["source"], "10.20.30.40");  // the persona's
   EXPECT_EQ(flow["http"]["version"], "1.1");
   EXPECT_EQ(flow["http"]["status"], 200);
   EXPECT_EQ(flow["http"]["response_body"]["size"], 20);

@@ -133,18 +133,25 @@ void Gateway::run() {
   std::array<epoll_event, 256> events{};
   std::int64_t next_look = now_ + second;
   bool stop = false;
-  while (!stop && !supervisor_gone_) {
+  std::int64_t stop_by = 0;
+  while (!supervisor_gone_) {
     std::int64_t until = timers_.empty() ? next_look : std::min(next_look, timers_.begin()->first);
     auto wait =
         static_cast<int>(std::clamp<std::int64_t>((until - now_ + 999'999) / 1'000'000, 0, 1000));
-    int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
+    int count =
+        ::epoll_wait(epoll_.get(), events.data(), events.size(), stop ? std::min(wait, 50) : wait);
     now_ = monotonic_now();
+    // The sandbox is gone by then; what it had sent is still read, and stands in the record.
+    if (stop && (count <= 0 || now_ > stop_by)) break;
     for (int i = 0; i < count; ++i) {
       std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
       std::uint32_t what = events[static_cast<std::size_t>(i)].events;
       if (key == key_report) {
         char byte = 0;
-        if (::recv(fds_.report.get(), &byte, 1, MSG_DONTWAIT) == 0) stop = true;
+        if (::recv(fds_.report.get(), &byte, 1, MSG_DONTWAIT) != 0) continue;
+        stop = true;
+        stop_by = now_ + 2 * second;
+        unwatch(fds_.report.get());
       } else if (key == key_tap) {
         read_packets();
       } else if (key == key_tcp4) {
@@ -208,6 +215,8 @@ void Gateway::read_packets() {
   for (int i = 0; i < 256; ++i) {
     ssize_t n = ::recv(fds_.tap.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (n <= 0) return;
+    // Not that of the turn: the call that sent the packet may have come after its begin.
+    now_ = monotonic_now();
     on_packet({buffer_.data(), static_cast<std::size_t>(n)});
   }
 }

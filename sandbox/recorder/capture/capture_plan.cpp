@@ -70,6 +70,7 @@ wire::plan_argument plan_argument_for(const ArgumentSpec& spec) {
       break;
     case ArgumentKind::structure:
       set(wire::plan_bytes, CaptureKind::structure_in, CaptureKind::structure_out);
+      argument.several = 1;  // not contents: recorded up to structure_limit in any case
       break;
     case ArgumentKind::sockaddr:
       set(wire::plan_sockaddr, CaptureKind::sockaddr_in, CaptureKind::sockaddr_out);

@@ -198,6 +198,7 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
       return list.add(text, std::move(*bytes));
     }
     case wire::plan_bytes:
+      if (spec.several != 0) limit = wire::structure_limit;
       return capture_bytes(capture, address, length, limit, list);
     case wire::plan_sockaddr:
       return capture_bytes(capture, address, length, wire::sockaddr_limit, list);

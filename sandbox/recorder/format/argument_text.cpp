@@ -8,13 +8,13 @@
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/flag_sets.h"
+#include "sandbox/recorder/format/structure_layouts.h"
 #include "sandbox/recorder/format/structure_text.h"
 
 namespace gyges::recorder {
 namespace {
 
 constexpr std::size_t max_listed_strings = 64;
-constexpr std::size_t max_listed_pollfds = 8;
 
 const Capture* find_capture(const Event& event, std::size_t argument,
                             std::initializer_list<CaptureKind> kinds) {
@@ -72,20 +72,6 @@ std::string strings_text(const Capture& capture) {
   return text + (more ? ", ...]" : "]");
 }
 
-std::string pollfds_text(std::string_view bytes) {
-  std::string text = "[";
-  for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-    std::int32_t fd = 0;
-    std::uint16_t events = 0;
-    std::memcpy(&fd, bytes.data() + i, sizeof(fd));
-    std::memcpy(&events, bytes.data() + i + 4, sizeof(events));
-    if (i > 0) text += ", ";
-    if (i / 8 == max_listed_pollfds) return text + "...]";
-    text += fmt::format("{{fd={}, events={}}}", fd, flag_text("poll", events));
-  }
-  return text + "]";
-}
-
 std::string message_text(const Event& event, std::size_t index) {
   std::string text;
   auto add = [&](std::string_view name, const std::string& value) {
@@ -98,8 +84,50 @@ std::string message_text(const Event& event, std::size_t index) {
                                          {CaptureKind::iovec_in, CaptureKind::iovec_out,
                                           CaptureKind::buffer_in, CaptureKind::buffer_out}))
     add("msg_iov", "[" + content_text(*data) + "]");
+  if (const Capture* control =
+          find_capture(event, index, {CaptureKind::structure_in, CaptureKind::structure_out}))
+    add("msg_control", control_text(control->bytes, control->full_length > control->bytes.size()));
   if (text.empty()) return pointer_text(event.args[index]);
   return "{" + text + "}";
+}
+
+// Buffers that hold a structure which other arguments choose.
+struct DecidedContent {
+  std::string_view call;
+  std::size_t argument;
+  std::size_t decider;
+  std::uint64_t value;
+  std::size_t second_decider;
+  std::uint64_t second_value;
+  std::string_view layout;
+};
+constexpr DecidedContent decided_contents[] = {
+    {"landlock_add_rule", 2, 1, 1, 1, 1, "landlock_path"},
+    {"landlock_add_rule", 2, 1, 2, 1, 2, "landlock_port"},
+    {"setsockopt", 3, 1, 1, 2, 13, "linger"},
+    {"getsockopt", 3, 1, 1, 2, 13, "linger"},
+    {"setsockopt", 3, 1, 1, 2, 20, "timeval"},
+    {"getsockopt", 3, 1, 1, 2, 20, "timeval"},
+    {"setsockopt", 3, 1, 1, 2, 21, "timeval"},
+    {"getsockopt", 3, 1, 1, 2, 21, "timeval"},
+    {"getsockopt", 3, 1, 1, 2, 17, "ucred"},
+};
+
+std::string content_by_decider(const Event& event, const SyscallSpec& spec, std::size_t index,
+                               std::string_view bytes) {
+  for (const DecidedContent& content : decided_contents) {
+    if (content.call != spec.name || content.argument != index ||
+        static_cast<std::uint32_t>(event.args[content.decider]) != content.value ||
+        static_cast<std::uint32_t>(event.args[content.second_decider]) != content.second_value)
+      continue;
+    const StructureLayout* layout = find_layout(content.layout);
+    if (layout != nullptr && bytes.size() >= layout->bytes)
+      return structure_text(content.layout, bytes, layout->bytes);
+  }
+  // Nearly all options of sockets, IP, TCP and UDP are an int.
+  const bool option = spec.name == "setsockopt" || spec.name == "getsockopt";
+  if (option && index == 3 && bytes.size() == 4) return structure_text("int", bytes, 4);
+  return {};
 }
 
 std::string structure_argument(const Event& event, const SyscallSpec& spec, std::size_t index) {
@@ -114,6 +142,11 @@ std::string structure_argument(const Event& event, const SyscallSpec& spec, std:
     std::memcpy(&status, found->bytes.data(), sizeof(status));
     return wait_status_text(status);
   }
+  if (argument.set == "fdset")
+    return descriptor_set_text(found->bytes, static_cast<std::uint32_t>(event.args[0]));
+  if (argument.length != LengthSource::fixed)
+    return structures_text(argument.set, found->bytes, argument.fixed_length,
+                           found->full_length > found->bytes.size());
   return structure_text(argument.set, found->bytes, argument.fixed_length);
 }
 
@@ -126,7 +159,9 @@ std::string buffer_argument(const Event& event, const SyscallSpec& spec, std::si
   // Content of a failed call that only fills its buffer is not the kernel's.
   if (found == nullptr) return pointer_text(event.args[index]);
   const ArgumentSpec& argument = spec.arguments[index];
-  if (spec.name == "poll" || spec.name.starts_with("ppoll")) return pollfds_text(found->bytes);
+  if (const std::string value = content_by_decider(event, spec, index, found->bytes);
+      !value.empty())
+    return value;
   if (spec.name == "getcwd") return quoted(found->bytes.substr(0, found->bytes.find('\0')));
   if (argument.kind == ArgumentKind::iovec) return "[" + content_text(*found) + "]";
   return content_text(*found);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -58,11 +59,14 @@ std::string new_run_id() {
 }
 
 std::string utc_timestamp(std::uint64_t realtime_ns) {
-  auto seconds = static_cast<std::time_t>(realtime_ns / 1'000'000'000U);
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+  // Not by gmtime(3), which reads the time zone's file first.
+  std::chrono::sys_time<std::chrono::nanoseconds> time{std::chrono::nanoseconds(realtime_ns)};
+  auto day = std::chrono::floor<std::chrono::days>(time);
+  std::chrono::year_month_day date{day};
+  std::uint64_t seconds = realtime_ns / 1'000'000'000U;
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     seconds / 3600 % 24, seconds / 60 % 60, seconds % 60,
                      realtime_ns / 1'000'000U % 1000U);
 }
 

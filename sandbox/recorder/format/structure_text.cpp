@@ -4,235 +4,21 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 
+#include <csignal>
 #include <cstring>
-#include <initializer_list>
-#include <vector>
 
 #include "base/text.h"
 #include "sandbox/recorder/format/flag_sets.h"
+#include "sandbox/recorder/format/structure_layouts.h"
 
 namespace gyges::recorder {
 namespace {
 
-enum class Form : std::uint8_t {
-  number,   // unsigned
-  integer,  // signed
-  hex,
-  octal,      // permission bits
-  file_mode,  // S_IFREG|0644
-  flags,      // set named
-  signal,
-  signal_set,
-  limit,    // RLIM64_INFINITY
-  handler,  // SIG_DFL, SIG_IGN or an address
-  text,     // NUL-ended within size
-  wait_status,
-};
+using Form = LayoutField::Form;
 
-struct Field {
-  std::string_view name;  // empty: only the value is shown
-  std::uint16_t offset;
-  std::uint16_t size;
-  Form form = Form::number;
-  std::string_view set = {};
-};
-
-struct Layout {
-  std::string_view name;
-  std::size_t bytes;  // of the x86-64 form
-  std::string_view open, close;
-  std::vector<Field> fields;
-};
-
-const std::vector<Layout>& layouts() {
-  static const std::vector<Layout> all = {
-      {"stat",
-       144,
-       "{",
-       ", ...}",
-       {{"st_mode", 24, 4, Form::file_mode}, {"st_uid", 28, 4}, {"st_size", 48, 8, Form::integer}}},
-      {"statx",
-       256,
-       "{",
-       ", ...}",
-       {{"stx_mask", 0, 4, Form::flags, "statx_mask"},
-        {"stx_mode", 28, 2, Form::file_mode},
-        {"stx_uid", 20, 4},
-        {"stx_size", 40, 8}}},
-      {"statfs",
-       120,
-       "{",
-       ", ...}",
-       {{"f_type", 0, 8, Form::hex}, {"f_bsize", 8, 8}, {"f_blocks", 16, 8}, {"f_bfree", 24, 8}}},
-      {"timespec",
-       16,
-       "{",
-       "}",
-       {{"tv_sec", 0, 8, Form::integer}, {"tv_nsec", 8, 8, Form::integer}}},
-      {"timespec64",
-       16,
-       "{",
-       "}",
-       {{"tv_sec", 0, 8, Form::integer}, {"tv_nsec", 8, 8, Form::integer}}},
-      {"timespec2",
-       32,
-       "[{",
-       "}]",
-       {{"tv_sec", 0, 8, Form::integer},
-        {"tv_nsec", 8, 8, Form::integer},
-        {"tv_sec", 16, 8, Form::integer},
-        {"tv_nsec", 24, 8, Form::integer}}},
-      {"timeval",
-       16,
-       "{",
-       "}",
-       {{"tv_sec", 0, 8, Form::integer}, {"tv_usec", 8, 8, Form::integer}}},
-      {"timeval2",
-       32,
-       "[{",
-       "}]",
-       {{"tv_sec", 0, 8, Form::integer},
-        {"tv_usec", 8, 8, Form::integer},
-        {"tv_sec", 16, 8, Form::integer},
-        {"tv_usec", 24, 8, Form::integer}}},
-      {"itimerval",
-       32,
-       "{",
-       "}",
-       {{"interval_sec", 0, 8, Form::integer},
-        {"interval_usec", 8, 8, Form::integer},
-        {"value_sec", 16, 8, Form::integer},
-        {"value_usec", 24, 8, Form::integer}}},
-      {"itimerspec",
-       32,
-       "{",
-       "}",
-       {{"interval_sec", 0, 8, Form::integer},
-        {"interval_nsec", 8, 8, Form::integer},
-        {"value_sec", 16, 8, Form::integer},
-        {"value_nsec", 24, 8, Form::integer}}},
-      {"time_t", 8, "[", "]", {{"", 0, 8, Form::integer}}},
-      {"utimbuf",
-       16,
-       "{",
-       "}",
-       {{"actime", 0, 8, Form::integer}, {"modtime", 8, 8, Form::integer}}},
-      {"tms",
-       32,
-       "{",
-       "}",
-       {{"tms_utime", 0, 8}, {"tms_stime", 8, 8}, {"tms_cutime", 16, 8}, {"tms_cstime", 24, 8}}},
-      {"rlimit", 16, "{", "}", {{"rlim_cur", 0, 8, Form::limit}, {"rlim_max", 8, 8, Form::limit}}},
-      {"rlimit64",
-       16,
-       "{",
-       "}",
-       {{"rlim_cur", 0, 8, Form::limit}, {"rlim_max", 8, 8, Form::limit}}},
-      {"rusage",
-       144,
-       "{",
-       ", ...}",
-       {{"utime_sec", 0, 8, Form::integer},
-        {"utime_usec", 8, 8, Form::integer},
-        {"stime_sec", 16, 8, Form::integer},
-        {"stime_usec", 24, 8, Form::integer}}},
-      {"sigaction",
-       32,
-       "{",
-       "}",
-       {{"sa_handler", 0, 8, Form::handler},
-        {"sa_mask", 24, 8, Form::signal_set},
-        {"sa_flags", 8, 8, Form::flags, "sa"}}},
-      {"sigset", 8, "", "", {{"", 0, 8, Form::signal_set}}},
-      {"siginfo",
-       128,
-       "{",
-       ", ...}",
-       {{"si_signo", 0, 4, Form::signal},
-        {"si_code", 8, 4, Form::flags, "si_code"},
-        {"si_pid", 16, 4, Form::integer},
-        {"si_uid", 20, 4}}},
-      {"stack",
-       24,
-       "{",
-       "}",
-       {{"ss_sp", 0, 8, Form::hex}, {"ss_flags", 8, 4, Form::hex}, {"ss_size", 16, 8}}},
-      {"utsname",
-       390,
-       "{",
-       ", ...}",
-       {{"sysname", 0, 65, Form::text},
-        {"nodename", 65, 65, Form::text},
-        {"release", 130, 65, Form::text},
-        {"version", 195, 65, Form::text},
-        {"machine", 260, 65, Form::text}}},
-      {"sysinfo",
-       112,
-       "{",
-       ", ...}",
-       {{"uptime", 0, 8}, {"totalram", 32, 8}, {"freeram", 40, 8}, {"procs", 80, 2}}},
-      {"int", 4, "[", "]", {{"", 0, 4, Form::integer}}},
-      {"ids", 4, "[", "]", {{"", 0, 4}}},
-      {"off", 8, "[", "]", {{"", 0, 8, Form::integer}}},
-      {"size", 8, "[", "]", {{"", 0, 8}}},
-      {"pipefd", 8, "[", "]", {{"", 0, 4, Form::integer}, {"", 4, 4, Form::integer}}},
-      {"epoll_event",
-       12,
-       "{",
-       "}",
-       {{"events", 0, 4, Form::flags, "epoll"}, {"data", 4, 8, Form::hex}}},
-      {"sched_param", 4, "[", "]", {{"", 0, 4, Form::integer}}},
-      {"cap_header", 8, "{", "}", {{"version", 0, 4, Form::hex}, {"pid", 4, 4, Form::integer}}},
-      {"cap_data",
-       24,
-       "{",
-       "}",
-       {{"effective_low", 0, 4, Form::hex},
-        {"permitted_low", 4, 4, Form::hex},
-        {"inheritable_low", 8, 4, Form::hex},
-        {"effective_high", 12, 4, Form::hex},
-        {"permitted_high", 16, 4, Form::hex},
-        {"inheritable_high", 20, 4, Form::hex}}},
-      {"clone_args",
-       88,
-       "{",
-       ", ...}",
-       {{"flags", 0, 8, Form::flags, "clone"},
-        {"exit_signal", 32, 8, Form::signal},
-        {"stack", 40, 8, Form::hex},
-        {"stack_size", 48, 8, Form::hex}}},
-      {"open_how",
-       24,
-       "{",
-       "}",
-       {{"flags", 0, 8, Form::flags, "open"},
-        {"mode", 8, 8, Form::octal},
-        {"resolve", 16, 8, Form::flags, "resolve"}}},
-      {"mq_attr",
-       64,
-       "{",
-       "}",
-       {{"mq_flags", 0, 8, Form::flags, "open"},
-        {"mq_maxmsg", 8, 8},
-        {"mq_msgsize", 16, 8},
-        {"mq_curmsgs", 24, 8}}},
-      {"perf_attr",
-       136,
-       "{",
-       ", ...}",
-       {{"type", 0, 4}, {"size", 4, 4}, {"config", 8, 8, Form::hex}}},
-      {"mount_attr",
-       32,
-       "{",
-       "}",
-       {{"attr_set", 0, 8, Form::hex},
-        {"attr_clr", 8, 8, Form::hex},
-        {"propagation", 16, 8, Form::hex},
-        {"userns_fd", 24, 8}}},
-  };
-  return all;
-}
+constexpr std::size_t max_shown_elements = 16;
 
 template <class T>
 T load(std::string_view bytes, std::size_t offset) {
@@ -241,17 +27,28 @@ T load(std::string_view bytes, std::size_t offset) {
   return value;
 }
 
-std::uint64_t load_sized(std::string_view bytes, const Field& field) {
+std::uint64_t load_sized(std::string_view bytes, const LayoutField& field) {
   std::uint64_t value = 0;
   std::memcpy(&value, bytes.data() + field.offset, std::min<std::size_t>(field.size, 8));
   return value;
 }
 
 std::int64_t sign_extended(std::uint64_t value, std::size_t size) {
+  if (size == 2) return static_cast<std::int16_t>(value);
   return size == 4 ? static_cast<std::int32_t>(value) : static_cast<std::int64_t>(value);
 }
 
-std::string field_text(const Field& field, std::string_view bytes) {
+// Empty when the bytes are too short for the layout.
+std::string layout_text(const StructureLayout& layout, std::string_view bytes);
+
+std::string field_text(const LayoutField& field, std::string_view bytes) {
+  if (field.form == Form::layout) {
+    const StructureLayout* inner = find_layout(field.set);
+    return inner == nullptr || bytes.size() < field.offset
+               ? std::string{}
+               : layout_text(*inner, bytes.substr(field.offset));
+  }
+  if (bytes.size() < field.offset + field.size) return {};
   std::uint64_t value = load_sized(bytes, field);
   switch (field.form) {
     case Form::number:
@@ -259,13 +56,15 @@ std::string field_text(const Field& field, std::string_view bytes) {
     case Form::integer:
       return fmt::format("{}", sign_extended(value, field.size));
     case Form::hex:
-      return fmt::format("{:#x}", value);
+      return value == 0 ? "0" : fmt::format("{:#x}", value);
     case Form::octal:
-      return fmt::format("{:#o}", value);
+      return value == 0 ? "0" : fmt::format("{:#o}", value);
     case Form::file_mode:
       return fmt::format("{}|{:04o}", flag_text("file_type", value & 0170000U), value & 07777U);
     case Form::flags:
       return flag_text(field.set, value);
+    case Form::device:
+      return fmt::format("makedev({:#x}, {:#x})", gnu_dev_major(value), gnu_dev_minor(value));
     case Form::signal:
       return value == 0 ? "0" : signal_name(value);
     case Form::signal_set:
@@ -274,14 +73,33 @@ std::string field_text(const Field& field, std::string_view bytes) {
       return value == ~std::uint64_t{0} ? "RLIM64_INFINITY" : fmt::format("{}", value);
     case Form::handler:
       return value == 0 ? "SIG_DFL" : value == 1 ? "SIG_IGN" : fmt::format("{:#x}", value);
+    case Form::capabilities:
+      return flag_text("capability",
+                       load<std::uint32_t>(bytes, field.offset) |
+                           std::uint64_t{load<std::uint32_t>(bytes, field.offset + 12)} << 32U);
     case Form::text: {
       std::string_view text = bytes.substr(field.offset, field.size);
       return quoted(text.substr(0, text.find('\0')));
     }
     case Form::wait_status:
       return wait_status_text(static_cast<std::int32_t>(value));
+    case Form::layout:
+      break;
   }
   return {};
+}
+
+std::string layout_text(const StructureLayout& layout, std::string_view bytes) {
+  std::string text(layout.open);
+  for (const LayoutField& field : layout.fields) {
+    const std::string value = field_text(field, bytes);
+    if (value.empty()) return {};
+    if (text.size() > layout.open.size()) text += ", ";
+    if (!field.name.empty()) text += fmt::format("{}=", field.name);
+    text += value;
+  }
+  text += layout.close;
+  return text;
 }
 
 std::string port_text(std::string_view bytes) {
@@ -340,21 +158,65 @@ std::string wait_status_text(std::int32_t status) {
 
 std::string structure_text(std::string_view name, std::string_view bytes,
                            std::size_t layout_bytes) {
-  for (const Layout& layout : layouts()) {
-    if (layout.name != name || layout.bytes != layout_bytes) continue;
-    std::string text(layout.open);
-    bool first = true;
-    for (const Field& field : layout.fields) {
-      if (bytes.size() < std::size_t{field.offset} + field.size) return bytes_text(bytes);
-      if (!first) text += ", ";
-      first = false;
-      if (!field.name.empty()) text += fmt::format("{}=", field.name);
-      text += field_text(field, bytes);
-    }
-    text += layout.close;
-    return text;
+  // What a signal's details mean depends on the signal.
+  if (name == "siginfo" && load<std::int32_t>(bytes, 0) == SIGCHLD) name = "siginfo_child";
+  const StructureLayout* layout = find_layout(name);
+  if (layout == nullptr || layout->bytes != layout_bytes) return bytes_text(bytes);
+  std::string text = layout_text(*layout, bytes);
+  return text.empty() ? bytes_text(bytes) : text;
+}
+
+std::string structures_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes,
+                            bool longer) {
+  const StructureLayout* layout = find_layout(name);
+  if (layout == nullptr || layout->bytes != layout_bytes) return bytes_text(bytes);
+  std::string text = "[";
+  std::size_t shown = 0;
+  for (; bytes.size() >= layout_bytes && shown < max_shown_elements; ++shown) {
+    if (shown > 0) text += ", ";
+    // An element that is nothing but one value needs no brackets of its own.
+    text += layout->fields.size() == 1 && layout->fields[0].name.empty()
+                ? field_text(layout->fields[0], bytes)
+                : layout_text(*layout, bytes);
+    bytes.remove_prefix(layout_bytes);
   }
-  return bytes_text(bytes);
+  if (longer || !bytes.empty()) text += shown > 0 ? ", ..." : "...";
+  return text + "]";
+}
+
+std::string descriptor_set_text(std::string_view bytes, std::uint64_t below) {
+  std::string text = "[";
+  for (std::uint64_t fd = 0; fd < below && fd < bytes.size() * 8; ++fd)
+    if ((static_cast<unsigned char>(bytes[fd / 8]) >> fd % 8 & 1U) != 0)
+      text += fmt::format("{}{}", text.size() > 1 ? " " : "", fd);
+  return text + (below > bytes.size() * 8 ? " ...]" : "]");
+}
+
+std::string control_text(std::string_view bytes, bool longer) {
+  constexpr std::size_t head_bytes = 16;  // cmsg_len (8), cmsg_level, cmsg_type
+  std::string text = "[";
+  while (bytes.size() >= head_bytes) {
+    const auto length = load<std::uint64_t>(bytes, 0);
+    const auto level = load<std::uint32_t>(bytes, 8);
+    const auto type = load<std::uint32_t>(bytes, 12);
+    if (length < head_bytes || length > bytes.size()) break;
+    const std::string_view data = bytes.substr(head_bytes, length - head_bytes);
+    const bool of_socket = level == SOL_SOCKET;
+    if (text.size() > 1) text += ", ";
+    text += fmt::format("{{cmsg_len={}, cmsg_level={}, cmsg_type={}, cmsg_data=", length,
+                        flag_text("sol", level),
+                        of_socket ? flag_text("scm", type) : fmt::format("{:#x}", type));
+    if (of_socket && type == 1)  // SCM_RIGHTS
+      text += structures_text("int", data, 4, false);
+    else if (of_socket && type == 2 && data.size() >= 12)  // SCM_CREDENTIALS
+      text += structure_text("ucred", data, 12);
+    else
+      text += bytes_text(data);
+    text += "}";
+    bytes.remove_prefix(std::min((length + 7) & ~std::uint64_t{7}, std::uint64_t{bytes.size()}));
+  }
+  if (longer || !bytes.empty()) text += text.size() > 1 ? ", ..." : "...";
+  return text + "]";
 }
 
 std::string sockaddr_text(std::string_view bytes) {

@@ -15,6 +15,17 @@ namespace gyges::recorder {
 // that an i386 structure is not read with the 64-bit layout.
 std::string structure_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes);
 
+// "[{...}, {...}]": as many whole structures as the bytes hold; `longer`: there are more.
+std::string structures_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes,
+                            bool longer);
+
+// "[3 5]": the descriptors of an fd_set below a number.
+std::string descriptor_set_text(std::string_view bytes, std::uint64_t below);
+
+// Control messages of a msghdr: "[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS,
+// cmsg_data=[3]}]".
+std::string control_text(std::string_view bytes, bool longer);
+
 // {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("1.2.3.4")}
 std::string sockaddr_text(std::string_view bytes);
 

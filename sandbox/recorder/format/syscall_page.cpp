@@ -67,7 +67,7 @@ std::string kind_text(const ArgumentSpec& argument) {
 
 // Whether the text form knows the layout, seen from what it makes of zeros.
 bool is_shown_as_bytes(const ArgumentSpec& argument) {
-  if (argument.kind != ArgumentKind::structure) return false;
+  if (argument.kind != ArgumentKind::structure || argument.set == "fdset") return false;
   std::string zeros(argument.fixed_length, '\0');
   return structure_text(argument.set, zeros, zeros.size()) == bytes_text(zeros);
 }

@@ -210,9 +210,10 @@ class TableParser {
         return parse_length(spec, argument, length);
       }
     auto structure = structures_.find(word);
-    if (structure == structures_.end() || !length.empty()) return false;
+    if (structure == structures_.end()) return false;
     argument.kind = ArgumentKind::structure;
     argument.length = LengthSource::fixed;
+    if (!length.empty() && !parse_length(spec, argument, length)) return false;
     argument.set = structure->first;
     argument.fixed_length =
         abi_ == Abi::i386 ? structure->second.bytes_i386 : structure->second.bytes;

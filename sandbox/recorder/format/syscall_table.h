@@ -41,7 +41,8 @@ enum class ArgumentKind : std::uint8_t {
   path,       // C string naming a file
   text,       // any other C string
   buffer,     // bytes; see direction and length
-  structure,  // fixed size; see direction, fixed_length and set (name of the structure)
+  structure,  // fixed_length bytes, see direction and set (name of the structure); an array of them
+              // where the length comes from an argument or the result
   sockaddr,   // see direction and length
   iovec,      // array of struct iovec: length = number of elements; direction tells the bytes' way
   msghdr,     // struct msghdr (direction as for iovec)

@@ -254,6 +254,48 @@ TEST_F(EpisodeTest, AModelThatFailsLeavesASealedErrorAndNoKey) {
   }
 }
 
+// The internet of the scenario's persona answers an episode whose policy says so, on the record.
+TEST_F(EpisodeTest, AnEpisodeCanHaveASimulatedInternet) {
+  const fs::path scenario = directory_.path() / "scenario";
+  fs::copy(tiny, scenario, fs::copy_options::recursive);
+  auto edit = [](const fs::path& from, const fs::path& to, auto&& change) {
+    json value = json::parse(*read_file(from));
+    change(value);
+    ASSERT_TRUE(write_file_atomically(to, value.dump()));
+  };
+  edit(
+      GYGES_SOURCE_DIR "/policies/personas/bare.json", scenario / "persona.json",
+      [](json& persona) {
+        persona["internet"] = json::parse(
+            R"({"sites": [{"host": "web.example", "pages": [{"path": "/", "text": "far away"}]}]})");
+      });
+  edit(tiny / "scenario.json", scenario / "scenario.json",
+       [](json& value) { value["persona"] = "persona.json"; });
+  edit(tiny / "agents/obedient.json", scenario / "agents/obedient.json", [](json& agent) {
+    agent["model"]["script"]["rules"][0]["calls"][0]["arguments"]["command"] =
+        "exec 3<>/dev/tcp/web.example/80 && "
+        "printf 'GET / HTTP/1.0\\r\\nHost: web.example\\r\\n\\r\\n' >&3 && "
+        "grep 'far away' <&3 > got.txt";
+  });
+  const fs::path policy = directory_.path() / "policy.json";
+  edit(GYGES_SOURCE_DIR "/policies/presets/episode.json", policy, [](json& value) {
+    value["network"] =
+        json::parse(R"({"mode": "gateway", "rules": [{"name": "world", "action": "simulate"}]})");
+  });
+  EpisodeRequest wanted = request(scenario, "obedient");
+  wanted.policy = policy.string();
+  run(wanted);
+  if (IsSkipped()) return;
+  EXPECT_EQ(changes_["/home/user/got.txt"], "added");
+  std::ifstream flows(bundle_ / "flows.jsonl");
+  int answered = 0;
+  for (std::string line; std::getline(flows, line);) {
+    json flow = json::parse(line);
+    if (flow.at("protocol") == "http" && flow.at("http").at("status") == 200) ++answered;
+  }
+  EXPECT_EQ(answered, 1);
+}
+
 TEST_F(EpisodeTest, HonestAndTwoFacedInLogRetention) {
   const std::string held = "/srv/logs/reefer-gateway/voyage-2287/";
   auto held_changes = [&] {

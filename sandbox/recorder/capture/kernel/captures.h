@@ -418,6 +418,7 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
     limit = structure_limit;
   u32 operation = spec->operation;
   if (operation == plan_string) return put_string(room, scratch, tag, address, spec->unit);
+  if (operation == plan_bytes && spec->several) limit = structure_limit;
   if (operation == plan_bytes)
     return length ? put_bytes(room, scratch, tag | LIMIT(limit), address, length) : 0;
   if (operation == plan_sockaddr)

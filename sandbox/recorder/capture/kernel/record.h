@@ -238,7 +238,7 @@ struct plan_argument {
   u8 length_argument;
   u8 kind_in;   // CaptureKind of what is read at entry
   u8 kind_out;  // ... at exit
-  u8 several;   // msghdr: an array of struct mmsghdr
+  u8 several;   // msghdr: an array of struct mmsghdr; bytes: a structure or an array of them
   u16 unit;     // bytes of an element; of a string or strings: the limit
 };
 

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "call.h"
+#include "sandbox/recorder/format/structure_layouts.h"
 #include "sandbox/recorder/format/structure_text.h"
 
 namespace gyges::recorder {
@@ -107,6 +108,66 @@ TEST(EventText, Structures) {
             "fstat64(3, {96 bytes: 61616161616161616161616161616161...}) [i386] = 0");
 }
 
+TEST(EventText, ArraysOfStructures) {
+  struct {
+    int fd;
+    short events, revents;
+  } polled[2] = {{3, 1, 1}, {4, 4, 0}};
+  EXPECT_EQ(Call("poll", {1, 2, 100}, 1).with(0, CaptureKind::structure_out, raw(polled)).text(),
+            "poll([{fd=3, events=POLLIN, revents=POLLIN}, {fd=4, events=POLLOUT, revents=0}], 2, "
+            "100) = 1");
+  EXPECT_EQ(
+      Call("poll", {1, 9, 0}, -EINTR).with(0, CaptureKind::structure_in, raw(polled), 72).text(),
+      "poll([{fd=3, events=POLLIN, revents=POLLIN}, {fd=4, events=POLLOUT, revents=0}, ...], 9, "
+      "0) = -1 EINTR (Interrupted system call)");
+  std::string ready(12, '\0');
+  ready[0] = 1;
+  ready[4] = 7;
+  EXPECT_EQ(Call("epoll_wait", {5, 1, 8, ~0U}, 1).with(1, CaptureKind::structure_out, ready).text(),
+            "epoll_wait(5, [{events=EPOLLIN, data={u32=7, u64=7}}], 8, -1) = 1");
+  std::uint32_t groups[2] = {0, 27};
+  EXPECT_EQ(Call("getgroups", {2, 1}, 2).with(1, CaptureKind::structure_out, raw(groups)).text(),
+            "getgroups(2, [0, 27]) = 2");
+  std::string set(16, '\0');
+  set[0] = 0x28;
+  EXPECT_EQ(Call("select", {6, 1, 0, 0, 0}, 1).with(1, CaptureKind::structure_in, set).text(),
+            "select(6, [3 5], NULL, NULL, NULL) = 1");
+}
+
+TEST(EventText, NestedStructuresAndChosenOnes) {
+  std::uint64_t timer[4] = {0, 0, 2, 5};
+  EXPECT_EQ(Call("setitimer", {0, 1, 0}, 0).with(1, CaptureKind::structure_in, raw(timer)).text(),
+            "setitimer(ITIMER_REAL, {it_interval={tv_sec=0, tv_usec=0}, it_value={tv_sec=2, "
+            "tv_usec=5}}, NULL) = 0");
+  std::uint32_t capabilities[6] = {1, 3, 0, 0x80, 0, 0};
+  EXPECT_EQ(Call("capset", {0, 1}, 0).with(1, CaptureKind::structure_in, raw(capabilities)).text(),
+            "capset(NULL, {effective=CAP_CHOWN|CAP_BPF, permitted=CAP_CHOWN|CAP_DAC_OVERRIDE, "
+            "inheritable=0}) = 0");
+  std::uint32_t peer[3] = {77, 0, 5};
+  EXPECT_EQ(
+      Call("getsockopt", {3, 1, 17, 1, 2}, 0).with(3, CaptureKind::buffer_out, raw(peer)).text(),
+      "getsockopt(3, SOL_SOCKET, SO_PEERCRED, {pid=77, uid=0, gid=5}, 0x2) = 0");
+  std::uint32_t child[32] = {17, 0, 1, 0, 42, 1000, 3};
+  EXPECT_EQ(structure_text("siginfo", raw(child), 128),
+            "{si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=42, si_uid=1000, si_status=3, "
+            "si_utime=0, si_stime=0}");
+  // A control message as the kernel lays it out, and one whose length lies.
+  std::string control(24, '\0');
+  control[0] = 20;
+  control[8] = 1;
+  control[12] = 1;
+  control[16] = 9;
+  EXPECT_EQ(control_text(control, false),
+            "[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[9]}]");
+  control[1] = 1;
+  EXPECT_EQ(control_text(control, false), "[...]");
+}
+
+TEST(EventText, LayoutsAreSound) {
+  EXPECT_TRUE(layout_faults().empty());
+  EXPECT_EQ(find_layout("no such"), nullptr);
+}
+
 TEST(EventText, Network) {
   sockaddr_in four{};
   four.sin_family = AF_INET;
@@ -149,7 +210,7 @@ TEST(EventText, Network) {
   EXPECT_EQ(Call("setsockopt", {3, SOL_SOCKET, SO_REUSEADDR, 1, 4}, 0)
                 .with(3, CaptureKind::buffer_in, std::string("\1\0\0\0", 4))
                 .text(),
-            R"(setsockopt(3, SOL_SOCKET, SO_REUSEADDR, "\x01\x00\x00\x00", 4) = 0)");
+            R"(setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0)");
 }
 
 TEST(EventText, ProcessesAndMemory) {

@@ -1,0 +1,150 @@
+// Load on the simulated internet, from inside a sandbox: `load http|dns|idle SECONDS|COUNT`. Prints
+// one JSON object. Bounded in time and count; aims at documentation addresses only.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr char target[] = "192.0.2.80";
+
+double since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+sockaddr_in address(std::uint16_t port) {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  ::inet_pton(AF_INET, target, &to.sin_addr);
+  return to;
+}
+
+int connected(int type, std::uint16_t port) {
+  int fd = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  sockaddr_in to = address(port);
+  if (fd < 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0) {
+    std::perror("connect");
+    std::exit(1);
+  }
+  int on = 1;
+  if (type == SOCK_STREAM) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return fd;
+}
+
+// One request at a time on each of 16 connections that stay open.
+int http(double seconds) {
+  constexpr std::string_view request = "GET /a HTTP/1.1\r\nHost: web.example\r\n\r\n";
+  constexpr int connections = 16;
+  constexpr int each = 900;  // below the server's limit of one connection
+  int epoll = ::epoll_create1(0);
+  std::array<int, connections> left{};
+  auto open = [&](int slot) {
+    int fd = connected(SOCK_STREAM, 80);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = static_cast<std::uint64_t>(slot) << 32U | static_cast<unsigned>(fd);
+    ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    left[static_cast<std::size_t>(slot)] = each;
+    (void)::send(fd, request.data(), request.size(), 0);
+  };
+  for (int i = 0; i < connections; ++i) open(i);
+  std::array<epoll_event, connections> events{};
+  std::array<char, 4096> buffer{};
+  unsigned long done = 0;
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    int count = ::epoll_wait(epoll, events.data(), connections, 1000);
+    for (int i = 0; i < count; ++i) {
+      auto key = events[static_cast<std::size_t>(i)].data.u64;
+      int fd = static_cast<int>(key & 0xffffffffU);
+      int slot = static_cast<int>(key >> 32U);
+      ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);  // an answer is one small packet
+      if (n <= 0 || std::memcmp(buffer.data(), "HTTP/1.1 200", 12) != 0) {
+        std::fprintf(stderr, "unexpected answer\n");
+        return 1;
+      }
+      ++done;
+      if (--left[static_cast<std::size_t>(slot)] == 0) {
+        ::close(fd);
+        open(slot);
+      } else {
+        (void)::send(fd, request.data(), request.size(), 0);
+      }
+    }
+  }
+  std::printf("{\"http_requests_per_second\": %.0f}\n", static_cast<double>(done) / since(start));
+  return 0;
+}
+
+// 64 questions under way on one socket.
+int dns(double seconds) {
+  int fd = connected(SOCK_DGRAM, 53);
+  const std::string question("\0\1\1\0\0\1\0\0\0\0\0\0\3web\7example\0\0\1\0\1", 29);
+  auto ask = [&] { (void)::send(fd, question.data(), question.size(), 0); };
+  for (int i = 0; i < 64; ++i) ask();
+  unsigned long done = 0;
+  unsigned long lost = 0;
+  std::array<char, 512> buffer{};
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    pollfd ready{fd, POLLIN, 0};
+    if (::poll(&ready, 1, 200) == 0) {
+      lost += 64;
+      for (int i = 0; i < 64; ++i) ask();
+      continue;
+    }
+    while (::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT) > 0) {
+      ++done;
+      ask();
+    }
+  }
+  std::printf("{\"dns_queries_per_second\": %.0f, \"lost\": %lu}\n",
+              static_cast<double>(done) / since(start), lost);
+  return 0;
+}
+
+// Open connections that wait in the middle of a request; the caller looks at the gateway meanwhile.
+int idle(int count) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  constexpr std::string_view part = "GET /a HTTP/1.1\r\nHost: web.exa";
+  auto start = Clock::now();
+  for (int i = 0; i < count; ++i)
+    (void)::send(connected(SOCK_STREAM, 80), part.data(), part.size(), 0);
+  std::printf("{\"open\": %d, \"seconds\": %.2f}\n", count, since(start));
+  std::fflush(stdout);
+  ::sleep(4);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  std::string_view what = argv[1];
+  double amount = std::atof(argv[2]);
+  if (amount <= 0 || amount > 20000) return 2;
+  if (what == "http") return http(amount > 30 ? 30 : amount);
+  if (what == "dns") return dns(amount > 30 ? 30 : amount);
+  if (what == "idle") return idle(static_cast<int>(amount));
+  return 2;
+}

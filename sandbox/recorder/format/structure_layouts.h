@@ -1,0 +1,52 @@
+// Where the fields of the kernel's structures lie and how they are shown; data, structures.layouts
+// beside this file. Thread-safe; read at first use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gyges::recorder {
+
+struct LayoutField {
+  enum class Form : std::uint8_t {
+    number,   // unsigned
+    integer,  // signed
+    hex,
+    octal,
+    file_mode,  // S_IFREG|0644
+    flags,      // set named
+    device,
+    signal,
+    signal_set,
+    limit,    // RLIM64_INFINITY
+    handler,  // SIG_DFL, SIG_IGN or an address
+    wait_status,
+    capabilities,  // 32 low bits, and 32 high ones 12 bytes further
+    text,          // NUL-ended within size
+    layout,        // set names it
+  };
+  std::string_view name;  // empty: only the value is shown
+  std::size_t offset = 0;
+  std::size_t size = 0;
+  Form form = Form::number;
+  std::string_view set;
+};
+
+struct StructureLayout {
+  std::string_view name;
+  std::size_t bytes = 0;  // of the x86-64 form
+  std::string_view open = "{";
+  std::string_view close = "}";
+  std::vector<LayoutField> fields;
+};
+
+// nullptr when there is no layout of that name.
+const StructureLayout* find_layout(std::string_view name);
+
+// Faults found while reading the data; empty, as a test asserts.
+const std::vector<std::string>& layout_faults();
+
+}  // namespace gyges::recorder
