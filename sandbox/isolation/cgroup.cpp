@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "sandbox/isolation/launch.h"
+#include "sandbox/recorder/recorder.h"
 
 #include <fcntl.h>
 
@@ -26,6 +27,7 @@ struct Hierarchy {
   bool v2 = false;
   bool pids = false;
   bool memory = false;
+  bool processor = false;
 };
 
 bool has_word(const std::string& list, std::string_view word, char separator) {
@@ -54,14 +56,19 @@ Result<std::vector<Hierarchy>> hierarchies() {
     if (!hierarchy.v2 && right[0] != "cgroup") continue;
     hierarchy.pids = hierarchy.v2 || has_word(right[2], "pids", ',');
     hierarchy.memory = hierarchy.v2 || has_word(right[2], "memory", ',');
-    if (!hierarchy.pids && !hierarchy.memory) continue;
+    hierarchy.processor = hierarchy.v2 || has_word(right[2], "cpu", ',');
+    if (!hierarchy.pids && !hierarchy.memory && !hierarchy.processor) continue;
     for (const std::string& group : split(*groups, '\n')) {
       std::size_t first = group.find(':');
       std::size_t second = first == std::string::npos ? first : group.find(':', first + 1);
       if (second == std::string::npos) continue;
       std::string controllers = group.substr(first + 1, second - first - 1);
       bool match = hierarchy.v2 ? controllers.empty()
-                                : has_word(controllers, hierarchy.pids ? "pids" : "memory", ',');
+                                : has_word(controllers,
+                                           hierarchy.pids     ? "pids"
+                                           : hierarchy.memory ? "memory"
+                                                              : "cpu",
+                                           ',');
       if (match) hierarchy.own_path = group.substr(second + 1);
     }
     found.push_back(std::move(hierarchy));
@@ -100,11 +107,13 @@ bool is_out_of_reach(int code) {
 }
 
 // The group `name` below `parent`; empty where that may not be written.
-Result<std::string> make_directory(const std::string& parent, bool v2, const std::string& name) {
+Result<std::string> make_directory(const std::string& parent, bool v2, bool processor,
+                                   const std::string& name) {
   // Refused where the parent has processes: then its parent may serve.
   if (v2)
-    for (const char* controller : {"+pids", "+memory"})
-      (void)write_value(parent + "/cgroup.subtree_control", controller).has_value();
+    for (const char* controller : {"+pids", "+memory", "+cpu"})
+      if (processor || std::string_view(controller) != "+cpu")
+        (void)write_value(parent + "/cgroup.subtree_control", controller).has_value();
   std::string path = parent + "/" + name;
   if (::mkdir(path.c_str(), 0755) != 0) {
     if (is_out_of_reach(errno)) return std::string();
@@ -134,9 +143,11 @@ Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
   std::string name = fresh_name();
   bool have_pids = false;
   bool have_memory = false;
+  bool have_processor = !limits.processor;
   GYGES_TRY(std::vector<Hierarchy> found, hierarchies());
   for (const Hierarchy& hierarchy : found) {
-    bool want = (hierarchy.pids && !have_pids) || (hierarchy.memory && !have_memory);
+    bool want = (hierarchy.pids && !have_pids) || (hierarchy.memory && !have_memory) ||
+                (hierarchy.processor && !have_processor);
     if (!want) continue;
     std::string own = hierarchy.mount + (hierarchy.own_path == "/" ? "" : hierarchy.own_path);
     // In v2 a group with processes cannot hand controllers to children; then a sibling serves.
@@ -144,10 +155,10 @@ Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
     if (hierarchy.v2 && hierarchy.own_path.size() > 1)
       parents.push_back(own.substr(0, own.rfind('/')));
     for (const std::string& parent : parents) {
-      GYGES_TRY(std::string path, make_directory(parent, hierarchy.v2, name));
+      GYGES_TRY(std::string path, make_directory(parent, hierarchy.v2, limits.processor, name));
       if (path.empty()) continue;
       // Owned from here on, so that an error removes it.
-      cgroup.directories_.push_back({path, false, false, hierarchy.v2});
+      cgroup.directories_.push_back({path, false, false, hierarchy.v2, false});
       Directory& directory = cgroup.directories_.back();
       if (!have_pids) {
         GYGES_TRY(directory.pids,
@@ -158,13 +169,19 @@ Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
                   set_limit(path + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes"),
                             limits.memory_bytes));
       }
-      if (!directory.pids && !directory.memory) {
+      if (!have_processor) {
+        GYGES_TRY(directory.processor,
+                  set_limit(path + (hierarchy.v2 ? "/cpu.max" : "/cpu.cfs_period_us"),
+                            hierarchy.v2 ? 0 : recorder::cpu_quota_period_us));
+      }
+      if (!directory.pids && !directory.memory && !directory.processor) {
         ::rmdir(path.c_str());
         cgroup.directories_.pop_back();
         continue;
       }
       have_pids |= directory.pids;
       have_memory |= directory.memory;
+      have_processor |= directory.processor;
       break;
     }
   }
@@ -198,6 +215,16 @@ bool Cgroup::limits_memory() const {
   for (const Directory& directory : directories_)
     if (directory.memory) return true;
   return false;
+}
+
+std::optional<Cgroup::Quota> Cgroup::quota() const {
+  for (const Directory& directory : directories_) {
+    if (!directory.processor) continue;
+    const std::string path = directory.path + (directory.v2 ? "/cpu.max" : "/cpu.cfs_quota_us");
+    UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (file) return Quota{std::move(file), directory.v2};
+  }
+  return std::nullopt;
 }
 
 bool Cgroup::processes_hit() const {

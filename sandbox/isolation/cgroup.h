@@ -17,6 +17,7 @@ namespace gyges::isolation {
 struct CgroupLimits {
   std::uint64_t processes = 0;  // 0: no limit
   std::uint64_t memory_bytes = 0;
+  bool processor = false;  // wanted where it can be had: a group with the cpu controller
 };
 
 // Owns the directories it made; removes them on destruction.
@@ -43,6 +44,12 @@ class Cgroup {
   // (since 5.5).
   [[nodiscard]] Result<std::vector<UniqueFd>> entrances() const;
   [[nodiscard]] bool limits_memory() const;
+  // The file that limits processor time, open for writing; nothing where there is none.
+  struct Quota {
+    UniqueFd file;
+    bool v2 = false;
+  };
+  [[nodiscard]] std::optional<Quota> quota() const;
 
   // Whether a limit was hit since the start.
   [[nodiscard]] bool processes_hit() const;
@@ -54,6 +61,7 @@ class Cgroup {
     bool pids = false;
     bool memory = false;
     bool v2 = false;
+    bool processor = false;
   };
   Cgroup() = default;
   std::vector<Directory> directories_;

@@ -70,6 +70,17 @@ Facility cgroups() {
           ""};
 }
 
+Facility processor_quota() {
+  auto cgroup = Cgroup::create({0, 0, true});
+  if (cgroup && *cgroup && (*cgroup)->quota())
+    return {"recorder_cpu_quota", true,
+            "a sandbox that is far ahead of its recorder can be slowed down evenly", ""};
+  return {"recorder_cpu_quota", false,
+          cgroup ? "no writable hierarchy with the cpu controller" : cgroup.error().line(),
+          "run as root on a host whose cpu controller is there for control groups; without it such "
+          "a sandbox is held back in the kernel only"};
+}
+
 Facility landlock() {
   int abi = landlock_abi();
   std::string words = fmt::format("ABI {}", abi);
@@ -121,6 +132,7 @@ std::vector<Facility> probe_facilities() {
   facilities.push_back(yama_facility(switches));
   facilities.push_back(time_namespaces());
   facilities.push_back(cgroups());
+  facilities.push_back(processor_quota());
   facilities.push_back(landlock());
   facilities.push_back(mapped_mounts());
   return facilities;

@@ -61,7 +61,11 @@ Status Sandbox::State::make_cgroup() {
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
   bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
   if (host.root || demanded) {
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes}));
+    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, session != nullptr}));
+  }
+  if (cgroup && session != nullptr) {
+    if (const auto quota = cgroup->quota())
+      GYGES_CHECK(session->slow_down_by({quota->file.get(), quota->v2}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)

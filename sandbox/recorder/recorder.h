@@ -41,9 +41,26 @@ struct SessionOptions {
   bool record_signals = true;
 };
 
+// By what a sandbox's processes can be slowed down: the file cpu.max (cgroup v2) or
+// cpu.cfs_quota_us (v1) of their control group, open for writing. In v1 the group's owner has set
+// cpu.cfs_period_us to cpu_quota_period_us.
+struct CpuQuotaFile {
+  int file = -1;
+  bool v2 = false;
+};
+inline constexpr std::uint32_t cpu_quota_period_us = 10000;
+
 class Session {
  public:
   virtual ~Session() = default;
+
+  // What the processes to be adopted can be slowed down by when they are far ahead of the recorder.
+  // The file is borrowed during the call. Without it they are held back in the kernel only, which
+  // the coverage statement says. A backend whose processes never get ahead has no use for it.
+  virtual Status slow_down_by(const CpuQuotaFile& quota) {
+    static_cast<void>(quota);
+    return ok();
+  }
 
   // The seccomp programs that processes carry when they are adopted from now on, oldest first, each
   // an array of struct sock_filter as bytes. A backend that cannot see who refused a call works it

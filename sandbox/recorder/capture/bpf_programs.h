@@ -36,6 +36,7 @@ class BpfPrograms {
 
   RingSet& rings() { return rings_; }
   [[nodiscard]] std::uint32_t ring_bytes() const { return set_->ring_bytes(); }
+  [[nodiscard]] std::uint32_t cpus() const { return set_->cpus(); }
   // Whether another recorder had loaded the programs.
   [[nodiscard]] bool joined() const { return set_->joined(); }
   // Whether our slot was that of a recorder that had been killed.

@@ -14,12 +14,15 @@
 #include <cstring>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/fd.h"
 #include "sandbox/recorder/capture/backend.h"
 #include "sandbox/recorder/capture/bpf_programs.h"
 #include "sandbox/recorder/capture/coverage_notes.h"
+#include "sandbox/recorder/capture/cpu_quota.h"
 #include "sandbox/recorder/capture/event_joiner.h"
 
 namespace gyges::recorder {
@@ -38,7 +41,19 @@ struct Stream {
   Stream(std::unique_ptr<EventSink> to, bool record_signals)
       : sink(std::move(to)), joiner(*sink, record_signals) {}
 
-  void take(const wire::record& record) { keep(joiner.take(record)); }
+  void take(const wire::record& record) {
+    drained += record.size;
+    keep(joiner.take(record));
+  }
+  // Its processes were slowed down.
+  void note(const Throttling& throttling) {
+    Event event;
+    event.kind = EventKind::recorder_wait;
+    event.time_ns = throttling.began_ns;
+    event.duration_ns = throttling.duration_ns;
+    event.args = {wait_by_quota, throttling.least_percent};
+    keep(sink->append(event));
+  }
   void keep(Status outcome) {
     if (!outcome && status) status = std::move(outcome);
   }
@@ -47,6 +62,8 @@ struct Stream {
   std::uint32_t slot = 0;
   std::vector<UniqueFd> adopted;  // pidfds of those that have not ended
   bool doomed = false;
+  std::uint64_t drained = 0;  // bytes of the last reading
+  std::optional<CpuQuota> quota;
   std::unique_ptr<EventSink> sink;
   EventJoiner joiner;
   Status status;  // the first error; what cannot be recorded may not run: see Consumer::doom
@@ -122,6 +139,9 @@ class Consumer {
     return settled([&]() -> Result<std::unique_ptr<Stream>> {
       programs_->set_session(stream.slot, 0, 0);
       --sessions_;
+      if (stream.quota) {
+        if (const auto over = stream.quota->restore(monotonic_ns())) stream.note(*over);
+      }
       return std::move(streams_[stream.slot]);
     });
   }
@@ -156,6 +176,26 @@ class Consumer {
       stream->take(record);
       if (!stream->status && !stream->doomed) doom(*stream);
     });
+  }
+
+  // Slows down the sandboxes that fill the rings, each no more than its part in it.
+  void press(std::uint64_t used) {
+    std::uint64_t total = 0;
+    std::uint64_t busy = 0;
+    for (const auto& stream : streams_) {
+      if (stream == nullptr || stream->drained == 0) continue;
+      total += stream->drained;
+      ++busy;
+    }
+    const std::uint64_t now = monotonic_ns();
+    for (auto& stream : streams_) {
+      if (stream == nullptr) continue;
+      const std::uint64_t part = std::exchange(stream->drained, 0);
+      if (!stream->quota) continue;
+      const bool heavy = busy != 0 && part * busy >= total;
+      if (const auto over = stream->quota->look(heavy ? used : 0, programs_->ring_bytes(), now))
+        stream->note(*over);
+    }
   }
 
   // The record cannot be kept (the disk is full): nothing may run on without one.
@@ -198,7 +238,9 @@ class Consumer {
         wake_.wait(lock, [this] { return stopping_ || waiting_.load() == 0; });
         continue;
       }
+      const std::uint64_t used = programs_->rings().fullest();
       const std::uint64_t bytes = drain(batch);
+      press(used);
       if (Clock::now() - last_tick > std::chrono::milliseconds(100)) {
         last_tick = Clock::now();
         for (auto& stream : streams_) {
@@ -256,6 +298,15 @@ class BpfSession final : public Session {
     });
   }
 
+  Status slow_down_by(const CpuQuotaFile& file) override {
+    GYGES_CHECK(open());
+    GYGES_TRY(CpuQuota quota, CpuQuota::take(file, consumer_->programs().cpus()));
+    return consumer_->settled([&]() -> Status {
+      stream_->quota.emplace(std::move(quota));
+      return ok();
+    });
+  }
+
   Status tool_call_started(std::uint32_t tool_call, std::string_view tool) override {
     return mark(EventKind::tool_call_start, tool_call, tool);
   }
@@ -278,6 +329,14 @@ class BpfSession final : public Session {
                         counters.exits == counters.recorded_exits;
     coverage.not_observable = not_observable(Backend::ebpf);
     coverage.degraded = consumer_->degraded();
+    if (!stream->quota)
+      coverage.degraded.emplace_back(
+          "no processor quota for the sandbox (no control group of its own with the cpu "
+          "controller): what is ahead of the recorder is held back in the kernel only");
+    else if (!stream->quota->refusal().empty())
+      coverage.degraded.push_back("the kernel refused a processor quota (" +
+                                  stream->quota->refusal() +
+                                  "): what was ahead of the recorder was held back in the kernel");
     GYGES_CHECK(stream->sink->finish(coverage));
     return coverage;
   }

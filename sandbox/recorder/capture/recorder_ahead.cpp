@@ -1,10 +1,13 @@
 // A recorder that opens in a thread of its own while the sandbox is set up: loading the kernel side
 // takes milliseconds in which nothing of ours waits for it.
+#include <fcntl.h>
+
 #include <future>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "sandbox/recorder/recorder.h"
 
 namespace gyges::recorder {
@@ -41,6 +44,7 @@ class AheadSession final : public Session {
     GYGES_TRY(Recorder* const recorder, opening_->get());
     GYGES_TRY(std::unique_ptr<Session> session, recorder->start(options_));
     if (!filters_.empty()) GYGES_CHECK(session->expect_filters(filters_));
+    if (quota_file_) GYGES_CHECK(session->slow_down_by({quota_file_.get(), quota_v2_}));
     session_ = std::move(session);
     return ok();
   }
@@ -48,6 +52,13 @@ class AheadSession final : public Session {
   Status expect_filters(const std::vector<std::string>& programs) override {
     if (session_ != nullptr) return session_->expect_filters(programs);
     filters_ = programs;
+    return ok();
+  }
+  Status slow_down_by(const CpuQuotaFile& quota) override {
+    if (session_ != nullptr) return session_->slow_down_by(quota);
+    quota_file_.reset(fcntl(quota.file, F_DUPFD_CLOEXEC, 0));
+    quota_v2_ = quota.v2;
+    if (!quota_file_) return fail_errno("take processor quota", "descriptor");
     return ok();
   }
   Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) override {
@@ -71,6 +82,8 @@ class AheadSession final : public Session {
   std::shared_ptr<Opening> opening_;
   SessionOptions options_;
   std::vector<std::string> filters_;
+  UniqueFd quota_file_;
+  bool quota_v2_ = false;
   std::unique_ptr<Session> session_;
 };
 

@@ -21,7 +21,9 @@ enum class EventKind : std::uint8_t {
   signal,           // a signal was delivered: args[0] = signal number, args[1] = si_code
   tool_call_start,  // capture `text` holds the tool's name
   tool_call_end,
-  recorder_wait,  // a task was held back because the recorder was behind: duration_ns
+  recorder_wait,  // a task was held back because the recorder was behind: duration_ns. args[0] =
+                  // wait_by_quota: the whole sandbox was slowed down, to args[1] percent of one
+                  // processor at the least
   io_uring,  // an operation submitted through io_uring: args[0] = opcode, args[1] = descriptor,
              // args[2] = user_data, args[3] = flags of the request; result and duration_ns up
              // to its completion, without which has_exit is false
@@ -76,6 +78,8 @@ struct FileIdentity {
   std::uint32_t reserved;
 };
 static_assert(sizeof(FileIdentity) == 24);
+
+inline constexpr std::uint64_t wait_by_quota = 1;  // args[0] of recorder_wait
 
 inline constexpr std::uint8_t result_argument = 6;  // Capture::argument of what a call returned
 

@@ -194,6 +194,10 @@ std::string format_event(const Event& event, const PathResolver* names) {
     case EventKind::tool_call_end:
       return fmt::format("=== tool call {} ends ===", tool_call_of(event));
     case EventKind::recorder_wait:
+      if (event.args[0] == wait_by_quota)
+        return fmt::format(
+            "=== slowed down to {} % of a processor for {:.6f} s by the recorder ===",
+            event.args[1], static_cast<double>(event.duration_ns) / 1e9);
       return fmt::format("=== held back {:.6f} s by the recorder ===",
                          static_cast<double>(event.duration_ns) / 1e9);
     case EventKind::io_uring:

@@ -61,6 +61,7 @@ void TraceStatistics::add(const Event& event) {
           tool_calls_[tool_call_of(event)].tool = capture.bytes;
       break;
     case EventKind::recorder_wait:
+      if (event.args[0] == wait_by_quota) break;  // of the whole sandbox, not of a task
       ++waits_;
       waited_ns_ += event.duration_ns;
       break;
