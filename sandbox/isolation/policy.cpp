@@ -98,10 +98,11 @@ Status check_policy(const Policy& policy, std::string_view source) {
       return fail("check policy", std::string(source),
                   "the environment name " + quoted(name) + " or its value cannot be passed on",
                   "names are not empty and hold no '='; neither holds a NUL byte");
-  if (!std::has_single_bit(policy.recorder.ring_bytes))
+  const std::uint32_t ring = policy.recorder.ring_bytes;
+  if (ring != 0 && (!std::has_single_bit(ring) || ring < (64U << 10U)))
     return fail("check policy", std::string(source) + " at /recorder/ring_bytes",
-                std::to_string(policy.recorder.ring_bytes) + " is not a power of two",
-                "use for example 4194304");
+                std::to_string(ring) + " is not a power of two from 65536 on",
+                "use for example 1048576, or 0 for what suits the host");
   return ok();
 }
 

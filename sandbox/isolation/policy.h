@@ -77,7 +77,7 @@ struct Limits {
 struct RecorderRules {
   std::string backend = "auto";  // auto, ebpf, ptrace, off
   std::uint32_t buffer_bytes = 64;
-  std::uint32_t ring_bytes = 4U << 20U;
+  std::uint32_t ring_bytes = 0;  // 0: what suits the host
 };
 
 struct CueRules {

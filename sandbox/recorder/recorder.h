@@ -32,7 +32,9 @@ namespace gyges::recorder {
 std::vector<Facility> probe_facilities();
 
 struct RecorderOptions {
-  std::uint32_t ring_bytes = 4U << 20U;  // per CPU; a power of two, 64 KiB to 64 MiB
+  // Per CPU; a power of two, 64 KiB to 64 MiB. 0: 1 MiB, less on hosts with more than 64 CPUs and
+  // for recorders that come while 32 others run.
+  std::uint32_t ring_bytes = 0;
 };
 
 struct SessionOptions {

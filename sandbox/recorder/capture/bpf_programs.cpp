@@ -17,26 +17,48 @@ namespace {
 constexpr std::uint64_t all_rings_limit = 512ULL << 20U;
 constexpr std::uint32_t smallest_ring = 65536;
 
+// Without a wish: so much for each CPU and for all of one recorder, and less once there are many.
+constexpr std::uint32_t usual_ring = 1U << 20U;
+constexpr std::uint64_t usual_rings_limit = 64ULL << 20U;
+constexpr std::uint32_t usual_recorders = 32;
+constexpr std::uint32_t crowded_ring = 256U << 10U;
+
 }  // namespace
 
 Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes, Waiting waiting,
                                                        const std::filesystem::path& directory) {
+  const auto cpus = static_cast<std::uint64_t>(std::max(1, libbpf_num_possible_cpus()));
+  if (ring_bytes != 0) return load_some(ring_bytes, waiting, directory, wire::recorder_slots);
+  std::uint32_t usual = usual_ring;
+  while (usual * cpus > usual_rings_limit && usual > smallest_ring) usual /= 2;
+  if (usual > crowded_ring && !directory.empty()) {
+    auto programs = load_some(usual, waiting, directory, usual_recorders);
+    if (programs || programs.error().code != EBUSY) return programs;
+    usual = crowded_ring;
+  }
+  return load_some(usual, waiting, directory, wire::recorder_slots);
+}
+
+Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load_some(std::uint32_t ring_bytes,
+                                                            Waiting waiting,
+                                                            const std::filesystem::path& directory,
+                                                            std::uint32_t recorders) {
   std::unique_ptr<BpfPrograms> programs(new BpfPrograms);
   const std::uint32_t wanted = ring_bytes;
   const auto cpus = static_cast<std::uint64_t>(std::max(1, libbpf_num_possible_cpus()));
   while (ring_bytes * cpus > all_rings_limit && ring_bytes > smallest_ring) ring_bytes /= 2;
   const bool task_work = waiting == Waiting::best;
-  Status status = programs->open(ring_bytes, task_work, directory);
+  Status status = programs->open(ring_bytes, task_work, directory, recorders);
   while (!status && (status.error().code == E2BIG || status.error().code == ENOMEM) &&
          ring_bytes > smallest_ring) {
     ring_bytes /= 2;
-    status = programs->open(ring_bytes, task_work, directory);
+    status = programs->open(ring_bytes, task_work, directory, recorders);
   }
-  if (!status && (status.error().code == EPERM || !task_work))
+  if (!status && (status.error().code == EPERM || status.error().code == EBUSY || !task_work))
     return tl::unexpected<Error>(std::move(status.error()));
   if (!status) {
     const std::string reason = status.error().reason;
-    GYGES_CHECK(programs->open(ring_bytes, false, directory));
+    GYGES_CHECK(programs->open(ring_bytes, false, directory, recorders));
     programs->degraded_.push_back(
         "no task work for BPF programs (" + reason +
         "): a task that is ahead of the recorder spins in the kernel instead of sleeping");
@@ -53,8 +75,8 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes,
 }
 
 Status BpfPrograms::open(std::uint32_t ring_bytes, bool task_work,
-                         const std::filesystem::path& directory) {
-  GYGES_TRY(set_, ProgramSet::open(ring_bytes, task_work, directory));
+                         const std::filesystem::path& directory, std::uint32_t recorders) {
+  GYGES_TRY(set_, ProgramSet::open(ring_bytes, task_work, directory, recorders));
   GYGES_CHECK(rings_.map(set_->area(), set_->cpus(), ring_bytes));
   GYGES_CHECK(bell_.map(set_->bell()));
   while (epoch_ == 0)
@@ -69,7 +91,7 @@ Status BpfPrograms::open(std::uint32_t ring_bytes, bool task_work,
 }
 
 void BpfPrograms::sleep(int limit_ms) {
-  if (rings_.ask_for_bell(set_->ring_bytes() / 16)) bell_.wait(limit_ms);
+  if (rings_.ask_for_bell(set_->bell_bytes())) bell_.wait(limit_ms);
   rings_.awake();
 }
 

@@ -25,8 +25,9 @@ enum class Waiting {
 class BpfPrograms {
  public:
   // Joins the programs of this host, or loads and attaches them. `ring_bytes` is a power of two; it
-  // is halved until the kernel grants the memory, which degraded() then says. Fails where a
-  // required facility is refused. `directory`: see ProgramSet::open().
+  // is halved until the kernel grants the memory, which degraded() then says. 0: what suits the
+  // host, see RecorderOptions. Fails where a required facility is refused. `directory`: see
+  // ProgramSet::open().
   static Result<std::unique_ptr<BpfPrograms>> load(
       std::uint32_t ring_bytes, Waiting waiting = Waiting::best,
       const std::filesystem::path& directory = shared_directory());
@@ -70,7 +71,11 @@ class BpfPrograms {
 
  private:
   BpfPrograms() = default;
-  Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory);
+  static Result<std::unique_ptr<BpfPrograms>> load_some(std::uint32_t ring_bytes, Waiting waiting,
+                                                        const std::filesystem::path& directory,
+                                                        std::uint32_t recorders);
+  Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory,
+              std::uint32_t recorders);
 
   std::unique_ptr<ProgramSet> set_;
   RingSet rings_;

@@ -25,7 +25,7 @@ namespace {
 // Bytes of the shared file that are only ever locked.
 constexpr off_t opening_byte = 1 << 20;
 constexpr off_t first_slot_byte = 1 << 21;
-constexpr std::uint32_t bell_bytes = 4096;
+constexpr std::uint32_t bell_size = 4096;
 
 // Raw bpf(2): libbpf's wrappers of these two probe the kernel with programs of their own first.
 int bpf_call(bpf_cmd command, bpf_attr& attributes) {
@@ -123,11 +123,16 @@ std::uint32_t number_of(int fd) {
   return info.id;
 }
 
+// Small rings are left to fill more: waking the reader costs as much as recording a hundred calls.
+std::uint32_t bell_bytes_of(std::uint32_t ring_bytes) {
+  return ring_bytes > (1U << 20U) ? ring_bytes / 16 : ring_bytes / 8;
+}
+
 wire::settings settings_for(std::uint32_t ring_bytes) {
   wire::settings settings{};
   settings.ring_bytes = ring_bytes;
   settings.high_water = ring_bytes / 2;
-  settings.bell_bytes = ring_bytes / 16;
+  settings.bell_bytes = bell_bytes_of(ring_bytes);
   settings.spin_rounds = 100000;
   settings.wait_limit_ns = 1000000000;
   std::copy(capture_plans().begin(), capture_plans().end(), settings.plans);
@@ -145,7 +150,8 @@ ProgramSet::~ProgramSet() {
 }
 
 Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, bool task_work,
-                                                     const std::filesystem::path& directory) {
+                                                     const std::filesystem::path& directory,
+                                                     std::uint32_t recorders) {
   keep_libbpf_messages();
   std::unique_ptr<ProgramSet> set(new ProgramSet);
   const int cpus = libbpf_num_possible_cpus();
@@ -185,7 +191,7 @@ Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, b
         static_cast<void>(ftruncate(set->file_.get(), 0));
     }
   }
-  GYGES_CHECK(set->claim_slot());
+  GYGES_CHECK(set->claim_slot(recorders));
   if (set->file_) unlock_byte(set->file_.get(), opening_byte);
   return set;
 }
@@ -200,7 +206,7 @@ Result<UniqueFd> ProgramSet::make_area() const {
 namespace {
 Result<UniqueFd> make_bell() {
   const MapImage bell{"bell", BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 0, 0, 0};
-  return make_map(bell, 0, bell_bytes, -1, -1);
+  return make_map(bell, 0, bell_size, -1, -1);
 }
 }  // namespace
 
@@ -314,8 +320,8 @@ Status ProgramSet::join(const std::string& numbers) {
   return ok();
 }
 
-Status ProgramSet::claim_slot() {
-  for (slot_ = 0; slot_ < wire::recorder_slots; ++slot_) {
+Status ProgramSet::claim_slot(std::uint32_t recorders) {
+  for (slot_ = 0; slot_ < recorders; ++slot_) {
     if (file_ && !lock_byte(file_.get(), first_slot_byte + slot_)) continue;
     std::uint32_t number = 0;
     predecessor_died_ = bpf_map_lookup_elem(recorders_, &slot_, &number) == 0;
@@ -327,8 +333,14 @@ Status ProgramSet::claim_slot() {
     return ok();
   }
   area_.reset();
-  return fail("open recorder", "slot", "all slots of the shared programs are taken",
-              "run fewer recorders at the same time");
+  auto full = fail("open recorder", "slot", "all slots of the shared programs are taken",
+                   "run fewer recorders at the same time");
+  full.value().code = EBUSY;
+  return full;
+}
+
+std::uint32_t ProgramSet::bell_bytes() const {
+  return bell_bytes_of(ring_bytes_);
 }
 
 bool ProgramSet::is_alive(std::uint32_t slot) const {

@@ -23,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "sandbox/recorder/capture/kernel/record.h"
 #include "sandbox/recorder/capture/program_image.h"
 
 namespace gyges::recorder {
@@ -31,15 +32,19 @@ class ProgramSet {
  public:
   // Joins the set of this host, or loads and attaches one. `ring_bytes` is a power of two;
   // `task_work`: whether tasks wait asleep (ENOTSUP in Error::code where this kernel cannot).
-  // `directory` is shared_directory(), or empty for a set that is not shared.
+  // `directory` is shared_directory(), or empty for a set that is not shared. At most `recorders`
+  // share it (EBUSY in Error::code for one more).
   static Result<std::unique_ptr<ProgramSet>> open(std::uint32_t ring_bytes, bool task_work,
-                                                  const std::filesystem::path& directory);
+                                                  const std::filesystem::path& directory,
+                                                  std::uint32_t recorders = wire::recorder_slots);
   ~ProgramSet();
   ProgramSet(const ProgramSet&) = delete;
   ProgramSet& operator=(const ProgramSet&) = delete;
 
   [[nodiscard]] std::uint32_t cpus() const { return cpus_; }
   [[nodiscard]] std::uint32_t ring_bytes() const { return ring_bytes_; }
+  // A sleeping reader is woken when a ring holds this much.
+  [[nodiscard]] std::uint32_t bell_bytes() const;
   [[nodiscard]] bool joined() const { return joined_; }  // somebody else had loaded it
 
   // Whether operations of io_uring are recorded.
@@ -63,7 +68,7 @@ class ProgramSet {
   Result<std::string> load_maps(const ProgramImage& image, int types);
   Status join(const std::string& numbers);
   [[nodiscard]] std::string numbers() const;
-  Status claim_slot();
+  Status claim_slot(std::uint32_t recorders);
   Result<UniqueFd> make_area() const;
 
   std::uint32_t cpus_ = 0;

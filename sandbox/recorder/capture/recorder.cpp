@@ -11,12 +11,13 @@ namespace {
 Status check(const RecorderOptions& options) {
   constexpr std::uint32_t smallest = 64U << 10U;
   constexpr std::uint32_t largest = 64U << 20U;
+  if (options.ring_bytes == 0) return ok();
   if (std::has_single_bit(options.ring_bytes) && options.ring_bytes >= smallest &&
       options.ring_bytes <= largest)
     return ok();
   return fail("open recorder", "ring_bytes",
               std::to_string(options.ring_bytes) + " is not a power of two from 65536 to 67108864",
-              "use 4194304");
+              "use 1048576, or 0 for what suits the host");
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <memory>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/files.h"
@@ -264,6 +266,30 @@ TEST_F(ProgramSetTest, ManyRecordersAtOnce) {
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   std::printf("%d recorders at once: %.2f s\n", recorders, seconds);
   EXPECT_LT(seconds, 30);
+}
+
+// Many recorders at once take smaller rings, so that their memory stays bounded, and two sets of
+// programs serve all of them.
+TEST_F(ProgramSetTest, ManyRecordersTakeSmallerRings) {
+  const auto open = [&] { return BpfPrograms::load(0, Waiting::best, directory_->path()); };
+  std::vector<std::unique_ptr<BpfPrograms>> held;
+  for (int i = 0; i < 34; ++i) {
+    auto programs = open();
+    ASSERT_TRUE(programs) << programs.error().line();
+    held.push_back(std::move(*programs));
+  }
+  const std::uint32_t usual = held.front()->ring_bytes();
+  EXPECT_EQ(usual, 1U << 20U) << "of a host with at most 64 CPUs";
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(held[static_cast<std::size_t>(i)]->ring_bytes(), usual);
+  EXPECT_EQ(held[32]->ring_bytes(), 256U << 10U);
+  EXPECT_FALSE(held[32]->joined());
+  EXPECT_TRUE(held[33]->joined());
+  for (const std::string& note : held[33]->degraded())
+    EXPECT_EQ(note.find("rings of"), std::string::npos) << note;
+  held.erase(held.begin());
+  auto next = open();  // a place is free again
+  ASSERT_TRUE(next);
+  EXPECT_EQ((*next)->ring_bytes(), usual);
 }
 
 // Not a limit, which load would break, but the figures for docs/recorder.md.
