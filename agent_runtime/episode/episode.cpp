@@ -97,6 +97,7 @@ Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
     recorder::SessionOptions options;
     options.trace_file = bundle.trace_file();
     options.buffer_bytes = prepared.policy.recorder.buffer_bytes;
+    options.contents = recorder::content_bits(prepared.policy.recorder.contents);
     GYGES_TRY(started.session, recorder->start(options));
   }
   isolation::SandboxSpec spec;

@@ -77,7 +77,8 @@ struct Limits {
 struct RecorderRules {
   std::string backend = "auto";  // auto, ebpf, ptrace, off
   std::uint32_t buffer_bytes = 64;
-  std::uint32_t ring_bytes = 0;  // 0: what suits the host
+  std::vector<std::string> contents;  // files, pipes, sockets, terminals: recorded whole
+  std::uint32_t ring_bytes = 0;       // 0: what suits the host
 };
 
 struct CueRules {

@@ -40,6 +40,7 @@ struct RecorderOptions {
 struct SessionOptions {
   std::filesystem::path trace_file;  // created; must not exist
   std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
+  std::uint32_t contents = 0;  // of these descriptors all bytes are recorded, see content_bits()
   bool record_signals = true;
 };
 
@@ -51,6 +52,9 @@ struct CpuQuotaFile {
   bool v2 = false;
 };
 inline constexpr std::uint32_t cpu_quota_period_us = 10000;
+
+// The bits of SessionOptions::contents for a policy's words: files, pipes, sockets, terminals.
+std::uint32_t content_bits(const std::vector<std::string>& words);
 
 class Session {
  public:

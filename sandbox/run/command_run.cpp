@@ -156,6 +156,7 @@ class CommandRun {
       recorder::SessionOptions options;
       options.trace_file = bundle_->trace_file();
       options.buffer_bytes = policy_.recorder.buffer_bytes;
+      options.contents = recorder::content_bits(policy_.recorder.contents);
       GYGES_TRY(session, recorder_->start(options));
     }
     auto begin = std::chrono::steady_clock::now();

@@ -112,12 +112,13 @@ void BpfPrograms::doom(std::uint32_t slot) {
     __atomic_store_n(&rings_.area(cpu).counts[slot].doomed, 1U, __ATOMIC_RELAXED);
 }
 
-void BpfPrograms::set_session(std::uint32_t slot, std::uint32_t session,
-                              std::uint32_t buffer_bytes) {
+void BpfPrograms::set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes,
+                              std::uint32_t contents) {
   for (std::uint32_t cpu = 0; cpu < set_->cpus(); ++cpu) {
     wire::session_count& count = rings_.area(cpu).counts[slot];
     if (session != 0) count = wire::session_count{};
     count.buffer_bytes = buffer_bytes;
+    count.contents = contents;
     __atomic_store_n(&count.session, session, __ATOMIC_RELEASE);
   }
 }

@@ -49,7 +49,8 @@ class BpfPrograms {
 
   // Opens the counters of a session's slot; records of other sessions with this slot are refused.
   // 0 closes the slot.
-  void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes);
+  void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes,
+                   std::uint32_t contents);
   // Sum over the CPUs.
   [[nodiscard]] wire::session_count counts(std::uint32_t slot) const;
 

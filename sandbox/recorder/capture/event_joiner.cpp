@@ -306,6 +306,27 @@ Status EventJoiner::uring(const wire::uring_record& record) {
   return sink_.append(event);
 }
 
+Status EventJoiner::content(const wire::content_record& record) {
+  Capture capture;
+  capture.argument = static_cast<std::uint8_t>(record.argument);
+  capture.kind = static_cast<CaptureKind>(record.kind);
+  capture.provenance = record.missing != 0 ? Provenance::missing : Provenance::exit;
+  capture.full_length = record.length;
+  if (record.missing == 0)
+    capture.bytes = {reinterpret_cast<const char*>(&record + 1), record.length};
+  capture.truncated = record.last != 0 && record.offset + record.length < record.total;
+  Event event;
+  event.kind = EventKind::content;
+  thread_of(static_cast<std::int32_t>(record.head.tid)).facts.put_into(event);
+  event.abi = static_cast<Abi>(record.head.abi);
+  event.number = record.number;
+  event.time_ns = record.head.time;
+  event.args = {static_cast<std::uint64_t>(static_cast<std::int64_t>(record.fd)), record.offset,
+                record.total};
+  event.captures = {&capture, 1};
+  return sink_.append(event);
+}
+
 Status EventJoiner::take(const wire::record& record) {
   const auto tid = static_cast<std::int32_t>(record.tid);
   if (record.kind != wire::record_end) {
@@ -368,6 +389,8 @@ Status EventJoiner::take(const wire::record& record) {
     case wire::record_uring_submit:
     case wire::record_uring_complete:
       return uring(as<wire::uring_record>(record));
+    case wire::record_content:
+      return content(as<wire::content_record>(record));
     default:
       return fail("read ring", "record", "unknown kind " + std::to_string(record.kind));
   }

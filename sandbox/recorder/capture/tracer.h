@@ -63,6 +63,7 @@ struct TracedSession {
   TracerLock mutex;
   std::unique_ptr<EventSink> sink;
   std::uint32_t buffer_bytes = 64;
+  std::uint32_t contents = 0;
   bool record_signals = true;
   Counters counters;
   Status status;                                        // the first error
@@ -145,6 +146,7 @@ class Tracer {
   void exit(Thread& thread, std::int64_t result);
   void hand_over(Thread& thread, const std::int64_t* result, Verdict verdict);
   void settle(Thread& thread, Verdict verdict);
+  void hand_over_contents(const Thread& thread, const wire::plan& plan, std::int64_t moved);
   void created(Thread& thread, int event);
   void executed(pid_t tid);
   void ended(pid_t tid, int status);

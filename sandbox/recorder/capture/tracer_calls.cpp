@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "sandbox/recorder/capture/capture_plan.h"
+#include "sandbox/recorder/capture/contents.h"
 #include "sandbox/recorder/capture/tracer.h"
 
 namespace gyges::recorder {
@@ -125,6 +126,9 @@ void Tracer::exit(Thread& thread, std::int64_t result) {
   thread.exit_time = monotonic_ns();
   thread.rolled_back = result == static_cast<std::int64_t>(thread.number);
   if (!thread.rolled_back) hand_over(thread, &result, verdict);
+  const wire::plan* const plan = capture_plan(thread.abi, thread.number);
+  if (session_.contents != 0 && result > 0 && plan != nullptr && plan->content != 0)
+    hand_over_contents(thread, *plan, result);
 }
 
 void Tracer::settle(Thread& thread, Verdict verdict) {
@@ -152,6 +156,50 @@ void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdi
   session_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); elsewhere >= 0)
     session_.append(disagreement_event(event, elsewhere));
+}
+
+// The whole of what the call moved, in pieces, up to a limit of the size that the other backend
+// has.
+void Tracer::hand_over_contents(const Thread& thread, const wire::plan& plan, std::int64_t moved) {
+  constexpr std::uint64_t most = 256U << 10U;
+  const auto about =
+      proc_.status(thread.facts.tid, "fd/" + std::to_string(static_cast<int>(thread.args[0])));
+  if (!about || (content_class(*about) & session_.contents) == 0) return;
+  const bool narrow = thread.abi != Abi::x86_64;
+  const std::size_t argument = plan.content - 1U;
+  const wire::plan_argument& spec = plan.arguments[argument];
+  if (narrow && spec.operation != wire::plan_bytes) return;
+  const Tracee memory = tracee(thread);
+  const auto total = static_cast<std::uint64_t>(moved);
+  const std::uint64_t limit = std::min(total, most);
+  std::uint64_t offset = 0;
+  for (Stretch stretch : content_stretches(memory, plan, thread.args, total)) {
+    while (stretch.length != 0 && offset < limit) {
+      const std::size_t length = static_cast<std::size_t>(
+          std::min<std::uint64_t>({stretch.length, limit - offset, wire::content_chunk}));
+      const std::optional<std::string> bytes = memory.read(stretch.address, length);
+      Capture capture;
+      capture.argument = static_cast<std::uint8_t>(argument);
+      capture.kind = static_cast<CaptureKind>(
+          (plan.exit_mask >> argument & 1U) != 0 ? spec.kind_out : spec.kind_in);
+      capture.provenance = bytes ? Provenance::exit : Provenance::missing;
+      capture.full_length = static_cast<std::uint32_t>(length);
+      if (bytes) capture.bytes = *bytes;
+      capture.truncated = offset + length >= limit && limit < total;
+      Event event;
+      event.kind = EventKind::content;
+      thread.facts.put_into(event);
+      event.abi = thread.abi;
+      event.number = thread.number;
+      event.time_ns = thread.exit_time;
+      event.args = {thread.args[0], offset, total};
+      event.captures = {&capture, 1};
+      session_.append(event);
+      stretch.address += length;
+      stretch.length -= length;
+      offset += length;
+    }
+  }
 }
 
 }  // namespace gyges::recorder

@@ -38,6 +38,8 @@ enum {
   walk_budget = 4096,     // bytes of all components; the last may run over by 256
   session_slots = 256,    // sessions of a recorder at the same time; slot = session id modulo this
   recorder_slots = 1024,  // recorders that share one set of programs
+  content_chunk = 8192,   // bytes of a content record
+  content_rounds = 9216,  // chunks and elements of an iovec that one call's contents may take
   plan_numbers = 512,     // system call numbers of an ABI that have a plan
 };
 
@@ -85,8 +87,8 @@ struct session_count {
   u64 first_returns;  // returns of a fork in the child and of the gate's read: not calls
   u64 lost;
   u64 waits;
-  u32 doomed;  // set by the consumer when it cannot keep the record: tasks die at their next call
-  u32 spare0;
+  u32 doomed;    // set by the consumer when it cannot keep the record: tasks die at their next call
+  u32 contents;  // classes of descriptors whose contents are recorded whole, set with buffer_bytes
   u64 spare1;
 };
 
@@ -125,6 +127,15 @@ enum record_kind {
   record_wait,
   record_uring_submit,
   record_uring_complete,
+  record_content,
+};
+
+// Classes of descriptors.
+enum {
+  content_files = 1,
+  content_pipes = 2,
+  content_sockets = 4,
+  content_terminals = 8,
 };
 
 struct record {
@@ -195,6 +206,22 @@ struct uring_record {
   s64 result;  // of a completion
 };
 
+// `length` bytes of what a call moved follow it; the call's exit record is the one before the first
+// of its chunks.
+struct content_record {
+  struct record head;
+  u32 number;    // of the call
+  u32 argument;  // that points to the bytes
+  u32 kind;      // CaptureKind
+  u32 missing;   // they could not be read
+  u64 offset;    // of the first one in all that the call moved
+  u64 total;     // bytes that it moved
+  s32 fd;
+  u32 length;
+  u32 last;  // no further chunk of this call
+  u32 spare;
+};
+
 // Captures follow the fixed part of enter, exit, denied and exec records, each padded to 4 bytes.
 struct capture_head {
   u8 argument;
@@ -263,7 +290,7 @@ struct plan {
   u8 base_mask;   // path arguments
   u8 dirfd[6];    // of each path argument: index of its directory descriptor, or 255 for the cwd
   u8 enter_work;  // not 0: something is captured at entry
-  u8 spare;
+  u8 content;     // 1 + the argument that points to what it moves through descriptor argument 0
 };
 
 // Set before the programs are loaded, constant from then on: the verifier knows the values.
