@@ -24,6 +24,7 @@
 #include "sandbox/recorder/capture/coverage_notes.h"
 #include "sandbox/recorder/capture/cpu_quota.h"
 #include "sandbox/recorder/capture/event_joiner.h"
+#include "sandbox/recorder/capture/tool_mark.h"
 
 namespace gyges::recorder {
 namespace {
@@ -350,17 +351,7 @@ class BpfSession final : public Session {
   Status mark(EventKind kind, std::uint32_t tool_call, std::string_view tool) {
     GYGES_CHECK(open());
     return consumer_->settled([&]() -> Status {
-      Capture name;
-      name.kind = CaptureKind::text;
-      name.bytes = tool;
-      name.full_length = static_cast<std::uint32_t>(tool.size());
-      Event event;
-      event.kind = kind;
-      event.time_ns = monotonic_ns();
-      event.origin_call = tool_call;
-      event.active_call = tool_call;
-      if (kind == EventKind::tool_call_start) event.captures = {&name, 1};
-      return stream_->sink->append(event);
+      return stream_->sink->append(ToolMark(kind, tool_call, tool, monotonic_ns()).event());
     });
   }
 

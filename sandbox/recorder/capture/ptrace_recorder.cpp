@@ -6,6 +6,7 @@
 
 #include "sandbox/recorder/capture/backend.h"
 #include "sandbox/recorder/capture/coverage_notes.h"
+#include "sandbox/recorder/capture/tool_mark.h"
 #include "sandbox/recorder/capture/tracer.h"
 
 namespace gyges::recorder {
@@ -121,21 +122,10 @@ class PtraceSession final : public Session {
 
   Status mark(EventKind kind, std::uint32_t tool_call, std::string_view tool) {
     GYGES_CHECK(open());
-    Capture name;
-    name.kind = CaptureKind::text;
-    name.bytes = tool;
-    name.full_length = static_cast<std::uint32_t>(tool.size());
-    Event event;
-    event.kind = kind;
-    event.time_ns = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
-            .count());
-    event.origin_call = tool_call;
-    event.active_call = tool_call;
-    if (kind == EventKind::tool_call_start) event.captures = {&name, 1};
+    const ToolMark made(kind, tool_call, tool, monotonic_ns());
     const std::lock_guard lock(shared_->mutex);
     if (!shared_->status) return shared_->status;
-    return shared_->sink->append(event);
+    return shared_->sink->append(made.event());
   }
 
   std::unique_ptr<TracedSession> shared_ = std::make_unique<TracedSession>();
