@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -241,7 +242,10 @@ class Consumer {
       }
       const std::uint64_t used = programs_->rings().fullest();
       const std::uint64_t bytes = drain(batch);
-      press(used);
+      // Whoever waits in the kernel goes on only when a reading ends, and the next look comes at
+      // once: so the one before it counts too.
+      press(std::max(used, last_used_));
+      last_used_ = used;
       if (Clock::now() - last_tick > std::chrono::milliseconds(100)) {
         last_tick = Clock::now();
         for (auto& stream : streams_) {
@@ -265,6 +269,7 @@ class Consumer {
   std::atomic<pid_t> reader_{0};
   std::promise<Status> started_;
   std::uint32_t last_id_ = 0;
+  std::uint64_t last_used_ = 0;  // bytes in the fullest ring before the last reading
   std::uint32_t sessions_ = 0;
   std::array<std::unique_ptr<Stream>, wire::session_slots> streams_;
   std::string no_priority_;
