@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "sandbox/network/gateway/host_resolver.h"
 #include "sandbox/network/gateway/packet.h"
 #include "sandbox/network/gateway/tcp_connection.h"
 #include "sandbox/network/name_table.h"
@@ -37,7 +38,8 @@ class Gateway {
  public:
   static constexpr std::size_t most_peers = 16384;
 
-  Gateway(NetworkPolicy policy, GatewayFds fds);
+  // `servers`: the host's name servers, asked for names that a rule relays.
+  Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> servers);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -59,6 +61,11 @@ class Gateway {
   void forget(std::uint64_t connection) { dying_.insert(connection); }
   void send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload);
   World& world() { return *world_; }
+  [[nodiscard]] std::vector<std::string> names_of(const IpAddress& address) const {
+    return names_.names_of(address);
+  }
+  // Names sockets in watch(); even, and the next number is the owner's too.
+  std::uint64_t new_key() { return next_ += 2; }
 
  private:
   struct Peer {
@@ -89,7 +96,7 @@ class Gateway {
   GatewayFds fds_;
   UniqueFd epoll_;
   NameTable names_;
-  std::unique_ptr<Resolver> resolver_;
+  HostResolver resolver_;
   std::unique_ptr<World> world_;
   std::map<std::uint64_t, std::unique_ptr<TcpConnection>> connections_;
   std::set<std::uint64_t> dying_;
@@ -106,6 +113,7 @@ class Gateway {
 
 // What is checked before an address is dialled: nothing but global addresses, unless the rule names
 // a network that holds it. Empty: fine; otherwise why not.
+bool names_network(const NetworkRule& rule, const IpAddress& address);
 std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address);
 
 std::int64_t monotonic_now();

@@ -11,12 +11,14 @@
 #include <cstring>
 
 #include "sandbox/network/gateway/gateway.h"
+#include "sandbox/network/gateway/name_judge.h"
 
 namespace gyges::network {
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t dial_time = 30 * second;
+constexpr std::int64_t judge_time = 10 * second;
 constexpr std::int64_t linger_time = 60 * second;  // after the client's end
 
 // One thread; the bytes are used up before the next read.
@@ -70,14 +72,39 @@ void TcpConnection::open(std::uint64_t key) {
       return;
     }
   } else if (decision_.action == RuleAction::relay) {
-    dial();
+    if (names_network(*decision_.rule, connection_.destination.address)) {
+      dial();
+    } else {
+      judging_ = true;
+      gateway_.at(gateway_.now() + judge_time, [this, alive = alive_] {
+        if (!*alive || !judging_) return;
+        refuse("the client did not say which name it means within 10 s");
+      });
+    }
   } else if (decision_.action == RuleAction::refuse) {
-    flow_.verdict = FlowVerdict::refused;
-    flow_.reason = "no rule allows it any more";
-    reset();
-    return;
+    return refuse("no rule allows it any more");
   }
   update();
+}
+
+void TcpConnection::refuse(std::string reason) {
+  flow_.verdict = FlowVerdict::refused;
+  flow_.reason = std::move(reason);
+  reset();
+}
+
+void TcpConnection::judge() {
+  NameJudgement judgement =
+      judge_name(*decision_.rule, gateway_.names_of(connection_.destination.address), to_upstream_);
+  if (judgement.state == NameJudgement::State::wait) return;
+  judging_ = false;
+  flow_.sni = judgement.sni;
+  flow_.alpn = judgement.alpn;
+  flow_.tls = judgement.tls;
+  if (judgement.state == NameJudgement::State::refuse)
+    refuse(judgement.reason);
+  else
+    dial();
 }
 
 void TcpConnection::dial() {
@@ -160,6 +187,10 @@ void TcpConnection::read_client() {
     return;
   }
   note(flow_.sent, bytes);
+  if (judging_) {
+    to_upstream_ += bytes;
+    return judge();
+  }
   if (!upstream_) {
     if (upstream_ended_) reset();  // the destination is gone: as its own answer would be
     return;

@@ -51,6 +51,8 @@ class TcpConnection final : public StreamPort {
   void update();
   void finish(std::string_view reason);
   void dial();
+  void judge();
+  void refuse(std::string reason);
   void note(FlowBody& body, std::string_view bytes) const;
 
   Gateway& gateway_;
@@ -75,6 +77,7 @@ class TcpConnection final : public StreamPort {
   bool client_ended_ = false;
   bool upstream_ended_ = false;
   bool connecting_ = false;
+  bool judging_ = false;  // relay by name: what the client says first is not yet known
   bool registered_ = false;
   bool registered_upstream_ = false;
   bool over_ = false;
