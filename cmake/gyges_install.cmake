@@ -2,6 +2,11 @@
 # scenarios, which the binary finds at ../share/gyges/scenarios (policies, personas and schemas are
 # inside the binary). Component library: libgyges.so with header, CMake package and pkg-config file.
 include(CMakePackageConfigHelpers)
+# First of all what is installed is built, where a build of the default target was not made before.
+install(CODE "execute_process(COMMAND \"${CMAKE_COMMAND}\" --build \"${CMAKE_BINARY_DIR}\"
+  --target gyges gyges_shared COMMAND_ERROR_IS_FATAL ANY)" COMPONENT runtime)
+install(CODE "execute_process(COMMAND \"${CMAKE_COMMAND}\" --build \"${CMAKE_BINARY_DIR}\"
+  --target gyges_shared COMMAND_ERROR_IS_FATAL ANY)" COMPONENT library)
 install(TARGETS gyges RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/../docs/man/gyges.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
   COMPONENT runtime)
