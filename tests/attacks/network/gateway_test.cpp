@@ -3,20 +3,17 @@
 #include <gtest/gtest.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <fstream>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/fd.h"
 #include "base/text.h"
-#include "sandbox/network/network_policy.h"
-#include "sandbox_fixture.h"
-
-extern "C" const char gyges_network_attempts_begin[];
-extern "C" const char gyges_network_attempts_end[];
+#include "gateway_fixture.h"
 
 namespace gyges::isolation {
 namespace {
@@ -66,7 +63,43 @@ const Expected expectations[] = {
     {"sunk_storm", "worked", "worked"},
 };
 
-class GatewayTest : public SandboxTest {
+// Every packet on every interface of the host's namespace that carries what the attempts send.
+class Capture {
+ public:
+  Capture() : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL))) {
+    int room = 32 << 20;
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+  }
+  [[nodiscard]] bool works() const { return static_cast<bool>(fd_); }
+  // Since the last call.
+  int marked() {
+    int found = 0;
+    std::string packet(65536, '\0');
+    for (;;) {
+      ssize_t n = ::recv(fd_.get(), packet.data(), packet.size(), 0);
+      if (n < 0) return found;
+      std::string_view bytes(packet.data(), static_cast<std::size_t>(n));
+      if (bytes.find("gyges-network-attempt") != std::string_view::npos) ++found;
+    }
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+// The gateway among this process's children.
+pid_t find_gateway() {
+  std::ifstream children("/proc/self/task/" + std::to_string(::gettid()) + "/children");
+  for (pid_t pid = 0; children >> pid;) {
+    std::ifstream line("/proc/" + std::to_string(pid) + "/cmdline");
+    std::string name;
+    std::getline(line, name, '\0');
+    if (name == "gyges-gateway") return pid;
+  }
+  return -1;
+}
+
+class RefusalTest : public GatewayTest {
  protected:
   void SetUp() override {
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -84,26 +117,8 @@ class GatewayTest : public SandboxTest {
     ::close(fd);
   }
   void TearDown() override {
-    sandbox_.reset();
+    GatewayTest::TearDown();
     ::close(listener_);
-  }
-
-  void start_with(const nlohmann::json& section) {
-    auto policy = network::network_policy_from_json(section, "test");
-    ASSERT_TRUE(policy) << policy.error().line();
-    SandboxSpec spec{test_policy(), {}, nullptr};
-    spec.policy.network = *policy;
-    SeedFile program;
-    program.path = "/tmp/attempts";
-    program.mode = 0755;
-    program.content = {gyges_network_attempts_begin, gyges_network_attempts_end};
-    spec.seed.push_back(std::move(program));
-    spec.flows = [this](Flow flow) -> Status {
-      std::scoped_lock lock(mutex_);
-      flows_.push_back(std::move(flow));
-      return ok();
-    };
-    start(spec);
   }
 
   std::map<std::string, std::string> attempt(const std::string& storm) {
@@ -117,19 +132,8 @@ class GatewayTest : public SandboxTest {
     return outcomes;
   }
 
-  // Flows to a destination, after stop().
-  std::vector<Flow> flows_to(const std::string& address, std::uint16_t port) {
-    std::vector<Flow> found;
-    for (const Flow& flow : flows_)
-      if (network::to_string(flow.destination.address) == address && flow.destination.port == port)
-        found.push_back(flow);
-    return found;
-  }
-
   int listener_ = -1;
   std::uint16_t port_ = 0;
-  std::mutex mutex_;
-  std::vector<Flow> flows_;
 };
 
 const nlohmann::json refusing = {
@@ -144,9 +148,25 @@ const nlohmann::json refusing = {
        {"refuse", "unreachable"}},
       {{"name", "pit"}, {"to", {"203.0.113.80"}}, {"action", "sink"}}}}};
 
-TEST_F(GatewayTest, WhatThePolicyDoesNotNameIsRefusedAndRecorded) {
+TEST_F(RefusalTest, WhatThePolicyDoesNotNameIsRefusedAndRecorded) {
+  Capture capture;
+  if (capture.works()) {
+    // The capture sees what is on the host's loopback.
+    int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_in here{};
+    here.sin_family = AF_INET;
+    here.sin_port = htons(9);
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    (void)::sendto(fd, "gyges-network-attempt", 21, 0, reinterpret_cast<sockaddr*>(&here),
+                   sizeof(here));
+    ::close(fd);
+    EXPECT_GT(capture.marked(), 0);
+  }
   start_with(refusing);
   auto outcomes = attempt("ECONNREFUSED");
+  if (capture.works()) {
+    EXPECT_EQ(capture.marked(), 0);
+  }
   for (const Expected& row : expectations) EXPECT_EQ(outcomes[row.name], row.refused) << row.name;
   SandboxEnd end = stop();
   EXPECT_EQ(end.network_failure, "");
@@ -181,7 +201,7 @@ TEST_F(GatewayTest, WhatThePolicyDoesNotNameIsRefusedAndRecorded) {
   EXPECT_EQ(flows_to("203.0.113.80", 8083).size(), 2000U);
 }
 
-TEST_F(GatewayTest, TheSameAttemptsArriveWhereThePolicyLetsThem) {
+TEST_F(RefusalTest, TheSameAttemptsArriveWhereThePolicyLetsThem) {
   start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
   auto outcomes = attempt("worked");
   for (const Expected& row : expectations) EXPECT_EQ(outcomes[row.name], row.allowed) << row.name;
@@ -191,6 +211,41 @@ TEST_F(GatewayTest, TheSameAttemptsArriveWhereThePolicyLetsThem) {
     ASSERT_FALSE(flows.empty()) << address;
     EXPECT_EQ(flows.front().verdict, FlowVerdict::sunk);
     EXPECT_EQ(flows.front().sent.head, "gyges-network-attempt");
+  }
+}
+
+TEST_F(RefusalTest, WithoutItsGatewayTheSandboxIsClosed) {
+  start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
+  const std::string connect = "exec 3<>/dev/tcp/192.0.2.1/443 && echo connected";
+  EXPECT_EQ(run_argv({"/bin/bash", "-c", connect}).output, "connected\n");
+  pid_t gateway = find_gateway();
+  ASSERT_GT(gateway, 0);
+  ASSERT_EQ(::kill(gateway, SIGKILL), 0);
+  // Its namespace ends with it, a little later.
+  std::string output;
+  for (int i = 0; i < 50; ++i) {
+    output = run_argv({"/usr/bin/timeout", "2", "/bin/bash", "-c", connect}).output;
+    if (output.find("unreachable") != std::string::npos) break;
+  }
+  EXPECT_EQ(output.find("connected"), std::string::npos) << output;
+  EXPECT_NE(stop().network_failure, "");
+}
+
+TEST_F(RefusalTest, TheGatewayHasNothing) {
+  start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
+  pid_t gateway = find_gateway();
+  ASSERT_GT(gateway, 0);
+  std::ifstream status("/proc/" + std::to_string(gateway) + "/status");
+  std::map<std::string, std::string> values;
+  for (std::string line; std::getline(status, line);)
+    if (auto colon = line.find(":\t"); colon != std::string::npos)
+      values[line.substr(0, colon)] = line.substr(colon + 2);
+  EXPECT_EQ(values["CapEff"], "0000000000000000");
+  EXPECT_EQ(values["CapPrm"], "0000000000000000");
+  EXPECT_EQ(values["NoNewPrivs"], "1");
+  EXPECT_EQ(values["Seccomp"], "2");
+  if (::geteuid() == 0) {
+    EXPECT_EQ(values["Uid"].substr(0, 5), "65534");
   }
 }
 

@@ -1,0 +1,68 @@
+// Real clients against the simulated internet, through the gateway.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "gateway_fixture.h"
+#include "sandbox/network/world/pack.h"
+
+namespace gyges::isolation {
+namespace {
+
+using network::FlowProtocol;
+using network::FlowVerdict;
+
+class WorldTest : public GatewayTest {
+ protected:
+  void start_world() {
+    auto internet = nlohmann::json::parse(R"({
+      "sites": [{"host": "web.example", "addresses": ["192.0.2.80"],
+                 "pages": [{"path": "/hello", "status": 200, "text": "good morning"}]}]})");
+    std::map<std::string, std::string> files;
+    auto packed = network::pack_world({internet, files, 1, std::time(nullptr), "Example"});
+    ASSERT_TRUE(packed) << packed.error().line();
+    SeedFile resolver;
+    resolver.path = "/etc/resolv.conf";
+    resolver.content = "nameserver 192.0.2.53\n";
+    SeedFile authority;
+    authority.path = "/tmp/authority.pem";
+    authority.content = packed->certificate_pem;
+    start_with({{"mode", "gateway"}, {"rules", {{{"name", "world"}, {"action", "simulate"}}}}},
+               packed->bytes, {resolver, authority});
+  }
+
+  std::string curl(const std::string& arguments) {
+    return run("curl -sS -m 8 " + arguments + " 2>&1").output;
+  }
+};
+
+TEST_F(WorldTest, ClientsGetThePersonasSites) {
+  if (::access("/usr/bin/curl", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/curl";
+  start_world();
+  EXPECT_EQ(curl("http://web.example/hello"), "good morning");
+  EXPECT_EQ(curl("--cacert /tmp/authority.pem https://web.example/hello"), "good morning");
+  EXPECT_EQ(curl("--http2 --cacert /tmp/authority.pem https://web.example/hello"), "good morning");
+  // Not the world's authority, not trusted.
+  EXPECT_NE(curl("https://web.example/hello").find("certificate"), std::string::npos);
+  EXPECT_NE(curl("http://nowhere.example/").find("Could not resolve"), std::string::npos);
+  EXPECT_NE(curl("http://192.0.2.99/").find("Failed to connect"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+
+  bool dns = false, http = false, tls = false, refused = false;
+  for (const network::Flow& flow : flows()) {
+    dns |= flow.dns && flow.dns->name.starts_with("web.example") && flow.dns->code == "NOERROR";
+    http |= flow.http && flow.http->url == "http://web.example/hello" && flow.http->status == 200 &&
+            flow.verdict == FlowVerdict::simulated;
+    tls |= flow.sni == "web.example";
+    refused |= flow.protocol == FlowProtocol::tcp && flow.verdict == FlowVerdict::refused &&
+               network::to_string(flow.destination.address) == "192.0.2.99";
+  }
+  EXPECT_TRUE(dns);
+  EXPECT_TRUE(http);
+  EXPECT_TRUE(tls);
+  EXPECT_TRUE(refused);
+}
+
+}  // namespace
+}  // namespace gyges::isolation
