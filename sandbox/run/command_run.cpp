@@ -13,6 +13,7 @@
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/run/flow_attribution.h"
 #include "sandbox/run/identity_files.h"
 #include "sandbox/run/workspace.h"
 
@@ -179,6 +180,7 @@ class CommandRun {
                                   printable(ended.network_failure));
     if (session) {
       GYGES_TRY(outcome_.coverage, session->close());
+      if (flows_) attribute();
     }
     duration_ = std::chrono::steady_clock::now() - begin;
     if (bundle_) GYGES_CHECK(seal(ended));
@@ -192,6 +194,15 @@ class CommandRun {
     flows_ = std::move(writer);
     spec_.flows = [this](network::Flow flow) { return flows_->write(flow); };
     return ok();
+  }
+
+  // Without it the flows still stand, and say "none".
+  void attribute() {
+    auto done = attribute_flows(bundle_->directory());
+    if (!done)
+      outcome_.warnings.push_back(
+          "flows could not be joined with the processes that caused them: " +
+          printable(done.error().line()));
   }
 
   // A run that could not be started leaves no bundle that looks like one. What did run stays as far

@@ -1,0 +1,150 @@
+#include "sandbox/run/flow_attribution.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "sandbox/network/address.h"
+#include "sandbox/network/flows/flow_reader.h"
+#include "sandbox/recorder/format/syscall_table.h"
+#include "sandbox/recorder/format/trace_reader.h"
+
+namespace gyges::run {
+namespace {
+
+using network::Endpoint;
+using nlohmann::json;
+
+constexpr std::size_t most_calls = 1'000'000;
+constexpr std::int64_t close_by = 50'000'000;  // ns: how late the gateway may see a packet
+
+struct Call {
+  std::int64_t time = 0;
+  std::int32_t pid = 0;  // inside
+  std::uint32_t tool_call = 0;
+};
+
+struct Cause {
+  std::int32_t pid = 0;
+  std::uint32_t tool_call = 0;
+  const char* attribution = "none";
+};
+
+// The destination that a call names, or the one that its socket is connected to.
+std::optional<Endpoint> destination_of(const recorder::Event& event) {
+  for (const recorder::Capture& capture : event.captures) {
+    if (capture.kind != recorder::CaptureKind::sockaddr_in &&
+        capture.kind != recorder::CaptureKind::socket_peer)
+      continue;
+    sockaddr_storage storage{};
+    std::memcpy(&storage, capture.bytes.data(), std::min(capture.bytes.size(), sizeof(storage)));
+    if (storage.ss_family != AF_INET && storage.ss_family != AF_INET6) continue;
+    Endpoint endpoint = network::endpoint_from(storage);
+    endpoint.address = network::unmapped(endpoint.address);
+    return endpoint;
+  }
+  return std::nullopt;
+}
+
+class Calls {
+ public:
+  Status read(const std::filesystem::path& trace) {
+    GYGES_TRY(recorder::TraceReader reader, recorder::TraceReader::open(trace));
+    recorder::BlockQuery query;
+    for (const char* name : {"connect", "sendto", "sendmsg", "sendmmsg"})
+      if (const auto* spec = recorder::find_syscall(recorder::Abi::x86_64, name))
+        query.syscalls.push_back(recorder::syscall_key(recorder::Abi::x86_64, spec->number));
+    std::size_t count = 0;
+    GYGES_CHECK(reader.for_each_in(query, [&](const recorder::Event& event) {
+      if (event.kind != recorder::EventKind::syscall) return true;
+      auto destination = destination_of(event);
+      if (!destination) return true;
+      Call call;
+      call.time = static_cast<std::int64_t>(event.time_ns);
+      call.pid = event.inside_pid != 0 ? event.inside_pid : event.pid;
+      call.tool_call = event.origin_call != 0 ? event.origin_call : event.active_call;
+      calls_[*destination].push_back(call);
+      return ++count < most_calls;
+    }));
+    for (auto& [destination, list] : calls_)
+      std::stable_sort(list.begin(), list.end(),
+                       [](const Call& one, const Call& other) { return one.time < other.time; });
+    return ok();
+  }
+
+  [[nodiscard]] Cause cause(const Endpoint& destination, std::int64_t time) const {
+    auto found = calls_.find(destination);
+    if (found == calls_.end()) return {};
+    const auto& list = found->second;
+    auto after = std::upper_bound(list.begin(), list.end(), time,
+                                  [](std::int64_t at, const Call& call) { return at < call.time; });
+    if (after == list.begin()) return {};
+    const Call& last = *std::prev(after);
+    Cause cause{last.pid, last.tool_call, "exact"};
+    for (auto at = std::prev(after); at->time >= time - close_by; --at) {
+      if (at->pid != last.pid) cause.attribution = "ambiguous";
+      if (at == list.begin()) break;
+    }
+    return cause;
+  }
+
+ private:
+  std::map<Endpoint, std::vector<Call>> calls_;
+};
+
+std::optional<Endpoint> destination_of(const json& flow) {
+  auto address = network::parse_address(flow.at("destination").get<std::string>());
+  if (!address) return std::nullopt;
+  return Endpoint{*address, flow.at("port").get<std::uint16_t>()};
+}
+
+}  // namespace
+
+Status attribute_flows(const std::filesystem::path& bundle) {
+  Calls calls;
+  GYGES_CHECK(calls.read(bundle / "trace.gyt"));
+  // What happens inside a connection comes later than the call that opened it.
+  std::map<std::uint64_t, std::int64_t> opened;
+  GYGES_CHECK(network::read_flows(bundle, [&](const json& flow) {
+    auto time = flow.at("time_ns").get<std::int64_t>();
+    auto [known, added] = opened.try_emplace(flow.at("connection").get<std::uint64_t>(), time);
+    if (!added) known->second = std::min(known->second, time);
+    return true;
+  }));
+  std::filesystem::path path = bundle / "flows.jsonl";
+  std::filesystem::path fresh = bundle / "flows.jsonl.new";
+  UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file) return fail_errno("make file", fresh.string());
+  std::string buffer;
+  Status written = ok();
+  GYGES_CHECK(network::read_flows(bundle, [&](const json& line) {
+    json flow = line;
+    if (auto destination = destination_of(flow)) {
+      Cause cause = calls.cause(*destination, opened[flow.at("connection").get<std::uint64_t>()]);
+      flow["pid"] = cause.pid;
+      flow["tool_call"] = cause.tool_call;
+      flow["attribution"] = cause.attribution;
+    }
+    buffer += flow.dump() + "\n";
+    if (buffer.size() < 1U << 20U) return true;
+    written = write_all(file.get(), buffer);
+    buffer.clear();
+    return written.has_value();
+  }));
+  GYGES_CHECK(std::move(written));
+  GYGES_CHECK(write_all(file.get(), buffer));
+  std::error_code error;
+  std::filesystem::rename(fresh, path, error);
+  if (error) return fail_errno("replace", path.string(), error.value());
+  return ok();
+}
+
+}  // namespace gyges::run

@@ -1,0 +1,80 @@
+// gyges run behind the egress gateway: what the bundle says.
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gyges_process.h"
+
+namespace gyges {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class NetworkRun : public EndToEnd {
+ protected:
+  std::string policy(const json& network) const {
+    json policy = read_json(GYGES_SOURCE_DIR "/policies/presets/default.json");
+    policy["network"] = network;
+    std::string file = path("policy.json").string();
+    std::ofstream(file) << policy;
+    return file;
+  }
+  std::vector<json> flows(const std::string& bundle) const {
+    std::vector<json> lines;
+    std::ifstream file(bundle + "/flows.jsonl");
+    for (std::string line; std::getline(file, line);) lines.push_back(json::parse(line));
+    return lines;
+  }
+};
+
+TEST_F(NetworkRun, FlowsNameTheProcessThatCausedThem) {
+  std::string file =
+      policy({{"mode", "gateway"}, {"rules", {{{"to", {"203.0.113.0/24"}}, {"action", "sink"}}}}});
+  for (const char* recorder : {"auto", "ptrace"}) {
+    std::string bundle = path(recorder).string();
+    Finished run =
+        gyges({"run", "--policy", file, "--recorder", recorder, "--out", bundle, "--", "bash", "-c",
+               "cat /etc/resolv.conf; echo one $BASHPID;"
+               "exec 3<>/dev/tcp/203.0.113.5/80; echo -n hello >&3;"
+               "(echo two $BASHPID; exec 4<>/dev/tcp/192.0.2.7/25)"});
+    ASSERT_THAT(run.output, HasSubstr("nameserver 10.0.2.2")) << run.error;
+    EXPECT_THAT(run.error, HasSubstr("Connection refused"));
+    EXPECT_EQ(gyges({"verify", bundle}).status, 0);
+    auto number_after = [&](const char* word) {
+      return std::atoi(run.output.substr(run.output.find(word) + 4).c_str());
+    };
+    int found = 0;
+    for (const json& flow : flows(bundle)) {
+      if (flow.at("destination") == "203.0.113.5") {
+        ++found;
+        EXPECT_EQ(flow.at("verdict"), "sunk");
+        EXPECT_EQ(flow.at("pid"), number_after("one"));
+        EXPECT_EQ(flow.at("sent_bytes"), 5);
+      } else if (flow.at("destination") == "192.0.2.7") {
+        ++found;
+        EXPECT_EQ(flow.at("verdict"), "refused");
+        EXPECT_EQ(flow.at("pid"), number_after("two"));
+      } else {
+        continue;
+      }
+      EXPECT_EQ(flow.at("attribution"), "exact") << flow;
+    }
+    EXPECT_EQ(found, 2) << recorder;
+  }
+}
+
+TEST_F(NetworkRun, ExplainShowsTheGatewayAndErrorsSayWhatToDo) {
+  std::string file = policy({{"mode", "gateway"}});
+  EXPECT_THAT(gyges({"policy", "explain", file}).output, HasSubstr("egress gateway"));
+  EXPECT_THAT(gyges({"policy", "explain", "default"}).output,
+              ::testing::Not(HasSubstr("egress gateway")));
+  file = policy({{"mode", "gateway"}, {"rules", {{{"action", "simulate"}}}}});
+  Finished run = gyges({"run", "--policy", file, "--recorder", "off", "--", "true"});
+  EXPECT_EQ(run.status, 125);
+  EXPECT_THAT(run.error, HasSubstr("no simulated world"));
+}
+
+}  // namespace
+}  // namespace gyges
