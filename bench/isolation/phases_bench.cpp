@@ -27,7 +27,7 @@
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/pool.h"
 #include "sandbox/isolation/sandbox.h"
-#include "sandbox/isolation/seccomp_filter.h"
+#include "sandbox/isolation/shipped_filters.h"
 
 namespace {
 
@@ -170,7 +170,7 @@ int main(int argc, char** argv) {
   HostFacts host = read_host_facts().value();
   std::vector<Row> rows = {{"read the preset", "ms", {}},
                            {"plan", "ms", {}},
-                           {"compile the system call filter", "ms", {}},
+                           {"find the system call filter", "ms", {}},
                            {"start, all of it", "ms", {}},
                            {"run true inside", "ms", {}},
                            {"stop and collect changes", "ms", {}},
@@ -187,7 +187,7 @@ int main(int argc, char** argv) {
     add(milliseconds([&] { must(load_policy("default")); }));
     add(milliseconds([&] { must(make_plan(policy, host, {})); }));
     add(milliseconds(
-        [&] { must(compile_seccomp(policy.seccomp, policy.grants, policy.capabilities)); }));
+        [&] { must(seccomp_programs(policy.seccomp, policy.grants, policy.capabilities)); }));
     std::unique_ptr<Sandbox> sandbox;
     add(milliseconds([&] { sandbox = must(Sandbox::start({policy, {}, nullptr})); }));
     add(milliseconds([&] { run_in(*sandbox, policy, {"true"}, -1); }));

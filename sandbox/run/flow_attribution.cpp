@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -72,13 +73,18 @@ class Calls {
       call.pid = event.inside_pid != 0 ? event.inside_pid : event.pid;
       call.tool_call = event.origin_call != 0 ? event.origin_call : event.active_call;
       calls_[*destination].push_back(call);
-      return ++count < most_calls;
+      if (++count < most_calls) return true;
+      known_until_ = call.time;
+      return false;
     }));
     for (auto& [destination, list] : calls_)
       std::stable_sort(list.begin(), list.end(),
                        [](const Call& one, const Call& other) { return one.time < other.time; });
     return ok();
   }
+
+  // false: the calls of that time were not looked at any more.
+  [[nodiscard]] bool knows(std::int64_t time) const { return time <= known_until_; }
 
   [[nodiscard]] Cause cause(const Endpoint& destination, std::int64_t time) const {
     auto found = calls_.find(destination);
@@ -98,6 +104,7 @@ class Calls {
 
  private:
   std::map<Endpoint, std::vector<Call>> calls_;
+  std::int64_t known_until_ = std::numeric_limits<std::int64_t>::max();
 };
 
 std::optional<Endpoint> destination_of(const json& flow) {
@@ -127,8 +134,10 @@ Status attribute_flows(const std::filesystem::path& bundle) {
   Status written = ok();
   GYGES_CHECK(network::read_flows(bundle, [&](const json& line) {
     json flow = line;
-    if (auto destination = destination_of(flow)) {
-      Cause cause = calls.cause(*destination, opened[flow.at("connection").get<std::uint64_t>()]);
+    std::int64_t time = opened[flow.at("connection").get<std::uint64_t>()];
+    auto destination = destination_of(flow);
+    if (destination && calls.knows(time)) {
+      Cause cause = calls.cause(*destination, time);
       flow["pid"] = cause.pid;
       flow["tool_call"] = cause.tool_call;
       flow["attribution"] = cause.attribution;
