@@ -162,8 +162,8 @@ void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument
                              printable(end->network_failure));
     if (!end->changes_complete)
       run.warnings.push_back(
-          "the file changes are incomplete: the tree is larger than the limits "
-          "of collection");
+          "the file changes are incomplete: the tree is larger than the limits of collection, or "
+          "part of it could not be read");
     if (auto written = isolation::write_changes(bundle.directory(), *end); !written)
       note(run, written.error());
   }

@@ -233,7 +233,8 @@ class CommandRun {
   Status seal(const isolation::SandboxEnd& ended) {
     if (!ended.changes_complete)
       outcome_.warnings.emplace_back(
-          "the file changes are incomplete: the tree is larger than the limits of collection");
+          "the file changes are incomplete: the tree is larger than the limits of collection, or "
+          "part of it could not be read");
     if (recorder_ == nullptr) outcome_.warnings.emplace_back("system calls were not recorded");
     if (outcome_.coverage && !outcome_.coverage->complete)
       outcome_.warnings.emplace_back("the record of system calls is incomplete; see coverage");
