@@ -58,7 +58,7 @@ Status write_all(int fd, std::string_view bytes) {
 
 Result<std::string> read_all(int fd, std::size_t limit) {
   std::string bytes;
-  std::array<char, 65536> chunk{};
+  std::array<char, 65536> chunk;  // not cleared: most files are small, and pages touched cost
   for (;;) {
     ssize_t n = ::read(fd, chunk.data(), chunk.size());
     if (n < 0) {

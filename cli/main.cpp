@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -66,7 +65,6 @@ int main(int argc, char** argv) {
   }
   // A limit on file size that the caller set shows as a failed write, which has a message.
   std::signal(SIGXFSZ, SIG_IGN);
-  std::setlocale(LC_CTYPE, "");
   CLI::App app{
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
       "says with statistics whether they behaved differently."};

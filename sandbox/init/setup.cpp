@@ -65,18 +65,32 @@ bool is_directory(const char* path) {
   return ::stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+// The result of `make`, which mostly finds the parents there; they are made where it does not.
+template <class Make>
+int with_parents(const char* path, Make make) {
+  int result = make();
+  if (result >= 0 || errno != ENOENT) return result;
+  return make_parents(path) != 0 ? -1 : make();
+}
+
 int make_path(const char* path, mode_t mode) {
-  if (make_parents(path) != 0) return -1;
-  if (::mkdir(path, mode) == 0) return ::chmod(path, mode);
+  // mkdir(2) takes no set-id bits, which the host's directory may have.
+  if (with_parents(path, [&] { return ::mkdir(path, mode); }) == 0)
+    return (mode & 06000U) != 0 ? ::chmod(path, mode) : 0;
   return (errno == EEXIST || errno == EROFS) && is_directory(path) ? 0 : -1;
 }
 
 int make_file(const char* path) {
-  if (make_parents(path) != 0) return -1;
-  if (::access(path, F_OK) == 0) return 0;
-  int fd = ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd < 0) return -1;
-  return ::close(fd);
+  int fd = with_parents(path, [&] {
+    return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  });
+  if (fd >= 0) return ::close(fd);
+  return (errno == EEXIST || errno == EROFS) && ::access(path, F_OK) == 0 ? 0 : -1;
+}
+
+int make_symlink(const char* target, const char* path) {
+  if (with_parents(path, [&] { return ::symlink(target, path); }) == 0) return 0;
+  return errno == EEXIST ? 0 : -1;
 }
 
 int attach(const Step& step) {
@@ -162,8 +176,7 @@ int run_step(const Step& step) {
     case Op::make_file:
       return make_file(step.a);
     case Op::make_symlink:
-      if (make_parents(step.b) != 0) return -1;
-      return ::symlink(step.a, step.b) == 0 || errno == EEXIST ? 0 : -1;
+      return make_symlink(step.a, step.b);
     case Op::check_path:
       return check_path(step.a);
     case Op::set_owner:
@@ -229,6 +242,8 @@ void run_setup(const Program& program) {
       ::_exit(1);
     }
   }
+  // Modes are as the plan has them, whatever the caller's mask.
+  const unsigned mask_before = ::umask(0);
   const char* at = program.steps;
   for (std::uint32_t i = 0; i < program.header->steps; ++i) {
     Step step{};
@@ -248,6 +263,7 @@ void run_setup(const Program& program) {
       ::_exit(1);
     }
   }
+  ::umask(mask_before);
 }
 
 }  // namespace gyges::init

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -54,6 +55,18 @@ Result<int> init_image() {
   }
   return image.get();
 }
+
+// Not cleared: a child that only makes system calls touches a page or two of it.
+class ChildStack {
+ public:
+  explicit ChildStack(std::size_t size)
+      : bytes_(std::make_unique_for_overwrite<char[]>(size)), size_(size) {}
+  [[nodiscard]] char* top() const { return bytes_.get() + size_; }
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+  std::size_t size_;
+};
 
 struct ChildSetup {
   int control;
@@ -151,7 +164,7 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
                    user_namespace,
                    0,
                    false};
-  std::vector<char> stack(64U << 10U);
+  ChildStack stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.
   sigset_t all;
@@ -159,7 +172,7 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   int flags = static_cast<int>(namespaces) | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
-  pid_t pid = ::clone(&child_main, stack.data() + stack.size(), flags, &setup, &pidfd);
+  pid_t pid = ::clone(&child_main, stack.top(), flags, &setup, &pidfd);
   int code = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail_errno("make namespaces", "", code, cure_for_clone(code, user_namespace));
@@ -208,13 +221,13 @@ Result<UniqueFd> start_keeper() {
   // A socket, because a write to it can do without SIGPIPE where the keeper was killed.
   GYGES_TRY(Pipe pipe, make_socket_pair(SOCK_STREAM));
   KeeperSetup setup{pipe.read.get(), image, 0};
-  std::vector<char> stack(16U << 10U);
+  ChildStack stack(16U << 10U);
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   // The mask is inherited: a signal to our process group must not end the keeper before us.
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t pid = ::clone(&keeper_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK, &setup);
+  pid_t pid = ::clone(&keeper_main, stack.top(), CLONE_VM | CLONE_VFORK, &setup);
   int code = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail_errno("start", "keeper", code);

@@ -136,7 +136,7 @@ class Relay {
   }
 
   void pass_on(UniqueFd& from, int to) {
-    std::array<char, 65536> chunk{};
+    std::array<char, 65536> chunk;
     ssize_t n = ::read(from.get(), chunk.data(), chunk.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) {
@@ -168,7 +168,7 @@ class Relay {
   }
 
   void read_input() {
-    std::array<char, 65536> chunk{};
+    std::array<char, 65536> chunk;
     ssize_t n = ::read(streams_.input, chunk.data(), chunk.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0 && streams_.terminal && !ended_) {
