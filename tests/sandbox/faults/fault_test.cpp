@@ -53,6 +53,7 @@ bool cannot_fail(long number) {
                                        SYS_clock_gettime,
                                        SYS_clock_nanosleep,
                                        SYS_nanosleep,
+                                       SYS_umask,
                                        SYS_rt_sigprocmask,
                                        SYS_rt_sigaction,
                                        SYS_set_robust_list,
