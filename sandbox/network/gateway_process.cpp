@@ -12,10 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <vector>
+
+#include "base/files.h"
+#include "base/text.h"
 
 extern "C" const char gyges_gateway_program_begin[];
 extern "C" const char gyges_gateway_program_end[];
@@ -95,15 +99,32 @@ Status send_sockets(int to, const GatewaySockets& sockets) {
   return ok();
 }
 
+// As resolv.conf(5) of the host, at most three; the gateway has no file system.
+std::vector<std::string> host_name_servers() {
+  std::vector<std::string> servers;
+  auto text = read_file("/etc/resolv.conf", 65536);
+  if (!text) return servers;
+  for (std::string line : split(*text, '\n')) {
+    constexpr std::string_view key = "nameserver";
+    if (!line.starts_with(key) || servers.size() == 3) continue;
+    line.erase(0, key.size());
+    std::erase_if(line, [](unsigned char c) { return std::isspace(c) != 0; });
+    if (parse_address(line)) servers.push_back(line);
+  }
+  return servers;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPolicy& policy,
                                                                std::string_view packed_world,
                                                                FlowSink sink) {
+  std::vector<std::string> servers = host_name_servers();
   for (const NetworkRule& rule : policy.rules) {
-    if (rule.action == RuleAction::relay && !rule.domains.empty())
+    if (rule.action == RuleAction::relay && !rule.domains.empty() && servers.empty())
       return fail("start gateway", "rule " + rule.name,
-                  "it relays to domains, which nothing does yet", "name the networks to relay to");
+                  "it relays to domains, and /etc/resolv.conf of this host names no name server",
+                  "name the networks to relay to, or give the host a name server");
     if (rule.action == RuleAction::simulate && packed_world.empty())
       return fail("start gateway", "rule " + rule.name, "there is no simulated world to answer",
                   "use sink or refuse");
@@ -111,7 +132,9 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   std::unique_ptr<GatewayProcess> process(new GatewayProcess);
   process->policy_ = policy;
   GYGES_TRY(int image, gateway_image());
-  GYGES_TRY(UniqueFd config, make_sealed_memfd("config", network_policy_to_json(policy).dump()));
+  nlohmann::json document = network_policy_to_json(policy);
+  document["name_servers"] = servers;
+  GYGES_TRY(UniqueFd config, make_sealed_memfd("config", document.dump()));
   GYGES_TRY(UniqueFd world, make_sealed_memfd("world", packed_world));
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_STREAM));
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);

@@ -38,6 +38,8 @@ struct NetworkRule {
   std::string name;
   std::vector<std::string> domains;  // canonical; "*.example.com" matches every name below, not it
   std::vector<IpNetwork> networks;
+  // Of relay: where the addresses of `domains` must lie; empty: they must be global.
+  std::vector<IpNetwork> within;
   std::vector<PortRange> ports;
   bool tcp = true;
   bool udp = true;

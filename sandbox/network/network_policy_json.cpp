@@ -133,6 +133,11 @@ Result<NetworkRule> read_rule(const json& from) {
         rule.domains.push_back(std::move(domain));
       }
     }
+  if (from.contains("within"))
+    for (const json& item : from.at("within")) {
+      GYGES_TRY(IpNetwork network, parse_network(item.get<std::string>()));
+      rule.within.push_back(network);
+    }
   // The schema refuses an empty list: it would mean nothing in one reading and anything in another.
   if (from.contains("ports"))
     for (const json& item : from.at("ports")) {
@@ -148,6 +153,9 @@ Result<NetworkRule> read_rule(const json& from) {
   if (rule.action == RuleAction::relay && rule.domains.empty() && rule.networks.empty())
     return fail("read rule", quoted(rule.name), "it would relay to every address",
                 "name the domains or networks in `to`");
+  if (!rule.within.empty() && (rule.action != RuleAction::relay || rule.domains.empty()))
+    return fail("read rule", quoted(rule.name), "`within` says where relayed domains may lie",
+                "name domains in `to` and relay, or leave `within` out");
   return rule;
 }
 
@@ -161,6 +169,7 @@ json network_list(const NetworkRule& rule) {
 json rule_to_json(const NetworkRule& rule) {
   json value = {{"name", rule.name}, {"action", to_string(rule.action)}};
   if (!rule.domains.empty() || !rule.networks.empty()) value["to"] = network_list(rule);
+  for (const IpNetwork& network : rule.within) value["within"].push_back(to_string(network));
   if (!rule.ports.empty()) {
     json ports = json::array();
     for (const PortRange& range : rule.ports)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/network/exfiltration/canary_search.h"
 #include "sandbox/network/name_table.h"
 #include "sandbox/network/network_policy.h"
 #include "sandbox/network/service.h"
@@ -42,6 +43,9 @@ struct WorldContext {
 class World {
  public:
   virtual ~World() = default;
+
+  // Tokens to look for in what leaves. Lives as long as the world.
+  virtual const CanarySet& canaries() const = 0;
 
   // DNS over UDP, for any address at port 53. Notes its answers in the name table.
   virtual DatagramService& dns() = 0;

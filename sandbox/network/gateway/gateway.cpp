@@ -25,15 +25,6 @@ constexpr std::int64_t peer_silence = 30 * second;
 
 enum Key : std::uint64_t { key_report = 1, key_tap, key_tcp4, key_tcp6, first_free = 16 };
 
-// Names that rules point to are looked up nowhere yet: such rules are refused at the start.
-class NoResolver final : public Resolver {
-  void resolve(std::string_view, bool, std::function<void(const Answer&)> done) override {
-    Answer answer;
-    answer.code = "SERVFAIL";
-    done(answer);
-  }
-};
-
 // Passes what opens or carries something: everything but TCP segments that are no SYN, and but
 // other protocols than IP.
 Status filter_packets(int tap) {
@@ -74,19 +65,34 @@ std::int64_t monotonic_now() {
   return time.tv_sec * second + time.tv_nsec;
 }
 
+namespace {
+
+bool holds(const std::vector<IpNetwork>& networks, const IpAddress& address) {
+  IpAddress meant = unmapped(address);
+  return std::any_of(networks.begin(), networks.end(),
+                     [&](const IpNetwork& network) { return network.contains(meant); });
+}
+
+}  // namespace
+
+bool names_network(const NetworkRule& rule, const IpAddress& address) {
+  return holds(rule.networks, address);
+}
+
 std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address) {
-  for (const IpNetwork& network : rule.networks)
-    if (network.contains(address)) return {};
+  if (names_network(rule, address) || holds(rule.within, address)) return {};
+  if (!rule.within.empty())
+    return fmt::format("{} is in no network of the rule's `within`", to_string(address));
   AddressScope scope = scope_of(address);
   if (scope == AddressScope::global) return {};
   return fmt::format("{} is a {} address and no network of the rule holds it", to_string(address),
                      to_string(scope));
 }
 
-Gateway::Gateway(NetworkPolicy policy, GatewayFds fds)
+Gateway::Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> servers)
     : policy_(std::move(policy)),
       fds_(std::move(fds)),
-      resolver_(std::make_unique<NoResolver>()),
+      resolver_(*this, std::move(servers)),
       buffer_(0x40000),
       now_(monotonic_now()) {}
 
@@ -125,7 +131,7 @@ Status Gateway::prepare(unsigned link_index) {
 }
 
 Status Gateway::open(std::string_view packed_world) {
-  GYGES_TRY(world_, open_world(packed_world, {policy_, names_, *resolver_}));
+  GYGES_TRY(world_, open_world(packed_world, {policy_, names_, resolver_}));
   return ok();
 }
 
@@ -163,7 +169,7 @@ void Gateway::run() {
           found->second->client_event(what);
         else
           found->second->upstream_event(what);
-      } else {
+      } else if (!resolver_.readable(key)) {
         read_upstream(key);
       }
     }
@@ -405,6 +411,9 @@ void Gateway::on_datagram(const Packet& packet, std::string_view original) {
   }
   flow.sent_bytes += packet.payload.size();
   if (service == nullptr && !dns) {
+    if (is_new && !world_->canaries().empty())
+      peer.search.emplace(world_->canaries(), "udp datagrams");
+    if (peer.search) peer.search->feed(packet.payload, flow.canaries);
     flow.sent.size += packet.payload.size();
     flow.sent.head += packet.payload.substr(
         0, policy_.body_bytes - std::min<std::size_t>(policy_.body_bytes, flow.sent.head.size()));
@@ -421,7 +430,9 @@ void Gateway::on_datagram(const Packet& packet, std::string_view original) {
 void Gateway::relay_datagram(Peer& peer, const Packet& packet) {
   if (!peer.upstream) {
     IpAddress target = unmapped(packet.destination.address);
-    peer.flow.reason = why_not_dialled(*peer.decision.rule, target);
+    peer.flow.reason = names_network(*peer.decision.rule, target)
+                           ? std::string()
+                           : "a rule that names a domain relays TCP alone";
     if (!peer.flow.reason.empty()) {
       peer.flow.verdict = FlowVerdict::refused;
       return;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "sandbox/network/gateway/host_resolver.h"
 #include "sandbox/network/gateway/packet.h"
 #include "sandbox/network/gateway/tcp_connection.h"
 #include "sandbox/network/name_table.h"
@@ -37,7 +39,8 @@ class Gateway {
  public:
   static constexpr std::size_t most_peers = 16384;
 
-  Gateway(NetworkPolicy policy, GatewayFds fds);
+  // `servers`: the host's name servers, asked for names that a rule relays.
+  Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> servers);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -59,6 +62,11 @@ class Gateway {
   void forget(std::uint64_t connection) { dying_.insert(connection); }
   void send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload);
   World& world() { return *world_; }
+  [[nodiscard]] std::vector<std::string> names_of(const IpAddress& address) const {
+    return names_.names_of(address);
+  }
+  // Names sockets in watch(); even, and the next number is the owner's too.
+  std::uint64_t new_key() { return next_ += 2; }
 
  private:
   struct Peer {
@@ -66,6 +74,7 @@ class Gateway {
     std::int64_t last = 0;
     Decision decision;
     UniqueFd upstream;
+    std::optional<CanaryStream> search;  // of what nobody here reads
   };
   using PeerKey = std::pair<Endpoint, Endpoint>;
 
@@ -89,7 +98,7 @@ class Gateway {
   GatewayFds fds_;
   UniqueFd epoll_;
   NameTable names_;
-  std::unique_ptr<Resolver> resolver_;
+  HostResolver resolver_;
   std::unique_ptr<World> world_;
   std::map<std::uint64_t, std::unique_ptr<TcpConnection>> connections_;
   std::set<std::uint64_t> dying_;
@@ -104,8 +113,11 @@ class Gateway {
   bool supervisor_gone_ = false;
 };
 
-// What is checked before an address is dialled: nothing but global addresses, unless the rule names
-// a network that holds it. Empty: fine; otherwise why not.
+// Whether the rule names the address itself, so that no name is asked for.
+bool names_network(const NetworkRule& rule, const IpAddress& address);
+// What is checked before an address is dialled: the rule names a network that holds it or, for one
+// of the rule's domains, it lies in the networks that the rule gives for them; without such
+// networks it is a global address. Empty: fine; otherwise why not.
 std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address);
 
 std::int64_t monotonic_now();

@@ -49,12 +49,17 @@ Status serve() {
   GYGES_TRY(std::string world, read_all(packed.get(), most_world_bytes));
   auto document = nlohmann::json::parse(text);
   GYGES_TRY(NetworkPolicy policy, network_policy_from_json(document, "policy"));
+  std::vector<IpAddress> servers;
+  for (const auto& written : document.at("name_servers")) {
+    GYGES_TRY(IpAddress server, parse_address(written.get<std::string>()));
+    servers.push_back(server);
+  }
   bool relays = false;
   for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
   GYGES_CHECK(give_up_surroundings(relays, policy.max_flows * 2UL + 256));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   int supervisor = fds.report.get();
-  Gateway gateway(std::move(policy), std::move(fds));
+  Gateway gateway(std::move(policy), std::move(fds), std::move(servers));
   GYGES_CHECK(gateway.prepare(gateway_link_index));
   GYGES_CHECK(gateway.open(world));
   world.clear();

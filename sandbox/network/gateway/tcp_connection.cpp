@@ -11,12 +11,14 @@
 #include <cstring>
 
 #include "sandbox/network/gateway/gateway.h"
+#include "sandbox/network/tls/client_hello.h"
 
 namespace gyges::network {
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t dial_time = 30 * second;
+constexpr std::int64_t guard_time = 10 * second;
 constexpr std::int64_t linger_time = 60 * second;  // after the client's end
 
 // One thread; the bytes are used up before the next read.
@@ -59,6 +61,8 @@ TcpConnection::~TcpConnection() {
 
 void TcpConnection::open(std::uint64_t key) {
   key_ = key;
+  if (!world_answers_ && !gateway_.world().canaries().empty())
+    search_.emplace(gateway_.world().canaries(), "tcp stream");
   int on = 1;
   ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   if (world_answers_) {
@@ -70,14 +74,56 @@ void TcpConnection::open(std::uint64_t key) {
       return;
     }
   } else if (decision_.action == RuleAction::relay) {
-    dial();
+    if (names_network(*decision_.rule, connection_.destination.address))
+      dial();
+    else
+      guard();
   } else if (decision_.action == RuleAction::refuse) {
-    flow_.verdict = FlowVerdict::refused;
-    flow_.reason = "no rule allows it any more";
-    reset();
-    return;
+    return refuse("no rule allows it any more");
   }
   update();
+}
+
+void TcpConnection::refuse(std::string reason) {
+  flow_.verdict = FlowVerdict::refused;
+  flow_.reason = std::move(reason);
+  reset();
+}
+
+void TcpConnection::guard() {
+  http_ = std::make_unique<RelayedHttp>([this](Flow flow) { record(std::move(flow)); });
+  guard_ = std::make_unique<NameGuard>(
+      *decision_.rule, connection_.destination.port,
+      [this] { return gateway_.names_of(connection_.destination.address); },
+      NameGuard::Watch{
+          [this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
+          [this](std::uint64_t bytes) { http_->request_body(bytes); }});
+  gateway_.at(gateway_.now() + guard_time, [this, alive = alive_] {
+    if (*alive && !over_ && !guard_->decided())
+      refuse("the client did not say within 10 s which name it means");
+  });
+}
+
+// Bytes of the client go on only as far as the guard has seen what they mean.
+void TcpConnection::guarded(std::string_view bytes) {
+  std::string_view ready = guard_->feed(bytes);
+  flow_.sni = guard_->sni();
+  if (!guard_->refusal().empty()) return refuse(guard_->refusal());
+  if (guard_->decided() && !upstream_ && !upstream_ended_) dial();
+  if (!over_) pass_on(ready);
+}
+
+void TcpConnection::pass_on(std::string_view bytes) {
+  if (!upstream_) {
+    if (upstream_ended_) reset();  // the destination is gone: as its own answer would be
+    return;
+  }
+  if (to_upstream_.empty() && !connecting_) {
+    ssize_t written = ::send(upstream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  drop_sent(to_upstream_, sent_upstream_);
+  to_upstream_ += bytes;
 }
 
 void TcpConnection::dial() {
@@ -148,6 +194,8 @@ void TcpConnection::read_client() {
     } else if (upstream_ || upstream_ended_) {
       if (upstream_ && to_upstream_.empty() && !connecting_) ::shutdown(upstream_.get(), SHUT_WR);
       if (upstream_ended_ && unsent() == 0) finish("");
+    } else if (guard_) {
+      refuse("the client ended without saying which name it means");
     } else {
       finish("");  // a sink
     }
@@ -160,16 +208,11 @@ void TcpConnection::read_client() {
     return;
   }
   note(flow_.sent, bytes);
-  if (!upstream_) {
-    if (upstream_ended_) reset();  // the destination is gone: as its own answer would be
-    return;
-  }
-  if (to_upstream_.empty() && !connecting_) {
-    ssize_t written = ::send(upstream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  drop_sent(to_upstream_, sent_upstream_);
-  to_upstream_ += bytes;
+  if (search_) search_->feed(bytes, flow_.canaries);
+  if (guard_)
+    guarded(bytes);
+  else
+    pass_on(bytes);
 }
 
 void TcpConnection::upstream_event(std::uint32_t events) {
@@ -223,8 +266,10 @@ void TcpConnection::read_upstream() {
     if (client_ended_ && unsent() == 0) finish("");
     return;
   }
-  note(flow_.received, {buffer.data(), static_cast<std::size_t>(n)});
-  send({buffer.data(), static_cast<std::size_t>(n)});
+  std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
+  note(flow_.received, bytes);
+  if (http_) http_->response(bytes, gateway_.now());
+  send(bytes);
 }
 
 void TcpConnection::flush_upstream() {
@@ -364,9 +409,20 @@ void TcpConnection::finish(std::string_view reason) {
   gateway_.forget(connection_.id);
 }
 
+// What TLS says in the clear, of connections that nobody here reads.
+void TcpConnection::note_tls() {
+  ClientHello hello;
+  if (read_client_hello(flow_.sent.head, hello) != HelloState::whole) return;
+  flow_.sni = hello.sni;
+  flow_.tls = hello.version;
+  if (!hello.alpn.empty()) flow_.alpn = hello.alpn.front();
+}
+
 void TcpConnection::report() {
   if (reported_) return;
   reported_ = true;
+  if (http_) http_->finish(gateway_.now());
+  if (!service_) note_tls();
   flow_.duration_ns = gateway_.now() - flow_.time_ns;
   gateway_.report(flow_);
 }

@@ -5,11 +5,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/fd.h"
+#include "sandbox/network/exfiltration/canary_search.h"
 #include "sandbox/network/flow.h"
+#include "sandbox/network/gateway/name_guard.h"
+#include "sandbox/network/gateway/relayed_http.h"
 #include "sandbox/network/network_policy.h"
 #include "sandbox/network/service.h"
 
@@ -51,6 +55,11 @@ class TcpConnection final : public StreamPort {
   void update();
   void finish(std::string_view reason);
   void dial();
+  void guard();
+  void guarded(std::string_view bytes);
+  void pass_on(std::string_view bytes);
+  void refuse(std::string reason);
+  void note_tls();
   void note(FlowBody& body, std::string_view bytes) const;
 
   Gateway& gateway_;
@@ -60,6 +69,9 @@ class TcpConnection final : public StreamPort {
   Decision decision_;
   bool world_answers_;
   std::unique_ptr<StreamService> service_;
+  std::unique_ptr<NameGuard> guard_;  // of a connection that is relayed because of a name
+  std::unique_ptr<RelayedHttp> http_;
+  std::optional<CanaryStream> search_;
   Flow flow_;
   std::string to_client_;
   std::size_t sent_ = 0;

@@ -37,6 +37,8 @@ class SimulatedWorld final : public World {
     return ok();
   }
 
+  [[nodiscard]] const CanarySet& canaries() const override { return canaries_; }
+
   DatagramService& dns() override { return names_; }
 
   bool listens(const Endpoint& destination, const std::string& name) override {

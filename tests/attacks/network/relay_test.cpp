@@ -1,94 +1,63 @@
 // Relay: the gateway dials for the sandbox. It runs in a network namespace that the test makes, so
 // that documentation addresses are local and nothing can leave.
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sched.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
-#include <thread>
 
 #include "base/fd.h"
 #include "gateway_fixture.h"
+#include "test_servers.h"
 
 namespace gyges::isolation {
 namespace {
 
 using network::FlowVerdict;
 
-// A server that answers each connection with what it is sent, behind the word "echo ".
-class EchoServer {
- public:
-  EchoServer(const char* address, std::uint16_t port) {
-    fd_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in here{};
-    here.sin_family = AF_INET;
-    here.sin_port = htons(port);
-    ::inet_pton(AF_INET, address, &here.sin_addr);
-    int on = 1;
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    bound_ = ::bind(fd_.get(), reinterpret_cast<sockaddr*>(&here), sizeof(here)) == 0 &&
-             ::listen(fd_.get(), 64) == 0;
-    thread_ = std::thread([this] { serve(); });
-  }
-  ~EchoServer() {
-    stop_ = true;
-    thread_.join();
-  }
-  [[nodiscard]] bool bound() const { return bound_; }
-  [[nodiscard]] int accepted() const { return accepted_; }
-
- private:
-  void serve() {
-    while (!stop_) {
-      pollfd wait{fd_.get(), POLLIN, 0};
-      if (::poll(&wait, 1, 50) <= 0) continue;
-      UniqueFd client(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!client) continue;
-      ++accepted_;
-      char bytes[4096];
-      ssize_t n = ::recv(client.get(), bytes, sizeof(bytes), 0);
-      std::string answer = "echo " + std::string(bytes, n > 0 ? static_cast<std::size_t>(n) : 0);
-      (void)!::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
-    }
-  }
-  UniqueFd fd_;
-  std::thread thread_;
-  std::atomic<bool> stop_ = false;
-  std::atomic<int> accepted_ = 0;
-  bool bound_ = false;
-};
+std::string echo(const std::string& received) {
+  return "echo " + received;
+}
 
 class RelayTest : public GatewayTest {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "the namespace of the servers is made as root";
+    if (::geteuid() != 0) GTEST_SKIP() << "the namespaces of the servers are made as root";
     home_.reset(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
+    files_.reset(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(::unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
     ASSERT_EQ(std::system("ip link set lo up && ip addr add 198.51.100.7/32 dev lo && "
-                          "ip addr add 10.9.9.9/32 dev lo"),
+                          "ip addr add 198.51.100.53/32 dev lo && "
+                          "ip addr add 10.9.9.9/32 dev lo && mount --make-rprivate / && "
+                          "mount -t tmpfs none /mnt && "
+                          "echo 'nameserver 198.51.100.53' > /mnt/resolv.conf && "
+                          "mount --bind /mnt/resolv.conf $(readlink -f /etc/resolv.conf)"),
               0);
   }
   void TearDown() override {
     GatewayTest::TearDown();
-    if (home_) {
-      EXPECT_EQ(::setns(home_.get(), CLONE_NEWNET), 0);
-    }
+    if (!home_) return;
+    EXPECT_EQ(::setns(home_.get(), CLONE_NEWNET), 0);
+    EXPECT_EQ(::setns(files_.get(), CLONE_NEWNS), 0);
+  }
+  // What comes back for `text`, sent as it is, or why nothing does.
+  std::string talk_to(const std::string& host, int port, const std::string& text) {
+    return run_argv({"/bin/bash", "-c",
+                     R"(exec 3<>"/dev/tcp/$1/$2" && printf %b "$3" >&3 && timeout 5 cat <&3)",
+                     "talk", host, std::to_string(port), text})
+        .output;
   }
 
-  UniqueFd home_;
+  UniqueFd home_, files_;
 };
 
 TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
-  EchoServer named("198.51.100.7", 7001);
-  EchoServer other_port("198.51.100.7", 7002);
-  EchoServer private_address("10.9.9.9", 7001);
-  EchoServer host_loopback("127.0.0.1", 7001);
+  TcpServer named("198.51.100.7", 7001, echo);
+  TcpServer other_port("198.51.100.7", 7002, echo);
+  TcpServer private_address("10.9.9.9", 7001, echo);
+  TcpServer host_loopback("127.0.0.1", 7001, echo);
   ASSERT_TRUE(named.bound() && other_port.bound() && private_address.bound() &&
               host_loopback.bound());
   start_with({{"mode", "gateway"},
@@ -97,18 +66,12 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
                  {"to", {"198.51.100.0/24"}},
                  {"ports", {7001}},
                  {"action", "relay"}}}}});
-  auto talk_to = [&](const char* address, int port) {
-    return run_argv({"/bin/bash", "-c",
-                     "exec 3<>/dev/tcp/" + std::string(address) + "/" + std::to_string(port) +
-                         " && echo -n hello >&3 && timeout 3 cat <&3"})
-        .output;
-  };
-  EXPECT_EQ(talk_to("198.51.100.7", 7001), "echo hello");
-  EXPECT_NE(talk_to("198.51.100.7", 7002).find("refused"), std::string::npos);
-  EXPECT_NE(talk_to("10.9.9.9", 7001).find("refused"), std::string::npos);
-  EXPECT_NE(talk_to("127.0.0.1", 7001).find("refused"), std::string::npos);
+  EXPECT_EQ(talk_to("198.51.100.7", 7001, "hello"), "echo hello");
+  EXPECT_NE(talk_to("198.51.100.7", 7002, "hello").find("refused"), std::string::npos);
+  EXPECT_NE(talk_to("10.9.9.9", 7001, "hello").find("refused"), std::string::npos);
+  EXPECT_NE(talk_to("127.0.0.1", 7001, "hello").find("refused"), std::string::npos);
   // Allowed, but nobody is there: as a reset.
-  EXPECT_EQ(talk_to("198.51.100.8", 7001).find("echo"), std::string::npos);
+  EXPECT_EQ(talk_to("198.51.100.8", 7001, "hello").find("echo"), std::string::npos);
   EXPECT_EQ(stop().network_failure, "");
   EXPECT_EQ(named.accepted(), 1);
   EXPECT_EQ(other_port.accepted() + private_address.accepted() + host_loopback.accepted(), 0);
@@ -117,6 +80,178 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
   EXPECT_EQ(flows[0].verdict, FlowVerdict::relayed);
   EXPECT_EQ(network::to_string(flows[0].dialled), "198.51.100.7:7001");
   EXPECT_EQ(flows[0].received_bytes, 10U);
+}
+
+// A site of two names on one address, a third on a private one.
+class RelayByNameTest : public RelayTest {
+ protected:
+  void SetUp() override {
+    RelayTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    ASSERT_TRUE(dns_.bound() && web_.bound() && tls_.bound() && private_.bound());
+    SeedFile resolver;
+    resolver.path = "/etc/resolv.conf";
+    resolver.content = "nameserver 192.0.2.53\n";
+    start_with({{"mode", "gateway"},
+                {"rules",
+                 {{{"name", "site"},
+                   {"to", {"web.example", "*.web.example"}},
+                   {"within", {"198.51.100.0/24"}},
+                   {"ports", {80, 443}},
+                   {"action", "relay"}}}}},
+               "", {resolver});
+  }
+  static std::string reply(const std::string&) {
+    return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+  }
+  static std::string get(const std::string& host) {
+    return "GET / HTTP/1.1\\r\\nHost: " + host + "\\r\\n\\r\\n";
+  }
+  // The reason of the flow to port `port` that was refused last.
+  std::string refusal(std::uint16_t port) {
+    std::string reason;
+    for (const network::Flow& flow : flows())
+      if (flow.protocol == network::FlowProtocol::tcp && flow.destination.port == port &&
+          flow.verdict == FlowVerdict::refused)
+        reason = flow.reason;
+    return reason;
+  }
+
+  DnsServer dns_{"198.51.100.53",
+                 {{"web.example", {"198.51.100.7"}},
+                  {"a.web.example", {"198.51.100.7"}},
+                  {"moves.web.example", {"198.51.100.7", "10.9.9.9"}},
+                  {"other.example", {"198.51.100.7"}}}};
+  TcpServer web_{"198.51.100.7", 80, reply};
+  TcpServer tls_{"198.51.100.7", 443, echo};
+  TcpServer private_{"10.9.9.9", 80, reply};
+};
+
+TEST_F(RelayByNameTest, RequestsForTheNameArrive) {
+  std::string two = get("web.example") + get("web.example");
+  std::string output = talk_to("web.example", 80, two);
+  EXPECT_NE(output.find("hello"), std::string::npos) << output;
+  // In pieces, and with a body in chunks.
+  output = run_argv({"/bin/bash", "-c",
+                     "exec 3<>/dev/tcp/web.example/80; printf 'POST /a HTTP/1.1\\r\\nHo' >&3; "
+                     "sleep 0.1; printf 'st: WEB.example.:80\\r\\nTransfer-Encoding: "
+                     "chunked\\r\\n\\r\\n3\\r' >&3; sleep 0.1; printf '\\nabc\\r\\n0\\r\\n\\r\\n' "
+                     ">&3; timeout 5 head -n 1 <&3"})
+               .output;
+  EXPECT_NE(output.find("200 OK"), std::string::npos) << output;
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_NE(web_.received().find("\nabc\r\n0\r\n\r\n"), std::string::npos) << web_.received();
+  int exchanges = 0;
+  for (const network::Flow& flow : flows()) {
+    if (flow.protocol == network::FlowProtocol::dns && flow.dns->name == "web.example" &&
+        flow.dns->type == "A") {
+      EXPECT_EQ(flow.verdict, FlowVerdict::relayed);
+    }
+    if (flow.protocol != network::FlowProtocol::http) continue;
+    ++exchanges;
+    EXPECT_EQ(flow.verdict, FlowVerdict::relayed);
+    EXPECT_EQ(flow.rule, "site");
+    EXPECT_EQ(flow.http->url.substr(0, 18), "http://web.example");
+  }
+  EXPECT_EQ(exchanges, 3);
+  auto connections = flows_to("198.51.100.7", 80);
+  EXPECT_TRUE(std::any_of(connections.begin(), connections.end(), [](const auto& flow) {
+    return flow.protocol == network::FlowProtocol::tcp && flow.name == "web.example" &&
+           network::to_string(flow.dialled) == "198.51.100.7:80";
+  }));
+  auto asked = dns_.asked();
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), "other.example"), 0);
+}
+
+struct Trick {
+  const char* what;
+  const char* bytes;  // with escapes of printf %b
+  const char* reason;
+};
+
+// Each on a connection to the address of web.example, which was looked up.
+constexpr Trick tricks[] = {
+    {"another Host", "GET / HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n", "no name of the rule"},
+    {"a name of the rule that was not looked up",
+     "GET / HTTP/1.1\\r\\nHost: a.web.example\\r\\n\\r\\n", "no name that was looked up"},
+    {"another target", "GET http://other.example/ HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n",
+     "another host"},
+    {"two Hosts", "GET / HTTP/1.1\\r\\nHost: web.example\\r\\nHost: other.example\\r\\n\\r\\n",
+     "twice"},
+    {"no Host", "GET / HTTP/1.0\\r\\n\\r\\n", "names no host"},
+    {"an address", "GET / HTTP/1.1\\r\\nHost: 198.51.100.7\\r\\n\\r\\n", "names no host"},
+    {"another port", "GET / HTTP/1.1\\r\\nHost: web.example:8080\\r\\n\\r\\n", "another port"},
+    {"NUL in Host", "GET / HTTP/1.1\\r\\nHost: web.example\\x00.other\\r\\n\\r\\n", "control byte"},
+    {"CONNECT", "CONNECT web.example:80 HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n", "CONNECT"},
+    {"upgrade", "GET / HTTP/1.1\\r\\nHost: web.example\\r\\nUpgrade: h2c\\r\\n\\r\\n", "upgrade"},
+    {"two lengths",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nContent-Length: 5\\r\\nTransfer-Encoding: "
+     "chunked\\r\\n\\r\\n0\\r\\n\\r\\nGET / HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n",
+     "both Content-Length and Transfer-Encoding"},
+    {"an odd coding",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nTransfer-Encoding: xchunked\\r\\n\\r\\n",
+     "coding"},
+    {"folding", "GET / HTTP/1.1\\r\\nHost: web.example\\r\\n .other\\r\\n\\r\\n", "folded"},
+    {"bare LF", "GET / HTTP/1.1\\nHost: web.example\\n\\n", "LF alone"},
+    {"HTTP/2", "PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n", "version"},
+    {"another protocol", "SSH-2.0-OpenSSH_9.2\\r\\n", "neither TLS nor HTTP"},
+};
+
+TEST_F(RelayByNameTest, NoTrickReachesTheServer) {
+  for (const Trick& trick : tricks) {
+    std::string output = talk_to("web.example", 80, trick.bytes);
+    EXPECT_EQ(output.find("hello"), std::string::npos) << trick.what << output;
+  }
+  // The second request is another's: it does not arrive, whatever came before.
+  (void)talk_to("web.example", 80, get("web.example") + get("other.example"));
+  EXPECT_EQ(talk_to("198.51.100.8", 80, get("web.example")).find("hello"), std::string::npos);
+  EXPECT_NE(talk_to("other.example", 80, get("other.example")).find("not known"),
+            std::string::npos);
+  // Positive control: nothing but the names was in the way.
+  EXPECT_NE(talk_to("web.example", 80, get("web.example")).find("hello"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(web_.received().find("other"), std::string::npos) << web_.received();
+  EXPECT_EQ(web_.accepted(), 1);
+  std::vector<std::string> reasons;
+  for (const network::Flow& flow : flows_to("198.51.100.7", 80))
+    if (flow.protocol == network::FlowProtocol::tcp && flow.verdict == FlowVerdict::refused)
+      reasons.push_back(flow.reason);
+  ASSERT_EQ(reasons.size(), std::size(tricks) + 1);
+  for (std::size_t i = 0; i < std::size(tricks); ++i)
+    EXPECT_NE(reasons[i].find(tricks[i].reason), std::string::npos)
+        << tricks[i].what << ": " << reasons[i];
+}
+
+TEST_F(RelayByNameTest, ANameThatMovesToAPrivateAddressIsNotFollowed) {
+  EXPECT_NE(talk_to("moves.web.example", 80, get("moves.web.example")).find("hello"),
+            std::string::npos);
+  std::string output = talk_to("moves.web.example", 80, get("moves.web.example"));
+  EXPECT_EQ(output.find("hello"), std::string::npos) << output;
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(web_.accepted(), 1);
+  EXPECT_EQ(private_.accepted(), 0);
+  EXPECT_NE(refusal(80).find("10.9.9.9"), std::string::npos) << refusal(80);
+}
+
+TEST_F(RelayByNameTest, TlsMustNameTheSite) {
+  if (::access("/usr/bin/curl", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/curl";
+  auto ask = [&](const std::string& host) {
+    (void)run("getent ahostsv4 web.example; curl -sk -m 5 --resolve " + host +
+              ":443:198.51.100.7 https://" + host + "/");
+  };
+  ask("other.example");
+  ask("a.web.example");
+  (void)run("curl -sk -m 5 https://198.51.100.7/");
+  EXPECT_EQ(tls_.accepted(), 0);
+  ask("web.example");
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(tls_.accepted(), 1);
+  EXPECT_NE(tls_.received().find("web.example"), std::string::npos);
+  std::vector<std::string> names;
+  for (const network::Flow& flow : flows_to("198.51.100.7", 443))
+    names.push_back(flow.sni + " " + std::string(network::to_string(flow.verdict)));
+  EXPECT_EQ(names, (std::vector<std::string>{"other.example refused", "a.web.example refused",
+                                             " refused", "web.example relayed"}));
 }
 
 }  // namespace

@@ -1,0 +1,68 @@
+// Watches what a client says on a connection that is relayed because of a name. It must speak TLS
+// or HTTP/1.x, and each name that it gives, the SNI or the Host of every request, must be one that
+// the rule names and that the sandbox looked up for this very address. Requests are read by the
+// strict reader: what two programs could read differently passes no byte.
+//
+// TLS hides what comes after the ClientHello: a server that serves several sites may be asked there
+// for another one. One owner; holds at most what the reader of heads holds, 36 KiB.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sandbox/network/http/request_reader.h"
+#include "sandbox/network/network_policy.h"
+
+namespace gyges::network {
+
+class NameGuard {
+ public:
+  // The canonical names that the sandbox was told for the destination, at the time of the call.
+  using Names = std::function<std::vector<std::string>()>;
+
+  // Called for each HTTP request that is let through, and with the size of each part of its body;
+  // a request for which it says false is refused.
+  struct Watch {
+    std::function<bool(const RequestHead&)> request;
+    std::function<void(std::uint64_t)> body;
+  };
+
+  // `rule` outlives the guard.
+  NameGuard(const NetworkRule& rule, std::uint16_t port, Names names, Watch watch);
+
+  // What may go on to the server now that `bytes` came from the client; empty while more must come
+  // or after a refusal. Valid until the next call.
+  std::string_view feed(std::string_view bytes);
+
+  [[nodiscard]] bool decided() const { return kind_ != Kind::unknown; }
+  // Not empty: why the connection ends.
+  [[nodiscard]] const std::string& refusal() const { return refusal_; }
+  // Of TLS, for the record; empty otherwise.
+  [[nodiscard]] const std::string& sni() const { return sni_; }
+
+ private:
+  enum class Kind { unknown, tls, http };
+  std::string_view decide();
+  std::string_view read_requests(std::string_view bytes);
+  void check_request(RequestHead&& head);
+  bool may_mean(const std::string& name, const char* what);
+  std::string_view refuse(std::string reason);
+
+  const NetworkRule& rule_;
+  std::uint16_t port_;
+  Names names_;
+  Kind kind_ = Kind::unknown;
+  std::string held_;
+  std::string passed_;
+  std::string refusal_;
+  std::string sni_;
+  Watch watch_;
+  std::unique_ptr<RequestReader> reader_;
+  bool request_ended_ = false;
+};
+
+}  // namespace gyges::network

@@ -1,0 +1,128 @@
+#include "sandbox/network/gateway/relayed_http.h"
+
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <limits>
+
+namespace gyges::network {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::beast::error_code;
+using boost::beast::string_view;
+
+constexpr std::size_t most_head_bytes = 65536;
+constexpr std::size_t most_line_bytes = 4096;  // between chunks
+constexpr std::size_t most_fields = 200;
+
+}  // namespace
+
+class RelayedHttp::Parser : public http::basic_parser<false> {
+ public:
+  Parser(HttpExchange& exchange) : exchange_(exchange) {
+    header_limit(static_cast<std::uint32_t>(most_head_bytes));
+    // Not boost::none: Beast 1.74 compares a length with the optional, and no limit is below all.
+    body_limit(std::numeric_limits<std::uint64_t>::max());
+    eager(true);
+    skip(exchange.method == "HEAD");
+  }
+
+ private:
+  void on_request_impl(http::verb, string_view, string_view, int, error_code&) override {}
+  void on_response_impl(int status, string_view, int, error_code&) override {
+    exchange_.status = status;
+  }
+  void on_field_impl(http::field, string_view name, string_view value, error_code&) override {
+    if (exchange_.response_headers.size() < most_fields)
+      exchange_.response_headers.emplace_back(std::string(name), std::string(value));
+  }
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
+  std::size_t on_body_impl(string_view body, error_code&) override {
+    exchange_.response_body.size += body.size();
+    return body.size();
+  }
+  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code&) override {
+    exchange_.response_body.size += body.size();
+    return body.size();
+  }
+  void on_finish_impl(error_code&) override {}
+
+  HttpExchange& exchange_;
+};
+
+RelayedHttp::RelayedHttp(std::function<void(Flow)> record) : record_(std::move(record)) {}
+RelayedHttp::~RelayedHttp() = default;
+
+bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
+  if (pending_.size() >= most_pending) return false;
+  Flow flow;
+  flow.time_ns = now_ns;
+  flow.protocol = FlowProtocol::http;
+  flow.verdict = FlowVerdict::relayed;
+  flow.name = head.authority.host.text;
+  flow.http.emplace();
+  flow.http->version = head.version;
+  flow.http->method = head.method;
+  flow.http->request_headers = head.headers;
+  flow.http->url = "http://" + head.authority.host.text;
+  if (head.authority.port) flow.http->url += ":" + std::to_string(*head.authority.port);
+  flow.http->url += head.target;
+  pending_.push_back(std::move(flow));
+  return true;
+}
+
+void RelayedHttp::request_body(std::uint64_t bytes) {
+  if (pending_.empty()) return;
+  pending_.back().http->request_body.size += bytes;
+  pending_.back().sent_bytes += bytes;
+}
+
+void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
+  if (lost_ || pending_.empty()) return;
+  buffer_ += bytes;
+  while (!buffer_.empty() && !pending_.empty()) {
+    if (!parser_ && buffer_.find("\r\n\r\n") == std::string::npos &&
+        buffer_.size() < most_head_bytes)
+      return;
+    if (!parser_) parser_ = std::make_unique<Parser>(*pending_.front().http);
+    error_code code;
+    std::size_t used = parser_->put(boost::asio::buffer(buffer_.data(), buffer_.size()), code);
+    buffer_.erase(0, used);
+    bool waits = code == http::error::need_more || (!code && used == 0);
+    if ((code && !waits) || (waits && buffer_.size() > most_line_bytes)) {
+      lost_ = true;
+      pending_.front().reason = "the answer is no HTTP that could be read";
+      buffer_ = {};
+      return;
+    }
+    if (parser_->is_done()) {
+      parser_.reset();
+      HttpExchange& exchange = *pending_.front().http;
+      if (exchange.status >= 200) {
+        complete(now_ns);
+      } else {  // an interim answer: the true one follows
+        exchange.status = 0;
+        exchange.response_headers.clear();
+      }
+    } else if (waits) {
+      return;
+    }
+  }
+}
+
+void RelayedHttp::complete(std::int64_t now_ns) {
+  Flow flow = std::move(pending_.front());
+  pending_.pop_front();
+  flow.duration_ns = now_ns - flow.time_ns;
+  if (flow.http) flow.received_bytes = flow.http->response_body.size;
+  record_(std::move(flow));
+}
+
+void RelayedHttp::finish(std::int64_t now_ns) {
+  parser_.reset();
+  while (!pending_.empty()) complete(now_ns);
+}
+
+}  // namespace gyges::network

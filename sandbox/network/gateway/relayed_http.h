@@ -1,0 +1,45 @@
+// The exchanges of HTTP/1.x inside a connection that is relayed, for the record: requests as the
+// guard let them through, answers as they pass. Nothing here decides anything: an answer that
+// cannot be read ends the reading, not the connection.
+//
+// Bounded: most_pending requests without an answer. One owner.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "sandbox/network/flow.h"
+#include "sandbox/network/http/request_reader.h"
+
+namespace gyges::network {
+
+class RelayedHttp {
+ public:
+  static constexpr std::size_t most_pending = 64;
+
+  explicit RelayedHttp(std::function<void(Flow)> record);
+  ~RelayedHttp();
+
+  // False: too many wait for their answers already.
+  bool request(const RequestHead& head, std::int64_t now_ns);
+  void request_body(std::uint64_t bytes);
+  void response(std::string_view bytes, std::int64_t now_ns);
+  // Records what is unanswered.
+  void finish(std::int64_t now_ns);
+
+ private:
+  class Parser;
+  void complete(std::int64_t now_ns);
+
+  std::function<void(Flow)> record_;
+  std::deque<Flow> pending_;
+  std::string buffer_;  // the beginning of a head, or of a line between chunks
+  std::unique_ptr<Parser> parser_;
+  bool lost_ = false;  // an answer was unreadable
+};
+
+}  // namespace gyges::network
