@@ -15,6 +15,7 @@
 #include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
+#include "sandbox/run/flow_attribution.h"
 #include "tools/tool_registry.h"
 
 namespace gyges::episode {
@@ -107,7 +108,9 @@ Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
   if (prepared.policy.network.mode != network::NetworkPolicy::Mode::none) {
     GYGES_TRY(network::FlowWriter flows, network::FlowWriter::create(bundle.directory()));
     started.flows = std::make_unique<network::FlowWriter>(std::move(flows));
-    spec.flows = [writer = started.flows.get()](network::Flow flow) { return writer->write(flow); };
+    spec.flows = [writer = started.flows.get()](network::Flow flow) {
+      return writer->write(std::move(flow));
+    };
     spec.packed_world = prepared.world.internet.packed;
   }
   GYGES_TRY(started.sandbox, isolation::Sandbox::start(spec));
@@ -176,6 +179,11 @@ void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument
     run.coverage = std::move(*coverage);
   else
     note(run, coverage.error());
+  if (!started.flows) return;
+  // Without it the flows still stand, and say "none".
+  if (auto joined = run::attribute_flows(bundle.directory()); !joined)
+    run.warnings.push_back("flows could not be joined with the processes that caused them: " +
+                           printable(joined.error().line()));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -13,6 +14,59 @@ namespace gyges::network {
 namespace {
 
 constexpr std::size_t buffer_bytes = 65536;
+
+// The gateway is not trusted to be brief. A byte takes at most six in JSON: what is kept makes a
+// line that readers take (longest_flow_line).
+class Trimmer {
+ public:
+  void operator()(std::string& text) {
+    std::size_t most = std::min(left_, longest_text);
+    cut_ |= text.size() > most;
+    if (text.size() > most) text.resize(most);
+    left_ -= std::min(left_, text.size() + 16);  // with what stands around it
+  }
+  template <class Item, class Each>
+  void list(std::vector<Item>& items, Each&& each) {
+    std::size_t kept = 0;
+    for (; kept < items.size() && left_ > 0; ++kept) each(items[kept]);
+    cut_ |= kept < items.size();
+    items.resize(kept);
+  }
+  void headers(std::vector<std::pair<std::string, std::string>>& list_of) {
+    list(list_of, [this](auto& header) {
+      (*this)(header.first);
+      (*this)(header.second);
+    });
+  }
+  [[nodiscard]] bool cut() const { return cut_; }
+
+ private:
+  static constexpr std::size_t longest_text = 16384;
+  std::size_t left_ = 131072;
+  bool cut_ = false;
+};
+
+Flow trimmed(Flow flow) {
+  Trimmer trim;
+  for (std::string* text : {&flow.name, &flow.rule, &flow.reason, &flow.sni, &flow.alpn, &flow.tls})
+    trim(*text);
+  trim.list(flow.canaries, [&](CanaryHit& hit) {
+    for (std::string* text : {&hit.canary, &hit.encoding, &hit.place, &hit.evidence}) trim(*text);
+  });
+  if (flow.dns) {
+    for (std::string* text : {&flow.dns->name, &flow.dns->type, &flow.dns->code}) trim(*text);
+    trim.list(flow.dns->answers, trim);
+  }
+  if (flow.http) {
+    for (std::string* text : {&flow.http->version, &flow.http->method, &flow.http->url})
+      trim(*text);
+    trim.headers(flow.http->request_headers);
+    trim.headers(flow.http->response_headers);
+  }
+  if (trim.cut())
+    flow.reason += flow.reason.empty() ? "the record was cut" : "; the record was cut";
+  return flow;
+}
 
 }  // namespace
 
@@ -26,7 +80,7 @@ Result<FlowWriter> FlowWriter::create(const std::filesystem::path& bundle) {
   return FlowWriter(bundle, std::move(file));
 }
 
-Status FlowWriter::write(const Flow& flow) {
+Status FlowWriter::write(Flow flow) {
   auto store = [this](std::string_view bytes) -> Result<std::string> {
     std::string hash = to_hex(sha256(bytes));
     if (stored_.contains(hash)) return hash;
@@ -36,7 +90,7 @@ Status FlowWriter::write(const Flow& flow) {
     stored_.insert(hash);
     return hash;
   };
-  GYGES_TRY(nlohmann::json line, flow_to_json(flow, store));
+  GYGES_TRY(nlohmann::json line, flow_to_json(trimmed(std::move(flow)), store));
   buffer_ += line.dump() + "\n";
   return buffer_.size() < buffer_bytes ? ok() : flush();
 }

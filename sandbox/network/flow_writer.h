@@ -17,8 +17,9 @@ class FlowWriter {
   // Makes `bundle`/flows.jsonl, which must not exist, and blobs/ where it is missing.
   static Result<FlowWriter> create(const std::filesystem::path& bundle);
 
-  // One line, and a blob for each body that was not stored before. Buffered.
-  Status write(const Flow& flow);
+  // One line, and a blob for each body that was not stored before. Buffered. Texts over 16 KiB, and
+  // what would make the line longer than readers take, are cut, which `reason` then says.
+  Status write(Flow flow);
   // Writes what is buffered and syncs. Nothing may be written after it.
   Status finish();
 

@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -50,19 +51,34 @@ void link_up(NetlinkBatch& batch, unsigned index) {
   batch.begin(RTM_NEWLINK, 0, bytes_of(header), "bring up interface");
 }
 
-// The gateway's end here, the agent's end in the namespace of `agent`; index 2 in both.
-void make_link(NetlinkBatch& batch, const NetworkInterface& interface, pid_t agent) {
+// The first index that is free in both namespaces: 2, unless the host's kernel puts devices of its
+// tunnel modules (sit0, tunl0) into every new namespace.
+unsigned free_index(int gateway, int agent) {
+  constexpr unsigned last = 1024;
+  auto taken = [](int socket, unsigned index) {
+    ifreq request{};
+    request.ifr_ifindex = static_cast<int>(index);
+    return ::ioctl(socket, SIOCGIFNAME, &request) == 0;
+  };
+  unsigned index = loopback_index + 1;
+  while (index < last && (taken(gateway, index) || taken(agent, index))) ++index;
+  return index;
+}
+
+// The gateway's end here, the agent's end in the namespace of `agent`; the same index in both.
+void make_link(NetlinkBatch& batch, const NetworkInterface& interface, unsigned index,
+               pid_t agent) {
   ifinfomsg header{};
-  header.ifi_index = static_cast<int>(gateway_link_index);
+  header.ifi_index = static_cast<int>(index);
   batch.begin(RTM_NEWLINK, creating, bytes_of(header), "make network interface");
-  batch.attribute_text(IFLA_IFNAME, "gw0");
+  batch.attribute_text(IFLA_IFNAME, gateway_link);
   batch.attribute_u32(IFLA_MTU, interface.mtu);
   batch.open(IFLA_LINKINFO);
   batch.attribute_text(IFLA_INFO_KIND, "veth");
   batch.open(IFLA_INFO_DATA);
   batch.open(VETH_INFO_PEER);
   ifinfomsg peer{};
-  peer.ifi_index = static_cast<int>(gateway_link_index);
+  peer.ifi_index = static_cast<int>(index);
   batch.raw(bytes_of(peer));
   batch.attribute_text(IFLA_IFNAME, interface.name);
   batch.attribute_u32(IFLA_MTU, interface.mtu);
@@ -76,11 +92,11 @@ void make_link(NetlinkBatch& batch, const NetworkInterface& interface, pid_t age
   batch.close();
 }
 
-void add_address(NetlinkBatch& batch, const IpAddress& address, unsigned prefix) {
+void add_address(NetlinkBatch& batch, unsigned link, const IpAddress& address, unsigned prefix) {
   ifaddrmsg header{};
   header.ifa_family = family_of(address);
   header.ifa_prefixlen = static_cast<std::uint8_t>(prefix);
-  header.ifa_index = gateway_link_index;
+  header.ifa_index = link;
   // Nobody else is on this link: an address need not wait a second for objections.
   if (address.v6) header.ifa_flags = IFA_F_NODAD;
   batch.begin(RTM_NEWADDR, creating, bytes_of(header), "set interface address");
@@ -106,32 +122,33 @@ void add_route(NetlinkBatch& batch, std::uint8_t family, std::uint8_t type, unsi
   batch.attribute_u32(RTA_OIF, link);
 }
 
-Status configure_gateway_side(const NetworkInterface& interface, int socket, pid_t agent) {
+Status configure_gateway_side(const NetworkInterface& interface, int socket, unsigned link,
+                              pid_t agent) {
   NetlinkBatch batch;
   link_up(batch, loopback_index);
-  make_link(batch, interface, agent);
-  link_up(batch, gateway_link_index);
+  make_link(batch, interface, link, agent);
+  link_up(batch, link);
   // Only the agent's own address is behind the link; its whole network answers here, so that
   // neighbours exist and what is sent to them is seen.
-  add_address(batch, interface.gateway, 32);
-  add_route(batch, AF_INET, RTN_UNICAST, gateway_link_index, &interface.address, nullptr);
+  add_address(batch, link, interface.gateway, 32);
+  add_route(batch, AF_INET, RTN_UNICAST, link, &interface.address, nullptr);
   add_route(batch, AF_INET, RTN_LOCAL, loopback_index, nullptr, nullptr);
   if (interface.has_v6) {
-    add_address(batch, interface.gateway6, 128);
-    add_route(batch, AF_INET6, RTN_UNICAST, gateway_link_index, &interface.address6, nullptr);
+    add_address(batch, link, interface.gateway6, 128);
+    add_route(batch, AF_INET6, RTN_UNICAST, link, &interface.address6, nullptr);
     add_route(batch, AF_INET6, RTN_LOCAL, loopback_index, nullptr, nullptr);
   }
   return batch.send(socket);
 }
 
-Status configure_agent_side(const NetworkInterface& interface, int socket) {
+Status configure_agent_side(const NetworkInterface& interface, int socket, unsigned link) {
   NetlinkBatch batch;
-  link_up(batch, gateway_link_index);
-  add_address(batch, interface.address, interface.subnet.prefix);
-  add_route(batch, AF_INET, RTN_UNICAST, gateway_link_index, nullptr, &interface.gateway);
+  link_up(batch, link);
+  add_address(batch, link, interface.address, interface.subnet.prefix);
+  add_route(batch, AF_INET, RTN_UNICAST, link, nullptr, &interface.gateway);
   if (interface.has_v6) {
-    add_address(batch, interface.address6, interface.subnet6.prefix);
-    add_route(batch, AF_INET6, RTN_UNICAST, gateway_link_index, nullptr, &interface.gateway6);
+    add_address(batch, link, interface.address6, interface.subnet6.prefix);
+    add_route(batch, AF_INET6, RTN_UNICAST, link, nullptr, &interface.gateway6);
   }
   return batch.send(socket);
 }
@@ -287,9 +304,11 @@ Status build_topology(const NetworkPolicy& policy, const GatewaySockets& sockets
   const NetworkInterface& interface = policy.interface;
   // First the rules: no packet ever arrives without them.
   GYGES_CHECK(add_rules(sockets.fds[GatewaySockets::gateway_filter].get(), interface.has_v6));
-  GYGES_CHECK(
-      configure_gateway_side(interface, sockets.fds[GatewaySockets::gateway_route].get(), agent));
-  return configure_agent_side(interface, sockets.fds[GatewaySockets::agent_route].get());
+  int gateway_side = sockets.fds[GatewaySockets::gateway_route].get();
+  int agent_side = sockets.fds[GatewaySockets::agent_route].get();
+  unsigned link = free_index(gateway_side, agent_side);
+  GYGES_CHECK(configure_gateway_side(interface, gateway_side, link, agent));
+  return configure_agent_side(interface, agent_side, link);
 }
 
 }  // namespace gyges::network

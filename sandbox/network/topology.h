@@ -24,8 +24,8 @@ struct GatewaySockets {
   std::vector<UniqueFd> fds;
 };
 
-// Index of the gateway's end, in its namespace.
-inline constexpr unsigned gateway_link_index = 2;
+// Name of the gateway's end, in its namespace.
+inline constexpr const char* gateway_link = "gw0";
 
 // Needs CAP_NET_ADMIN over both namespaces, which the user who made their user namespace has.
 // `agent` is a process in the agent's namespace, as this process sees it.

@@ -210,7 +210,7 @@ class CommandRun {
     if (policy_.network.mode == network::NetworkPolicy::Mode::none || !bundle_) return ok();
     GYGES_TRY(network::FlowWriter writer, network::FlowWriter::create(bundle_->directory()));
     flows_ = std::move(writer);
-    spec_.flows = [this](network::Flow flow) { return flows_->write(flow); };
+    spec_.flows = [this](network::Flow flow) { return flows_->write(std::move(flow)); };
     return ok();
   }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -26,6 +27,9 @@ using nlohmann::json;
 
 constexpr std::size_t most_calls = 1'000'000;
 constexpr std::int64_t close_by = 50'000'000;  // ns: how late the gateway may see a packet
+// ns: the first repetition of a packet that was lost comes 1 s after the call. What opens a flow
+// later was sent by another call, such as a write(2) to a connected socket.
+constexpr std::int64_t longest_wait = 2'000'000'000;
 
 struct Call {
   std::int64_t time = 0;
@@ -94,7 +98,7 @@ class Calls {
                                   [](std::int64_t at, const Call& call) { return at < call.time; });
     if (after == list.begin()) return {};
     const Call& last = *std::prev(after);
-    Cause cause{last.pid, last.tool_call, "exact"};
+    Cause cause{last.pid, last.tool_call, last.time >= time - longest_wait ? "exact" : "ambiguous"};
     for (auto at = std::prev(after); at->time >= time - close_by; --at) {
       if (at->pid != last.pid) cause.attribution = "ambiguous";
       if (at == list.begin()) break;
@@ -113,6 +117,31 @@ std::optional<Endpoint> destination_of(const json& flow) {
   return Endpoint{*address, flow.at("port").get<std::uint16_t>()};
 }
 
+// Writes the flows of `bundle` with their causes into `file`.
+Status rewrite(const std::filesystem::path& bundle, const Calls& calls,
+               const std::map<std::uint64_t, std::int64_t>& opened, int file) {
+  std::string buffer;
+  Status written = ok();
+  GYGES_CHECK(network::read_flows(bundle, [&](const json& line) {
+    json flow = line;
+    std::int64_t time = opened.at(flow.at("connection").get<std::uint64_t>());
+    auto destination = destination_of(flow);
+    if (destination && calls.knows(time)) {
+      Cause cause = calls.cause(*destination, time);
+      flow["pid"] = cause.pid;
+      flow["tool_call"] = cause.tool_call;
+      flow["attribution"] = cause.attribution;
+    }
+    buffer += flow.dump() + "\n";
+    if (buffer.size() < 1U << 20U) return true;
+    written = write_all(file, buffer);
+    buffer.clear();
+    return written.has_value();
+  }));
+  GYGES_CHECK(std::move(written));
+  return write_all(file, buffer);
+}
+
 }  // namespace
 
 Status attribute_flows(const std::filesystem::path& bundle) {
@@ -126,34 +155,25 @@ Status attribute_flows(const std::filesystem::path& bundle) {
     if (!added) known->second = std::min(known->second, time);
     return true;
   }));
-  std::filesystem::path path = bundle / "flows.jsonl";
+  // Without a name until it is whole: nothing is left behind where this fails.
+  UniqueFd file(::open(bundle.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644));
   std::filesystem::path fresh = bundle / "flows.jsonl.new";
-  UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  bool named = !file;  // a file system without O_TMPFILE
+  if (named) file.reset(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!file) return fail_errno("make file", fresh.string());
-  std::string buffer;
-  Status written = ok();
-  GYGES_CHECK(network::read_flows(bundle, [&](const json& line) {
-    json flow = line;
-    std::int64_t time = opened[flow.at("connection").get<std::uint64_t>()];
-    auto destination = destination_of(flow);
-    if (destination && calls.knows(time)) {
-      Cause cause = calls.cause(*destination, time);
-      flow["pid"] = cause.pid;
-      flow["tool_call"] = cause.tool_call;
-      flow["attribution"] = cause.attribution;
-    }
-    buffer += flow.dump() + "\n";
-    if (buffer.size() < 1U << 20U) return true;
-    written = write_all(file.get(), buffer);
-    buffer.clear();
-    return written.has_value();
-  }));
-  GYGES_CHECK(std::move(written));
-  GYGES_CHECK(write_all(file.get(), buffer));
+  auto done = rewrite(bundle, calls, opened, file.get());
+  if (done && !named) {
+    std::string path = "/proc/self/fd/" + std::to_string(file.get());
+    if (::linkat(AT_FDCWD, path.c_str(), AT_FDCWD, fresh.c_str(), AT_SYMLINK_FOLLOW) == 0)
+      named = true;
+    else
+      done = fail_errno("make file", fresh.string());
+  }
   std::error_code error;
-  std::filesystem::rename(fresh, path, error);
-  if (error) return fail_errno("replace", path.string(), error.value());
-  return ok();
+  if (done) std::filesystem::rename(fresh, bundle / "flows.jsonl", error);
+  if (error) done = fail_errno("replace", (bundle / "flows.jsonl").string(), error.value());
+  if (!done && named) std::filesystem::remove(fresh, error);
+  return done;
 }
 
 }  // namespace gyges::run

@@ -5,8 +5,10 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +17,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "sandbox/network/topology.h"
 
 namespace gyges::network {
 namespace {
@@ -55,6 +59,13 @@ Status filter_packets(int tap) {
   if (::setsockopt(tap, SOL_SOCKET, SO_ATTACH_FILTER, &attach, sizeof(attach)) != 0)
     return fail_errno("filter packets", "");
   return ok();
+}
+
+// Of the interface in the namespace of `socket`; 0: none.
+int index_of(int socket, const char* interface) {
+  ifreq request{};
+  std::strncpy(request.ifr_name, interface, sizeof(request.ifr_name) - 1);
+  return ::ioctl(socket, SIOCGIFINDEX, &request) == 0 ? request.ifr_ifindex : 0;
 }
 
 }  // namespace
@@ -107,7 +118,7 @@ Status Gateway::watch(int fd, std::uint32_t events, std::uint64_t key, bool is_n
   return ok();
 }
 
-Status Gateway::prepare(unsigned link_index) {
+Status Gateway::prepare() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return fail_errno("make epoll", "");
   int on = 1;
@@ -120,8 +131,8 @@ Status Gateway::prepare(unsigned link_index) {
   sockaddr_ll link{};
   link.sll_family = AF_PACKET;
   link.sll_protocol = htons(ETH_P_ALL);
-  link.sll_ifindex = static_cast<int>(link_index);
-  if (::bind(tap, reinterpret_cast<sockaddr*>(&link), sizeof(link)) != 0)
+  link.sll_ifindex = index_of(tap, gateway_link);
+  if (link.sll_ifindex == 0 || ::bind(tap, reinterpret_cast<sockaddr*>(&link), sizeof(link)) != 0)
     return fail_errno("watch packets", "");
   GYGES_CHECK(watch(fds_.report.get(), EPOLLIN, key_report, true));
   GYGES_CHECK(watch(tap, EPOLLIN, key_tap, true));
@@ -144,11 +155,13 @@ void Gateway::run() {
     std::int64_t until = timers_.empty() ? next_look : std::min(next_look, timers_.begin()->first);
     auto wait =
         static_cast<int>(std::clamp<std::int64_t>((until - now_ + 999'999) / 1'000'000, 0, 1000));
-    int count =
-        ::epoll_wait(epoll_.get(), events.data(), events.size(), stop ? std::min(wait, 50) : wait);
+    // The sandbox is gone by then; what it had sent is still read, and stands in the record. What
+    // is on its way to a destination still goes there.
+    bool carrying = stop && carries();
+    if (stop) wait = std::min(wait, carrying ? 50 : 1);
+    int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
     now_ = monotonic_now();
-    // The sandbox is gone by then; what it had sent is still read, and stands in the record.
-    if (stop && (count <= 0 || now_ > stop_by)) break;
+    if (stop && ((count <= 0 && !carrying) || now_ > stop_by)) break;
     for (int i = 0; i < count; ++i) {
       std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
       std::uint32_t what = events[static_cast<std::size_t>(i)].events;
@@ -190,6 +203,11 @@ void Gateway::run() {
   expire(true);
   count_lost_packets();
   flush();
+}
+
+bool Gateway::carries() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const auto& entry) { return entry.second->carries(); });
 }
 
 void Gateway::report(const Flow& flow) {

@@ -46,7 +46,7 @@ class Gateway {
   Gateway& operator=(const Gateway&) = delete;
 
   // Watches the sockets; before the process gives up what this needs.
-  Status prepare(unsigned link_index);
+  Status prepare();
   Status open(std::string_view packed_world);
 
   // Until the supervisor says stop or is gone. Open connections are reported then.
@@ -90,6 +90,7 @@ class Gateway {
   void read_upstream(std::uint64_t connection);
   void accept_from(int listener);
   void expire(bool all);
+  [[nodiscard]] bool carries() const;
   void send_raw(const std::string& packet, const IpAddress& to);
   void flush();
   void count_lost_packets();

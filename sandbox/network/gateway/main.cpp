@@ -12,7 +12,6 @@
 #include "sandbox/network/gateway/confinement.h"
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway_process.h"
-#include "sandbox/network/topology.h"
 
 namespace gyges::network {
 namespace {
@@ -60,7 +59,7 @@ Status serve() {
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   int supervisor = fds.report.get();
   Gateway gateway(std::move(policy), std::move(fds), std::move(servers));
-  GYGES_CHECK(gateway.prepare(gateway_link_index));
+  GYGES_CHECK(gateway.prepare());
   GYGES_CHECK(gateway.open(world));
   world.clear();
   GYGES_CHECK(filter_own_calls());

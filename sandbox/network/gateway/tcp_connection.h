@@ -33,6 +33,10 @@ class TcpConnection final : public StreamPort {
   void open(std::uint64_t key);
   void client_event(std::uint32_t events);
   void upstream_event(std::uint32_t events);
+  // Whether bytes of the sandbox wait to be sent on.
+  [[nodiscard]] bool carries() const {
+    return !over_ && (connecting_ || sent_upstream_ < to_upstream_.size());
+  }
   // Reports the connection, once.
   void report();
 

@@ -160,5 +160,26 @@ TEST_F(FlowsTest, PcapngIsWellFormed) {
   EXPECT_EQ(payload, 3000U);
 }
 
+TEST(FlowWriting, EndlessTextIsCutToALineThatReadersTake) {
+  auto directory = TemporaryDirectory::create("gyges_flows").value();
+  auto writer = FlowWriter::create(directory.path());
+  ASSERT_TRUE(writer);
+  Flow flow = http_flow();
+  flow.name = std::string(2'000'000, '\x01');  // six bytes each in JSON
+  for (int i = 0; i < 4000; ++i)
+    flow.http->request_headers.emplace_back(std::string(600, '\x02'), std::string(600, '\xff'));
+  flow.http->response_headers = std::vector<std::pair<std::string, std::string>>(4000);
+  ASSERT_TRUE(writer->write(flow));
+  ASSERT_TRUE(writer->write(http_flow()));
+  ASSERT_TRUE(writer->finish());
+  std::vector<std::string> reasons;
+  Status read = read_flows(directory.path(), [&](const json& line) {
+    reasons.push_back(line.at("reason"));
+    return true;
+  });
+  ASSERT_TRUE(read) << read.error().line();
+  EXPECT_EQ(reasons, (std::vector<std::string>{"the record was cut", ""}));
+}
+
 }  // namespace
 }  // namespace gyges::network
