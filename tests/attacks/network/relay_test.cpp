@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "base/fd.h"
 #include "gateway_fixture.h"
@@ -17,8 +18,8 @@ namespace {
 
 using network::FlowVerdict;
 
-std::string echo(const std::string& received) {
-  return "echo " + received;
+TcpServer::Reply echo(const std::string& received) {
+  return {"echo " + received, true};
 }
 
 class RelayTest : public GatewayTest {
@@ -88,7 +89,16 @@ class RelayByNameTest : public RelayTest {
   void SetUp() override {
     RelayTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    ASSERT_TRUE(dns_.bound() && web_.bound() && tls_.bound() && private_.bound());
+    // Here and not before: the addresses are those of the test's namespace.
+    dns_.emplace("198.51.100.53",
+                 DnsServer::Addresses{{"web.example", {"198.51.100.7"}},
+                                      {"a.web.example", {"198.51.100.7"}},
+                                      {"moves.web.example", {"198.51.100.7", "10.9.9.9"}},
+                                      {"other.example", {"198.51.100.7"}}});
+    web_.emplace("198.51.100.7", 80, reply);
+    tls_.emplace("198.51.100.7", 443, echo);
+    private_.emplace("10.9.9.9", 80, reply);
+    ASSERT_TRUE(dns_->bound() && web_->bound() && tls_->bound() && private_->bound());
     SeedFile resolver;
     resolver.path = "/etc/resolv.conf";
     resolver.content = "nameserver 192.0.2.53\n";
@@ -101,11 +111,12 @@ class RelayByNameTest : public RelayTest {
                    {"action", "relay"}}}}},
                "", {resolver});
   }
-  static std::string reply(const std::string&) {
-    return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+  static TcpServer::Reply reply(const std::string& received) {
+    return {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            received.find("Connection: close") != std::string::npos};
   }
   static std::string get(const std::string& host) {
-    return "GET / HTTP/1.1\\r\\nHost: " + host + "\\r\\n\\r\\n";
+    return "GET / HTTP/1.1\\r\\nHost: " + host + "\\r\\nConnection: close\\r\\n\\r\\n";
   }
   // The reason of the flow to port `port` that was refused last.
   std::string refusal(std::uint16_t port) {
@@ -117,14 +128,17 @@ class RelayByNameTest : public RelayTest {
     return reason;
   }
 
-  DnsServer dns_{"198.51.100.53",
-                 {{"web.example", {"198.51.100.7"}},
-                  {"a.web.example", {"198.51.100.7"}},
-                  {"moves.web.example", {"198.51.100.7", "10.9.9.9"}},
-                  {"other.example", {"198.51.100.7"}}}};
-  TcpServer web_{"198.51.100.7", 80, reply};
-  TcpServer tls_{"198.51.100.7", 443, echo};
-  TcpServer private_{"10.9.9.9", 80, reply};
+  void TearDown() override {
+    GatewayTest::TearDown();
+    dns_.reset();
+    web_.reset();
+    tls_.reset();
+    private_.reset();
+    RelayTest::TearDown();
+  }
+
+  std::optional<DnsServer> dns_;
+  std::optional<TcpServer> web_, tls_, private_;
 };
 
 TEST_F(RelayByNameTest, RequestsForTheNameArrive) {
@@ -140,7 +154,7 @@ TEST_F(RelayByNameTest, RequestsForTheNameArrive) {
                .output;
   EXPECT_NE(output.find("200 OK"), std::string::npos) << output;
   EXPECT_EQ(stop().network_failure, "");
-  EXPECT_NE(web_.received().find("\nabc\r\n0\r\n\r\n"), std::string::npos) << web_.received();
+  EXPECT_NE(web_->received().find("\nabc\r\n0\r\n\r\n"), std::string::npos) << web_->received();
   int exchanges = 0;
   for (const network::Flow& flow : flows()) {
     if (flow.protocol == network::FlowProtocol::dns && flow.dns->name == "web.example" &&
@@ -159,7 +173,7 @@ TEST_F(RelayByNameTest, RequestsForTheNameArrive) {
     return flow.protocol == network::FlowProtocol::tcp && flow.name == "web.example" &&
            network::to_string(flow.dialled) == "198.51.100.7:80";
   }));
-  auto asked = dns_.asked();
+  auto asked = dns_->asked();
   EXPECT_EQ(std::count(asked.begin(), asked.end(), "other.example"), 0);
 }
 
@@ -210,8 +224,8 @@ TEST_F(RelayByNameTest, NoTrickReachesTheServer) {
   // Positive control: nothing but the names was in the way.
   EXPECT_NE(talk_to("web.example", 80, get("web.example")).find("hello"), std::string::npos);
   EXPECT_EQ(stop().network_failure, "");
-  EXPECT_EQ(web_.received().find("other"), std::string::npos) << web_.received();
-  EXPECT_EQ(web_.accepted(), 1);
+  EXPECT_EQ(web_->received().find("other"), std::string::npos) << web_->received();
+  EXPECT_EQ(web_->accepted(), 1);
   std::vector<std::string> reasons;
   for (const network::Flow& flow : flows_to("198.51.100.7", 80))
     if (flow.protocol == network::FlowProtocol::tcp && flow.verdict == FlowVerdict::refused)
@@ -228,8 +242,8 @@ TEST_F(RelayByNameTest, ANameThatMovesToAPrivateAddressIsNotFollowed) {
   std::string output = talk_to("moves.web.example", 80, get("moves.web.example"));
   EXPECT_EQ(output.find("hello"), std::string::npos) << output;
   EXPECT_EQ(stop().network_failure, "");
-  EXPECT_EQ(web_.accepted(), 1);
-  EXPECT_EQ(private_.accepted(), 0);
+  EXPECT_EQ(web_->accepted(), 1);
+  EXPECT_EQ(private_->accepted(), 0);
   EXPECT_NE(refusal(80).find("10.9.9.9"), std::string::npos) << refusal(80);
 }
 
@@ -242,11 +256,11 @@ TEST_F(RelayByNameTest, TlsMustNameTheSite) {
   ask("other.example");
   ask("a.web.example");
   (void)run("curl -sk -m 5 https://198.51.100.7/");
-  EXPECT_EQ(tls_.accepted(), 0);
+  EXPECT_EQ(tls_->accepted(), 0);
   ask("web.example");
   EXPECT_EQ(stop().network_failure, "");
-  EXPECT_EQ(tls_.accepted(), 1);
-  EXPECT_NE(tls_.received().find("web.example"), std::string::npos);
+  EXPECT_EQ(tls_->accepted(), 1);
+  EXPECT_NE(tls_->received().find("web.example"), std::string::npos);
   std::vector<std::string> names;
   for (const network::Flow& flow : flows_to("198.51.100.7", 443))
     names.push_back(flow.sni + " " + std::string(network::to_string(flow.verdict)));

@@ -59,9 +59,9 @@ void TcpServer::serve() {
         std::scoped_lock lock(mutex_);
         received_ += part;
       }
-      std::string reply = answer_(part);
-      if (reply.empty()) break;
-      if (::send(client.get(), reply.data(), reply.size(), MSG_NOSIGNAL) < 0) break;
+      Reply reply = answer_(part);
+      ssize_t sent = ::send(client.get(), reply.text.data(), reply.text.size(), MSG_NOSIGNAL);
+      if (sent < 0 || reply.close) break;
     }
   }
 }

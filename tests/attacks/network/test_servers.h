@@ -16,11 +16,15 @@
 
 namespace gyges::isolation {
 
-// Hands what each connection sends to `answer`, sends what that gives, and goes on until the client
-// closes or the answer is empty. One connection at a time.
+// Hands what each connection sends to `answer` and sends what that gives, until the client closes
+// or the answer says so. One connection at a time.
 class TcpServer {
  public:
-  using Answer = std::function<std::string(const std::string& received)>;
+  struct Reply {
+    std::string text;
+    bool close = false;
+  };
+  using Answer = std::function<Reply(const std::string& received)>;
   TcpServer(const char* address, std::uint16_t port, Answer answer);
   ~TcpServer();
   [[nodiscard]] bool bound() const { return bound_; }
