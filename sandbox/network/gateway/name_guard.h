@@ -38,7 +38,6 @@ class NameGuard {
   // or after a refusal. Valid until the next call.
   std::string_view feed(std::string_view bytes);
 
-  [[nodiscard]] bool decided() const { return kind_ != Kind::unknown; }
   // Not empty: why the connection ends.
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
   // Of TLS, for the record; empty otherwise.

@@ -99,7 +99,7 @@ void TcpConnection::guard() {
           [this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
           [this](std::uint64_t bytes) { http_->request_body(bytes); }});
   gateway_.at(gateway_.now() + guard_time, [this, alive = alive_] {
-    if (*alive && !over_ && !guard_->decided())
+    if (*alive && !over_ && !upstream_ && !upstream_ended_)
       refuse("the client did not say within 10 s which name it means");
   });
 }
@@ -109,7 +109,8 @@ void TcpConnection::guarded(std::string_view bytes) {
   std::string_view ready = guard_->feed(bytes);
   flow_.sni = guard_->sni();
   if (!guard_->refusal().empty()) return refuse(guard_->refusal());
-  if (guard_->decided() && !upstream_ && !upstream_ended_) dial();
+  if (ready.empty()) return;
+  if (!upstream_ && !upstream_ended_) dial();
   if (!over_) pass_on(ready);
 }
 
