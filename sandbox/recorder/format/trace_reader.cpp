@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -23,46 +22,17 @@ namespace {
 
 struct BlockPlace {
   FrameHead head;
-  std::uint64_t payload_offset = 0;
+  std::uint64_t offset = 0;  // of its frame
+  Sha256 before{};           // hash of the frame before it, on which its own is built
+  Sha256 hash{};             // its own
   BlockSummary summary;
   std::size_t group = 0;  // index of the block, at or before it, that starts with empty tables
-};
-
-// A mapping of a file's first bytes.
-class Mapping {
- public:
-  Mapping() = default;
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() { reset(); }
-
-  // False when it cannot be mapped.
-  bool map(int fd, std::uint64_t bytes) {
-    reset();
-    if (bytes == 0) return true;
-    void* at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED) return false;
-    at_ = static_cast<const char*>(at);
-    size_ = bytes;
-    return true;
-  }
-  [[nodiscard]] std::string_view bytes() const { return {at_, size_}; }
-
- private:
-  void reset() {
-    if (at_ != nullptr) ::munmap(const_cast<char*>(at_), size_);
-    at_ = nullptr;
-    size_ = 0;
-  }
-  const char* at_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 }  // namespace
 
 struct TraceReader::State {
   UniqueFd fd;
-  Mapping mapping;  // of extent.bytes
   std::string path;
   Backend backend = Backend::ebpf;
   std::uint64_t realtime_base_ns = 0;
@@ -75,43 +45,69 @@ struct TraceReader::State {
   std::size_t columns = column_count;  // of its blocks
   BlockDecoder live_decoder;           // of for_each_new
   std::size_t next_live = 0;
-  std::string stored;  // of the block being read; reused
+  std::string frame;  // the one being read; grows only, see read_frame()
   std::string raw;
+  std::uint64_t blocks_unpacked = 0;
 
-  // The bytes at `offset`, in place; shorter when the file is, also by now.
-  Result<std::string_view> view(std::uint64_t offset, std::size_t size) const {
-    struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) return fail_errno("read trace", path);
-    std::string_view bytes = mapping.bytes().substr(
-        0, std::min(mapping.bytes().size(), static_cast<std::size_t>(status.st_size)));
-    return bytes.substr(std::min<std::size_t>(offset, bytes.size()), size);
+  // The bytes at `offset`, copied to `frame` from `at` on; fewer when the file ends before.
+  Result<std::size_t> read_into_frame(std::uint64_t offset, std::size_t at, std::size_t size) {
+    if (frame.size() < at + size) frame.resize(at + size);
+    std::size_t have = 0;
+    while (have < size) {
+      ssize_t got = ::pread(fd.get(), frame.data() + at + have, size - have,
+                            static_cast<off_t>(offset + have));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return fail_errno("read trace", path);
+      if (got == 0) break;
+      have += static_cast<std::size_t>(got);
+    }
+    return have;
   }
 
-  Status map() {
-    if (!mapping.map(fd.get(), extent.bytes)) return fail_errno("map trace", path);
-    return ok();
+  enum class Writer : std::uint8_t { none, unknown, at_work };
+
+  // A read lease is granted only while nobody has the file open for writing (fcntl(2)). It is given
+  // back at once; a recorder never opens its trace a second time, so nothing can wait for it.
+  [[nodiscard]] Writer writer() const {
+    if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0)
+      return errno == EAGAIN ? Writer::at_work : Writer::unknown;
+    ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+    return Writer::none;
+  }
+
+  [[nodiscard]] std::string_view unfinished() const {
+    switch (writer()) {
+      case Writer::none:
+        return "it was never finished: the recorder died";
+      case Writer::at_work:
+        return "it is not finished: the recorder is still at work";
+      case Writer::unknown:
+        break;
+    }
+    return "it is not finished: the recorder died or is still at work";
   }
 
   void mark_damage(std::uint64_t offset, std::string_view reason) {
     damage = TraceDamage{offset, extent.blocks, extent.events, std::string(reason)};
   }
 
-  // Checks the frame at `offset`, whose bytes are then in `frame`; an empty reason means it is
-  // good.
-  Result<std::string_view> check_frame(std::uint64_t offset, FrameHead& head,
-                                       std::string_view& frame) {
-    GYGES_TRY(frame, view(offset, frame_head_bytes));
-    std::string_view reason = decode_frame_head(frame, head);
+  // Copies the frame at `offset` and checks it against the hash of the one before; `whole` and
+  // `hash` are then set. An empty reason means it is good. Always a copy: a mapped file that
+  // somebody cuts off kills its reader, and zstd does not promise to survive bytes that change.
+  Result<std::string_view> read_frame(std::uint64_t offset, const Sha256& before, FrameHead& head,
+                                      std::string_view& whole, Sha256& hash) {
+    GYGES_TRY(std::size_t have, read_into_frame(offset, 0, frame_head_bytes));
+    std::string_view reason = decode_frame_head(std::string_view(frame).substr(0, have), head);
     if (!reason.empty()) return reason;
-    std::uint64_t size = frame_head_bytes + std::uint64_t{head.stored_bytes} + frame_hash_bytes;
-    GYGES_TRY(frame, view(offset, size));
-    if (frame.size() != size) return std::string_view("cut off");
-    Sha256 hash = frame_hash(chain, frame.substr(0, frame_head_bytes),
-                             frame.substr(frame_head_bytes, head.stored_bytes));
-    std::string_view stated = frame.substr(frame.size() - frame_hash_bytes);
+    const std::size_t rest = head.stored_bytes + frame_hash_bytes;
+    GYGES_TRY(have, read_into_frame(offset + frame_head_bytes, frame_head_bytes, rest));
+    if (have != rest) return std::string_view("cut off");
+    whole = std::string_view(frame).substr(0, frame_head_bytes + rest);
+    hash = frame_hash(before, whole.substr(0, frame_head_bytes),
+                      whole.substr(frame_head_bytes, head.stored_bytes));
+    std::string_view stated = whole.substr(whole.size() - frame_hash_bytes);
     if (stated != std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()))
       return std::string_view("changed: its hash differs");
-    chain = hash;
     return std::string_view{};
   }
 
@@ -135,13 +131,15 @@ struct TraceReader::State {
   }
 
   // Takes in a good block's place; a reason when its numbers contradict what came before.
-  std::string_view add_block(const FrameHead& head, std::uint64_t offset,
+  std::string_view add_block(const FrameHead& head, std::uint64_t offset, const Sha256& hash,
                              std::string_view summary) {
     if (head.first_sequence != extent.events) return "its sequence numbers do not follow";
     if (blocks.empty() && !head.fresh) return "the first block builds on one that is not there";
     BlockPlace place;
     place.head = head;
-    place.payload_offset = offset + frame_head_bytes + head.summary_bytes;
+    place.offset = offset;
+    place.before = chain;
+    place.hash = hash;
     place.group = head.fresh ? blocks.size() : blocks.back().group;
     if (!summary.empty() && !decode_summary(summary, place.summary))
       return "its summary is inconsistent";
@@ -167,7 +165,7 @@ struct TraceReader::State {
 
   // Walks all frames from `offset` on and notes the first that is bad.
   Status scan(std::uint64_t offset) {
-    std::string_view frame;
+    std::string_view whole;
     good_bytes = offset;
     while (offset < extent.bytes) {
       if (coverage) {
@@ -175,22 +173,24 @@ struct TraceReader::State {
         return ok();
       }
       FrameHead head;
-      Sha256 before = chain;
-      GYGES_TRY(std::string_view reason, check_frame(offset, head, frame));
+      Sha256 hash{};
+      GYGES_TRY(std::string_view reason, read_frame(offset, chain, head, whole, hash));
       if (reason.empty() && head.kind == FrameKind::header) reason = "a second header";
       if (reason.empty())
-        reason = head.kind == FrameKind::end
-                     ? add_end(frame.substr(frame_head_bytes, head.stored_bytes))
-                     : add_block(head, offset, frame.substr(frame_head_bytes, head.summary_bytes));
+        reason =
+            head.kind == FrameKind::end
+                ? add_end(whole.substr(frame_head_bytes, head.stored_bytes))
+                : add_block(head, offset, hash, whole.substr(frame_head_bytes, head.summary_bytes));
       if (!reason.empty()) {
-        chain = before;
         mark_damage(offset, reason);
         return ok();
       }
+      chain = hash;
       offset += frame_head_bytes + head.stored_bytes + frame_hash_bytes;
       good_bytes = offset;
     }
-    if (!coverage) mark_damage(offset, "it was never finished: the recorder died");
+    extent.bytes = std::max(extent.bytes, offset);  // a recorder may be at work
+    if (!coverage) mark_damage(offset, unfinished());
     return ok();
   }
 
@@ -216,16 +216,20 @@ struct TraceReader::State {
                     const std::function<bool(const Event&)>& visit, bool& stopped) {
     const BlockPlace& block = blocks[index];
     auto bad = [&](std::string_view reason) {
-      return bad_block(index, block.payload_offset - block.head.summary_bytes - frame_head_bytes,
-                       reason, block.head.first_sequence);
+      return bad_block(index, block.offset, reason, block.head.first_sequence);
     };
-    const std::size_t packed = block.head.stored_bytes - block.head.summary_bytes;
-    GYGES_TRY(std::string_view in_place, view(block.payload_offset, packed));
-    if (in_place.size() != packed) return bad("cut off while reading");
-    // A copy, because zstd does not promise to survive bytes that change while it reads them.
-    stored = in_place;
+    // It was good when the trace was opened; that it still is has to be seen on these bytes.
+    FrameHead head;
+    std::string_view whole;
+    Sha256 hash{};
+    GYGES_TRY(std::string_view reason, read_frame(block.offset, block.before, head, whole, hash));
+    if (reason.empty() && hash != block.hash) reason = "changed";
+    if (!reason.empty()) return bad(fmt::format("{}, since it was opened", reason));
+    ++blocks_unpacked;
+    std::string_view packed =
+        whole.substr(frame_head_bytes + head.summary_bytes, head.stored_bytes - head.summary_bytes);
     raw.resize(block.head.raw_bytes);
-    std::size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
+    std::size_t size = ZSTD_decompress(raw.data(), raw.size(), packed.data(), packed.size());
     if (ZSTD_isError(size) != 0) return bad(ZSTD_getErrorName(size));
     if (size != raw.size()) return bad("it unpacks to another size than it states");
     Status decoded = decoder.decode(raw, block.head.events, block.head.fresh,
@@ -250,21 +254,20 @@ Result<TraceReader> TraceReader::open(const std::filesystem::path& path) {
   if (::fstat(state->fd.get(), &status) != 0) return fail_errno("open trace", path.string());
   if (!S_ISREG(status.st_mode)) return fail("open trace", path.string(), "it is no regular file");
   state->extent.bytes = static_cast<std::uint64_t>(status.st_size);
-  GYGES_CHECK(state->map());
-  GYGES_TRY(std::string_view frame, state->view(0, trace_magic.size()));
-  if (frame != trace_magic)
+  GYGES_TRY(std::size_t have, state->read_into_frame(0, 0, trace_magic.size()));
+  if (std::string_view(state->frame).substr(0, have) != trace_magic)
     return fail("open trace", path.string(), "it is not a Gyges trace",
                 "name a run's directory or its trace.gyt");
-  state->chain = sha256(trace_magic);
   FrameHead head;
-  GYGES_TRY(std::string_view reason, state->check_frame(trace_magic.size(), head, frame));
+  std::string_view whole;
+  GYGES_TRY(std::string_view reason,
+            state->read_frame(trace_magic.size(), sha256(trace_magic), head, whole, state->chain));
   if (reason.empty() && head.kind != FrameKind::header) reason = "it does not begin with a header";
   if (!reason.empty())
     return fail("open trace", path.string(),
                 fmt::format("its header, at byte {}, is bad: {}", trace_magic.size(), reason));
-  GYGES_CHECK(state->read_header(frame.substr(frame_head_bytes, head.stored_bytes)));
-  GYGES_CHECK(
-      state->scan(trace_magic.size() + frame_head_bytes + head.stored_bytes + frame_hash_bytes));
+  GYGES_CHECK(state->read_header(whole.substr(frame_head_bytes, head.stored_bytes)));
+  GYGES_CHECK(state->scan(trace_magic.size() + whole.size()));
   return TraceReader(std::move(state));
 }
 
@@ -301,6 +304,10 @@ std::uint64_t TraceReader::blocks_in(const BlockQuery& query) const {
   return count;
 }
 
+std::uint64_t TraceReader::blocks_unpacked() const {
+  return state_->blocks_unpacked;
+}
+
 Status TraceReader::for_each_new(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
   bool stopped = false;
@@ -319,19 +326,13 @@ Result<bool> TraceReader::refresh() {
     return fail("read trace", s.path, "it became shorter while it was read");
   std::uint64_t before = s.good_bytes;
   s.extent.bytes = bytes;
-  GYGES_CHECK(s.map());
   s.damage.reset();
   GYGES_CHECK(s.scan(before));
   return s.good_bytes != before;
 }
 
-// A read lease is granted only while nobody has the file open for writing (fcntl(2)). It is given
-// back at once; a recorder never opens its trace a second time, so nothing can wait for it.
 bool TraceReader::may_grow() const {
-  int fd = state_->fd.get();
-  if (::fcntl(fd, F_SETLEASE, F_RDLCK) != 0) return true;
-  ::fcntl(fd, F_SETLEASE, F_UNLCK);
-  return false;
+  return state_->writer() != State::Writer::none;
 }
 
 const std::optional<TraceDamage>& TraceReader::damage() const {

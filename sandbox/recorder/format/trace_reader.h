@@ -1,10 +1,10 @@
 // Reads a trace file. Hostile or damaged input yields an error that names the first bad byte, never
 // a crash; with salvage, the good blocks before it are still delivered.
 //
-// The file is mapped: opening it hashes every frame in place and reads each block's summary, so
-// that for_each_in() unpacks only blocks that can hold what is looked for. A file that somebody
-// makes shorter while it is read is noticed before each access; in the instant between, the kernel
-// ends the reader (SIGBUS), as with every mapped file.
+// Opening hashes every frame and reads each block's summary, so that for_each_in() unpacks only
+// blocks that can hold what is looked for. Each block is hashed again when it is unpacked: what is
+// delivered is what was checked, also when somebody changes or shortens the file meanwhile (it is
+// not mapped, for the kernel would end the reader then).
 #pragma once
 
 #include <filesystem>
@@ -54,11 +54,13 @@ class TraceReader {
 
   // As for_each(), but leaves out blocks that, by their summaries, hold nothing that the query
   // looks for; the events of the others come all, so the visitor still has to choose. A block is
-  // unpacked with those it builds on, at most 64 Ki events before it. Traces of format 1 have no
+  // unpacked with those it builds on, at most 256 Ki events before it. Traces of format 1 have no
   // summaries: only their times are used.
   Status for_each_in(const BlockQuery& query, const std::function<bool(const Event&)>& visit);
   // How many blocks for_each_in() would deliver.
   [[nodiscard]] std::uint64_t blocks_in(const BlockQuery& query) const;
+  // How many blocks were unpacked so far, also only for those that build on them.
+  [[nodiscard]] std::uint64_t blocks_unpacked() const;
 
   // Takes in what a recorder that is still at work has finished since; true if there is more than
   // before. Damage, extent, coverage and chain head are then those of now.

@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -288,10 +290,121 @@ TEST_F(TraceFile, KilledWriterLeavesItsFinishedBlocks) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
+  // Blocks also end by age, so on a busy machine they are smaller; what is lost is less than one.
   bool fault = false;
-  EXPECT_EQ(read_count(fault), 3 * 65536);
+  const long count = read_count(fault);
+  EXPECT_GE(count, 200000 - 65536);
+  EXPECT_LT(count, 200000);
   EXPECT_TRUE(fault);
-  EXPECT_EQ(TraceReader::open(path_)->damage()->reason, "it was never finished: the recorder died");
+  auto reader = TraceReader::open(path_);
+  EXPECT_EQ(reader->extent().events, static_cast<std::uint64_t>(count));
+  EXPECT_EQ(reader->damage()->reason, "it was never finished: the recorder died");
+}
+
+TEST_F(TraceFile, OneAtWorkIsNotCalledDead) {
+  auto writer = TraceWriter::create(path_, Backend::ebpf);
+  ASSERT_TRUE(writer) << writer.error().line();
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader) << reader.error().line();
+  EXPECT_TRUE(reader->may_grow());
+  EXPECT_EQ(reader->damage()->reason, "it is not finished: the recorder is still at work");
+  writer->reset();
+  EXPECT_FALSE(reader->may_grow());
+}
+
+// Whatever somebody does to the file between its opening and its last block: the events before are
+// those that were checked, and the error names the block.
+TEST_F(TraceFile, ShortenedWhileReadIsAnError) {
+  std::mt19937_64 random(9);
+  EventList list;
+  add_lifelike_events(list, 200000, random);
+  write(list.finished());
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  for (std::size_t keep : {std::size_t{0}, std::size_t{100}, std::size_t{4096}, whole->size() / 2,
+                           whole->size() - 1 - frame_head_bytes}) {
+    overwrite(*whole);
+    auto reader = TraceReader::open(path_);
+    ASSERT_TRUE(reader) << reader.error().line();
+    ASSERT_FALSE(reader->damage());
+    std::uint64_t seen = 0;
+    bool same = true;
+    Status read = reader->for_each([&](const Event& event) {
+      if (seen == 1000) std::filesystem::resize_file(path_, keep);
+      same = same && same_event(list.events()[seen], event);
+      ++seen;
+      return true;
+    });
+    EXPECT_TRUE(same);
+    if (keep > whole->size() / 2) {  // the end frame alone is cut: all events are there
+      EXPECT_EQ(seen, list.events().size());
+      continue;
+    }
+    ASSERT_FALSE(read) << keep;
+    EXPECT_GE(seen, 1000U);
+    EXPECT_LT(seen, list.events().size());
+    EXPECT_NE(read.error().reason.find("cut off, since it was opened"), std::string::npos)
+        << read.error().reason;
+  }
+}
+
+TEST_F(TraceFile, SomebodyElseCuttingItNeverEndsTheReader) {
+  std::mt19937_64 random(10);
+  EventList list;
+  add_lifelike_events(list, 200000, random);
+  write(list.finished());
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  const pid_t cutter = ::fork();
+  ASSERT_GE(cutter, 0);
+  if (cutter == 0) {  // cuts it and writes it anew, until killed
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int fd = ::open(path_.c_str(), O_WRONLY);
+    for (std::size_t cut = 4096;; cut = (cut * 7 + 4096) % whole->size()) {
+      if (::ftruncate(fd, static_cast<off_t>(cut)) != 0) ::_exit(1);
+      if (::pwrite(fd, whole->data() + cut, whole->size() - cut, static_cast<off_t>(cut)) < 0)
+        ::_exit(1);
+    }
+  }
+  int faults = 0;
+  bool same = true;
+  for (int i = 0; i < 2000 && faults < 20; ++i) {
+    auto reader = TraceReader::open(path_);
+    if (!reader) {
+      ++faults;
+      continue;
+    }
+    std::uint64_t seen = 0;
+    Status read = reader->for_each([&](const Event& event) {
+      same = seen % 64 != 0 || same_event(list.events()[seen], event);
+      ++seen;
+      return same;
+    });
+    faults += read ? 0 : 1;
+    EXPECT_TRUE(!read || seen == list.events().size());
+    EXPECT_TRUE(same);
+  }
+  ::kill(cutter, SIGKILL);
+  ::waitpid(cutter, nullptr, 0);
+  EXPECT_GT(faults, 0);
+}
+
+TEST_F(TraceFile, ChangedWhileReadIsAnError) {
+  std::mt19937_64 random(11);
+  EventList list;
+  add_lifelike_events(list, 200000, random);
+  write(list.finished());
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader) << reader.error().line();
+  const auto middle = static_cast<std::streamoff>(std::filesystem::file_size(path_) / 2);
+  std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+  const int byte = file.seekg(middle).get();
+  file.seekp(middle).put(static_cast<char>(byte ^ 1)).flush();
+  std::uint64_t seen = 0;
+  Status read = reader->for_each([&](const Event&) { return ++seen > 0; });
+  ASSERT_FALSE(read);
+  EXPECT_LT(seen, list.events().size());
+  EXPECT_NE(read.error().reason.find("since it was opened"), std::string::npos);
 }
 
 TEST_F(TraceFile, LifelikeEventsAreSmall) {
