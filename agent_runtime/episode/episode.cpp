@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
+#include "sandbox/isolation/limit_signs.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -151,7 +152,8 @@ void note(RunDocument& run, const Error& error) {
   run.end.reason = printable(error.line());
 }
 
-void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument& run) {
+void collect(const isolation::Limits& limits, Started& started,
+             const recorder::BundleWriter& bundle, RunDocument& run) {
   auto contents = isolation::contents_directory(bundle.directory());
   if (!contents) note(run, contents.error());
   auto end = started.sandbox->stop(contents ? *contents : "");
@@ -175,10 +177,12 @@ void collect(Started& started, const recorder::BundleWriter& bundle, RunDocument
     if (auto finished = started.flows->finish(); !finished) note(run, finished.error());
   if (!started.session) return;
   auto coverage = started.session->close();
-  if (coverage)
+  if (coverage) {
     run.coverage = std::move(*coverage);
-  else
+    isolation::add_limits_of_record(limits, run.coverage->signs, run.limits_hit);
+  } else {
     note(run, coverage.error());
+  }
   if (!started.flows) return;
   // Without it the flows still stand, and say "none".
   if (auto joined = run::attribute_flows(bundle.directory()); !joined)
@@ -211,7 +215,7 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
   run.end = converse(*prepared, request, *started);
-  collect(*started, bundle, run);
+  collect(prepared->policy.limits, *started, bundle, run);
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
   nlohmann::json document = run.to_json(

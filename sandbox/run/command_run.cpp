@@ -12,6 +12,7 @@
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
+#include "sandbox/isolation/limit_signs.h"
 #include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
@@ -198,6 +199,8 @@ class CommandRun {
                                   printable(ended.network_failure));
     if (session) {
       GYGES_TRY(outcome_.coverage, session->close());
+      isolation::add_limits_of_record(policy_.limits, outcome_.coverage->signs,
+                                      outcome_.limits_hit);
       if (flows_) attribute();
     }
     duration_ = std::chrono::steady_clock::now() - begin;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/resource_signs.h"
 
 namespace gyges::recorder {
 
@@ -24,6 +25,7 @@ struct Coverage {
   bool complete = false;                    // recorded equals counted and lost is 0
   std::vector<std::string> not_observable;  // in words: vDSO time calls, ...
   std::vector<std::string> degraded;  // facilities this kernel lacks and what was used instead
+  ResourceSigns signs;                // of the session that was closed; not in the trace file
 };
 
 }  // namespace gyges::recorder

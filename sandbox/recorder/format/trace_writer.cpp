@@ -1,6 +1,7 @@
 #include "sandbox/recorder/format/trace_writer.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -40,6 +41,16 @@ std::string_view view_of(const FrameHeadBytes& bytes) {
   return {bytes.data(), bytes.size()};
 }
 
+bool opens_full_device(const Event& event) {
+  if (event.kind != EventKind::syscall || event.result < 0 ||
+      (event.number != SYS_openat && event.number != SYS_open))
+    return false;
+  return std::any_of(event.captures.begin(), event.captures.end(), [](const Capture& capture) {
+    return capture.kind == CaptureKind::path &&
+           (capture.bytes == "full" || capture.bytes.ends_with("/full"));
+  });
+}
+
 }  // namespace
 
 struct TraceWriter::State {
@@ -52,6 +63,8 @@ struct TraceWriter::State {
   Sha256 chain{};
   FrameHead head;  // of the block under construction
   Counters counters;
+  ResourceSigns signs;
+  bool full_device = false;  // to which every write is ENOSPC
   std::uint64_t events = 0;
   std::uint64_t syscalls = 0;
   std::uint64_t bytes = 0;
@@ -182,6 +195,8 @@ Status TraceWriter::append(const Event& event) {
   s.head.first_time_ns = std::min(s.head.first_time_ns, event.time_ns);
   s.head.last_time_ns = std::max(s.head.last_time_ns, event.time_ns);
   ++s.events;
+  s.signs.count(event);
+  s.full_device = s.full_device || opens_full_device(event);
   if (event.kind == EventKind::syscall) {
     ++s.syscalls;
     s.counters.recorded_enters += event.has_enter ? 1 : 0;
@@ -218,6 +233,8 @@ Status TraceWriter::finish(Coverage& coverage) {
   coverage.backend = s.backend;
   coverage.events = s.events;
   coverage.syscalls = s.syscalls;
+  coverage.signs = s.signs;
+  if (s.full_device) coverage.signs.no_space = 0;
   s.counters = coverage.counters;
   // The end frame states the file's whole size, itself included: it is padded with spaces to the
   // length it has with the longest number, so that its own length is known before the number is.
