@@ -12,9 +12,9 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
 #include "cli/seal_key_option.h"
-#include "sandbox/isolation/degradation.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 
@@ -141,12 +141,7 @@ void add_episode(CLI::App& root, int& exit_status) {
                    "the run bundle; with --repeat a directory of bundles r0, r1, ...")
       ->capture_default_str();
   command->add_option("--day", options->day, "the day the world is dated from, YYYY-MM-DD; today");
-  command
-      ->add_option("--allow-degraded", options->allow_degraded,
-                   "accept that this host cannot enforce something; repeat it for several. The "
-                   "record says so")
-      ->check(CLI::IsMember(isolation::degradation_names()))
-      ->allow_extra_args(false);
+  add_degraded_option(*command, options->allow_degraded);
   command->add_flag("--json", options->json, "one JSON object for each run");
   command->footer(
       "Exit status: 0 when the episode came to an end of the agent's or of a limit; 1 when it "

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/degraded_option.h"
 #include "cli/experiment_progress.h"
 #include "cli/experiment_worker.h"
 #include "cli/open_recorder.h"
@@ -36,6 +37,7 @@ struct RunOptions {
   std::string directory;  // resume; run: --out
   std::string executor = "local";
   std::string recorder = "auto";
+  std::vector<std::string> allow_degraded;
   unsigned jobs = 0;  // 0: the file's, else one for each core
   bool json = false;
 };
@@ -87,6 +89,8 @@ Result<std::unique_ptr<experiment::LocalExecutor>> make_executor(
                    std::to_string(getpid()),
                    "--lock-fd",
                    std::to_string(experiment::worker_lock_fd)};
+  for (const std::string& name : options.allow_degraded)
+    local.command.push_back("--allow-degraded=" + name);
   local.jobs =
       options.jobs != 0
           ? options.jobs
@@ -242,6 +246,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   add_seal_key_option(command);
   command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
+  add_degraded_option(command, options.allow_degraded);
   command.add_flag("--json", options.json, "print the summary as JSON");
 }
 
@@ -296,6 +301,7 @@ void add_worker_command(CLI::App& parent, int& exit_status) {
   command->group("");  // hidden: runners start it
   command->add_option("--recorder", options->recorder)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
+  add_degraded_option(*command, options->allow_degraded);
   command->add_option("--parent", options->parent);
   command->add_option("--lock-fd", options->lock_fd);
   command->callback([options, &exit_status] { exit_status = run_experiment_worker(*options); });

@@ -45,7 +45,8 @@ Status serve(const WorkerOptions& options) {
   std::string backend =
       *recorder ? std::string(recorder::backend_name((*recorder)->backend())) : "off";
   return experiment::serve_assignments(streams.read.get(), streams.write.get(), backend,
-                                       [&](const episode::EpisodeRequest& request) {
+                                       [&](episode::EpisodeRequest request) {
+                                         request.allow_degraded = options.allow_degraded;
                                          return episode::run_episode(request, recorder->get());
                                        });
 }

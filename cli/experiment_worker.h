@@ -2,11 +2,13 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace gyges::cli {
 
 struct WorkerOptions {
   std::string recorder = "auto";
+  std::vector<std::string> allow_degraded;  // names of isolation/degradation.h
   int parent = 0;    // process id of the runner; 0: not bound to one
   int lock_fd = -1;  // descriptor with the experiment's lock, to be kept and not passed on
 };

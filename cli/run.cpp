@@ -11,9 +11,9 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
 #include "cli/seal_key_option.h"
-#include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/run/command_run.h"
@@ -142,12 +142,7 @@ void add_run(CLI::App& root, int& exit_status) {
                       "$XDG_STATE_HOME/gyges/runs)");
   command->add_option("--workspace", options->workspace,
                       "directory that the command works in (default: the current one)");
-  command
-      ->add_option("--allow-degraded", options->allow_degraded,
-                   "accept that this host cannot enforce something; repeat it for several. The "
-                   "record says so")
-      ->check(CLI::IsMember(isolation::degradation_names()))
-      ->allow_extra_args(false);
+  add_degraded_option(*command, options->allow_degraded);
   auto* tty = command->add_flag(
       "--tty", options->tty,
       "give the command a terminal of its own (default: when input and output are one)");
