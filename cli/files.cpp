@@ -15,10 +15,31 @@ namespace {
 
 using nlohmann::json;
 
+// A JSON array, printed row by row: a list of changes may have a million.
+class JsonRows {
+ public:
+  explicit JsonRows(bool wanted) : wanted_(wanted) {
+    if (wanted_) std::fputs("[", stdout);
+  }
+  ~JsonRows() {
+    if (wanted_) std::fputs(any_ ? "\n]\n" : "]\n", stdout);
+  }
+  JsonRows(const JsonRows&) = delete;
+  JsonRows& operator=(const JsonRows&) = delete;
+  void add(const json& row) {
+    std::printf("%s\n  %s", any_ ? "," : "", row.dump().c_str());
+    any_ = true;
+  }
+
+ private:
+  bool wanted_;
+  bool any_ = false;
+};
+
 int list(const std::string& run, bool as_json) {
   auto changes = isolation::read_changes(run);
   if (!changes) return report(changes.error());
-  json rows = json::array();
+  JsonRows rows(as_json);
   for (const isolation::FileChange& change : *changes) {
     if (as_json) {
       json row = {{"kind", isolation::kind_name(change.kind)},
@@ -28,38 +49,39 @@ int list(const std::string& run, bool as_json) {
                   {"size", change.size}};
       if (!change.sha256.empty()) row["sha256"] = valid_utf8(change.sha256);
       if (!change.link_target.empty()) row["link_target"] = valid_utf8(change.link_target);
+      for (const auto& [name, value] : change.attributes)
+        row["attributes"].push_back(valid_utf8(name));
       if (!change.note.empty()) row["note"] = valid_utf8(change.note);
-      rows.push_back(std::move(row));
+      rows.add(row);
       continue;
     }
     std::string more;
     if (!change.link_target.empty()) more += " -> " + printable(change.link_target);
+    for (const auto& [name, value] : change.attributes) more += " [" + printable(name) + "]";
     if (!change.note.empty()) more += " (" + printable(change.note) + ")";
     std::printf("%-8s %-9s %04o %10llu  %s%s\n", isolation::kind_name(change.kind),
                 isolation::type_name(change.type), change.mode,
                 static_cast<unsigned long long>(change.size), printable(change.path).c_str(),
                 more.c_str());
   }
-  if (as_json) std::printf("%s\n", rows.dump(2).c_str());
   return 0;
 }
 
 int apply(const std::string& run, const isolation::ApplyOptions& options, bool as_json) {
   auto applied = isolation::apply_changes(run, options);
   if (!applied) return report(applied.error());
-  json rows = json::array();
+  JsonRows rows(as_json);
   int skipped = 0;
   for (const isolation::AppliedChange& change : *applied) {
     skipped += change.action == "skip" ? 1 : 0;
     if (as_json)
-      rows.push_back({{"action", change.action},
-                      {"path", valid_utf8(change.path)},
-                      {"reason", valid_utf8(change.reason)}});
+      rows.add({{"action", change.action},
+                {"path", valid_utf8(change.path)},
+                {"reason", valid_utf8(change.reason)}});
     else
       std::printf("%-14s %s%s\n", change.action.c_str(), printable(change.path).c_str(),
                   change.reason.empty() ? "" : (": " + printable(change.reason)).c_str());
   }
-  if (as_json) std::printf("%s\n", rows.dump(2).c_str());
   return skipped > 0 ? exit_found : 0;
 }
 

@@ -1,11 +1,8 @@
 #include "sandbox/isolation/changes.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -14,28 +11,14 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <memory>
 #include <optional>
 #include <set>
 
 #include "base/hash.h"
+#include "sandbox/isolation/hostile_tree.h"
 
 namespace gyges::isolation {
 namespace {
-
-struct CloseDirectory {
-  void operator()(DIR* stream) const { ::closedir(stream); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
-
-// Resolves inside `root` only, through no link.
-UniqueFd open_beneath(int root, const std::string& path, std::uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const char* at = path.empty() ? "." : path.c_str();
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, at, &how, sizeof(how))));
-}
 
 FileChange::Type type_of(mode_t mode) {
   switch (mode & S_IFMT) {
@@ -56,30 +39,6 @@ FileChange::Type type_of(mode_t mode) {
 
 std::int64_t nanoseconds(const timespec& time) {
   return static_cast<std::int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
-}
-
-// Errors that say that a lower layer has no such entry, rather than that it could not be looked at.
-// A link in the way is what the others mean: the layer has something else there.
-bool says_absent(int code) {
-  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV;
-}
-
-// false: the list is not whole.
-bool names_in(int directory, std::vector<std::string>& names) {
-  UniqueFd copy(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!copy) return false;
-  Directory stream(::fdopendir(copy.get()));
-  if (!stream) return false;
-  (void)copy.release();
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(std::move(name));
-    errno = 0;
-  }
-  bool whole = errno == 0;
-  std::sort(names.begin(), names.end());
-  return whole;
 }
 
 class Collector {
@@ -160,14 +119,25 @@ class Collector {
     return false;
   }
 
+  void add(FileChange change) {
+    name_bytes_ += change.path.size() + change.link_target.size();
+    for (const auto& [name, value] : change.attributes) name_bytes_ += name.size() + value.size();
+    if (name_bytes_ > limits_.name_bytes) {
+      // What comes is not looked at any more either.
+      entries_ = limits_.entries;
+      result_.complete = false;
+      return;
+    }
+    result_.changes.push_back(std::move(change));
+  }
+
   void walk(int directory, const std::string& path, std::size_t level) {
     if (level > limits_.depth) {
       result_.complete = false;
       return;
     }
     std::vector<std::string> names = list(directory);
-    std::set<std::string> present(names.begin(), names.end());
-    if (is_opaque(directory)) lost_below(path, present);
+    if (is_opaque(directory)) lost_below(path, names);
     for (const std::string& name : names) {
       if (!count()) return;
       entry(directory, name, path.empty() ? name : path + "/" + name, level);
@@ -186,11 +156,14 @@ class Collector {
     return false;
   }
 
-  void lost_below(const std::string& path, const std::set<std::string>& present) {
+  // `present` is sorted.
+  void lost_below(const std::string& path, const std::vector<std::string>& present) {
     std::set<std::string> reported;
     for (const UniqueFd& lower : lowers_) {
       for (const std::string& name : list_below(lower, path)) {
-        if (present.count(name) > 0 || !reported.insert(name).second) continue;
+        if (std::binary_search(present.begin(), present.end(), name) ||
+            !reported.insert(name).second)
+          continue;
         if (!count()) return;
         std::string child = path.empty() ? name : path + "/" + name;
         if (auto old = below(child)) add_deleted(child, old->info);
@@ -201,7 +174,7 @@ class Collector {
   void add_deleted(const std::string& path, const struct stat& old) {
     FileChange change = describe(path, old);
     change.kind = FileChange::Kind::deleted;
-    result_.changes.push_back(change);
+    add(std::move(change));
     if (S_ISDIR(old.st_mode)) deleted_tree(path, 0);
   }
 
@@ -221,7 +194,7 @@ class Collector {
       if (!old) continue;
       FileChange change = describe(child, old->info);
       change.kind = FileChange::Kind::deleted;
-      result_.changes.push_back(std::move(change));
+      add(std::move(change));
       if (S_ISDIR(old->info.st_mode)) deleted_tree(child, level + 1);
     }
   }
@@ -252,6 +225,9 @@ class Collector {
     }
     FileChange change = describe(path, info);
     change.kind = old ? FileChange::Kind::modified : FileChange::Kind::added;
+    UniqueFd child;
+    if (change.type == FileChange::Type::directory) child = open_directory(directory, name);
+    if (child) attributes_of(child.get(), change);
     if (change.type == FileChange::Type::file) read_content(directory, name, info, change);
     if (change.type == FileChange::Type::symlink) {
       std::array<char, PATH_MAX> target{};
@@ -259,15 +235,23 @@ class Collector {
       if (length < 0) change.note = "unreadable";
       if (length > 0) change.link_target.assign(target.data(), static_cast<std::size_t>(length));
     }
-    if (!old || differs(change, info, *old, path)) result_.changes.push_back(std::move(change));
-    if (S_ISDIR(info.st_mode)) {
-      // Anything else stood here before: all below is new, as far as the lower layers know.
-      UniqueFd child = open_directory(directory, name);
-      if (child)
-        walk(child.get(), path, level + 1);
-      else
-        result_.complete = false;
-    }
+    if (!old || differs(change, info, *old, path)) add(std::move(change));
+    if (!S_ISDIR(info.st_mode)) return;
+    // Where anything else stood here before all below is new, as far as the lower layers know.
+    if (child)
+      walk(child.get(), path, level + 1);
+    else
+      result_.complete = false;
+  }
+
+  // The overlay's own marks, where it keeps them out of the agent's reach, are nobody's attributes.
+  [[nodiscard]] std::string marks() const {
+    if (host_.root) return "trusted.overlay.";
+    return area_->layered ? "user.overlay." : "";
+  }
+
+  void attributes_of(int fd, FileChange& change) const {
+    if (!read_attributes(fd, marks(), change.attributes)) change.note = "unreadable attributes";
   }
 
   // Whether an entry that was copied up really differs from what it was: the same bytes with the
@@ -277,6 +261,7 @@ class Collector {
     if ((info.st_mode & S_IFMT) != (old.info.st_mode & S_IFMT)) return true;
     FileChange before = describe(path, old.info);
     if (now.mode != before.mode || now.uid != before.uid || now.gid != before.gid) return true;
+    if (attributes_differ(now, old, path)) return true;
     if (now.type == FileChange::Type::directory) return false;
     if (now.mtime_ns != before.mtime_ns || now.size != before.size) return true;
     if (now.type == FileChange::Type::symlink) {
@@ -291,16 +276,12 @@ class Collector {
     return !hash || now.sha256.empty() || to_hex(*hash) != now.sha256;
   }
 
-  // Opens an entry of the agent's, who may have taken our read permission away: without root we are
-  // the owner and may give it back, now that the mode has been noted.
-  static UniqueFd open_entry(int directory, const std::string& name, int flags, unsigned mode) {
-    UniqueFd fd(::openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC));
-    if (fd || errno != EACCES) return fd;
-    UniqueFd path(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!path) return path;
-    std::string link = fmt::format("/proc/self/fd/{}", path.get());
-    if (::chmod(link.c_str(), mode) != 0) return UniqueFd();
-    return UniqueFd(::openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC));
+  [[nodiscard]] bool attributes_differ(const FileChange& now, const Below& old,
+                                       const std::string& path) const {
+    if (now.type != FileChange::Type::file && now.type != FileChange::Type::directory) return false;
+    UniqueFd fd = open_beneath(old.root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    ExtendedAttributes before;
+    return fd && (!read_attributes(fd.get(), marks(), before) || before != now.attributes);
   }
 
   static UniqueFd open_directory(int directory, const std::string& name) {
@@ -309,15 +290,16 @@ class Collector {
 
   void read_content(int directory, const std::string& name, const struct stat& info,
                     FileChange& change) {
-    if (change.size > limits_.file_bytes) {
-      change.note = "larger than the limit of collection";
-      return;
-    }
     UniqueFd fd = open_entry(directory, name, O_RDONLY | O_NONBLOCK, 0600);
     struct stat opened {};
     if (!fd || ::fstat(fd.get(), &opened) != 0 || !S_ISREG(opened.st_mode) ||
         opened.st_ino != info.st_ino) {
       change.note = "unreadable";
+      return;
+    }
+    attributes_of(fd.get(), change);
+    if (change.size > limits_.file_bytes) {
+      change.note = "larger than the limit of collection";
       return;
     }
     if (hashed_bytes_ + change.size > limits_.hashed_bytes) {
@@ -368,6 +350,7 @@ class Collector {
   std::vector<UniqueFd> lowers_;
   std::optional<MappedSource> mapped_;  // of the last of lowers_
   std::size_t entries_ = 0;
+  std::uint64_t name_bytes_ = 0;
   std::uint64_t kept_bytes_ = 0;
   std::uint64_t hashed_bytes_ = 0;
   CollectedChanges result_;

@@ -15,8 +15,10 @@
 namespace gyges::isolation {
 
 struct CollectionLimits {
-  std::size_t entries = 250000;
+  std::size_t entries = 1200000;
   std::size_t depth = 200;
+  // Of all paths, link targets and attributes together: at a depth of 200 a path can have 50 KB.
+  std::uint64_t name_bytes = 192ULL << 20U;
   std::uint64_t file_bytes = 64ULL << 20U;    // a larger file is listed without content
   std::uint64_t total_bytes = 512ULL << 20U;  // of contents kept
   // Read for hashing, about four seconds' worth: sparse files cost the agent nothing.

@@ -2,43 +2,97 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
+#include <strings.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
+#include "sandbox/isolation/hostile_tree.h"
 
 namespace gyges::isolation {
 namespace {
 
-UniqueFd open_beneath(int root, const std::string& path, std::uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const char* at = path.empty() ? "." : path.c_str();
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, at, &how, sizeof(how))));
-}
-
-// What tools of the host execute or obey without being told.
+// What tools of the host execute or obey without being told. In any case of letters: some file
+// systems do not tell .GIT from .git (CVE-2014-9390 of git).
 bool is_startup_file(const std::string& path) {
-  static constexpr std::array<std::string_view, 9> names{
-      ".envrc", ".bashrc",   ".profile",   ".bash_profile", ".bash_logout",
-      ".zshrc", ".zprofile", ".gitconfig", ".gitmodules"};
-  static constexpr std::array<std::string_view, 6> directories{".git", ".vscode", ".idea",
-                                                               ".ssh", ".husky",  ".devcontainer"};
+  static constexpr std::array names{".envrc",
+                                    ".bashrc",
+                                    ".bash_aliases",
+                                    ".bash_login",
+                                    ".bash_logout",
+                                    ".bash_profile",
+                                    ".profile",
+                                    ".zshrc",
+                                    ".zshenv",
+                                    ".zprofile",
+                                    ".zlogin",
+                                    ".zlogout",
+                                    ".kshrc",
+                                    ".login",
+                                    ".cshrc",
+                                    ".tcshrc",
+                                    ".inputrc",
+                                    ".xprofile",
+                                    ".xinitrc",
+                                    ".xsession",
+                                    ".xsessionrc",
+                                    ".pam_environment",
+                                    ".forward",
+                                    ".rhosts",
+                                    ".netrc",
+                                    ".gitconfig",
+                                    ".gitmodules",
+                                    ".hgrc",
+                                    ".pre-commit-config.yaml",
+                                    ".npmrc",
+                                    ".yarnrc",
+                                    ".yarnrc.yml",
+                                    ".pnpmfile.cjs",
+                                    ".pnp.cjs",
+                                    ".pypirc",
+                                    ".pythonrc",
+                                    ".pythonstartup",
+                                    ".irbrc",
+                                    ".pryrc",
+                                    ".rprofile",
+                                    ".gdbinit",
+                                    ".lldbinit",
+                                    ".vimrc",
+                                    ".gvimrc",
+                                    ".exrc",
+                                    ".nvimrc",
+                                    ".emacs",
+                                    ".dir-locals.el",
+                                    ".screenrc",
+                                    ".tmux.conf",
+                                    ".curlrc",
+                                    ".wgetrc",
+                                    ".mailcap",
+                                    ".mcp.json",
+                                    ".psqlrc",
+                                    ".sqliterc"};
+  static constexpr std::array directories{
+      ".git",           ".hg",    ".svn",    ".husky",   ".githooks",     ".vscode",
+      ".vscode-server", ".idea",  ".vim",    ".emacs.d", ".devcontainer", ".direnv",
+      ".claude",        ".codex", ".cursor", ".gemini",  ".ssh",          ".gnupg",
+      ".config",        ".local", ".cargo",  ".docker",  ".kube",         ".aws"};
+  auto is_any_of = [](const auto& list, const std::string& name) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const char* known) { return ::strcasecmp(known, name.c_str()) == 0; });
+  };
   std::vector<std::string> parts = split(path, '/');
   for (const std::string& part : parts)
-    if (std::find(directories.begin(), directories.end(), part) != directories.end()) return true;
-  return !parts.empty() && std::find(names.begin(), names.end(), parts.back()) != names.end();
+    if (is_any_of(directories, part)) return true;
+  return !parts.empty() && is_any_of(names, parts.back());
 }
 
 bool is_plain(const std::string& path) {
@@ -88,8 +142,9 @@ class Applier {
     std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
     std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
     result.action = action_of(change, result);
-    if (!result.reason.empty() || options_.dry_run) return;
+    if (!result.reason.empty()) return;
     UniqueFd parent = open_beneath(root_.get(), above, O_PATH | O_DIRECTORY);
+    if (options_.dry_run) return foresee(parent, path, above, name, change, result);
     if (!parent) {
       if (change.kind == FileChange::Kind::deleted && errno == ENOENT) return;
       result.reason = fmt::format("its directory: {}", std::strerror(errno));
@@ -103,6 +158,23 @@ class Applier {
       make_link(parent.get(), name, change, result);
     else
       write_file(parent.get(), name, change, result);
+  }
+
+  // What carrying over would meet, as far as can be seen now.
+  void foresee(const UniqueFd& parent, const std::string& path, const std::string& above,
+               const std::string& name, const FileChange& change, AppliedChange& result) {
+    const bool deletion = change.kind == FileChange::Kind::deleted;
+    const bool directory = change.type == FileChange::Type::directory;
+    if (!parent) {
+      const bool made_before = errno == ENOENT && (deletion || foreseen_.count(above) > 0);
+      if (!made_before) result.reason = fmt::format("its directory: {}", std::strerror(errno));
+    } else if (struct stat info{};
+               ::fstatat(parent.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      const bool is_directory = S_ISDIR(info.st_mode);
+      if (directory && !deletion && !is_directory) result.reason = "something else is there";
+      if (!directory && is_directory) result.reason = std::strerror(EISDIR);
+    }
+    if (directory && !deletion && result.reason.empty()) foreseen_.insert(path);
   }
 
   static std::string action_of(const FileChange& change, AppliedChange& result) {
@@ -203,6 +275,7 @@ class Applier {
   const ApplyOptions& options_;
   UniqueFd root_;
   unsigned counter_ = 0;
+  std::set<std::string> foreseen_;  // directories that a dry run would have made
   std::vector<AppliedChange> applied_;
 };
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -99,7 +100,9 @@ struct FileChange {
   std::int64_t mtime_ns = 0;
   std::string sha256;       // hex; files only, empty where the content was not collected
   std::string link_target;  // symlinks only
-  std::string note;         // why content is missing ("unreadable", "larger than the limit")
+  // Extended attributes at the end, by name; names and values are bytes. Files and directories only.
+  std::vector<std::pair<std::string, std::string>> attributes;
+  std::string note;  // why content or attributes are missing ("unreadable", ...)
 };
 
 struct SandboxEnd {

@@ -1,12 +1,17 @@
 // Carrying hostile changes over to a real directory.
 #include "sandbox/isolation/changes_apply.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -93,6 +98,60 @@ TEST_F(ApplyChanges, DryRunChangesNothing) {
   EXPECT_TRUE(fs::is_empty(target()));
 }
 
+// What it foresees is what then happens.
+TEST_F(ApplyChanges, DryRunForeseesWhatIsSkipped) {
+  fs::create_directories(target() / "directory");
+  ASSERT_TRUE(write_file_atomically(target() / "plain", "x"));
+  fs::create_symlink(directory_->path(), target() / "up");
+  add(Kind::added, Type::directory, "/w/new", "", 0755);
+  add(Kind::added, Type::file, "/w/new/f", "content");
+  add(Kind::added, Type::file, "/w/nowhere/f", "content");
+  add(Kind::added, Type::file, "/w/up/f", "content");
+  add(Kind::added, Type::file, "/w/plain/f", "content");
+  add(Kind::added, Type::file, "/w/directory", "content");
+  add(Kind::added, Type::directory, "/w/plain", "", 0755);
+  add(Kind::added, Type::directory, "/w/up", "", 0755);
+  add(Kind::deleted, Type::file, "/w/gone/f");
+  auto foreseen = apply({.dry_run = true});
+  EXPECT_FALSE(fs::exists(target() / "new"));
+  auto applied = apply();
+  for (const auto& [path, change] : applied)
+    EXPECT_EQ(foreseen.at(path).action, change.action)
+        << path << ": " << foreseen.at(path).reason << "; " << change.reason;
+  EXPECT_EQ(applied.at("new/f").action, "write");
+}
+
+// Somebody else exchanges directories for links while the changes are carried over.
+TEST_F(ApplyChanges, RacesWithLinksLeadNowhere) {
+  const fs::path other = directory_->path() / "other";
+  fs::create_directories(other / "d");
+  ASSERT_TRUE(write_file_atomically(other / "keep", "kept\n"));
+  fs::create_directories(target() / "a" / "d");
+  fs::create_symlink(other, target() / "link");
+  for (int i = 0; i < 400; ++i) {
+    add(Kind::added, Type::file, "/w/a/" + std::to_string(i), "evil");
+    add(Kind::added, Type::file, "/w/a/d/" + std::to_string(i), "evil");
+    add(Kind::added, Type::directory, "/w/a/m" + std::to_string(i), "", 0777);
+    add(Kind::deleted, Type::file, "/w/a/keep");
+  }
+  std::atomic<bool> done = false;
+  std::thread exchanger([&] {
+    while (!done)
+      ::syscall(SYS_renameat2, AT_FDCWD, (target() / "a").c_str(), AT_FDCWD,
+                (target() / "link").c_str(), 2 /* RENAME_EXCHANGE */);
+  });
+  std::size_t written = 0;
+  for (int round = 0; round < 5; ++round)
+    for (const auto& [path, change] : apply()) written += change.action == "write" ? 1 : 0;
+  done = true;
+  exchanger.join();
+  std::printf("%zu of 4000 files were written before the exchange\n", written);
+  std::size_t entries = 0;
+  for ([[maybe_unused]] const auto& entry : fs::recursive_directory_iterator(other)) ++entries;
+  EXPECT_EQ(entries, 2U);
+  EXPECT_EQ(read_file(other / "keep").value(), "kept\n");
+}
+
 TEST_F(ApplyChanges, NothingLeavesTheDirectory) {
   fs::create_symlink(directory_->path(), target() / "up");
   fs::create_symlink(outside(), target() / "file");
@@ -120,8 +179,12 @@ TEST_F(ApplyChanges, PrivilegeAndTrapsAreNotCarriedOver) {
   add(Kind::added, Type::device, "/w/device");
   add(Kind::added, Type::file, "/w/.git/hooks/pre-commit", "evil", 0755);
   add(Kind::added, Type::file, "/w/.envrc", "evil");
+  add(Kind::added, Type::file, "/w/sub/.GIT/config", "evil");
+  add(Kind::added, Type::file, "/w/.Npmrc", "evil");
+  add(Kind::modified, Type::file, "/w/.config/autostart/x.desktop", "evil");
   auto applied = apply();
-  for (const char* path : {"fifo", "device", ".git/hooks/pre-commit", ".envrc"})
+  for (const char* path : {"fifo", "device", ".git/hooks/pre-commit", ".envrc", "sub/.GIT/config",
+                           ".Npmrc", ".config/autostart/x.desktop"})
     EXPECT_EQ(applied.at(path).action, "skip") << path;
   struct stat info {};
   ASSERT_EQ(::stat((target() / "setuid").c_str(), &info), 0);

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/hash.h"
+#include "sandbox/isolation/changes_file.h"
 #include "sandbox_fixture.h"
 
 namespace gyges::isolation {
@@ -101,6 +102,45 @@ TEST_F(SandboxFiles, WriteOfTheSameBytesWithTheSameTimeIsNoChange) {
   EXPECT_EQ(change(stop(), "/home/user/keep/b.log"), nullptr);
 }
 
+TEST_F(SandboxFiles, ExtendedAttributesAreCollected) {
+  if (::access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "no python3";
+  start(seeded());
+  Ran ran = run_argv({"/usr/bin/python3", "-c",
+                      "import os\n"
+                      "os.mkdir('/tmp/d'); open('/tmp/f','w').close()\n"
+                      "try: os.setxattr('/tmp/f', 'user.note', b'a\\0b')\n"
+                      "except OSError: print('none'); os._exit(0)\n"
+                      "os.setxattr('/tmp/d', 'user.of', b'x')\n"
+                      "t=os.stat('/home/user/notes.txt')\n"
+                      "os.setxattr('/home/user/notes.txt', 'user.only', b'')\n"
+                      "for i in range(100):\n"
+                      "  try: os.setxattr('/tmp/d', 'user.%03d' % i, b'v')\n"
+                      "  except OSError: pass\n"});
+  EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+  SandboxEnd end = stop();
+  if (ran.output == "none\n") GTEST_SKIP() << "files in memory have no attributes on this kernel";
+  using Attributes = std::vector<std::pair<std::string, std::string>>;
+  ASSERT_NE(change(end, "/tmp/f"), nullptr);
+  EXPECT_EQ(change(end, "/tmp/f")->attributes, (Attributes{{"user.note", {"a\0b", 3}}}));
+  // Nothing but an attribute was altered.
+  ASSERT_NE(change(end, "/home/user/notes.txt"), nullptr);
+  EXPECT_EQ(change(end, "/home/user/notes.txt")->attributes, (Attributes{{"user.only", ""}}));
+  ASSERT_NE(change(end, "/tmp/d"), nullptr);
+  EXPECT_EQ(change(end, "/tmp/d")->attributes.size(), 64U);
+  EXPECT_EQ(change(end, "/tmp/d")->note, "unreadable attributes");
+  // What is written is what is read back.
+  auto directory = TemporaryDirectory::create("gyges-changes");
+  ASSERT_TRUE(directory);
+  ASSERT_TRUE(write_changes(directory->path(), end));
+  auto again = read_changes(directory->path());
+  ASSERT_TRUE(again) << again.error().line();
+  ASSERT_EQ(again->size(), end.changes.size());
+  for (std::size_t i = 0; i < again->size(); ++i) {
+    EXPECT_EQ((*again)[i].path, end.changes[i].path);
+    EXPECT_EQ((*again)[i].attributes, end.changes[i].attributes);
+  }
+}
+
 TEST_F(SandboxFiles, AlteredTimeAloneIsAChange) {
   start(seeded());
   run("touch -d @1600000000 /home/user/keep/b.log");
@@ -173,6 +213,31 @@ TEST_F(SandboxFiles, TheAgentCannotForgeADeletion) {
     EXPECT_EQ(ran.output, "set\n");  // the attempt itself works
   }
   EXPECT_EQ(change(stop(), "/home/user/keep/a.log"), nullptr);
+}
+
+TEST_F(SandboxFiles, MasksNeedNoDevices) {
+  auto directory = TemporaryDirectory::create("gyges-mask");
+  ASSERT_TRUE(directory);
+  for (const char* name : {"one", "two", "shown"})
+    ASSERT_TRUE(write_file_atomically(directory->path() / name, "secret\n"));
+  ASSERT_EQ(::chmod(directory->path().c_str(), 0755), 0);
+  for (const std::vector<std::string>& devices :
+       {std::vector<std::string>{}, std::vector<std::string>{"null"}}) {
+    SandboxSpec spec{test_policy(), {}, nullptr};
+    spec.policy.filesystem.devices = devices;
+    Mount mount;
+    mount.kind = Mount::Kind::overlay;
+    mount.target = directory->path().string();
+    spec.policy.filesystem.mounts.push_back(mount);
+    for (const char* name : {"one", "two", "absent"})
+      spec.policy.filesystem.masked.push_back((directory->path() / name).string());
+    start(spec);
+    Ran ran = run("cd " + mount.target +
+                  "; cat one two /proc/kallsyms; cat shown; "
+                  "echo x 2>&- >> one; cat one two");
+    EXPECT_EQ(ran.output, "secret\n") << devices.size();
+    EXPECT_TRUE(stop().changes.empty()) << devices.size();
+  }
 }
 
 TEST_F(SandboxFiles, SeedOutsideWritableDirectoriesIsAnError) {
