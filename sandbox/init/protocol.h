@@ -39,7 +39,8 @@ enum class Op : std::uint32_t {
   detach,          // a: mount point, then removed
   enter_root,      // the new root becomes /, the host's tree is gone
   freeze_root,     // the root itself becomes read-only
-  mask,            // a: path that reads as empty from now on; nothing where it does not exist
+  mask,            // a: path that reads as empty from now on; nothing where it does not exist.
+                   // number[0]: 1 + slot of an empty file to cover it with, 0: /dev/null
   set_hostname,    // a: name
   new_namespaces,  // number[0]: CLONE_NEW* flags
   hand_netlink,    // a NETLINK_ROUTE socket of this network namespace goes to the supervisor

@@ -112,14 +112,22 @@ int check_path(const char* path) {
   return fd < 0 ? -1 : ::close(fd);
 }
 
-// Through links, because that is how the path is read too.
-int mask(const char* path) {
+// Through links, because that is how the path is read too. `slot` holds an empty file to cover a
+// file with where there is no /dev/null; -1: there is.
+int mask(const char* path, int slot) {
   struct stat info {};
   if (::stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
   if (S_ISDIR(info.st_mode))
     return ::mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                    "size=0,nr_inodes=1,mode=555");
-  return ::mount("dev/null", path, nullptr, MS_BIND, nullptr);
+  if (slot < 0) return ::mount("dev/null", path, nullptr, MS_BIND, nullptr);
+  mount_attr attributes{};
+  attributes.attr_set =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (::mount_setattr(slots[slot], "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0)
+    return -1;
+  return ::move_mount(slots[slot], "", AT_FDCWD, path,
+                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
 }
 
 // pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
@@ -201,7 +209,7 @@ int run_step(const Step& step) {
       return ::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
                      nullptr);
     case Op::mask:
-      return mask(step.a);
+      return mask(step.a, static_cast<int>(number[0] % (max_slots + 1)) - 1);
     case Op::set_hostname:
       return ::sethostname(step.a, step.header.lengths[0]);
     case Op::new_namespaces:

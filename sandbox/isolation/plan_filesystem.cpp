@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "base/text.h"
@@ -29,6 +30,15 @@ std::string relative(const std::string& path) {
 bool below(const std::string& path, const std::string& directory) {
   return path.size() > directory.size() && path.starts_with(directory) &&
          path[directory.size()] == '/';
+}
+
+// Directories of programs, in which nobody listens. A socket or FIFO below any other directory
+// works through a read-only mount as on the host: who connects or writes to it changes no file.
+bool holds_programs(const std::string& path) {
+  static constexpr std::array roots{"/usr",    "/bin", "/sbin", "/lib",       "/lib32",    "/lib64",
+                                    "/libx32", "/etc", "/opt",  "/nix/store", "/gnu/store"};
+  return std::any_of(roots.begin(), roots.end(),
+                     [&](const char* root) { return path == root || below(path, root); });
 }
 
 std::size_t depth(const std::string& path) {
@@ -103,8 +113,8 @@ Status FilesystemPlan::open_sources() {
       placed.slot = open_slot(placed.mount.source);
   for (const std::string& device : policy_.filesystem.devices)
     devices_.emplace_back(device, open_slot("/dev/" + device));
-  if (slots_ > init::max_slots)
-    return fail("plan mounts", policy_.name, "more mounts than pid 1 can hold",
+  if (slots_ + policy_.filesystem.masked.size() > init::max_slots)
+    return fail("plan mounts", policy_.name, "more mounts and masks than pid 1 can hold",
                 "mount common parents instead");
   return ok();
 }
@@ -178,6 +188,10 @@ bool FilesystemPlan::nearest_area_is(const std::string& path, const std::string&
   return true;
 }
 
+bool FilesystemPlan::granted(std::string_view grant) const {
+  return std::find(policy_.grants.begin(), policy_.grants.end(), grant) != policy_.grants.end();
+}
+
 bool FilesystemPlan::inside_another_mount(const std::string& path) const {
   return std::any_of(mounts_.begin(), mounts_.end(), [&](const Placed& other) {
     return other.link.empty() && below(path, other.mount.target);
@@ -207,6 +221,9 @@ void FilesystemPlan::place_mounts() {
     }
     if (placed.area) {
       place_area(*placed.area, placed.slot, path);
+    } else if (mount.kind == Mount::Kind::read_only && placed.is_directory &&
+               !holds_programs(mount.source) && !granted("host_sockets")) {
+      place_view(mount.target, *placed.slot, path);
     } else {
       attach("mount " + mount.target + (mount.kind == Mount::Kind::read_only ? " read-only" : ""),
              *placed.slot, path,
@@ -239,6 +256,19 @@ void FilesystemPlan::place_area(std::size_t index, std::optional<std::uint64_t> 
                            host_.root ? "" : ",userxattr"));
 }
 
+// An overlay without a writable layer: files and directories are the host's, sockets and FIFOs are
+// only their names.
+void FilesystemPlan::place_view(const std::string& target, std::uint64_t slot,
+                                const std::string& path) {
+  const std::string source = fmt::format(".s/r{}", views_++);
+  steps_.make_path(".s/e", 0755);
+  steps_.make_path(source, 0700);
+  attach("hold the host's " + target, slot, source, read_only_attributes);
+  steps_.mount("mount " + target + " read-only, without what listens there", "overlay", path,
+               MS_RDONLY | MS_NOSUID | MS_NODEV,
+               fmt::format("lowerdir=.s/e:{}{}", source, host_.root ? "" : ",userxattr"));
+}
+
 void FilesystemPlan::proc_and_devices() {
   steps_.make_path("proc", 0555);
   steps_.mount("mount /proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
@@ -250,8 +280,9 @@ void FilesystemPlan::proc_and_devices() {
     attach("mount /dev/" + name, slot, "dev/" + name, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   }
   steps_.make_path("dev/pts", 0755);
+  // All instances share the kernel's number of pseudo-terminals (kernel.pty.max, 4096).
   steps_.mount("mount /dev/pts", "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
-               "newinstance,ptmxmode=0666,mode=620");
+               "newinstance,ptmxmode=0666,mode=620,max=256");
   // Part of the scratch file system, so that the disk limit counts it.
   steps_.make_path(".s/shm", 01777);
   steps_.make_path("dev/shm", 01777);
@@ -268,13 +299,30 @@ void FilesystemPlan::proc_and_devices() {
                MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, "");
 }
 
+// What covers a masked file where the policy shows no /dev/null: a copy of an empty file's mount
+// for each, because a mount can be placed once.
+void FilesystemPlan::open_covers() {
+  const auto& devices = policy_.filesystem.devices;
+  if (std::find(devices.begin(), devices.end(), "null") != devices.end()) return;
+  for (const std::string& path : policy_.filesystem.masked) {
+    steps_.add_path(Op::make_file, "make an empty file to mask with", ".s/empty");
+    Step& step = steps_.add_path(Op::open_tree, "take a copy of it to mask " + path, ".s/empty");
+    step.number[0] = slots_;
+    covers_.push_back(slots_++);
+  }
+}
+
 void FilesystemPlan::enter() {
+  open_covers();
   steps_.add_path(Op::detach, "detach the writable layers' own mount", ".s");
   steps_.add(Op::enter_root, "enter the new root");
   // Inside, so that an absolute link on the way to a masked path cannot lead the mask into the
   // host's tree.
-  for (const std::string& path : policy_.filesystem.masked)
-    steps_.add_path(Op::mask, "mask " + path, relative(path));
+  for (std::size_t i = 0; i < policy_.filesystem.masked.size(); ++i) {
+    const std::string& path = policy_.filesystem.masked[i];
+    steps_.add_path(Op::mask, "mask " + path, relative(path)).number[0] =
+        covers_.empty() ? 0 : covers_[i] + 1;
+  }
   steps_.add(Op::freeze_root, "make the root read-only");
 }
 

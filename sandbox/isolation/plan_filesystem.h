@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,12 +48,16 @@ class FilesystemPlan {
     std::optional<MappedSource> mapped;
   };
 
+  void open_covers();
   std::uint64_t open_slot(const std::string& source);
   void attach(std::string words, std::uint64_t slot, std::string path, std::uint64_t attributes);
   void make_area(Placed& placed);
   [[nodiscard]] bool nearest_area_is(const std::string& path, const std::string& target) const;
+  [[nodiscard]] bool granted(std::string_view grant) const;
   [[nodiscard]] bool inside_another_mount(const std::string& path) const;
   void place_area(std::size_t index, std::optional<std::uint64_t> slot, const std::string& path);
+
+  void place_view(const std::string& target, std::uint64_t slot, const std::string& path);
 
   const Policy& policy_;
   const HostFacts& host_;
@@ -61,7 +66,9 @@ class FilesystemPlan {
   StepWriter steps_;
   std::vector<Placed> mounts_;
   std::vector<std::pair<std::string, std::uint64_t>> devices_;
+  std::vector<std::uint64_t> covers_;  // slots, in the order of the masked paths
   std::uint64_t slots_ = 0;
+  unsigned views_ = 0;
 };
 
 }  // namespace gyges::isolation

@@ -48,6 +48,11 @@ std::string_view cure_for_step(init::Op op, int code) {
     return "inside a container, allow /proc and mounts in user namespaces (its own /proc must not "
            "be "
            "masked), or run as root on the host; `gyges doctor` tells more";
+  if (op == init::Op::mount && code == EINVAL)
+    return "an overlay shows one file system alone: where another one of the host's is mounted "
+           "below "
+           "the directory, mount that one by itself; for a read_only mount the grant host_sockets "
+           "does without an overlay";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
   if (op == init::Op::check_path)
