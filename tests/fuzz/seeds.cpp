@@ -134,6 +134,19 @@ void write_network(const fs::path& root) {
 void write_policies(const fs::path& root) {
   for (std::string_view name : assets_below("policies/presets/"))
     put(root / "policy", fs::path(name).filename(), *asset(name));
+  for (std::string_view name : assets_below("policies/seccomp/"))
+    put(root / "seccomp_profile", fs::path(name).filename(), *asset(name));
+  put(root / "seccomp_profile", "oci.json",
+      R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":)"
+      R"("SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read"],)"
+      R"("action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":)"
+      R"("SCMP_CMP_MASKED_EQ"}],"includes":{"caps":["CAP_SYS_ADMIN"],"minKernel":"4.8"}}]})");
+  put(root / "changes", "list",
+      R"({"kind":"added","type":"file","path":"/a\n","path_hex":"2fff","mode":420,"size":1,)"
+      R"("attributes":{"user.a":"00ff"},"sha256":"00","note":"n"})"
+      "\n"
+      R"({"kind":"deleted","type":"symlink","path":"/l","link_target":"x","mode":511,"size":0})"
+      "\n");
 }
 
 }  // namespace

@@ -83,8 +83,8 @@ int main(int argc, char** argv) {
   if (argc < 3) return 2;
   scratch = argv[1];
   marker = argv[2];
-  for (const auto& table :
-       {kernel_attempts(), process_attempts(), file_attempts(), surface_attempts()})
+  for (const auto& table : {kernel_attempts(), process_attempts(), file_attempts(),
+                            surface_attempts(), privilege_attempts()})
     for (const Row& row : table)
       if (argc < 4 || std::strcmp(argv[3], row.name) == 0) run(row);
   return 0;

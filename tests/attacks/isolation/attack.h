@@ -32,5 +32,6 @@ std::vector<Row> kernel_attempts();
 std::vector<Row> process_attempts();
 std::vector<Row> file_attempts();
 std::vector<Row> surface_attempts();
+std::vector<Row> privilege_attempts();
 
 }  // namespace gyges::attack

@@ -1,14 +1,20 @@
 // Every attempt of the attack program, in sandboxes of the shipped policies, beside the same
 // attempt where the defences are missing.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <mqueue.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "control.h"
@@ -54,13 +60,37 @@ class Attack : public SandboxTest {
     key_ = 0x1000000 + ::getpid();
     segment_ = ::shmget(key_, 4096, IPC_CREAT | IPC_EXCL | 0600);
     ASSERT_GE(segment_, 0);
+    // So are a queue and an abstract socket.
+    queue_name_ = fmt::format("/gyges-attack-{}", key_);
+    queue_ = ::mq_open(queue_name_.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600, nullptr);
+    ASSERT_TRUE(queue_ >= 0 || errno == ENOSYS) << "make a message queue";
+    listener_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(with_abstract_address(::bind, listener_.get()), 0);
+    ASSERT_EQ(::listen(listener_.get(), 1), 0);
+    UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(with_abstract_address(::connect, client.get()), 0) << "the host itself connects";
     directory_ = std::make_unique<TemporaryDirectory>(std::move(*directory));
     marker_ = (directory_->path() / fmt::format("marker-{}", key_)).string();
     ASSERT_TRUE(write_file_atomically(marker_, "of the host\n"));
     ::setenv("GYGES_ATTACK_SECRET", "1", 1);
   }
 
-  void TearDown() override { ::shmctl(segment_, IPC_RMID, nullptr); }
+  void TearDown() override {
+    ::shmctl(segment_, IPC_RMID, nullptr);
+    if (queue_ >= 0) {
+      ::mq_close(queue_);
+      ::mq_unlink(queue_name_.c_str());
+    }
+  }
+
+  int with_abstract_address(int (*act)(int, const sockaddr*, socklen_t), int fd) const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string name = fmt::format("gyges-attack-{}", key_);
+    std::copy(name.begin(), name.end(), address.sun_path + 1);
+    return act(fd, reinterpret_cast<sockaddr*>(&address),
+               static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size()));
+  }
 
   std::map<std::string, Line> inside(const Policy& policy, recorder::Session* session = nullptr) {
     SandboxSpec spec{policy, {}, session};
@@ -81,6 +111,9 @@ class Attack : public SandboxTest {
   std::string marker_;
   int key_ = 0;
   int segment_ = -1;
+  std::string queue_name_;
+  mqd_t queue_ = -1;
+  UniqueFd listener_;
 };
 
 TEST_F(Attack, RefusesToRunOnTheHost) {

@@ -1,7 +1,12 @@
 // Group F: trees that are made to mislead or exhaust whoever collects them, and the record of them.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -91,7 +96,25 @@ TEST_F(HostileFiles, ADeepTreeIsBoundedAndSaid) {
   EXPECT_GT(end.changes.size(), 100U);
 }
 
-// GYGES_MANY_ENTRIES=1000000 for the whole of it; the collector's own bound is 250,000.
+// Each of a path of 47 KB: a few thousand would fill the collector's memory.
+TEST_F(HostileFiles, LongPathsAreBoundedTogether) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  start();
+  Ran ran = run_argv({python, "-c",
+                      "import os\nos.chdir('/tmp')\n"
+                      "for i in range(190): os.mkdir('d' * 250); os.chdir('d' * 250)\n"
+                      "for i in range(6000): os.close(os.open('f%d' % i, 65))\n"});
+  EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+  SandboxEnd end = stop();
+  EXPECT_FALSE(end.changes_complete);
+  std::uint64_t bytes = 0;
+  for (const FileChange& change : end.changes) bytes += change.path.size();
+  EXPECT_LE(bytes, 192U << 20U);
+  EXPECT_GT(bytes, 100U << 20U);
+}
+
+// GYGES_MANY_ENTRIES=1000000 for the whole of it (scripts/many_changes); the collector's own bound
+// is 1,200,000.
 TEST_F(HostileFiles, ATreeOfManyEntriesIsBoundedAndSaid) {
   if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
   const char* text = std::getenv("GYGES_MANY_ENTRIES");
@@ -121,7 +144,7 @@ TEST_F(HostileFiles, ATreeOfManyEntriesIsBoundedAndSaid) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
   std::printf("%zu entries: %zu listed, %s\n", entries, end.changes.size(),
               end.changes_complete ? "complete" : "marked as incomplete");
-  if (entries < 200000)
+  if (entries < 1100000)
     EXPECT_GE(end.changes.size(), entries);
   else
     EXPECT_FALSE(end.changes_complete);
@@ -141,6 +164,55 @@ TEST_F(HostileFiles, LinksFifosSocketsAndSetuidBitsAreListedAndNotFollowed) {
   EXPECT_EQ(change(end, "/tmp/loop")->type, FileChange::Type::symlink);
   for (const FileChange& entry : end.changes)
     EXPECT_EQ(entry.path.rfind("/tmp/", 0), 0U) << entry.path;
+}
+
+// E4: docker.sock, an agent of keys, a FIFO that a daemon reads, in a directory that is shown.
+TEST_F(HostileFiles, SocketsAndFifosOfTheHostAreOutOfReach) {
+  if (::access(python, X_OK) != 0) GTEST_SKIP() << "no python3";
+  auto directory = TemporaryDirectory::create("gyges-listening");
+  ASSERT_TRUE(directory);
+  ASSERT_EQ(::chmod(directory->path().c_str(), 0777), 0);
+  ASSERT_TRUE(write_file_atomically(directory->path() / "file", "shown\n"));
+  const std::string socket_path = (directory->path() / "socket").string();
+  const std::string fifo_path = (directory->path() / "fifo").string();
+  UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(socket_path.size(), sizeof(address.sun_path));
+  std::copy(socket_path.begin(), socket_path.end(), address.sun_path);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(listener.get(), 8), 0);
+  ASSERT_EQ(::chmod(socket_path.c_str(), 0777), 0);
+  ASSERT_EQ(::mkfifo(fifo_path.c_str(), 0666), 0);
+  ASSERT_EQ(::chmod(fifo_path.c_str(), 0666), 0);
+  UniqueFd reader(::open(fifo_path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(reader);
+  auto reached = [&](Mount::Kind kind, bool granted) {
+    SandboxSpec spec{test_policy(), {}, nullptr};
+    Mount mount;
+    mount.kind = kind;
+    mount.target = directory->path().string();
+    spec.policy.filesystem.mounts.push_back(mount);
+    if (granted) spec.policy.grants = {"host_sockets"};
+    start(spec);
+    std::string said = run_argv({python, "-c",
+                                 "import os, socket\nos.chdir('" + mount.target +
+                                     "')\n"
+                                     "print(open('file').read().strip())\n"
+                                     "try: socket.socket(socket.AF_UNIX).connect('socket')\n"
+                                     "except OSError as e: print(e.errno)\n"
+                                     "else: print('connected')\n"
+                                     "try: os.open('fifo', os.O_WRONLY | os.O_NONBLOCK)\n"
+                                     "except OSError as e: print(e.errno)\n"
+                                     "else: print('opened')\n"})
+                           .output;
+    stop();
+    return said;
+  };
+  EXPECT_EQ(reached(Mount::Kind::overlay, false), "shown\n111\n6\n");  // ECONNREFUSED, ENXIO
+  EXPECT_EQ(reached(Mount::Kind::read_only, false), "shown\n111\n6\n");
+  // The control, which takes a dangerous grant.
+  EXPECT_EQ(reached(Mount::Kind::read_only, true), "shown\nconnected\nopened\n");
 }
 
 TEST_F(HostileFiles, NamesThatAreNoTextSurviveInTheRecord) {

@@ -41,7 +41,7 @@ int count_processes(const std::string& token) {
 }  // namespace
 
 int processes_of(const std::string& token) {
-  for (int attempt = 0; attempt < 500; ++attempt) {
+  for (int attempt = 0; attempt < 3000; ++attempt) {
     if (count_processes(token) == 0) return 0;
     ::usleep(10000);
   }
@@ -54,7 +54,7 @@ std::string mount_table() {
 
 std::string leftovers_of(pid_t supervisor, const fs::path& temporary) {
   std::string left;
-  for (int attempt = 0; attempt < 500; ++attempt) {
+  for (int attempt = 0; attempt < 3000; ++attempt) {
     left = cgroup_of(supervisor);
     if (left.empty()) left = entry_of(temporary);
     if (left.empty()) return "";

@@ -83,6 +83,29 @@ TEST_F(LandlockWall, OnlyStatedPortsCanBeBound) {
   EXPECT_EQ(under(none_, bind(8081)), "bound\n");
 }
 
+// Landlock knows nothing of looking at a file, of its mode, owner and attributes, or of datagrams:
+// there the mounts and the network namespace hold alone.
+TEST_F(LandlockWall, WhatItDoesNotCoverOtherWallsHold) {
+  needs(4);
+  if (IsSkipped()) return;
+  LandlockRules rules = narrow();
+  rules.tcp_bind = std::vector<std::uint16_t>{};
+  const std::string output =
+      under(rules,
+            "python3 -c 'import os, socket\n"
+            "def t(f):\n"
+            "  try: f(); return 0\n"
+            "  except OSError as e: return e.errno\n"
+            "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "print(t(lambda: os.stat(\"/etc/ssl\")),\n"
+            "  t(lambda: os.chmod(\"/usr\", 0o755)), t(lambda: os.utime(\"/usr\")),\n"
+            "  t(lambda: os.setxattr(\"/usr\", \"user.x\", b\"\")),\n"
+            "  t(lambda: udp.sendto(b\"x\", (\"192.0.2.1\", 9))),\n"
+            "  t(lambda: socket.socket().bind((\"127.0.0.1\", 8081))))'");
+  // Looked at; EROFS three times; ENETUNREACH; EACCES.
+  EXPECT_EQ(output, "0 30 30 30 101 13\n");
+}
+
 TEST_F(LandlockWall, CannotBeTakenDownFromInside) {
   needs(2);
   if (IsSkipped()) return;
