@@ -66,8 +66,8 @@ class LimitNames : public EndToEnd {
     EXPECT_EQ(run.status, 0) << run.error;
     std::vector<std::string> found;
     if (run.status != 0) return found;
-    for (const json& hit : read_json(bundle + "/run.json")["limits_hit"])
-      found.push_back(hit["limit"].get<std::string>());
+    const json document = read_json(bundle + "/run.json");
+    for (const json& hit : document["limits_hit"]) found.push_back(hit["limit"].get<std::string>());
     return found;
   }
 
@@ -78,7 +78,7 @@ class LimitNames : public EndToEnd {
       EXPECT_EQ(names(recorder, {{row.limit, row.value}}, row.program, as),
                 std::vector<std::string>{row.limit})
           << recorder << ": " << row.program;
-      all += std::string(row.program) + "\n";
+      if (row.limit != std::string("cpu_seconds")) all += std::string(row.program) + "\n";
     }
     all += "os.system('echo > /dev/full 2>/dev/null')\n";
     EXPECT_THAT(names(recorder, json::object(), all, as), ::testing::IsEmpty()) << recorder;
