@@ -294,19 +294,23 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
   SandboxEnd end;
   if (state.stopped) end.processes_left = static_cast<std::uint32_t>(state.stopped->number[0]);
   state.note_final_limits();
-  if (state.gateway) {
+  if (state.gateway) state.gateway->begin_stop();  // it ends while the changes are collected
+  auto end_network = [&] {
+    if (!state.gateway) return;
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
     state.gateway.reset();
-  }
+  };
   if (state.scratch) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
                                      state.host, contents_directory);
+    if (!collected) end_network();
     if (!collected) return tl::unexpected<Error>(std::move(collected.error()));
     end.changes = std::move(collected->changes);
     end.changes_complete = collected->complete;
     state.scratch.reset();
   }
+  end_network();
   end.limits_hit = state.limits;
   state.kill();
   state.cgroup.reset();

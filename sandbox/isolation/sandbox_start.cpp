@@ -103,6 +103,8 @@ Status Sandbox::State::make_cgroup() {
 }
 
 Status Sandbox::State::start() {
+  bool networked = policy.network.mode == network::NetworkPolicy::Mode::gateway;
+  if (networked) network::GatewayProcess::prepare();
   GYGES_TRY(host, read_host_facts());
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
@@ -121,15 +123,16 @@ Status Sandbox::State::start() {
     prepared.push_back(std::move(copy.tree));
     carriers.push_back(std::move(copy.carrier));
   }
-  if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
-    GYGES_TRY(gateway,
-              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows));
-  }
   std::vector<UniqueFd> entrances;
   if (cgroup) {
     GYGES_TRY(entrances, cgroup->entrances());
   }
   GYGES_TRY(process, launch_init(plan.namespaces, program, prepared, entrances));
+  // While pid 1 is at work.
+  if (networked) {
+    GYGES_TRY(gateway,
+              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows));
+  }
   auto deadline = Clock::now() + setup_time;
   for (;;) {
     auto message = receive_reply(process.control.get(), deadline);
@@ -137,7 +140,7 @@ Status Sandbox::State::start() {
     if (!*message)
       return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
-    if ((*message)->reply.tell == init::Tell::ready) return ok();
+    if ((*message)->reply.tell == init::Tell::ready) return gateway ? gateway->await() : ok();
     GYGES_CHECK(answer(std::move(**message)));
   }
 }

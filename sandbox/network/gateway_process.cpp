@@ -15,6 +15,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -27,13 +28,22 @@ extern "C" const char gyges_gateway_program_end[];
 namespace gyges::network {
 namespace {
 
-Result<int> gateway_image() {
-  static Result<UniqueFd> image = make_sealed_memfd(
-      "gateway",
-      {gyges_gateway_program_begin,
-       static_cast<std::size_t>(gyges_gateway_program_end - gyges_gateway_program_begin)});
-  if (!image) return tl::unexpected<Error>(image.error());
-  return image->get();
+using Image = std::shared_future<Result<UniqueFd>>;
+
+// The program as a sealed file in memory; made once, by a thread of its own.
+const Image& gateway_image() {
+  static const Image image =
+      std::async(std::launch::async, [] {
+        // Signals are for the threads that wait for them.
+        sigset_t all;
+        sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        return make_sealed_memfd(
+            "gateway",
+            {gyges_gateway_program_begin,
+             static_cast<std::size_t>(gyges_gateway_program_end - gyges_gateway_program_begin)});
+      }).share();
+  return image;
 }
 
 struct ChildSetup {
@@ -116,6 +126,10 @@ std::vector<std::string> host_name_servers() {
 
 }  // namespace
 
+void GatewayProcess::prepare() {
+  (void)gateway_image();
+}
+
 Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPolicy& policy,
                                                                std::string_view packed_world,
                                                                FlowSink sink) {
@@ -131,7 +145,8 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   }
   std::unique_ptr<GatewayProcess> process(new GatewayProcess);
   process->policy_ = policy;
-  GYGES_TRY(int image, gateway_image());
+  const Result<UniqueFd>& image = gateway_image().get();
+  if (!image) return tl::unexpected<Error>(image.error());
   nlohmann::json document = network_policy_to_json(policy);
   document["name_servers"] = servers;
   GYGES_TRY(UniqueFd config, make_sealed_memfd("config", document.dump()));
@@ -139,7 +154,7 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_STREAM));
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
   process->sink_ = std::move(sink);
-  ChildSetup setup{{sockets.write.get(), config.get(), world.get()}, image, 0};
+  ChildSetup setup{{sockets.write.get(), config.get(), world.get()}, image->get(), 0};
   std::vector<char> stack(64U << 10U);
   // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
   // process group must not end the gateway before us.
@@ -163,7 +178,10 @@ Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent) {
   if (sockets.fds.size() != GatewaySockets::count)
     return fail("start gateway", "", "pid 1 handed over other sockets than agreed");
   GYGES_CHECK(build_topology(policy_, sockets, agent));
-  GYGES_CHECK(send_sockets(report_.get(), sockets));
+  return send_sockets(report_.get(), sockets);
+}
+
+Status GatewayProcess::await() {
   std::uint32_t size = 0;
   if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size)))
     return fail("start gateway", "", "it ended without a word");
@@ -206,10 +224,14 @@ void GatewayProcess::collect() {
   }
 }
 
+void GatewayProcess::begin_stop() {
+  ::shutdown(report_.get(), SHUT_WR);
+}
+
 Status GatewayProcess::stop() {
   if (ended_) return ok();
   ended_ = true;
-  ::shutdown(report_.get(), SHUT_WR);
+  begin_stop();
   pollfd end{pidfd_.get(), POLLIN, 0};
   bool in_time = ::poll(&end, 1, 10000) == 1;
   if (!in_time) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);

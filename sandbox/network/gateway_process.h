@@ -31,6 +31,10 @@ inline constexpr std::size_t most_world_bytes = 1U << 30U;
 
 class GatewayProcess {
  public:
+  // Begins to put the program into memory, once for the process, in a thread of its own: a few
+  // milliseconds that launch() need not wait for when this was called early.
+  static void prepare();
+
   // Starts the program; it waits for connect(). It is killed when the calling thread ends.
   // `sink` may be empty: then flows are only counted.
   static Result<std::unique_ptr<GatewayProcess>> launch(const NetworkPolicy& policy,
@@ -41,9 +45,15 @@ class GatewayProcess {
   GatewayProcess(const GatewayProcess&) = delete;
   GatewayProcess& operator=(const GatewayProcess&) = delete;
 
-  // Builds the topology, hands the sockets over and waits until the gateway serves. `agent` as in
-  // build_topology().
+  // Builds the topology and hands the sockets over. `agent` as in build_topology().
   Status connect(GatewaySockets sockets, pid_t agent);
+
+  // Waits until the gateway serves, and then takes its flows. After connect(), before anything of
+  // the agent's runs.
+  Status await();
+
+  // Tells the gateway to end, for a stop() that comes soon.
+  void begin_stop();
 
   // Lets the gateway report what is still open and ends it; every flow has gone to the sink then.
   // Fails when the gateway had died, did not end within 10 s or a flow could not be taken: then

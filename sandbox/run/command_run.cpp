@@ -14,6 +14,7 @@
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
 #include "sandbox/network/flow_writer.h"
+#include "sandbox/network/gateway_process.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
@@ -122,6 +123,8 @@ class CommandRun {
       : request_(request), recorder_(recorder), policy_(request.policy) {}
 
   Result<CommandRunOutcome> run() {
+    if (policy_.network.mode != network::NetworkPolicy::Mode::none)
+      network::GatewayProcess::prepare();
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
     if (request_.persona) {
