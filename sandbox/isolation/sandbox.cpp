@@ -299,7 +299,6 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
     if (!state.gateway) return;
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
-    state.gateway.reset();
   };
   if (state.scratch) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,

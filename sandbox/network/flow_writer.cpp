@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -90,8 +89,8 @@ Status FlowWriter::write(Flow flow) {
     stored_.insert(hash);
     return hash;
   };
-  GYGES_TRY(nlohmann::json line, flow_to_json(trimmed(std::move(flow)), store));
-  buffer_ += line.dump() + "\n";
+  GYGES_TRY(std::string line, flow_line(trimmed(std::move(flow)), store));
+  buffer_ += line;
   return buffer_.size() < buffer_bytes ? ok() : flush();
 }
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -190,6 +191,8 @@ Status GatewayProcess::await() {
     (void)read_exactly(report_.get(), line.data(), line.size());
     return fail("start gateway", "", line);
   }
+  collected_.reset(::eventfd(0, EFD_CLOEXEC));
+  if (!collected_) return fail_errno("make event counter", "");
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -203,6 +206,10 @@ void GatewayProcess::collect() {
   auto read_one = [this]() -> Result<bool> {
     std::uint32_t size = 0;
     if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size))) return false;
+    if (size == 0) {  // the end, which a gateway that died does not say
+      whole_ = true;
+      return false;
+    }
     if (size > max_flow_bytes) return fail("read flows", "", "a report is too long");
     std::string frame(size, '\0');
     if (!read_exactly(report_.get(), frame.data(), size))
@@ -220,6 +227,7 @@ void GatewayProcess::collect() {
       failure_ = std::move(more.error());
       ::shutdown(report_.get(), SHUT_RDWR);
     }
+    (void)::eventfd_write(collected_.get(), 1);
     return;
   }
 }
@@ -229,24 +237,20 @@ void GatewayProcess::begin_stop() {
 }
 
 Status GatewayProcess::stop() {
-  if (ended_) return ok();
+  if (ended_ || !collector_.joinable()) return ok();
   ended_ = true;
   begin_stop();
-  pollfd end{pidfd_.get(), POLLIN, 0};
-  bool in_time = ::poll(&end, 1, 10000) == 1;
+  pollfd collected{collected_.get(), POLLIN, 0};
+  bool in_time = ::poll(&collected, 1, 10000) == 1;
   if (!in_time) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-  int status = 0;
-  while (::waitpid(pid_, &status, __WALL) < 0 && errno == EINTR) {
-  }
-  if (collector_.joinable()) collector_.join();
+  collector_.join();
   if (failure_) return tl::unexpected<Error>(std::move(*failure_));
-  if (!in_time || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return fail("stop gateway", "", "it did not end by itself; flows may be missing");
+  if (!whole_) return fail("stop gateway", "", "it did not end by itself; flows may be missing");
   return ok();
 }
 
 GatewayProcess::~GatewayProcess() {
-  if (ended_ || pid_ < 0) return;
+  if (pid_ < 0) return;
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) {
   }

@@ -55,9 +55,10 @@ class GatewayProcess {
   // Tells the gateway to end, for a stop() that comes soon.
   void begin_stop();
 
-  // Lets the gateway report what is still open and ends it; every flow has gone to the sink then.
-  // Fails when the gateway had died, did not end within 10 s or a flow could not be taken: then
-  // flows may be missing.
+  // Lets the gateway report what is still open and end; every flow has gone to the sink then. The
+  // kernel may still be taking its sockets apart, which the destructor waits for. Fails when the
+  // gateway had died, did not come to its end within 10 s or a flow could not be taken: then flows
+  // may be missing.
   Status stop();
 
   [[nodiscard]] std::uint64_t flows() const { return flows_; }
@@ -74,7 +75,9 @@ class GatewayProcess {
   FlowSink sink_;
   std::thread collector_;
   std::atomic<std::uint64_t> flows_ = 0;
-  std::optional<Error> failure_;  // of the collector; read once it has ended
+  UniqueFd collected_;            // eventfd: readable once the collector has ended
+  std::optional<Error> failure_;  // its own; read once it has ended, like the next one
+  bool whole_ = false;            // the gateway said that nothing more comes
   bool ended_ = false;
 };
 

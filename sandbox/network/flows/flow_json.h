@@ -1,8 +1,8 @@
-// A flow as JSON: policies/schemas/flow.schema.json.
+// A flow as one line of JSON: policies/schemas/flow.schema.json. Written without a document in
+// between: a gateway reports tens of thousands of flows a second, and waits for whoever keeps them.
 #pragma once
 
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -12,6 +12,7 @@ namespace gyges::network {
 
 // Called for the kept bytes of every body; returns the name of the blob they are in.
 using StoreBody = std::function<Result<std::string>(std::string_view bytes)>;
-Result<nlohmann::json> flow_to_json(const Flow& flow, const StoreBody& store);
+// With its line feed. Bytes that are no UTF-8 are replaced.
+Result<std::string> flow_line(const Flow& flow, const StoreBody& store);
 
 }  // namespace gyges::network

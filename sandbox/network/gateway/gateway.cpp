@@ -202,6 +202,7 @@ void Gateway::run() {
   for (auto& [id, connection] : connections_) connection->report();
   expire(true);
   count_lost_packets();
+  reports_.append(sizeof(std::uint32_t), '\0');  // an empty report: nothing more comes
   flush();
 }
 
