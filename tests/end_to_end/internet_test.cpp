@@ -50,6 +50,7 @@ class Internet : public EndToEnd {
     json policy = read_json(path("policy.json"));
     policy["network"] = json::parse(R"({"mode": "gateway", "rules": [
       {"name": "nothing else", "to": ["blocked.example"], "action": "refuse"},
+      {"name": "pit", "to": ["203.0.113.99"], "ports": [22], "action": "sink"},
       {"name": "world", "action": "simulate"}]})");
     ASSERT_TRUE(write_file_atomically(path("policy.json"), policy.dump()));
   }
@@ -218,6 +219,65 @@ TEST_F(Internet, MailIsTakenAndRecorded) {
       "s.sendmail(\"a@b.example\", [\"c@web.example\"], \"Subject: x\\r\\n\\r\\nbody\")'");
   EXPECT_EQ(run.status, 0) << run.error;
   EXPECT_EQ(flows({"--protocol", "smtp"}).size(), 1U);
+}
+
+TEST_F(Internet, SshIsRefusedOrSunk) {
+  NEEDS("ssh");
+  const std::string ssh =
+      "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=";
+  Finished run = inside(ssh + "20 a@192.0.2.7");
+  EXPECT_EQ(run.status, 255);
+  EXPECT_THAT(run.error, HasSubstr("Connection refused"));
+  // Taken and never answered: the client gives up by itself.
+  run = inside(ssh + "2 a@203.0.113.99");
+  EXPECT_EQ(run.status, 255);
+  EXPECT_THAT(run.error, HasSubstr("timed out"));
+  auto sunk = flows({"--verdict", "sunk"});
+  ASSERT_EQ(sunk.size(), 1U);
+  EXPECT_EQ(sunk[0]["rule"], "pit");
+  EXPECT_GT(sunk[0]["sent_bytes"], 20);  // its version
+}
+
+TEST_F(Internet, PingIsAnswered) {
+  NEEDS("ping");
+  Finished run = inside("ping -c 1 -W 20 web.example");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("1 received"));
+}
+
+TEST_F(Internet, AptReadsAnIndexOfFiles) {
+  NEEDS("apt-get");
+  std::filesystem::create_directories(path("site/debian"));
+  std::ofstream(path("site/debian/Packages"))
+      << "Package: tool\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@web.example>\n"
+         "Filename: ./tool.deb\nSize: 5\nSHA256: "
+      << std::string(64, '0') << "\nDescription: a tool\n\n";
+  std::ofstream(path("site/debian/Release"))
+      << "Origin: Example\nDate: Sat, 01 Jan 2022 00:00:00 UTC\n";
+  Finished run = inside(
+      "mkdir -p /tmp/a/lists/partial /tmp/a/cache/archives/partial && cd /tmp/a && : > status && "
+      "echo 'deb [trusted=yes] https://web.example/debian ./' > list && "
+      "o='-o Dir::Etc=/tmp/a -o Dir::Etc::sourcelist=/tmp/a/list -o Dir::Etc::sourceparts=- "
+      "-o Dir::State=/tmp/a -o Dir::State::status=/tmp/a/status -o Dir::Cache=/tmp/a/cache "
+      "-o APT::Sandbox::User= -o Acquire::Languages=none' && "
+      "apt-get $o update && apt-cache $o policy tool");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("Candidate: 1.0")) << run.error;
+}
+
+TEST_F(Internet, NpmReadsARegistryOfFiles) {
+  NEEDS("npm");
+  std::filesystem::create_directories(path("site/npm"));
+  std::ofstream(path("site/npm/tool"))
+      << R"({"name": "tool", "dist-tags": {"latest": "1.2.3"}, "versions": {"1.2.3":
+          {"name": "tool", "version": "1.2.3", "dist": {"tarball":
+           "https://web.example/npm/tool/-/tool-1.2.3.tgz", "shasum":
+           "0000000000000000000000000000000000000000"}}}})";
+  Finished run = inside(
+      "cd /tmp && HOME=/tmp NODE_OPTIONS=--use-openssl-ca npm view tool version "
+      "--registry https://web.example/npm/ --no-update-notifier");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("1.2.3"));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 // where OUTCOME is "worked", the name of an errno, "timeout" or a word of the attempt's own.
 //
 //   attempts HOST_PORT
+//   attempts ipc SOCKET ABSTRACT_NAME KEY    what processes share without a network
+//   attempts load ADDRESS COUNT              what wears a server down, and whether it answers then
 //
 // Everything aims at documentation addresses, at addresses of the sandbox's own network or at
 // loopback. Load is bounded. It refuses to run in the initial pid namespace.
@@ -14,11 +16,19 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -186,17 +196,132 @@ std::string big_body(const char* text, int port, std::size_t bytes) {
   return "worked";
 }
 
+// A descriptor that a server behind a unix socket passes, and whether it reads.
+std::string descriptor_from(const std::string& address) {
+  int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return word(errno);
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  std::memcpy(to.sun_path, address.data(), std::min(address.size(), sizeof(to.sun_path)));
+  auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.size());
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&to), size) != 0) return word(errno);
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  if (within(fd, POLLIN, 5000) != "worked" || ::recvmsg(fd, &message, 0) != 1) return "silent";
+  int passed = -1;
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  if (rights == nullptr) return "no descriptor";
+  std::memcpy(&passed, CMSG_DATA(rights), sizeof(int));
+  return ::read(passed, &byte, 1) == 1 ? "worked" : word(errno);
+}
+
+std::string outcome(long result) {
+  return result >= 0 ? "worked" : word(errno);
+}
+
+template <class Row>
+void share(Row&& row, char** argv) {
+  std::string name = std::string("/") + argv[3];
+  int key = std::atoi(argv[4]);
+  row("unix_path", descriptor_from(argv[2]));
+  row("unix_abstract", descriptor_from(std::string(1, '\0') + argv[3]));
+  row("sysv_memory", outcome(::shmget(key, 0, 0)));
+  row("sysv_semaphores", outcome(::semget(key, 0, 0)));
+  row("sysv_messages", outcome(::msgget(key, 0)));
+  row("posix_memory", outcome(::shm_open(name.c_str(), O_RDWR, 0)));
+  row("posix_queue", outcome(::syscall(SYS_mq_open, name.c_str() + 1, O_RDWR, 0, nullptr)));
+  row("vsock", outcome(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  for (int protocol = 0; protocol < 23; ++protocol)
+    row(("netlink_" + std::to_string(protocol)).c_str(),
+        outcome(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)));
+}
+
+// The answer's first line, within five seconds.
+std::string ask(const char* text, const std::string& request) {
+  int fd = -1;
+  std::string result = open_tcp(text, 80, fd);
+  if (result == "worked") {
+    ::fcntl(fd, F_SETFL, 0);
+    for (std::size_t sent = 0; sent < request.size();) {
+      ssize_t n = ::send(fd, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) break;  // it may have answered and closed already
+      sent += static_cast<std::size_t>(n);
+    }
+    result = within(fd, POLLIN, 5000);
+    char answer[64] = {};
+    if (result == "worked" && ::recv(fd, answer, sizeof(answer) - 1, 0) > 12)
+      result = std::string(answer + 9, 3);
+  }
+  if (fd >= 0) ::close(fd);
+  return result;
+}
+
+template <class Row>
+void wear_down(Row&& row, const char* text, int count) {
+  const std::string good = "GET /hello HTTP/1.1\r\nHost: web.example\r\n\r\n";
+  row("control", ask(text, good));
+  // A head that goes on and on, on many connections, which stay.
+  std::vector<int> slow;
+  for (int i = 0; i < count; ++i) {
+    int fd = -1;
+    if (open_tcp(text, 80, fd) != "worked") break;
+    (void)!::send(fd, good.data(), 30, MSG_NOSIGNAL);
+    slow.push_back(fd);
+  }
+  for (int fd : slow) (void)!::send(fd, "X", 1, MSG_NOSIGNAL);
+  row("slow_heads", slow.size() == static_cast<std::size_t>(count) ? ask(text, good) : "refused");
+  for (int fd : slow) ::close(fd);
+  // Connections that are given up before they are there.
+  Address to = address(text, 80);
+  for (int i = 0; i < count; ++i) {
+    int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    linger now{1, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    (void)::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length);
+    ::close(fd);
+  }
+  row("half_open", ask(text, good));
+  std::string head = "GET /hello HTTP/1.1\r\nHost: web.example\r\n";
+  row("long_head", ask(text, head + "X: " + std::string(1U << 20U, 'a') + "\r\n\r\n"));
+  std::string fields;
+  for (int i = 0; i < 2000; ++i) fields += "A: b\r\n";
+  row("many_fields", ask(text, head + fields + "\r\n"));
+  row("endless_line", ask(text, std::string(1U << 20U, 'G')));
+  std::string garbage;
+  unsigned state = 1;
+  for (int i = 0; i < 65536; ++i)
+    garbage += static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
+  for (int i = 0; i < 50; ++i) {
+    int fd = -1;
+    if (open_tcp(text, 443, fd) != "worked") break;
+    // As it is, and behind the beginning of a handshake record.
+    std::string bytes = i % 2 == 0 ? garbage : "\x16\x03\x01\x40" + garbage.substr(i * 100U);
+    (void)!::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    ::close(fd);
+  }
+  row("tls_garbage", ask(text, good));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   struct stat info {};
   // PROC_PID_INIT_INO of the kernel.
   if (::stat("/proc/self/ns/pid", &info) != 0 || info.st_ino == 4026531836) return 3;
-  int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
   auto row = [](const char* name, const std::string& outcome) {
     std::printf("%s %s\n", name, outcome.c_str());
     std::fflush(stdout);
   };
+  if (argc == 5 && std::strcmp(argv[1], "ipc") == 0) return share(row, argv), 0;
+  if (argc == 4 && std::strcmp(argv[1], "load") == 0)
+    return wear_down(row, argv[2], std::min(std::atoi(argv[3]), 50000)), 0;
+  int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
   row("tcp4", tcp("192.0.2.1", 443));
   row("tcp6", tcp("2001:db8::1", 443));
   row("tcp_high_port", tcp("203.0.113.9", 54321));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <ctime>
 
 #include "gateway_fixture.h"
@@ -62,6 +63,20 @@ TEST_F(WorldTest, ClientsGetThePersonasSites) {
   EXPECT_TRUE(http);
   EXPECT_TRUE(tls);
   EXPECT_TRUE(refused);
+}
+
+// GYGES_LOAD=full takes tens of thousands of connections instead of hundreds.
+TEST_F(WorldTest, AServerThatIsWornDownStillAnswers) {
+  const char* load = std::getenv("GYGES_LOAD");
+  bool full = load != nullptr && std::string(load) == "full";
+  start_world();
+  Ran ran = run_argv({"/tmp/attempts", "load", "192.0.2.80", full ? "4000" : "300"});
+  EXPECT_EQ(ran.output,
+            "control 200\nslow_heads 200\nhalf_open 200\nlong_head 431\nmany_fields 431\n"
+            "endless_line 414\ntls_garbage 200\n");
+  EXPECT_EQ(stop().network_failure, "");
+  std::size_t web = flows_to("192.0.2.80", 80).size();
+  EXPECT_GT(web, full ? 4000U : 300U);
 }
 
 }  // namespace
