@@ -1,5 +1,6 @@
-// Load on the simulated internet, from inside a sandbox: `load http|dns|idle SECONDS|COUNT`. Prints
-// one JSON object. Bounded in time and count; aims at documentation addresses only.
+// Load on the network of a sandbox: `load http|dns|connect|idle SECONDS|COUNT` on the simulated
+// internet, `load stream SECONDS` on what `load serve SECONDS` takes outside. Prints one JSON
+// object. Bounded in time and count; aims at documentation addresses only.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -23,22 +25,24 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr char target[] = "192.0.2.80";
+constexpr char taker[] = "198.51.100.7";  // of serve
+constexpr std::uint16_t taker_port = 7001;
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-sockaddr_in address(std::uint16_t port) {
+sockaddr_in address(std::uint16_t port, const char* host = target) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
-  ::inet_pton(AF_INET, target, &to.sin_addr);
+  ::inet_pton(AF_INET, host, &to.sin_addr);
   return to;
 }
 
-int connected(int type, std::uint16_t port) {
+int connected(int type, std::uint16_t port, const char* host = target) {
   int fd = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
-  sockaddr_in to = address(port);
+  sockaddr_in to = address(port, host);
   if (fd < 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0) {
     std::perror("connect");
     std::exit(1);
@@ -136,6 +140,68 @@ int idle(int count) {
   return 0;
 }
 
+// How long a connect takes, one after the other.
+int connects(double seconds) {
+  std::vector<double> times;
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    auto begin = Clock::now();
+    int fd = connected(SOCK_STREAM, 80);
+    times.push_back(since(begin) * 1e3);
+    ::close(fd);
+  }
+  std::nth_element(times.begin(), times.begin() + static_cast<long>(times.size() / 2), times.end());
+  std::printf("{\"connect_median_ms\": %.3f, \"count\": %zu}\n", times[times.size() / 2],
+              times.size());
+  return 0;
+}
+
+// Takes one connection after the other and throws away what it sends.
+int serve(double seconds) {
+  int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int on = 1;
+  ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in here = address(taker_port, taker);
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&here), sizeof(here)) != 0 ||
+      ::listen(listener, 8) != 0) {
+    std::perror("listen");
+    return 1;
+  }
+  std::vector<char> buffer(1U << 20U);
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    pollfd ready{listener, POLLIN, 0};
+    if (::poll(&ready, 1, 200) <= 0) continue;
+    int fd = ::accept(listener, nullptr, nullptr);
+    while (::recv(fd, buffer.data(), buffer.size(), 0) > 0) {
+    }
+    ::close(fd);
+  }
+  return 0;
+}
+
+// Bytes that the other side has acknowledged with its own end.
+int stream(double seconds) {
+  int fd = connected(SOCK_STREAM, taker_port, taker);
+  std::vector<char> block(1U << 18U, 's');
+  double bytes = 0;
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    ssize_t n = ::send(fd, block.data(), block.size(), MSG_NOSIGNAL);
+    if (n <= 0) {
+      std::perror("send");
+      return 1;
+    }
+    bytes += static_cast<double>(n);
+  }
+  ::shutdown(fd, SHUT_WR);
+  char byte = 0;
+  while (::recv(fd, &byte, 1, 0) > 0) {
+  }
+  std::printf("{\"gigabits_per_second\": %.2f}\n", bytes * 8 / 1e9 / since(start));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -145,6 +211,9 @@ int main(int argc, char** argv) {
   if (amount <= 0 || amount > 20000) return 2;
   if (what == "http") return http(amount > 30 ? 30 : amount);
   if (what == "dns") return dns(amount > 30 ? 30 : amount);
+  if (what == "connect") return connects(amount > 30 ? 30 : amount);
+  if (what == "stream") return stream(amount > 30 ? 30 : amount);
+  if (what == "serve") return serve(amount > 120 ? 120 : amount);
   if (what == "idle") return idle(static_cast<int>(amount));
   return 2;
 }
