@@ -17,6 +17,24 @@ int hex_digit(char c) {
   return -1;
 }
 
+// Without "." and ".." segments (RFC 3986 section 5.2.4), as servers look paths up.
+std::string without_dots(std::string_view path) {
+  std::string result;
+  while (!path.empty()) {
+    std::size_t end = path.find('/', 1);
+    std::string_view segment = path.substr(0, end);  // with the slash before it
+    path = end == std::string_view::npos ? std::string_view() : path.substr(end);
+    bool up = segment == "/..";
+    if (!up && segment != "/.") {
+      result += segment;
+      continue;
+    }
+    if (up) result.erase(std::min(result.size(), result.rfind('/')));
+    if (path.empty()) result += '/';
+  }
+  return result;
+}
+
 // The path of a target, decoded once. Files are looked up in a map: there is nothing to escape to.
 std::string path_of(std::string_view target) {
   target = target.substr(0, target.find('?'));
@@ -30,7 +48,7 @@ std::string path_of(std::string_view target) {
       path += target[i];
     }
   }
-  return path;
+  return path.find("/.") == std::string::npos ? path : without_dots(path);
 }
 
 bool fits(const std::string& pattern, const std::string& path) {
