@@ -1,6 +1,7 @@
 #include "sandbox/isolation/cgroup.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,9 +85,13 @@ Status write_value(const std::string& file, const std::string& value) {
   return ok();
 }
 
-std::string fresh_name() {
+// Supervisors of several pid namespaces may share a hierarchy: the pid alone names nobody.
+Result<std::string> fresh_name() {
   static std::atomic<unsigned> counter{0};
-  return fmt::format("gyges-{}-{}", ::getpid(), counter++);
+  std::uint32_t random = 0;
+  if (::getrandom(&random, sizeof(random), 0) != sizeof(random))
+    return fail_errno("get random bytes for", "the name of a cgroup");
+  return fmt::format("gyges-{}-{}-{:08x}", ::getpid(), counter++, random);
 }
 
 // The value of `key` in a file of "key value" lines, or the whole number if key is empty.
@@ -115,13 +120,11 @@ Result<std::string> make_directory(const std::string& parent, bool v2, bool proc
       if (processor || std::string_view(controller) != "+cpu")
         (void)write_value(parent + "/cgroup.subtree_control", controller).has_value();
   std::string path = parent + "/" + name;
+  // Before there is one: the keeper is told in time even if we are killed at the next call.
+  GYGES_CHECK(keep_directory(path));
   if (::mkdir(path.c_str(), 0755) != 0) {
     if (is_out_of_reach(errno)) return std::string();
     return fail_errno("make cgroup", path);
-  }
-  if (auto kept = keep_directory(path); !kept) {
-    ::rmdir(path.c_str());
-    return tl::unexpected<Error>(std::move(kept.error()));
   }
   return path;
 }
@@ -140,7 +143,7 @@ Result<bool> set_limit(const std::string& file, std::uint64_t value) {
 
 Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
   Cgroup cgroup;
-  std::string name = fresh_name();
+  GYGES_TRY(std::string name, fresh_name());
   bool have_pids = false;
   bool have_memory = false;
   bool have_processor = !limits.processor;

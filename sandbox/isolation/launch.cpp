@@ -264,7 +264,12 @@ Status keep_directory(const std::string& directory) {
   // A forked process needs its own: the parent's acts on the parent's death.
   bool start = owner != ::getpid();
   if (start) kept.clear();
-  std::erase_if(kept, [](const std::string& path) { return ::access(path.c_str(), F_OK) != 0; });
+  // The newest is perhaps not made yet.
+  constexpr std::size_t many = 64;
+  if (kept.size() >= many)
+    std::erase_if(kept, [](const std::string& path) {
+      return &path != &kept.back() && ::access(path.c_str(), F_OK) != 0;
+    });
   if (!start) {
     auto sent = send_line(keeper, directory);
     if (sent) kept.push_back(directory);

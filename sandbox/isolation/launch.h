@@ -26,8 +26,8 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
                                 const std::vector<UniqueFd>& prepared,
                                 const std::vector<UniqueFd>& entrances);
 
-// Tells the process's keeper (started at the first call) to remove `directory` if this process dies
-// without doing it. Thread-safe.
+// Tells the process's keeper (started at the first call) to remove `directory`, which need not be
+// there yet, if this process dies without doing it. Thread-safe.
 Status keep_directory(const std::string& directory);
 
 }  // namespace gyges::isolation
