@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,7 +16,10 @@
 namespace gyges::isolation {
 namespace {
 
-int wait_for_kill(void*) {
+// Ends with the thread that made it, which may be killed before it can do so itself.
+int wait_for_kill(void* parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (::getppid() != *static_cast<pid_t*>(parent)) return 0;
   for (;;) ::pause();
 }
 
@@ -53,9 +57,10 @@ struct NamespaceWithMaps {
 // A user namespace that exists only to carry the maps: its one process waits to be killed.
 Result<NamespaceWithMaps> namespace_with_maps(const std::string& uids, const std::string& gids) {
   std::vector<char> stack(16U << 10U);
+  pid_t self = ::getpid();
   // The process shares our memory but only ever waits.
   pid_t pid = ::clone(&wait_for_kill, stack.data() + stack.size(),
-                      CLONE_NEWUSER | CLONE_VM | SIGCHLD, nullptr);
+                      CLONE_NEWUSER | CLONE_VM | SIGCHLD, &self);
   if (pid < 0) return fail_errno("make user namespace for", "id-mapped mount");
   Result<UniqueFd> result = [&]() -> Result<UniqueFd> {
     GYGES_CHECK(write_map(pid, "uid_map", uids));

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,9 +31,11 @@ Facility probe_bpf(std::vector<std::string>& degraded, bool& task_work) {
 // Traces a child that exits at once.
 Facility probe_ptrace() {
   Facility facility{.name = "recorder_ptrace", .available = false, .reason = {}, .cure = {}};
+  const pid_t self = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    pause();
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() == self) pause();
     _exit(0);
   }
   if (child < 0) {

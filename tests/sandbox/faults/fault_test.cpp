@@ -4,6 +4,7 @@
 //
 // By default every twelfth call fails, with one of the errors in rotation; GYGES_FAULT_ROUND=all
 // tries every error at every call (scripts/soak), GYGES_FAULT_ROUND=0 to 4 one error at every call.
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -137,7 +138,8 @@ class Faults : public ::testing::TestWithParam<const char*> {
     for (const std::string& leak : said.leaks)
       if (!is_kept(leak)) return "left in the process: " + leak;
     if (said.again != "ok") return "the next sandbox: " + said.again;
-    if (!traced.left.empty()) return "a process is left: " + traced.left.front();
+    if (!traced.left.empty())
+      return "processes are left: " + fmt::format("{}", fmt::join(traced.left, "; "));
     std::string left = leftovers_of(traced.pid, temporary());
     if (!left.empty()) return "left on the host: " + left;
     ++(said.error.empty() && !incomplete ? tolerated_ : reported_);

@@ -4,6 +4,7 @@
 //
 // The moments are system calls, drawn by GYGES_SEED (default 1); GYGES_KILLS says how many for each
 // recorder (default 20; scripts/soak takes more).
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -91,7 +92,8 @@ class Kill : public ::testing::TestWithParam<const char*> {
 
   std::string complaint(const Traced& traced, const Fault& fault) const {
     if (traced.status == -1) return "gyges did not end";
-    if (!traced.left.empty()) return "a process is left: " + traced.left.front();
+    if (!traced.left.empty())
+      return "processes are left: " + fmt::format("{}", fmt::join(traced.left, "; "));
     if (fault.role != "supervisor" && WIFSIGNALED(traced.status))
       return std::string("gyges died by ") + ::sigabbrev_np(WTERMSIG(traced.status));
     std::string left = leftovers_of(traced.pid, temporary());
@@ -114,12 +116,14 @@ TEST_P(Kill, AtAnyMomentLeavesNothing) {
   ASSERT_GE(roles.size(), 3U);
   std::mt19937 random(number_from("GYGES_SEED", 1));
   unsigned kills = number_from("GYGES_KILLS", 20);
+  unsigned again = number_from("GYGES_KILL_SUPERVISOR_AT", 0);
   unsigned reached = 0;
   unsigned sealed = 0;
   unsigned absent = 0;
   for (unsigned i = 0; i < kills; ++i) {
     const auto& [role, calls] = roles[i % roles.size()];
     Fault fault{role, 1 + random() % calls, 0, SIGKILL};
+    if (again > 0) fault = Fault{"supervisor", again, 0, SIGKILL};
     Traced traced = live(fault);
     if (!traced.injected) continue;
     ++reached;

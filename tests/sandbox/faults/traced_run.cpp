@@ -50,6 +50,18 @@ pid_t process_of(pid_t thread) {
   return thread;
 }
 
+// What the kernel says a process is doing, for the report.
+std::string where_it_hangs(pid_t pid) {
+  std::string text;
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("State:", 0) == 0) text += " (" + line;
+  std::string call;
+  std::ifstream file("/proc/" + std::to_string(pid) + "/syscall");
+  std::getline(file, call);
+  return text + ", syscall " + call + ")";
+}
+
 struct Tracee {
   Role role;
   bool injecting = false;  // between entry and exit of the call that is to fail
@@ -142,7 +154,7 @@ class Run {
 
   void kill_what_is_left() {
     for (const auto& [pid, tracee] : tracees_) {
-      if (process_of(pid) == pid) traced_.left.push_back(tracee.role);
+      if (process_of(pid) == pid) traced_.left.push_back(tracee.role + where_it_hangs(pid));
       ::kill(pid, SIGKILL);
     }
     for (const auto& [pid, status] : early_) ::kill(pid, SIGKILL);
