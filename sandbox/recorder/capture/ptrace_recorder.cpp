@@ -22,10 +22,7 @@ class PtraceSession final : public Session {
     shared_->record_signals = options.record_signals;
   }
 
-  ~PtraceSession() override {
-    end_tracers();
-    if (shared_->torn) static_cast<void>(shared_.release());
-  }
+  ~PtraceSession() override { end_tracers(); }
 
   Status expect_filters(const std::vector<std::string>& programs) override {
     GYGES_CHECK(open());
@@ -53,8 +50,7 @@ class PtraceSession final : public Session {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     if (!tracer) return tl::unexpected<Error>(std::move(tracer.error()));
-    if (!shared_->torn)
-      std::erase_if(tracers_, [](const auto& other) { return other->finished(); });
+    std::erase_if(tracers_, [](const auto& other) { return other->finished(); });
     tracers_.push_back(std::move(*tracer));
     return ok();
   }
@@ -92,7 +88,7 @@ class PtraceSession final : public Session {
 
   bool relabel(pid_t pid, std::uint32_t tool_call) {
     const std::lock_guard lock(shared_->mutex);
-    if (shared_->torn || !shared_->traced.contains(pid)) return false;
+    if (!shared_->traced.contains(pid)) return false;
     shared_->relabelled[pid] = tool_call;
     return true;
   }
@@ -107,13 +103,8 @@ class PtraceSession final : public Session {
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       if (tracer->finished()) continue;
       const std::lock_guard lock(shared_->mutex);
-      if (shared_->torn) continue;  // its tracers end by themselves
       left = std::max(left, shared_->traced.size());
       for (const pid_t tid : shared_->traced) kill(tid, SIGKILL);
-    }
-    for (auto& tracer : tracers_) {
-      tracer->wait();
-      if (shared_->torn) static_cast<void>(tracer.release());
     }
     tracers_.clear();
     return left;

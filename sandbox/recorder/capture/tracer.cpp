@@ -16,8 +16,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,13 +49,15 @@ bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
+constexpr int exit_status_of_a_killed_tracer = 125;  // "an error of Gyges itself"
 constexpr std::uint64_t stops_between_moves = 64;
 constexpr std::uint64_t stops_between_rounds = 16;
 
 // The CPU a thread last ran on: field 39 of its stat line, counted after the name in parentheses.
 std::optional<int> last_cpu(pid_t tid) {
-  const std::string path = "/proc/" + std::to_string(tid) + "/stat";
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char path[32];  // no heap: see the header
+  std::snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+  const UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
   char line[1024];
   const ssize_t length = file ? read(file.get(), line, sizeof(line) - 1) : -1;
   if (length <= 0) return std::nullopt;
@@ -81,9 +85,9 @@ Result<std::unique_ptr<Tracer>> Tracer::start(TracedSession& session, const Thre
   root.announced = true;
   tracer->root_ = facts.tid;
   tracer->supervisor_ = getpid();
-  std::future<Status> outcome = tracer->seized_.get_future();
   tracer->thread_ = std::thread([self = tracer.get()] { self->lend(); });
-  GYGES_CHECK(outcome.get());
+  tracer->seized_.acquire();
+  GYGES_CHECK(tracer->outcome_);
   return tracer;
 }
 
@@ -96,7 +100,7 @@ void Tracer::lend() {
   void* stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
   if (stack == MAP_FAILED) {
-    seized_.set_value(fail_errno("start tracer", "stack"));
+    answer(fail_errno("start tracer", "stack"));
     finished_ = true;
     return;
   }
@@ -104,27 +108,40 @@ void Tracer::lend() {
   const pid_t tracer = clone(trace, static_cast<char*>(stack) + stack_bytes, flags, this);
   int status = 0;
   if (tracer < 0)
-    seized_.set_value(fail_errno("start tracer", "process"));
+    answer(fail_errno("start tracer", "process"));
   else if (waitpid(tracer, &status, __WALL) == tracer)
     bury(tracer, status);
   munmap(stack, stack_bytes);
   finished_ = true;
 }
 
+void Tracer::answer(Status outcome) {
+  outcome_ = std::move(outcome);
+  answered_ = true;
+  seized_.release();
+}
+
 // The kernel has killed the tracees of a tracer that was killed (PTRACE_O_EXITKILL). What is left
 // is to say so: the record ends before its processes did.
 void Tracer::bury(pid_t tracer, int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-  const auto death = [] {
-    return fail("record", "tracer", "the tracing process was killed, and with it what it traced",
-                "run again; look for what kills processes, such as the out-of-memory killer");
-  };
-  if (session_.mutex.take_from(tracer)) session_.torn = true;
+  if (session_.mutex.held_by(tracer)) {
+    // Nothing here may touch the heap.
+    constexpr std::string_view text =
+        "gyges: record tracer: the tracing process was killed in the middle of its work, and with "
+        "it what it traced; the record is not whole. Run again; look for what kills processes\n";
+    static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
+    _exit(exit_status_of_a_killed_tracer);
+  }
+  Status death =
+      fail("record", "tracer", "the tracing process was killed, and with it what it traced",
+           "run again; look for what kills processes, such as the out-of-memory killer");
   {
     const std::lock_guard lock(session_.mutex);
-    if (session_.status) session_.status = death();
+    if (session_.status) session_.status = death;
   }
-  if (!answered_) seized_.set_value(death());
+  // Between its answer and the word of it the tracer holds the lock: there is none here to be lost.
+  if (!answered_) answer(std::move(death));
 }
 
 int Tracer::trace(void* self) {
@@ -132,16 +149,20 @@ int Tracer::trace(void* self) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   tracer->self_ = static_cast<pid_t>(syscall(SYS_getpid));
   if (getppid() != tracer->supervisor_) return 1;  // it died before the line above
-  Status status = tracer->seize(tracer->root_);
-  const bool follow = status.has_value();
-  tracer->answered_ = true;
-  tracer->seized_.set_value(std::move(status));
+  bool follow = false;
+  {
+    tracer->session_.mutex.lock(tracer->self_);
+    const std::lock_guard lock(tracer->session_.mutex, std::adopt_lock);
+    Status outcome = tracer->seize(tracer->root_);
+    follow = outcome.has_value();
+    tracer->answer(std::move(outcome));
+  }
   if (follow) tracer->run();
   return 0;
 }
 
 Tracer::~Tracer() {
-  wait();
+  if (thread_.joinable()) thread_.join();
 }
 
 Status Tracer::seize(pid_t pid) {
@@ -158,11 +179,7 @@ Status Tracer::seize(pid_t pid) {
   if (ptrace(PTRACE_GETREGS, pid, nullptr, &registers) == 0)
     thread.at_gate = static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
                      is_restart(static_cast<std::int64_t>(registers.rax));
-  {
-    session_.mutex.lock(self_);
-    const std::lock_guard lock(session_.mutex, std::adopt_lock);
-    session_.traced.insert(pid);
-  }
+  session_.traced.insert(pid);
   if (request_of(PTRACE_SYSCALL, pid, 0) != 0) return fail_errno("trace", name);
   return ok();
 }
@@ -174,32 +191,31 @@ void Tracer::run() {
     if (tid > 0) {
       ++stops_;
       if (stops_ % stops_between_moves == 0) move_to(tid);
-      if (!take(tid, status)) return;
-      if (stops_ % stops_between_rounds == 0 && threads_.size() > 1 && !take_everyone()) return;
+      take(tid, status);
+      if (stops_ % stops_between_rounds == 0 && threads_.size() > 1) take_everyone();
     } else if (errno != EINTR) {
       return;  // ECHILD: no tracee is left
     }
   }
 }
 
-bool Tracer::take(pid_t tid, int status) {
+void Tracer::take(pid_t tid, int status) {
   session_.mutex.lock(self_);
   const std::lock_guard lock(session_.mutex, std::adopt_lock);
-  if (session_.torn) return false;  // the record has ended; the kernel kills what this one traces
   handle(tid, status);
-  return true;
 }
 
 // waitpid(2) looks at tracees from the youngest to the oldest and returns the first that stopped:
 // a young one that calls all the time would keep the old ones waiting for ever. Here each that has
 // stopped gets its turn before any goes on.
-bool Tracer::take_everyone() {
+void Tracer::take_everyone() {
+  session_.mutex.lock(self_);
+  const std::lock_guard lock(session_.mutex, std::adopt_lock);
   std::vector<std::pair<pid_t, int>> stopped;
   int status = 0;
   for (pid_t tid = 0; (tid = waitpid(-1, &status, wait_flags | WNOHANG)) > 0;)
     stopped.emplace_back(tid, status);
-  return std::all_of(stopped.begin(), stopped.end(),
-                     [this](const auto& stop) { return take(stop.first, stop.second); });
+  for (const auto& [tid, stop] : stopped) handle(tid, stop);
 }
 
 // A stop costs two wake-ups; on the tracee's own CPU they cost a third of those across CPUs.

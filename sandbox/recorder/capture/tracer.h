@@ -6,6 +6,11 @@
 // one (clone with CLONE_VM): nobody else can take its stops. It borrows the thread-local storage of
 // a thread that is suspended meanwhile (CLONE_VFORK), so that the C library works in it.
 //
+// A process can be killed at any point, also while it holds a lock of the heap that it shares with
+// this one. So it uses the heap only while it holds the session's lock: killed outside, the session
+// ends with an error; killed inside, this process says so and ends (status 125), as it would if one
+// of its threads were killed.
+//
 // Each adopted process gets a tracer of its own, which follows every descendant and ends when the
 // last one has ended. If this process dies the kernel kills the tracer and with it every tracee.
 #pragma once
@@ -14,9 +19,9 @@
 
 #include <atomic>
 #include <csignal>
-#include <future>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <set>
 #include <string>
 #include <thread>
@@ -33,7 +38,7 @@ struct __ptrace_syscall_info;  // sys/ptrace.h
 
 namespace gyges::recorder {
 
-// A lock that outlives its holder: a tracer is a process, and a process can be killed at any point.
+// A lock that tells whether its holder has died: a tracer is a process, and can be killed.
 class TracerLock {
  public:
   static constexpr pid_t supervisor = 1;  // no tracer has this number
@@ -46,12 +51,12 @@ class TracerLock {
     holder_.store(0);
     holder_.notify_one();
   }
-  // The process has ended. True if it held the lock, which is free from now on; what the lock
-  // guards may be half changed.
-  bool take_from(pid_t dead) {
-    if (holder_.load() != dead) return false;
-    unlock();
-    return true;
+  // Of a process that has ended: whether it held the lock. If not, those who wait are woken: it may
+  // have died between giving up the lock and saying so.
+  bool held_by(pid_t dead) {
+    if (holder_.load() == dead) return true;
+    holder_.notify_all();
+    return false;
   }
 
  private:
@@ -69,9 +74,6 @@ struct TracedSession {
   std::shared_ptr<const SeccompChain> filters;          // of processes when they are adopted
   std::set<pid_t> traced;                               // threads of all tracers
   std::unordered_map<pid_t, std::uint32_t> relabelled;  // new tool call of a thread already traced
-  // A tracer was killed while it held the lock: of all the above only `status` is used any more,
-  // and nothing is destroyed.
-  std::atomic<bool> torn{false};
 
   // The first error kills what is traced: nothing may run on without a record.
   void append(const Event& event) {
@@ -99,10 +101,6 @@ class Tracer {
   Tracer& operator=(const Tracer&) = delete;
 
   [[nodiscard]] bool finished() const { return finished_.load(); }
-  // Waits as the destructor does, and leaves what the tracer kept as it is.
-  void wait() {
-    if (thread_.joinable()) thread_.join();
-  }
 
  private:
   struct Thread {
@@ -133,13 +131,13 @@ class Tracer {
   // Body of the thread that lends its storage, and of the tracer itself.
   void lend();
   static int trace(void* self);
+  void answer(Status outcome);
   // Called by the lender when the tracer has ended.
   void bury(pid_t tracer, int status);
   Status seize(pid_t pid);
   void run();
-  // False: nothing more is to be recorded.
-  bool take(pid_t tid, int status);
-  bool take_everyone();
+  void take(pid_t tid, int status);
+  void take_everyone();
   void handle(pid_t tid, int status);
   void entry(Thread& thread, const __ptrace_syscall_info& info);
   void exit(Thread& thread, std::int64_t result);
@@ -165,8 +163,9 @@ class Tracer {
   pid_t root_ = -1;
   pid_t self_ = 0;
   pid_t supervisor_ = -1;
-  std::promise<Status> seized_;
-  std::atomic<bool> answered_{false};  // seized_ is set
+  Status outcome_;                     // of seizing the first process
+  std::atomic<bool> answered_{false};  // outcome_ is set
+  std::binary_semaphore seized_{0};    // answered, or never to be
   std::unordered_map<pid_t, Thread> threads_;
   ProcDirectories proc_;
   PathCheck path_check_{true};

@@ -3,7 +3,8 @@
 // marked as not whole, or good.
 //
 // The moments are system calls, drawn by GYGES_SEED (default 1); GYGES_KILLS says how many for each
-// recorder (default 20; scripts/soak takes more).
+// recorder (default 20; scripts/soak takes more). GYGES_KILL_ROLE and GYGES_KILL_CALL kill at one
+// call again and again.
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -116,14 +117,15 @@ TEST_P(Kill, AtAnyMomentLeavesNothing) {
   ASSERT_GE(roles.size(), 3U);
   std::mt19937 random(number_from("GYGES_SEED", 1));
   unsigned kills = number_from("GYGES_KILLS", 20);
-  unsigned again = number_from("GYGES_KILL_SUPERVISOR_AT", 0);
+  const char* role_again = std::getenv("GYGES_KILL_ROLE");
+  unsigned call_again = number_from("GYGES_KILL_CALL", 1);
   unsigned reached = 0;
   unsigned sealed = 0;
   unsigned absent = 0;
   for (unsigned i = 0; i < kills; ++i) {
     const auto& [role, calls] = roles[i % roles.size()];
     Fault fault{role, 1 + random() % calls, 0, SIGKILL};
-    if (again > 0) fault = Fault{"supervisor", again, 0, SIGKILL};
+    if (role_again != nullptr) fault = Fault{role_again, call_again, 0, SIGKILL};
     Traced traced = live(fault);
     if (!traced.injected) continue;
     ++reached;
@@ -131,7 +133,7 @@ TEST_P(Kill, AtAnyMomentLeavesNothing) {
     absent += std::filesystem::exists(bundle()) ? 0 : 1;
     std::string wrong = complaint(traced, fault);
     if (!wrong.empty())
-      ADD_FAILURE() << role << " killed at its call " << fault.ordinal << " of " << calls << " ("
+      ADD_FAILURE() << fault.role << " killed at its call " << fault.ordinal << " of " << calls << " ("
                     << call_name(traced.injected_number) << "): " << wrong << "\n"
                     << traced.output;
   }
