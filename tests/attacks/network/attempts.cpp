@@ -255,11 +255,20 @@ std::string ask(const char* text, const std::string& request) {
     }
     result = within(fd, POLLIN, 5000);
     char answer[64] = {};
-    if (result == "worked" && ::recv(fd, answer, sizeof(answer) - 1, 0) > 12)
-      result = std::string(answer + 9, 3);
+    if (result == "worked") {
+      ssize_t n = ::recv(fd, answer, sizeof(answer) - 1, 0);
+      result = n > 12 ? std::string(answer + 9, 3) : n < 0 ? word(errno) : "no answer";
+    }
   }
   if (fd >= 0) ::close(fd);
   return result;
+}
+
+// A server that closes while more comes resets the connection, and the answer may be lost with it.
+std::string turned_away(const std::string& answer) {
+  return answer == "414" || answer == "431" || answer == "ECONNRESET" || answer == "EPIPE"
+             ? "turned_away"
+             : answer;
 }
 
 template <class Row>
@@ -288,11 +297,11 @@ void wear_down(Row&& row, const char* text, int count) {
   }
   row("half_open", ask(text, good));
   std::string head = "GET /hello HTTP/1.1\r\nHost: web.example\r\n";
-  row("long_head", ask(text, head + "X: " + std::string(1U << 20U, 'a') + "\r\n\r\n"));
+  row("long_head", turned_away(ask(text, head + "X: " + std::string(1U << 20U, 'a') + "\r\n\r\n")));
   std::string fields;
   for (int i = 0; i < 2000; ++i) fields += "A: b\r\n";
-  row("many_fields", ask(text, head + fields + "\r\n"));
-  row("endless_line", ask(text, std::string(1U << 20U, 'G')));
+  row("many_fields", turned_away(ask(text, head + fields + "\r\n")));
+  row("endless_line", turned_away(ask(text, std::string(1U << 20U, 'G'))));
   std::string garbage;
   unsigned state = 1;
   for (int i = 0; i < 65536; ++i)
