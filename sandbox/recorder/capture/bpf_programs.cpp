@@ -52,6 +52,12 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes,
   return programs;
 }
 
+// The memory may stay for the next recorder: no label fits it any more.
+BpfPrograms::~BpfPrograms() {
+  for (std::uint32_t cpu = 0; cpu < rings_.count(); ++cpu)
+    __atomic_store_n(&rings_.area(cpu).control.epoch, 0U, __ATOMIC_SEQ_CST);
+}
+
 Status BpfPrograms::open(std::uint32_t ring_bytes, bool task_work,
                          const std::filesystem::path& directory) {
   GYGES_TRY(set_, ProgramSet::open(ring_bytes, task_work, directory));

@@ -30,7 +30,7 @@ class BpfPrograms {
   static Result<std::unique_ptr<BpfPrograms>> load(
       std::uint32_t ring_bytes, Waiting waiting = Waiting::best,
       const std::filesystem::path& directory = shared_directory());
-  ~BpfPrograms() = default;
+  ~BpfPrograms();
   BpfPrograms(const BpfPrograms&) = delete;
   BpfPrograms& operator=(const BpfPrograms&) = delete;
 
@@ -38,6 +38,8 @@ class BpfPrograms {
   [[nodiscard]] std::uint32_t ring_bytes() const { return set_->ring_bytes(); }
   // Whether another recorder had loaded the programs.
   [[nodiscard]] bool joined() const { return set_->joined(); }
+  // Whether they had been loaded before, and attached to nothing since.
+  [[nodiscard]] bool were_kept() const { return set_->were_kept(); }
   // Whether our slot was that of a recorder that had been killed.
   [[nodiscard]] bool took_over() const { return set_->predecessor_died(); }
 

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "sandbox/recorder/capture/kept_programs.h"
 
 extern "C" const unsigned char gyges_capture_bpf_begin[];
 extern "C" const unsigned char gyges_capture_bpf_end[];
@@ -166,10 +167,11 @@ std::string image_key() {
     const Result<std::string> boot = read_file("/proc/sys/kernel/random/boot_id", 256);
     Sha256Hasher hasher;
     hasher.update(embedded_object());
-    for (const std::string_view part :
-         {std::string_view(names.release), std::string_view("\n"), std::string_view(names.version),
-          std::string_view("\n"), std::string_view(boot ? *boot : "")})
-      hasher.update(part);
+    hasher.update(names.release);
+    hasher.update("\n");
+    hasher.update(names.version);
+    hasher.update("\n");
+    if (boot) hasher.update(*boot);
     return to_hex(hasher.finish());
   }();
   return key;
@@ -183,6 +185,7 @@ std::filesystem::path shared_directory() {
   if (lstat(path, &facts) != 0 || !S_ISDIR(facts.st_mode) || facts.st_uid != 0 ||
       (facts.st_mode & 022) != 0)
     return {};
+  static_cast<void>(kept_objects_home(path, true));
   return path;
 }
 
@@ -196,6 +199,7 @@ Result<ProgramImage> program_image(const std::filesystem::path& directory) {
   GYGES_TRY(ProgramImage image, relocate_programs());
   // Only the next start is slower if it cannot be kept.
   static_cast<void>(write_file_atomically(file, encode_image(image), 0600));
+  drop_files_of_other_builds(directory, image_key().substr(0, 16));
   return image;
 }
 

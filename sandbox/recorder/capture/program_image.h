@@ -64,8 +64,8 @@ std::string image_key();
 // see shared_directory().
 Result<ProgramImage> program_image(const std::filesystem::path& directory);
 
-// /run/gyges: made if need be; empty unless it is a directory of root's that nobody else can write
-// and the caller is root.
+// /run/gyges: made if need be, with a place for kept programs (kept_programs.h); empty unless it is
+// a directory of root's that nobody else can write and the caller is root.
 std::filesystem::path shared_directory();
 
 std::string encode_image(const ProgramImage& image);

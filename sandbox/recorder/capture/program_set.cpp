@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,28 +12,28 @@
 #include <chrono>
 #include <cstring>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
+#include "sandbox/recorder/capture/bpf_objects.h"
 #include "sandbox/recorder/capture/capture_plan.h"
+#include "sandbox/recorder/capture/kept_programs.h"
 #include "sandbox/recorder/capture/kernel/record.h"
 #include "sandbox/recorder/capture/load_error.h"
 
 namespace gyges::recorder {
 namespace {
 
-// Bytes of the shared file that are only ever locked.
+// The shared file: the kernel's numbers, then a byte of state for each slot; then bytes that are
+// only ever locked.
+constexpr std::size_t numbers_bytes = 4096;
 constexpr off_t opening_byte = 1 << 20;
 constexpr off_t first_slot_byte = 1 << 21;
 constexpr std::uint32_t bell_bytes = 4096;
-
-// Raw bpf(2): libbpf's wrappers of these two probe the kernel with programs of their own first.
-int bpf_call(bpf_cmd command, bpf_attr& attributes) {
-  return static_cast<int>(syscall(SYS_bpf, command, &attributes, sizeof(attributes)));
-}
-
-std::uint64_t address(const void* pointer) {
-  return reinterpret_cast<std::uint64_t>(pointer);
-}
+constexpr std::uint32_t whole_set = wire::recorder_slots;
+// States of a slot, and of the set.
+constexpr char in_use = 'u';
+constexpr char left_clean = 'c';  // its memory, or the set, stayed for whoever comes next
 
 bool lock_byte(int file, off_t byte) {
   struct flock range {};
@@ -54,60 +53,15 @@ void unlock_byte(int file, off_t byte) {
   fcntl(file, F_OFD_SETLK, &range);
 }
 
-Result<UniqueFd> make_map(const MapImage& image, std::uint32_t value_size, std::uint32_t entries,
-                          int types, int inner) {
-  bpf_attr attributes;
-  std::memset(&attributes, 0, sizeof(attributes));
-  attributes.map_type = image.type;
-  attributes.key_size = image.key_size;
-  attributes.value_size = value_size;
-  attributes.max_entries = entries;
-  attributes.map_flags = image.flags;
-  if (types >= 0) {
-    attributes.btf_fd = static_cast<std::uint32_t>(types);
-    attributes.btf_key_type_id = image.key_type;
-    attributes.btf_value_type_id = image.value_type;
-  }
-  if (inner >= 0) attributes.inner_map_fd = static_cast<std::uint32_t>(inner);
-  UniqueFd map(bpf_call(BPF_MAP_CREATE, attributes));
-  if (!map) return load_error("map " + image.name, errno);
-  return map;
-}
-
-// ENOTSUP where the kernel has no task work; any other errno is of the load itself.
-Result<UniqueFd> load_program(const ProgramCode& code, int types, const std::vector<int>& maps) {
-  bpf_attr attributes;
-  std::memset(&attributes, 0, sizeof(attributes));
-  attributes.prog_type = code.type;
-  attributes.expected_attach_type = code.attach_type;
-  attributes.attach_btf_id = code.target;
-  attributes.prog_flags = code.flags;
-  attributes.insns = address(code.code.data());
-  attributes.insn_cnt = static_cast<std::uint32_t>(code.code.size());
-  attributes.license = address("Dual BSD/GPL");
-  attributes.prog_btf_fd = static_cast<std::uint32_t>(types);
-  attributes.func_info = address(code.functions.data());
-  attributes.func_info_cnt = code.function_count;
-  attributes.func_info_rec_size = code.function_size;
-  attributes.fd_array = address(maps.data());
-  std::strncpy(attributes.prog_name, code.name.c_str(), sizeof(attributes.prog_name) - 1);
-  UniqueFd program(bpf_call(BPF_PROG_LOAD, attributes));
-  if (program) return program;
-  const int refused = errno;
-  // Once more, for the verifier's last words.
-  std::vector<char> log(1U << 20U);
-  attributes.log_level = 1;
-  attributes.log_buf = address(log.data());
-  attributes.log_size = static_cast<std::uint32_t>(log.size());
-  if (refused != EPERM) static_cast<void>(bpf_call(BPF_PROG_LOAD, attributes));
-  tl::unexpected<Error> error = load_error(code.name, refused);
-  std::string_view text(log.data(), strnlen(log.data(), log.size()));
-  if (const std::size_t end = text.find("\nprocessed "); end != std::string_view::npos)
-    text = text.substr(0, end);
-  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  text = text.substr(text.rfind('\n') + 1);
-  if (!text.empty()) error.value().reason += " (" + std::string(text.substr(0, 300)) + ")";
-  return error;
+// Whether somebody else has one of `count` bytes locked.
+bool is_locked(int file, off_t byte, std::uint32_t count) {
+  if (count == 0) return false;
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  range.l_start = byte;
+  range.l_len = count;
+  return fcntl(file, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
 }
 
 // What this kernel may lack without the record of system calls being less for it.
@@ -134,14 +88,84 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
   return settings;
 }
 
-constexpr const char* shared_maps[] = {"recorders", "bells", "labels"};
+constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels"};
+constexpr std::string_view attached_to_nothing = "who_reads";
+
+// Puts `value` (a map) into our slot, or empties it for -1. The kernel makes whoever changes a map
+// of maps wait until no program can still use what it held, 10 to 20 ms: so a thread of its own
+// waits. Returns once programs see the change.
+Result<std::future<int>> change_slot(int map, std::uint32_t slot, int value) {
+  const auto make = [=] {
+    const int code = value < 0 ? bpf_map_delete_elem(map, &slot)
+                               : bpf_map_update_elem(map, &slot, &value, BPF_ANY);
+    return code == 0 || (value < 0 && errno == ENOENT) ? 0 : errno;
+  };
+  std::future<int> change;
+  try {
+    change = std::async(std::launch::async, make);
+  } catch (const std::system_error&) {  // no thread to be had
+    change = std::async(std::launch::deferred, make);
+    change.wait();
+  }
+  const std::uint32_t wanted = value < 0 ? 0 : number_of<bpf_map_info>(value);
+  for (;;) {
+    const bool over = change.wait_for(std::chrono::microseconds(20)) == std::future_status::ready;
+    std::uint32_t number = 0;
+    if (bpf_map_lookup_elem(map, &slot, &number) != 0) number = 0;
+    if (number == wanted) return change;
+    if (over) return load_error("slot", change.get());
+  }
+}
 
 }  // namespace
 
 ProgramSet::~ProgramSet() {
-  if (!area_) return;
-  bpf_map_delete_elem(recorders_, &slot_);
-  bpf_map_delete_elem(bells_, &slot_);
+  changes_.clear();  // waits for them
+  if (area_ && may_stay()) {
+    set_state(slot_, left_clean);
+  } else if (area_) {
+    for (const int map : {recorders_, bells_}) {
+      if (auto change = change_slot(map, slot_, -1)) changes_.push_back(std::move(*change));
+    }
+  }
+  changes_.clear();
+  if (are_kept_) detach();
+}
+
+// Says that the set is attached to nothing, if that is sure: one that were attached twice for a
+// moment would record calls twice. A recorder that is killed gives up its slot after its links, so
+// no lock on a slot means that nobody else detaches at this moment.
+void ProgramSet::detach() {
+  const std::uint32_t link = number_of<bpf_link_info>(links_.front().get());
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (!lock_byte(file_.get(), opening_byte)) {
+    if (std::chrono::steady_clock::now() > limit) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  links_.clear();
+  const bool alone =
+      !is_locked(file_.get(), first_slot_byte, slot_) &&
+      !is_locked(file_.get(), first_slot_byte + slot_ + 1, wire::recorder_slots - slot_ - 1);
+  if (alone && link != 0 && !UniqueFd(bpf_link_get_fd_by_id(link)))
+    set_state(whole_set, left_clean);
+  unlock_byte(file_.get(), opening_byte);
+}
+
+void ProgramSet::lock(const std::filesystem::path& path) {
+  // Opening takes milliseconds; one that is stopped in the middle of it shall not stop the others.
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (std::chrono::steady_clock::now() < limit) {
+    if (!file_) file_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file_) return;
+    struct stat facts {};
+    if (lock_byte(file_.get(), opening_byte)) {
+      if (fstat(file_.get(), &facts) == 0 && facts.st_nlink != 0) return;
+      file_.reset();  // removed meanwhile: see drop_files_of_other_builds()
+      continue;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  file_.reset();
 }
 
 Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, bool task_work,
@@ -152,36 +176,33 @@ Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, b
   if (cpus <= 0) return load_error("possible CPUs", -cpus);
   set->cpus_ = static_cast<std::uint32_t>(cpus);
   set->ring_bytes_ = ring_bytes;
-  if (!directory.empty()) {
-    const std::filesystem::path path =
-        directory / ("recorder-" + image_key().substr(0, 16) + "-" + std::to_string(ring_bytes) +
-                     (task_work ? "" : "-spin") + ".set");
-    set->file_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    // Opening takes milliseconds; one that is stopped in the middle of it shall not stop the
-    // others.
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (set->file_ && !lock_byte(set->file_.get(), opening_byte)) {
-      if (std::chrono::steady_clock::now() > limit) set->file_.reset();
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-    }
-  }
-  Status opened = ok();
+  set->name_ = "recorder-" + image_key().substr(0, 16) + "-" + std::to_string(ring_bytes) +
+               (task_work ? "" : "-spin");
+  if (!directory.empty()) set->lock(directory / (set->name_ + ".set"));
   std::string known;
   if (set->file_) {
-    char text[4096];
+    set->home_ = kept_objects_home(directory, false);
+    char text[numbers_bytes];
     const ssize_t size = pread(set->file_.get(), text, sizeof(text), 0);
     if (size > 0) known.assign(text, static_cast<std::size_t>(size));
   }
   if (!known.empty() && set->join(known)) {
     set->joined_ = true;
   } else {
-    GYGES_TRY(const ProgramImage image, program_image(directory));
-    GYGES_CHECK(set->load(image, task_work));
+    // Of a set that was not left as it should be, something may be attached still.
+    if (set->state(whole_set) != left_clean || !set->take_kept()) {
+      GYGES_TRY(const ProgramImage image, program_image(directory));
+      GYGES_CHECK(set->load(image, task_work));
+      // Only the next start is slower if they cannot be kept.
+      if (!set->home_.empty()) set->are_kept_ = set->keep().has_value();
+    }
+    set->set_state(whole_set, in_use);
+    GYGES_CHECK(set->attach());
     if (set->file_) {
-      const std::string numbers = set->numbers();
-      if (ftruncate(set->file_.get(), 0) != 0 ||
-          pwrite(set->file_.get(), numbers.data(), numbers.size(), 0) !=
-              static_cast<ssize_t>(numbers.size()))
+      std::string numbers = set->numbers();
+      numbers.resize(numbers_bytes);
+      if (pwrite(set->file_.get(), numbers.data(), numbers.size(), 0) !=
+          static_cast<ssize_t>(numbers.size()))
         static_cast<void>(ftruncate(set->file_.get(), 0));
     }
   }
@@ -190,29 +211,20 @@ Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, b
   return set;
 }
 
-Result<UniqueFd> ProgramSet::make_area() const {
+Status ProgramSet::make_area() {
   const MapImage area{"area", BPF_MAP_TYPE_ARRAY, 4, 0, 0, BPF_F_MMAPABLE, 0, 0};
-  return make_map(
-      area, static_cast<std::uint32_t>(sizeof(wire::cpu_area)) + ring_bytes_ + wire::record_limit,
-      cpus_, -1, -1);
-}
-
-namespace {
-Result<UniqueFd> make_bell() {
+  GYGES_TRY(area_, make_map(area,
+                            static_cast<std::uint32_t>(sizeof(wire::cpu_area)) + ring_bytes_ +
+                                wire::record_limit,
+                            cpus_, -1, -1));
   const MapImage bell{"bell", BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 0, 0, 0};
-  return make_map(bell, 0, bell_bytes, -1, -1);
+  GYGES_TRY(bell_, make_map(bell, 0, bell_bytes, -1, -1));
+  return ok();
 }
-}  // namespace
 
 Status ProgramSet::load(const ProgramImage& image, bool task_work) {
-  bpf_attr attributes;
-  std::memset(&attributes, 0, sizeof(attributes));
-  attributes.btf = address(image.types.data());
-  attributes.btf_size = static_cast<std::uint32_t>(image.types.size());
-  const UniqueFd types(bpf_call(BPF_BTF_LOAD, attributes));
-  if (!types) return load_error("type information", errno);
-  GYGES_TRY(area_, make_area());
-  GYGES_TRY(bell_, make_bell());
+  GYGES_TRY(const UniqueFd types, load_types(image.types));
+  GYGES_CHECK(make_area());
   const wire::settings settings = settings_for(ring_bytes_);
   std::vector<int> maps;
   for (const MapImage& map : image.maps) {
@@ -234,33 +246,80 @@ Status ProgramSet::load(const ProgramImage& image, bool task_work) {
         return load_error("constants", errno);
     }
     maps.push_back(made.get());
-    maps_.push_back(std::move(made));
+    maps_.emplace_back(map.name, std::move(made));
   }
-  for (const char* const name : shared_maps)
-    if (image.map(name) == image.maps.size()) return load_error(name, ENOENT);
-  recorders_ = maps[image.map("recorders")];
-  bells_ = maps[image.map("bells")];
-  labels_ = maps[image.map("labels")];
-  sees_uring_ = image.program("ur_submit") != nullptr && image.program("ur_complete") != nullptr;
-  for (const ProgramCode& code : image.programs) {
-    if (code.name == (task_work ? "sc_exit_spin" : "sc_exit")) continue;
-    Result<UniqueFd> loaded = load_program(code, types.get(), maps);
-    if (!loaded && is_optional(code.name)) {
-      sees_uring_ = false;
-      continue;
-    }
-    GYGES_TRY(UniqueFd program, std::move(loaded));
-    if (code.name == "who_reads") reader_program_ = program.get();
-    programs_.push_back(std::move(program));
-  }
-  if (reader_program_ < 0 || image.program("sc_enter") == nullptr)
+  return load_programs(image, types.get(), task_work);
+}
+
+// In two threads, because what takes longest, and as long as all the others, is one of them.
+Status ProgramSet::load_programs(const ProgramImage& image, int types, bool task_work) {
+  const std::string longest = task_work ? "sc_exit" : "sc_exit_spin";
+  std::vector<int> maps;
+  for (const auto& [name, map] : maps_) maps.push_back(map.get());
+  const ProgramCode* const exit = image.program(longest);
+  if (exit == nullptr || image.program("sc_enter") == nullptr)
     return load_error("programs", ENOENT);
-  for (const UniqueFd& program : programs_) {
-    if (program.get() == reader_program_) continue;
+  std::future<Result<UniqueFd>> exit_loaded =
+      std::async(std::launch::async, [&, exit] { return load_program(*exit, types, maps); });
+  for (const ProgramCode& code : image.programs) {
+    if (code.name.starts_with("sc_exit")) continue;
+    Result<UniqueFd> loaded = load_program(code, types, maps);
+    if (!loaded && is_optional(code.name)) continue;
+    GYGES_TRY(UniqueFd program, std::move(loaded));
+    programs_.emplace_back(code.name, std::move(program));
+  }
+  GYGES_TRY(UniqueFd program, exit_loaded.get());
+  programs_.emplace_back(longest, std::move(program));
+  return ok();
+}
+
+Status ProgramSet::take_kept() {
+  if (home_.empty()) return load_error("kept programs", ENOENT);
+  GYGES_TRY(KeptObjects objects, kept_objects(home_, name_));
+  for (auto& [name, object] : objects) {
+    if (name.starts_with("map_"))
+      maps_.emplace_back(name.substr(4), std::move(object));
+    else
+      programs_.emplace_back(name, std::move(object));
+  }
+  were_kept_ = are_kept_ = true;
+  return ok();
+}
+
+Status ProgramSet::keep() const {
+  std::vector<std::pair<std::string, int>> objects;
+  for (const auto& [name, map] : maps_)
+    if (name.find('.') == std::string::npos) objects.emplace_back("map_" + name, map.get());
+  for (const auto& [name, program] : programs_) objects.emplace_back(name, program.get());
+  return keep_objects(home_, name_, objects);
+}
+
+Status ProgramSet::find_parts() {
+  const auto number = [](const auto& objects, std::string_view name) {
+    for (const auto& [known, object] : objects)
+      if (known == name) return object.get();
+    return -1;
+  };
+  recorders_ = number(maps_, "recorders");
+  bells_ = number(maps_, "bells");
+  labels_ = number(maps_, "labels");
+  reader_program_ = number(programs_, attached_to_nothing);
+  if (recorders_ < 0 || bells_ < 0 || labels_ < 0 || reader_program_ < 0)
+    return load_error("shared programs", ENOENT);
+  return ok();
+}
+
+Status ProgramSet::attach() {
+  GYGES_CHECK(find_parts());
+  int uring = 0;
+  for (const auto& [name, program] : programs_) {
+    if (name == attached_to_nothing) continue;
+    uring += is_optional(name) ? 1 : 0;
     UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
     if (!link) return load_error("tracepoint", errno);
     links_.push_back(std::move(link));
   }
+  sees_uring_ = uring == 2;
   return ok();
 }
 
@@ -268,7 +327,7 @@ std::string ProgramSet::numbers() const {
   std::ostringstream text;
   text << number_of<bpf_map_info>(recorders_) << ' ' << number_of<bpf_map_info>(bells_) << ' '
        << number_of<bpf_map_info>(labels_) << ' ' << number_of<bpf_prog_info>(reader_program_)
-       << ' ' << (sees_uring_ ? 1 : 0) << ' ' << links_.size();
+       << ' ' << (sees_uring_ ? 1 : 0) << ' ' << (are_kept_ ? 1 : 0) << ' ' << links_.size();
   for (const UniqueFd& link : links_) text << ' ' << number_of<bpf_link_info>(link.get());
   text << " end\n";
   return text.str();
@@ -277,15 +336,14 @@ std::string ProgramSet::numbers() const {
 // Fails if the set is gone, in part or in whole; then nothing of it is held.
 Status ProgramSet::join(const std::string& numbers) {
   std::istringstream text(numbers);
-  std::uint32_t recorders = 0;
-  std::uint32_t bells = 0;
-  std::uint32_t labels = 0;
+  std::uint32_t maps[3] = {};
   std::uint32_t reader = 0;
   std::size_t count = 0;
   std::vector<UniqueFd> links;
   std::string end;
   int sees_uring = 0;
-  text >> recorders >> bells >> labels >> reader >> sees_uring >> count;
+  int are_kept = 0;
+  text >> maps[0] >> maps[1] >> maps[2] >> reader >> sees_uring >> are_kept >> count;
   for (std::size_t i = 0; text && i < count && i < 64; ++i) {
     std::uint32_t number = 0;
     text >> number;
@@ -294,41 +352,66 @@ Status ProgramSet::join(const std::string& numbers) {
   }
   text >> end;
   if (end != "end" || links.empty()) return load_error("shared programs", EINVAL);
-  std::vector<UniqueFd> maps;
-  for (const std::uint32_t number : {recorders, bells, labels}) {
-    maps.emplace_back(bpf_map_get_fd_by_id(number));
-    if (!maps.back()) return load_error("shared programs", errno);
+  std::vector<std::pair<std::string, UniqueFd>> held;
+  for (std::size_t i = 0; i < 3; ++i) {
+    held.emplace_back(shared_maps[i], bpf_map_get_fd_by_id(maps[i]));
+    if (!held.back().second) return load_error("shared programs", errno);
   }
   UniqueFd program(bpf_prog_get_fd_by_id(reader));
   if (!program) return load_error("shared programs", errno);
-  GYGES_TRY(area_, make_area());
-  GYGES_TRY(bell_, make_bell());
-  recorders_ = maps[0].get();
-  bells_ = maps[1].get();
-  labels_ = maps[2].get();
-  reader_program_ = program.get();
   sees_uring_ = sees_uring == 1;
+  are_kept_ = are_kept == 1;
   links_ = std::move(links);
-  maps_ = std::move(maps);
-  programs_.push_back(std::move(program));
-  return ok();
+  maps_ = std::move(held);
+  programs_.emplace_back(attached_to_nothing, std::move(program));
+  return find_parts();
+}
+
+bool ProgramSet::may_stay() const {
+  return are_kept_ && slot_ == 0;
+}
+
+void ProgramSet::set_state(std::uint32_t slot, char state) const {
+  if (file_)
+    static_cast<void>(!pwrite(file_.get(), &state, 1, static_cast<off_t>(numbers_bytes + slot)));
+}
+
+char ProgramSet::state(std::uint32_t slot) const {
+  char state = in_use;
+  if (!file_ || pread(file_.get(), &state, 1, static_cast<off_t>(numbers_bytes + slot)) != 1)
+    return in_use;
+  return state;
 }
 
 Status ProgramSet::claim_slot() {
   for (slot_ = 0; slot_ < wire::recorder_slots; ++slot_) {
     if (file_ && !lock_byte(file_.get(), first_slot_byte + slot_)) continue;
-    std::uint32_t number = 0;
-    predecessor_died_ = bpf_map_lookup_elem(recorders_, &slot_, &number) == 0;
-    const int area = area_.get();
-    const int bell = bell_.get();
-    if (bpf_map_update_elem(recorders_, &slot_, &area, BPF_ANY) != 0 ||
-        bpf_map_update_elem(bells_, &slot_, &bell, BPF_ANY) != 0)
-      return load_error("slot", errno);
-    return ok();
+    return fill_slot();
   }
   area_.reset();
   return fail("open recorder", "slot", "all slots of the shared programs are taken",
               "run fewer recorders at the same time");
+}
+
+Status ProgramSet::fill_slot() {
+  std::uint32_t area = 0;
+  std::uint32_t bell = 0;
+  const bool filled = bpf_map_lookup_elem(recorders_, &slot_, &area) == 0;
+  const char left = state(slot_);
+  set_state(slot_, in_use);
+  if (filled && left == left_clean && bpf_map_lookup_elem(bells_, &slot_, &bell) == 0) {
+    area_.reset(bpf_map_get_fd_by_id(area));
+    bell_.reset(bpf_map_get_fd_by_id(bell));
+    if (area_ && bell_) return ok();
+  }
+  predecessor_died_ = filled && left != left_clean;
+  if (!area_ || !bell_ || filled) GYGES_CHECK(make_area());
+  for (const auto& [map, value] :
+       {std::pair(recorders_, area_.get()), std::pair(bells_, bell_.get())}) {
+    GYGES_TRY(std::future<int> change, change_slot(map, slot_, value));
+    changes_.push_back(std::move(change));
+  }
+  return ok();
 }
 
 bool ProgramSet::is_alive(std::uint32_t slot) const {

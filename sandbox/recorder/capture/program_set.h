@@ -7,18 +7,23 @@
 // so that no recorder sees another's records.
 //
 // How a recorder finds the set: a file below /run/gyges that only root can read holds the kernel's
-// numbers of its objects. They live as long as any recorder holds them; nothing is pinned and no
-// process serves the others, so any of them may be killed at any time. Slots are claimed by a lock
-// on a byte of that file, which the kernel releases when its holder dies. Where the file cannot be
-// made, or objects cannot be had by number (without CAP_SYS_ADMIN), a recorder loads a set of its
-// own.
+// numbers of its objects. It is attached as long as any recorder holds it; no process serves the
+// others, so any of them may be killed at any time. Slots are claimed by a lock on a byte of that
+// file, which the kernel releases when its holder dies. Where the file cannot be made, or objects
+// cannot be had by number (without CAP_SYS_ADMIN), a recorder loads a set of its own.
+//
+// The programs stay loaded when the last recorder goes, with the memory of the first slot
+// (kept_programs.h), so that the next recorder has only to attach them.
 //
 // Thread-safety: one thread at a time.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -40,7 +45,9 @@ class ProgramSet {
 
   [[nodiscard]] std::uint32_t cpus() const { return cpus_; }
   [[nodiscard]] std::uint32_t ring_bytes() const { return ring_bytes_; }
-  [[nodiscard]] bool joined() const { return joined_; }  // somebody else had loaded it
+  [[nodiscard]] bool joined() const { return joined_; }  // somebody else had attached it
+  // Whether the programs had been kept loaded.
+  [[nodiscard]] bool were_kept() const { return were_kept_; }
 
   // Whether operations of io_uring are recorded.
   [[nodiscard]] bool sees_uring() const { return sees_uring_; }
@@ -58,24 +65,39 @@ class ProgramSet {
 
  private:
   ProgramSet() = default;
+  void lock(const std::filesystem::path& path);
   Status load(const ProgramImage& image, bool task_work);
-  Status attach(const ProgramCode& code, const std::string& types);
-  Result<std::string> load_maps(const ProgramImage& image, int types);
+  Status load_programs(const ProgramImage& image, int types, bool task_work);
+  Status take_kept();
+  Status keep() const;
+  Status find_parts();
+  Status attach();
   Status join(const std::string& numbers);
   [[nodiscard]] std::string numbers() const;
   Status claim_slot();
-  Result<UniqueFd> make_area() const;
+  Status fill_slot();
+  Status make_area();
+  [[nodiscard]] bool may_stay() const;  // our slot's memory
+  // Of a slot or the set, for whoever comes next.
+  void set_state(std::uint32_t slot, char state) const;
+  [[nodiscard]] char state(std::uint32_t slot) const;
+  void detach();
 
   std::uint32_t cpus_ = 0;
   std::uint32_t ring_bytes_ = 0;
   std::uint32_t slot_ = 0;
   bool joined_ = false;
+  bool were_kept_ = false;
+  bool are_kept_ = false;
   bool sees_uring_ = true;
   bool predecessor_died_ = false;
-  UniqueFd file_;  // with the lock of the slot
-  std::vector<UniqueFd> maps_;
-  std::vector<UniqueFd> programs_;
+  UniqueFd file_;               // with the lock of the slot
+  std::filesystem::path home_;  // where programs are kept; empty: nowhere
+  std::string name_;            // of the set
+  std::vector<std::pair<std::string, UniqueFd>> maps_;
+  std::vector<std::pair<std::string, UniqueFd>> programs_;
   std::vector<UniqueFd> links_;
+  std::vector<std::future<int>> changes_;  // of the shared maps; see change_slot
   UniqueFd area_, bell_;
   int recorders_ = -1, bells_ = -1, labels_ = -1, reader_program_ = -1;
 };

@@ -32,6 +32,9 @@ Status RingSet::map(int areas_fd, std::uint32_t cpus, std::uint32_t ring_bytes) 
     std::byte* const area = static_cast<std::byte*>(areas_) + cpu * stride;
     rings_[cpu].area = reinterpret_cast<wire::cpu_area*>(area);
     rings_[cpu].data = area + sizeof(wire::cpu_area);
+    wire::ring_control& control = rings_[cpu].area->control;
+    rings_[cpu].tail = rings_[cpu].head = __atomic_load_n(&control.head, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&control.tail, rings_[cpu].tail, __ATOMIC_RELEASE);
   }
   return ok();
 }

@@ -18,9 +18,11 @@ class RingSet {
   RingSet(const RingSet&) = delete;
   RingSet& operator=(const RingSet&) = delete;
 
-  // Maps the areas of `cpus` CPUs. `ring_bytes` is a power of two.
+  // Maps the areas of `cpus` CPUs. `ring_bytes` is a power of two. What the rings hold, of somebody
+  // who had them before, is passed over.
   Status map(int areas_fd, std::uint32_t cpus, std::uint32_t ring_bytes);
 
+  [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(rings_.size()); }
   [[nodiscard]] wire::cpu_area& area(std::uint32_t cpu) { return *rings_[cpu].area; }
   [[nodiscard]] const wire::cpu_area& area(std::uint32_t cpu) const { return *rings_[cpu].area; }
 
