@@ -15,7 +15,8 @@ namespace {
 
 Facility probe_bpf(std::vector<std::string>& degraded, bool& task_work) {
   Facility facility{.name = "recorder_ebpf", .available = false, .reason = {}, .cure = {}};
-  Result<std::unique_ptr<BpfPrograms>> programs = BpfPrograms::load(64U << 10U);
+  // Not in the shared directory, where something would stay.
+  Result<std::unique_ptr<BpfPrograms>> programs = BpfPrograms::load(64U << 10U, Waiting::best, {});
   if (programs) {
     facility.available = true;
     facility.reason = "the recorder's programs load and attach";

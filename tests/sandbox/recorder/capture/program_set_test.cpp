@@ -1,22 +1,31 @@
 // One set of programs for all recorders of a host: kept images, joining, death of a holder.
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/io_uring.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <set>
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "recorded_run.h"
+#include "sandbox/recorder/capture/kept_programs.h"
 #include "sandbox/recorder/capture/program_image.h"
+
+extern "C" const unsigned char gyges_capture_bpf_begin[];
+extern "C" const unsigned char gyges_capture_bpf_end[];
 
 namespace gyges::recorder {
 namespace {
@@ -32,7 +41,16 @@ class ProgramSetTest : public testing::Test {
     ASSERT_TRUE(made);
     directory_ = std::make_unique<TemporaryDirectory>(std::move(*made));
   }
-  void TearDown() override { reap_everything(); }
+  void TearDown() override {
+    reap_everything();
+    if (!home_.empty()) umount2(home_.c_str(), MNT_DETACH);
+  }
+
+  // From here on programs stay loaded between the recorders of this test.
+  void keep_programs() {
+    home_ = kept_objects_home(directory_->path(), true);
+    if (home_.empty()) GTEST_SKIP() << "no BPF filesystem can be mounted here";
+  }
 
   [[nodiscard]] std::filesystem::path image_file() const {
     return directory_->path() / ("recorder-" + image_key().substr(0, 16) + ".image");
@@ -42,11 +60,124 @@ class ProgramSetTest : public testing::Test {
   }
 
   std::unique_ptr<TemporaryDirectory> directory_;
+  std::filesystem::path home_;
 };
+
+// Links of programs that are kept in `home`.
+std::size_t attached(const std::filesystem::path& home) {
+  std::set<std::uint32_t> kept;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home)) {
+    const UniqueFd object(bpf_obj_get(entry.path().c_str()));
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof(info);
+    if (object && !entry.path().filename().string().starts_with("map_") &&
+        bpf_obj_get_info_by_fd(object.get(), &info, &size) == 0)
+      kept.insert(info.id);
+  }
+  std::size_t count = 0;
+  for (std::uint32_t id = 0; bpf_link_get_next_id(id, &id) == 0;) {
+    const UniqueFd link(bpf_link_get_fd_by_id(id));
+    bpf_link_info info{};
+    std::uint32_t size = sizeof(info);
+    if (link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0)
+      count += kept.contains(info.prog_id) ? 1 : 0;
+  }
+  return count;
+}
 
 int calls(int count) {
   for (int i = 0; i < count; ++i) syscall(SYS_getppid);
   return 0;
+}
+
+// An image that is kept under a name that changes from run to run is never found again.
+TEST_F(ProgramSetTest, TheKeyIsMadeOfObjectKernelAndBoot) {
+  utsname names{};
+  ASSERT_EQ(uname(&names), 0);
+  const Result<std::string> boot = read_file("/proc/sys/kernel/random/boot_id");
+  ASSERT_TRUE(boot);
+  const std::string object(
+      reinterpret_cast<const char*>(gyges_capture_bpf_begin),
+      static_cast<std::size_t>(gyges_capture_bpf_end - gyges_capture_bpf_begin));
+  EXPECT_EQ(image_key(),
+            to_hex(sha256(object + names.release + "\n" + names.version + "\n" + *boot)));
+}
+
+TEST_F(ProgramSetTest, ProgramsStayLoadedButNotAttached) {
+  keep_programs();
+  if (IsSkipped()) return;
+  {
+    auto first = load();
+    ASSERT_TRUE(first) << first.error().line();
+    EXPECT_FALSE((*first)->were_kept());
+    EXPECT_GE(attached(home_), 5U);  // control
+    auto second = load();
+    ASSERT_TRUE(second) << second.error().line();
+    EXPECT_TRUE((*second)->joined());
+  }
+  EXPECT_EQ(attached(home_), 0U);
+  for (int i = 0; i < 3; ++i) {
+    auto next = load();
+    ASSERT_TRUE(next) << next.error().line();
+    EXPECT_TRUE((*next)->were_kept());
+    EXPECT_FALSE((*next)->joined());
+    EXPECT_FALSE((*next)->took_over());
+    EXPECT_GE(attached(home_), 5U);
+  }
+  EXPECT_EQ(attached(home_), 0U);
+}
+
+// What may still be attached is not attached again: calls would be recorded twice.
+TEST_F(ProgramSetTest, ProgramsOfAKilledRecorderAreLoadedAnew) {
+  keep_programs();
+  if (IsSkipped()) return;
+  Pipe ready = *make_pipe();
+  const pid_t holder = fork();
+  if (holder == 0) {
+    auto programs = load();
+    if (write(ready.write.get(), programs ? "y" : "n", 1) != 1) _exit(1);
+    pause();
+    _exit(0);
+  }
+  char answer = 0;
+  ASSERT_EQ(read(ready.read.get(), &answer, 1), 1);
+  ASSERT_EQ(answer, 'y');
+  kill(holder, SIGKILL);
+  ASSERT_EQ(waitpid(holder, nullptr, 0), holder);
+  {
+    auto next = load();
+    ASSERT_TRUE(next) << next.error().line();
+    EXPECT_FALSE((*next)->were_kept() || (*next)->joined());
+  }
+  auto later = load();
+  ASSERT_TRUE(later) << later.error().line();
+  EXPECT_TRUE((*later)->were_kept());
+}
+
+TEST_F(ProgramSetTest, FilesOfOldBuildsAreDropped) {
+  const std::filesystem::path& home = directory_->path();
+  for (int build = 0; build < 8; ++build) {
+    const std::string stem = home / ("recorder-" + std::string(16, static_cast<char>('a' + build)));
+    ASSERT_TRUE(write_file_atomically(stem + ".image", "x", 0600));
+    ASSERT_TRUE(write_file_atomically(stem + "-65536.set", "x", 0600));
+    const timespec times[2] = {{1000 + build, 0}, {1000 + build, 0}};
+    for (const char* const end : {".image", "-65536.set"})
+      ASSERT_EQ(utimensat(AT_FDCWD, (stem + end).c_str(), times, 0), 0);
+  }
+  const auto name = [&](char build, const char* end) {
+    return home / ("recorder-" + std::string(16, build) + end);
+  };
+  const UniqueFd used(open(name('b', "-65536.set").c_str(), O_RDWR | O_CLOEXEC));
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_len = 1;
+  ASSERT_EQ(fcntl(used.get(), F_OFD_SETLK, &range), 0);
+  drop_files_of_other_builds(home, std::string(16, 'a'));
+  for (const char build : {'a', 'e', 'f', 'g', 'h'})  // ours and the four youngest
+    EXPECT_TRUE(exists(name(build, ".image")) && exists(name(build, "-65536.set"))) << build;
+  for (const char build : {'b', 'c', 'd'}) EXPECT_FALSE(exists(name(build, ".image"))) << build;
+  EXPECT_TRUE(exists(name('b', "-65536.set")));  // somebody has a lock on it
+  EXPECT_FALSE(exists(name('c', "-65536.set")));
 }
 
 TEST_F(ProgramSetTest, AKeptImageIsTakenOnlyWhole) {
