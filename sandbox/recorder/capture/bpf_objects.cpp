@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string_view>
+#include <system_error>
 
 #include "sandbox/recorder/capture/load_error.h"
 
@@ -22,7 +24,48 @@ std::uint64_t address(const void* pointer) {
   return reinterpret_cast<std::uint64_t>(pointer);
 }
 
+template <class Info>
+std::uint32_t number_of(int fd) {
+  Info info{};
+  std::uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return 0;
+  return info.id;
+}
+
 }  // namespace
+
+std::uint32_t number_of_map(int fd) {
+  return number_of<bpf_map_info>(fd);
+}
+std::uint32_t number_of_program(int fd) {
+  return number_of<bpf_prog_info>(fd);
+}
+std::uint32_t number_of_link(int fd) {
+  return number_of<bpf_link_info>(fd);
+}
+
+Result<std::future<int>> change_slot(int map, std::uint32_t slot, int value) {
+  const auto make = [=] {
+    const int code = value < 0 ? bpf_map_delete_elem(map, &slot)
+                               : bpf_map_update_elem(map, &slot, &value, BPF_ANY);
+    return code == 0 || (value < 0 && errno == ENOENT) ? 0 : errno;
+  };
+  std::future<int> change;
+  try {
+    change = std::async(std::launch::async, make);
+  } catch (const std::system_error&) {  // no thread to be had
+    change = std::async(std::launch::deferred, make);
+    change.wait();
+  }
+  const std::uint32_t wanted = value < 0 ? 0 : number_of_map(value);
+  for (;;) {
+    const bool over = change.wait_for(std::chrono::microseconds(20)) == std::future_status::ready;
+    std::uint32_t number = 0;
+    if (bpf_map_lookup_elem(map, &slot, &number) != 0) number = 0;
+    if (number == wanted) return change;
+    if (over) return load_error("slot", change.get());
+  }
+}
 
 Result<UniqueFd> make_map(const MapImage& image, std::uint32_t value_size, std::uint32_t entries,
                           int types, int inner) {
@@ -44,7 +87,6 @@ Result<UniqueFd> make_map(const MapImage& image, std::uint32_t value_size, std::
   return map;
 }
 
-// ENOTSUP where the kernel has no task work; any other errno is of the load itself.
 Result<UniqueFd> load_program(const ProgramCode& code, int types, const std::vector<int>& maps) {
   bpf_attr attributes;
   std::memset(&attributes, 0, sizeof(attributes));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,15 @@ Result<UniqueFd> load_program(const ProgramCode& code, int types, const std::vec
 
 // `types`: ProgramImage::types.
 Result<UniqueFd> load_types(const std::string& types);
+
+// The kernel's numbers of objects; 0 if there is none.
+std::uint32_t number_of_map(int fd);
+std::uint32_t number_of_program(int fd);
+std::uint32_t number_of_link(int fd);
+
+// Puts `value` (a map) into slot `slot` of a map of maps, or empties it for -1. The kernel makes
+// whoever changes one wait until no program can still use what it held, 10 to 20 ms: so a thread of
+// its own waits, whose future this returns once programs see the change.
+Result<std::future<int>> change_slot(int map, std::uint32_t slot, int value);
 
 }  // namespace gyges::recorder

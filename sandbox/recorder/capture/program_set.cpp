@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "sandbox/recorder/capture/bpf_objects.h"
+#include "sandbox/recorder/capture/byte_locks.h"
 #include "sandbox/recorder/capture/capture_plan.h"
 #include "sandbox/recorder/capture/kept_programs.h"
 #include "sandbox/recorder/capture/kernel/record.h"
@@ -35,46 +36,9 @@ constexpr std::uint32_t whole_set = wire::recorder_slots;
 constexpr char in_use = 'u';
 constexpr char left_clean = 'c';  // its memory, or the set, stayed for whoever comes next
 
-bool lock_byte(int file, off_t byte) {
-  struct flock range {};
-  range.l_type = F_WRLCK;
-  range.l_whence = SEEK_SET;
-  range.l_start = byte;
-  range.l_len = 1;
-  return fcntl(file, F_OFD_SETLK, &range) == 0;
-}
-
-void unlock_byte(int file, off_t byte) {
-  struct flock range {};
-  range.l_type = F_UNLCK;
-  range.l_whence = SEEK_SET;
-  range.l_start = byte;
-  range.l_len = 1;
-  fcntl(file, F_OFD_SETLK, &range);
-}
-
-// Whether somebody else has one of `count` bytes locked.
-bool is_locked(int file, off_t byte, std::uint32_t count) {
-  if (count == 0) return false;
-  struct flock range {};
-  range.l_type = F_WRLCK;
-  range.l_whence = SEEK_SET;
-  range.l_start = byte;
-  range.l_len = count;
-  return fcntl(file, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
-}
-
 // What this kernel may lack without the record of system calls being less for it.
 bool is_optional(const std::string& program) {
   return program.starts_with("ur_");
-}
-
-template <class Info>
-std::uint32_t number_of(int fd) {
-  Info info{};
-  std::uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return 0;
-  return info.id;
 }
 
 wire::settings settings_for(std::uint32_t ring_bytes) {
@@ -90,32 +54,6 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
 
 constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels"};
 constexpr std::string_view attached_to_nothing = "who_reads";
-
-// Puts `value` (a map) into our slot, or empties it for -1. The kernel makes whoever changes a map
-// of maps wait until no program can still use what it held, 10 to 20 ms: so a thread of its own
-// waits. Returns once programs see the change.
-Result<std::future<int>> change_slot(int map, std::uint32_t slot, int value) {
-  const auto make = [=] {
-    const int code = value < 0 ? bpf_map_delete_elem(map, &slot)
-                               : bpf_map_update_elem(map, &slot, &value, BPF_ANY);
-    return code == 0 || (value < 0 && errno == ENOENT) ? 0 : errno;
-  };
-  std::future<int> change;
-  try {
-    change = std::async(std::launch::async, make);
-  } catch (const std::system_error&) {  // no thread to be had
-    change = std::async(std::launch::deferred, make);
-    change.wait();
-  }
-  const std::uint32_t wanted = value < 0 ? 0 : number_of<bpf_map_info>(value);
-  for (;;) {
-    const bool over = change.wait_for(std::chrono::microseconds(20)) == std::future_status::ready;
-    std::uint32_t number = 0;
-    if (bpf_map_lookup_elem(map, &slot, &number) != 0) number = 0;
-    if (number == wanted) return change;
-    if (over) return load_error("slot", change.get());
-  }
-}
 
 }  // namespace
 
@@ -136,7 +74,8 @@ ProgramSet::~ProgramSet() {
 // moment would record calls twice. A recorder that is killed gives up its slot after its links, so
 // no lock on a slot means that nobody else detaches at this moment.
 void ProgramSet::detach() {
-  const std::uint32_t link = number_of<bpf_link_info>(links_.front().get());
+  if (links_.empty()) return;
+  const std::uint32_t link = number_of_link(links_.front().get());
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   while (!lock_byte(file_.get(), opening_byte)) {
     if (std::chrono::steady_clock::now() > limit) return;
@@ -325,10 +264,10 @@ Status ProgramSet::attach() {
 
 std::string ProgramSet::numbers() const {
   std::ostringstream text;
-  text << number_of<bpf_map_info>(recorders_) << ' ' << number_of<bpf_map_info>(bells_) << ' '
-       << number_of<bpf_map_info>(labels_) << ' ' << number_of<bpf_prog_info>(reader_program_)
-       << ' ' << (sees_uring_ ? 1 : 0) << ' ' << (are_kept_ ? 1 : 0) << ' ' << links_.size();
-  for (const UniqueFd& link : links_) text << ' ' << number_of<bpf_link_info>(link.get());
+  text << number_of_map(recorders_) << ' ' << number_of_map(bells_) << ' ' << number_of_map(labels_)
+       << ' ' << number_of_program(reader_program_) << ' ' << (sees_uring_ ? 1 : 0) << ' '
+       << (are_kept_ ? 1 : 0) << ' ' << links_.size();
+  for (const UniqueFd& link : links_) text << ' ' << number_of_link(link.get());
   text << " end\n";
   return text.str();
 }
