@@ -9,13 +9,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/init/protocol.h"
+
 namespace gyges::init {
 namespace {
 
 // A supervisor has few sandboxes at a time; the names of finished ones are overwritten in turn.
-constexpr int most_paths = 1024;
 constexpr int longest_path = 512;
-char paths[most_paths][longest_path];
+char paths[most_kept][longest_path];
 
 void remove_all() {
   // The sandboxes' processes are being killed while we try.
@@ -43,7 +44,7 @@ int keep() {
   sched_param parameter{};
   ::syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &parameter);
   ::prctl(PR_SET_NAME, "gyges-keeper", 0, 0, 0);
-  int next = 0;
+  std::uint32_t next = 0;
   int length = 0;
   char chunk[1024];
   for (;;) {
@@ -53,7 +54,7 @@ int keep() {
     for (ssize_t i = 0; i < n; ++i) {
       if (chunk[i] == '\n') {
         paths[next][length] = '\0';
-        next = (next + 1) % most_paths;
+        next = (next + 1) % most_kept;
         length = 0;
       } else if (length < longest_path - 1) {
         paths[next][length++] = chunk[i];

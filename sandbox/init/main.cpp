@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -39,14 +40,14 @@ void must(bool done, OwnStep step) {
   ::_exit(1);
 }
 
-Program map_program() {
+Program map_program(int fd) {
   struct stat info {};
-  must(::fstat(program_fd, &info) == 0, OwnStep::program);
+  must(::fstat(fd, &info) == 0, OwnStep::program);
   if (info.st_size < static_cast<off_t>(sizeof(ProgramHeader))) ::_exit(1);
   auto size = static_cast<std::size_t>(info.st_size);
-  void* base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, program_fd, 0);
+  void* base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   must(base != MAP_FAILED, OwnStep::program);
-  ::close(program_fd);
+  ::close(fd);
   Program program;
   program.header = static_cast<const ProgramHeader*>(base);
   program.filters = static_cast<const char*>(base) + sizeof(ProgramHeader);
@@ -60,6 +61,27 @@ Program map_program() {
   }
   program.steps = at;
   return program;
+}
+
+// Takes what the supervisor has made meanwhile, up to the program.
+Program receive_program() {
+  for (;;) {
+    Received received = receive();
+    int fd = received.fds[0];
+    switch (received.request.ask) {
+      case Ask::enter_cgroup:
+        must(::write(fd, "0", 1) == 1, OwnStep::cgroup);
+        ::close(fd);
+        break;
+      case Ask::take_mount:
+        take_mount(fd);
+        break;
+      case Ask::set_up:
+        return map_program(fd);
+      default:
+        ::_exit(1);
+    }
+  }
 }
 
 void reap_all() {
@@ -183,6 +205,9 @@ void serve(const Program& program, int signals, int clock) {
         if (may_count) look_at_tasks();
         stop();
       case Ask::proceed:
+      case Ask::enter_cgroup:
+      case Ask::take_mount:
+      case Ask::set_up:
         ::_exit(1);
     }
   }
@@ -206,9 +231,10 @@ int main(int argc, char** argv) {
   sigaddset(&child, SIGCHLD);
   int signals = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   must(signals >= 0, OwnStep::signals);
-  Program program = map_program();
-  int clock = make_clock(*program.header);
   must(::fcntl(control_fd, F_SETFD, FD_CLOEXEC) == 0, OwnStep::descriptors);
+  must(::unshare(static_cast<int>(own_namespaces)) == 0, OwnStep::namespaces);
+  Program program = receive_program();
+  int clock = make_clock(*program.header);
   run_setup(program);
   must(drop_bounding_set(*program.header) == 0, OwnStep::bounding_set);
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not

@@ -9,17 +9,19 @@
 
 namespace gyges::init {
 
-// Descriptors that pid 1 finds open when it starts; everything else is closed.
+// The descriptor that pid 1 finds open when it starts; everything else is closed.
 inline constexpr int control_fd = 3;
-inline constexpr int program_fd = 4;
-inline constexpr int first_prepared_fd =
-    5;  // detached mounts that the supervisor made: slots 0, 1, ...
+
+// CLONE_NEWNS, NEWUTS, NEWIPC and NEWNET, which pid 1 enters itself before it asks for its program:
+// making them takes longer than planning, and so both are done at the same time.
+inline constexpr std::uint64_t own_namespaces = 0x4c020000;
 
 // The gateway's TCP listeners, in its own namespace; nobody but the packet rules aims at it.
 inline constexpr std::uint16_t gateway_port = 15001;
 
 inline constexpr std::uint32_t max_slots = 320;          // detached mounts held during set-up
 inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
+inline constexpr std::uint32_t most_kept = 1024;         // cgroups whose names the keeper holds
 inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
 
 enum class Op : std::uint32_t {
@@ -65,10 +67,8 @@ struct ProgramHeader {
   std::uint32_t wall_seconds = 0;       // 0: no limit
   std::uint64_t keep_capabilities = 0;  // of commands
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
-  std::uint32_t prepared = 0;           // number of mounts from first_prepared_fd on
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
   std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
-  std::uint32_t reserved = 0;
 };
 
 struct StepHeader {
@@ -84,6 +84,10 @@ enum class Ask : std::uint32_t {
   signal,       // number to command `id`, or to its process group
   shutdown,     // kill everything, answer `stopped`, exit
   begin,        // the sandbox was handed over: the wall clock starts
+  // Before anything else, each with one descriptor:
+  enter_cgroup,  // its entrance (Cgroup::entrances)
+  take_mount,    // a detached mount that the supervisor made: slots 0, 1, ... in their order
+  set_up,        // the program, the last of these
 };
 
 struct Request {
@@ -111,6 +115,8 @@ enum class OwnStep : std::uint32_t {
   secrecy,  // not to be read or traced from inside
   requests,
   bounding_set,
+  namespaces,
+  cgroup,  // entering it
 };
 
 // What a handed descriptor is.

@@ -25,6 +25,7 @@ namespace gyges::init {
 namespace {
 
 int slots[max_slots];
+std::uint32_t taken = 0;  // of them, by take_mount
 
 struct Step {
   StepHeader header;
@@ -237,19 +238,11 @@ int run_step(const Step& step) {
 
 }  // namespace
 
+void take_mount(int fd) {
+  slots[taken++ % max_slots] = fd;
+}
+
 void run_setup(const Program& program) {
-  for (std::uint32_t i = 0; i < program.header->prepared; ++i) {
-    slots[i % max_slots] = first_prepared_fd + static_cast<int>(i);
-    // Left open it would be the commands' as well.
-    if (::fcntl(slots[i % max_slots], F_SETFD, FD_CLOEXEC) != 0) {
-      Reply reply;
-      reply.tell = Tell::failed;
-      reply.id = static_cast<std::uint32_t>(OwnStep::descriptors);
-      reply.error = errno;
-      tell(reply);
-      ::_exit(1);
-    }
-  }
   // Modes are as the plan has them, whatever the caller's mask.
   const unsigned mask_before = ::umask(0);
   const char* at = program.steps;

@@ -13,6 +13,9 @@ struct Program {
   const char* end = nullptr;
 };
 
+// Puts a detached mount into the next slot.
+void take_mount(int fd);
+
 // Runs every step in order; returns when all are done. On failure reports step and errno to the
 // supervisor and ends the process.
 void run_setup(const Program& program);

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -70,15 +71,9 @@ class ChildStack {
 
 struct ChildSetup {
   int control;
-  int program;
   int image;
-  const int* prepared;
-  unsigned prepared_count;
-  const int* entrances;
-  unsigned entrance_count;
   bool keep_capabilities;
-  int code;       // set by the child when it fails: it shares our memory until it executes
-  bool entering;  // it failed to enter its cgroup
+  int code;  // set by the child when it fails: it shares our memory until it executes
 };
 
 // A process in a fresh user namespace holds all capabilities there until it executes a program as a
@@ -100,29 +95,15 @@ int raise_ambient_capabilities() {
 // Runs on its own stack in our memory while we are suspended: system calls only.
 int child_main(void* argument) {
   auto* setup = static_cast<ChildSetup*>(argument);
-  for (unsigned i = 0; i < setup->entrance_count; ++i)
-    if (::write(setup->entrances[i], "0", 1) != 1) {
-      setup->entering = true;
-      return setup->code = errno;
-    }
-  // The descriptors may stand in each other's target place: move all up first, past every target.
-  int above = init::first_prepared_fd + static_cast<int>(setup->prepared_count);
+  // The descriptors may stand in each other's target place: move them up first, past every target.
+  constexpr int above = init::control_fd + 1;
   int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, above);
-  int program = ::fcntl(setup->program, F_DUPFD_CLOEXEC, above);
   int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
-  int mounts[init::max_slots];
-  for (unsigned i = 0; i < setup->prepared_count; ++i)
-    if ((mounts[i] = ::fcntl(setup->prepared[i], F_DUPFD_CLOEXEC, above)) < 0)
-      return setup->code = errno;
-  int null = ::open("/dev/null", O_RDWR);
-  if (control < 0 || program < 0 || image < 0 || null < 0) return setup->code = errno;
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (control < 0 || image < 0 || null < 0) return setup->code = errno;
   for (int fd : {0, 1, 2})
     if (::dup2(null, fd) < 0) return setup->code = errno;
-  if (::dup2(control, init::control_fd) < 0 || ::dup2(program, init::program_fd) < 0)
-    return setup->code = errno;
-  for (unsigned i = 0; i < setup->prepared_count; ++i)
-    if (::dup2(mounts[i], init::first_prepared_fd + static_cast<int>(i)) < 0)
-      return setup->code = errno;
+  if (::dup2(control, init::control_fd) < 0) return setup->code = errno;
   // After the copies: everything above them is closed by the exec at the latest.
   if (::syscall(SYS_close_range, static_cast<unsigned>(above), ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) !=
       0)
@@ -144,26 +125,15 @@ std::string_view cure_for_clone(int code, bool user_namespace) {
 
 }  // namespace
 
-Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
-                                const std::vector<UniqueFd>& prepared,
-                                const std::vector<UniqueFd>& entrances) {
+tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces) {
+  return fail_errno("make namespaces", "", code,
+                    cure_for_clone(code, (namespaces & CLONE_NEWUSER) != 0));
+}
+
+Result<InitProcess> launch_init(std::uint64_t namespaces) {
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
-  bool user_namespace = (namespaces & CLONE_NEWUSER) != 0;
-  std::vector<int> mounts;
-  for (const UniqueFd& fd : prepared) mounts.push_back(fd.get());
-  std::vector<int> groups;
-  for (const UniqueFd& fd : entrances) groups.push_back(fd.get());
-  ChildSetup setup{sockets.write.get(),
-                   program.get(),
-                   image,
-                   mounts.data(),
-                   static_cast<unsigned>(mounts.size()),
-                   groups.data(),
-                   static_cast<unsigned>(groups.size()),
-                   user_namespace,
-                   0,
-                   false};
+  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0, 0};
   ChildStack stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.
@@ -171,17 +141,15 @@ Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& progra
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  int flags = static_cast<int>(namespaces) | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+  int flags = static_cast<int>(namespaces & ~init::own_namespaces) | CLONE_VM | CLONE_VFORK |
+              CLONE_PIDFD | SIGCHLD;
   pid_t pid = ::clone(&child_main, stack.top(), flags, &setup, &pidfd);
   int code = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) return fail_errno("make namespaces", "", code, cure_for_clone(code, user_namespace));
+  if (pid < 0) return no_namespaces(code, namespaces);
   InitProcess process{UniqueFd(pidfd), pid, std::move(sockets.read)};
   if (setup.code != 0) {
     ::waitpid(pid, nullptr, __WALL);
-    if (setup.entering)
-      return fail_errno("put pid 1 into", "its cgroup", setup.code,
-                        "see that the cgroup of gyges may have children with processes");
     return fail_errno("execute", "init", setup.code,
                       "check that memory files may be executed (sysctl vm.memfd_noexec) and that "
                       "no security module forbids it");
@@ -259,20 +227,16 @@ Status keep_directory(const std::string& directory) {
   static std::mutex mutex;
   static pid_t owner = -1;
   static UniqueFd keeper;
-  static std::vector<std::string> kept;
+  // Those removed since are among them: telling a successor of them harms nobody.
+  static std::deque<std::string> kept;
   std::scoped_lock lock(mutex);
   // A forked process needs its own: the parent's acts on the parent's death.
   bool start = owner != ::getpid();
   if (start) kept.clear();
-  // The newest is perhaps not made yet.
-  constexpr std::size_t many = 64;
-  if (kept.size() >= many)
-    std::erase_if(kept, [](const std::string& path) {
-      return &path != &kept.back() && ::access(path.c_str(), F_OK) != 0;
-    });
+  kept.push_back(directory);
+  if (kept.size() > init::most_kept) kept.pop_front();
   if (!start) {
     auto sent = send_line(keeper, directory);
-    if (sent) kept.push_back(directory);
     // Only one that was killed has a successor; any other error is the caller's to hear of.
     if (sent || (sent.error().code != EPIPE && sent.error().code != ECONNRESET)) return sent;
   }
@@ -280,8 +244,6 @@ Status keep_directory(const std::string& directory) {
   // its socket, here.
   GYGES_TRY(UniqueFd fresh, start_keeper());
   for (const std::string& path : kept) GYGES_CHECK(send_line(fresh, path));
-  GYGES_CHECK(send_line(fresh, directory));
-  kept.push_back(directory);
   keeper = std::move(fresh);
   owner = ::getpid();
   return ok();

@@ -18,13 +18,13 @@ struct InitProcess {
   UniqueFd control;  // SOCK_SEQPACKET
 };
 
-// Clones with the given CLONE_NEW* flags and executes the embedded init from memory with `program`
-// (a memory file) as its set-up program; `prepared` mounts are inherited. Before that the process
-// enters the cgroups behind `entrances` (Cgroup::entrances). It is killed when the calling thread
-// ends.
-Result<InitProcess> launch_init(std::uint64_t namespaces, const UniqueFd& program,
-                                const std::vector<UniqueFd>& prepared,
-                                const std::vector<UniqueFd>& entrances);
+// Clones with those of the CLONE_NEW* flags that pid 1 does not enter itself (init::own_namespaces)
+// and executes the embedded init from memory, which waits for its program. It is killed when the
+// calling thread ends.
+Result<InitProcess> launch_init(std::uint64_t namespaces);
+
+// The error for namespaces that this host does not give, with its cure.
+tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces);
 
 // Tells the process's keeper (started at the first call) to remove `directory`, which need not be
 // there yet, if this process dies without doing it. Thread-safe.

@@ -31,11 +31,6 @@ Result<std::uint64_t> kept_capabilities(const Policy& policy, Plan& plan) {
   return mask;
 }
 
-std::uint64_t namespaces_of_init(const HostFacts& host) {
-  std::uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC;
-  return host.root ? flags : flags | CLONE_NEWUSER;
-}
-
 void map_user(const Policy& policy, const HostFacts& host, StepWriter& steps) {
   if (host.root) return;
   auto write = [&](const char* path, std::string content) {
@@ -143,6 +138,11 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
 }
 
 }  // namespace
+
+std::uint64_t namespaces_of_init(const HostFacts& host) {
+  std::uint64_t flags = CLONE_NEWPID | init::own_namespaces;
+  return host.root ? flags : flags | CLONE_NEWUSER;
+}
 
 // The order of a sandbox's making. A new step goes where what it needs is there and what it forbids
 // is done; its words name it in errors and in `gyges policy explain`.

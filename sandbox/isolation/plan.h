@@ -57,6 +57,9 @@ struct Plan {
   std::vector<std::string> degraded;  // accepted degradations that came to pass
 };
 
+// The CLONE_NEW* flags of pid 1, which depend on the host alone.
+std::uint64_t namespaces_of_init(const HostFacts& host);
+
 // `seed_paths` are the paths of the files that the sandbox will be seeded with: fresh directories
 // that hold none stay single-layered, which is cheaper.
 //

@@ -107,7 +107,6 @@ Status FilesystemPlan::open_sources() {
       plan_.mapped.push_back(*placed.mapped);
       placed.slot = slots_++;
     }
-  plan_.settings.prepared = static_cast<std::uint32_t>(plan_.mapped.size());
   for (Placed& placed : mounts_)
     if (placed.mount.kind != Mount::Kind::fresh && placed.link.empty() && !placed.mapped)
       placed.slot = open_slot(placed.mount.source);

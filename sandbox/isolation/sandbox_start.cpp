@@ -39,6 +39,10 @@ std::string_view words_for(init::OwnStep step) {
       return "have pid 1 read a request";
     case init::OwnStep::bounding_set:
       return "take capabilities out of the bounding set";
+    case init::OwnStep::namespaces:
+      return "make namespaces";
+    case init::OwnStep::cgroup:
+      return "put pid 1 into its cgroup";
   }
   return "";
 }
@@ -109,6 +113,8 @@ Status Sandbox::State::start() {
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
+  // It makes its namespaces while its program is being prepared.
+  GYGES_TRY(process, launch_init(namespaces_of_init(host)));
   GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
   GYGES_TRY(std::vector<std::string> filters,
             seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
@@ -123,20 +129,19 @@ Status Sandbox::State::start() {
     prepared.push_back(std::move(copy.tree));
     carriers.push_back(std::move(copy.carrier));
   }
-  std::vector<UniqueFd> entrances;
-  if (cgroup) {
-    GYGES_TRY(entrances, cgroup->entrances());
-  }
-  GYGES_TRY(process, launch_init(plan.namespaces, program, prepared, entrances));
+  Status handed = hand_program(program, prepared);
+  // A pid 1 that failed meanwhile takes no program, and has said why.
+  if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
   // While pid 1 is at work.
-  if (networked) {
+  if (handed && networked) {
     GYGES_TRY(gateway,
               network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows));
   }
   auto deadline = Clock::now() + setup_time;
   for (;;) {
     auto message = receive_reply(process.control.get(), deadline);
-    if (!message) return tl::unexpected<Error>(std::move(message.error()));
+    if (!message)
+      return tl::unexpected<Error>(std::move(!handed ? handed.error() : message.error()));
     if (!*message)
       return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
@@ -145,10 +150,30 @@ Status Sandbox::State::start() {
   }
 }
 
+// In the cgroup from its first step on.
+Status Sandbox::State::hand_program(const UniqueFd& program,
+                                    const std::vector<UniqueFd>& prepared) const {
+  auto hand = [&](init::Ask what, const UniqueFd& fd) {
+    const int fds[1] = {fd.get()};
+    return send_request(process.control.get(), {what, 0, 0, 0}, fds);
+  };
+  if (cgroup) {
+    GYGES_TRY(std::vector<UniqueFd> entrances, cgroup->entrances());
+    for (const UniqueFd& entrance : entrances) GYGES_CHECK(hand(init::Ask::enter_cgroup, entrance));
+  }
+  for (const UniqueFd& mount : prepared) GYGES_CHECK(hand(init::Ask::take_mount, mount));
+  return hand(init::Ask::set_up, program);
+}
+
 // Deals with what pid 1 hands over or reports during set-up.
 Status Sandbox::State::answer(Message message) {
   if (message.reply.tell == init::Tell::failed) {
     std::size_t index = message.reply.id;
+    if (index == static_cast<std::size_t>(init::OwnStep::namespaces))
+      return no_namespaces(message.reply.error, plan.namespaces);
+    if (index == static_cast<std::size_t>(init::OwnStep::cgroup))
+      return fail_errno("put pid 1 into", "its cgroup", message.reply.error,
+                        "see that the cgroup of gyges may have children with processes");
     if (auto failure = failure_of_init(message.reply)) return tl::unexpected<Error>(*failure);
     if (index >= plan.steps.size())
       return fail("set up sandbox", "", "pid 1 reported no known step");

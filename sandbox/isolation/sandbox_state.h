@@ -50,6 +50,8 @@ struct Sandbox::State {
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();
+  [[nodiscard]] Status hand_program(const UniqueFd& program,
+                                    const std::vector<UniqueFd>& prepared) const;
   Status answer(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
