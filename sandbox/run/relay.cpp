@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "sandbox/run/idle_memory.h"
 #include "sandbox/run/terminal.h"
 
 namespace gyges::run {
@@ -19,6 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto quiet_time = std::chrono::milliseconds(50);
+// A command that says nothing for so long is not one of those whose start and end have to be fast.
+constexpr auto idle_time = std::chrono::milliseconds(300);
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT};
 
 sigset_t forwarded_set() {
@@ -106,6 +109,7 @@ class Relay {
 
   Result<isolation::CommandEnd> pump(isolation::CommandId id) {
     std::optional<isolation::CommandEnd> end;
+    bool released = false;
     for (;;) {
       // After the command's end only what its descendants still write matters.
       if (end && !output_ && !error_) return *end;
@@ -117,9 +121,14 @@ class Relay {
                                  pollfd{want_input ? streams_.input : -1, POLLIN, 0},
                                  pollfd{input_ && !end ? input_.get() : -1,
                                         static_cast<short>(pending_.empty() ? 0 : POLLOUT), 0}};
-      int ready = ::poll(wait.data(), wait.size(), end ? static_cast<int>(quiet_time.count()) : -1);
+      auto timeout = end ? quiet_time : released ? std::chrono::milliseconds(-1) : idle_time;
+      int ready = ::poll(wait.data(), wait.size(), static_cast<int>(timeout.count()));
       if (ready < 0 && errno != EINTR) return fail_errno("wait for", "the command's output");
       if (ready == 0 && end) return *end;
+      if (ready == 0) {
+        release_idle_memory();
+        released = true;
+      }
       if (ready <= 0) continue;
       if (wait[0].revents != 0) pass_on(output_, streams_.output);
       if (wait[1].revents != 0) pass_on(error_, streams_.error);
