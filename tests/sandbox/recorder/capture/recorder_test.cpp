@@ -154,7 +154,10 @@ TEST_F(RecorderTest, FacilitiesAreNamedAndExplained) {
   }
 }
 
-class FloodTest : public RecorderTest, public testing::WithParamInterface<Waiting> {};
+class FloodTest : public RecorderTest, public testing::WithParamInterface<Waiting> {
+ protected:
+  void flood(std::uint64_t& waits);
+};
 
 INSTANTIATE_TEST_SUITE_P(Waits, FloodTest, testing::Values(Waiting::best, Waiting::spin),
                          [](const auto& parameter) {
@@ -162,8 +165,10 @@ INSTANTIATE_TEST_SUITE_P(Waits, FloodTest, testing::Values(Waiting::best, Waitin
                          });
 
 // Four processes call as fast as they can for a second into the smallest rings.
-TEST_P(FloodTest, WaitsInsteadOfLosing) {
-  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+// `waits`: those in the trace.
+void FloodTest::flood(std::uint64_t& waits) {
+  waits = 0;
+  std::filesystem::remove(directory_ / "trace.gyt");
   auto recorder = open_bpf_backend({.ring_bytes = 64U << 10U}, GetParam());
   ASSERT_TRUE(recorder) << recorder.error().line();
   SessionOptions options;
@@ -189,19 +194,26 @@ TEST_P(FloodTest, WaitsInsteadOfLosing) {
   ASSERT_TRUE(coverage) << coverage.error().line();
   EXPECT_EQ(coverage->counters.lost, 0U);
   EXPECT_TRUE(coverage->complete);
-  EXPECT_GT(coverage->counters.waits, 0U);
   EXPECT_GT(coverage->syscalls, 1000U);
-  std::uint64_t waits = 0;
   auto reader = TraceReader::open(options.trace_file);
   ASSERT_TRUE(reader);
   ASSERT_TRUE(reader->for_each([&](const Event& event) {
     waits += event.kind == EventKind::recorder_wait;
     return true;
   }));
-  EXPECT_GT(waits, 0U);
+  EXPECT_EQ(waits > 0, coverage->counters.waits > 0);
   std::printf("flood: %llu calls, %llu waits\n",
               static_cast<unsigned long long>(coverage->syscalls),
               static_cast<unsigned long long>(coverage->counters.waits));
+}
+
+TEST_P(FloodTest, WaitsInsteadOfLosing) {
+  if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
+  // On a busy machine the flood may get too little of the processors to outrun its reader.
+  std::uint64_t waits = 0;
+  for (int attempt = 0; attempt < 10 && waits == 0 && !HasFailure(); ++attempt)
+    ASSERT_NO_FATAL_FAILURE(flood(waits));
+  EXPECT_GT(waits, 0U);
 }
 
 }  // namespace
