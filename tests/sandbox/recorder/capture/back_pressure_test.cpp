@@ -155,10 +155,14 @@ class QuotaTest : public testing::Test {
 };
 
 TEST_F(QuotaTest, ASlowConsumerSlowsTheSandboxDown) {
-  run(1000, 20000);
-  EXPECT_EQ(coverage_.counters.lost, 0U);
-  EXPECT_GE(coverage_.syscalls + events_->size(), 40000U);
-  const std::vector<Event> slowed_down = slowed();
+  std::vector<Event> slowed_down;
+  // On a busy machine the sandbox may get too little of the processors to outrun the consumer.
+  for (int attempt = 0; attempt < 5 && slowed_down.empty(); ++attempt) {
+    ASSERT_NO_FATAL_FAILURE(run(1000, 20000));
+    EXPECT_EQ(coverage_.counters.lost, 0U);
+    EXPECT_GE(coverage_.syscalls + events_->size(), 40000U);
+    slowed_down = slowed();
+  }
   ASSERT_FALSE(slowed_down.empty());
   for (const Event& event : slowed_down) {
     EXPECT_GE(event.args[1], 10U);
