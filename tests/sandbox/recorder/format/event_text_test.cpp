@@ -58,7 +58,7 @@ TEST(EventText, FilesAsStraceShowsThem) {
   EXPECT_EQ(Call("fcntl", {3, F_SETFL, O_RDWR | O_NONBLOCK}, 0).text(),
             "fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0");
   EXPECT_EQ(Call("fcntl", {3, F_GETFL, 0}, O_RDWR).text(),
-            "fcntl(3, F_GETFL, 0) = 0x2 (flags O_RDWR)");
+            "fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)");
   EXPECT_EQ(Call("ioctl", {1, 0x5401, 0x3000}, -ENOTTY).text(),
             "ioctl(1, TCGETS, 0x3000) = -1 ENOTTY (Inappropriate ioctl for device)");
   EXPECT_EQ(Call("getcwd", {0x1000, 4096}, 6)
@@ -198,7 +198,7 @@ TEST(EventText, Network) {
   EXPECT_EQ(sockaddr_text("x"), "{1 bytes: 78}");
   EXPECT_EQ(sockaddr_text(std::string("\x63\0z", 3)), "{sa_family=0x63, sa_data={1 bytes: 7a}}");
   EXPECT_EQ(Call("socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0}, 3).text(),
-            "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3");
+            "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, IPPROTO_IP) = 3");
   EXPECT_EQ(Call("sendto", {3, 1, 2, 0x4000, 0, 0}, 2)
                 .with(0, CaptureKind::socket_peer, raw(four))
                 .with(1, CaptureKind::buffer_in, "hi")
