@@ -189,15 +189,20 @@ TEST_P(Soak, OneAfterAnother) {
   };
   // What is made once per process, and the heap's working size.
   for (int i = 0; i < 20 && !HasFatalFailure(); ++i) one();
-  Holdings before = look();
-  auto start = Clock::now();
-  for (int i = 0; i < count && !HasFatalFailure(); ++i) one();
-  auto time = Clock::now() - start;
-  Holdings after = look();
-  expect_no_more(before, after);
-  // A leak of one page for each sandbox would show; the allocator's own drift does not.
-  EXPECT_LT(after.resident_kib, before.resident_kib + 1024 + static_cast<std::size_t>(count) * 2);
-  print("one after another", count, before, after, time);
+  // The allocator takes a step of some MiB now and then (a heap more for a thread): a leak grows in
+  // every series, and one of a page for each sandbox would show in a long one.
+  bool grew = true;
+  for (int series = 0; series < 3 && grew && !HasFailure(); ++series) {
+    Holdings before = look();
+    auto start = Clock::now();
+    for (int i = 0; i < count && !HasFatalFailure(); ++i) one();
+    auto time = Clock::now() - start;
+    Holdings after = look();
+    expect_no_more(before, after);
+    grew = after.resident_kib >= before.resident_kib + 1024 + static_cast<std::size_t>(count) * 2;
+    print("one after another", count, before, after, time);
+  }
+  EXPECT_FALSE(grew) << "resident memory grew in each of three series";
 }
 
 TEST_P(Soak, AllAtOnce) {
