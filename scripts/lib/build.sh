@@ -4,7 +4,7 @@
 configure_release() {
   mkdir -p "$root/build/release"
   local log="$root/build/release/configure.log"
-  if ! (cd "$root" && cmake --preset release "$@") >"$log" 2>&1; then
+  if ! (cd "$root" && cmake --preset release -DGYGES_FROM_NOTHING=ON "$@") >"$log" 2>&1; then
     grep -A 8 -m 3 'CMake Error' "$log" >&2 || tail -n 20 "$log" >&2
     fail "configuring failed; everything it said is in $log" \
       "When the build directory comes from another compiler or path: rm -r $root/build/release"
