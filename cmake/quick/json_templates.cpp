@@ -1,0 +1,3 @@
+#include "cmake/quick/json_templates.h"
+
+GYGES_JSON_TEMPLATES()
