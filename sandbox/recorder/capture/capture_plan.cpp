@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
+
+#include "sandbox/recorder/format/argument_choices.h"
 
 namespace gyges::recorder {
 namespace {
@@ -44,6 +47,24 @@ std::uint8_t length_of(LengthSource source) {
     default:
       return wire::plan_length_fixed;
   }
+}
+
+// Numbers of an ABI's choices, so that the sizes of both fit into one table.
+constexpr std::uint32_t choice_number(Abi abi, std::size_t choice) {
+  // From 1 on, as a key of 0 is none.
+  return static_cast<std::uint32_t>(choice + 1 + (abi == Abi::i386 ? wire::plan_choices / 2 : 0));
+}
+
+constexpr std::uint16_t direction_bits(Direction direction) {
+  return direction == Direction::in ? 1 : direction == Direction::out ? 2 : 3;
+}
+
+// Of the kinds that a choice has, what is copied when.
+std::uint16_t directions_of(const ArgumentChoice& choice) {
+  std::uint16_t bits = 0;
+  for (const auto& [value, kind] : choice.kinds)
+    if (kind.kind == ArgumentKind::structure) bits |= direction_bits(kind.direction);
+  return bits;
 }
 
 wire::plan_argument plan_argument_for(const ArgumentSpec& spec) {
@@ -99,7 +120,7 @@ wire::plan_argument plan_argument_for(const ArgumentSpec& spec) {
 
 }  // namespace
 
-wire::plan plan_for(const SyscallSpec& spec) {
+wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
   wire::plan plan{};
   std::size_t enter = sizeof(wire::denied_record);
   std::size_t exit = sizeof(wire::exit_record);
@@ -108,6 +129,18 @@ wire::plan plan_for(const SyscallSpec& spec) {
   for (std::size_t i = 0; i < spec.argument_count; ++i) {
     const ArgumentSpec& argument = spec.arguments[i];
     plan.arguments[i] = plan_argument_for(argument);
+    std::uint16_t directions = direction_bits(argument.direction);
+    if (argument.choice != 0) {
+      const std::uint16_t chosen = directions_of(argument_choices(abi)[argument.choice - 1U]);
+      if (plan.arguments[i].operation == wire::plan_none && chosen != 0) {
+        plan.arguments[i].operation = wire::plan_bytes;
+        plan.arguments[i].kind_in = kind(CaptureKind::structure_in);
+        plan.arguments[i].kind_out = kind(CaptureKind::structure_out);
+        plan.arguments[i].length = wire::plan_length_choice;
+        directions = chosen;
+      }
+      plan.arguments[i].unit = static_cast<std::uint16_t>(choice_number(abi, argument.choice - 1U));
+    }
     if (argument.kind == ArgumentKind::path) {
       plan.base_mask |= static_cast<std::uint8_t>(1U << i);
       mutates = mutates || argument.mutates;
@@ -116,12 +149,12 @@ wire::plan plan_for(const SyscallSpec& spec) {
     }
     if (plan.arguments[i].operation == wire::plan_none) continue;
     const std::size_t room = room_of(plan.arguments[i]);
-    if (argument.direction != Direction::out) {
+    if ((directions & 1U) != 0) {
       plan.enter_mask |= static_cast<std::uint8_t>(1U << i);
       enter += room;
       exit += room;  // the retry
     }
-    if (argument.direction != Direction::in) {
+    if ((directions & 2U) != 0) {
       plan.exit_mask |= static_cast<std::uint8_t>(1U << i);
       exit += room;
     }
@@ -165,12 +198,55 @@ const CapturePlans& capture_plans() {
   static const CapturePlans plans = [] {
     CapturePlans made{};
     for (const SyscallSpec& spec : syscalls(Abi::x86_64))
-      if (spec.number < wire::plan_numbers) made[spec.number] = plan_for(spec);
+      if (spec.number < wire::plan_numbers) made[spec.number] = plan_for(Abi::x86_64, spec);
     for (const SyscallSpec& spec : syscalls(Abi::i386))
-      if (spec.number < wire::plan_numbers) made[wire::plan_numbers + spec.number] = plan_for(spec);
+      if (spec.number < wire::plan_numbers)
+        made[wire::plan_numbers + spec.number] = plan_for(Abi::i386, spec);
     return made;
   }();
   return plans;
+}
+
+const wire::plan_case* CaptureCases::find(std::uint32_t choice, std::uint64_t value) const {
+  const std::uint64_t key =
+      wire::case_key(choice, value & masks[choice % static_cast<std::uint32_t>(masks.size())]);
+  const wire::plan_case& found = slots[wire::case_slot(key, multiplier)];
+  return found.key == key ? &found : nullptr;
+}
+
+const CaptureCases& capture_cases() {
+  static const CaptureCases cases = [] {
+    std::vector<wire::plan_case> all;
+    CaptureCases made;
+    for (Abi abi : {Abi::x86_64, Abi::i386}) {
+      const auto choices = argument_choices(abi);
+      for (std::size_t i = 0; i < choices.size(); ++i) {
+        const std::uint32_t number = choice_number(abi, i);
+        made.masks[number % wire::plan_choices] = choices[i].mask;
+        for (const auto& [value, kind] : choices[i].kinds) {
+          wire::plan_case one{};
+          one.key = wire::case_key(number, value);
+          if (kind.kind == ArgumentKind::structure) {
+            one.bytes = kind.fixed_length;
+            one.direction = direction_bits(kind.direction);
+          }
+          all.push_back(one);
+        }
+      }
+    }
+    // Odd multipliers are tried until no two keys share a slot.
+    for (made.multiplier = 0x9E3779B97F4A7C15U;; made.multiplier += 0x2545F4914F6CDD1EU) {
+      made.slots = {};
+      const bool free = std::all_of(all.begin(), all.end(), [&](const wire::plan_case& one) {
+        wire::plan_case& slot = made.slots[wire::case_slot(one.key, made.multiplier)];
+        const bool was_free = slot.key == 0;
+        slot = one;
+        return was_free;
+      });
+      if (free) return made;
+    }
+  }();
+  return cases;
 }
 
 const wire::plan* capture_plan(Abi abi, std::uint32_t number) {

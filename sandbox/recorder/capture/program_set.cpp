@@ -131,6 +131,10 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
   settings.spin_rounds = 100000;
   settings.wait_limit_ns = 1000000000;
   std::copy(capture_plans().begin(), capture_plans().end(), settings.plans);
+  const CaptureCases& cases = capture_cases();
+  settings.case_multiplier = cases.multiplier;
+  std::copy(cases.slots.begin(), cases.slots.end(), settings.cases);
+  std::copy(cases.masks.begin(), cases.masks.end(), settings.choice_masks);
   return settings;
 }
 

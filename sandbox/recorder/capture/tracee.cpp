@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "sandbox/recorder/capture/capture_plan.h"
 #include "sandbox/recorder/capture/thread_table.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 
@@ -179,7 +180,13 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
       length *= static_cast<std::uint64_t>(result.value_or(0));
       break;
     case wire::plan_length_ioctl:
-      length = other >> 16U & 0x3fffU;
+    case wire::plan_length_choice:
+      if (const wire::plan_case* found = capture_cases().find(spec.unit, other)) {
+        length = (found->direction & (result ? 2U : 1U)) != 0 ? found->bytes : 0;
+        limit = wire::structure_limit;
+      } else {
+        length = spec.length == wire::plan_length_ioctl ? other >> 16U & 0x3fffU : 0;
+      }
       break;
     case wire::plan_length_pointed: {
       const std::optional<std::string> pointed = read(other, 4);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "sandbox/recorder/format/argument_choices.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/flag_sets.h"
 #include "sandbox/recorder/format/structure_layouts.h"
@@ -33,29 +34,6 @@ std::string pointer_text(std::uint64_t value) {
 std::string content_text(const Capture& capture) {
   bool longer = capture.truncated || capture.full_length > capture.bytes.size();
   return quoted(capture.bytes) + (longer ? "..." : "");
-}
-
-// Arguments whose meaning another argument decides.
-struct Dependent {
-  std::string_view call;
-  std::size_t argument;
-  std::size_t decider;
-  std::uint64_t value;
-  std::string_view set;
-};
-constexpr Dependent dependents[] = {
-    {"fcntl", 2, 1, F_SETFD, "fdflags"},   {"fcntl", 2, 1, F_SETFL, "open"},
-    {"fcntl64", 2, 1, F_SETFD, "fdflags"}, {"fcntl64", 2, 1, F_SETFL, "open"},
-    {"setsockopt", 2, 1, 1, "sockopt"},    {"getsockopt", 2, 1, 1, "sockopt"},
-    {"prctl", 1, 0, 1, "signal"},          {"prctl", 1, 0, 22, "seccomp"},
-};
-
-const Dependent* find_dependent(const Event& event, const SyscallSpec& spec, std::size_t index) {
-  for (const Dependent& dependent : dependents)
-    if (dependent.argument == index && dependent.call == spec.name &&
-        static_cast<std::uint32_t>(event.args[dependent.decider]) == dependent.value)
-      return &dependent;
-  return nullptr;
 }
 
 std::string strings_text(const Capture& capture) {
@@ -130,12 +108,14 @@ std::string content_by_decider(const Event& event, const SyscallSpec& spec, std:
   return {};
 }
 
-std::string structure_argument(const Event& event, const SyscallSpec& spec, std::size_t index) {
-  const ArgumentSpec& argument = spec.arguments[index];
+std::string structure_argument(const Event& event, const ArgumentSpec& argument,
+                               std::size_t index) {
   // A structure that is both passed and filled shows what was passed; on success, what came back.
   const Capture* found = nullptr;
-  if (event.result >= 0) found = find_capture(event, index, {CaptureKind::structure_out});
-  if (found == nullptr) found = find_capture(event, index, {CaptureKind::structure_in});
+  if (event.result >= 0 && argument.direction != Direction::in)
+    found = find_capture(event, index, {CaptureKind::structure_out, CaptureKind::buffer_out});
+  if (found == nullptr && argument.direction != Direction::out)
+    found = find_capture(event, index, {CaptureKind::structure_in, CaptureKind::buffer_in});
   if (found == nullptr) return pointer_text(event.args[index]);
   if (argument.name == "wstatus" && found->bytes.size() >= 4) {
     std::int32_t status = 0;
@@ -210,9 +190,7 @@ std::string descriptor_text(const Event& event, std::size_t argument, std::int32
 std::string argument_text(const Event& event, const SyscallSpec& spec, std::size_t index,
                           const PathResolver* names) {
   std::uint64_t value = event.args[index];
-  const ArgumentSpec& argument = spec.arguments[index];
-  if (const Dependent* dependent = find_dependent(event, spec, index))
-    return flag_text(dependent->set, value);
+  const ArgumentSpec& argument = chosen_argument(event.abi, spec, event.args, index);
   switch (argument.kind) {
     case ArgumentKind::none:
       return {};
@@ -251,7 +229,7 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
     case ArgumentKind::iovec:
       return buffer_argument(event, spec, index);
     case ArgumentKind::structure:
-      return structure_argument(event, spec, index);
+      return structure_argument(event, argument, index);
     case ArgumentKind::sockaddr: {
       const Capture* found =
           find_capture(event, index, {CaptureKind::sockaddr_in, CaptureKind::sockaddr_out});

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "sandbox/recorder/format/argument_choices.h"
 #include "sandbox/recorder/format/flag_sets.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 #include "sandbox/recorder/format/structure_text.h"
@@ -45,6 +46,10 @@ std::size_t shown_arguments(const Event& event, const SyscallSpec& spec) {
       (event.args[count - 2] & (O_CREAT | 020000000)) == 0)
     --count;
   if (spec.name == "mq_open" && (event.args[1] & O_CREAT) == 0) count = 2;
+  for (std::size_t i = 0; i < count; ++i)
+    if (spec.arguments[i].choice != 0 &&
+        chosen_argument(event.abi, spec, event.args, i).kind == ArgumentKind::none)
+      return i;
   return count;
 }
 
@@ -74,6 +79,7 @@ std::string result_text(const Event& event, const SyscallSpec* spec, const PathR
     if (event.args[1] == F_GETFL)
       return fmt::format("{:#x} (flags {})", event.result,
                          flag_text("open", static_cast<std::uint64_t>(event.result)));
+    if (event.args[1] == F_GETFD && event.result == FD_CLOEXEC) return "0x1 (flags FD_CLOEXEC)";
     if (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC) kind = ArgumentKind::fd;
   }
   switch (kind) {

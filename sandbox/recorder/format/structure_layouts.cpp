@@ -40,7 +40,9 @@ constexpr FormWord form_words[] = {
     {"sig4", Form::signal, 4},
     {"sig8", Form::signal, 8},
     {"sigset8", Form::signal_set, 8},
+    {"lim4", Form::limit, 4},
     {"lim8", Form::limit, 8},
+    {"hdl4", Form::handler, 4},
     {"hdl8", Form::handler, 8},
     {"wait4", Form::wait_status, 4},
     {"cap16", Form::capabilities, 16},
@@ -59,7 +61,7 @@ bool parse_number(std::string_view text, std::size_t& value) {
 }
 
 struct LayoutTable {
-  std::unordered_map<std::string_view, StructureLayout> layouts;
+  std::unordered_map<std::string_view, std::vector<StructureLayout>> layouts;  // by name
   std::vector<std::string> faults;
 
   LayoutTable() {
@@ -71,10 +73,11 @@ struct LayoutTable {
       if (line.empty() || line.front() == '#') continue;
       if (!add_layout(line)) faults.push_back(fmt::format("cannot read line: {}", line));
     }
-    for (const auto& [name, layout] : layouts)
-      for (const LayoutField& field : layout.fields)
-        if (!fits(field, layout.bytes))
-          faults.push_back(fmt::format("field {} of {} does not fit", field.name, name));
+    for (const auto& [name, sizes] : layouts)
+      for (const StructureLayout& layout : sizes)
+        for (const LayoutField& field : layout.fields)
+          if (!fits(field, layout.bytes))
+            faults.push_back(fmt::format("field {} of {} does not fit", field.name, name));
   }
 
   bool add_layout(std::string_view line) {
@@ -95,7 +98,17 @@ struct LayoutTable {
         return false;
       }
     }
-    return layouts.emplace(layout.name, layout).second;
+    if (find(layout.name, layout.bytes) != nullptr) return false;
+    layouts[layout.name].push_back(layout);
+    return true;
+  }
+
+  [[nodiscard]] const StructureLayout* find(std::string_view name, std::size_t bytes) const {
+    const auto sizes = layouts.find(name);
+    if (sizes == layouts.end()) return nullptr;
+    for (const StructureLayout& layout : sizes->second)
+      if (bytes == 0 || layout.bytes == bytes) return &layout;
+    return nullptr;
   }
 
   static bool add_field(std::string_view word, StructureLayout& layout) {
@@ -109,6 +122,9 @@ struct LayoutTable {
       word = word.substr(0, bracket);
       if (word == "s") {
         field.form = Form::layout;
+        std::string_view size = field.set;
+        field.set = next_word(size, '/');
+        if (!size.empty() && !parse_number(size, field.inner_bytes)) return false;
       } else {
         field.form = Form::flags;
         if (!word.starts_with('f') || !parse_number(word.substr(1), field.size) ||
@@ -132,9 +148,9 @@ struct LayoutTable {
   [[nodiscard]] bool fits(const LayoutField& field, std::size_t bytes) const {
     std::size_t size = field.size;
     if (field.form == Form::layout) {
-      const auto inner = layouts.find(field.set);
-      if (inner == layouts.end()) return false;
-      size = inner->second.bytes;
+      const StructureLayout* inner = find(field.set, field.inner_bytes);
+      if (inner == nullptr) return false;
+      size = inner->bytes;
     }
     return field.offset + size <= bytes;
   }
@@ -147,9 +163,8 @@ const LayoutTable& table() {
 
 }  // namespace
 
-const StructureLayout* find_layout(std::string_view name) {
-  const auto found = table().layouts.find(name);
-  return found == table().layouts.end() ? nullptr : &found->second;
+const StructureLayout* find_layout(std::string_view name, std::size_t bytes) {
+  return table().find(name, bytes);
 }
 
 const std::vector<std::string>& layout_faults() {

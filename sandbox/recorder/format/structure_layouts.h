@@ -26,25 +26,27 @@ struct LayoutField {
     wait_status,
     capabilities,  // 32 low bits, and 32 high ones 12 bytes further
     text,          // NUL-ended within size
-    layout,        // set names it
+    layout,        // set and inner_bytes name it
   };
   std::string_view name;  // empty: only the value is shown
   std::size_t offset = 0;
   std::size_t size = 0;
   Form form = Form::number;
   std::string_view set;
+  std::size_t inner_bytes = 0;  // of a layout; 0: that of x86-64
 };
 
 struct StructureLayout {
   std::string_view name;
-  std::size_t bytes = 0;  // of the x86-64 form
+  std::size_t bytes = 0;
   std::string_view open = "{";
   std::string_view close = "}";
   std::vector<LayoutField> fields;
 };
 
-// nullptr when there is no layout of that name.
-const StructureLayout* find_layout(std::string_view name);
+// nullptr when there is no layout of that name and size. Without a size the first one of the data,
+// which is that of x86-64.
+const StructureLayout* find_layout(std::string_view name, std::size_t bytes = 0);
 
 // Faults found while reading the data; empty, as a test asserts.
 const std::vector<std::string>& layout_faults();

@@ -38,12 +38,20 @@ std::int64_t sign_extended(std::uint64_t value, std::size_t size) {
   return size == 4 ? static_cast<std::int32_t>(value) : static_cast<std::int64_t>(value);
 }
 
+// As strace: multiples of 1024 as such.
+std::string limit_text(std::uint64_t value, std::size_t size) {
+  if (size == 4 && value == 0xffffffffU) return "RLIM_INFINITY";
+  if (value == ~std::uint64_t{0}) return "RLIM64_INFINITY";
+  return value > 1024 && value % 1024 == 0 ? fmt::format("{}*1024", value / 1024)
+                                           : fmt::format("{}", value);
+}
+
 // Empty when the bytes are too short for the layout.
 std::string layout_text(const StructureLayout& layout, std::string_view bytes);
 
 std::string field_text(const LayoutField& field, std::string_view bytes) {
   if (field.form == Form::layout) {
-    const StructureLayout* inner = find_layout(field.set);
+    const StructureLayout* inner = find_layout(field.set, field.inner_bytes);
     return inner == nullptr || bytes.size() < field.offset
                ? std::string{}
                : layout_text(*inner, bytes.substr(field.offset));
@@ -70,7 +78,7 @@ std::string field_text(const LayoutField& field, std::string_view bytes) {
     case Form::signal_set:
       return signal_set_text(value);
     case Form::limit:
-      return value == ~std::uint64_t{0} ? "RLIM64_INFINITY" : fmt::format("{}", value);
+      return limit_text(value, field.size);
     case Form::handler:
       return value == 0 ? "SIG_DFL" : value == 1 ? "SIG_IGN" : fmt::format("{:#x}", value);
     case Form::capabilities:
@@ -160,16 +168,16 @@ std::string structure_text(std::string_view name, std::string_view bytes,
                            std::size_t layout_bytes) {
   // What a signal's details mean depends on the signal.
   if (name == "siginfo" && load<std::int32_t>(bytes, 0) == SIGCHLD) name = "siginfo_child";
-  const StructureLayout* layout = find_layout(name);
-  if (layout == nullptr || layout->bytes != layout_bytes) return bytes_text(bytes);
+  const StructureLayout* layout = find_layout(name, layout_bytes);
+  if (layout == nullptr) return bytes_text(bytes);
   std::string text = layout_text(*layout, bytes);
   return text.empty() ? bytes_text(bytes) : text;
 }
 
 std::string structures_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes,
                             bool longer) {
-  const StructureLayout* layout = find_layout(name);
-  if (layout == nullptr || layout->bytes != layout_bytes) return bytes_text(bytes);
+  const StructureLayout* layout = find_layout(name, layout_bytes);
+  if (layout == nullptr) return bytes_text(bytes);
   std::string text = "[";
   std::size_t shown = 0;
   for (; bytes.size() >= layout_bytes && shown < max_shown_elements; ++shown) {

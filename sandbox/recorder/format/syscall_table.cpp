@@ -7,6 +7,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "sandbox/recorder/format/argument_choices.h"
 #include "sandbox/recorder/format/flag_sets.h"
 
 extern "C" const char gyges_syscalls_x86_64_begin[];
@@ -79,6 +80,7 @@ class TableParser {
   // For i386: where bare names take their arguments from, and the structures.
   void inherit(const TableParser& base) {
     structures_ = base.structures_;
+    choice_lines_ = base.choice_lines_;
     for (const SyscallSpec& spec : base.specs_) inherited_.emplace(spec.name, &spec);
   }
 
@@ -90,9 +92,17 @@ class TableParser {
     }
     std::sort(specs_.begin(), specs_.end(),
               [](const SyscallSpec& a, const SyscallSpec& b) { return a.number < b.number; });
+    const auto parse_choice = [this](std::string_view word, ArgumentSpec& argument) {
+      if (parse_kind({}, argument, word)) return true;
+      faults_.push_back(fmt::format("cannot read choice: {}", word));
+      return false;
+    };
+    if (!choice_lines_.resolve(parse_choice, choices_))
+      faults_.emplace_back("a choice has a value twice, or a kind that cannot be read");
   }
 
   [[nodiscard]] const std::vector<SyscallSpec>& specs() const { return specs_; }
+  [[nodiscard]] const std::vector<ArgumentChoice>& choices() const { return choices_; }
 
  private:
   bool parse_line(std::string_view line) {
@@ -100,6 +110,7 @@ class TableParser {
     std::string_view first = cut(rest, ' ');
     rest = trimmed(rest);
     if (first == "struct") return parse_structure(rest);
+    if (first == "choice") return choice_lines_.add(rest);
     SyscallSpec spec;
     if (!parse_number(first, spec.number)) return false;
     std::size_t open = rest.find('(');
@@ -158,9 +169,20 @@ class TableParser {
       spec.arguments[spec.argument_count].name = cut(argument, ':');
       kinds[spec.argument_count++] = trimmed(argument);
     }
-    for (std::size_t i = 0; i < spec.argument_count; ++i)
-      if (!parse_kind(spec, spec.arguments[i], kinds[i])) return false;
+    for (std::size_t i = 0; i < spec.argument_count; ++i) {
+      std::string_view choice = kinds[i];
+      const std::string_view kind = cut(choice, '?');
+      if (!parse_kind(spec, spec.arguments[i], kind)) return false;
+      if (!choice.empty() && !parse_choice(spec, spec.arguments[i], choice)) return false;
+    }
     return true;
+  }
+
+  bool parse_choice(const SyscallSpec& spec, ArgumentSpec& argument, std::string_view text) {
+    const std::string_view name = cut(text, '(');
+    argument.choice = choice_lines_.number_of(name);
+    return argument.choice != 0 && text.ends_with(')') &&
+           find_argument(spec, text.substr(0, text.size() - 1), argument.length_argument);
   }
 
   bool parse_kind(const SyscallSpec& spec, ArgumentSpec& argument, std::string_view word) {
@@ -293,10 +315,13 @@ class TableParser {
   std::unordered_map<std::string_view, StructureSize> structures_;
   std::unordered_map<std::string_view, const SyscallSpec*> inherited_;
   std::vector<SyscallSpec> specs_;
+  ChoiceLines choice_lines_;
+  std::vector<ArgumentChoice> choices_;
 };
 
 struct AbiTable {
   std::vector<SyscallSpec> specs;
+  std::vector<ArgumentChoice> choices;
   std::vector<std::int16_t> by_number;  // index into specs, -1 for gaps
   std::unordered_map<std::string_view, std::size_t> by_name;
 
@@ -324,6 +349,8 @@ struct SyscallTable {
                   static_cast<std::size_t>(gyges_syscalls_i386_end - gyges_syscalls_i386_begin)});
     x86_64.specs = wide.specs();
     i386.specs = narrow.specs();
+    x86_64.choices = wide.choices();
+    i386.choices = narrow.choices();
     x86_64.index();
     i386.index();
   }
@@ -346,6 +373,10 @@ std::string_view syscall_class_name(SyscallClass cls) {
 
 std::span<const SyscallSpec> syscalls(Abi abi) {
   return table_of(abi).specs;
+}
+
+std::span<const ArgumentChoice> argument_choices(Abi abi) {
+  return table_of(abi).choices;
 }
 
 const SyscallSpec* find_syscall(Abi abi, std::uint32_t number) {

@@ -71,6 +71,7 @@ struct ArgumentSpec {
   std::uint8_t length_argument = 0;  // index 0..5
   std::uint16_t fixed_length = 0;    // bytes, or bytes of an element (at least 1 for lengths)
   bool mutates = false;              // the object named by this path or fd is changed by the call
+  std::uint8_t choice = 0;           // not 0: args[length_argument] decides, see argument_choices.h
   std::string_view set;              // name of the flag set, or of the structure
 };
 

@@ -391,6 +391,13 @@ static __always_inline const volatile struct plan* plan_at(u32 index) {
   return &settings.plans[place & (2 * plan_numbers - 1)];
 }
 
+// Where the value of another argument decides what is there; 0 when it is nothing known.
+static __always_inline const volatile struct plan_case* case_of(u32 choice, u64 value) {
+  u64 key = case_key(choice, value & settings.choice_masks[choice & (plan_choices - 1)]);
+  u32 slot = case_slot(key, settings.case_multiplier) & (plan_cases - 1);
+  return settings.cases[slot].key == key ? &settings.cases[slot] : 0;
+}
+
 // Captures argument `i` of a call at entry (phase from_enter), again at exit
 // because it was missing (from_exit), or, with `out`, what the kernel left
 // there.
@@ -408,9 +415,14 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
     length *= other;
   else if (source == plan_length_result)
     length *= (u64)scratch->result;
-  else if (source == plan_length_ioctl)
-    length = other >> 16 & 0x3fff;
-  else if (source == plan_length_pointed) {
+  else if (source == plan_length_ioctl || source == plan_length_choice) {
+    const volatile struct plan_case* found = case_of(spec->unit, other);
+    if (found) {
+      length = found->direction & (out ? 2 : 1) ? found->bytes : 0;
+      limit = structure_limit;
+    } else
+      length = source == plan_length_ioctl ? other >> 16 & 0x3fff : 0;
+  } else if (source == plan_length_pointed) {
     u32 pointed = 0;
     if (bpf_probe_read_user(&pointed, sizeof(pointed), (void*)other)) return 1;
     length = pointed;

@@ -229,7 +229,8 @@ enum plan_length {
   plan_length_argument,
   plan_length_result,
   plan_length_pointed,
-  plan_length_ioctl,
+  plan_length_ioctl,   // by the case of its request, else the size that it carries
+  plan_length_choice,  // by the case of another argument; without one nothing is there
 };
 
 struct plan_argument {
@@ -239,8 +240,26 @@ struct plan_argument {
   u8 kind_in;   // CaptureKind of what is read at entry
   u8 kind_out;  // ... at exit
   u8 several;   // msghdr: an array of struct mmsghdr; bytes: a structure or an array of them
-  u16 unit;     // bytes of an element; of a string or strings: the limit
+  u16 unit;     // bytes of an element; of a string or strings: the limit; of a choice: its number
 };
+
+// What an argument points to where another one decides: found by the number of the choice and the
+// deciding value in a table without collisions.
+struct plan_case {
+  u64 key;  // case_key(); 0: none
+  u16 bytes;
+  u16 direction;  // 1: read at entry, 2: at exit
+  u32 spare;
+};
+
+enum { plan_choices = 64, plan_cases = 1024 };
+
+static inline u64 case_key(u32 choice, u64 value) {
+  return (u64)choice << 32 | (u32)value;
+}
+static inline u32 case_slot(u64 key, u64 multiplier) {
+  return (u32)(key * multiplier >> 54);  // of plan_cases
+}
 
 enum {
   plan_returns_file = 1,  // a result from 0 up is a descriptor of a named object
@@ -274,6 +293,9 @@ struct settings {
   u32 spin_rounds;    // of one spin, about 5 ns each
   u64 wait_limit_ns;  // of one wait; the next call of the task waits again
   struct plan plans[2 * plan_numbers];  // x86-64, then i386
+  u64 case_multiplier;
+  struct plan_case cases[plan_cases];
+  u32 choice_masks[plan_choices];
 };
 
 #ifdef __cplusplus

@@ -18,25 +18,72 @@
 // from
 //   handlers and the calls that they make start again are left out.
 // - A process that starts with a vfork or clone has no first return in strace, and none here.
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/personality.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <set>
-#include <string>
 
-#include "base/files.h"
-#include "recorded_run.h"
-#include "sandbox/recorder/format/syscall_table.h"
-#include "strace_output.h"
+#include "truth_fixture.h"
 
 namespace gyges::recorder {
 namespace {
+
+const std::set<std::string, std::less<>> unlike = {
+    "mmap",    "brk",    "mremap",          "getpid",  "gettid", "getppid", "wait4", "waitid",
+    "getpgrp", "setsid", "set_tid_address", "getpgid", "times",  "tgkill",  "clone", "clone3",
+    "fork",    "vfork"};
+
+std::string comparable(const StraceCall& call) {
+  if (!unlike.contains(call.name) || call.result.starts_with('-') || call.result == "?")
+    return call.name + " = " + call.result;
+  return call.name + " = ok";
+}
+
+using Truth = std::map<std::string, std::vector<std::string>>;
+
+Truth truth_of(const PlacedCalls& placed) {
+  Truth truth;
+  for (const auto& [label, calls] : placed)
+    for (const StraceCall& call : calls) truth[label].push_back(comparable(call));
+  return truth;
+}
+
+class Truths : public TruthFixture {
+ protected:
+  Truth by_strace(const std::vector<std::string>& argv) {
+    return truth_of(calls_by_strace(argv, {"-X", "raw"}));
+  }
+  Truth by_backend(CaptureBackend& backend, const std::vector<std::string>& argv) {
+    return truth_of(calls_by_backend(backend, argv));
+  }
+
+  void compare(const std::vector<std::string>& argv) {
+    const Truth truth = by_strace(argv);
+    auto bpf = open_bpf_backend({});
+    auto ptrace = open_ptrace_backend({});
+    ASSERT_TRUE(bpf && ptrace);
+    for (CaptureBackend* backend : {bpf->get(), ptrace->get()}) {
+      const std::string name(backend_name(backend->backend()));
+      const Truth ours = by_backend(*backend, argv);
+      std::size_t calls = 0;
+      EXPECT_EQ(ours.size(), truth.size()) << name << ": threads";
+      for (const auto& [label, lines] : truth) {
+        const auto found = ours.find(label);
+        ASSERT_NE(found, ours.end()) << name << " has no thread " << label;
+        const std::vector<std::string>& recorded = found->second;
+        calls += lines.size();
+        for (std::size_t i = 0; i < std::max(lines.size(), recorded.size()); ++i) {
+          const std::string expected = i < lines.size() ? lines[i] : "(nothing)";
+          const std::string actual = i < recorded.size() ? recorded[i] : "(nothing)";
+          ASSERT_EQ(actual, expected) << name << ", thread " << label << ", call " << i;
+        }
+      }
+      EXPECT_GT(calls, 10U);
+    }
+  }
+
+  void compare_own(const std::string& name) { compare({GYGES_TRUTH_PROGRAMS, name}); }
+};
 
 const std::set<std::string, std::less<>> creating = {"clone", "clone3", "fork", "vfork"};
 const std::set<std::string, std::less<>> unlike = {
