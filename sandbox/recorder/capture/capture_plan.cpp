@@ -224,12 +224,11 @@ const CaptureCases& capture_cases() {
         const std::uint32_t number = choice_number(abi, i);
         made.masks[number % wire::plan_choices] = choices[i].mask;
         for (const auto& [value, kind] : choices[i].kinds) {
+          if (kind.kind != ArgumentKind::structure) continue;
           wire::plan_case one{};
           one.key = wire::case_key(number, value);
-          if (kind.kind == ArgumentKind::structure) {
-            one.bytes = kind.fixed_length;
-            one.direction = direction_bits(kind.direction);
-          }
+          one.bytes = kind.fixed_length;
+          one.direction = direction_bits(kind.direction);
           all.push_back(one);
         }
       }

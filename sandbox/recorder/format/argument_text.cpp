@@ -50,6 +50,33 @@ std::string strings_text(const Capture& capture) {
   return text + (more ? ", ...]" : "]");
 }
 
+// Messages to and from the kernel's netlink: the head of each, and what follows as bytes.
+std::string netlink_text(const Capture& capture) {
+  std::string_view bytes = capture.bytes;
+  std::string text = "[";
+  while (bytes.size() >= 16) {
+    std::uint32_t length = 0;
+    std::memcpy(&length, bytes.data(), sizeof(length));
+    if (length < 16) break;
+    const std::string_view body = bytes.substr(16, length - 16);
+    text +=
+        fmt::format("{}[{}", text.size() > 1 ? ", " : "", structure_text("nlmsghdr", bytes, 16));
+    if (length > 16) text += ", " + quoted(body) + (body.size() < length - 16 ? "..." : "");
+    text += "]";
+    bytes.remove_prefix(std::min<std::size_t>((length + 3U) & ~std::size_t{3}, bytes.size()));
+  }
+  if (!bytes.empty() || capture.full_length > capture.bytes.size())
+    text += text.size() > 1 ? ", ..." : "...";
+  return text + "]";
+}
+
+// Whether the message goes to or comes from netlink, by the address in argument `index`.
+bool is_netlink(const Event& event, std::size_t index) {
+  const Capture* name =
+      find_capture(event, index, {CaptureKind::sockaddr_in, CaptureKind::sockaddr_out});
+  return name != nullptr && name->bytes.starts_with(std::string_view("\x10\0", 2));
+}
+
 std::string message_text(const Event& event, std::size_t index) {
   std::string text;
   auto add = [&](std::string_view name, const std::string& value) {
@@ -61,7 +88,8 @@ std::string message_text(const Event& event, std::size_t index) {
   if (const Capture* data = find_capture(event, index,
                                          {CaptureKind::iovec_in, CaptureKind::iovec_out,
                                           CaptureKind::buffer_in, CaptureKind::buffer_out}))
-    add("msg_iov", "[" + content_text(*data) + "]");
+    add("msg_iov",
+        is_netlink(event, index) ? netlink_text(*data) : "[" + content_text(*data) + "]");
   if (const Capture* control =
           find_capture(event, index, {CaptureKind::structure_in, CaptureKind::structure_out}))
     add("msg_control", control_text(control->bytes, control->full_length > control->bytes.size()));
@@ -82,6 +110,14 @@ struct DecidedContent {
 constexpr DecidedContent decided_contents[] = {
     {"landlock_add_rule", 2, 1, 1, 1, 1, "landlock_path"},
     {"landlock_add_rule", 2, 1, 2, 1, 2, "landlock_port"},
+    {"bpf", 1, 0, 0, 0, 0, "bpf_map"},
+    {"bpf", 1, 0, 1, 0, 1, "bpf_element"},
+    {"bpf", 1, 0, 2, 0, 2, "bpf_element"},
+    {"bpf", 1, 0, 3, 0, 3, "bpf_element"},
+    {"bpf", 1, 0, 4, 0, 4, "bpf_element"},
+    {"bpf", 1, 0, 5, 0, 5, "bpf_program"},
+    {"bpf", 1, 0, 6, 0, 6, "bpf_object"},
+    {"bpf", 1, 0, 7, 0, 7, "bpf_object"},
     {"setsockopt", 3, 1, 1, 2, 13, "linger"},
     {"getsockopt", 3, 1, 1, 2, 13, "linger"},
     {"setsockopt", 3, 1, 1, 2, 20, "timeval"},
@@ -142,6 +178,8 @@ std::string buffer_argument(const Event& event, const SyscallSpec& spec, std::si
   if (const std::string value = content_by_decider(event, spec, index, found->bytes);
       !value.empty())
     return value;
+  if ((spec.name == "sendto" || spec.name == "recvfrom") && index == 1 && is_netlink(event, 4))
+    return netlink_text(*found);
   if (spec.name == "getcwd") return quoted(found->bytes.substr(0, found->bytes.find('\0')));
   if (argument.kind == ArgumentKind::iovec) return "[" + content_text(*found) + "]";
   return content_text(*found);

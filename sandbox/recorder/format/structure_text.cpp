@@ -245,7 +245,7 @@ std::string sockaddr_text(std::string_view bytes) {
                        quoted(abstract ? std::string_view(name).substr(1) : name));
   }
   if (family == AF_NETLINK && bytes.size() >= 12)
-    return fmt::format("{}, nl_pid={}, nl_groups={:#x}}}", head, load<std::uint32_t>(bytes, 4),
+    return fmt::format("{}, nl_pid={}, nl_groups={:08x}}}", head, load<std::uint32_t>(bytes, 4),
                        load<std::uint32_t>(bytes, 8));
   if (family == AF_VSOCK && bytes.size() >= 12)
     return fmt::format("{}, svm_cid={}, svm_port={}}}", head, load<std::uint32_t>(bytes, 8),

@@ -294,7 +294,8 @@ void waits() {
   syscall(SYS_io_uring_enter, -1, 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0);
   perf_event_attr event{};
   event.type = PERF_TYPE_SOFTWARE;
-  event.size = 12;
+  event.size = sizeof(event);
+  event.config = 99;  // none of that number
   syscall(SYS_perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
   bpf_attr map{};
   map.map_type = BPF_MAP_TYPE_ARRAY;
