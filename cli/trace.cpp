@@ -54,6 +54,8 @@ struct ShowOptions {
   std::vector<std::string> syscalls;
   std::vector<std::string> classes;
   std::optional<std::string> path;
+  std::optional<std::string> program;
+  bool raced = false;
   bool failed = false;
   bool refused = false;
   std::optional<double> since;
@@ -72,6 +74,8 @@ Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns
   filter.pid = options.pid;
   filter.syscalls = options.syscalls;
   filter.path = options.path;
+  filter.program = options.program;
+  filter.raced = options.raced;
   filter.failed = options.failed;
   filter.refused = options.refused;
   for (const std::string& name : options.syscalls) GYGES_CHECK(check_syscall_name(name));
@@ -114,7 +118,7 @@ int show(const ShowOptions& options) {
   std::uint64_t printed = 0;
   MakeLine make = [&](const Event& event, const std::vector<ResolvedPath>& paths,
                       const PathResolver& names) -> std::string {
-    if (!filter->takes(event, paths)) return {};
+    if (!filter->takes(event, paths, names.program(event.pid))) return {};
     return options.json ? json_line(event_to_json(event, paths, &names))
                         : text_line(event, names, start_ns);
   };
@@ -288,6 +292,11 @@ void add_show(CLI::App& trace, int& exit_status) {
       ->delimiter(',');
   command->add_option("--path", options->path,
                       "only calls on a matching path: * within a component, ** across, ?");
+  command->add_option(
+      "--program", options->program,
+      "only processes that execute this file: its name, or a pattern as for --path");
+  command->add_flag("--raced", options->raced,
+                    "only where a call used another file than the one it was asked for");
   command->add_flag("--failed", options->failed, "only calls that failed");
   command->add_flag("--refused", options->refused, "only calls the sandbox's filter refused");
   command
@@ -308,6 +317,7 @@ void add_show(CLI::App& trace, int& exit_status) {
                  "leave out parts of the trace that hold nothing of this: descriptors and "
                  "relative paths from there are then not named")
       ->excludes("--path")
+      ->excludes("--program")
       ->excludes("--follow");
   command->add_flag("--json", options->json, "one JSON object a line");
   command->callback([options, &exit_status] { exit_status = show(*options); });

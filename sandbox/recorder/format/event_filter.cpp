@@ -37,6 +37,11 @@ bool class_listed(const std::vector<SyscallClass>& classes, const Event& event) 
   });
 }
 
+// "x.log" means any file of that name.
+std::string anywhere(const std::string& pattern) {
+  return pattern.starts_with('/') || pattern.starts_with("**") ? pattern : "**/" + pattern;
+}
+
 bool failed_call(const Event& event) {
   return event.kind == EventKind::syscall && event.has_exit && event.result < 0 &&
          event.result >= -4095;
@@ -44,11 +49,14 @@ bool failed_call(const Event& event) {
 
 }  // namespace
 
-bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& paths) const {
+bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& paths,
+                        std::string_view executed) const {
   if (since_ns && event.time_ns < *since_ns) return false;
   if (until_ns && event.time_ns > *until_ns) return false;
   if (tool_call && event.active_call != *tool_call && event.origin_call != *tool_call) return false;
   if (pid && event.pid != *pid && event.inside_pid != *pid) return false;
+  if (raced && event.kind != EventKind::path_disagreement) return false;
+  if (program && !path_matches(anywhere(*program), executed)) return false;
   if (failed && !failed_call(event)) return false;
   if (refused && event.verdict != Verdict::refused && event.verdict != Verdict::killed)
     return false;
@@ -62,8 +70,7 @@ bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& pat
   if (!syscalls.empty() && !name_listed(syscalls, event)) return false;
   if (!classes.empty() && !class_listed(classes, event)) return false;
   if (path) {
-    bool anchored = path->starts_with('/') || path->starts_with("**");
-    std::string pattern = anchored ? *path : "**/" + *path;
+    const std::string pattern = anywhere(*path);
     return std::any_of(paths.begin(), paths.end(), [&](const ResolvedPath& resolved) {
       return path_matches(pattern, resolved.path) || (!resolved.absolute && resolved.path == *path);
     });
@@ -73,6 +80,12 @@ bool EventFilter::takes(const Event& event, const std::vector<ResolvedPath>& pat
 
 BlockQuery EventFilter::block_query() const {
   BlockQuery query;
+  const auto add_call = [&query](Abi abi, std::uint32_t number) {
+    query.syscalls.push_back(syscall_key(abi, number));
+    if (abi == Abi::x86_64)
+      for (std::uint32_t x32 : {number, number | x32_bit})
+        query.syscalls.push_back(syscall_key(Abi::x32, x32));
+  };
   query.since_ns = since_ns;
   query.until_ns = until_ns;
   query.tool_call = tool_call;
@@ -84,16 +97,23 @@ BlockQuery EventFilter::block_query() const {
     for (Abi abi : {Abi::x86_64, Abi::i386})
       if (const SyscallSpec* spec = find_syscall(abi, name); spec != nullptr) {
         known = true;
-        query.syscalls.push_back(syscall_key(abi, spec->number));
-        if (abi == Abi::x86_64)
-          for (std::uint32_t number : {spec->number, spec->number | x32_bit})
-            query.syscalls.push_back(syscall_key(Abi::x32, number));
+        add_call(abi, spec->number);
       }
     if (!known) {  // a bare number, of any ABI
       query.syscalls.clear();
       break;
     }
   }
+  // Classes of which only calls are, and not the life of processes or signals too.
+  const bool calls_only = std::none_of(classes.begin(), classes.end(), [](SyscallClass cls) {
+    return cls == SyscallClass::process || cls == SyscallClass::signal;
+  });
+  if (syscalls.empty() && !classes.empty() && calls_only)
+    for (Abi abi : {Abi::x86_64, Abi::i386})
+      for (const SyscallSpec& spec : recorder::syscalls(abi))
+        if (std::any_of(classes.begin(), classes.end(),
+                        [&](SyscallClass cls) { return spec.is(cls); }))
+          add_call(abi, spec.number);
   return query;
 }
 

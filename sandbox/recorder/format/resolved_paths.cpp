@@ -195,9 +195,16 @@ std::string_view PathResolver::descriptor(std::int32_t pid, std::int32_t fd) con
   return at == found->second.descriptors->end() ? std::string_view{} : at->second.path;
 }
 
+std::string_view PathResolver::program(std::int32_t pid) const {
+  auto found = processes_.find(pid);
+  if (found != processes_.end()) return found->second.program;
+  return ended_.first == pid ? std::string_view(ended_.second) : std::string_view{};
+}
+
 std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
   if (closed_) set_descriptor(closed_->first, closed_->second, {}, false);
   closed_.reset();
+  ended_ = {};
   learn_directory(event);
   std::vector<ResolvedPath> paths = named_paths(event);
   switch (event.kind) {
@@ -216,6 +223,7 @@ std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
         if (found != processes_.end()) {
           if (found->second.descriptors.use_count() == 1)
             descriptor_count_ -= found->second.descriptors->size();
+          ended_ = {event.pid, std::move(found->second.program)};
           processes_.erase(found);
         }
       }
@@ -399,6 +407,10 @@ void PathResolver::apply_start(const Event& event) {
 }
 
 void PathResolver::apply_exec(const Event& event) {
+  for (const Capture& capture : event.captures)
+    if (const std::string_view image = identity_path(capture);
+        !image.empty() && processes_.size() < max_processes)
+      processes_[event.pid].program = image.substr(0, max_path_bytes);
   auto found = processes_.find(event.pid);
   if (found == processes_.end() || found->second.descriptors == nullptr) return;
   DescriptorTable& table = writable_descriptors(found->second);

@@ -44,6 +44,9 @@ class PathResolver {
   // closed still has its name.
   [[nodiscard]] std::string_view working_directory(std::int32_t pid) const;
   [[nodiscard]] std::string_view descriptor(std::int32_t pid, std::int32_t fd) const;
+  // The file that the process executes, as the kernel names it; also of one that the last event
+  // ended.
+  [[nodiscard]] std::string_view program(std::int32_t pid) const;
 
  private:
   struct Descriptor {
@@ -53,6 +56,7 @@ class PathResolver {
   using DescriptorTable = std::map<std::int32_t, Descriptor>;
   struct Process {
     std::string directory;
+    std::string program;
     std::shared_ptr<DescriptorTable> descriptors;  // shared between forks until one changes it
   };
 
@@ -66,6 +70,7 @@ class PathResolver {
 
   std::unordered_map<std::int32_t, Process> processes_;
   std::optional<std::pair<std::int32_t, std::int32_t>> closed_;  // pid and fd, by the last event
+  std::pair<std::int32_t, std::string> ended_;  // pid and program, by the last event
   std::size_t descriptor_count_ = 0;
 };
 

@@ -204,7 +204,10 @@ struct TraceReader::State {
 
   [[nodiscard]] Status damage_status() const {
     if (!damage) return ok();
-    return bad_block(damage->block, damage->offset, damage->reason, damage->first_missing);
+    auto fault = bad_block(damage->block, damage->offset, damage->reason, damage->first_missing);
+    if (damage->reason.ends_with("still at work"))
+      fault.value().cure = "wait for the run's end, or follow it: gyges trace show --follow";
+    return fault;
   }
 
   [[nodiscard]] bool may_hold(std::size_t index, const BlockQuery& query) const {

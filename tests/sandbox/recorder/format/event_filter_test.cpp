@@ -47,6 +47,51 @@ TEST(EventFilter, BySyscallClassAndResult) {
   EXPECT_TRUE(filter.takes(refused.built(), {}));
 }
 
+TEST(EventFilter, ByProgramAlsoInChildrenAndAtTheEnd) {
+  EventFilter filter;
+  filter.program = "git";
+  PathResolver resolver;
+  auto takes_event = [&](const Event& event) {
+    std::vector<ResolvedPath> paths = resolver.paths_of(event);
+    return filter.takes(event, paths, resolver.program(event.pid));
+  };
+  EXPECT_FALSE(takes_event(Call("getpid", {}, 1).built()));
+  const std::string image = testing::identity("/usr/bin/git");
+  const Capture identity{
+      result_argument, CaptureKind::file_identity, Provenance::kernel, false, 0, image};
+  Event event;
+  event.pid = event.tid = 100;
+  event.kind = EventKind::process_exec;
+  event.captures = {&identity, 1};
+  EXPECT_TRUE(takes_event(event));
+  EXPECT_TRUE(takes_event(Call("getpid", {}, 1).built()));
+  event.captures = {};
+  event.kind = EventKind::process_start;
+  event.result = 101;
+  EXPECT_TRUE(takes_event(event));
+  Call child("getpid", {}, 1);
+  child.event().pid = 101;
+  EXPECT_TRUE(takes_event(child.built()));
+  filter.program = "/usr/bin/g*";
+  EXPECT_TRUE(takes_event(child.built()));
+  filter.program = "/bin/g*";
+  EXPECT_FALSE(takes_event(child.built()));
+  filter.program = "git";
+  event.pid = event.tid = 101;
+  event.kind = EventKind::process_exit;
+  EXPECT_TRUE(takes_event(event));
+  EXPECT_FALSE(takes_event(child.built()));  // a number that is used again
+}
+
+TEST(EventFilter, ByRacedPaths) {
+  EventFilter filter;
+  filter.raced = true;
+  Call call("openat", {1}, 0);
+  EXPECT_FALSE(takes(filter, call));
+  call.event().kind = EventKind::path_disagreement;
+  EXPECT_TRUE(takes(filter, call));
+}
+
 TEST(EventFilter, ByPathPidCallAndTime) {
   EventFilter filter;
   filter.path = "/var/log/**";

@@ -194,7 +194,7 @@ TEST(EventText, Network) {
   EXPECT_EQ(sockaddr_text(std::string("\1\0\0name", 7)),
             R"({sa_family=AF_UNIX, sun_path=@"name"})");
   EXPECT_EQ(sockaddr_text(std::string("\x10\0\0\0\5\0\0\0\1\0\0\0", 12)),
-            "{sa_family=AF_NETLINK, nl_pid=5, nl_groups=0x1}");
+            "{sa_family=AF_NETLINK, nl_pid=5, nl_groups=00000001}");
   EXPECT_EQ(sockaddr_text("x"), "{1 bytes: 78}");
   EXPECT_EQ(sockaddr_text(std::string("\x63\0z", 3)), "{sa_family=0x63, sa_data={1 bytes: 7a}}");
   EXPECT_EQ(Call("socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0}, 3).text(),

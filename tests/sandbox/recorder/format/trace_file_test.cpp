@@ -205,6 +205,64 @@ TEST_F(TraceFile, CutAnywhereGivesThePrefix) {
   EXPECT_TRUE(fault);
 }
 
+// Of a trace of several blocks: cut at every byte near each boundary, and with a byte changed
+// there, the good blocks come and the first bad byte named is that of the block's frame.
+TEST_F(TraceFile, CutOrChangedAroundABoundaryNamesTheFrame) {
+  std::mt19937_64 random(12);
+  EventList list;
+  for (int i = 0; i < 40; ++i) add_random_event(list, random);
+  auto writer = TraceWriter::create(path_, Backend::ebpf);
+  ASSERT_TRUE(writer) << writer.error().line();
+  std::vector<std::size_t> frames;  // where each begins
+  std::size_t written = 0;
+  for (const Event& event : list.finished()) {
+    ASSERT_TRUE((*writer)->append(event));
+    if (++written % 10 != 0) continue;
+    frames.push_back(std::filesystem::file_size(path_));
+    // A block of a young trace is finished after some tenths of a second.
+    while (std::filesystem::file_size(path_) == frames.back()) {
+      ::usleep(20'000);
+      ASSERT_TRUE((*writer)->tick());
+    }
+  }
+  frames.push_back(std::filesystem::file_size(path_));
+  Coverage coverage;
+  ASSERT_TRUE((*writer)->finish(coverage));
+  auto whole = read_file(path_);
+  ASSERT_TRUE(whole);
+  ASSERT_EQ(frames.size(), 5U);
+  // The frame that holds the byte, counted from the first block's; the end frame is the last.
+  auto frame_of = [&](std::size_t byte) {
+    return static_cast<std::size_t>(std::upper_bound(frames.begin(), frames.end(), byte) -
+                                    frames.begin()) -
+           1;
+  };
+  auto expect_damage = [&](std::size_t byte, bool cut) {
+    auto reader = TraceReader::open(path_);
+    ASSERT_TRUE(reader) << byte;
+    ASSERT_TRUE(reader->damage()) << byte;
+    const std::size_t frame = frame_of(byte);
+    EXPECT_EQ(reader->damage()->offset, frames[frame]) << byte << (cut ? " cut" : " changed");
+    EXPECT_EQ(reader->damage()->block, frame) << byte;
+    EXPECT_EQ(reader->damage()->first_missing, frame * 10) << byte;
+    std::uint64_t seen = 0;
+    EXPECT_FALSE(reader->for_each([&](const Event& event) {
+      return static_cast<bool>(same_event(list.events()[seen++], event));
+    }));
+    EXPECT_EQ(seen, frame * 10) << byte;
+  };
+  for (std::size_t boundary : frames)
+    for (std::size_t byte = boundary - (boundary == frames[0] ? 0 : 40);
+         byte < std::min(boundary + 140, whole->size()); ++byte) {
+      overwrite(std::string_view(*whole).substr(0, byte));
+      expect_damage(byte, true);
+      std::string changed = *whole;
+      changed[byte] = static_cast<char>(changed[byte] ^ (1 << (byte % 8)));
+      overwrite(changed);
+      expect_damage(byte, false);
+    }
+}
+
 TEST_F(TraceFile, EveryBitFlipIsNoticed) {
   std::mt19937_64 random(4);
   EventList list;

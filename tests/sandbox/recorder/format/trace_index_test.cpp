@@ -67,6 +67,9 @@ class TraceIndex : public ::testing::Test {
       if (filter.takes(event, {})) chosen.insert(event.sequence);
       return true;
     }));
+    // Every block of this trace is full, so none builds on another but within 256 Ki events.
+    EXPECT_GE(reader->blocks_unpacked(), call_count + expected_blocks);
+    EXPECT_LT(reader->blocks_unpacked(), call_count + expected_blocks + 4);
     EXPECT_FALSE(all.empty());
     EXPECT_EQ(all, chosen);
     EXPECT_EQ(delivered, expected_blocks * events_per_call);
@@ -91,6 +94,9 @@ TEST_F(TraceIndex, SkipsByToolCallPidSyscallTimeAndResult) {
   filter.syscalls = {"unlink"};
   expect_same(filter, 1);
   filter = {};
+  filter.classes = {SyscallClass::file};
+  expect_same(filter, 1);
+  filter = {};
   filter.refused = true;
   expect_same(filter, 1);
   filter = {};
@@ -103,6 +109,23 @@ TEST_F(TraceIndex, SkipsByToolCallPidSyscallTimeAndResult) {
   BlockQuery absent;
   absent.pids = {4711};
   EXPECT_EQ(blocks(absent), 0U);
+}
+
+// What is not looked for is not unpacked: with a trace whose last block alone has the call, at most
+// the blocks that it builds on.
+TEST_F(TraceIndex, BlocksThatHoldNothingAreNotUnpacked) {
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader) << reader.error().line();
+  EXPECT_EQ(reader->blocks_unpacked(), 0U);
+  BlockQuery query;
+  query.pids = {1000};
+  std::uint64_t seen = 0;
+  ASSERT_TRUE(reader->for_each_in(query, [&](const Event&) { return ++seen > 0; }));
+  EXPECT_EQ(seen, events_per_call);
+  EXPECT_EQ(reader->blocks_unpacked(), 1U);
+  query.pids = {4711};
+  ASSERT_TRUE(reader->for_each_in(query, [&](const Event&) { return true; }));
+  EXPECT_EQ(reader->blocks_unpacked(), 1U);
 }
 
 TEST_F(TraceIndex, DamageIsReportedAlsoWhereNothingIsLookedFor) {
