@@ -79,7 +79,8 @@ bool read_attributes(int fd, const std::string& without, ExtendedAttributes& att
     if (!without.empty() && std::strncmp(name, without.c_str(), without.size()) == 0) continue;
     // The host's label, not the agent's doing.
     if (std::strcmp(name, "security.selinux") == 0) continue;
-    if (attributes.size() == most_attributes) {
+    // No room must not become a size of 0, to which the kernel answers with a length and no bytes.
+    if (attributes.size() == most_attributes || bytes == attribute_bytes) {
       whole = false;
       break;
     }

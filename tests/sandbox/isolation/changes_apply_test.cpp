@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,11 +18,37 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "sandbox/isolation/changes_file.h"
+#include "sandbox/isolation/hostile_tree.h"
 
 namespace gyges::isolation {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Two of these take all the room there is: what comes after them, in whatever order, must neither
+// be read as a value of zeros nor end the reader.
+TEST(ReadAttributes, NoRoomIsNotWhole) {
+  UniqueFd file(::memfd_create("attributes", MFD_CLOEXEC));
+  ASSERT_TRUE(file);
+  const std::string half(32U << 10U, 'x');
+  auto add = [&](const char* name) {
+    return ::fsetxattr(file.get(), name, half.data(), half.size(), 0) == 0;
+  };
+  if (!add("user.a")) {
+    ASSERT_EQ(errno, EOPNOTSUPP);
+    GTEST_SKIP() << "memory files take no extended attributes before Linux 6.6";
+  }
+  ASSERT_TRUE(add("user.b"));
+  ExtendedAttributes fit;
+  EXPECT_TRUE(read_attributes(file.get(), "", fit));
+  EXPECT_EQ(fit.size(), 2U);
+  ASSERT_TRUE(add("user.c"));
+  ASSERT_TRUE(add("user.d"));
+  ExtendedAttributes some;
+  EXPECT_FALSE(read_attributes(file.get(), "", some));
+  EXPECT_EQ(some.size(), 2U);
+  for (const auto& [name, value] : some) EXPECT_TRUE(value == half) << name;
+}
 
 class ApplyChanges : public ::testing::Test {
  protected:
