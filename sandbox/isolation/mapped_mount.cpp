@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <vector>
 
 namespace gyges::isolation {
@@ -19,7 +20,7 @@ namespace {
 // Ends with the thread that made it, which may be killed before it can do so itself.
 int wait_for_kill(void* parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if (::getppid() != *static_cast<pid_t*>(parent)) return 0;
+  if (::getppid() != static_cast<pid_t>(reinterpret_cast<std::intptr_t>(parent))) return 0;
   for (;;) ::pause();
 }
 
@@ -57,10 +58,11 @@ struct NamespaceWithMaps {
 // A user namespace that exists only to carry the maps: its one process waits to be killed.
 Result<NamespaceWithMaps> namespace_with_maps(const std::string& uids, const std::string& gids) {
   std::vector<char> stack(16U << 10U);
-  pid_t self = ::getpid();
+  // By value: the process may read it when this function has returned already.
+  auto* self = reinterpret_cast<void*>(static_cast<std::intptr_t>(::getpid()));
   // The process shares our memory but only ever waits.
   pid_t pid = ::clone(&wait_for_kill, stack.data() + stack.size(),
-                      CLONE_NEWUSER | CLONE_VM | SIGCHLD, &self);
+                      CLONE_NEWUSER | CLONE_VM | SIGCHLD, self);
   if (pid < 0) return fail_errno("make user namespace for", "id-mapped mount");
   Result<UniqueFd> result = [&]() -> Result<UniqueFd> {
     GYGES_CHECK(write_map(pid, "uid_map", uids));
