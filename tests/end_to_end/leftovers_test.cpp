@@ -8,21 +8,12 @@
 
 #include "base/text.h"
 #include "gyges_process.h"
+#include "tests/own_groups.h"
 
 namespace gyges {
 namespace {
 
 using Leftovers = EndToEnd;
-
-int cgroups_of(pid_t pid) {
-  std::string prefix = "gyges-" + std::to_string(pid) + "-";
-  int found = 0;
-  std::error_code ignored;
-  for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", ignored))
-    for (const auto& group : std::filesystem::directory_iterator(hierarchy.path(), ignored))
-      found += group.path().filename().string().starts_with(prefix) ? 1 : 0;
-  return found;
-}
 
 std::size_t mounts() {
   return split(read_file("/proc/self/mountinfo").value_or(""), '\n').size();
@@ -39,7 +30,7 @@ void kill_in_mid_run(const std::filesystem::path& bundle, const std::string& rec
   ::kill(pid, SIGKILL);
   ::waitpid(pid, nullptr, 0);
   EXPECT_TRUE(eventually([&] { return processes_with(token) == 0; }));
-  EXPECT_TRUE(eventually([&] { return cgroups_of(pid) == 0; }));
+  EXPECT_TRUE(eventually([&] { return groups_of(pid).empty(); }));
   EXPECT_EQ(mounts(), mounts_before);
 }
 

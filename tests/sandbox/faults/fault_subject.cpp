@@ -24,6 +24,7 @@
 #include "base/text.h"
 #include "fault_subject.h"
 #include "sandbox/isolation/sandbox.h"
+#include "tests/own_groups.h"
 
 namespace gyges::faults {
 namespace {
@@ -87,14 +88,9 @@ std::set<std::string> children() {
 // The limits of the cgroups that this process made, as they are set while the sandbox lives.
 std::string cgroup_limits() {
   std::string text;
-  std::string prefix = "gyges-" + std::to_string(::getpid()) + "-";
-  std::error_code ignored;
-  for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", ignored))
-    for (const auto& group : std::filesystem::directory_iterator(hierarchy.path(), ignored)) {
-      if (!group.path().filename().string().starts_with(prefix)) continue;
-      for (const char* name : {"pids.max", "memory.max", "memory.limit_in_bytes"})
-        if (auto value = read_file(group.path() / name)) text += std::string(name) + " " + *value;
-    }
+  for (const std::string& group : groups_of(::getpid()))
+    for (const char* name : {"pids.max", "memory.max", "memory.limit_in_bytes"})
+      if (auto value = read_file(group + "/" + name)) text += std::string(name) + " " + *value;
   return text;
 }
 

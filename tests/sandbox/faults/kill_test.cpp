@@ -133,8 +133,8 @@ TEST_P(Kill, AtAnyMomentLeavesNothing) {
     absent += std::filesystem::exists(bundle()) ? 0 : 1;
     std::string wrong = complaint(traced, fault);
     if (!wrong.empty())
-      ADD_FAILURE() << fault.role << " killed at its call " << fault.ordinal << " of " << calls << " ("
-                    << call_name(traced.injected_number) << "): " << wrong << "\n"
+      ADD_FAILURE() << fault.role << " killed at its call " << fault.ordinal << " of " << calls
+                    << " (" << call_name(traced.injected_number) << "): " << wrong << "\n"
                     << traced.output;
   }
   EXPECT_EQ(mount_table(), mounts);

@@ -3,22 +3,12 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "tests/own_groups.h"
 
 namespace gyges::faults {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string cgroup_of(pid_t supervisor) {
-  std::string prefix = "gyges-" + std::to_string(supervisor) + "-";
-  std::error_code ignored;
-  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored)) {
-    if (hierarchy.path().filename().string().starts_with(prefix)) return hierarchy.path();
-    for (const auto& group : fs::directory_iterator(hierarchy.path(), ignored))
-      if (group.path().filename().string().starts_with(prefix)) return group.path();
-  }
-  return "";
-}
 
 std::string entry_of(const fs::path& directory) {
   std::error_code ignored;
@@ -55,8 +45,8 @@ std::string mount_table() {
 std::string leftovers_of(pid_t supervisor, const fs::path& temporary) {
   std::string left;
   for (int attempt = 0; attempt < 3000; ++attempt) {
-    left = cgroup_of(supervisor);
-    if (left.empty()) left = entry_of(temporary);
+    std::vector<std::string> groups = groups_of(supervisor);
+    left = groups.empty() ? entry_of(temporary) : groups[0];
     if (left.empty()) return "";
     ::usleep(10000);
   }

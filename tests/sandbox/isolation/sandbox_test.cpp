@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "sandbox_fixture.h"
+#include "tests/own_groups.h"
 
 namespace gyges::isolation {
 namespace {
@@ -152,17 +153,8 @@ TEST_F(SandboxBasics, DiesWithItsSupervisor) {
   char byte = 0;
   EXPECT_EQ(::read(pipe->read.get(), &byte, 1), 0);
   // Its cgroups go too, a moment later.
-  std::string prefix = "gyges-" + std::to_string(supervisor) + "-";
-  auto count = [&] {
-    int found = 0;
-    std::error_code ignored;
-    for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", ignored))
-      for (const auto& group : std::filesystem::directory_iterator(hierarchy.path(), ignored))
-        found += group.path().filename().string().starts_with(prefix) ? 1 : 0;
-    return found;
-  };
-  for (int i = 0; i < 200 && count() > 0; ++i) ::usleep(10000);
-  EXPECT_EQ(count(), 0);
+  for (int i = 0; i < 1000 && !groups_of(supervisor).empty(); ++i) ::usleep(10000);
+  EXPECT_THAT(groups_of(supervisor), ::testing::IsEmpty());
 }
 
 TEST_F(SandboxBasics, UptimeFollowsThePolicy) {

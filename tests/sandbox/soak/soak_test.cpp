@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/recorder.h"
+#include "tests/own_groups.h"
 
 namespace gyges::isolation {
 namespace {
@@ -79,10 +80,7 @@ Holdings look() {
   auto children = read_file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
   for (const std::string& pid : split(children.value_or(""), ' ')) now.children += !pid.empty();
   now.mounts = split(read_file("/proc/self/mountinfo").value_or(""), '\n').size();
-  std::string prefix = "gyges-" + std::to_string(::getpid()) + "-";
-  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored))
-    for (const auto& group : fs::directory_iterator(hierarchy.path(), ignored))
-      now.cgroups += group.path().filename().string().starts_with(prefix) ? 1 : 0;
+  now.cgroups = groups_of(::getpid()).size();
   std::string status = read_file("/proc/self/status").value_or("");
   if (auto at = status.find("VmRSS:"); at != std::string::npos)
     now.resident_kib = static_cast<std::size_t>(std::atol(status.c_str() + at + 6));
