@@ -155,7 +155,9 @@ TEST_F(PoolTest, NothingIsLeftWhenTheOwnerIsKilled) {
   std::vector<pid_t> members = members_of(owner);
   EXPECT_GE(members.size(), 3U) << "the control: they were there";
   bool grouped = ::geteuid() == 0 && ::access("/sys/fs/cgroup/pids", W_OK) == 0;
-  if (grouped) EXPECT_FALSE(groups_of(owner).empty()) << "the control: they had one";
+  if (grouped) {
+    EXPECT_FALSE(groups_of(owner).empty()) << "the control: they had one";
+  }
   ::kill(owner, SIGKILL);
   EXPECT_TRUE(becomes_true([&] {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
