@@ -8,6 +8,8 @@
 namespace gyges::recorder {
 namespace {
 
+constexpr std::size_t first_column_bytes = 2048;
+
 std::uint64_t load64(const char* at) {
   std::uint64_t value = 0;
   std::memcpy(&value, at, sizeof(value));
@@ -38,7 +40,8 @@ BlockEncoder::BlockEncoder()
     : shapes_(max_table_entries, ~std::size_t{0}),
       contexts_(max_table_entries, ~std::size_t{0}),
       literals_(max_kept_literals, max_kept_bytes) {
-  for (Stream& column : columns_) column.bytes.resize(max_block_events);
+  // They grow with what is recorded: most sessions of many at once record little.
+  for (Stream& column : columns_) column.bytes.resize(first_column_bytes);
 }
 
 bool BlockEncoder::begin() {

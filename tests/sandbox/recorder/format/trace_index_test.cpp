@@ -1,5 +1,6 @@
 // Summaries of blocks, and reading only those that can hold what is looked for.
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <zstd.h>
 
 #include <fstream>
@@ -282,6 +283,40 @@ TEST(BlockSummary, HostileBytesAreRefused) {
   EXPECT_FALSE(decode_summary(unknown_flag, summary));
   // A list that claims four thousand million entries.
   EXPECT_FALSE(decode_summary(std::string_view("\x00\xff\xff\xff\xff\x0f", 6), summary));
+}
+
+std::size_t heap_bytes() {
+  const struct mallinfo2 heap = ::mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
+
+// A supervisor of 200 recorded sandboxes held 2.1 MiB for each.
+TEST(TraceWriterMemory, ASessionThatRecordsLittleHoldsLittle) {
+  auto directory = TemporaryDirectory::create("gyges_index_test");
+  ASSERT_TRUE(directory) << directory.error().line();
+  std::size_t before = heap_bytes();
+  {
+    const std::vector<char> control(1U << 20U, 'x');
+    if (heap_bytes() < before + control.size()) GTEST_SKIP() << "this heap is not counted";
+  }
+  EventList list;
+  for (int i = 0; i < 200; ++i) list.add();
+  int made = 0;
+  auto begin = [&]() -> std::unique_ptr<TraceWriter> {
+    auto writer = TraceWriter::create(directory->path() / std::to_string(++made), Backend::ebpf);
+    if (!writer) return nullptr;
+    for (const Event& event : list.finished())
+      if (!(*writer)->append(event)) return nullptr;
+    return std::move(*writer);
+  };
+  ASSERT_NE(begin(), nullptr);  // what is made once
+  before = heap_bytes();
+  constexpr std::size_t writers = 8;
+  std::vector<std::unique_ptr<TraceWriter>> open;
+  for (std::size_t i = 0; i < writers; ++i) ASSERT_NE(open.emplace_back(begin()), nullptr);
+  EXPECT_LT((heap_bytes() - before) / writers, 1U << 20U);
+  open.clear();
+  EXPECT_LT(heap_bytes(), before + (64U << 10U)) << "and gives it back";
 }
 
 }  // namespace
