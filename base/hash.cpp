@@ -7,14 +7,28 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/crypto.h"
 #include "base/fd.h"
 
 namespace gyges {
 
+namespace {
+
+// Looked up once: EVP_sha256() is looked up anew at every start of a hash.
+const EVP_MD* algorithm() {
+  static const EVP_MD* const found = [] {
+    start_crypto();
+    return EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  }();
+  return found;
+}
+
+}  // namespace
+
 struct Sha256Hasher::Context {
   EVP_MD_CTX* evp = EVP_MD_CTX_new();
   ~Context() { EVP_MD_CTX_free(evp); }
-  void begin() { EVP_DigestInit_ex(evp, EVP_sha256(), nullptr); }
+  void begin() { EVP_DigestInit_ex(evp, algorithm(), nullptr); }
 };
 
 Sha256Hasher::Sha256Hasher() : context_(std::make_unique<Context>()) {

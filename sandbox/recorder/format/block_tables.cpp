@@ -74,6 +74,8 @@ Predictor::Predictor() {
 }
 
 void Predictor::clear() {
+  if (clean_) return;
+  clean_ = true;
   slots_.assign(slot_count, {});
   by_number_.assign(number_count, {});
   threads_.assign(thread_count, {});
@@ -81,6 +83,7 @@ void Predictor::clear() {
 }
 
 Predictor::Expected& Predictor::expect(std::int32_t tid, std::uint32_t number) {
+  clean_ = false;
   Slot& slot = slots_[slot_of(tid, number)];
   if (!slot.used || slot.tid != tid || slot.number != number)
     slot = {tid, number, true, by_number_[number % number_count]};
@@ -94,6 +97,7 @@ std::uint64_t Predictor::expected_time(std::int32_t tid) const {
 
 void Predictor::learn(std::int32_t tid, std::uint32_t number, const Expected& now,
                       std::uint64_t time_ns, std::uint64_t duration_ns) {
+  clean_ = false;
   by_number_[number % number_count] = now;
   last_exit_ns_ = time_ns + duration_ns;
   threads_[thread_of(tid)] = {tid, last_exit_ns_};

@@ -89,6 +89,7 @@ class Predictor {
   std::vector<Expected> by_number_;
   std::vector<ThreadSlot> threads_;
   std::uint64_t last_exit_ns_ = 0;
+  bool clean_ = false;  // nothing was learned since it was cleared
 };
 
 // The words of the last structure of each call and argument; the next one is stored as differences.

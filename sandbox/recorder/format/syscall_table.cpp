@@ -6,6 +6,7 @@
 #include <charconv>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "sandbox/recorder/format/argument_choices.h"
 #include "sandbox/recorder/format/flag_sets.h"
@@ -302,11 +303,9 @@ class TableParser {
   }
 
   bool add(const SyscallSpec& spec) {
-    bool repeated = std::any_of(specs_.begin(), specs_.end(), [&](const SyscallSpec& other) {
-      return other.number == spec.number || other.name == spec.name;
-    });
-    if (!repeated) specs_.push_back(spec);
-    return !repeated;
+    if (!numbers_.insert(spec.number).second || !names_.insert(spec.name).second) return false;
+    specs_.push_back(spec);
+    return true;
   }
 
   Abi abi_;
@@ -315,6 +314,8 @@ class TableParser {
   std::unordered_map<std::string_view, StructureSize> structures_;
   std::unordered_map<std::string_view, const SyscallSpec*> inherited_;
   std::vector<SyscallSpec> specs_;
+  std::unordered_set<std::uint32_t> numbers_;
+  std::unordered_set<std::string_view> names_;
   ChoiceLines choice_lines_;
   std::vector<ArgumentChoice> choices_;
 };
@@ -334,35 +335,47 @@ struct AbiTable {
   }
 };
 
+// One ABI's calls, and the faults of its file.
 struct SyscallTable {
-  AbiTable x86_64;
-  AbiTable i386;
+  AbiTable calls;
   std::vector<std::string> faults;
 
-  SyscallTable() {
+  explicit SyscallTable(Abi abi) {
     TableParser wide(Abi::x86_64, faults);
     wide.parse({gyges_syscalls_x86_64_begin,
                 static_cast<std::size_t>(gyges_syscalls_x86_64_end - gyges_syscalls_x86_64_begin)});
-    TableParser narrow(Abi::i386, faults);
-    narrow.inherit(wide);
-    narrow.parse({gyges_syscalls_i386_begin,
-                  static_cast<std::size_t>(gyges_syscalls_i386_end - gyges_syscalls_i386_begin)});
-    x86_64.specs = wide.specs();
-    i386.specs = narrow.specs();
-    x86_64.choices = wide.choices();
-    i386.choices = narrow.choices();
-    x86_64.index();
-    i386.index();
+    if (abi == Abi::i386) {
+      TableParser narrow(Abi::i386, faults);
+      narrow.inherit(wide);
+      narrow.parse({gyges_syscalls_i386_begin,
+                    static_cast<std::size_t>(gyges_syscalls_i386_end - gyges_syscalls_i386_begin)});
+      take(narrow);
+    } else {
+      take(wide);
+    }
+  }
+
+  void take(const TableParser& parser) {
+    calls.specs = parser.specs();
+    calls.choices = parser.choices();
+    calls.index();
   }
 };
 
-const SyscallTable& table() {
-  static const SyscallTable instance;
+// Each is read when it is first asked for: a run counts the milliseconds before its command starts,
+// and few make 32-bit calls.
+const SyscallTable& x86_64_table() {
+  static const SyscallTable instance(Abi::x86_64);
+  return instance;
+}
+
+const SyscallTable& i386_table() {
+  static const SyscallTable instance(Abi::i386);
   return instance;
 }
 
 const AbiTable& table_of(Abi abi) {
-  return abi == Abi::i386 ? table().i386 : table().x86_64;
+  return abi == Abi::i386 ? i386_table().calls : x86_64_table().calls;
 }
 
 }  // namespace
@@ -401,7 +414,7 @@ std::string syscall_name(Abi abi, std::uint32_t number) {
 }
 
 const std::vector<std::string>& syscall_table_faults() {
-  return table().faults;
+  return i386_table().faults;  // those of the other, too
 }
 
 }  // namespace gyges::recorder
