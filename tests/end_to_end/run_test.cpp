@@ -148,7 +148,7 @@ TEST_F(RunCommand, AForkBombEndsWithTheWallClock) {
   write_policy(path("policy.json"), {{"wall_seconds", 3}, {"processes", 60}});
   Finished run =
       gyges({"run", "--policy", path("policy.json").string(), "--out", path("bundle").string(),
-             "--", "sh", "-c", "b() { b | b & }; b; sleep 100"});
+             "--", "sh", "-c", "b() { b | b & }; b; exec sleep 100"});
   EXPECT_EQ(run.status, 128 + 9) << run.error;
   json document = read_json(path("bundle/run.json"));
   EXPECT_THAT(document["limits_hit"].dump(), HasSubstr("wall_seconds"));
