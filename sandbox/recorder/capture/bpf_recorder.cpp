@@ -306,7 +306,8 @@ class BpfSession final : public SlowableSession {
 
   Status slow_down_by(const CpuQuotaFile& file) override {
     GYGES_CHECK(open());
-    GYGES_TRY(CpuQuota quota, CpuQuota::take(file, static_cast<std::uint32_t>(sysconf(_SC_NPROCESSORS_CONF))));
+    GYGES_TRY(CpuQuota quota,
+              CpuQuota::take(file, static_cast<std::uint32_t>(sysconf(_SC_NPROCESSORS_CONF))));
     return consumer_->settled([&]() -> Status {
       stream_->quota.emplace(std::move(quota));
       return ok();

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
+
+#include "sandbox/recorder/format/argument_choices.h"
 
 namespace gyges::recorder {
 namespace {
@@ -94,12 +97,30 @@ wire::plan_argument plan_argument_for(const ArgumentSpec& spec) {
     default:
       break;  // scalars and opaque pointers
   }
+  if (spec.direction == Direction::out) argument.kind_in = 0;
+  if (spec.direction == Direction::in) argument.kind_out = 0;
   return argument;
 }
 
+// The number of a choice on both sides: from 1 on, those of i386 after those of x86-64.
+std::size_t choice_number(Abi abi, std::size_t index) {
+  return index + 1 + (abi == Abi::i386 ? argument_choices(Abi::x86_64).size() : 0);
+}
+
+struct Room {
+  std::size_t enter = 0;
+  std::size_t exit = 0;
+
+  void cover(const wire::plan_argument& argument) {
+    if (argument.operation == wire::plan_none) return;
+    if (argument.kind_in != 0) enter = std::max(enter, room_of(argument));
+    if (argument.kind_out != 0) exit = std::max(exit, room_of(argument));
+  }
+};
+
 }  // namespace
 
-wire::plan plan_for(const SyscallSpec& spec) {
+wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
   wire::plan plan{};
   std::size_t enter = sizeof(wire::denied_record);
   std::size_t exit = sizeof(wire::exit_record);
@@ -114,17 +135,18 @@ wire::plan plan_for(const SyscallSpec& spec) {
       if (i > 0 && spec.arguments[i - 1].kind == ArgumentKind::dirfd)
         plan.dirfd[i] = static_cast<std::uint8_t>(i - 1);
     }
-    if (plan.arguments[i].operation == wire::plan_none) continue;
-    const std::size_t room = room_of(plan.arguments[i]);
-    if (argument.direction != Direction::out) {
-      plan.enter_mask |= static_cast<std::uint8_t>(1U << i);
-      enter += room;
-      exit += room;  // the retry
+    Room room;
+    room.cover(plan.arguments[i]);
+    if (argument.choice != 0) {
+      const ArgumentChoice& choice = argument_choices(abi)[argument.choice - 1U];
+      for (const auto& [value, kind] : choice.kinds) room.cover(plan_argument_for(kind));
+      if (room.enter + room.exit > 0)
+        plan.choice[i] = static_cast<std::uint8_t>(choice_number(abi, argument.choice - 1U));
     }
-    if (argument.direction != Direction::in) {
-      plan.exit_mask |= static_cast<std::uint8_t>(1U << i);
-      exit += room;
-    }
+    if (room.enter > 0) plan.enter_mask |= static_cast<std::uint8_t>(1U << i);
+    if (room.exit > 0) plan.exit_mask |= static_cast<std::uint8_t>(1U << i);
+    enter += room.enter;
+    exit += room.enter + room.exit;  // the retry, too
   }
   const bool executes = spec.name == "execve" || spec.name == "execveat";
   const bool opens = spec.returns_fd() && plan.base_mask != 0;
@@ -165,12 +187,54 @@ const CapturePlans& capture_plans() {
   static const CapturePlans plans = [] {
     CapturePlans made{};
     for (const SyscallSpec& spec : syscalls(Abi::x86_64))
-      if (spec.number < wire::plan_numbers) made[spec.number] = plan_for(spec);
+      if (spec.number < wire::plan_numbers) made[spec.number] = plan_for(Abi::x86_64, spec);
     for (const SyscallSpec& spec : syscalls(Abi::i386))
-      if (spec.number < wire::plan_numbers) made[wire::plan_numbers + spec.number] = plan_for(spec);
+      if (spec.number < wire::plan_numbers)
+        made[wire::plan_numbers + spec.number] = plan_for(Abi::i386, spec);
     return made;
   }();
   return plans;
+}
+
+const wire::plan_argument* CaptureCases::find(std::uint32_t choice, std::uint64_t value) const {
+  const std::uint32_t wanted = static_cast<std::uint32_t>(value) & masks[choice];
+  const std::size_t first =
+      std::size_t{wire::case_bucket(choice, wanted, multiplier)} * wire::bucket_cases;
+  for (std::size_t i = first; i < first + wire::bucket_cases; ++i)
+    if (cases[i].choice == choice && cases[i].value == wanted) return &cases[i].argument;
+  return nullptr;
+}
+
+const CaptureCases& capture_cases() {
+  static const CaptureCases made = [] {
+    std::vector<wire::plan_case> all;
+    CaptureCases table;
+    for (const Abi abi : {Abi::x86_64, Abi::i386}) {
+      const auto choices = argument_choices(abi);
+      for (std::size_t i = 0; i < choices.size(); ++i) {
+        const std::size_t number = choice_number(abi, i);
+        table.masks[number] = choices[i].mask;
+        for (const auto& [value, kind] : choices[i].kinds)
+          all.push_back({value, static_cast<std::uint32_t>(number), plan_argument_for(kind)});
+      }
+    }
+    // Odd multipliers are tried until no bucket overflows: a few, with a bucket half full.
+    for (table.multiplier = 0x9E3779B97F4A7C15U;; table.multiplier += 0x2545F4914F6CDD1EU) {
+      table.cases = {};
+      const bool fits = std::all_of(all.begin(), all.end(), [&](const wire::plan_case& one) {
+        wire::plan_case* const bucket =
+            &table.cases[std::size_t{wire::case_bucket(one.choice, one.value, table.multiplier)} *
+                         wire::bucket_cases];
+        wire::plan_case* const place =
+            std::find_if(bucket, bucket + wire::bucket_cases,
+                         [](const wire::plan_case& known) { return known.choice == 0; });
+        if (place != bucket + wire::bucket_cases) *place = one;
+        return place != bucket + wire::bucket_cases;
+      });
+      if (fits) return table;
+    }
+  }();
+  return made;
 }
 
 const wire::plan* capture_plan(Abi abi, std::uint32_t number) {

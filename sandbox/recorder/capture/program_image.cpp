@@ -16,6 +16,9 @@
 
 extern "C" const unsigned char gyges_capture_bpf_begin[];
 extern "C" const unsigned char gyges_capture_bpf_end[];
+// Hashes of the sources that make the capture plans: programs that are kept have them inside.
+extern "C" const unsigned char gyges_plan_sources_begin[];
+extern "C" const unsigned char gyges_plan_sources_end[];
 
 namespace gyges::recorder {
 namespace {
@@ -167,6 +170,8 @@ std::string image_key() {
     const Result<std::string> boot = read_file("/proc/sys/kernel/random/boot_id", 256);
     Sha256Hasher hasher;
     hasher.update(embedded_object());
+    hasher.update({reinterpret_cast<const char*>(gyges_plan_sources_begin),
+                   static_cast<std::size_t>(gyges_plan_sources_end - gyges_plan_sources_begin)});
     hasher.update(names.release);
     hasher.update("\n");
     hasher.update(names.version);

@@ -49,6 +49,10 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
   settings.spin_rounds = 100000;
   settings.wait_limit_ns = 1000000000;
   std::copy(capture_plans().begin(), capture_plans().end(), settings.plans);
+  const CaptureCases& chosen = capture_cases();
+  settings.case_multiplier = chosen.multiplier;
+  std::copy(chosen.cases.begin(), chosen.cases.end(), settings.cases);
+  std::copy(chosen.masks.begin(), chosen.masks.end(), settings.choice_masks);
   return settings;
 }
 

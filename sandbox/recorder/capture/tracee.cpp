@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "sandbox/recorder/capture/capture_plan.h"
 #include "sandbox/recorder/capture/thread_table.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 
@@ -163,10 +164,16 @@ void Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several
 
 void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const Arguments& args,
                               std::optional<std::int64_t> result, CaptureList& list) const {
-  const wire::plan_argument& spec = plan.arguments[index];
+  const wire::plan_argument* chosen =
+      plan.choice[index] == 0
+          ? nullptr
+          : capture_cases().find(plan.choice[index],
+                                 args[plan.arguments[index].length_argument % 6U]);
+  const wire::plan_argument& spec = chosen != nullptr ? *chosen : plan.arguments[index];
   const std::uint64_t address = args[index];
-  if (address == 0) return;
-  Capture capture = of_kind(index, result ? spec.kind_out : spec.kind_in);
+  const std::uint8_t kind = result ? spec.kind_out : spec.kind_in;
+  if (address == 0 || kind == 0) return;
+  Capture capture = of_kind(index, kind);
   if (result) capture.provenance = Provenance::exit;
   const std::uint64_t other = args[spec.length_argument % 6U];
   std::uint64_t length = spec.unit;

@@ -144,6 +144,12 @@ std::string content_by_decider(const Event& event, const SyscallSpec& spec, std:
   return {};
 }
 
+// A call that was to fill something and says that it filled nothing.
+bool fills_nothing(const Event& event, const ArgumentSpec& argument) {
+  return event.has_exit && event.result == 0 && argument.direction == Direction::out &&
+         argument.length == LengthSource::result;
+}
+
 std::string structure_argument(const Event& event, const ArgumentSpec& argument,
                                std::size_t index) {
   // A structure that is both passed and filled shows what was passed; on success, what came back.
@@ -152,6 +158,7 @@ std::string structure_argument(const Event& event, const ArgumentSpec& argument,
     found = find_capture(event, index, {CaptureKind::structure_out, CaptureKind::buffer_out});
   if (found == nullptr && argument.direction != Direction::out)
     found = find_capture(event, index, {CaptureKind::structure_in, CaptureKind::buffer_in});
+  if (found == nullptr && fills_nothing(event, argument) && event.args[index] != 0) return "[]";
   if (found == nullptr) return pointer_text(event.args[index]);
   if (argument.name == "wstatus" && found->bytes.size() >= 4) {
     std::int32_t status = 0;
@@ -166,20 +173,23 @@ std::string structure_argument(const Event& event, const ArgumentSpec& argument,
   return structure_text(argument.set, found->bytes, argument.fixed_length);
 }
 
-std::string buffer_argument(const Event& event, const SyscallSpec& spec, std::size_t index) {
+std::string buffer_argument(const Event& event, const SyscallSpec& spec,
+                            const ArgumentSpec& argument, std::size_t index) {
   const Capture* found = nullptr;
   if (event.result >= 0)
     found = find_capture(event, index, {CaptureKind::buffer_out, CaptureKind::iovec_out});
   if (found == nullptr)
     found = find_capture(event, index, {CaptureKind::buffer_in, CaptureKind::iovec_in});
+  if (found == nullptr && fills_nothing(event, argument) && event.args[index] != 0) return "\"\"";
   // Content of a failed call that only fills its buffer is not the kernel's.
   if (found == nullptr) return pointer_text(event.args[index]);
-  const ArgumentSpec& argument = spec.arguments[index];
   if (const std::string value = content_by_decider(event, spec, index, found->bytes);
       !value.empty())
     return value;
   if ((spec.name == "sendto" || spec.name == "recvfrom") && index == 1 && is_netlink(event, 4))
     return netlink_text(*found);
+  if (spec.name.ends_with("affinity"))  // one bit for each processor
+    return descriptor_set_text(found->bytes, found->bytes.size() * 8);
   if (spec.name == "getcwd") return quoted(found->bytes.substr(0, found->bytes.find('\0')));
   if (argument.kind == ArgumentKind::iovec) return "[" + content_text(*found) + "]";
   return content_text(*found);
@@ -265,7 +275,7 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
       return string_argument(event, index);
     case ArgumentKind::buffer:
     case ArgumentKind::iovec:
-      return buffer_argument(event, spec, index);
+      return buffer_argument(event, spec, argument, index);
     case ArgumentKind::structure:
       return structure_argument(event, argument, index);
     case ArgumentKind::sockaddr: {

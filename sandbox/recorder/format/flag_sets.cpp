@@ -67,6 +67,8 @@ struct FlagTable {
       set.value_mask = ~std::uint64_t{0};
     } else if (kind == "mask") {
       if (!parse_value(next_word(rest), set.value_mask)) return false;
+    } else if (kind == "octal") {
+      set.octal = true;
     } else if (kind != "bits") {
       return false;
     }
@@ -138,7 +140,8 @@ std::string FlagSet::text(std::uint64_t value) const {
       append(bit.name);
       rest &= ~bit.value;
     }
-  if (rest != 0 || out.empty()) append(rest == 0 ? "0" : fmt::format("{:#x}", rest));
+  if (rest != 0 || out.empty())
+    append(rest == 0 ? "0" : octal ? fmt::format("{:#o}", rest) : fmt::format("{:#x}", rest));
   return out;
 }
 
@@ -156,7 +159,8 @@ std::string signal_name(std::uint64_t signal) {
   static const FlagSet* names = find_flag_set("signal");
   std::string_view name = name_of(names->values, signal);
   if (!name.empty()) return std::string(name);
-  if (signal >= 32 && signal <= 64) return fmt::format("SIGRT_{}", signal - 32);
+  if (signal == 32) return "SIGRTMIN";  // as the kernel counts, and strace
+  if (signal > 32 && signal <= 64) return fmt::format("SIGRT_{}", signal - 32);
   return fmt::format("{}", static_cast<std::int64_t>(signal));
 }
 

@@ -19,11 +19,12 @@ struct FlagName {
 struct FlagSet {
   std::string_view name;
   bool enumeration = false;      // values are not combined
+  bool octal = false;            // bits without a name are permissions
   std::uint64_t value_mask = 0;  // bits that hold one of `values`; all for an enumeration
   std::vector<FlagName> values;
   std::vector<FlagName> bits;  // multi-bit names first, so that they win over their parts
 
-  // "O_RDONLY|O_CLOEXEC|0x8000000"; bits without a name are appended in hexadecimal.
+  // "O_RDONLY|O_CLOEXEC|0x8000000"; bits without a name are appended in hexadecimal, or octal.
   [[nodiscard]] std::string text(std::uint64_t value) const;
 };
 

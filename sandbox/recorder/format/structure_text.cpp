@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <csignal>
@@ -68,7 +69,9 @@ std::string field_text(const LayoutField& field, std::string_view bytes) {
     case Form::octal:
       return value == 0 ? "0" : fmt::format("{:#o}", value);
     case Form::file_mode:
-      return fmt::format("{}|{:04o}", flag_text("file_type", value & 0170000U), value & 07777U);
+      return fmt::format("{}{}|{:04o}", flag_text("file_type", value & 0170000U),
+                         (value & 07000U) == 0 ? "" : "|" + flag_text("mode_bits", value & 07000U),
+                         value & 0777U);
     case Form::flags:
       return flag_text(field.set, value);
     case Form::device:
@@ -167,6 +170,10 @@ std::string wait_status_text(std::int32_t status) {
 std::string structure_text(std::string_view name, std::string_view bytes,
                            std::size_t layout_bytes) {
   // What a signal's details mean depends on the signal.
+  if (name == "stat" && bytes.size() >= 144) {
+    const std::uint32_t type = load<std::uint32_t>(bytes, 24) & S_IFMT;
+    if (type == S_IFCHR || type == S_IFBLK) name = "stat_device";
+  }
   if (name == "siginfo" && load<std::int32_t>(bytes, 0) == SIGCHLD) name = "siginfo_child";
   const StructureLayout* layout = find_layout(name, layout_bytes);
   if (layout == nullptr) return bytes_text(bytes);
@@ -235,8 +242,10 @@ std::string sockaddr_text(std::string_view bytes) {
     return fmt::format("{}, sin_port=htons({}), sin_addr=inet_addr(\"{}\")}}", head,
                        port_text(bytes), address_text(AF_INET, bytes, 4, 4));
   if (family == AF_INET6 && bytes.size() >= 24)
-    return fmt::format("{}, sin6_port=htons({}), sin6_addr=\"{}\"}}", head, port_text(bytes),
-                       address_text(AF_INET6, bytes, 8, 16));
+    return fmt::format(
+        "{}, sin6_port=htons({}), sin6_addr=\"{}\"{}}}", head, port_text(bytes),
+        address_text(AF_INET6, bytes, 8, 16),
+        bytes.size() < 28 ? "" : fmt::format(", sin6_scope_id={}", load<std::uint32_t>(bytes, 24)));
   if (family == AF_UNIX) {
     std::string name = unix_name(bytes);
     if (name.empty()) return head + "}";

@@ -269,7 +269,13 @@ class TableParser {
     return find_argument(spec, source, argument.length_argument);
   }
 
+  // By name, or by "#" and its place from 1 on.
   static bool find_argument(const SyscallSpec& spec, std::string_view name, std::uint8_t& index) {
+    if (name.starts_with('#')) {
+      if (!parse_number(name.substr(1), index) || index < 1 || index > 6) return false;
+      --index;
+      return true;
+    }
     for (std::uint8_t i = 0; i < spec.argument_count; ++i)
       if (spec.arguments[i].name == name) {
         index = i;

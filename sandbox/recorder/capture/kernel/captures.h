@@ -391,6 +391,18 @@ static __always_inline const volatile struct plan* plan_at(u32 index) {
   return &settings.plans[place & (2 * plan_numbers - 1)];
 }
 
+// What an argument is, as the value of another one decides; null where the value says nothing.
+static __always_inline const volatile struct plan_argument* chosen_plan(u32 choice, u32 value) {
+  u32 wanted = value & settings.choice_masks[choice & (plan_choices - 1)];
+  u64 place = case_bucket(choice, wanted, settings.case_multiplier);
+  barrier_var(place);  // as in plan_at()
+  const volatile struct plan_case* cases =
+      &settings.cases[(place & ((1u << case_buckets_log2) - 1)) * bucket_cases];
+  for (u32 i = 0; i < bucket_cases; i++)
+    if (cases[i].choice == choice && cases[i].value == wanted) return &cases[i].argument;
+  return 0;
+}
+
 // Captures argument `i` of a call at entry (phase from_enter), again at exit
 // because it was missing (from_exit), or, with `out`, what the kernel left
 // there.
@@ -401,7 +413,16 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
   const volatile struct plan_argument* spec = &plan_at(index)->arguments[i];
   u64 address = scratch->args[i];
   if (!address) return 0;
-  u32 tag = TAG(i, (u32)(out ? spec->kind_out : spec->kind_in), provenance);
+  u32 choice = plan_at(index)->choice[i];
+  if (choice) {
+    const volatile struct plan_argument* chosen =
+        chosen_plan(choice, scratch->args[spec->length_argument & 7]);
+    if (chosen) spec = chosen;
+  }
+  u32 kind = out ? spec->kind_out : spec->kind_in;
+  if (!kind) return 0;
+  scratch->kind = kind;
+  u32 tag = TAG(i, kind, provenance);
   u32 source = spec->length, limit = scratch->buffer_bytes;
   u64 length = spec->unit, other = scratch->args[spec->length_argument & 7];
   if (source == plan_length_argument)
@@ -459,7 +480,7 @@ __noinline int put_enter_arguments(struct room* room, struct scratch* scratch, u
   for (u32 i = 0; i < 6; i++) {
     if (plan->enter_mask >> i & 1 && put_argument(room, scratch, index, i, provenance)) {
       scratch->missing |= 1u << i;
-      if (last) put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+      if (last) put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
     }
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
       put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
@@ -474,15 +495,16 @@ __noinline int put_exit_argument(struct room* room, struct scratch* scratch, u32
   const volatile struct plan* plan = plan_at(index);
   s64 result = scratch->result;
   // After an exec the old address space is gone.
-  if (retry && ((plan->flags & plan_replaces_image && result == 0) ||
-                put_argument(room, scratch, index, i, from_exit)))
+  if (retry && plan->flags & plan_replaces_image && result == 0)
     put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+  else if (retry && put_argument(room, scratch, index, i, from_exit))
+    put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
       put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
   } else if (plan->exit_mask >> i & 1 &&
              put_argument(room, scratch, index, i, from_result | 1 << 8)) {
-    put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_out, from_nowhere));
+    put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
   }
   return 0;
 }

@@ -39,6 +39,9 @@ enum {
   session_slots = 256,    // sessions of a recorder at the same time; slot = session id modulo this
   recorder_slots = 1024,  // recorders that share one set of programs
   plan_numbers = 512,     // system call numbers of an ABI that have a plan
+  plan_choices = 128,     // kinds of arguments that another one decides, of both ABIs
+  case_buckets_log2 = 9,  // places for the values that decide
+  bucket_cases = 4,
 };
 
 // Of one recorder on one CPU. One producer (the CPU) and one consumer. head and tail count bytes
@@ -65,7 +68,7 @@ struct scratch {
   u32 missing;       // arguments that could not be read
   u32 buffer_bytes;  // of the session
   u32 narrow;        // the caller's pointers have 32 bits
-  u32 spare0;
+  u32 kind;          // CaptureKind of the argument looked at last
   s64 result;
   u64 args[8];  // two more than there are, so that a masked index is in bounds
   // Loops keep these here and not in registers: the verifier would follow every value they take.
@@ -236,7 +239,7 @@ struct plan_argument {
   u8 operation;
   u8 length;  // plan_length
   u8 length_argument;
-  u8 kind_in;   // CaptureKind of what is read at entry
+  u8 kind_in;   // CaptureKind of what is read at entry; 0: nothing is
   u8 kind_out;  // ... at exit
   u8 several;   // msghdr: an array of struct mmsghdr; bytes: a structure or an array of them
   u16 unit;     // bytes of an element; of a string or strings: the limit
@@ -264,7 +267,21 @@ struct plan {
   u8 dirfd[6];    // of each path argument: index of its directory descriptor, or 255 for the cwd
   u8 enter_work;  // not 0: something is captured at entry
   u8 spare;
+  u8 choice[6];  // of each argument: not 0, the value of argument length_argument decides
 };
+
+// What an argument is for one value of the argument that decides. Found by both numbers in a table
+// whose multiplier is chosen so that no bucket overflows.
+struct plan_case {
+  u32 value;
+  u32 choice;  // 0: the place is empty
+  struct plan_argument argument;
+};
+
+static inline u32 case_bucket(u32 choice, u32 value, u64 multiplier) {
+  u64 key = (u64)choice << 32 | value;
+  return (u32)(key * multiplier >> (64 - case_buckets_log2));
+}
 
 // Set before the programs are loaded, constant from then on: the verifier knows the values.
 struct settings {
@@ -274,6 +291,9 @@ struct settings {
   u32 spin_rounds;    // of one spin, about 5 ns each
   u64 wait_limit_ns;  // of one wait; the next call of the task waits again
   struct plan plans[2 * plan_numbers];  // x86-64, then i386
+  u64 case_multiplier;
+  struct plan_case cases[bucket_cases << case_buckets_log2];
+  u32 choice_masks[plan_choices];  // bits of the deciding argument that count
 };
 
 #ifdef __cplusplus

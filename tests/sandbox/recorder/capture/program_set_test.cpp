@@ -26,6 +26,8 @@
 
 extern "C" const unsigned char gyges_capture_bpf_begin[];
 extern "C" const unsigned char gyges_capture_bpf_end[];
+extern "C" const unsigned char gyges_plan_sources_begin[];
+extern "C" const unsigned char gyges_plan_sources_end[];
 
 namespace gyges::recorder {
 namespace {
@@ -91,7 +93,7 @@ int calls(int count) {
 }
 
 // An image that is kept under a name that changes from run to run is never found again.
-TEST_F(ProgramSetTest, TheKeyIsMadeOfObjectKernelAndBoot) {
+TEST_F(ProgramSetTest, TheKeyIsMadeOfBuildKernelAndBoot) {
   utsname names{};
   ASSERT_EQ(uname(&names), 0);
   const Result<std::string> boot = read_file("/proc/sys/kernel/random/boot_id");
@@ -99,8 +101,12 @@ TEST_F(ProgramSetTest, TheKeyIsMadeOfObjectKernelAndBoot) {
   const std::string object(
       reinterpret_cast<const char*>(gyges_capture_bpf_begin),
       static_cast<std::size_t>(gyges_capture_bpf_end - gyges_capture_bpf_begin));
+  const std::string sources(
+      reinterpret_cast<const char*>(gyges_plan_sources_begin),
+      static_cast<std::size_t>(gyges_plan_sources_end - gyges_plan_sources_begin));
+  EXPECT_NE(sources.find("x86_64.syscalls"), std::string::npos);
   EXPECT_EQ(image_key(),
-            to_hex(sha256(object + names.release + "\n" + names.version + "\n" + *boot)));
+            to_hex(sha256(object + sources + names.release + "\n" + names.version + "\n" + *boot)));
 }
 
 TEST_F(ProgramSetTest, ProgramsStayLoadedButNotAttached) {

@@ -8,6 +8,7 @@
 
 #include <csignal>
 
+#include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
@@ -16,6 +17,15 @@ std::string KeptEvent::capture(CaptureKind kind, int argument) const {
   for (const KeptCapture& kept : captures)
     if (kept.kind == kind && (argument < 0 || kept.argument == argument)) return kept.bytes;
   return "-";
+}
+
+std::string text_of(const KeptEvent& kept) {
+  std::vector<Capture> captures;
+  for (const KeptCapture& c : kept.captures)
+    captures.push_back({c.argument, c.kind, c.provenance, c.truncated, c.full_length, c.bytes});
+  Event event = kept.event;
+  event.captures = captures;
+  return format_event(event);
 }
 
 Status KeepingSink::append(const Event& event) {

@@ -40,6 +40,9 @@ struct KeptEvent {
 
 using Events = std::vector<KeptEvent>;
 
+// "name(arguments) = result" as it is shown to people, without names of descriptors.
+std::string text_of(const KeptEvent& kept);
+
 // Shared with the sink, which the session owns.
 class KeepingSink final : public EventSink {
  public:

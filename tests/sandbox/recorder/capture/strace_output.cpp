@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace gyges::recorder {
 namespace {
@@ -36,11 +37,45 @@ std::string plain_result(std::string_view text) {
   return std::to_string(std::strtoll(std::string(first).c_str(), nullptr, 0));
 }
 
+// What stands before the closing parenthesis of "...)   ".
+std::string before_end(std::string_view call) {
+  while (call.ends_with(' ')) call.remove_suffix(1);
+  if (call.ends_with(')')) call.remove_suffix(1);
+  return std::string(call);
+}
+
 }  // namespace
+
+std::vector<std::string> split_arguments(std::string_view arguments) {
+  std::vector<std::string> parts;
+  std::string part;
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const char c = arguments[i];
+    part += c;
+    if (quoted) {
+      if (c == '\\' && i + 1 < arguments.size()) part += arguments[++i];
+      if (c == '"') quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (std::strchr("([{", c) != nullptr) {
+      ++depth;
+    } else if (std::strchr(")]}", c) != nullptr) {
+      --depth;
+    } else if (c == ',' && depth == 0) {
+      part.pop_back();
+      parts.push_back(std::exchange(part, {}));
+      while (i + 1 < arguments.size() && arguments[i + 1] == ' ') ++i;
+    }
+  }
+  if (!part.empty() || !parts.empty()) parts.push_back(part);
+  return parts;
+}
 
 StraceThreads parse_strace(std::string_view text, int& root) {
   StraceThreads threads;
-  std::map<int, std::string> unfinished;
+  std::map<int, std::pair<std::string, std::string>> unfinished;  // name, and arguments so far
   root = 0;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
@@ -53,25 +88,35 @@ StraceThreads parse_strace(std::string_view text, int& root) {
     if (line.starts_with("+++")) {
       // An end, or a leader whose number another thread took over. Its call did not return.
       if (const auto open = unfinished.find(tid); open != unfinished.end()) {
-        threads[tid].push_back({open->second, "?"});
+        threads[tid].push_back({open->second.first, "?", open->second.second});
         unfinished.erase(open);
       }
       continue;
     }
     std::string name;
+    std::string arguments;
+    const std::size_t equals = line.rfind(" = ");
     if (line.starts_with("<... ")) {
       name = line.substr(5, line.find(' ', 5) - 5);
-      unfinished.erase(tid);
+      if (const auto open = unfinished.find(tid); open != unfinished.end()) {
+        arguments = open->second.second;
+        unfinished.erase(open);
+      }
+      const std::size_t from = line.find('>') + 1;
+      if (equals != std::string_view::npos && equals >= from)
+        arguments += before_end(line.substr(from, equals - from));
     } else {
       name = line.substr(0, line.find('('));
       if (line.ends_with("<unfinished ...>")) {
-        unfinished[tid] = name;
+        const std::size_t open = line.find('(') + 1;
+        unfinished[tid] = {name, std::string(line.substr(open, line.rfind('<') - open))};
         continue;
       }
+      if (equals != std::string_view::npos)
+        arguments = before_end(line.substr(name.size() + 1, equals - name.size() - 1));
     }
-    const std::size_t equals = line.rfind(" = ");
     if (equals == std::string_view::npos) continue;
-    threads[tid].push_back({name, plain_result(line.substr(equals + 3))});
+    threads[tid].push_back({name, plain_result(line.substr(equals + 3)), arguments});
   }
   return threads;
 }

@@ -27,6 +27,8 @@
 #include <string>
 #include <thread>
 
+#include "truth_structures.h"
+
 namespace {
 
 int threads() {
@@ -269,6 +271,7 @@ int racing_paths() {
 
 int main(int argc, char** argv) {
   const std::map<std::string, int (*)()> programs = {
+      {"structures", structures},
       {"threads", threads},
       {"vforks", vforks},
       {"exec_from_thread", exec_from_thread},

@@ -18,142 +18,43 @@
 // from
 //   handlers and the calls that they make start again are left out.
 // - A process that starts with a vfork or clone has no first return in strace, and none here.
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/personality.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <set>
-#include <string>
 
-#include "base/files.h"
-#include "recorded_run.h"
-#include "sandbox/recorder/format/syscall_table.h"
-#include "strace_output.h"
+#include "truth_fixture.h"
 
 namespace gyges::recorder {
 namespace {
 
-const std::set<std::string, std::less<>> creating = {"clone", "clone3", "fork", "vfork"};
 const std::set<std::string, std::less<>> unlike = {
-    "mmap",   "brk",     "mremap", "getpid",          "gettid",  "getppid", "wait4",
-    "waitid", "getpgrp", "setsid", "set_tid_address", "getpgid", "times",   "tgkill"};
+    "mmap",    "brk",    "mremap",          "getpid",  "gettid", "getppid", "wait4", "waitid",
+    "getpgrp", "setsid", "set_tid_address", "getpgid", "times",  "tgkill",  "clone", "clone3",
+    "fork",    "vfork"};
 
-bool left_out(std::string_view name) {
-  return name == "futex" || name == "restart_syscall" || name == "getrandom";
+std::string comparable(const StraceCall& call) {
+  if (!unlike.contains(call.name) || call.result.starts_with('-') || call.result == "?")
+    return call.name + " = " + call.result;
+  return call.name + " = ok";
 }
 
-std::string comparable(const std::string& name, const std::string& result) {
-  const bool only_success = creating.contains(name) || unlike.contains(name);
-  if (!only_success || result.starts_with('-') || result == "?") return name + " = " + result;
-  return name + " = ok";
-}
-
-// Calls by the thread's place in the tree of creation: "0" is the first thread, "0.1" the second
-// that it created.
 using Truth = std::map<std::string, std::vector<std::string>>;
 
-void place(const StraceThreads& threads, int tid, const std::string& label, bool handlers,
-           Truth& truth) {
-  const auto found = threads.find(tid);
-  if (found == threads.end()) return;
-  std::vector<std::string>& lines = truth[label];
-  int children = 0;
-  for (const StraceCall& call : found->second) {
-    if (left_out(call.name)) continue;
-    if (!handlers &&
-        (call.name == "rt_sigreturn" || call.result == "-512" || call.result == "-513"))
-      continue;
-    lines.push_back(comparable(call.name, call.result));
-    const int created = creating.contains(call.name) ? std::atoi(call.result.c_str()) : 0;
-    if (created > 0)
-      place(threads, created, label + "." + std::to_string(children++), handlers, truth);
-  }
-  if (lines.empty()) return;
-  const std::string& last = found->second.back().result;
-  if (last == "-512" || last == "-514" || last == "-516")
-    lines.back() = found->second.back().name + " = ?";
+Truth truth_of(const PlacedCalls& placed) {
+  Truth truth;
+  for (const auto& [label, calls] : placed)
+    for (const StraceCall& call : calls) truth[label].push_back(comparable(call));
+  return truth;
 }
 
-StraceThreads threads_of(const Recording& recording) {
-  StraceThreads threads;
-  bool begun = false;
-  for (const KeptEvent& kept : recording.events) {
-    const Event& event = kept.event;
-    if (event.kind != EventKind::syscall) continue;
-    std::string name = syscall_name(event.abi, event.number);
-    if (!begun && name != "execve") continue;
-    begun = true;
-    // strace has another name for what neither knows.
-    if (find_syscall(event.abi, event.number) == nullptr) name = "syscall_0x3e7";
-    threads[event.tid].push_back({name, event.has_exit ? std::to_string(event.result) : "?"});
-  }
-  return threads;
-}
-
-class Truths : public testing::Test {
+class Truths : public TruthFixture {
  protected:
-  void SetUp() override {
-    if (access("/usr/bin/strace", X_OK) != 0) GTEST_SKIP() << "strace is not installed";
-    if (geteuid() != 0) GTEST_SKIP() << "loading BPF programs needs root";
-    auto directory = TemporaryDirectory::create("gyges_truth_");
-    ASSERT_TRUE(directory) << directory.error().line();
-    directory_ = std::move(*directory);
-  }
-
-  // The program in a fixed environment, directory and address layout.
-  std::function<int()> prepared(const std::vector<std::string>& argv) {
-    return [this, argv] {
-      if (chdir(directory_->path().c_str()) != 0) return 98;
-      personality(ADDR_NO_RANDOMIZE);
-      const int null = open("/dev/null", O_RDWR);
-      for (int descriptor = 0; descriptor < 3; ++descriptor) dup2(null, descriptor);
-      close(null);
-      clearenv();
-      setenv("PATH", "/usr/bin:/bin", 1);
-      setenv("HOME", directory_->path().c_str(), 1);
-      setenv("LC_ALL", "C", 1);
-      setenv("GIT_OPTIONAL_LOCKS", "0", 1);
-      setenv("PYTHONHASHSEED", "0", 1);
-      for (int descriptor = 3; descriptor < 64; ++descriptor) close(descriptor);
-      return program(argv)();
-    };
-  }
-
-  int run(const std::vector<std::string>& argv) {
-    const pid_t child = fork();
-    if (child == 0) _exit(prepared(argv)());
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WEXITSTATUS(status);
-  }
-
   Truth by_strace(const std::vector<std::string>& argv) {
-    const std::string output = directory_->path().string() + ".strace";
-    std::vector<std::string> command = {"/usr/bin/strace", "-f", "-X", "raw", "-o", output};
-    command.insert(command.end(), argv.begin(), argv.end());
-    run(command);
-    const Result<std::string> text = read_file(output);
-    std::filesystem::remove(output);
-    EXPECT_TRUE(text);
-    Truth truth;
-    if (!text) return truth;
-    int root = 0;
-    const StraceThreads threads = parse_strace(*text, root);
-    place(threads, root, "0", handlers_, truth);
-    return truth;
+    return truth_of(calls_by_strace(argv, {"-X", "raw"}));
   }
-
   Truth by_backend(CaptureBackend& backend, const std::vector<std::string>& argv) {
-    const Recording recording = record(backend, prepared(argv));
-    EXPECT_TRUE(recording.coverage.complete);
-    Truth truth;
-    place(threads_of(recording), recording.pid, "0", handlers_, truth);
-    return truth;
+    return truth_of(calls_by_backend(backend, argv));
   }
 
   void compare(const std::vector<std::string>& argv) {
@@ -182,9 +83,6 @@ class Truths : public testing::Test {
   }
 
   void compare_own(const std::string& name) { compare({GYGES_TRUTH_PROGRAMS, name}); }
-
-  std::optional<TemporaryDirectory> directory_;
-  bool handlers_ = true;  // calls made by and after signal handlers are compared
 };
 
 TEST_F(Truths, Threads) {

@@ -185,7 +185,7 @@ TEST(EventText, Network) {
   six.sin6_port = htons(443);
   six.sin6_addr = in6addr_loopback;
   EXPECT_EQ(sockaddr_text(raw(six)),
-            R"({sa_family=AF_INET6, sin6_port=htons(443), sin6_addr="::1"})");
+            R"({sa_family=AF_INET6, sin6_port=htons(443), sin6_addr="::1", sin6_scope_id=0})");
   EXPECT_EQ(sockaddr_short_text(raw(six)), "[::1]:443");
   sockaddr_un local{};
   local.sun_family = AF_UNIX;

@@ -1,0 +1,4 @@
+#pragma once
+
+// Of truth_programs.
+int structures();
