@@ -29,6 +29,15 @@ Result<Pipe> take_streams() {
   return streams;
 }
 
+Result<experiment::EpisodeRun> prepare(const episode::EpisodeRequest& request,
+                                       recorder::Recorder* recorder) {
+  GYGES_TRY(episode::PreparedEpisode made, episode::prepare_episode(request));
+  // Shared, because a std::function is copied.
+  auto prepared = std::make_shared<episode::PreparedEpisode>(std::move(made));
+  return experiment::EpisodeRun(
+      [prepared, recorder] { return episode::run_episode(std::move(*prepared), recorder); });
+}
+
 Status serve(const WorkerOptions& options) {
   if (options.lock_fd >= 0 && fcntl(options.lock_fd, F_SETFD, FD_CLOEXEC) != 0)
     return fail_errno("keep", "the experiment's lock");
@@ -47,7 +56,7 @@ Status serve(const WorkerOptions& options) {
   return experiment::serve_assignments(streams.read.get(), streams.write.get(), backend,
                                        [&](episode::EpisodeRequest request) {
                                          request.allow_degraded = options.allow_degraded;
-                                         return episode::run_episode(request, recorder->get());
+                                         return prepare(request, recorder->get());
                                        });
 }
 

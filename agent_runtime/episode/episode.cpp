@@ -1,6 +1,7 @@
 #include "agent_runtime/episode/episode.h"
 
 #include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/agent_loop.h"
@@ -12,6 +13,7 @@
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
+#include "sandbox/isolation/pool.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/network/flow_writer.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -83,15 +85,81 @@ void discard(const std::filesystem::path& out, bool existed) {
     std::filesystem::remove_all(entry.path(), ignored);
 }
 
+// Where the flows of a sandbox go, which may be there before the bundle is.
+class FlowRoute {
+ public:
+  // `writer` is borrowed; it outlives the sandbox.
+  void lead_to(network::FlowWriter& writer) {
+    std::scoped_lock lock(mutex_);
+    writer_ = &writer;
+  }
+  Status take(network::Flow flow) {
+    std::scoped_lock lock(mutex_);
+    if (writer_ == nullptr)
+      return fail("record flow", flow.name, "the episode has not begun", "report this as a defect");
+    return writer_->write(std::move(flow));
+  }
+
+ private:
+  std::mutex mutex_;
+  network::FlowWriter* writer_ = nullptr;
+};
+
+bool has_network(const isolation::Policy& policy) {
+  return policy.network.mode != network::NetworkPolicy::Mode::none;
+}
+
+isolation::SandboxSpec spec_of(const Prepared& prepared, const EpisodeRequest& request,
+                               const std::shared_ptr<FlowRoute>& route) {
+  isolation::SandboxSpec spec;
+  spec.policy = prepared.policy;
+  spec.seed = prepared.world.files;
+  spec.allow_degraded = request.allow_degraded;
+  if (has_network(prepared.policy)) {
+    spec.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };
+    spec.packed_world = prepared.world.internet.packed;
+  }
+  return spec;
+}
+
+}  // namespace
+
+struct PreparedEpisode::Parts {
+  EpisodeRequest request;
+  Prepared prepared;
+  std::shared_ptr<FlowRoute> route = std::make_shared<FlowRoute>();
+  std::unique_ptr<isolation::SandboxPool> ahead;  // null: the sandbox is started with the episode
+};
+
+PreparedEpisode::PreparedEpisode(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+PreparedEpisode::~PreparedEpisode() = default;
+PreparedEpisode::PreparedEpisode(PreparedEpisode&& other) noexcept = default;
+PreparedEpisode& PreparedEpisode::operator=(PreparedEpisode&& other) noexcept = default;
+
+namespace {
+
+using Parts = PreparedEpisode::Parts;
+
+Result<std::unique_ptr<Parts>> make_parts(const EpisodeRequest& request) {
+  auto parts = std::make_unique<Parts>();
+  parts->request = request;
+  auto prepared = prepare(request).with_context("prepare episode");
+  if (!prepared) return tl::unexpected<Error>(std::move(prepared.error()));
+  parts->prepared = std::move(*prepared);
+  return parts;
+}
+
 struct Started {
   std::unique_ptr<recorder::Session> session;
   std::unique_ptr<network::FlowWriter> flows;  // null without network; the sandbox writes to it
   std::unique_ptr<isolation::Sandbox> sandbox;
   std::unique_ptr<Transcript> transcript;
+  bool made_ahead = false;
 };
 
-Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
-                      const recorder::BundleWriter& bundle, recorder::Recorder* recorder) {
+Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
+                      recorder::Recorder* recorder) {
+  const Prepared& prepared = parts.prepared;
   Started started;
   GYGES_TRY(Transcript transcript, Transcript::create(bundle.transcript_file()));
   started.transcript = std::make_unique<Transcript>(std::move(transcript));
@@ -101,19 +169,18 @@ Result<Started> start(const Prepared& prepared, const EpisodeRequest& request,
     options.buffer_bytes = prepared.policy.recorder.buffer_bytes;
     GYGES_TRY(started.session, recorder->start(options));
   }
-  isolation::SandboxSpec spec;
-  spec.policy = prepared.policy;
-  spec.seed = prepared.world.files;
-  spec.session = started.session.get();
-  spec.allow_degraded = request.allow_degraded;
-  if (prepared.policy.network.mode != network::NetworkPolicy::Mode::none) {
+  if (has_network(prepared.policy)) {
     GYGES_TRY(network::FlowWriter flows, network::FlowWriter::create(bundle.directory()));
     started.flows = std::make_unique<network::FlowWriter>(std::move(flows));
-    spec.flows = [writer = started.flows.get()](network::Flow flow) {
-      return writer->write(std::move(flow));
-    };
-    spec.packed_world = prepared.world.internet.packed;
+    parts.route->lead_to(*started.flows);
   }
+  if (parts.ahead) {
+    GYGES_TRY(started.sandbox, parts.ahead->take(started.session.get()));
+    started.made_ahead = parts.ahead->counts().warm == 1;
+    return started;
+  }
+  isolation::SandboxSpec spec = spec_of(prepared, parts.request, parts.route);
+  spec.session = started.session.get();
   GYGES_TRY(started.sandbox, isolation::Sandbox::start(spec));
   return started;
 }
@@ -197,16 +264,27 @@ Status check_episode(const EpisodeRequest& request) {
   return ok();
 }
 
+Result<PreparedEpisode> prepare_episode(const EpisodeRequest& request) {
+  GYGES_TRY(auto parts, make_parts(request));
+  parts->ahead = isolation::SandboxPool::ahead(spec_of(parts->prepared, request, parts->route),
+                                               longest_sandbox_wait);
+  return PreparedEpisode(std::move(parts));
+}
+
 Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Recorder* recorder) {
-  auto prepared = prepare(request);
-  if (!prepared)
-    return tl::unexpected<Error>(std::move(prepared).with_context("prepare episode").error());
+  GYGES_TRY(auto parts, make_parts(request));
+  return run_episode(PreparedEpisode(std::move(parts)), recorder);
+}
+
+Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder) {
+  const EpisodeRequest& request = episode.parts_->request;
+  const Prepared& prepared = episode.parts_->prepared;
   std::error_code ignored;
   bool existed = std::filesystem::exists(request.out, ignored);
   GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
   RunDocument run(request);
   auto begin = Clock::now();
-  auto started = start(*prepared, request, bundle, recorder);
+  auto started = start(*episode.parts_, bundle, recorder);
   if (!started) {
     discard(request.out, existed);
     return tl::unexpected<Error>(std::move(started).with_context("start episode").error());
@@ -214,15 +292,16 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  run.end = converse(*prepared, request, *started);
-  collect(prepared->policy.limits, *started, bundle, run);
+  run.end = converse(prepared, request, *started);
+  if (request.agent_ended) request.agent_ended();
+  collect(prepared.policy.limits, *started, bundle, run);
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
   nlohmann::json document = run.to_json(
-      prepared->scenario, prepared->condition, prepared->agent, prepared->persona, prepared->policy,
-      observables_of(prepared->world, prepared->scenario.tools, prepared->policy));
+      prepared.scenario, prepared.condition, prepared.agent, prepared.persona, prepared.policy,
+      observables_of(prepared.world, prepared.scenario.tools, prepared.policy));
   GYGES_CHECK(bundle.finish(document));
-  EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0};
+  EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);
   if (run.coverage) outcome.lost = run.coverage->counters.lost;
   return outcome;

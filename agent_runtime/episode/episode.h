@@ -7,7 +7,9 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +37,10 @@ struct EpisodeRequest {
   std::optional<std::string> day;
   std::vector<std::string> allow_degraded;  // accepted by the caller; see isolation/degradation.h
   ToolApprover* approver = nullptr;         // borrowed; null: every call is approved
+  // Called once by the thread that runs the episode when the agent has ended: what is left to do is
+  // to collect, to seal and to write. Not called where the episode could not be started. May be
+  // empty.
+  std::function<void()> agent_ended;
 };
 
 struct EpisodeOutcome {
@@ -42,7 +48,8 @@ struct EpisodeOutcome {
   std::string exit_kind;  // as in run.json: submitted, turn_limit, time_limit, agent_stopped, error
   std::string exit_reason;
   std::vector<std::string> limits_hit;
-  std::uint64_t lost = 0;  // events the recorder lost; 0 without a recorder
+  std::uint64_t lost = 0;   // events the recorder lost; 0 without a recorder
+  bool made_ahead = false;  // the sandbox stood ready when the episode began
 };
 
 // Runs the episode and writes the bundle. A request that cannot be started (missing scenario, wrong
@@ -50,6 +57,29 @@ struct EpisodeOutcome {
 // leaves a sealed bundle with exit kind "error" and is an outcome, not an error.
 // `recorder` is borrowed; null: system calls are not recorded, and the bundle says so.
 Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Recorder* recorder);
+
+// An episode of which everything is made that does not belong to its record: the request is read,
+// the world made, and a thread starts the sandbox. Destroyed without having been run, it leaves
+// nothing.
+class PreparedEpisode {
+ public:
+  struct Parts;
+  explicit PreparedEpisode(std::unique_ptr<Parts> parts);
+  ~PreparedEpisode();
+  PreparedEpisode(PreparedEpisode&& other) noexcept;
+  PreparedEpisode& operator=(PreparedEpisode&& other) noexcept;
+
+ private:
+  friend Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder);
+  std::unique_ptr<Parts> parts_;
+};
+
+// Call it shortly before run_episode(): the sandbox's age can be seen from inside. One that has
+// waited for longer than longest_sandbox_wait is not used; then run_episode() starts another, as
+// the other form of it does. A sandbox that cannot be had is an error of run_episode().
+Result<PreparedEpisode> prepare_episode(const EpisodeRequest& request);
+Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder);
+inline constexpr std::chrono::milliseconds longest_sandbox_wait{5000};
 
 // Checks that a request could be started: scenario, agent, levels, persona, policy. Starts nothing.
 Status check_episode(const EpisodeRequest& request);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent_runtime/episode/episode.h"
 #include "agent_runtime/experiment/worker_protocol.h"
@@ -31,15 +32,19 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // How many assignments may be in flight at once; at least 1.
+  // How many assignments may be in flight at once; at least 1. Changes with what wait() learns.
   [[nodiscard]] virtual std::size_t capacity() const = 0;
 
   // Takes an assignment; only when fewer than capacity() are in flight.
   virtual Status submit(const Assignment& assignment) = 0;
 
-  // Waits for the next completion, at most `timeout`; none when it passed or a signal arrived. An
-  // error means that nothing can be executed (the recorder cannot be opened, say).
+  // Waits for the next completion, at most `timeout`; none when it passed, a signal arrived, or
+  // capacity() has grown. An error means that nothing can be executed (the recorder cannot be
+  // opened, say).
   virtual Result<std::optional<Completion>> wait(std::chrono::milliseconds timeout) = 0;
+
+  // Takes back assignments that have not begun; their slots are no longer in flight.
+  virtual std::vector<std::string> withdraw() { return {}; }
 
   // Ends everything that is in flight, without completions, and returns when it has ended.
   virtual void stop() = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <deque>
+#include <utility>
 
 #include "agent_runtime/experiment/worker_process.h"
 
@@ -27,10 +28,39 @@ struct LocalExecutor::State {
   std::deque<Completion> completed;
   unsigned false_starts = 0;
   std::optional<Error> refusal;  // why a worker cannot run anything
+  bool room = false;             // a worker has said that it could prepare a run
 
-  Result<WorkerProcess*> idle_worker() {
+  static bool takes_next(const WorkerProcess& worker) {
+    return worker.slot && worker.finishing && !worker.overtime && !worker.next && !worker.withdrawn;
+  }
+
+  Status give(const Assignment& assignment) {
     for (auto& worker : workers)
-      if (!worker->slot) return worker.get();
+      if (!worker->slot) return begin(*worker, assignment, true);
+    if (workers.size() >= options.jobs)
+      for (auto& worker : workers) {
+        if (!takes_next(*worker)) continue;
+        worker->next = assignment;
+        return send(*worker, assignment);
+      }
+    GYGES_TRY(WorkerProcess * worker, new_worker());
+    return begin(*worker, assignment, true);
+  }
+
+  Status begin(WorkerProcess& worker, const Assignment& assignment, bool unsent) {
+    worker.slot = assignment.slot;
+    worker.finishing = false;
+    worker.deadline = Clock::now() + options.episode_limit;
+    return unsent ? send(worker, assignment) : ok();
+  }
+
+  // A worker that is gone is noticed by wait().
+  static Status send(WorkerProcess& worker, const Assignment& assignment) {
+    GYGES_TRY([[maybe_unused]] bool sent, worker.send(assignment));
+    return ok();
+  }
+
+  Result<WorkerProcess*> new_worker() {
     GYGES_TRY(auto worker, WorkerProcess::start(options.command, options.lock_fd));
     workers.push_back(std::move(worker));
     return workers.back().get();
@@ -50,7 +80,14 @@ struct LocalExecutor::State {
         false_starts = 0;
         continue;
       }
+      if (const auto* finishing = std::get_if<RunFinishing>(&message)) {
+        if (worker.slot != finishing->slot) return not_its_run(finishing->slot);
+        worker.finishing = room = true;
+        continue;
+      }
       GYGES_CHECK(complete(worker, message));
+      // It has begun what was taken from it, or is about to.
+      if (worker.withdrawn) return false;
     }
     return more || !worker.lines.end();
   }
@@ -62,12 +99,16 @@ struct LocalExecutor::State {
     } else if (const auto* failed = std::get_if<RunFailed>(&message)) {
       completion = {failed->slot, Completion::Kind::failed, {}, failed->error.line()};
     }
-    if (!worker.slot || completion.slot != *worker.slot)
-      return fail("read message", completion.slot, "a worker reports a run that it does not have",
-                  "report this as a defect");
+    if (!worker.slot || completion.slot != *worker.slot) return not_its_run(completion.slot);
     worker.slot.reset();
     completed.push_back(std::move(completion));
-    return ok();
+    std::optional<Assignment> next = std::exchange(worker.next, std::nullopt);
+    return next ? begin(worker, *next, false) : ok();
+  }
+
+  static tl::unexpected<Error> not_its_run(const std::string& slot) {
+    return fail("read message", slot, "a worker reports a run that it does not have",
+                "report this as a defect");
   }
 
   // The worker has ended, or is of no use any more and is ended.
@@ -87,7 +128,8 @@ struct LocalExecutor::State {
                            worker->overtime ? Completion::Kind::overtime : Completion::Kind::lost,
                            {},
                            worker->overtime ? "exceeded the time limit of the experiment" : end});
-    return ok();
+    // It had not begun the next one: that is not lost.
+    return worker->next ? give(*worker->next) : ok();
   }
 
   void end_overtime() {
@@ -130,17 +172,15 @@ Result<std::unique_ptr<LocalExecutor>> LocalExecutor::create(LocalExecutorOption
 }
 
 std::size_t LocalExecutor::capacity() const {
-  return state_->options.jobs;
+  auto finishing = std::count_if(state_->workers.begin(), state_->workers.end(),
+                                 [](const auto& worker) { return State::takes_next(*worker); });
+  auto given = std::count_if(state_->workers.begin(), state_->workers.end(),
+                             [](const auto& worker) { return worker->next.has_value(); });
+  return state_->options.jobs + static_cast<std::size_t>(finishing + given);
 }
 
 Status LocalExecutor::submit(const Assignment& assignment) {
-  GYGES_TRY(WorkerProcess * worker, state_->idle_worker());
-  worker->slot = assignment.slot;
-  worker->deadline = Clock::now() + state_->options.episode_limit;
-  GYGES_TRY(bool sent, worker->send(assignment));
-  // A worker that is gone is noticed by wait(), which reports the run as lost.
-  static_cast<void>(sent);
-  return ok();
+  return state_->give(assignment);
 }
 
 Result<std::optional<Completion>> LocalExecutor::wait(std::chrono::milliseconds timeout) {
@@ -160,11 +200,23 @@ Result<std::optional<Completion>> LocalExecutor::wait(std::chrono::milliseconds 
     if (ready < 0 && errno == EINTR) return std::nullopt;
     if (ready < 0) return fail_errno("poll", "workers");
     GYGES_CHECK(state_->serve(polled));
-    if (state_->completed.empty() && Clock::now() >= end) return std::nullopt;
+    bool room = std::exchange(state_->room, false);
+    if (state_->completed.empty() && (room || Clock::now() >= end)) return std::nullopt;
   }
   Completion completion = std::move(state_->completed.front());
   state_->completed.pop_front();
   return completion;
+}
+
+std::vector<std::string> LocalExecutor::withdraw() {
+  std::vector<std::string> slots;
+  for (auto& worker : state_->workers) {
+    if (!worker->next) continue;
+    slots.push_back(worker->next->slot);
+    worker->next.reset();
+    worker->withdrawn = true;
+  }
+  return slots;
 }
 
 void LocalExecutor::stop() {

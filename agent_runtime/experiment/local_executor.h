@@ -1,9 +1,11 @@
 // Runs assignments in worker processes on this machine.
 //
 // Workers are started when there is work for them and live until the executor does, so that each
-// opens the recorder once. A worker that dies costs the run it had. Each is a process group of its
-// own, so that Ctrl-C reaches the runner only. What a worker writes to its standard error is read
-// and dropped but for the last 4 KiB, which explain its death.
+// opens the recorder once. One that is finishing a run is given the next, so that it can prepare it
+// meanwhile; should it die before it began that, another worker gets it. A worker that dies costs
+// the run it had. Each is a process group of its own, so that Ctrl-C reaches the runner only. What
+// a worker writes to its standard error is read and dropped but for the last 4 KiB, which explain
+// its death.
 #pragma once
 
 #include <chrono>
@@ -33,6 +35,7 @@ class LocalExecutor final : public Executor {
   [[nodiscard]] std::size_t capacity() const override;
   Status submit(const Assignment& assignment) override;
   Result<std::optional<Completion>> wait(std::chrono::milliseconds timeout) override;
+  std::vector<std::string> withdraw() override;
   void stop() override;
 
   // Process ids of the workers, for tests.

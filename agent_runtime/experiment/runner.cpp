@@ -158,10 +158,23 @@ class Run {
   void ask_to_stop() {
     if (!options_.stop) return;
     StopRequest asked = options_.stop();
-    if (asked != StopRequest::none && stop_ == StopRequest::none) asked_at_ = Clock::now();
+    if (asked != StopRequest::none && stop_ == StopRequest::none) {
+      asked_at_ = Clock::now();
+      withdraw();
+    }
     if (stop_ == StopRequest::none || asked == StopRequest::at_once) stop_ = asked;
     if (stop_ == StopRequest::finish_running && Clock::now() - asked_at_ >= options_.patience)
       stop_ = StopRequest::at_once;
+  }
+
+  void withdraw() {
+    for (const std::string& slot : executor_.withdraw()) {
+      auto found = running_.find(slot);
+      if (found == running_.end()) continue;
+      --progress_.conditions[plan_[found->second.slot].condition].running;
+      waiting_.push_front(found->second);
+      running_.erase(found);
+    }
   }
 
   void report() {

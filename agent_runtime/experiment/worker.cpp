@@ -6,40 +6,45 @@
 #include <csignal>
 #include <exception>
 
+#include "agent_runtime/experiment/assignment_queue.h"
 #include "agent_runtime/experiment/durable.h"
-#include "agent_runtime/experiment/line_stream.h"
 #include "base/fd.h"
 
 namespace gyges::experiment {
 namespace {
 
-Result<episode::EpisodeOutcome> run_and_sync(const EpisodeRunner& run,
-                                             const episode::EpisodeRequest& request) {
+Result<episode::EpisodeOutcome> run_and_sync(const PreparedAssignment& next) {
   try {
-    GYGES_TRY(episode::EpisodeOutcome outcome, run(request));
-    GYGES_CHECK(sync_tree(request.out));
+    GYGES_CHECK(next.fault);
+    GYGES_TRY(episode::EpisodeOutcome outcome, next.run());
+    GYGES_CHECK(sync_tree(next.assignment.request.out));
     return outcome;
   } catch (const std::exception& error) {
-    return fail("run episode", request.out.string(), error.what(), "report this as a defect");
+    return fail("run episode", next.assignment.request.out.string(), error.what(),
+                "report this as a defect");
   }
 }
 
 }  // namespace
 
 Status serve_assignments(int input, int output, const std::string& backend,
-                         const EpisodeRunner& run) {
+                         const EpisodePreparer& prepare) {
   GYGES_CHECK(write_all(output, encode(WorkerReady{backend})));
-  LineStream lines(max_message_bytes);
+  // The slot is this thread's alone: an episode calls from the thread that runs it.
+  std::string slot;
+  auto finishing = [&] {
+    // Who cannot be told is gone, which the report of the end will find.
+    static_cast<void>(write_all(output, encode(RunFinishing{slot})).has_value());
+  };
+  GYGES_TRY(auto queue, AssignmentQueue::start(input, prepare, finishing));
   while (true) {
-    while (auto line = lines.next()) {
-      GYGES_TRY(Assignment assignment, decode_assignment(*line));
-      auto outcome = run_and_sync(run, assignment.request);
-      WorkerMessage answer = outcome ? WorkerMessage(RunDone{assignment.slot, *outcome})
-                                     : WorkerMessage(RunFailed{assignment.slot, outcome.error()});
-      GYGES_CHECK(write_all(output, encode(answer)));
-    }
-    GYGES_TRY(bool more, lines.fill(input));
-    if (!more && lines.end()) return ok();
+    GYGES_TRY(std::optional<PreparedAssignment> next, queue->next());
+    if (!next) return ok();
+    slot = next->assignment.slot;
+    auto outcome = run_and_sync(*next);
+    WorkerMessage answer = outcome ? WorkerMessage(RunDone{slot, *outcome})
+                                   : WorkerMessage(RunFailed{slot, outcome.error()});
+    GYGES_CHECK(write_all(output, encode(answer)));
   }
 }
 

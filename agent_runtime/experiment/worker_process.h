@@ -20,6 +20,9 @@ struct WorkerProcess {
   LineStream lines{max_message_bytes};
   std::string last_errors;
   std::optional<std::string> slot;  // the run it has
+  bool finishing = false;           // the agent of that run has ended
+  std::optional<Assignment> next;   // given to it meanwhile
+  bool withdrawn = false;           // and taken away again: of no use after this run
   std::chrono::steady_clock::time_point deadline;
   bool ready = false;
   bool overtime = false;  // killed because of its deadline

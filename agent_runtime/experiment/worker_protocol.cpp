@@ -51,7 +51,8 @@ json outcome_to_json(const episode::EpisodeOutcome& outcome) {
           {"exit_kind", outcome.exit_kind},
           {"exit_reason", bounded(outcome.exit_reason)},
           {"limits_hit", limits},
-          {"lost", outcome.lost}};
+          {"lost", outcome.lost},
+          {"made_ahead", outcome.made_ahead}};
 }
 
 episode::EpisodeOutcome outcome_from_json(const json& value) {
@@ -61,6 +62,7 @@ episode::EpisodeOutcome outcome_from_json(const json& value) {
   outcome.exit_reason = value.at("exit_reason").get<std::string>();
   outcome.limits_hit = value.at("limits_hit").get<std::vector<std::string>>();
   outcome.lost = value.at("lost").get<std::uint64_t>();
+  outcome.made_ahead = value.at("made_ahead").get<bool>();
   return outcome;
 }
 
@@ -70,6 +72,9 @@ struct MessageToJson {
   }
   json operator()(const WorkerRefused& refused) const {
     return {{"type", "refused"}, {"error", error_to_json(refused.error)}};
+  }
+  json operator()(const RunFinishing& finishing) const {
+    return {{"type", "finishing"}, {"slot", finishing.slot}};
   }
   json operator()(const RunDone& done) const {
     return {{"type", "done"}, {"slot", done.slot}, {"outcome", outcome_to_json(done.outcome)}};
@@ -142,6 +147,7 @@ Result<WorkerMessage> decode_worker_message(std::string_view line) {
       return WorkerReady{message.at("backend").get<std::string>()};
     }
     if (type == "refused") return WorkerRefused{error_from_json(message.at("error"))};
+    if (type == "finishing") return RunFinishing{message.at("slot").get<std::string>()};
     if (type == "done")
       return RunDone{message.at("slot").get<std::string>(),
                      outcome_from_json(message.at("outcome"))};

@@ -2,11 +2,15 @@
 // The local executor uses a socket pair; nothing here assumes a common host beyond a shared
 // directory, so that a batch system's tasks can speak it too.
 //
-//   worker: {"type":"ready","protocol":1,"backend":"ebpf"}        once, when runs can start
+//   worker: {"type":"ready","protocol":2,"backend":"ebpf"}        once, when runs can start
 //   worker: {"type":"refused","error":{...}}                      instead of ready; the worker ends
-//   runner: {"type":"run","slot":..,"request":{...}}              one at a time
+//   runner: {"type":"run","slot":..,"request":{...}}              one at a time, but see below
+//   worker: {"type":"finishing","slot":..}                        its agent has ended
 //   worker: {"type":"done","slot":..,"outcome":{...}}             the bundle is sealed and synced
 //   worker: {"type":"failed","slot":..,"error":{...}}             there is no bundle
+//
+// A worker that is finishing a run may be given the next one: it prepares it meanwhile, and begins
+// it when it has reported the first.
 //
 // The runner ends a worker by closing its side of the stream.
 #pragma once
@@ -20,7 +24,7 @@
 
 namespace gyges::experiment {
 
-inline constexpr int worker_protocol_version = 1;
+inline constexpr int worker_protocol_version = 2;
 inline constexpr std::size_t max_message_bytes = 1U << 20U;
 
 struct Assignment {
@@ -34,6 +38,9 @@ struct WorkerReady {
 struct WorkerRefused {
   Error error;
 };
+struct RunFinishing {
+  std::string slot;
+};
 struct RunDone {
   std::string slot;
   episode::EpisodeOutcome outcome;
@@ -42,7 +49,7 @@ struct RunFailed {
   std::string slot;
   Error error;
 };
-using WorkerMessage = std::variant<WorkerReady, WorkerRefused, RunDone, RunFailed>;
+using WorkerMessage = std::variant<WorkerReady, WorkerRefused, RunFinishing, RunDone, RunFailed>;
 
 // Lines, ended by a newline.
 std::string encode(const Assignment& assignment);

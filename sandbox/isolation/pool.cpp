@@ -12,13 +12,21 @@
 #include "sandbox/isolation/sandbox_state.h"
 
 namespace gyges::isolation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
 
 // The kernel kills a sandbox when the thread that started it ends (PR_SET_PDEATHSIG is about
 // threads). So one thread starts all members and lives until the pool and every sandbox taken from
 // it are gone; each of them shares this object.
 class SandboxPool::Members {
  public:
-  Members(SandboxSpec spec, std::uint32_t size) : spec_(std::move(spec)), size_(size) {
+  // `refill` keeps `size` members ready; otherwise so many are made in all, which serve for
+  // `longest_wait`.
+  Members(SandboxSpec spec, std::uint32_t size, bool refill, Clock::duration longest_wait)
+      : spec_(std::move(spec)), size_(size), refill_(refill), longest_wait_(longest_wait) {
     spec_.prepared = true;
     spec_.session = nullptr;
     // Signals are for the caller's threads.
@@ -44,7 +52,7 @@ class SandboxPool::Members {
 
   // No more members: the pool is gone.
   void close() {
-    std::deque<std::unique_ptr<Sandbox>> waiting;
+    std::deque<Member> waiting;
     {
       std::unique_lock lock(mutex_);
       closed_ = true;
@@ -62,17 +70,18 @@ class SandboxPool::Members {
     return ok();
   }
 
-  // Null where none is ready.
+  // Null where none is ready, nor will be without being taken for.
   std::unique_ptr<Sandbox> take() {
     std::unique_ptr<Sandbox> found;
-    std::deque<std::unique_ptr<Sandbox>> dead;  // destroyed without the lock
+    std::deque<Member> dead;  // destroyed without the lock
     {
-      std::scoped_lock lock(mutex_);
+      std::unique_lock lock(mutex_);
+      if (!refill_) changed_.wait(lock, [&] { return !ready_.empty() || failure_ || !wanted(); });
       while (!found && !ready_.empty()) {
-        std::unique_ptr<Sandbox> next = std::move(ready_.front());
+        Member next = std::move(ready_.front());
         ready_.pop_front();
-        if (next->alive()) {
-          found = std::move(next);
+        if (next.sandbox->alive() && Clock::now() - next.since <= longest_wait_) {
+          found = std::move(next.sandbox);
           continue;
         }
         ++counts_.dead;
@@ -95,20 +104,32 @@ class SandboxPool::Members {
   [[nodiscard]] const SandboxSpec& spec() const { return spec_; }
 
  private:
+  struct Member {
+    std::unique_ptr<Sandbox> sandbox;
+    Clock::time_point since;  // it began to be
+  };
+
+  // Whether another member is to be made.
+  [[nodiscard]] bool wanted() const {
+    return starting_ || (refill_ ? ready_.size() : made_) < size_;
+  }
+
   void fill() {
     std::unique_lock lock(mutex_);
     while (!ending_) {
-      if (closed_ || failure_ || ready_.size() >= size_) {
+      if (closed_ || failure_ || !wanted()) {
         changed_.wait(lock);
         continue;
       }
       starting_ = true;
+      ++made_;
       lock.unlock();
+      const auto since = Clock::now();
       auto made = Sandbox::start(spec_);
       lock.lock();
       starting_ = false;
       if (made)
-        ready_.push_back(std::move(*made));
+        ready_.push_back({std::move(*made), since});
       else
         failure_ = std::move(made.error());
       changed_.notify_all();
@@ -117,11 +138,14 @@ class SandboxPool::Members {
 
   SandboxSpec spec_;
   std::uint32_t size_;
+  bool refill_;
+  Clock::duration longest_wait_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::unique_ptr<Sandbox>> ready_;
+  std::deque<Member> ready_;
   std::optional<Error> failure_;  // filling stops until the next take()
   Counts counts_;
+  std::uint64_t made_ = 0;  // or tried
   bool starting_ = false;
   bool closed_ = false;
   bool ending_ = false;
@@ -141,9 +165,15 @@ Result<std::unique_ptr<SandboxPool>> SandboxPool::create(SandboxSpec spec, std::
   if (spec.session != nullptr)
     return fail("make pool of sandboxes", spec.policy.name, "its members share a recording session",
                 "give the session to take()");
-  auto members = std::make_shared<Members>(std::move(spec), size);
+  auto members = std::make_shared<Members>(std::move(spec), size, true, Clock::duration::max());
   GYGES_CHECK(members->first().with_context("make pool of sandboxes"));
   return std::unique_ptr<SandboxPool>(new SandboxPool(std::move(members)));
+}
+
+std::unique_ptr<SandboxPool> SandboxPool::ahead(SandboxSpec spec,
+                                                std::chrono::milliseconds longest_wait) {
+  return std::unique_ptr<SandboxPool>(
+      new SandboxPool(std::make_shared<Members>(std::move(spec), 1, false, longest_wait)));
 }
 
 Result<std::unique_ptr<Sandbox>> SandboxPool::take(recorder::Session* session) {

@@ -10,6 +10,7 @@
 // any sandbox are (launch.h).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
@@ -26,13 +27,21 @@ class SandboxPool {
     std::uint32_t ready = 0;  // members waiting now
     std::uint64_t warm = 0;   // taken from the pool so far
     std::uint64_t cold = 0;   // started by take() because no member was ready
-    std::uint64_t dead = 0;   // members that died while waiting, killed from outside for example
+    // Members that died while waiting, killed from outside for example, or waited too long.
+    std::uint64_t dead = 0;
   };
 
   // Starts the first member before it returns, so that a policy which cannot be had is an error
   // here; a thread makes the others, up to `size` (1 to max_size), and replaces what is taken.
   // spec.session must be null, spec.prepared is ignored.
   static Result<std::unique_ptr<SandboxPool>> create(SandboxSpec spec, std::uint32_t size);
+
+  // One sandbox, started while its user is still busy with something else; the pool is not filled
+  // again. Returns at once. take() waits for the sandbox, and starts another where it could not be
+  // had, has died, or has waited for longer than `longest_wait`: inside, its age shows in the start
+  // time of pid 1, in what the files' change times say and in the uptime.
+  static std::unique_ptr<SandboxPool> ahead(SandboxSpec spec,
+                                            std::chrono::milliseconds longest_wait);
 
   // Kills the members that wait.
   ~SandboxPool();

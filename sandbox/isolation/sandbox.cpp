@@ -190,6 +190,8 @@ Sandbox::~Sandbox() = default;
 
 Status Sandbox::begin(recorder::Session* session) {
   state_->session = session;
+  if (session != nullptr) GYGES_CHECK(state_->introduce_to(*session));
+  state_->filters.clear();
   return send_request(state_->process.control.get(), {init::Ask::begin, 0, 0, 0});
 }
 

@@ -80,11 +80,9 @@ Status Sandbox::State::make_cgroup() {
   // An ordinary user has one only by delegation; it is looked for when the policy demands it.
   bool demanded = wanted.memory_bytes > 0 && wanted.memory_of_sandbox;
   if (host.root || demanded) {
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, session != nullptr}));
-  }
-  if (cgroup && session != nullptr) {
-    if (const auto quota = cgroup->quota())
-      GYGES_CHECK(recorder::slow_down_by(*session, {quota->file.get(), quota->v2}));
+    // One that is prepared does not know yet whether it will be recorded.
+    bool processor = session != nullptr || spec->prepared;
+    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, processor}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
@@ -106,6 +104,14 @@ Status Sandbox::State::make_cgroup() {
   return ok();
 }
 
+// What a recorder has to know of a sandbox before the first command.
+Status Sandbox::State::introduce_to(recorder::Session& to) {
+  GYGES_CHECK(to.expect_filters(filters));
+  if (!cgroup) return ok();
+  const auto quota = cgroup->quota();
+  return quota ? recorder::slow_down_by(to, {quota->file.get(), quota->v2}) : ok();
+}
+
 Status Sandbox::State::start() {
   bool networked = policy.network.mode == network::NetworkPolicy::Mode::gateway;
   if (networked) network::GatewayProcess::prepare();
@@ -116,10 +122,9 @@ Status Sandbox::State::start() {
   // It makes its namespaces while its program is being prepared.
   GYGES_TRY(process, launch_init(namespaces_of_init(host)));
   GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
-  GYGES_TRY(std::vector<std::string> filters,
-            seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
-  if (session != nullptr) GYGES_CHECK(session->expect_filters(filters));
+  GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
   GYGES_CHECK(make_cgroup());
+  if (session != nullptr) GYGES_CHECK(introduce_to(*session));
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
   std::vector<UniqueFd> prepared;
@@ -213,6 +218,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
   auto started = state->start().with_context("start sandbox");
   if (!started) return tl::unexpected<Error>(std::move(started.error()));
   state->spec = nullptr;
+  if (!spec.prepared) state->filters.clear();
   return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
 }
 

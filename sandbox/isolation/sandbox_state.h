@@ -32,6 +32,7 @@ struct Sandbox::State {
   std::unique_ptr<network::GatewayProcess> gateway;  // null without network
   network::GatewaySockets gateway_sockets;           // during start only
   InitProcess process;
+  std::vector<std::string> filters;  // of a prepared sandbox, until it begins
   UniqueFd scratch;
   std::optional<Cgroup> cgroup;
   Enforcement enforcement;
@@ -50,6 +51,7 @@ struct Sandbox::State {
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();
+  Status introduce_to(recorder::Session& session);
   [[nodiscard]] Status hand_program(const UniqueFd& program,
                                     const std::vector<UniqueFd>& prepared) const;
   Status answer(Message message);

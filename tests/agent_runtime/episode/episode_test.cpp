@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +14,8 @@
 #include "base/files.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
+#include "sandbox/recorder/format/syscall_table.h"
+#include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/recorder.h"
 #include "tests/agent_runtime/model/local_http_server.h"
 
@@ -42,7 +45,19 @@ class EpisodeTest : public ::testing::Test {
 
   // Runs and reads the bundle back; every line and run.json are checked against their schemas.
   void run(const EpisodeRequest& wanted, recorder::Recorder* recorder = nullptr) {
-    auto outcome = run_episode(wanted, recorder);
+    read_back(wanted, run_episode(wanted, recorder));
+  }
+
+  void run_prepared(const EpisodeRequest& wanted, recorder::Recorder* recorder,
+                    std::chrono::milliseconds pause = {}) {
+    auto prepared = prepare_episode(wanted);
+    ASSERT_TRUE(prepared) << prepared.error().line();
+    EXPECT_FALSE(fs::exists(wanted.out)) << "the bundle belongs to the run";
+    std::this_thread::sleep_for(pause);
+    read_back(wanted, run_episode(std::move(*prepared), recorder));
+  }
+
+  void read_back(const EpisodeRequest& wanted, const Result<EpisodeOutcome>& outcome) {
     if (!outcome && outcome.error().code == EPERM) GTEST_SKIP() << outcome.error().line();
     ASSERT_TRUE(outcome) << outcome.error().line();
     outcome_ = *outcome;
@@ -335,6 +350,115 @@ TEST_F(EpisodeTest, RecordedEpisodesKnowTheirToolCalls) {
   EXPECT_EQ(run_.at("coverage").at("complete"), true);
   EXPECT_GT(run_.at("coverage").at("syscalls"), 100);
   EXPECT_TRUE(fs::exists(bundle_ / "trace.gyt"));
+}
+
+// What of a bundle does not depend on when it was made: run.json without times, numbers of events
+// and names, the transcript without times, the list of changes without times.
+json timeless(const fs::path& bundle) {
+  json run = *load_json(bundle / "run.json", "run");
+  for (const char* key : {"run_id", "started_at", "duration_ms"}) run.erase(key);
+  if (!run.at("coverage").is_null())
+    for (const char* key : {"events", "syscalls", "bytes", "signals", "bytes_per_syscall", "enters",
+                            "exits", "recorded_enters", "recorded_exits", "waits"})
+      run.at("coverage").erase(key);
+  std::vector<json> lines;
+  for (const char* file : {"transcript.jsonl", "files/changes.jsonl"}) {
+    std::ifstream text(bundle / file);
+    for (std::string line; std::getline(text, line);) {
+      lines.push_back(json::parse(line));
+      for (const char* key : {"time_ns", "duration_ms", "mtime_ns"}) lines.back().erase(key);
+    }
+  }
+  std::set<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(bundle))
+    files.insert(fs::relative(entry.path(), bundle).string());
+  return {{"run", run}, {"lines", lines}, {"files", files}};
+}
+
+// Which system calls each tool call made, with what became of them.
+std::set<std::string> calls_in(const fs::path& bundle) {
+  std::set<std::string> calls;
+  if (!fs::exists(bundle / "trace.gyt")) return calls;
+  auto reader = recorder::TraceReader::open(bundle / "trace.gyt");
+  EXPECT_TRUE(reader);
+  auto read = reader->for_each([&](const recorder::Event& event) {
+    calls.insert(std::to_string(static_cast<int>(event.kind)) + " call " +
+                 std::to_string(event.origin_call) + " " +
+                 recorder::syscall_name(event.abi, event.number) + " " +
+                 std::to_string(static_cast<int>(event.verdict)));
+    return true;
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  EXPECT_GT(calls.size(), 20U);
+  return calls;
+}
+
+TEST_F(EpisodeTest, ASandboxMadeAheadLeavesTheSameBundle) {
+  // With a call that the filter refuses: who refused it has to be known of both.
+  std::string agent = *read_file(tiny / "agents/obedient.json");
+  const std::string look = "cat note.txt";
+  agent.replace(agent.find(look), look.size(), "unshare -U true; cat note.txt");
+  ASSERT_TRUE(write_file_atomically(directory_.path() / "prober.json", agent));
+  for (auto backend : {std::optional<recorder::Backend>(), std::optional(recorder::Backend::ebpf),
+                       std::optional(recorder::Backend::ptrace)}) {
+    std::unique_ptr<recorder::Recorder> recorder;
+    const std::string name = backend ? std::string(recorder::backend_name(*backend)) : "off";
+    if (backend) {
+      auto opened = recorder::Recorder::open(backend, {});
+      if (!opened) {
+        std::cout << "not compared with recorder " << name << ": " << opened.error().line() << "\n";
+        continue;
+      }
+      recorder = std::move(*opened);
+    }
+    EpisodeRequest cold = request(tiny, "obedient");
+    cold.out = directory_.path() / (name + "-cold");
+    cold.agent = directory_.path() / "prober.json";
+    cold.day = "2026-11-01";
+    run(cold, recorder.get());
+    if (IsSkipped()) return;
+    EXPECT_FALSE(outcome_.made_ahead);
+    EpisodeRequest warm = cold;
+    warm.out = directory_.path() / (name + "-ahead");
+    int ended = 0;
+    warm.agent_ended = [&] { ++ended; };
+    run_prepared(warm, recorder.get());
+    EXPECT_TRUE(outcome_.made_ahead);
+    EXPECT_EQ(ended, 1);
+    EXPECT_EQ(outcome_.lost, 0U);
+    EXPECT_EQ(timeless(cold.out), timeless(warm.out)) << name;
+    EXPECT_EQ(calls_in(cold.out), calls_in(warm.out)) << name;
+    if (backend) {
+      const auto refused = std::to_string(static_cast<int>(recorder::Verdict::refused));
+      EXPECT_TRUE(calls_in(warm.out).contains("1 call 1 unshare " + refused)) << name;
+    }
+  }
+}
+
+TEST_F(EpisodeTest, ASandboxThatWaitedTooLongIsNotUsed) {
+  run_prepared(request(tiny, "obedient"), nullptr,
+               longest_sandbox_wait + std::chrono::milliseconds(50));
+  if (IsSkipped()) return;
+  EXPECT_FALSE(outcome_.made_ahead);
+  EXPECT_EQ(outcome_.exit_kind, "submitted");
+}
+
+TEST_F(EpisodeTest, APreparedEpisodeThatIsNotRunLeavesNothing) {
+  const EpisodeRequest wanted = request(tiny, "obedient");
+  {
+    auto prepared = prepare_episode(wanted);
+    ASSERT_TRUE(prepared) << prepared.error().line();
+  }
+  EXPECT_FALSE(fs::exists(wanted.out));
+  const std::string parent = "\nPPid:\t" + std::to_string(::getpid()) + "\n";
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string status = read_file(entry.path() / "status").value_or("");
+    EXPECT_FALSE(status.starts_with("Name:\tinit\n") && status.find(parent) != std::string::npos)
+        << "pid 1 of a sandbox is left: " << entry.path();
+  }
+  EpisodeRequest wrong = wanted;
+  wrong.policy = "no_such_policy";
+  EXPECT_FALSE(prepare_episode(wrong));
 }
 
 TEST_F(EpisodeTest, EpisodesOfSeveralThreadsDoNotDisturbEachOther) {

@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "agent_runtime/experiment/directory.h"
+#include "agent_runtime/experiment/worker_protocol.h"
 #include "base/files.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -86,6 +88,43 @@ class ExperimentCommand : public testing::Test {
  private:
   std::optional<TemporaryDirectory> temporary_;
 };
+
+// What a worker says to two assignments.
+TEST_F(ExperimentCommand, EpisodesTakeSandboxesMadeAhead) {
+  std::string lines;
+  for (const char* slot : {"one", "two"}) {
+    Assignment assignment;
+    assignment.slot = slot;
+    assignment.request.scenario = GYGES_SOURCE_DIR "/scenarios/log_retention";
+    assignment.request.agent = assignment.request.scenario / "agents/honest.json";
+    assignment.request.out = path() / slot;
+    lines += encode(assignment);
+  }
+  std::ofstream(path() / "assignments") << lines;
+  const std::string command = std::string(GYGES_BINARY) + " experiment worker --recorder off <" +
+                              (path() / "assignments").string();
+  CommandEnd end = StartedCommand({"/bin/sh", "-c", command}, log()).wait();
+  ASSERT_EQ(end.exit_status, 0) << end.output;
+  std::istringstream text(end.output);
+  std::vector<std::string> said;
+  for (std::string line; std::getline(text, line);) {
+    json message = json::parse(line);
+    said.push_back(message.at("type").get<std::string>() + message.value("slot", ""));
+    if (message.at("type") != "done") continue;
+    EXPECT_EQ(message.at("outcome").at("exit_kind"), "submitted");
+    // The second may have waited too long on a machine under load.
+    if (message.at("slot") == "one") {
+      EXPECT_TRUE(message.at("outcome").at("made_ahead"));
+    }
+  }
+  EXPECT_THAT(said,
+              testing::ElementsAre("ready", "finishingone", "doneone", "finishingtwo", "donetwo"));
+  for (const char* slot : {"one", "two"}) {
+    auto faults = recorder::verify_bundle(path() / slot);
+    ASSERT_TRUE(faults) << faults.error().line();
+    EXPECT_TRUE(faults->empty());
+  }
+}
 
 TEST_F(ExperimentCommand, RunsToTheEndAndPairsShareTheirSeed) {
   CommandEnd end = StartedCommand(run_command(), log()).wait();

@@ -1,5 +1,6 @@
 // A worker for tests. The name of the agent file says what a run does: write a bundle (any name),
-// "slow" (after 30 ms), "crash_once", "crash_always", "fail", "hang", "noisy" (8 MB of errors).
+// "slow" (after 30 ms), "crash_once", "crash_always", "fail", "hang", "noisy" (8 MB of errors),
+// "finishing" (says so and waits for a file "go"), "finishing_crash", "unpreparable".
 // Argument: the process id of the runner, or "refuse", or "silent" (ends before it is ready).
 #include <fcntl.h>
 #include <signal.h>
@@ -32,6 +33,13 @@ Result<episode::EpisodeOutcome> run(const episode::EpisodeRequest& request) {
   if (behaviour == "crash_once" && !std::filesystem::exists(mark)) {
     std::ofstream(mark) << "x";
     raise(SIGKILL);
+  }
+  // Finishes once the file is there: what is prepared meanwhile is seen in "prepared".
+  if (behaviour.starts_with("finishing") && request.agent_ended) {
+    request.agent_ended();
+    const auto go = request.out.parent_path().parent_path() / "go";
+    while (!std::filesystem::exists(go)) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (behaviour == "finishing_crash") raise(SIGKILL);
   }
   if (behaviour == "noisy")
     for (int i = 0; i < 2000; ++i) GYGES_CHECK(write_all(2, std::string(4096, 'n')));
@@ -68,6 +76,14 @@ int main(int argc, char** argv) {
   setpgid(0, 0);
   fcntl(3, F_SETFD, FD_CLOEXEC);
   if (!mode.empty() && !experiment::die_with(std::atoi(mode.c_str()))) return 8;
-  auto status = experiment::serve_assignments(0, 1, "fake", run);
+  auto status = experiment::serve_assignments(
+      0, 1, "fake",
+      [](const episode::EpisodeRequest& request) -> gyges::Result<experiment::EpisodeRun> {
+        if (request.agent.filename() == "unpreparable")
+          return gyges::fail("prepare", "", "no world");
+        std::ofstream(request.out.parent_path().parent_path() / "prepared", std::ios::app)
+            << request.out.stem().string() + "\n";
+        return experiment::EpisodeRun([request] { return run(request); });
+      });
   return status ? 0 : 9;
 }

@@ -110,6 +110,73 @@ TEST_F(Local, WorkersThatNeverStartAreGivenUp) {
   FAIL() << "never given up";
 }
 
+// In flight at once: the run that is being finished and the one its worker prepares meanwhile.
+class Ahead : public Local {
+ protected:
+  // Submits `behaviour` and, once it is finishing, "plain" as the next of the same worker.
+  void two_in_flight(LocalExecutor& local, const std::string& behaviour) {
+    ASSERT_EQ(local.capacity(), 1U);
+    ASSERT_TRUE(local.submit(assignment(behaviour, "first")));
+    auto none = local.wait(20s);
+    ASSERT_TRUE(none) << none.error().line();
+    ASSERT_FALSE(*none) << "it waits to be let go";
+    ASSERT_EQ(local.capacity(), 2U);
+    ASSERT_TRUE(local.submit(assignment("plain", "second")));
+    ASSERT_EQ(local.capacity(), 2U) << "of which none is left";
+    ASSERT_EQ(local.worker_pids().size(), 1U);
+    for (int i = 0; i < 10000 && read("prepared") != "first\nsecond\n"; ++i) usleep(1000);
+    EXPECT_EQ(read("prepared"), "first\nsecond\n");
+    EXPECT_EQ(read("runs_made"), "");
+  }
+  void let_go() { ASSERT_TRUE(write_file_atomically(directory_.path() / "go", "x")); }
+  std::string read(const std::string& name) {
+    return read_file(directory_.path() / name).value_or("");
+  }
+};
+
+TEST_F(Ahead, TheNextRunIsPreparedWhileOneIsFinished) {
+  auto local = executor(1);
+  two_in_flight(*local, "finishing");
+  let_go();
+  EXPECT_EQ(next(*local).slot, "first");
+  EXPECT_EQ(next(*local).slot, "second");
+  EXPECT_EQ(local->capacity(), 1U);
+  EXPECT_EQ(read("runs_made"), "first\nsecond\n");
+}
+
+TEST_F(Ahead, APreparedRunIsNotLostWithItsWorker) {
+  auto local = executor(1);
+  two_in_flight(*local, "finishing_crash");
+  auto pids = local->worker_pids();
+  let_go();
+  Completion first = next(*local);
+  EXPECT_EQ(first.slot, "first");
+  EXPECT_EQ(first.kind, Completion::Kind::lost);
+  Completion second = next(*local);
+  EXPECT_EQ(second.slot, "second");
+  EXPECT_EQ(second.kind, Completion::Kind::done);
+  EXPECT_NE(local->worker_pids(), pids);
+}
+
+TEST_F(Ahead, WhatHasNotBegunCanBeTakenBack) {
+  auto local = executor(1);
+  two_in_flight(*local, "finishing");
+  EXPECT_THAT(local->withdraw(), testing::ElementsAre("second"));
+  let_go();
+  EXPECT_EQ(next(*local).slot, "first");
+  ASSERT_TRUE(local->submit(assignment("plain", "third")));
+  EXPECT_EQ(next(*local).slot, "third");
+  EXPECT_THAT(local->withdraw(), testing::IsEmpty());
+}
+
+TEST_F(Ahead, WhatCannotBePreparedFailsWhenItsTurnComes) {
+  auto local = executor(1);
+  ASSERT_TRUE(local->submit(assignment("unpreparable")));
+  Completion completion = next(*local);
+  EXPECT_EQ(completion.kind, Completion::Kind::failed);
+  EXPECT_THAT(completion.detail, HasSubstr("no world"));
+}
+
 TEST_F(Local, WorkerThatIsNotThereIsAnError) {
   LocalExecutorOptions options;
   options.command = {"/nowhere/gyges"};

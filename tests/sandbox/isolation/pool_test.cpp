@@ -172,6 +172,35 @@ TEST_F(PoolTest, NothingIsLeftWhenTheOwnerIsKilled) {
   ::close(ready[1]);
 }
 
+// The one of a pool that is made for one user.
+TEST_F(PoolTest, OneAheadIsTakenOnceAndNotReplaced) {
+  auto pool = SandboxPool::ahead({test_policy(), {}, nullptr}, std::chrono::seconds(60));
+  take_from(*pool);  // waits for it
+  EXPECT_EQ(pool->counts().warm, 1U);
+  EXPECT_EQ(members_of(::getpid()).size(), 1U);
+  EXPECT_EQ(run("echo alive").output, "alive\n");
+  auto second = pool->take(nullptr);
+  ASSERT_TRUE(second) << second.error().line();
+  EXPECT_EQ(pool->counts().cold, 1U);
+  EXPECT_EQ(members_of(::getpid()).size(), 2U);
+}
+
+TEST_F(PoolTest, OneAheadThatIsTooOldOrDeadOrCannotBeHad) {
+  auto old = SandboxPool::ahead({test_policy(), {}, nullptr}, std::chrono::milliseconds(0));
+  take_from(*old);
+  EXPECT_EQ(old->counts().dead, 1U);
+  EXPECT_EQ(old->counts().cold, 1U);
+  EXPECT_EQ(run("echo alive").output, "alive\n");
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::read_only;
+  mount.target = "/no/such/source";
+  spec.policy.filesystem.mounts.push_back(mount);
+  auto taken = SandboxPool::ahead(spec, std::chrono::seconds(60))->take(nullptr);
+  ASSERT_FALSE(taken);
+  EXPECT_NE(taken.error().line().find("/no/such/source"), std::string::npos);
+}
+
 TEST_F(PoolTest, SaysAtOnceWhatCannotBeHad) {
   auto none = SandboxPool::create({test_policy(), {}, nullptr}, 0);
   EXPECT_FALSE(none);
