@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the library into an empty prefix, builds examples/sandbox against it by CMake's
-# find_package and by pkg-config, and runs both, as root and as the tests' ordinary user.
+# Installs everything into an empty prefix, builds examples/sandbox against it by CMake's
+# find_package and by pkg-config, and runs both and the installed command, as root and as the tests'
+# ordinary user.
 #   tests/library/installed.sh SOURCE BUILD CXX
 set -euo pipefail
 source=$1 build=$2 cxx=$3
@@ -11,7 +12,8 @@ fi
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 chmod 755 "$place"
-cmake --install "$build" --component library --prefix "$place/prefix" >/dev/null
+# Builds the library where only the binary was built before.
+cmake --install "$build" --prefix "$place/prefix" >"$place/log" 2>&1 || { cat "$place/log"; exit 1; }
 
 # Nothing of the source tree may be needed: the example is built from a copy, elsewhere.
 cp -r "$source/examples/sandbox" "$place/example"
@@ -24,6 +26,29 @@ export PKG_CONFIG_PATH
 # shellcheck disable=SC2046
 "$cxx" -std=c++20 -Wall -Wextra -Werror "$place/example/main.cpp" -o "$place/by_pkg_config" \
   $(pkg-config --cflags --libs gyges) -Wl,-rpath,"$(pkg-config --variable=libdir gyges)"
+
+# The command, its page and its documents; scenarios and policies are found from the new place.
+for file in share/man/man1/gyges.1 share/doc/gyges/README.md share/doc/gyges/LICENSE \
+  share/doc/gyges/docs/isolation.md share/doc/gyges/docs/images share/gyges/scenarios; do
+  [ -e "$place/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
+done
+if command -v man >/dev/null; then
+  man -l "$place/prefix/share/man/man1/gyges.1" 2>/dev/null | grep -q gyges ||
+    { echo "the man page cannot be shown"; exit 1; }
+fi
+installed=$place/prefix/bin/gyges
+check_command() {
+  local output
+  output=$(cd / && "$@" "$installed" run --recorder off -- echo inside 2>/dev/null)
+  [ "$output" = inside ] || { echo "the installed command does not run: $* $output"; exit 1; }
+}
+check_command env
+if [ "$(id -u)" = 0 ] && [ -n "${GYGES_TEST_UID:-}" ]; then
+  check_command setpriv --reuid="$GYGES_TEST_UID" --regid="$GYGES_TEST_GID" --clear-groups \
+    env HOME="$place/home"
+fi
+(cd / && "$installed" episode log_retention --agent no_such_agent --out "$place/none" 2>&1 || true) |
+  grep -q "honest" || { echo "the installed command does not find its scenarios"; exit 1; }
 
 # The header stands alone, and the library shows what the header declares and nothing else.
 library=$(find "$place/prefix" -name libgyges.so)
