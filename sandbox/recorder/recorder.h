@@ -75,7 +75,8 @@ class Recorder {
   // Without a choice: ebpf where it loads, otherwise ptrace.
   static Result<std::unique_ptr<Recorder>> open(std::optional<Backend> choice,
                                                 const RecorderOptions& options);
-  // Opens in a thread of its own; returns at once. Failures show in Session::wait_until_open().
+  // Opens in a thread of its own; returns at once. Failures show in Session::wait_until_open(). For
+  // one session, after whose end the recorder is taken down in a thread again.
   static std::unique_ptr<Recorder> open_ahead(std::optional<Backend> choice,
                                               const RecorderOptions& options);
   virtual ~Recorder() = default;

@@ -5,6 +5,7 @@
 #include <future>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -20,16 +21,30 @@ class Opening {
       : future_(std::async(std::launch::async,
                            [choice, options] { return Recorder::open(choice, options); })) {}
 
-  // Waits for it; any number of times, from any thread.
+  // Waits for it; any number of times before end(), from any thread.
   Result<Recorder*> get() {
     const std::lock_guard lock(mutex_);
-    if (future_.valid()) opened_ = future_.get();
+    if (future_.valid()) {
+      opened_ = future_.get();
+      if (opened_) backend_ = (*opened_)->backend();
+    }
     if (!opened_) return tl::unexpected<Error>(opened_.error());
     return opened_->get();
+  }
+  // Takes it down again.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    opened_ = fail("record", "recorder", "its session is over", "open another one");
+  }
+  [[nodiscard]] Backend backend() {
+    static_cast<void>(get());
+    const std::lock_guard lock(mutex_);
+    return backend_;
   }
 
  private:
   std::mutex mutex_;
+  Backend backend_ = Backend::ptrace;
   Result<std::unique_ptr<Recorder>> opened_ = nullptr;
   std::future<Result<std::unique_ptr<Recorder>>> future_;
 };
@@ -38,12 +53,13 @@ class AheadSession final : public SlowableSession {
  public:
   // The session too starts beside the sandbox: its first block and its tables take two
   // milliseconds.
-  AheadSession(const std::shared_ptr<Opening>& opening, SessionOptions options)
-      : starting_(
-            std::async(std::launch::async, [opening, options = std::move(options)]() -> Started {
-              GYGES_TRY(Recorder* const recorder, opening->get());
-              return recorder->start(options);
-            })) {}
+  AheadSession(std::shared_ptr<Opening> opening, SessionOptions options)
+      : opening_(std::move(opening)),
+        starting_(std::async(std::launch::async,
+                             [opening = opening_, options = std::move(options)]() -> Started {
+                               GYGES_TRY(Recorder* const recorder, opening->get());
+                               return recorder->start(options);
+                             })) {}
 
   Status wait_until_open() override {
     if (session_ != nullptr) return ok();
@@ -80,35 +96,43 @@ class AheadSession final : public SlowableSession {
     GYGES_CHECK(wait_until_open());
     return session_->tool_call_ended(tool_call);
   }
+  // Detaching the programs and giving the rings back takes two milliseconds, in which the bundle
+  // can be sealed.
   Result<Coverage> close() override {
     GYGES_CHECK(wait_until_open());
-    return session_->close();
+    Result<Coverage> coverage = session_->close();
+    session_.reset();
+    ending_ = std::async(std::launch::async, [opening = opening_] { opening->end(); });
+    return coverage;
   }
 
  private:
   using Started = Result<std::unique_ptr<Session>>;
 
+  std::shared_ptr<Opening> opening_;
   std::future<Started> starting_;
   std::vector<std::string> filters_;
   UniqueFd quota_file_;
   bool quota_v2_ = false;
   std::unique_ptr<Session> session_;
+  std::future<void> ending_;
 };
 
 class AheadRecorder final : public Recorder {
  public:
   explicit AheadRecorder(std::shared_ptr<Opening> opening) : opening_(std::move(opening)) {}
 
-  [[nodiscard]] Backend backend() const override {
-    const Result<Recorder*> recorder = opening_->get();
-    return recorder ? (*recorder)->backend() : Backend::ptrace;
-  }
+  [[nodiscard]] Backend backend() const override { return opening_->backend(); }
   Result<std::unique_ptr<Session>> start(const SessionOptions& options) override {
+    if (std::exchange(started_, true))
+      return fail("start recording", "session", "this recorder is for one session",
+                  "open one for many with Recorder::open()");
     return std::make_unique<AheadSession>(opening_, options);
   }
 
  private:
   std::shared_ptr<Opening> opening_;
+  bool started_ = false;
 };
 
 }  // namespace
