@@ -87,6 +87,10 @@ int hand_gateway(const char* ping_groups, bool v6) {
   if (home < 0) return -1;
   if (::unshare(CLONE_NEWNET) != 0 || settle() != 0 || hand_sockets(v6) != 0) return -1;
   if (::setns(home, CLONE_NEWNET) != 0 || ::close(home) != 0) return -1;
+  // Tells which socket a packet came from. Where the kernel has none of it, another stands there.
+  int diag = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  if (diag < 0) diag = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (hand(diag, Hand::gateway) != 0) return -1;
   // The last one: the supervisor finds the agent's namespace by this process.
   return hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
 }

@@ -166,6 +166,7 @@ void fields(Codec& codec, Flow& flow) {
   codec(flow.time_ns);
   codec(flow.duration_ns);
   codec(flow.connection);
+  codec(flow.socket);
   enumerator(codec, flow.protocol, FlowProtocol::other);
   fields(codec, flow.source);
   fields(codec, flow.destination);

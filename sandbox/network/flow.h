@@ -61,6 +61,8 @@ struct Flow {
   std::int64_t time_ns = 0;      // CLOCK_MONOTONIC, of the first packet
   std::int64_t duration_ns = 0;  // to the last one
   std::uint64_t connection = 0;  // the same for all flows of one TCP connection or UDP peer pair
+  std::uint32_t socket =
+      0;  // inode of the sandbox's socket, from its kernel; 0: it was gone already
   FlowProtocol protocol = FlowProtocol::tcp;
   Endpoint source;       // inside
   Endpoint destination;  // what the sandbox aimed at, never an address of the gateway
@@ -84,7 +86,7 @@ struct Flow {
   // Filled in by the supervisor, from the record of system calls; 0 and empty where unknown.
   std::uint32_t pid = 0;  // inside
   std::uint32_t tool_call = 0;
-  std::string attribution;  // "exact", "ambiguous", "none"
+  std::string attribution;  // "exact", "likely", "ambiguous", "none"
 };
 
 // Between gateway and supervisor, both of one build. Decoding is bounded: the gateway reads hostile

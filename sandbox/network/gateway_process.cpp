@@ -15,8 +15,10 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <future>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -48,7 +50,7 @@ const Image& gateway_image() {
 }
 
 struct ChildSetup {
-  std::array<int, 3> fds;  // become 3, 4, 5
+  std::array<int, 4> fds;  // become 3, 4, 5, 6
   int image;
   int code;  // set by the child when it fails: it shares our memory until it executes
 };
@@ -57,7 +59,7 @@ struct ChildSetup {
 int child_main(void* argument) {
   auto* setup = static_cast<ChildSetup*>(argument);
   constexpr int above = 16;
-  std::array<int, 3> moved{};
+  std::array<int, 4> moved{};
   for (std::size_t i = 0; i < moved.size(); ++i)
     moved[i] = ::fcntl(setup->fds[i], F_DUPFD_CLOEXEC, above);
   int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
@@ -68,7 +70,7 @@ int child_main(void* argument) {
   for (std::size_t i = 0; i < moved.size(); ++i)
     if (::dup2(moved[i], gateway_process::report_fd + static_cast<int>(i)) < 0)
       return setup->code = errno;
-  if (::syscall(SYS_close_range, 6U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+  if (::syscall(SYS_close_range, 7U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
     return setup->code = errno;
   char name[] = "gyges-gateway";
   char* const argv[] = {name, nullptr};
@@ -91,7 +93,7 @@ bool read_exactly(int fd, char* into, std::size_t n) {
 
 Status send_sockets(int to, const GatewaySockets& sockets) {
   using Index = GatewaySockets::Index;
-  std::array<int, 5> fds{};
+  std::array<int, 6> fds{};  // tcp4 to agent_diag
   for (std::size_t i = 0; i < fds.size(); ++i) fds[i] = sockets.fds[Index::tcp4 + i].get();
   char byte = 0;
   iovec part{&byte, 1};
@@ -125,6 +127,60 @@ std::vector<std::string> host_name_servers() {
   return servers;
 }
 
+// What OpenSSL on this host trusts, for the checks of an interception.
+Result<std::string> host_authorities() {
+  const char* chosen = std::getenv("SSL_CERT_FILE");
+  constexpr std::size_t most = 8U << 20U;
+  for (const char* path : {chosen, "/etc/ssl/certs/ca-certificates.crt",
+                           "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}) {
+    if (path == nullptr) continue;
+    auto text = read_file(path, most);
+    if (text && text->find("-----BEGIN CERTIFICATE-----") != std::string::npos) return *text;
+    if (path == chosen)
+      return fail("read authorities", path, "SSL_CERT_FILE names no list of certificates");
+  }
+  return fail("read authorities", "/etc/ssl/certs/ca-certificates.crt",
+              "this host has no list of certificate authorities, and a rule intercepts TLS",
+              "install ca-certificates, or set SSL_CERT_FILE");
+}
+
+// Gateways that have said their last word and are still being taken apart by the kernel: closing
+// their packet socket waits for a grace period, some 10 ms in which nobody needs to stand by.
+class Leaving {
+ public:
+  void add(pid_t pid) {
+    std::scoped_lock lock(mutex_);
+    pids_.push_back(pid);
+  }
+  void reap() {
+    std::scoped_lock lock(mutex_);
+    std::erase_if(pids_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG | __WALL) != 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<pid_t> pids_;
+};
+
+Leaving& leaving() {
+  static Leaving all;
+  return all;
+}
+
+// Where the gateway puts the bodies that it keeps when they are many; gone with it.
+Result<UniqueFd> make_spill_file() {
+  const char* chosen = std::getenv("TMPDIR");
+  int code = 0;
+  for (const char* directory : {chosen, "/var/tmp", "/tmp"}) {
+    if (directory == nullptr) continue;
+    UniqueFd file(::open(directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    if (file) return file;
+    code = errno;
+  }
+  return fail_errno("make temporary file", "/var/tmp", code,
+                    "set TMPDIR to a directory whose file system has files without names");
+}
+
 }  // namespace
 
 void GatewayProcess::prepare() {
@@ -135,27 +191,38 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
                                                                std::string_view packed_world,
                                                                FlowSink sink) {
   std::vector<std::string> servers = host_name_servers();
+  bool intercepts = false;
   for (const NetworkRule& rule : policy.rules) {
     if (rule.action == RuleAction::relay && !rule.domains.empty() && servers.empty())
       return fail("start gateway", "rule " + rule.name,
                   "it relays to domains, and /etc/resolv.conf of this host names no name server",
                   "name the networks to relay to, or give the host a name server");
+    intercepts |= rule.intercept;
+    if (rule.intercept && packed_world.empty())
+      return fail("start gateway", "rule " + rule.name,
+                  "it intercepts TLS, and there is no persona whose authority the sandbox trusts",
+                  "run with a persona that has an internet, or leave `intercept` out");
     if (rule.action == RuleAction::simulate && packed_world.empty())
       return fail("start gateway", "rule " + rule.name, "there is no simulated world to answer",
                   "use sink or refuse");
   }
+  leaving().reap();
   std::unique_ptr<GatewayProcess> process(new GatewayProcess);
   process->policy_ = policy;
   const Result<UniqueFd>& image = gateway_image().get();
   if (!image) return tl::unexpected<Error>(image.error());
   nlohmann::json document = network_policy_to_json(policy);
   document["name_servers"] = servers;
+  if (intercepts) {
+    GYGES_TRY(document["authorities"], host_authorities());
+  }
   GYGES_TRY(UniqueFd config, make_sealed_memfd("config", document.dump()));
   GYGES_TRY(UniqueFd world, make_sealed_memfd("world", packed_world));
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_STREAM));
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
   process->sink_ = std::move(sink);
-  ChildSetup setup{{sockets.write.get(), config.get(), world.get()}, image->get(), 0};
+  GYGES_TRY(UniqueFd spill, make_spill_file());
+  ChildSetup setup{{sockets.write.get(), config.get(), world.get(), spill.get()}, image->get(), 0};
   std::vector<char> stack(64U << 10U);
   // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
   // process group must not end the gateway before us.
@@ -184,6 +251,10 @@ Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent) {
 
 Status GatewayProcess::await() {
   std::uint32_t size = 0;
+  pollfd word{report_.get(), POLLIN, 0};
+  constexpr int patience_ms = 60000;
+  if (::poll(&word, 1, patience_ms) == 0)
+    return fail("start gateway", "", "it did not serve within 60 s", "look at the host's load");
   if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size)))
     return fail("start gateway", "", "it ended without a word");
   if (size != 0) {
@@ -202,17 +273,50 @@ Status GatewayProcess::await() {
   return ok();
 }
 
+// Frames of a stream: a length of four bytes and as much. Reads what is there, not each frame.
+class GatewayProcess::FrameReader {
+ public:
+  explicit FrameReader(int fd) : fd_(fd) {}
+
+  // The next `size` bytes; empty at the stream's end. Valid until the next call.
+  std::string_view next(std::size_t size) {
+    while (end_ - begin_ < size) {
+      if (begin_ > 0) {
+        std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+        end_ -= begin_;
+        begin_ = 0;
+      }
+      if (buffer_.size() < size) buffer_.resize(size);
+      ssize_t n = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return {};
+      end_ += static_cast<std::size_t>(n);
+    }
+    begin_ += size;
+    return {buffer_.data() + begin_ - size, size};
+  }
+
+ private:
+  int fd_;
+  std::vector<char> buffer_ = std::vector<char>(256U << 10U);
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
 void GatewayProcess::collect() {
-  auto read_one = [this]() -> Result<bool> {
+  FrameReader reader(report_.get());
+  auto read_one = [&]() -> Result<bool> {
+    std::string_view head = reader.next(sizeof(std::uint32_t));
+    if (head.empty()) return false;
     std::uint32_t size = 0;
-    if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size))) return false;
+    std::memcpy(&size, head.data(), sizeof(size));
     if (size == 0) {  // the end, which a gateway that died does not say
       whole_ = true;
       return false;
     }
     if (size > max_flow_bytes) return fail("read flows", "", "a report is too long");
-    std::string frame(size, '\0');
-    if (!read_exactly(report_.get(), frame.data(), size))
+    std::string_view frame = reader.next(size);
+    if (frame.empty())
       return fail("read flows", "", "the gateway's report ends in the middle of a flow");
     GYGES_TRY(Flow flow, decode_flow(frame));
     ++flows_;
@@ -252,9 +356,9 @@ Status GatewayProcess::stop() {
 GatewayProcess::~GatewayProcess() {
   if (pid_ < 0) return;
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-  while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) {
-  }
   if (collector_.joinable()) collector_.join();
+  leaving().add(pid_);
+  leaving().reap();
 }
 
 }  // namespace gyges::network

@@ -25,6 +25,7 @@ namespace gateway_process {
 inline constexpr int report_fd = 3;
 inline constexpr int config_fd = 4;
 inline constexpr int world_fd = 5;
+inline constexpr int spill_fd = 6;  // a file without a name, for what of bodies is kept
 inline constexpr std::size_t most_config_bytes = 16U << 20U;
 inline constexpr std::size_t most_world_bytes = 1U << 30U;
 }  // namespace gateway_process
@@ -56,7 +57,7 @@ class GatewayProcess {
   void begin_stop();
 
   // Lets the gateway report what is still open and end; every flow has gone to the sink then. The
-  // kernel may still be taking its sockets apart, which the destructor waits for. Fails when the
+  // kernel may still be taking its sockets apart; its process is collected later. Fails when the
   // gateway had died, did not come to its end within 10 s or a flow could not be taken: then flows
   // may be missing.
   Status stop();
@@ -65,6 +66,7 @@ class GatewayProcess {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
+  class FrameReader;
   GatewayProcess() = default;
   void collect();
 

@@ -45,6 +45,8 @@ struct NetworkRule {
   bool udp = true;
   RuleAction action = RuleAction::refuse;
   std::optional<RefuseStyle> refuse;  // absent: the policy's
+  // Of relay: TLS is read, under certificates of the persona's authority.
+  bool intercept = false;
 };
 
 struct NetworkInterface {

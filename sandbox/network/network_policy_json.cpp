@@ -153,6 +153,10 @@ Result<NetworkRule> read_rule(const json& from) {
   if (rule.action == RuleAction::relay && rule.domains.empty() && rule.networks.empty())
     return fail("read rule", quoted(rule.name), "it would relay to every address",
                 "name the domains or networks in `to`");
+  take(from, "intercept", rule.intercept);
+  if (rule.intercept && (rule.action != RuleAction::relay || !rule.tcp))
+    return fail("read rule", quoted(rule.name), "`intercept` reads TLS that is relayed",
+                "relay tcp, or leave `intercept` out: what is simulated is read anyway");
   if (!rule.within.empty() && (rule.action != RuleAction::relay || rule.domains.empty()))
     return fail("read rule", quoted(rule.name), "`within` says where relayed domains may lie",
                 "name domains in `to` and relay, or leave `within` out");
@@ -177,6 +181,7 @@ json rule_to_json(const NetworkRule& rule) {
     value["ports"] = ports;
   }
   value["protocol"] = rule.tcp && rule.udp ? "any" : rule.tcp ? "tcp" : "udp";
+  if (rule.intercept) value["intercept"] = true;
   if (rule.refuse) value["refuse"] = to_string(*rule.refuse);
   return value;
 }

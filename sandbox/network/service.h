@@ -18,7 +18,8 @@ namespace gyges::network {
 
 // What is known of a connection when it opens.
 struct Connection {
-  std::uint64_t id = 0;  // Flow::connection
+  std::uint64_t id = 0;      // Flow::connection
+  std::uint32_t socket = 0;  // Flow::socket
   Endpoint source;
   Endpoint destination;
   std::string name;  // the name under which the sandbox knows the destination; may be empty
@@ -31,6 +32,8 @@ class StreamPort {
   // Queued in order; the bytes are copied. A service that produces much looks at unsent() first.
   virtual void send(std::string_view bytes) = 0;
   [[nodiscard]] virtual std::size_t unsent() const = 0;
+  // While unsent() is below this a service may queue as much; then it waits for drained().
+  [[nodiscard]] virtual std::size_t step() const { return 262144; }
   // Stops or resumes reading from the client; nothing is lost meanwhile.
   virtual void pause(bool paused) = 0;
   // Ends the connection once everything queued is sent.
@@ -50,7 +53,7 @@ class StreamService {
   virtual ~StreamService() = default;
   // Bytes from the client, at most 64 KiB at a time. Not called while paused.
   virtual void received(std::string_view bytes) = 0;
-  // unsent() fell below 64 KiB.
+  // Some of what was unsent is gone: less than 64 KiB is left, and nothing where step() is small.
   virtual void drained() {}
   // The client will send no more. The service closes in the end; the gateway does after 60 s.
   virtual void ended() = 0;

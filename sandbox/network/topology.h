@@ -20,7 +20,18 @@ namespace gyges::network {
 
 // Made by pid 1 inside the namespaces, in this order (init::Op::hand_gateway).
 struct GatewaySockets {
-  enum Index { gateway_route, gateway_filter, tcp4, tcp6, tap, raw4, raw6, agent_route, count };
+  enum Index {
+    gateway_route,
+    gateway_filter,
+    tcp4,
+    tcp6,
+    tap,
+    raw4,
+    raw6,
+    agent_diag,
+    agent_route,
+    count
+  };
   std::vector<UniqueFd> fds;
 };
 

@@ -20,6 +20,8 @@
 
 namespace gyges::network {
 
+struct TlsFacts;
+
 // Real names, for rules with action relay: asks the host's resolvers, without blocking.
 class Resolver {
  public:
@@ -54,6 +56,13 @@ class World {
   // connection to port 53. Null: nothing listens there, and the connection is refused.
   virtual std::unique_ptr<StreamService> open_stream(const Connection& connection,
                                                      StreamPort& port) = 0;
+
+  // TLS with a client whose connection is relayed and read, under a certificate for the name that
+  // it says; `open_inside` gives the service for what is in it. Null: the world has no authority.
+  using OpenInside =
+      std::function<std::unique_ptr<StreamService>(const TlsFacts& facts, StreamPort& port)>;
+  virtual std::unique_ptr<StreamService> intercept(const Connection& connection, StreamPort& port,
+                                                   OpenInside open_inside) = 0;
 
   // Whether open_stream() would find something; asked before the handshake, so that a refusal looks
   // like one.

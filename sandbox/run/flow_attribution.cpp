@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,6 +60,19 @@ std::optional<Endpoint> destination_of(const recorder::Event& event) {
   return std::nullopt;
 }
 
+// Of the socket that connect(2) was called on.
+std::optional<std::uint64_t> socket_of(const recorder::Event& event) {
+  for (const recorder::Capture& capture : event.captures) {
+    if (capture.kind != recorder::CaptureKind::file_identity || capture.argument != 0 ||
+        capture.bytes.size() < sizeof(recorder::FileIdentity))
+      continue;
+    recorder::FileIdentity file{};
+    std::memcpy(&file, capture.bytes.data(), sizeof(file));
+    if (S_ISSOCK(file.mode)) return file.inode;
+  }
+  return std::nullopt;
+}
+
 class Calls {
  public:
   Status read(const std::filesystem::path& trace) {
@@ -72,33 +86,49 @@ class Calls {
       if (event.kind != recorder::EventKind::syscall) return true;
       auto destination = destination_of(event);
       if (!destination) return true;
+      auto socket = socket_of(event);
       Call call;
       call.time = static_cast<std::int64_t>(event.time_ns);
       call.pid = event.inside_pid != 0 ? event.inside_pid : event.pid;
       call.tool_call = event.origin_call != 0 ? event.origin_call : event.active_call;
       calls_[*destination].push_back(call);
+      if (socket) by_socket_[*socket].push_back(call);
       if (++count < most_calls) return true;
       known_until_ = call.time;
       return false;
     }));
-    for (auto& [destination, list] : calls_)
-      std::stable_sort(list.begin(), list.end(),
-                       [](const Call& one, const Call& other) { return one.time < other.time; });
+    auto sort = [](auto& lists) {
+      for (auto& [key, list] : lists)
+        std::stable_sort(list.begin(), list.end(),
+                         [](const Call& one, const Call& other) { return one.time < other.time; });
+    };
+    sort(calls_);
+    sort(by_socket_);
     return ok();
   }
 
   // false: the calls of that time were not looked at any more.
   [[nodiscard]] bool knows(std::int64_t time) const { return time <= known_until_; }
 
-  [[nodiscard]] Cause cause(const Endpoint& destination, std::int64_t time) const {
+  // By the kernel's own number of the socket where it is known, else by destination and time.
+  [[nodiscard]] Cause cause(const Endpoint& destination, std::uint64_t socket,
+                            std::int64_t time) const {
+    if (auto found = by_socket_.find(socket); socket != 0 && found != by_socket_.end()) {
+      Cause cause = last_before(found->second, time, std::numeric_limits<std::int64_t>::max());
+      if (std::strcmp(cause.attribution, "likely") == 0) cause.attribution = "exact";
+      if (std::strcmp(cause.attribution, "none") != 0) return cause;
+    }
     auto found = calls_.find(destination);
-    if (found == calls_.end()) return {};
-    const auto& list = found->second;
+    return found == calls_.end() ? Cause{} : last_before(found->second, time, longest_wait);
+  }
+
+ private:
+  static Cause last_before(const std::vector<Call>& list, std::int64_t time, std::int64_t age) {
     auto after = std::upper_bound(list.begin(), list.end(), time,
                                   [](std::int64_t at, const Call& call) { return at < call.time; });
     if (after == list.begin()) return {};
     const Call& last = *std::prev(after);
-    Cause cause{last.pid, last.tool_call, last.time >= time - longest_wait ? "exact" : "ambiguous"};
+    Cause cause{last.pid, last.tool_call, time - last.time <= age ? "likely" : "ambiguous"};
     for (auto at = std::prev(after); at->time >= time - close_by; --at) {
       if (at->pid != last.pid) cause.attribution = "ambiguous";
       if (at == list.begin()) break;
@@ -106,8 +136,8 @@ class Calls {
     return cause;
   }
 
- private:
   std::map<Endpoint, std::vector<Call>> calls_;
+  std::map<std::uint64_t, std::vector<Call>> by_socket_;
   std::int64_t known_until_ = std::numeric_limits<std::int64_t>::max();
 };
 
@@ -127,7 +157,7 @@ Status rewrite(const std::filesystem::path& bundle, const Calls& calls,
     std::int64_t time = opened.at(flow.at("connection").get<std::uint64_t>());
     auto destination = destination_of(flow);
     if (destination && calls.knows(time)) {
-      Cause cause = calls.cause(*destination, time);
+      Cause cause = calls.cause(*destination, flow.value("socket", std::uint64_t{0}), time);
       flow["pid"] = cause.pid;
       flow["tool_call"] = cause.tool_call;
       flow["attribution"] = cause.attribution;

@@ -168,6 +168,7 @@ Result<std::string> flow_line(const Flow& flow, const StoreBody& store) {
   line.member("time_ns", std::max<std::int64_t>(flow.time_ns, 0));
   line.member("duration_ns", std::max<std::int64_t>(flow.duration_ns, 0));
   line.member("connection", flow.connection);
+  if (flow.socket != 0) line.member("socket", flow.socket);
   line.member("protocol", to_string(flow.protocol));
   write_endpoints(line, flow);
   line.member("verdict", to_string(flow.verdict));

@@ -59,10 +59,11 @@ Status drop_capabilities() {
 
 }  // namespace
 
-Status give_up_surroundings(bool needs_host_network, std::uint64_t open_files) {
+Status give_up_surroundings(bool needs_host_network, std::uint64_t open_files,
+                            std::uint64_t file_bytes) {
   bool root = ::geteuid() == 0;
   GYGES_CHECK(limit(RLIMIT_NOFILE, open_files));
-  GYGES_CHECK(limit(RLIMIT_FSIZE, 0));
+  GYGES_CHECK(limit(RLIMIT_FSIZE, file_bytes));
   GYGES_CHECK(limit(RLIMIT_CORE, 0));
   int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
   if (!root) flags |= CLONE_NEWUSER;
@@ -123,6 +124,10 @@ Status filter_own_calls() {
                                SYS_gettid,
                                SYS_splice,
                                SYS_pipe2,
+                               SYS_pread64,
+                               SYS_pwrite64,
+                               SYS_recvmmsg,
+                               SYS_sendmmsg,
                                SYS_poll};
   std::vector<sock_filter> filter;
   auto load = [&](std::size_t offset) {

@@ -2,13 +2,10 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <linux/filter.h>
-#include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <net/if.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +15,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "sandbox/network/topology.h"
+#include "sandbox/network/gateway/packet_tap.h"
+#include "sandbox/network/gateway/socket_identity.h"
 
 namespace gyges::network {
 namespace {
@@ -27,46 +25,12 @@ constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t refusal_memory = 20 * second;  // longer than a SYN is repeated quickly
 constexpr std::int64_t peer_silence = 30 * second;
 
+// Each flow alone would cost more calls and more waking up than what it reports.
+constexpr std::int64_t report_delay = 2'000'000;
+constexpr std::size_t most_unreported = 64U << 10U;
+constexpr const char* out_of_memory = "the gateway's memory is in use";
+
 enum Key : std::uint64_t { key_report = 1, key_tap, key_tcp4, key_tcp6, first_free = 16 };
-
-// Passes what opens or carries something: everything but TCP segments that are no SYN, and but
-// other protocols than IP.
-Status filter_packets(int tap) {
-  constexpr std::uint32_t all = 0x40000;
-  const std::array<sock_filter, 18> filter{{
-      /* 0 */ BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                       static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_PROTOCOL)),
-      /* 1 */ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 8, 0),
-      /* 2 */ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 13),
-      /* 3 */ BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-      /* 4 */ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 12),
-      /* 5 */ BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 6),
-      /* 6 */ BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x3fff, 10, 0),
-      /* 7 */ BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
-      /* 8 */ BPF_STMT(BPF_LD | BPF_B | BPF_IND, 13),
-      /* 9 */ BPF_STMT(BPF_JMP | BPF_JA, 3),
-      /* 10 */ BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),
-      /* 11 */ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 5),
-      /* 12 */ BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 53),
-      /* 13 */ BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
-      /* 14 */ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 2, 0),
-      /* 15 */ BPF_STMT(BPF_RET | BPF_K, 0),
-      /* 16 */ BPF_STMT(BPF_RET | BPF_K, 0),
-      /* 17 */ BPF_STMT(BPF_RET | BPF_K, all),
-  }};
-  sock_fprog attach{static_cast<unsigned short>(filter.size()),
-                    const_cast<sock_filter*>(filter.data())};
-  if (::setsockopt(tap, SOL_SOCKET, SO_ATTACH_FILTER, &attach, sizeof(attach)) != 0)
-    return fail_errno("filter packets", "");
-  return ok();
-}
-
-// Of the interface in the namespace of `socket`; 0: none.
-int index_of(int socket, const char* interface) {
-  ifreq request{};
-  std::strncpy(request.ifr_name, interface, sizeof(request.ifr_name) - 1);
-  return ::ioctl(socket, SIOCGIFINDEX, &request) == 0 ? request.ifr_ifindex : 0;
-}
 
 }  // namespace
 
@@ -74,30 +38,6 @@ std::int64_t monotonic_now() {
   timespec time{};
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec * second + time.tv_nsec;
-}
-
-namespace {
-
-bool holds(const std::vector<IpNetwork>& networks, const IpAddress& address) {
-  IpAddress meant = unmapped(address);
-  return std::any_of(networks.begin(), networks.end(),
-                     [&](const IpNetwork& network) { return network.contains(meant); });
-}
-
-}  // namespace
-
-bool names_network(const NetworkRule& rule, const IpAddress& address) {
-  return holds(rule.networks, address);
-}
-
-std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address) {
-  if (names_network(rule, address) || holds(rule.within, address)) return {};
-  if (!rule.within.empty())
-    return fmt::format("{} is in no network of the rule's `within`", to_string(address));
-  AddressScope scope = scope_of(address);
-  if (scope == AddressScope::global) return {};
-  return fmt::format("{} is a {} address and no network of the rule holds it", to_string(address),
-                     to_string(scope));
 }
 
 Gateway::Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> servers)
@@ -121,19 +61,8 @@ Status Gateway::watch(int fd, std::uint32_t events, std::uint64_t key, bool is_n
 Status Gateway::prepare() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return fail_errno("make epoll", "");
-  int on = 1;
-  int room = 8 << 20;
   int tap = fds_.tap.get();
-  (void)::setsockopt(tap, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-  GYGES_CHECK(filter_packets(tap));
-  if (::setsockopt(tap, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0)
-    return fail_errno("watch packets", "", errno, "use Linux 4.20 or later");
-  sockaddr_ll link{};
-  link.sll_family = AF_PACKET;
-  link.sll_protocol = htons(ETH_P_ALL);
-  link.sll_ifindex = index_of(tap, gateway_link);
-  if (link.sll_ifindex == 0 || ::bind(tap, reinterpret_cast<sockaddr*>(&link), sizeof(link)) != 0)
-    return fail_errno("watch packets", "");
+  GYGES_CHECK(open_tap(tap));
   GYGES_CHECK(watch(fds_.report.get(), EPOLLIN, key_report, true));
   GYGES_CHECK(watch(tap, EPOLLIN, key_tap, true));
   GYGES_CHECK(watch(fds_.tcp4.get(), EPOLLIN, key_tcp4, true));
@@ -141,7 +70,14 @@ Status Gateway::prepare() {
   return ok();
 }
 
-Status Gateway::open(std::string_view packed_world) {
+const TlsTrust* Gateway::trust() {
+  if (!trust_)
+    if (auto made = TlsTrust::create(authorities_)) trust_ = std::move(*made);
+  return trust_.get();
+}
+
+Status Gateway::open(std::string_view packed_world, std::string authorities) {
+  authorities_ = std::move(authorities);
   GYGES_TRY(world_, open_world(packed_world, {policy_, names_, resolver_}));
   return ok();
 }
@@ -153,6 +89,7 @@ void Gateway::run() {
   std::int64_t stop_by = 0;
   while (!supervisor_gone_) {
     std::int64_t until = timers_.empty() ? next_look : std::min(next_look, timers_.begin()->first);
+    if (!reports_.empty()) until = std::min(until, flush_by_);
     auto wait =
         static_cast<int>(std::clamp<std::int64_t>((until - now_ + 999'999) / 1'000'000, 0, 1000));
     // The sandbox is gone by then; what it had sent is still read, and stands in the record. What
@@ -191,13 +128,14 @@ void Gateway::run() {
       timers_.erase(timers_.begin());
       action();
     }
+    flush_packets();
     for (std::uint64_t id : dying_) connections_.erase(id);
     dying_.clear();
     if (now_ >= next_look) {
       expire(false);
       next_look = now_ + second;
     }
-    flush();
+    if (!reports_.empty() && (now_ >= flush_by_ || reports_.size() > most_unreported)) flush();
   }
   for (auto& [id, connection] : connections_) connection->report();
   expire(true);
@@ -212,6 +150,7 @@ bool Gateway::carries() const {
 }
 
 void Gateway::report(const Flow& flow) {
+  if (reports_.empty()) flush_by_ = now_ + report_delay;
   std::string bytes = encode_flow(flow);
   auto size = static_cast<std::uint32_t>(bytes.size());
   reports_.append(reinterpret_cast<const char*>(&size), sizeof(size));
@@ -232,17 +171,40 @@ void Gateway::flush() {
   reports_.clear();
 }
 
-void Gateway::at(std::int64_t time_ns, std::function<void()> action) {
-  timers_.emplace(time_ns, std::move(action));
+Gateway::Timers::iterator Gateway::at(std::int64_t time_ns, std::function<void()> action) {
+  return timers_.emplace(time_ns, std::move(action));
 }
 
+bool Gateway::exhausted() {
+  constexpr std::int64_t look_every = 1'000'000;
+  if (now_ - memory_looked_at_ < look_every) return exhausted_;
+  memory_looked_at_ = now_;
+  struct mallinfo2 now = ::mallinfo2();
+  exhausted_ = now.uordblks + now.hblkhd > most_memory;
+  return exhausted_;
+}
+
+// Many at a time: at the rate of a name server calls to the kernel are what costs.
 void Gateway::read_packets() {
-  for (int i = 0; i < 256; ++i) {
-    ssize_t n = ::recv(fds_.tap.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-    if (n <= 0) return;
+  constexpr std::size_t most = 64;
+  constexpr std::size_t room = 65600;  // the longest packet; mostly one page of it is touched
+  if (packets_.empty()) packets_.resize(most * room);
+  std::array<mmsghdr, most> messages{};
+  std::array<iovec, most> parts{};
+  for (std::size_t i = 0; i < most; ++i) {
+    parts[i] = {packets_.data() + i * room, room};
+    messages[i].msg_hdr.msg_iov = &parts[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  for (int turn = 0; turn < 4; ++turn) {
+    int count = ::recvmmsg(fds_.tap.get(), messages.data(), most, MSG_DONTWAIT, nullptr);
+    if (count <= 0) return;
     // Not that of the turn: the call that sent the packet may have come after its begin.
     now_ = monotonic_now();
-    on_packet({buffer_.data(), static_cast<std::size_t>(n)});
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+      on_packet({packets_.data() + i * room, messages[i].msg_len});
+    flush_packets();
+    if (static_cast<std::size_t>(count) < most) return;
   }
 }
 
@@ -288,6 +250,8 @@ Gateway::Peer& Gateway::attempt(const Packet& packet, FlowProtocol protocol, boo
   auto names = names_.names_of(packet.destination.address);
   if (!names.empty()) flow.name = names.front();
   flow.rule = "default";
+  if (protocol == FlowProtocol::tcp || packet.kind == Packet::Kind::udp)
+    flow.socket = socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
   return peer;
 }
 
@@ -325,11 +289,24 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
       return refuse(packet, original, decision, "nothing listens there");
     }
   }
-  if (connections_.size() >= policy_.max_flows) {
+  if (connections_.size() >= policy_.max_flows || exhausted()) {
     decision.style = RefuseStyle::timeout;
-    return refuse(packet, original, decision, "as many connections are open as the policy allows");
+    return refuse(
+        packet, original, decision,
+        exhausted() ? out_of_memory : "as many connections are open as the policy allows");
   }
+  if (approved_.size() >= most_peers) approved_.clear();
+  approved_[{packet.source, packet.destination}] =
+      socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
   send_raw(make_approved(packet), packet.destination.address);
+}
+
+std::uint32_t Gateway::take_approved(const PeerKey& key) {
+  auto found = approved_.find(key);
+  if (found == approved_.end()) return 0;
+  std::uint32_t socket = found->second;
+  approved_.erase(found);
+  return socket;
 }
 
 void Gateway::accept_from(int listener) {
@@ -352,166 +329,11 @@ void Gateway::accept_from(int listener) {
     bool world = decision.action == RuleAction::simulate ||
                  (connection.destination.port == 53 && decision.rule == nullptr);
     std::uint64_t id = connection.id;
+    connection.socket = take_approved({connection.source, connection.destination});
     auto& made = connections_[id] = std::make_unique<TcpConnection>(
         *this, std::move(fd), std::move(connection), decision, world);
     made->open(id);
   }
-}
-
-namespace {
-
-class PeerPort final : public DatagramPort {
- public:
-  PeerPort(Gateway& gateway, const Flow& flow) : gateway_(gateway), flow_(flow) {}
-
-  void reply(std::string_view bytes, std::int64_t delay_ns) override {
-    if (delay_ns <= 0) return gateway_.send_datagram(flow_.destination, flow_.source, bytes);
-    gateway_.at(gateway_.now() + std::min(delay_ns, 60 * second),
-                [gateway = &gateway_, from = flow_.destination, to = flow_.source,
-                 text = std::string(bytes)] { gateway->send_datagram(from, to, text); });
-  }
-  std::function<void(std::string_view, Flow)> defer() override {
-    auto used = std::make_shared<bool>(false);
-    return [gateway = &gateway_, flow = flow_, used](std::string_view bytes, Flow exchange) {
-      if (*used || gateway->now() > flow.time_ns + peer_silence) return;
-      *used = true;
-      gateway->send_datagram(flow.destination, flow.source, bytes);
-      PeerPort(*gateway, flow).record(std::move(exchange));
-    };
-  }
-  [[nodiscard]] std::int64_t now_ns() const override { return gateway_.now(); }
-  void record(Flow flow) override {
-    if (flow.time_ns == 0) flow.time_ns = gateway_.now();
-    flow.connection = flow_.connection;
-    flow.source = flow_.source;
-    flow.destination = flow_.destination;
-    if (flow.name.empty()) flow.name = flow_.name;
-    if (flow.rule.empty()) flow.rule = flow_.rule;
-    if (flow.verdict == FlowVerdict::refused && flow.reason.empty())
-      flow.verdict = FlowVerdict::simulated;
-    gateway_.report(flow);
-  }
-
- private:
-  Gateway& gateway_;
-  const Flow flow_;
-};
-
-}  // namespace
-
-void Gateway::on_datagram(const Packet& packet, std::string_view original) {
-  auto names = names_.names_of(packet.destination.address);
-  Decision decision = decide(policy_, Transport::udp, packet.destination, names);
-  bool dns = packet.destination.port == 53 &&
-             (decision.rule == nullptr || decision.action == RuleAction::simulate);
-  if (decision.action == RuleAction::refuse && !dns)
-    return refuse(packet, original, decision, "no rule allows it");
-  DatagramService* service = dns ? &world_->dns() : nullptr;
-  Connection connection;
-  connection.source = packet.source;
-  connection.destination = packet.destination;
-  if (!names.empty()) connection.name = names.front();
-  if (!dns && decision.action == RuleAction::simulate) {
-    service = world_->open_datagram(connection);
-    if (service == nullptr) {
-      decision.style = RefuseStyle::reset;
-      return refuse(packet, original, decision, "nothing listens there");
-    }
-  }
-  bool is_new = false;
-  Peer& peer = attempt(packet, FlowProtocol::udp, is_new);
-  Flow& flow = peer.flow;
-  if (is_new) {
-    if (decision.rule != nullptr) flow.rule = decision.rule->name;
-    flow.verdict = service != nullptr                     ? FlowVerdict::simulated
-                   : decision.action == RuleAction::relay ? FlowVerdict::relayed
-                                                          : FlowVerdict::sunk;
-    peer.decision = decision;
-  }
-  flow.sent_bytes += packet.payload.size();
-  if (service == nullptr && !dns) {
-    if (is_new && !world_->canaries().empty())
-      peer.search.emplace(world_->canaries(), "udp datagrams");
-    if (peer.search) peer.search->feed(packet.payload, flow.canaries);
-    flow.sent.size += packet.payload.size();
-    flow.sent.head += packet.payload.substr(
-        0, policy_.body_bytes - std::min<std::size_t>(policy_.body_bytes, flow.sent.head.size()));
-  }
-  connection.id = flow.connection;
-  if (service != nullptr) {
-    PeerPort port(*this, flow);
-    service->received(connection, packet.payload, port);
-  } else if (decision.action == RuleAction::relay) {
-    relay_datagram(peer, packet);
-  }
-}
-
-void Gateway::relay_datagram(Peer& peer, const Packet& packet) {
-  if (!peer.upstream) {
-    IpAddress target = unmapped(packet.destination.address);
-    peer.flow.reason = names_network(*peer.decision.rule, target)
-                           ? std::string()
-                           : "a rule that names a domain relays TCP alone";
-    if (!peer.flow.reason.empty()) {
-      peer.flow.verdict = FlowVerdict::refused;
-      return;
-    }
-    sockaddr_storage address{};
-    unsigned length = to_sockaddr({target, packet.destination.port}, address);
-    peer.upstream.reset(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!peer.upstream ||
-        ::connect(peer.upstream.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
-        !watch(peer.upstream.get(), EPOLLIN, peer.flow.connection | 1U, true)) {
-      peer.flow.reason = std::strerror(errno);
-      return;
-    }
-    peer.flow.dialled = {target, packet.destination.port};
-    upstreams_[peer.flow.connection] = {packet.source, packet.destination};
-  }
-  if (::send(peer.upstream.get(), packet.payload.data(), packet.payload.size(), MSG_NOSIGNAL) < 0)
-    peer.flow.reason = std::strerror(errno);
-}
-
-void Gateway::read_upstream(std::uint64_t key) {
-  auto found = upstreams_.find(key & ~1ULL);
-  if (found == upstreams_.end()) return;
-  auto peer = peers_[1].find(found->second);
-  if (peer == peers_[1].end()) return;
-  for (int i = 0; i < 64; ++i) {
-    ssize_t n = ::recv(peer->second.upstream.get(), buffer_.data(), buffer_.size(), 0);
-    if (n < 0) return;
-    Flow& flow = peer->second.flow;
-    peer->second.last = now_;
-    flow.received_bytes += static_cast<std::uint64_t>(n);
-    send_datagram(flow.destination, flow.source, {buffer_.data(), static_cast<std::size_t>(n)});
-  }
-}
-
-void Gateway::on_echo(const Packet& packet) {
-  bool is_new = false;
-  Peer& peer = attempt(packet, FlowProtocol::icmp, is_new);
-  peer.flow.sent_bytes += packet.transport.size();
-  if (!policy_.answer_echo) {
-    peer.flow.reason = "the policy answers no ping";
-    return;
-  }
-  peer.flow.verdict = FlowVerdict::simulated;
-  peer.flow.received_bytes += packet.transport.size();
-  send_raw(make_echo_reply(packet), packet.source.address);
-}
-
-void Gateway::send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload) {
-  if (auto found = peers_[1].find({to, from});
-      found != peers_[1].end() && found->second.flow.verdict != FlowVerdict::relayed)
-    found->second.flow.received_bytes += payload.size();
-  send_raw(make_datagram(from, to, payload), to.address);
-}
-
-void Gateway::send_raw(const std::string& packet, const IpAddress& to) {
-  sockaddr_storage address{};
-  unsigned length = to_sockaddr({to, 0}, address);
-  (void)::sendto((to.v6 ? fds_.raw6 : fds_.raw4).get(), packet.data(), packet.size(), MSG_DONTWAIT,
-                 reinterpret_cast<sockaddr*>(&address), length);
 }
 
 void Gateway::expire(bool all) {
@@ -524,6 +346,7 @@ void Gateway::expire(bool all) {
         continue;
       }
       peer.flow.duration_ns = peer.last - peer.flow.time_ns;
+      if (peer.sent) peer.flow.sent = peer.sent->finish(true);
       report(peer.flow);
       upstreams_.erase(peer.flow.connection);
       at = peers.erase(at);

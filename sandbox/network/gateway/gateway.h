@@ -2,9 +2,9 @@
 // and reports each one as a flow. One thread, one epoll loop, no file system, no privileges.
 //
 // Bounds: connections by the policy's max_flows, datagram peers and remembered refusals by
-// `most_peers`, queued bytes of a connection by `most_unsent`. Reports are written with a blocking
-// send: while the supervisor does not keep up the gateway reads nothing from the sandbox, and no
-// flow is lost.
+// `most_peers`, queued bytes of a connection by `most_unsent` and of all by `most_queued`, kept
+// bodies by BodyRecord::most_in_memory. Reports are written with a blocking send: while the
+// supervisor does not keep up the gateway reads nothing from the sandbox, and no flow is lost.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,20 +24,24 @@
 #include "sandbox/network/gateway/host_resolver.h"
 #include "sandbox/network/gateway/packet.h"
 #include "sandbox/network/gateway/tcp_connection.h"
+#include "sandbox/network/http/body_record.h"
 #include "sandbox/network/name_table.h"
 #include "sandbox/network/network_policy.h"
+#include "sandbox/network/tls/tls_client.h"
 #include "sandbox/network/world.h"
 
 namespace gyges::network {
 
 struct GatewayFds {
   UniqueFd report;  // stream socket to the supervisor: flows go out, an end of file means stop
-  UniqueFd tcp4, tcp6, tap, raw4, raw6;
+  UniqueFd tcp4, tcp6, tap, raw4, raw6, diag;
 };
 
 class Gateway {
  public:
-  static constexpr std::size_t most_peers = 16384;
+  static constexpr std::size_t most_peers = 4096;
+  static constexpr std::size_t most_queued = 8U << 20U;
+  static constexpr std::size_t most_memory = 256U << 20U;
 
   // `servers`: the host's name servers, asked for names that a rule relays.
   Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> servers);
@@ -47,7 +51,8 @@ class Gateway {
 
   // Watches the sockets; before the process gives up what this needs.
   Status prepare();
-  Status open(std::string_view packed_world);
+  // `authorities`: what the host trusts, in PEM, where a rule intercepts.
+  Status open(std::string_view packed_world, std::string authorities);
 
   // Until the supervisor says stop or is gone. Open connections are reported then.
   void run();
@@ -56,11 +61,24 @@ class Gateway {
   [[nodiscard]] const NetworkPolicy& policy() const { return policy_; }
   [[nodiscard]] std::int64_t now() const { return now_; }
   void report(const Flow& flow);
-  void at(std::int64_t time_ns, std::function<void()> action);
+  using Timers = std::multimap<std::int64_t, std::function<void()>>;
+  Timers::iterator at(std::int64_t time_ns, std::function<void()> action);
+  // Of an action that has not begun.
+  void cancel(Timers::iterator timer) { timers_.erase(timer); }
   Status watch(int fd, std::uint32_t events, std::uint64_t key, bool is_new);
   void unwatch(int fd) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
   void forget(std::uint64_t connection) { dying_.insert(connection); }
   void send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload);
+  // Bytes that wait in queues of connections. While there are many, a connection takes more only
+  // once its own are gone, and little at a time: memory does not grow with the number of those who
+  // read slowly.
+  void count_queued(std::size_t before, std::size_t now) { queued_ += now - before; }
+  [[nodiscard]] bool scarce() const { return queued_ > most_queued; }
+  // More than most_memory is in use: what asks for more is turned away, so that hostile traffic
+  // (10,000 heads that do not end) costs the host no more than that.
+  [[nodiscard]] bool exhausted();
+  // Made when it is first needed; null: the list cannot be read.
+  const TlsTrust* trust();
   World& world() { return *world_; }
   [[nodiscard]] std::vector<std::string> names_of(const IpAddress& address) const {
     return names_.names_of(address);
@@ -74,7 +92,7 @@ class Gateway {
     std::int64_t last = 0;
     Decision decision;
     UniqueFd upstream;
-    std::optional<CanaryStream> search;  // of what nobody here reads
+    std::optional<BodyRecord> sent;  // what nobody here reads
   };
   using PeerKey = std::pair<Endpoint, Endpoint>;
 
@@ -91,9 +109,11 @@ class Gateway {
   void accept_from(int listener);
   void expire(bool all);
   [[nodiscard]] bool carries() const;
-  void send_raw(const std::string& packet, const IpAddress& to);
+  void send_raw(std::string packet, const IpAddress& to);
+  void flush_packets();
   void flush();
   void count_lost_packets();
+  std::uint32_t take_approved(const PeerKey& key);
 
   NetworkPolicy policy_;
   GatewayFds fds_;
@@ -101,16 +121,25 @@ class Gateway {
   NameTable names_;
   HostResolver resolver_;
   std::unique_ptr<World> world_;
+  std::string authorities_;
+  std::unique_ptr<TlsTrust> trust_;
+  Timers timers_;  // before their owners, who cancel them
+  std::size_t queued_ = 0;
   std::map<std::uint64_t, std::unique_ptr<TcpConnection>> connections_;
   std::set<std::uint64_t> dying_;
   std::map<PeerKey, Peer> peers_[3];  // refused SYNs; datagrams; echo and everything else
   std::map<std::uint64_t, PeerKey> upstreams_;
-  std::multimap<std::int64_t, std::function<void()>> timers_;
+  std::map<PeerKey, std::uint32_t> approved_;  // sockets of SYNs whose connections are to come
   std::string reports_;
+  std::int64_t flush_by_ = 0;
   std::vector<char> buffer_;
+  std::vector<char> packets_;                                   // of one read
+  std::vector<std::pair<std::string, IpAddress>> outgoing_[2];  // of IPv4 and of IPv6
   std::int64_t now_ = 0;
   std::uint64_t next_ = 16;  // keys below are the gateway's own sockets
   std::uint64_t lost_packets_ = 0;
+  std::int64_t memory_looked_at_ = 0;
+  bool exhausted_ = false;
   bool supervisor_gone_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include "sandbox/network/gateway/confinement.h"
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway_process.h"
+#include "sandbox/network/http/body_record.h"
 
 namespace gyges::network {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 Result<GatewayFds> receive_sockets(UniqueFd report) {
   char byte = 0;
   iovec part{&byte, 1};
-  constexpr std::size_t count = 5;
+  constexpr std::size_t count = 6;
   alignas(cmsghdr) std::array<char, CMSG_SPACE(count * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -35,8 +36,8 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
     return fail("receive sockets", "gateway", "the supervisor sent none");
   std::array<int, count> fds{};
   std::memcpy(fds.data(), CMSG_DATA(rights), sizeof(fds));
-  return GatewayFds{std::move(report), UniqueFd(fds[0]), UniqueFd(fds[1]),
-                    UniqueFd(fds[2]),  UniqueFd(fds[3]), UniqueFd(fds[4])};
+  return GatewayFds{std::move(report), UniqueFd(fds[0]), UniqueFd(fds[1]), UniqueFd(fds[2]),
+                    UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5])};
 }
 
 Status serve() {
@@ -55,12 +56,16 @@ Status serve() {
   }
   bool relays = false;
   for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
-  GYGES_CHECK(give_up_surroundings(relays, policy.max_flows * 2UL + 256));
+  // Both directions of a connection, and what datagram peers send.
+  std::uint64_t records = policy.max_flows * 2UL + Gateway::most_peers;
+  GYGES_CHECK(
+      give_up_surroundings(relays, policy.max_flows * 2UL + 256, records * policy.body_bytes));
+  BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   int supervisor = fds.report.get();
   Gateway gateway(std::move(policy), std::move(fds), std::move(servers));
   GYGES_CHECK(gateway.prepare());
-  GYGES_CHECK(gateway.open(world));
+  GYGES_CHECK(gateway.open(world, document.value("authorities", std::string())));
   world.clear();
   GYGES_CHECK(filter_own_calls());
   std::uint32_t ready = 0;

@@ -19,8 +19,13 @@ bool may_be_http(std::string_view first) {
 
 }  // namespace
 
-NameGuard::NameGuard(const NetworkRule& rule, std::uint16_t port, Names names, Watch watch)
-    : rule_(rule), port_(port), names_(std::move(names)), watch_(std::move(watch)) {}
+NameGuard::NameGuard(const NetworkRule& rule, std::uint16_t port, Names names, Watch watch,
+                     bool any_name)
+    : rule_(rule),
+      port_(port),
+      names_(std::move(names)),
+      any_name_(any_name),
+      watch_(std::move(watch)) {}
 
 std::string_view NameGuard::refuse(std::string reason) {
   if (refusal_.empty()) refusal_ = std::move(reason);
@@ -29,6 +34,7 @@ std::string_view NameGuard::refuse(std::string reason) {
 }
 
 bool NameGuard::may_mean(const std::string& name, const char* what) {
+  if (any_name_) return true;
   bool allowed = std::any_of(rule_.domains.begin(), rule_.domains.end(),
                              [&](const auto& domain) { return domain_matches(domain, name); });
   if (!allowed) {
@@ -60,7 +66,7 @@ std::string_view NameGuard::decide() {
     kind_ = Kind::http;
     RequestReader::Events events;
     events.head = [this](RequestHead&& head) { check_request(std::move(head)); };
-    events.body = [this](std::string_view part) { watch_.body(part.size()); };
+    events.body = [this](std::string_view part) { watch_.body(part); };
     events.end = [this] { request_ended_ = true; };
     events.fault = [this](const RequestReader::Fault& fault) {
       refuse("not every program would read the request alike: " + fault.reason);

@@ -24,15 +24,16 @@ class NameGuard {
   // The canonical names that the sandbox was told for the destination, at the time of the call.
   using Names = std::function<std::vector<std::string>()>;
 
-  // Called for each HTTP request that is let through, and with the size of each part of its body;
+  // Called for each HTTP request that is let through, and with each part of its body;
   // a request for which it says false is refused.
   struct Watch {
     std::function<bool(const RequestHead&)> request;
-    std::function<void(std::uint64_t)> body;
+    std::function<void(std::string_view)> body;
   };
 
-  // `rule` outlives the guard.
-  NameGuard(const NetworkRule& rule, std::uint16_t port, Names names, Watch watch);
+  // `rule` outlives the guard. With `any_name` it reads and judges the form alone.
+  NameGuard(const NetworkRule& rule, std::uint16_t port, Names names, Watch watch,
+            bool any_name = false);
 
   // What may go on to the server now that `bytes` came from the client; empty while more must come
   // or after a refusal. Valid until the next call.
@@ -54,6 +55,7 @@ class NameGuard {
   const NetworkRule& rule_;
   std::uint16_t port_;
   Names names_;
+  bool any_name_;
   Kind kind_ = Kind::unknown;
   std::string held_;
   std::string passed_;

@@ -19,7 +19,7 @@ constexpr std::size_t most_fields = 200;
 
 class RelayedHttp::Parser : public http::basic_parser<false> {
  public:
-  Parser(HttpExchange& exchange) : exchange_(exchange) {
+  Parser(HttpExchange& exchange, BodyRecord& body) : exchange_(exchange), body_(body) {
     header_limit(static_cast<std::uint32_t>(most_head_bytes));
     // Not boost::none: Beast 1.74 compares a length with the optional, and no limit is below all.
     body_limit(std::numeric_limits<std::uint64_t>::max());
@@ -38,21 +38,27 @@ class RelayedHttp::Parser : public http::basic_parser<false> {
   }
   void on_header_impl(error_code&) override {}
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
-  std::size_t on_body_impl(string_view body, error_code&) override {
-    exchange_.response_body.size += body.size();
+  std::size_t keep(string_view body) {
+    std::vector<CanaryHit> none;
+    body_.feed({body.data(), body.size()}, none);
     return body.size();
   }
+  std::size_t on_body_impl(string_view body, error_code&) override { return keep(body); }
   void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
   std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code&) override {
-    exchange_.response_body.size += body.size();
-    return body.size();
+    return keep(body);
   }
   void on_finish_impl(error_code&) override {}
 
   HttpExchange& exchange_;
+  BodyRecord& body_;
 };
 
-RelayedHttp::RelayedHttp(std::function<void(Flow)> record) : record_(std::move(record)) {}
+RelayedHttp::RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes,
+                         const TlsFacts* tls)
+    : record_(std::move(record)), body_bytes_(body_bytes) {
+  if (tls != nullptr) tls_ = *tls;
+}
 RelayedHttp::~RelayedHttp() = default;
 
 bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
@@ -66,17 +72,24 @@ bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
   flow.http->version = head.version;
   flow.http->method = head.method;
   flow.http->request_headers = head.headers;
-  flow.http->url = "http://" + head.authority.host.text;
+  if (tls_) {
+    flow.sni = tls_->sni;
+    flow.alpn = tls_->alpn;
+    flow.tls = tls_->version;
+  }
+  flow.http->url = (tls_ ? "https://" : "http://") + head.authority.host.text;
   if (head.authority.port) flow.http->url += ":" + std::to_string(*head.authority.port);
   flow.http->url += head.target;
-  pending_.push_back(std::move(flow));
+  pending_.push_back({std::move(flow), BodyRecord(body_bytes_, nullptr, {}),
+                      BodyRecord(body_bytes_, nullptr, {})});
   return true;
 }
 
-void RelayedHttp::request_body(std::uint64_t bytes) {
+void RelayedHttp::request_body(std::string_view bytes) {
   if (pending_.empty()) return;
-  pending_.back().http->request_body.size += bytes;
-  pending_.back().sent_bytes += bytes;
+  Exchange& last = pending_.back();
+  last.flow.sent_bytes += bytes.size();
+  last.sent.feed(bytes, last.flow.canaries);
 }
 
 void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
@@ -86,22 +99,23 @@ void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
     if (!parser_ && buffer_.find("\r\n\r\n") == std::string::npos &&
         buffer_.size() < most_head_bytes)
       return;
-    if (!parser_) parser_ = std::make_unique<Parser>(*pending_.front().http);
+    if (!parser_)
+      parser_ = std::make_unique<Parser>(*pending_.front().flow.http, pending_.front().received);
     error_code code;
     std::size_t used = parser_->put(boost::asio::buffer(buffer_.data(), buffer_.size()), code);
     buffer_.erase(0, used);
     bool waits = code == http::error::need_more || (!code && used == 0);
     if ((code && !waits) || (waits && buffer_.size() > most_line_bytes)) {
       lost_ = true;
-      pending_.front().reason = "the answer is no HTTP that could be read";
+      pending_.front().flow.reason = "the answer is no HTTP that could be read";
       buffer_ = {};
       return;
     }
     if (parser_->is_done()) {
       parser_.reset();
-      HttpExchange& exchange = *pending_.front().http;
+      HttpExchange& exchange = *pending_.front().flow.http;
       if (exchange.status >= 200) {
-        complete(now_ns);
+        complete(now_ns, true);
       } else {  // an interim answer: the true one follows
         exchange.status = 0;
         exchange.response_headers.clear();
@@ -112,17 +126,20 @@ void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
   }
 }
 
-void RelayedHttp::complete(std::int64_t now_ns) {
-  Flow flow = std::move(pending_.front());
-  pending_.pop_front();
+void RelayedHttp::complete(std::int64_t now_ns, bool whole) {
+  Exchange& first = pending_.front();
+  Flow flow = std::move(first.flow);
   flow.duration_ns = now_ns - flow.time_ns;
-  if (flow.http) flow.received_bytes = flow.http->response_body.size;
+  flow.received_bytes = first.received.size();
+  flow.http->request_body = first.sent.finish(whole);
+  flow.http->response_body = first.received.finish(whole);
+  pending_.pop_front();
   record_(std::move(flow));
 }
 
 void RelayedHttp::finish(std::int64_t now_ns) {
   parser_.reset();
-  while (!pending_.empty()) complete(now_ns);
+  while (!pending_.empty()) complete(now_ns, false);
 }
 
 }  // namespace gyges::network

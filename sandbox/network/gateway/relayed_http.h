@@ -9,10 +9,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "sandbox/network/flow.h"
+#include "sandbox/network/http/body_record.h"
+#include "sandbox/network/http/http1_service.h"
 #include "sandbox/network/http/request_reader.h"
 
 namespace gyges::network {
@@ -21,22 +24,30 @@ class RelayedHttp {
  public:
   static constexpr std::size_t most_pending = 64;
 
-  explicit RelayedHttp(std::function<void(Flow)> record);
+  // `body_bytes`: kept of each body. `tls`: what is known of the connection around it; null: none.
+  RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes,
+              const TlsFacts* tls = nullptr);
   ~RelayedHttp();
 
   // False: too many wait for their answers already.
   bool request(const RequestHead& head, std::int64_t now_ns);
-  void request_body(std::uint64_t bytes);
+  void request_body(std::string_view bytes);
   void response(std::string_view bytes, std::int64_t now_ns);
   // Records what is unanswered.
   void finish(std::int64_t now_ns);
 
  private:
   class Parser;
-  void complete(std::int64_t now_ns);
+  void complete(std::int64_t now_ns, bool whole);
 
   std::function<void(Flow)> record_;
-  std::deque<Flow> pending_;
+  struct Exchange {
+    Flow flow;
+    BodyRecord sent, received;
+  };
+  std::uint64_t body_bytes_;
+  std::optional<TlsFacts> tls_;
+  std::deque<Exchange> pending_;
   std::string buffer_;  // the beginning of a head, or of a line between chunks
   std::unique_ptr<Parser> parser_;
   bool lost_ = false;  // an answer was unreadable

@@ -4,22 +4,42 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/fd.h"
-#include "sandbox/network/exfiltration/canary_search.h"
 #include "sandbox/network/flow.h"
+#include "sandbox/network/gateway/interception.h"
 #include "sandbox/network/gateway/name_guard.h"
 #include "sandbox/network/gateway/relayed_http.h"
+#include "sandbox/network/http/body_record.h"
 #include "sandbox/network/network_policy.h"
 #include "sandbox/network/service.h"
 
 namespace gyges::network {
 
 class Gateway;
+
+// An action that is still to come, of one owner with whom it goes.
+class Timer {
+ public:
+  Timer() = default;
+  ~Timer() { cancel(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  void set(Gateway& gateway, std::int64_t time_ns, std::function<void()> action);
+  void cancel();
+  [[nodiscard]] bool is_set() const { return gateway_ != nullptr; }
+  [[nodiscard]] std::int64_t time() const { return at_->first; }
+
+ private:
+  Gateway* gateway_ = nullptr;
+  std::multimap<std::int64_t, std::function<void()>>::iterator at_;
+};
 
 class TcpConnection final : public StreamPort {
  public:
@@ -42,6 +62,7 @@ class TcpConnection final : public StreamPort {
 
   void send(std::string_view bytes) override;
   [[nodiscard]] std::size_t unsent() const override { return to_client_.size() - sent_; }
+  [[nodiscard]] std::size_t step() const override;
   void pause(bool paused) override;
   void close() override;
   void reset() override;
@@ -60,11 +81,15 @@ class TcpConnection final : public StreamPort {
   void finish(std::string_view reason);
   void dial();
   void guard();
+  void sniff(std::string_view bytes);
+  void intercept(std::string_view first);
+  std::unique_ptr<StreamService> read_inside(const TlsFacts& facts, StreamPort& port);
   void guarded(std::string_view bytes);
   void pass_on(std::string_view bytes);
   void refuse(std::string reason);
   void note_tls();
-  void note(FlowBody& body, std::string_view bytes) const;
+  void count_queued();
+  void limit_time(std::int64_t time_ns, std::function<void()> action);
 
   Gateway& gateway_;
   UniqueFd fd_;
@@ -75,17 +100,21 @@ class TcpConnection final : public StreamPort {
   std::unique_ptr<StreamService> service_;
   std::unique_ptr<NameGuard> guard_;  // of a connection that is relayed because of a name
   std::unique_ptr<RelayedHttp> http_;
-  std::optional<CanaryStream> search_;
+  std::optional<BodyRecord> sent_body_;  // of what no service reads, or of what is intercepted
+  BodyRecord received_body_;
+  Interception* interception_ = nullptr;  // inside service_
+  std::string hello_;                     // of a connection that may be intercepted
   Flow flow_;
   std::string to_client_;
   std::size_t sent_ = 0;
   std::string to_upstream_;
   std::size_t sent_upstream_ = 0;
   std::uint64_t key_ = 0;
-  std::uint64_t wake_ = 0;  // counts wake_at() calls: only the last one wakes
+  std::int64_t wake_time_ = 0;      // of the last wake_at()
+  std::size_t counted_queued_ = 0;  // of the gateway's count
+  Timer wake_, limit_;
   std::uint32_t watched_ = 0;
   std::uint32_t watched_upstream_ = 0;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool paused_ = false;
   bool closing_ = false;
   bool client_ended_ = false;
@@ -95,6 +124,7 @@ class TcpConnection final : public StreamPort {
   bool registered_upstream_ = false;
   bool over_ = false;
   bool reported_ = false;
+  bool sniffing_ = false;
 };
 
 }  // namespace gyges::network

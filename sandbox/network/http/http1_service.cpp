@@ -13,7 +13,6 @@ namespace {
 constexpr std::int64_t head_timeout_ns = 60'000'000'000;
 constexpr std::int64_t idle_timeout_ns = 75'000'000'000;
 constexpr unsigned most_requests = 1000;
-constexpr std::size_t send_step = 262144;
 constexpr std::size_t most_unread = 65536;  // of following requests, while one is answered
 
 class Http1 : public StreamService {
@@ -27,7 +26,8 @@ class Http1 : public StreamService {
 
   void received(std::string_view bytes) override {
     if (finished_) return;
-    seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
+    if (state_ != State::body)
+      seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
     reader_.feed(bytes);
     if (state_ == State::delayed || state_ == State::sending)
       if (reader_.held_bytes() > most_unread) port_.pause(paused_ = true);
@@ -87,6 +87,7 @@ class Http1 : public StreamService {
     record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
     record_->request(head_, port_.now_ns());
     state_ = State::body;
+    if (head_.has_body && seen_.capacity() > 512) std::string().swap(seen_);  // it may be long
     if (head_.expects_continue && head_.has_body) port_.send("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
@@ -135,7 +136,7 @@ class Http1 : public StreamService {
     record_->response(response_, body);
     unsent_ = body;
     state_ = State::sending;
-    if (unsent_.size() <= 16384) {  // one packet, one call
+    if (unsent_.size() <= std::min<std::size_t>(16384, port_.step())) {  // one packet, one call
       head += unsent_;
       unsent_ = {};
     }
@@ -145,8 +146,8 @@ class Http1 : public StreamService {
   }
 
   void send_body() {
-    while (!unsent_.empty() && port_.unsent() < send_step) {
-      std::string_view step = unsent_.substr(0, send_step);
+    while (!unsent_.empty() && port_.unsent() < port_.step()) {
+      std::string_view step = unsent_.substr(0, port_.step());
       port_.send(step);
       unsent_.remove_prefix(step.size());
       set_deadline(idle_timeout_ns);

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::uint32_t most_streams = 100;
 constexpr std::size_t most_head_bytes = 32768;
-constexpr std::size_t send_step = 262144;
 constexpr std::int64_t idle_timeout_ns = 75'000'000'000;
 
 struct FreeSession {
@@ -232,7 +231,7 @@ class Http2 : public StreamService {
   }
 
   void pump() {
-    while (!closed_ && port_.unsent() < send_step) {
+    while (!closed_ && port_.unsent() < port_.step()) {
       const std::uint8_t* bytes = nullptr;
       auto size = ::nghttp2_session_mem_send(session_.get(), &bytes);
       if (size < 0) return refuse(::nghttp2_strerror(static_cast<int>(size)), {});

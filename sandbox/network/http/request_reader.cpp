@@ -143,6 +143,12 @@ struct RequestReader::State {
   }
 
   void run() {
+    read();
+    // Of a large piece of a body nothing is left; its room must not stay with each connection.
+    if (buffer.capacity() > 4096 && buffer.size() < 1024) buffer.shrink_to_fit();
+  }
+
+  void read() {
     while (!failed && !waiting) {
       if (!parser && !read_head()) return;
       if (failed || !read_body()) return;

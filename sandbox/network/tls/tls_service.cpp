@@ -88,6 +88,7 @@ class InnerPort : public StreamPort {
   explicit InnerPort(TlsStream& outer) : outer_(outer) {}
   void send(std::string_view bytes) override;
   [[nodiscard]] std::size_t unsent() const override;
+  [[nodiscard]] std::size_t step() const override;
   void pause(bool paused) override;
   void close() override;
   void reset() override;
@@ -101,11 +102,13 @@ class InnerPort : public StreamPort {
 
 class TlsStream : public StreamService {
  public:
-  TlsStream(Tls::State& state, const Connection& connection, StreamPort& port, OpenInner open_inner)
+  TlsStream(Tls::State& state, const Connection& connection, StreamPort& port, OpenInner open_inner,
+            Tls::Protocols protocols)
       : state_(state),
         connection_(connection),
         port_(port),
         open_inner_(std::move(open_inner)),
+        protocols_(protocols),
         inner_port_(*this),
         ssl_(::SSL_new(state.context.get())) {
     read_ = ::BIO_new(::BIO_s_mem());
@@ -158,6 +161,8 @@ class TlsStream : public StreamService {
     if (inner_) return inner_->woken();
     if (!finished_) fail_with("the handshake did not come within 60 s");
   }
+
+  [[nodiscard]] Tls::Protocols protocols() const { return protocols_; }
 
   const Leaf* leaf_of_hello() {
     // Without a server name, or with one this parser refuses: the host of the address.
@@ -281,6 +286,7 @@ class TlsStream : public StreamService {
   Connection connection_;
   StreamPort& port_;
   OpenInner open_inner_;
+  Tls::Protocols protocols_;
   InnerPort inner_port_;
   std::unique_ptr<SSL, FreeSsl> ssl_;
   BIO* read_ = nullptr;  // both belong to ssl_
@@ -311,6 +317,9 @@ void InnerPort::send(std::string_view bytes) {
 }
 std::size_t InnerPort::unsent() const {
   return outer_.port_.unsent();
+}
+std::size_t InnerPort::step() const {
+  return outer_.port_.step();
 }
 void InnerPort::pause(bool paused) {
   bool resumed = outer_.paused_ && !paused;
@@ -355,11 +364,15 @@ int choose_certificate(SSL* ssl, void*) {
              : 0;
 }
 
-int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
+int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_size,
                     const unsigned char* offered, unsigned offered_size, void*) {
-  static constexpr unsigned char ours[] = "\x02h2\x08http/1.1";
+  static constexpr unsigned char all[] = "\x02h2\x08http/1.1";
+  constexpr unsigned first = 3;  // of "h2"
+  bool some = static_cast<TlsStream*>(SSL_get_app_data(ssl))->protocols() == Tls::Protocols::http1;
+  const unsigned char* ours = some ? all + first : all;
+  unsigned size = static_cast<unsigned>(sizeof all - 1) - (some ? first : 0);
   unsigned char* chosen = nullptr;
-  if (::SSL_select_next_proto(&chosen, out_size, ours, sizeof ours - 1, offered, offered_size) !=
+  if (::SSL_select_next_proto(&chosen, out_size, ours, size, offered, offered_size) !=
       OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_NOACK;
   *out = chosen;
@@ -391,8 +404,8 @@ Result<std::unique_ptr<Tls>> Tls::create(const WorldData& world, const Zone& zon
 }
 
 std::unique_ptr<StreamService> Tls::open_stream(const Connection& connection, StreamPort& port,
-                                                OpenInner open_inner) {
-  return std::make_unique<TlsStream>(*state_, connection, port, std::move(open_inner));
+                                                OpenInner open_inner, Protocols protocols) {
+  return std::make_unique<TlsStream>(*state_, connection, port, std::move(open_inner), protocols);
 }
 
 }  // namespace gyges::network

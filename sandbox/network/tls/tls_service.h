@@ -25,8 +25,10 @@ class Tls {
   static Result<std::unique_ptr<Tls>> create(const WorldData& world, const Zone& zone);
   ~Tls();
 
+  enum class Protocols { all, http1 };  // agreed on by ALPN
   std::unique_ptr<StreamService> open_stream(const Connection& connection, StreamPort& port,
-                                             OpenInner open_inner);
+                                             OpenInner open_inner,
+                                             Protocols protocols = Protocols::all);
 
   struct State;
 

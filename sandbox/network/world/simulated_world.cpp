@@ -71,6 +71,16 @@ class SimulatedWorld final : public World {
     return nullptr;
   }
 
+  std::unique_ptr<StreamService> intercept(const Connection& connection, StreamPort& port,
+                                           OpenInside open_inside) override {
+    if (!tls_) return nullptr;
+    return tls_->open_stream(
+        connection, port,
+        [open = std::move(open_inside)](const Connection&, const TlsFacts& facts,
+                                        StreamPort& inner) { return open(facts, inner); },
+        Tls::Protocols::http1);
+  }
+
   DatagramService* open_datagram(const Connection& peer) override {
     const PortService* service = service_at(peer.destination, true);
     return service == nullptr ? nullptr : &ntp_;

@@ -163,7 +163,11 @@ wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
     plan.base_mask = 0;
   }
   if (executes) plan.flags |= wire::plan_replaces_image;
-  if (spec.name == "connect") plan.flags |= wire::plan_socket_peer;
+  if (spec.name == "connect") {
+    // The socket too: what the network's record knows of it is its inode.
+    plan.flags |= wire::plan_socket_peer | wire::plan_identify_fd;
+    enter += sizeof(wire::capture_head) + sizeof(FileIdentity) + walk_room;
+  }
   if (spec.name == "accept" || spec.name == "accept4") plan.flags |= wire::plan_peer_of_result;
   exit += sizeof(wire::capture_head) + wire::sockaddr_limit;
   // Calls that change or enter what a descriptor names, except those that only move its contents:

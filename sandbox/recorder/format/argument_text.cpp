@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -216,13 +217,21 @@ std::string identifier_text(std::uint64_t value) {
 
 }  // namespace
 
+// Of sockets the peer says more than the inode.
+static bool is_socket(const Capture& identity) {
+  FileIdentity file{};
+  std::memcpy(&file, identity.bytes.data(), sizeof(file));
+  return S_ISSOCK(file.mode);
+}
+
 std::string descriptor_text(const Event& event, std::size_t argument, std::int32_t fd,
                             const PathResolver* names) {
   std::string text = fmt::format("{}", fd);
   if (fd < 0) return text;
   std::string_view known = names != nullptr ? names->descriptor(event.pid, fd) : "";
   if (const Capture* identity = find_capture(event, argument, {CaptureKind::file_identity});
-      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity)) {
+      identity != nullptr && identity->bytes.size() > sizeof(FileIdentity) &&
+      !is_socket(*identity)) {
     std::string_view name = identity->bytes.substr(sizeof(FileIdentity));
     std::string_view last = known.substr(known.rfind('/') + 1);
     if (known.empty() || name.starts_with('/')) return fmt::format("{}<{}>", text, printable(name));

@@ -1,0 +1,170 @@
+// What a connection does with its destination: whether and what it dials, and the bytes to and fro.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sandbox/network/gateway/gateway.h"
+#include "sandbox/network/gateway/tcp_connection.h"
+#include "sandbox/network/gateway/tcp_queue.h"
+
+namespace gyges::network {
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t dial_time = 30 * second;
+constexpr std::int64_t guard_time = 10 * second;
+
+}  // namespace
+
+void TcpConnection::guard() {
+  http_ = std::make_unique<RelayedHttp>([this](Flow flow) { record(std::move(flow)); },
+                                        gateway_.policy().body_bytes);
+  guard_ = std::make_unique<NameGuard>(
+      *decision_.rule, connection_.destination.port,
+      [this] { return gateway_.names_of(connection_.destination.address); },
+      NameGuard::Watch{
+          [this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
+          [this](std::string_view bytes) { http_->request_body(bytes); }});
+  limit_.set(gateway_, gateway_.now() + guard_time, [this] {
+    if (!over_ && !upstream_ && !upstream_ended_)
+      refuse("the client did not say within 10 s which name it means");
+  });
+}
+
+// Bytes of the client go on only as far as the guard has seen what they mean.
+void TcpConnection::guarded(std::string_view bytes) {
+  std::string_view ready = guard_->feed(bytes);
+  flow_.sni = guard_->sni();
+  if (!guard_->refusal().empty()) return refuse(guard_->refusal());
+  if (ready.empty()) return;
+  if (decision_.rule->intercept && !guard_->sni().empty()) return intercept(std::string(ready));
+  if (!upstream_ && !upstream_ended_) dial();
+  if (!over_) pass_on(ready);
+}
+
+void TcpConnection::pass_on(std::string_view bytes) {
+  if (!upstream_) {
+    if (upstream_ended_) reset();  // the destination is gone: as its own answer would be
+    return;
+  }
+  if (to_upstream_.empty() && !connecting_) {
+    ssize_t written = ::send(upstream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  drop_sent(to_upstream_, sent_upstream_);
+  to_upstream_ += bytes;
+}
+
+void TcpConnection::dial() {
+  IpAddress target = unmapped(connection_.destination.address);
+  flow_.reason = why_not_dialled(*decision_.rule, target);
+  if (!flow_.reason.empty()) {
+    flow_.verdict = FlowVerdict::refused;
+    reset();
+    return;
+  }
+  sockaddr_storage address{};
+  Endpoint to{target, connection_.destination.port};
+  unsigned length = to_sockaddr(to, address);
+  flow_.dialled = to;
+  upstream_.reset(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  int on = 1;
+  if (upstream_) ::setsockopt(upstream_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (!upstream_ ||
+      (::connect(upstream_.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 &&
+       errno != EINPROGRESS)) {
+    flow_.reason = std::strerror(errno);
+    reset();
+    return;
+  }
+  connecting_ = true;
+  limit_.set(gateway_, gateway_.now() + dial_time, [this] {
+    if (over_ || !connecting_) return;
+    flow_.reason = "the destination did not answer within 30 s";
+    reset();
+  });
+}
+
+void TcpConnection::upstream_event(std::uint32_t events) {
+  if (over_ || !upstream_) return;
+  if (connecting_ && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
+    int code = 0;
+    socklen_t size = sizeof(code);
+    ::getsockopt(upstream_.get(), SOL_SOCKET, SO_ERROR, &code, &size);
+    if (code != 0) {
+      flow_.reason = std::strerror(code);
+      reset();
+      return;
+    }
+    connecting_ = false;
+    flush_upstream();
+  } else {
+    bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
+    if (gone && (watched_upstream_ & EPOLLIN) == 0) {
+      // Reported again and again. Nothing more comes or can be sent; what is queued for the client
+      // still goes there. Where reading only waits for the client, the rest is read later.
+      if (!upstream_ended_) return stop_watching_upstream();
+      upstream_.reset();
+      registered_upstream_ = false;
+      if (unsent() == 0) finish("");
+      return;
+    }
+    if (gone || (events & EPOLLIN) != 0) read_upstream();
+    if (!over_ && (events & EPOLLOUT) != 0) flush_upstream();
+  }
+  if (!over_) update();
+}
+
+void TcpConnection::stop_watching_upstream() {
+  gateway_.unwatch(upstream_.get());
+  registered_upstream_ = false;
+  watched_upstream_ = 0;
+}
+
+void TcpConnection::read_upstream() {
+  auto& buffer = scratch();
+  ssize_t n =
+      ::recv(upstream_.get(), buffer.data(), gateway_.scarce() ? scarce_step : buffer.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n < 0) {
+    flow_.reason = std::strerror(errno);
+    reset();
+    return;
+  }
+  if (n == 0) {
+    upstream_ended_ = true;
+    if (interception_ != nullptr) return interception_->server_ended();
+    if (unsent() == 0) ::shutdown(fd_.get(), SHUT_WR);
+    if (client_ended_ && unsent() == 0) finish("");
+    return;
+  }
+  std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
+  if (interception_ != nullptr) return interception_->from_server(bytes);
+  std::vector<CanaryHit> none;
+  received_body_.feed(bytes, none);
+  if (http_) http_->response(bytes, gateway_.now());
+  send(bytes);
+}
+
+void TcpConnection::flush_upstream() {
+  std::string_view rest = std::string_view(to_upstream_).substr(sent_upstream_);
+  if (!rest.empty()) {
+    ssize_t n = ::send(upstream_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (n > 0) sent_upstream_ += static_cast<std::size_t>(n);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      flow_.reason = std::strerror(errno);
+      reset();
+      return;
+    }
+  }
+  if (sent_upstream_ == to_upstream_.size()) {
+    clear_queue(to_upstream_, sent_upstream_);
+    if (client_ended_) ::shutdown(upstream_.get(), SHUT_WR);
+  }
+}
+
+}  // namespace gyges::network
