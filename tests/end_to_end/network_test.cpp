@@ -65,6 +65,32 @@ TEST_F(NetworkRun, FlowsNameTheProcessThatCausedThem) {
   }
 }
 
+// Two processes connect to one destination again and again; each sends its own number.
+TEST_F(NetworkRun, ProcessesThatRaceForADestinationAreToldApart) {
+  std::string file =
+      policy({{"mode", "gateway"}, {"rules", {{{"to", {"203.0.113.0/24"}}, {"action", "sink"}}}}});
+  for (const char* recorder : {"auto", "ptrace"}) {
+    std::string bundle = path(std::string("race-") + recorder).string();
+    Finished run = gyges(
+        {"run", "--policy", file, "--recorder", recorder, "--out", bundle, "--", "bash", "-c",
+         "f() { for i in {1..12}; do (exec 3<>/dev/tcp/203.0.113.5/80 && echo -n $BASHPID >&3); "
+         "done; }; f & f & wait"});
+    ASSERT_EQ(run.status, 0) << run.error;
+    int found = 0;
+    for (const json& flow : flows(bundle)) {
+      if (flow.at("destination") != "203.0.113.5") continue;
+      ++found;
+      EXPECT_EQ(flow.at("attribution"), "exact") << flow;
+      EXPECT_GT(flow.value("socket", 0), 0) << flow;
+      std::ifstream blob(bundle + "/blobs/" + flow.at("sent").at("blob").get<std::string>());
+      int sender = 0;
+      blob >> sender;
+      EXPECT_EQ(flow.at("pid"), sender) << flow;
+    }
+    EXPECT_EQ(found, 24) << recorder;
+  }
+}
+
 TEST_F(NetworkRun, ExplainShowsTheGatewayAndErrorsSayWhatToDo) {
   std::string file = policy({{"mode", "gateway"}});
   EXPECT_THAT(gyges({"policy", "explain", file}).output, HasSubstr("egress gateway"));

@@ -4,7 +4,7 @@
 //
 //   attempts HOST_PORT
 //   attempts ipc SOCKET ABSTRACT_NAME KEY    what processes share without a network
-//   attempts load ADDRESS COUNT              what wears a server down, and whether it answers then
+//   attempts load|many|hold|body|... ...     what wears a gateway down: load.cpp
 //
 // Everything aims at documentation addresses, at addresses of the sandbox's own network or at
 // loopback. Load is bounded. It refuses to run in the initial pid namespace.
@@ -35,54 +35,17 @@
 #include <string>
 #include <vector>
 
+#include "attempt_sockets.h"
+
 namespace {
 
+using attempts::Address;
+using attempts::address;
+using attempts::open_tcp;
+using attempts::within;
+using attempts::word;
+
 constexpr const char* marker = "gyges-network-attempt";
-
-std::string word(int code) {
-  const char* name = ::strerrorname_np(code);
-  return name != nullptr ? name : std::to_string(code);
-}
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
-
-Address address(const char* text, int port) {
-  Address made;
-  if (std::strchr(text, ':') == nullptr) {
-    auto* v4 = reinterpret_cast<sockaddr_in*>(&made.storage);
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<std::uint16_t>(port));
-    ::inet_pton(AF_INET, text, &v4->sin_addr);
-    made.length = sizeof(*v4);
-  } else {
-    auto* v6 = reinterpret_cast<sockaddr_in6*>(&made.storage);
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
-    ::inet_pton(AF_INET6, text, &v6->sin6_addr);
-    made.length = sizeof(*v6);
-  }
-  return made;
-}
-
-std::string within(int fd, short events, int milliseconds) {
-  pollfd one{fd, events, 0};
-  if (::poll(&one, 1, milliseconds) == 0) return "timeout";
-  int code = 0;
-  socklen_t size = sizeof(code);
-  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size);
-  return code == 0 ? "worked" : word(code);
-}
-
-std::string open_tcp(const char* text, int port, int& fd) {
-  Address to = address(text, port);
-  fd = ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return word(errno);
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length) == 0) return "worked";
-  return errno == EINPROGRESS ? within(fd, POLLOUT, 700) : word(errno);
-}
 
 std::string tcp(const char* text, int port) {
   int fd = -1;
@@ -242,81 +205,6 @@ void share(Row&& row, char** argv) {
         outcome(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)));
 }
 
-// The answer's first line, within five seconds.
-std::string ask(const char* text, const std::string& request) {
-  int fd = -1;
-  std::string result = open_tcp(text, 80, fd);
-  if (result == "worked") {
-    ::fcntl(fd, F_SETFL, 0);
-    for (std::size_t sent = 0; sent < request.size();) {
-      ssize_t n = ::send(fd, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) break;  // it may have answered and closed already
-      sent += static_cast<std::size_t>(n);
-    }
-    result = within(fd, POLLIN, 5000);
-    char answer[64] = {};
-    if (result == "worked") {
-      ssize_t n = ::recv(fd, answer, sizeof(answer) - 1, 0);
-      result = n > 12 ? std::string(answer + 9, 3) : n < 0 ? word(errno) : "no answer";
-    }
-  }
-  if (fd >= 0) ::close(fd);
-  return result;
-}
-
-// A server that closes while more comes resets the connection, and the answer may be lost with it.
-std::string turned_away(const std::string& answer) {
-  return answer == "414" || answer == "431" || answer == "ECONNRESET" || answer == "EPIPE"
-             ? "turned_away"
-             : answer;
-}
-
-template <class Row>
-void wear_down(Row&& row, const char* text, int count) {
-  const std::string good = "GET /hello HTTP/1.1\r\nHost: web.example\r\n\r\n";
-  row("control", ask(text, good));
-  // A head that goes on and on, on many connections, which stay.
-  std::vector<int> slow;
-  for (int i = 0; i < count; ++i) {
-    int fd = -1;
-    if (open_tcp(text, 80, fd) != "worked") break;
-    (void)!::send(fd, good.data(), 30, MSG_NOSIGNAL);
-    slow.push_back(fd);
-  }
-  for (int fd : slow) (void)!::send(fd, "X", 1, MSG_NOSIGNAL);
-  row("slow_heads", slow.size() == static_cast<std::size_t>(count) ? ask(text, good) : "refused");
-  for (int fd : slow) ::close(fd);
-  // Connections that are given up before they are there.
-  Address to = address(text, 80);
-  for (int i = 0; i < count; ++i) {
-    int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    linger now{1, 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    (void)::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length);
-    ::close(fd);
-  }
-  row("half_open", ask(text, good));
-  std::string head = "GET /hello HTTP/1.1\r\nHost: web.example\r\n";
-  row("long_head", turned_away(ask(text, head + "X: " + std::string(1U << 20U, 'a') + "\r\n\r\n")));
-  std::string fields;
-  for (int i = 0; i < 2000; ++i) fields += "A: b\r\n";
-  row("many_fields", turned_away(ask(text, head + fields + "\r\n")));
-  row("endless_line", turned_away(ask(text, std::string(1U << 20U, 'G'))));
-  std::string garbage;
-  unsigned state = 1;
-  for (int i = 0; i < 65536; ++i)
-    garbage += static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
-  for (int i = 0; i < 50; ++i) {
-    int fd = -1;
-    if (open_tcp(text, 443, fd) != "worked") break;
-    // As it is, and behind the beginning of a handshake record.
-    std::string bytes = i % 2 == 0 ? garbage : "\x16\x03\x01\x40" + garbage.substr(i * 100U);
-    (void)!::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    ::close(fd);
-  }
-  row("tls_garbage", ask(text, good));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -328,8 +216,7 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
   };
   if (argc == 5 && std::strcmp(argv[1], "ipc") == 0) return share(row, argv), 0;
-  if (argc == 4 && std::strcmp(argv[1], "load") == 0)
-    return wear_down(row, argv[2], std::min(std::atoi(argv[3]), 50000)), 0;
+  if (attempts::wear_down(argc, argv)) return 0;
   int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
   row("tcp4", tcp("192.0.2.1", 443));
   row("tcp6", tcp("2001:db8::1", 443));

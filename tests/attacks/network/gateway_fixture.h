@@ -2,12 +2,16 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
 
+#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "sandbox/network/flow.h"
 #include "sandbox_fixture.h"
 
@@ -27,9 +31,39 @@ class GatewayTest : public SandboxTest {
   std::vector<network::Flow> flows_to(const std::string& address, std::uint16_t port);
   std::vector<network::Flow> flows();
 
+  // The gateway among this process's children; -1: none.
+  static pid_t gateway_pid();
+  // The most memory that it had at one time, its program included.
+  static std::uint64_t gateway_peak_kib();
+
  private:
   std::mutex mutex_;
   std::vector<network::Flow> flows_;
+};
+
+// Whose policy simulates everything, with a site web.example at 192.0.2.80.
+class SimulatedTest : public GatewayTest {
+ protected:
+  // Under these rules, before the one that simulates everything.
+  void start_world(const nlohmann::json& rules = nlohmann::json::array(),
+                   const nlohmann::json& canaries = nlohmann::json::array());
+  // Before start_world().
+  std::function<void(SandboxSpec&)> adapt_ = [](SandboxSpec&) {};
+};
+
+// The test's process is in a network namespace of its own, where 198.51.100.7, 198.51.100.53 (its
+// name server) and 10.9.9.9 are local, so that the gateway can relay and nothing can leave. Skips
+// without root.
+class OwnNetwork {
+ public:
+  OwnNetwork() = default;
+  ~OwnNetwork();
+  OwnNetwork(const OwnNetwork&) = delete;
+  OwnNetwork& operator=(const OwnNetwork&) = delete;
+  void enter();  // fails the test where it cannot
+
+ private:
+  UniqueFd home_, files_;
 };
 
 }  // namespace gyges::isolation

@@ -87,18 +87,6 @@ class Capture {
   UniqueFd fd_;
 };
 
-// The gateway among this process's children.
-pid_t find_gateway() {
-  std::ifstream children("/proc/self/task/" + std::to_string(::gettid()) + "/children");
-  for (pid_t pid = 0; children >> pid;) {
-    std::ifstream line("/proc/" + std::to_string(pid) + "/cmdline");
-    std::string name;
-    std::getline(line, name, '\0');
-    if (name == "gyges-gateway") return pid;
-  }
-  return -1;
-}
-
 class RefusalTest : public GatewayTest {
  protected:
   void SetUp() override {
@@ -221,7 +209,7 @@ TEST_F(RefusalTest, WithoutItsGatewayTheSandboxIsClosed) {
   start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
   const std::string connect = "exec 3<>/dev/tcp/192.0.2.1/443 && echo connected";
   EXPECT_EQ(run_argv({"/bin/bash", "-c", connect}).output, "connected\n");
-  pid_t gateway = find_gateway();
+  pid_t gateway = gateway_pid();
   ASSERT_GT(gateway, 0);
   ASSERT_EQ(::kill(gateway, SIGKILL), 0);
   // Its namespace ends with it, a little later.
@@ -236,7 +224,7 @@ TEST_F(RefusalTest, WithoutItsGatewayTheSandboxIsClosed) {
 
 TEST_F(RefusalTest, TheGatewayHasNothing) {
   start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
-  pid_t gateway = find_gateway();
+  pid_t gateway = gateway_pid();
   ASSERT_GT(gateway, 0);
   std::ifstream status("/proc/" + std::to_string(gateway) + "/status");
   std::map<std::string, std::string> values;

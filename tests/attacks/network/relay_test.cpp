@@ -1,15 +1,11 @@
 // Relay: the gateway dials for the sandbox. It runs in a network namespace that the test makes, so
 // that documentation addresses are local and nothing can leave.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
-#include "base/fd.h"
 #include "gateway_fixture.h"
 #include "test_servers.h"
 
@@ -26,22 +22,11 @@ class RelayTest : public GatewayTest {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "the namespaces of the servers are made as root";
-    home_.reset(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    files_.reset(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
-    ASSERT_EQ(::unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
-    ASSERT_EQ(std::system("ip link set lo up && ip addr add 198.51.100.7/32 dev lo && "
-                          "ip addr add 198.51.100.53/32 dev lo && "
-                          "ip addr add 10.9.9.9/32 dev lo && mount --make-rprivate / && "
-                          "mount -t tmpfs none /mnt && "
-                          "echo 'nameserver 198.51.100.53' > /mnt/resolv.conf && "
-                          "mount --bind /mnt/resolv.conf $(readlink -f /etc/resolv.conf)"),
-              0);
+    network_.emplace().enter();
   }
   void TearDown() override {
     GatewayTest::TearDown();
-    if (!home_) return;
-    EXPECT_EQ(::setns(home_.get(), CLONE_NEWNET), 0);
-    EXPECT_EQ(::setns(files_.get(), CLONE_NEWNS), 0);
+    network_.reset();
   }
   // What comes back for `text`, sent as it is, or why nothing does.
   std::string talk_to(const std::string& host, int port, const std::string& text) {
@@ -51,7 +36,7 @@ class RelayTest : public GatewayTest {
         .output;
   }
 
-  UniqueFd home_, files_;
+  std::optional<OwnNetwork> network_;
 };
 
 TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {

@@ -3,10 +3,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <ctime>
 
 #include "gateway_fixture.h"
-#include "sandbox/network/world/pack.h"
 
 namespace gyges::isolation {
 namespace {
@@ -14,25 +12,8 @@ namespace {
 using network::FlowProtocol;
 using network::FlowVerdict;
 
-class WorldTest : public GatewayTest {
+class WorldTest : public SimulatedTest {
  protected:
-  void start_world() {
-    auto internet = nlohmann::json::parse(R"({
-      "sites": [{"host": "web.example", "addresses": ["192.0.2.80"],
-                 "pages": [{"path": "/hello", "status": 200, "text": "good morning"}]}]})");
-    std::map<std::string, std::string> files;
-    auto packed = network::pack_world({internet, files, 1, std::time(nullptr), "Example"});
-    ASSERT_TRUE(packed) << packed.error().line();
-    SeedFile resolver;
-    resolver.path = "/etc/resolv.conf";
-    resolver.content = "nameserver 192.0.2.53\n";
-    SeedFile authority;
-    authority.path = "/tmp/authority.pem";
-    authority.content = packed->certificate_pem;
-    start_with({{"mode", "gateway"}, {"rules", {{{"name", "world"}, {"action", "simulate"}}}}},
-               packed->bytes, {resolver, authority});
-  }
-
   std::string curl(const std::string& arguments) {
     return run("curl -sS -m 8 " + arguments + " 2>&1").output;
   }

