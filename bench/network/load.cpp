@@ -1,6 +1,7 @@
 // Load on the network of a sandbox: `load http|dns|connect|idle SECONDS|COUNT` on the simulated
-// internet, `load stream SECONDS` on what `load serve SECONDS` takes outside. Prints one JSON
-// object. Bounded in time and count; aims at documentation addresses only.
+// internet, `load stream SECONDS` on what `load serve SECONDS` takes outside. `load serve` also
+// answers HTTP and DNS at the simulated address, for the same load without a gateway. Prints one
+// JSON object. Bounded in time and count; aims at documentation addresses only.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -59,6 +61,7 @@ int http(double seconds) {
   constexpr int each = 900;  // below the server's limit of one connection
   int epoll = ::epoll_create1(0);
   std::array<int, connections> left{};
+  std::array<std::string, connections> answers;
   auto open = [&](int slot) {
     int fd = connected(SOCK_STREAM, 80);
     epoll_event event{};
@@ -79,11 +82,17 @@ int http(double seconds) {
       auto key = events[static_cast<std::size_t>(i)].data.u64;
       int fd = static_cast<int>(key & 0xffffffffU);
       int slot = static_cast<int>(key >> 32U);
-      ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);  // an answer is one small packet
-      if (n <= 0 || std::memcmp(buffer.data(), "HTTP/1.1 200", 12) != 0) {
+      std::string& answer = answers[static_cast<std::size_t>(slot)];
+      ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+      if (n > 0) answer.append(buffer.data(), static_cast<std::size_t>(n));
+      if (n <= 0 || !answer.starts_with("HTTP/1.1 200")) {
         std::fprintf(stderr, "unexpected answer\n");
         return 1;
       }
+      // Head and body come together, or from a proxy one after the other.
+      std::size_t head = answer.find("\r\n\r\n");
+      if (head == std::string::npos || answer.size() < head + 4 + 100) continue;
+      answer.clear();
       ++done;
       if (--left[static_cast<std::size_t>(slot)] == 0) {
         ::close(fd);
@@ -156,26 +165,67 @@ int connects(double seconds) {
   return 0;
 }
 
-// Takes one connection after the other and throws away what it sends.
-int serve(double seconds) {
-  int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+int listener(int type, std::uint16_t port, const char* host) {
+  int fd = ::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int on = 1;
-  ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  sockaddr_in here = address(taker_port, taker);
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&here), sizeof(here)) != 0 ||
-      ::listen(listener, 8) != 0) {
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in here = address(port, host);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&here), sizeof(here)) != 0 ||
+      (type == SOCK_STREAM && ::listen(fd, 512) != 0)) {
     std::perror("listen");
-    return 1;
+    std::exit(1);
   }
-  std::vector<char> buffer(1U << 20U);
+  return fd;
+}
+
+// Throws away what comes to the taker, and answers each request and each question, with as little
+// work as there can be.
+int serve(double seconds) {
+  const std::string page =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n" +
+      std::string(100, 'a');
+  int taking = listener(SOCK_STREAM, taker_port, taker);
+  int web = listener(SOCK_STREAM, 80, target);
+  int names = listener(SOCK_DGRAM, 53, target);
+  int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  auto watch = [&](int fd, bool answers) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = static_cast<std::uint64_t>(answers) << 32U | static_cast<unsigned>(fd);
+    ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+  };
+  for (int fd : {taking, web, names}) watch(fd, false);
+  std::vector<char> buffer(1U << 18U);
+  std::array<epoll_event, 64> events{};
   auto start = Clock::now();
   while (since(start) < seconds) {
-    pollfd ready{listener, POLLIN, 0};
-    if (::poll(&ready, 1, 200) <= 0) continue;
-    int fd = ::accept(listener, nullptr, nullptr);
-    while (::recv(fd, buffer.data(), buffer.size(), 0) > 0) {
+    int count = ::epoll_wait(epoll, events.data(), events.size(), 200);
+    for (int i = 0; i < count; ++i) {
+      auto key = events[static_cast<std::size_t>(i)].data.u64;
+      int fd = static_cast<int>(key & 0xffffffffU);
+      if (fd == taking || fd == web) {
+        int client = ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (client >= 0) watch(client, fd == web);
+      } else if (fd == names) {
+        sockaddr_in from{};
+        socklen_t size = sizeof(from);
+        ssize_t n = 0;
+        while ((n = ::recvfrom(fd, buffer.data(), 512, 0, reinterpret_cast<sockaddr*>(&from),
+                               &size)) > 0) {
+          buffer[2] = static_cast<char>(0x81);  // an answer
+          buffer[7] = 1;                        // with one record
+          std::memcpy(buffer.data() + n, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x50", 16);
+          (void)::sendto(fd, buffer.data(), static_cast<std::size_t>(n) + 16, 0,
+                         reinterpret_cast<sockaddr*>(&from), size);
+        }
+      } else {
+        ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+        if (n <= 0 && errno != EAGAIN)
+          ::close(fd);
+        else if (n > 0 && (key >> 32U) != 0)
+          (void)::send(fd, page.data(), page.size(), MSG_NOSIGNAL);
+      }
     }
-    ::close(fd);
   }
   return 0;
 }
