@@ -33,7 +33,7 @@ class FileServer {
     std::ofstream(directory + "/leaf.pem") << identity.certificate_pem;
     std::ofstream(directory + "/leaf.key") << identity.key_pem;
     // It takes the whole target for a file's name.
-    for (const std::string name : {std::string("/page"), "/page?key=" + std::string(token)})
+    for (const std::string& name : {std::string("/page"), "/page?key=" + std::string(token)})
       std::ofstream(directory + name) << "the page";
     pid_ = ::fork();
     if (pid_ == 0) {

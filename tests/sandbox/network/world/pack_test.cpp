@@ -56,14 +56,14 @@ TEST_F(PackTest, WhatIsPackedIsServed) {
   EXPECT_TRUE((*world)->listens(at("192.0.2.99", 53), ""));
   EXPECT_FALSE((*world)->listens(at("192.0.2.5", 8080), ""));
   EXPECT_FALSE((*world)->listens(at("192.0.2.6", 80), ""));
-  EXPECT_NE((*world)->open_datagram({0, {}, at("192.0.2.1", 123), ""}), nullptr);
-  EXPECT_EQ((*world)->open_datagram({0, {}, at("192.0.2.1", 124), ""}), nullptr);
+  EXPECT_NE((*world)->open_datagram({0, 0, {}, at("192.0.2.1", 123), ""}), nullptr);
+  EXPECT_EQ((*world)->open_datagram({0, 0, {}, at("192.0.2.1", 124), ""}), nullptr);
   testing::ScriptedPort port;
-  auto web = (*world)->open_stream({1, {}, at("192.0.2.5", 80), "repo.example"}, port);
+  auto web = (*world)->open_stream({1, 0, {}, at("192.0.2.5", 80), "repo.example"}, port);
   ASSERT_TRUE(web);
   web->received("GET /git/info/refs HTTP/1.1\r\nHost: repo.example\r\n\r\n");
   EXPECT_THAT(port.sent, HasSubstr("abc\trefs/heads/main\n"));
-  EXPECT_EQ((*world)->open_stream({1, {}, at("192.0.2.6", 80), ""}, port), nullptr);
+  EXPECT_EQ((*world)->open_stream({1, 0, {}, at("192.0.2.6", 80), ""}, port), nullptr);
 }
 
 TEST_F(PackTest, FaultsNameTheirPlace) {
