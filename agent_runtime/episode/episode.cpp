@@ -167,6 +167,8 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
     recorder::SessionOptions options;
     options.trace_file = bundle.trace_file();
     options.buffer_bytes = prepared.policy.recorder.buffer_bytes;
+    options.contents = recorder::content_bits(prepared.policy.recorder.contents);
+    options.content_bytes = prepared.policy.recorder.content_bytes;
     GYGES_TRY(started.session, recorder->start(options));
   }
   if (has_network(prepared.policy)) {

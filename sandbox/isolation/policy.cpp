@@ -201,6 +201,8 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   const json& recorder = section("recorder");
   take(recorder, "backend", policy.recorder.backend);
   take(recorder, "buffer_bytes", policy.recorder.buffer_bytes);
+  take(recorder, "contents", policy.recorder.contents);
+  take(recorder, "content_bytes", policy.recorder.content_bytes);
   take(recorder, "ring_bytes", policy.recorder.ring_bytes);
   take(section("cues"), "uptime_seconds", policy.cues.uptime_seconds);
   take(value, "grants", policy.grants);
@@ -273,6 +275,8 @@ json policy_to_json(const Policy& policy) {
           {"recorder",
            {{"backend", policy.recorder.backend},
             {"buffer_bytes", policy.recorder.buffer_bytes},
+            {"contents", policy.recorder.contents},
+            {"content_bytes", policy.recorder.content_bytes},
             {"ring_bytes", policy.recorder.ring_bytes}}},
           {"cues", {{"uptime_seconds", policy.cues.uptime_seconds}}},
           {"grants", policy.grants}};

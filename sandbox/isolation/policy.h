@@ -77,6 +77,8 @@ struct Limits {
 struct RecorderRules {
   std::string backend = "auto";  // auto, ebpf, ptrace, off
   std::uint32_t buffer_bytes = 64;
+  std::vector<std::string> contents;         // files, pipes, sockets, terminals: recorded whole
+  std::uint32_t content_bytes = 64U << 10U;  // the most of one call
   std::uint32_t ring_bytes = 4U << 20U;
 };
 

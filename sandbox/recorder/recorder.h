@@ -38,8 +38,13 @@ struct RecorderOptions {
 struct SessionOptions {
   std::filesystem::path trace_file;  // created; must not exist
   std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
+  std::uint32_t contents = 0;  // of these descriptors all bytes are recorded, see content_bits()
+  std::uint32_t content_bytes = 64U << 10U;  // ... of one call at most so many
   bool record_signals = true;
 };
+
+// The bits of SessionOptions::contents for a policy's words: files, pipes, sockets, terminals.
+std::uint32_t content_bits(const std::vector<std::string>& words);
 
 class Session {
  public:

@@ -160,6 +160,8 @@ class CommandRun {
       recorder::SessionOptions options;
       options.trace_file = bundle_->trace_file();
       options.buffer_bytes = policy_.recorder.buffer_bytes;
+      options.contents = recorder::content_bits(policy_.recorder.contents);
+      options.content_bytes = policy_.recorder.content_bytes;
       GYGES_TRY(session, recorder_->start(options));
     }
     auto begin = std::chrono::steady_clock::now();

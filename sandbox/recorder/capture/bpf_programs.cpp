@@ -97,11 +97,13 @@ void BpfPrograms::doom(std::uint32_t slot) {
 }
 
 void BpfPrograms::set_session(std::uint32_t slot, std::uint32_t session,
-                              std::uint32_t buffer_bytes) {
+                              const SessionOptions& options) {
   for (std::uint32_t cpu = 0; cpu < set_->cpus(); ++cpu) {
     wire::session_count& count = rings_.area(cpu).counts[slot];
     if (session != 0) count = wire::session_count{};
-    count.buffer_bytes = buffer_bytes;
+    count.buffer_bytes = options.buffer_bytes;
+    count.contents = options.contents;
+    count.content_bytes = options.content_bytes;
     __atomic_store_n(&count.session, session, __ATOMIC_RELEASE);
   }
 }

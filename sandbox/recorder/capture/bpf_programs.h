@@ -13,6 +13,7 @@
 #include "sandbox/recorder/capture/kernel/record.h"
 #include "sandbox/recorder/capture/program_set.h"
 #include "sandbox/recorder/capture/ring_set.h"
+#include "sandbox/recorder/recorder.h"
 
 namespace gyges::recorder {
 
@@ -49,7 +50,7 @@ class BpfPrograms {
 
   // Opens the counters of a session's slot; records of other sessions with this slot are refused.
   // 0 closes the slot.
-  void set_session(std::uint32_t slot, std::uint32_t session, std::uint32_t buffer_bytes);
+  void set_session(std::uint32_t slot, std::uint32_t session, const SessionOptions& options);
   // Sum over the CPUs.
   [[nodiscard]] wire::session_count counts(std::uint32_t slot) const;
 

@@ -119,7 +119,7 @@ class Consumer {
     return work();
   }
 
-  Result<Stream*> add(std::unique_ptr<Stream> stream, std::uint32_t buffer_bytes) {
+  Result<Stream*> add(std::unique_ptr<Stream> stream, const SessionOptions& options) {
     return settled([&]() -> Result<Stream*> {
       for (std::uint32_t tried = 0; tried < wire::session_slots; ++tried) {
         const std::uint32_t id = ++last_id_ == 0 ? ++last_id_ : last_id_;
@@ -127,7 +127,7 @@ class Consumer {
         if (streams_[slot] != nullptr) continue;
         stream->id = id;
         stream->slot = slot;
-        programs_->set_session(slot, id, buffer_bytes);
+        programs_->set_session(slot, id, options);
         streams_[slot] = std::move(stream);
         ++sessions_;
         return streams_[slot].get();
@@ -139,7 +139,7 @@ class Consumer {
 
   Result<std::unique_ptr<Stream>> remove(Stream& stream) {
     return settled([&]() -> Result<std::unique_ptr<Stream>> {
-      programs_->set_session(stream.slot, 0, 0);
+      programs_->set_session(stream.slot, 0, {});
       --sessions_;
       if (stream.quota) {
         if (const auto over = stream.quota->restore(monotonic_ns())) stream.note(*over);
@@ -374,7 +374,7 @@ class BpfBackend final : public CaptureBackend {
   Result<std::unique_ptr<Session>> start_with(std::unique_ptr<EventSink> sink,
                                               const SessionOptions& options) override {
     auto stream = std::make_unique<Stream>(std::move(sink), options.record_signals);
-    GYGES_TRY(Stream* const added, consumer_->add(std::move(stream), options.buffer_bytes));
+    GYGES_TRY(Stream* const added, consumer_->add(std::move(stream), options));
     return std::make_unique<BpfSession>(consumer_, added);
   }
 

@@ -118,6 +118,14 @@ struct Room {
   }
 };
 
+// Calls whose result is the number of bytes that went through their first argument, a descriptor.
+bool moves_contents(std::string_view name) {
+  static constexpr std::string_view names[] = {
+      "read",    "write",   "pread64",  "pwrite64", "readv",    "writev",  "preadv",
+      "pwritev", "preadv2", "pwritev2", "sendto",   "recvfrom", "sendmsg", "recvmsg"};
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 }  // namespace
 
 wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
@@ -177,6 +185,14 @@ wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
       (first.mutates || spec.name == "fchdir") && spec.name != "copy_file_range") {
     plan.flags |= wire::plan_identify_fd;
     enter += sizeof(wire::capture_head) + sizeof(FileIdentity) + walk_room;
+  }
+  // What read, write, send and their kin move through their first argument.
+  for (std::size_t i = 1; i < spec.argument_count && first.kind == ArgumentKind::fd; ++i) {
+    const std::uint8_t operation = plan.arguments[i].operation;
+    const bool moves = operation == wire::plan_bytes || operation == wire::plan_iovec ||
+                       operation == wire::plan_msghdr;
+    if (moves && plan.content == 0 && moves_contents(spec.name))
+      plan.content = static_cast<std::uint8_t>(i + 1);
   }
   plan.enter_work =
       plan.enter_mask != 0 || (plan.flags & (wire::plan_base_always | wire::plan_identify_fd)) != 0

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "sandbox/recorder/capture/contents.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 
 namespace gyges::recorder {
@@ -306,6 +307,26 @@ Status EventJoiner::uring(const wire::uring_record& record) {
   return sink_.append(event);
 }
 
+Status EventJoiner::content(const wire::content_record& record) {
+  ContentPiece piece;
+  piece.offset = record.offset;
+  piece.total = record.total;
+  piece.length = record.length;
+  piece.missing = record.missing != 0;
+  piece.last = record.last != 0;
+  piece.argument = static_cast<std::uint8_t>(record.argument);
+  piece.kind = static_cast<CaptureKind>(record.kind);
+  if (!piece.missing) piece.bytes.assign(reinterpret_cast<const char*>(&record + 1), record.length);
+  Event call;
+  thread_of(static_cast<std::int32_t>(record.head.tid)).facts.put_into(call);
+  call.abi = static_cast<Abi>(record.head.abi);
+  call.number = record.number;
+  call.time_ns = record.head.time;
+  call.args[0] = static_cast<std::uint64_t>(static_cast<std::int64_t>(record.fd));
+  Capture capture;
+  return sink_.append(content_event(call, piece, capture));
+}
+
 Status EventJoiner::take(const wire::record& record) {
   const auto tid = static_cast<std::int32_t>(record.tid);
   if (record.kind != wire::record_end) {
@@ -368,6 +389,8 @@ Status EventJoiner::take(const wire::record& record) {
     case wire::record_uring_submit:
     case wire::record_uring_complete:
       return uring(as<wire::uring_record>(record));
+    case wire::record_content:
+      return content(as<wire::content_record>(record));
     default:
       return fail("read ring", "record", "unknown kind " + std::to_string(record.kind));
   }

@@ -19,6 +19,8 @@ class PtraceSession final : public Session {
   PtraceSession(std::unique_ptr<EventSink> sink, const SessionOptions& options) {
     shared_->sink = std::move(sink);
     shared_->buffer_bytes = options.buffer_bytes;
+    shared_->contents = options.contents;
+    shared_->content_bytes = options.content_bytes;
     shared_->record_signals = options.record_signals;
   }
 

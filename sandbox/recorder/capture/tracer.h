@@ -28,6 +28,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "sandbox/recorder/capture/contents.h"
 #include "sandbox/recorder/capture/event_sink.h"
 #include "sandbox/recorder/capture/path_check.h"
 #include "sandbox/recorder/capture/seccomp_chain.h"
@@ -68,6 +69,8 @@ struct TracedSession {
   TracerLock mutex;
   std::unique_ptr<EventSink> sink;
   std::uint32_t buffer_bytes = 64;
+  std::uint32_t contents = 0;  // classes of descriptors, wire::content_*
+  std::uint32_t content_bytes = 0;
   bool record_signals = true;
   Counters counters;
   Status status;                                        // the first error
@@ -121,6 +124,7 @@ class Tracer {
     Tracee::Arguments args{};
     std::uint64_t instruction = 0;  // address behind the call
     CaptureList captures;
+    std::vector<ContentPiece> contents;           // of the call that has ended
     std::shared_ptr<const SeccompChain> filters;  // null: none
     bool loads = false;                           // this call loads `program`, as `load` says
     SeccompLoad load;
@@ -143,6 +147,7 @@ class Tracer {
   void exit(Thread& thread, std::int64_t result);
   void hand_over(Thread& thread, const std::int64_t* result, Verdict verdict);
   void settle(Thread& thread, Verdict verdict);
+  void keep_contents(Thread& thread, std::int64_t moved);
   void created(Thread& thread, int event);
   void executed(pid_t tid);
   void ended(pid_t tid, int status);

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "sandbox/recorder/capture/capture_plan.h"
+#include "sandbox/recorder/capture/contents.h"
 #include "sandbox/recorder/capture/tracer.h"
 
 namespace gyges::recorder {
@@ -124,6 +125,7 @@ void Tracer::exit(Thread& thread, std::int64_t result) {
   if (result >= 0 && changes_root(thread.abi, thread.number)) proc_.roots_changed();
   thread.exit_time = monotonic_ns();
   thread.rolled_back = result == static_cast<std::int64_t>(thread.number);
+  keep_contents(thread, result);
   if (!thread.rolled_back) hand_over(thread, &result, verdict);
 }
 
@@ -152,6 +154,26 @@ void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdi
   session_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); elsewhere >= 0)
     session_.append(disagreement_event(event, elsewhere));
+  if (result != nullptr && verdict != Verdict::refused) {
+    event.time_ns = thread.exit_time;
+    for (const ContentPiece& piece : thread.contents) {
+      Capture capture;
+      session_.append(content_event(event, piece, capture));
+    }
+  }
+  thread.contents.clear();
+}
+
+// Read at once: the memory may have changed when the call is handed over.
+void Tracer::keep_contents(Thread& thread, std::int64_t moved) {
+  thread.contents.clear();
+  const wire::plan* const plan = capture_plan(thread.abi, thread.number);
+  if (session_.contents == 0 || moved <= 0 || plan == nullptr || plan->content == 0) return;
+  const auto about =
+      proc_.status(thread.facts.tid, "fd/" + std::to_string(static_cast<int>(thread.args[0])));
+  if (!about || (content_class(*about) & session_.contents) == 0) return;
+  thread.contents = read_contents(tracee(thread), *plan, thread.args, thread.abi != Abi::x86_64,
+                                  static_cast<std::uint64_t>(moved), session_.content_bytes);
 }
 
 }  // namespace gyges::recorder

@@ -64,8 +64,7 @@ bool BlockDecoder::parse_shape(std::string_view bytes, Shape& shape) {
     return false;
   std::size_t count = (bytes.size() - shape_head_bytes) / shape_capture_bytes;
   auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); };
-  if (count > max_captures || at(0) < 1 ||
-      at(0) > static_cast<std::uint8_t>(EventKind::path_disagreement) ||
+  if (count > max_captures || at(0) < 1 || at(0) > static_cast<std::uint8_t>(EventKind::content) ||
       at(1) > static_cast<std::uint8_t>(Abi::x32) ||
       at(2) > static_cast<std::uint8_t>(Verdict::killed) ||
       at(3) > (shape_has_enter | shape_has_exit))

@@ -27,6 +27,10 @@ enum class EventKind : std::uint8_t {
              // to its completion, without which has_exit is false
   path_disagreement,  // follows a system call that opened another object than its path leads to:
                       // number, abi, times and captures of that call; args[0] = the path's argument
+  content,  // a piece of what a call moved, where the policy asks for whole contents; pieces follow
+            // their call in order: number and abi of the call, args[0] = descriptor, args[1] =
+            // offset of the first byte, args[2] = bytes that the call moved; one capture, truncated
+            // if what follows it is not recorded
 };
 
 enum class Abi : std::uint8_t { x86_64 = 0, i386 = 1, x32 = 2 };

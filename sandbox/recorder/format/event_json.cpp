@@ -112,6 +112,17 @@ Json paths_json(const std::vector<ResolvedPath>& paths) {
   return list;
 }
 
+std::string hex_of(std::string_view bytes) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const char c : bytes) {
+    text += digits[static_cast<unsigned char>(c) >> 4U];
+    text += digits[static_cast<unsigned char>(c) & 15U];
+  }
+  return text;
+}
+
 }  // namespace
 
 nlohmann::json event_to_json(const Event& event, const std::vector<ResolvedPath>& paths,
@@ -143,6 +154,14 @@ nlohmann::json event_to_json(const Event& event, const std::vector<ResolvedPath>
   }
   if (event.kind == EventKind::signal) json["signal"] = signal_name(event.args[0]);
   for (const Capture& capture : event.captures) {
+    if (event.kind == EventKind::content)
+      json["content"] = {{"call", syscall_name(event.abi, event.number)},
+                         {"descriptor", static_cast<std::int32_t>(event.args[0])},
+                         {"offset", event.args[1]},
+                         {"total", event.args[2]},
+                         {"hex", hex_of(capture.bytes)},
+                         {"missing", capture.provenance == Provenance::missing},
+                         {"truncated", capture.truncated}};
     if (event.kind == EventKind::process_exec && capture.kind == CaptureKind::argv)
       json["argv"] = strings_of(capture.bytes);
     if (event.kind == EventKind::tool_call_start && capture.kind == CaptureKind::text)

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t max_errno = 4095;
 
-constexpr std::array<std::string_view, 11> kind_names = {"",
+constexpr std::array<std::string_view, 12> kind_names = {"",
                                                          "syscall",
                                                          "process_start",
                                                          "process_exec",
@@ -26,7 +26,8 @@ constexpr std::array<std::string_view, 11> kind_names = {"",
                                                          "tool_call_end",
                                                          "recorder_wait",
                                                          "io_uring",
-                                                         "path_disagreement"};
+                                                         "path_disagreement",
+                                                         "content"};
 constexpr std::array<std::string_view, 3> abi_names = {"x86_64", "i386", "x32"};
 constexpr std::array<std::string_view, 4> verdict_names = {"allowed", "refused", "emulated",
                                                            "killed"};
@@ -145,6 +146,23 @@ std::string signal_text(const Event& event) {
                          : flag_text("si_code", static_cast<std::uint32_t>(code)));
 }
 
+// Its beginning: whoever wants all of it takes it from the export.
+std::string content_text(const Event& event) {
+  constexpr std::size_t shown = 64;
+  std::string bytes = "not readable";
+  std::string_view rest;
+  for (const Capture& capture : event.captures) {
+    if (capture.provenance != Provenance::missing)
+      bytes = quoted(capture.bytes.substr(0, shown)) +
+              (capture.bytes.size() > shown ? fmt::format("... {} bytes", capture.bytes.size())
+                                            : std::string());
+    if (capture.truncated) rest = "; the rest is not recorded";
+  }
+  return fmt::format("... {}({}) from byte {} of {}: {}{}", syscall_name(event.abi, event.number),
+                     static_cast<std::int32_t>(event.args[0]), event.args[1], event.args[2], bytes,
+                     rest);
+}
+
 std::string disagreement_text(const Event& event) {
   std::string asked = "?";
   std::string used = "?";
@@ -211,6 +229,8 @@ std::string format_event(const Event& event, const PathResolver* names) {
                          flag_text("io_uring_op", event.args[0]),
                          static_cast<std::int32_t>(event.args[1]), event.args[2],
                          event.has_exit ? std::to_string(event.result) : "?");
+    case EventKind::content:
+      return content_text(event);
     case EventKind::path_disagreement:
       return disagreement_text(event);
   }

@@ -7,6 +7,7 @@
 // Raw tracepoint programs run with preemption off, so each ring has one writer at a time and plain
 // stores do. Nothing here drops an event because an argument could not be read: it is retried at
 // exit, and then recorded as missing. Lowest kernel by the helpers used: 5.17 (bpf_loop).
+#include "contents.h"
 #include "life_cycle.h"
 #include "uring.h"
 #include "waiting.h"
@@ -19,24 +20,6 @@ static __always_inline u8 abi_of(u64 number) {
   // Not the code segment: 64-bit code may execute int 0x80.
   if (bpf_get_current_task_btf()->thread_info.status & 2) return 1;  // TS_COMPAT
   return number & 0x40000000 ? 2 : 0;
-}
-
-static __always_inline void read_arguments(u64* args, struct pt_regs* regs, u8 abi) {
-  if (abi == 1) {
-    args[0] = (u32)regs->bx;
-    args[1] = (u32)regs->cx;
-    args[2] = (u32)regs->dx;
-    args[3] = (u32)regs->si;
-    args[4] = (u32)regs->di;
-    args[5] = (u32)regs->bp;
-  } else {
-    args[0] = regs->di;
-    args[1] = regs->si;
-    args[2] = regs->dx;
-    args[3] = regs->r10;
-    args[4] = regs->r8;
-    args[5] = regs->r9;
-  }
 }
 
 static __always_inline void prepare(struct place* place, struct pt_regs* regs, u32 fixed,
@@ -144,11 +127,14 @@ static __always_inline void record_exit_of(struct place* place, struct pt_regs* 
   exit->result = result;
   if (!more) {
     commit_at(place, head, sizeof(*exit));
-    return;
+  } else {
+    prepare(place, regs, sizeof(*exit), result);
+    put_exit_arguments((struct room*)head, place->scratch, index, label->missing);
+    commit_filled(place->area, place->scratch);
   }
-  prepare(place, regs, sizeof(*exit), result);
-  put_exit_arguments((struct room*)head, place->scratch, index, label->missing);
-  commit_filled(place->area, place->scratch);
+  if (result > 0 && place->count->contents && index < 2 * plan_numbers &&
+      settings.plans[index].content)
+    record_contents(result, time);
 }
 
 // Records the exit; says whether the task has to wait for the consumer.

@@ -385,6 +385,24 @@ __noinline int put_base(struct room* room, struct scratch* scratch, u32 argument
                   dentry);
 }
 
+static __always_inline void read_arguments(u64* args, struct pt_regs* regs, u8 abi) {
+  if (abi == 1) {
+    args[0] = (u32)regs->bx;
+    args[1] = (u32)regs->cx;
+    args[2] = (u32)regs->dx;
+    args[3] = (u32)regs->si;
+    args[4] = (u32)regs->di;
+    args[5] = (u32)regs->bp;
+  } else {
+    args[0] = regs->di;
+    args[1] = regs->si;
+    args[2] = regs->dx;
+    args[3] = regs->r10;
+    args[4] = regs->r8;
+    args[5] = regs->r9;
+  }
+}
+
 static __always_inline const volatile struct plan* plan_at(u32 index) {
   u64 place = index;
   barrier_var(place);  // the compiler knows the range, but the verifier has to see it

@@ -38,6 +38,8 @@ enum {
   walk_budget = 4096,     // bytes of all components; the last may run over by 256
   session_slots = 256,    // sessions of a recorder at the same time; slot = session id modulo this
   recorder_slots = 1024,  // recorders that share one set of programs
+  content_chunk = 8192,   // bytes of a content record
+  content_rounds = 9216,  // chunks and elements of an iovec that one call's contents may take
   plan_numbers = 512,     // system call numbers of an ABI that have a plan
   plan_choices = 128,     // kinds of arguments that another one decides, of both ABIs
   case_buckets_log2 = 9,  // places for the values that decide
@@ -58,6 +60,19 @@ struct ring_control {
   u64 spare1[5];
 };
 
+// How far the contents of a call have been recorded.
+struct content_walk {
+  u64 address, left;  // of the piece of memory being read
+  u64 vectors;        // address of the next element of an iovec
+  u64 vector_count;
+  u64 offset, limit;  // bytes done, and to be done
+  u64 total;
+  u64 time;
+  u32 argument;
+  u32 kind;
+  u32 ended;  // the record that says so is written
+};
+
 // Scratch space of a CPU while a record is written, shared by all recorders; it spares the verifier
 // the arithmetic.
 struct scratch {
@@ -76,6 +91,7 @@ struct scratch {
   u32 flags;
   u64 mount, dentry, mount_root;
   u64 length;  // of what an iovec moves
+  struct content_walk walk;
 };
 
 // Per session slot and CPU; written by that CPU only, except `session` and `buffer_bytes`, which
@@ -88,9 +104,10 @@ struct session_count {
   u64 first_returns;  // returns of a fork in the child and of the gate's read: not calls
   u64 lost;
   u64 waits;
-  u32 doomed;  // set by the consumer when it cannot keep the record: tasks die at their next call
-  u32 spare0;
-  u64 spare1;
+  u32 doomed;    // set by the consumer when it cannot keep the record: tasks die at their next call
+  u32 contents;  // classes of descriptors whose contents are recorded whole, set with buffer_bytes
+  u32 content_bytes;  // of one call at most so many
+  u32 spare;
 };
 
 // What a recorder has on each CPU: one element of its map. The ring, settings.ring_bytes and
@@ -128,6 +145,15 @@ enum record_kind {
   record_wait,
   record_uring_submit,
   record_uring_complete,
+  record_content,
+};
+
+// Classes of descriptors.
+enum {
+  content_files = 1,
+  content_pipes = 2,
+  content_sockets = 4,
+  content_terminals = 8,
 };
 
 struct record {
@@ -198,6 +224,22 @@ struct uring_record {
   s64 result;  // of a completion
 };
 
+// `length` bytes of what a call moved follow it; the call's exit record is the one before the first
+// of its chunks.
+struct content_record {
+  struct record head;
+  u32 number;    // of the call
+  u32 argument;  // that points to the bytes
+  u32 kind;      // CaptureKind
+  u32 missing;   // they could not be read, or more of them than there was room for
+  u64 offset;    // of the first one in all that the call moved
+  u64 total;     // bytes that it moved
+  s32 fd;
+  u32 length;
+  u32 last;  // no further chunk of this call
+  u32 spare;
+};
+
 // Captures follow the fixed part of enter, exit, denied and exec records, each padded to 4 bytes.
 struct capture_head {
   u8 argument;
@@ -266,8 +308,8 @@ struct plan {
   u8 base_mask;   // path arguments
   u8 dirfd[6];    // of each path argument: index of its directory descriptor, or 255 for the cwd
   u8 enter_work;  // not 0: something is captured at entry
-  u8 spare;
-  u8 choice[6];  // of each argument: not 0, the value of argument length_argument decides
+  u8 content;     // 1 + the argument that points to what it moves through descriptor argument 0
+  u8 choice[6];   // of each argument: not 0, the value of argument length_argument decides
 };
 
 // What an argument is for one value of the argument that decides. Found by both numbers in a table

@@ -105,12 +105,11 @@ std::function<int()> shell(const std::string& command) {
   return program({"/bin/sh", "-c", command});
 }
 
-Recording record(CaptureBackend& backend, const std::function<int()>& body,
-                 std::uint32_t tool_call) {
+Recording record(CaptureBackend& backend, const std::function<int()>& body, std::uint32_t tool_call,
+                 const SessionOptions& options) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   Recording run;
   auto events = std::make_shared<Events>();
-  SessionOptions options;
   auto session = backend.start_with(std::make_unique<KeepingSink>(events), options);
   EXPECT_TRUE(session) << session.error().line();
   if (!session) return run;

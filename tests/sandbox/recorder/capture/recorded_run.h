@@ -90,7 +90,7 @@ std::function<int()> shell(const std::string& command);
 std::function<int()> program(std::vector<std::string> argv);
 
 Recording record(CaptureBackend& backend, const std::function<int()>& body,
-                 std::uint32_t tool_call = 0);
+                 std::uint32_t tool_call = 0, const SessionOptions& options = {});
 
 // Waits until no process but the test itself is left in its subtree (the test is a subreaper).
 void reap_everything();
