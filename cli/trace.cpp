@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -36,9 +37,16 @@ Result<TraceReader> open_trace(const std::string& run) {
   return TraceReader::open(path);
 }
 
-// Damage is a finding (1), everything else an error of our own.
+// Damage is a finding (1), everything else an error of our own. That a run goes on is neither.
 int report_reading(const Status& status, const TraceReader& reader) {
   if (status) return 0;
+  if (status.error().code == EINPROGRESS) {
+    fmt::print(stderr,
+               "gyges: the run goes on: these are its first {} events. `gyges trace show --follow` "
+               "waits for the others.\n",
+               reader.extent().events);
+    return 0;
+  }
   int own_error = report(status.error());
   return reader.damage() ? exit_found : own_error;
 }
@@ -309,7 +317,12 @@ void add_show(CLI::App& trace, int& exit_status) {
   command->add_option("--since", options->since, "from this second on");
   command->add_option("--until", options->until, "up to this second");
   command->add_option("--limit", options->limit, "stop after N lines, at least 1")
-      ->check(CLI::PositiveNumber);
+      ->check([](const std::string& text) {
+        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+        return digits && text.find_first_not_of('0') != std::string::npos
+                   ? std::string()
+                   : "\"" + text + "\" is no number of lines: at least 1";
+      });
   command->add_flag("-f,--follow", options->follow,
                     "go on as the run goes on, until it ends; in order of end within a second");
   command

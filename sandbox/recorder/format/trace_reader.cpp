@@ -65,6 +65,8 @@ struct TraceReader::State {
   }
 
   enum class Writer : std::uint8_t { none, unknown, at_work };
+  static constexpr std::string_view cut_off = "cut off";
+  static constexpr std::string_view at_work = "it is not finished: the recorder is still at work";
 
   // A read lease is granted only while nobody has the file open for writing (fcntl(2)). It is given
   // back at once; a recorder never opens its trace a second time, so nothing can wait for it.
@@ -80,7 +82,7 @@ struct TraceReader::State {
       case Writer::none:
         return "it was never finished: the recorder died";
       case Writer::at_work:
-        return "it is not finished: the recorder is still at work";
+        return at_work;
       case Writer::unknown:
         break;
     }
@@ -101,7 +103,7 @@ struct TraceReader::State {
     if (!reason.empty()) return reason;
     const std::size_t rest = head.stored_bytes + frame_hash_bytes;
     GYGES_TRY(have, read_into_frame(offset + frame_head_bytes, frame_head_bytes, rest));
-    if (have != rest) return std::string_view("cut off");
+    if (have != rest) return cut_off;
     whole = std::string_view(frame).substr(0, frame_head_bytes + rest);
     hash = frame_hash(before, whole.substr(0, frame_head_bytes),
                       whole.substr(frame_head_bytes, head.stored_bytes));
@@ -182,7 +184,9 @@ struct TraceReader::State {
                 ? add_end(whole.substr(frame_head_bytes, head.stored_bytes))
                 : add_block(head, offset, hash, whole.substr(frame_head_bytes, head.summary_bytes));
       if (!reason.empty()) {
-        mark_damage(offset, reason);
+        // A frame that is being written now is no damage.
+        const bool growing = reason == cut_off && writer() == Writer::at_work;
+        mark_damage(offset, growing ? at_work : reason);
         return ok();
       }
       chain = hash;
@@ -205,8 +209,10 @@ struct TraceReader::State {
   [[nodiscard]] Status damage_status() const {
     if (!damage) return ok();
     auto fault = bad_block(damage->block, damage->offset, damage->reason, damage->first_missing);
-    if (damage->reason.ends_with("still at work"))
+    if (damage->reason == at_work) {
+      fault.value().code = EINPROGRESS;
       fault.value().cure = "wait for the run's end, or follow it: gyges trace show --follow";
+    }
     return fault;
   }
 
