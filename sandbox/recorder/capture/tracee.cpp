@@ -158,6 +158,13 @@ void Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several
     peer.kind = result ? CaptureKind::sockaddr_out : CaptureKind::sockaddr_in;
     capture_bytes(peer, name, name_length, wire::sockaddr_limit, list);
   }
+  const auto control = value_at<std::uint64_t>(*message, 32);
+  const auto control_length = value_at<std::uint64_t>(*message, 40);
+  if (control != 0 && control_length != 0) {
+    Capture rights = capture;
+    rights.kind = result ? CaptureKind::structure_out : CaptureKind::structure_in;
+    capture_bytes(rights, control, control_length, wire::structure_limit, list);
+  }
   capture_iovec(capture, value_at<std::uint64_t>(*message, 16),
                 value_at<std::uint64_t>(*message, 24), length, list);
 }

@@ -10,7 +10,7 @@ namespace gyges::recorder {
 namespace {
 
 bool name_listed(const std::vector<std::string>& names, const Event& event) {
-  if (event.kind != EventKind::syscall) return false;
+  if (event.kind != EventKind::syscall && event.kind != EventKind::content) return false;
   const SyscallSpec* spec = find_syscall(event.abi, event.number);
   auto is_name = [&](std::string_view name) {
     return std::any_of(names.begin(), names.end(),
@@ -21,7 +21,9 @@ bool name_listed(const std::vector<std::string>& names, const Event& event) {
 
 bool class_listed(const std::vector<SyscallClass>& classes, const Event& event) {
   const SyscallSpec* spec =
-      event.kind == EventKind::syscall ? find_syscall(event.abi, event.number) : nullptr;
+      event.kind == EventKind::syscall || event.kind == EventKind::content
+          ? find_syscall(event.abi, event.number)
+          : nullptr;
   return std::any_of(classes.begin(), classes.end(), [&](SyscallClass cls) {
     if (spec != nullptr) return spec->is(cls);
     switch (event.kind) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/path_text.h"
 
 namespace gyges::recorder {
 
@@ -25,12 +26,6 @@ struct ResolvedPath {
   bool absolute = true;   // false: relative to a directory that the trace does not tell
   bool mutation = false;  // the call succeeded and changed, created or removed this object
 };
-
-// Joins and removes ".", ".." and repeated slashes by text alone; symbolic links are not followed.
-std::string join_path(std::string_view directory, std::string_view path);
-
-// Shell-like pattern over whole paths: `*` and `?` within a component, `**` across components.
-bool path_matches(std::string_view pattern, std::string_view path);
 
 // Not thread-safe; one per trace and reading.
 class PathResolver {

@@ -8,6 +8,8 @@
 
 enum {
   kind_path = 1,
+  kind_structure_in = 5,
+  kind_structure_out = 6,
   kind_argv = 9,
   kind_identity = 13,
   kind_socket_peer = 14,
@@ -202,6 +204,12 @@ __noinline int put_msghdr(struct room* room, struct scratch* scratch, u32 argume
     missing |=
         put_bytes(room, scratch, TAG(argument, out ? 8 : 7, provenance) | LIMIT(sockaddr_limit),
                   message.name, message.name_length);
+  if (message.control && message.control_length)
+    missing |= put_bytes(room, scratch,
+                         TAG(argument, (u32)(out ? kind_structure_out : kind_structure_in),
+                             provenance) |
+                             LIMIT(structure_limit),
+                         message.control, message.control_length);
   scratch->length = length;
   missing |= put_iovec(room, scratch, TAG(argument, out ? 12 : 11, provenance), message.vectors,
                        message.vector_count);

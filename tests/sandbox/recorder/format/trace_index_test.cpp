@@ -212,7 +212,7 @@ TEST_P(OldTrace, ReadsTheSame) {
         rest.substr(frame_head_bytes + head.summary_bytes, head.stored_bytes - head.summary_bytes));
     rest.remove_prefix(frame_head_bytes + head.stored_bytes + frame_hash_bytes);
     if (head.kind == FrameKind::header) {
-      std::size_t at = payload.find("\"version\":3");
+      std::size_t at = payload.find("\"version\":4");
       ASSERT_NE(at, std::string::npos);
       payload.replace(at, 11, "\"version\":" + std::to_string(GetParam()));
     }
