@@ -92,6 +92,7 @@ Result<int> run(const RunOptions& options) {
   run::hold_forwarded_signals();
   recorder::RecorderOptions recorder_options;
   recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
+  recorder_options.io_uring = isolation::may_use_io_uring(request.policy);
   const std::unique_ptr<recorder::Recorder> recorder =
       open_recorder_ahead(choice, recorder_options);
   if (!options.quiet)

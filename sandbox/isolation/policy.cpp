@@ -291,6 +291,16 @@ std::vector<std::string> preset_names() {
   return names;
 }
 
+bool may_use_io_uring(const Policy& policy) {
+  static constexpr std::string_view shipped[] = {"default", "strict", "listed"};
+  const SeccompRules& rules = policy.seccomp;
+  // A profile of the user's own may allow anything.
+  return std::find(std::begin(shipped), std::end(shipped), rules.profile) == std::end(shipped) ||
+         std::find(policy.grants.begin(), policy.grants.end(), "io_uring") != policy.grants.end() ||
+         std::any_of(rules.allow.begin(), rules.allow.end(),
+                     [](const SyscallRule& rule) { return rule.syscall == "io_uring_setup"; });
+}
+
 Result<Policy> load_policy(std::string_view name_or_path) {
   if (name_or_path.find('/') == std::string_view::npos && !name_or_path.ends_with(".json")) {
     std::string file = "policies/presets/" + std::string(name_or_path) + ".json";

@@ -105,6 +105,9 @@ struct Policy {
 // `name_or_path` is the name of a shipped preset ("default") or a path to a file.
 Result<Policy> load_policy(std::string_view name_or_path);
 
+// False where the filter surely refuses to make a ring of io_uring.
+bool may_use_io_uring(const Policy& policy);
+
 // Names of the shipped presets, sorted.
 std::vector<std::string> preset_names();
 

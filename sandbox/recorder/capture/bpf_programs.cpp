@@ -20,8 +20,10 @@ constexpr std::uint32_t smallest_ring = 65536;
 }  // namespace
 
 Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes, Waiting waiting,
-                                                       const std::filesystem::path& directory) {
+                                                       const std::filesystem::path& directory,
+                                                       bool uring) {
   std::unique_ptr<BpfPrograms> programs(new BpfPrograms);
+  programs->uring_ = uring;
   const std::uint32_t wanted = ring_bytes;
   const auto cpus = static_cast<std::uint64_t>(std::max(1, libbpf_num_possible_cpus()));
   while (ring_bytes * cpus > all_rings_limit && ring_bytes > smallest_ring) ring_bytes /= 2;
@@ -41,7 +43,7 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes,
         "no task work for BPF programs (" + reason +
         "): a task that is ahead of the recorder spins in the kernel instead of sleeping");
   }
-  if (!programs->set_->sees_uring())
+  if (uring && !programs->set_->sees_uring())
     programs->degraded_.emplace_back(
         "this kernel lacks the tracepoints for io_uring: where the policy allows io_uring, its "
         "operations are not recorded, or not their results");
@@ -60,7 +62,7 @@ BpfPrograms::~BpfPrograms() {
 
 Status BpfPrograms::open(std::uint32_t ring_bytes, bool task_work,
                          const std::filesystem::path& directory) {
-  GYGES_TRY(set_, ProgramSet::open(ring_bytes, task_work, directory));
+  GYGES_TRY(set_, ProgramSet::open(ring_bytes, task_work, uring_, directory));
   GYGES_CHECK(rings_.map(set_->area(), set_->cpus(), ring_bytes));
   GYGES_CHECK(bell_.map(set_->bell()));
   while (epoch_ == 0)

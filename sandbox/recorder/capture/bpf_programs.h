@@ -27,10 +27,11 @@ class BpfPrograms {
  public:
   // Joins the programs of this host, or loads and attaches them. `ring_bytes` is a power of two; it
   // is halved until the kernel grants the memory, which degraded() then says. Fails where a
-  // required facility is refused. `directory`: see ProgramSet::open().
+  // required facility is refused. `directory` and `uring`: see
+  // ProgramSet::open().
   static Result<std::unique_ptr<BpfPrograms>> load(
       std::uint32_t ring_bytes, Waiting waiting = Waiting::best,
-      const std::filesystem::path& directory = shared_directory());
+      const std::filesystem::path& directory = shared_directory(), bool uring = true);
   ~BpfPrograms();
   BpfPrograms(const BpfPrograms&) = delete;
   BpfPrograms& operator=(const BpfPrograms&) = delete;
@@ -74,6 +75,7 @@ class BpfPrograms {
   BpfPrograms() = default;
   Status open(std::uint32_t ring_bytes, bool task_work, const std::filesystem::path& directory);
 
+  bool uring_ = true;
   std::unique_ptr<ProgramSet> set_;
   RingSet rings_;
   Bell bell_;

@@ -386,7 +386,8 @@ class BpfBackend final : public CaptureBackend {
 
 Result<std::unique_ptr<CaptureBackend>> open_bpf_backend(const RecorderOptions& options,
                                                          Waiting waiting) {
-  GYGES_TRY(std::unique_ptr<BpfPrograms> programs, BpfPrograms::load(options.ring_bytes, waiting));
+  GYGES_TRY(std::unique_ptr<BpfPrograms> programs,
+            BpfPrograms::load(options.ring_bytes, waiting, shared_directory(), options.io_uring));
   GYGES_TRY(std::shared_ptr<Consumer> consumer, Consumer::start(std::move(programs)));
   return std::make_unique<BpfBackend>(std::move(consumer));
 }

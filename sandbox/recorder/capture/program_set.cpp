@@ -112,6 +112,7 @@ void ProgramSet::lock(const std::filesystem::path& path) {
 }
 
 Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, bool task_work,
+                                                     bool uring,
                                                      const std::filesystem::path& directory) {
   keep_libbpf_messages();
   std::unique_ptr<ProgramSet> set(new ProgramSet);
@@ -119,8 +120,9 @@ Result<std::unique_ptr<ProgramSet>> ProgramSet::open(std::uint32_t ring_bytes, b
   if (cpus <= 0) return load_error("possible CPUs", -cpus);
   set->cpus_ = static_cast<std::uint32_t>(cpus);
   set->ring_bytes_ = ring_bytes;
+  set->sees_uring_ = uring;
   set->name_ = "recorder-" + image_key().substr(0, 16) + "-" + std::to_string(ring_bytes) +
-               (task_work ? "" : "-spin");
+               (task_work ? "" : "-spin") + (uring ? "-uring" : "");
   if (!directory.empty()) set->lock(directory / (set->name_ + ".set"));
   std::string known;
   if (set->file_) {
@@ -205,7 +207,7 @@ Status ProgramSet::load_programs(const ProgramImage& image, int types, bool task
   std::future<Result<UniqueFd>> exit_loaded =
       std::async(std::launch::async, [&, exit] { return load_program(*exit, types, maps); });
   for (const ProgramCode& code : image.programs) {
-    if (code.name.starts_with("sc_exit")) continue;
+    if (code.name.starts_with("sc_exit") || (is_optional(code.name) && !sees_uring_)) continue;
     Result<UniqueFd> loaded = load_program(code, types, maps);
     if (!loaded && is_optional(code.name)) continue;
     GYGES_TRY(UniqueFd program, std::move(loaded));

@@ -36,8 +36,10 @@ class ProgramSet {
  public:
   // Joins the set of this host, or loads and attaches one. `ring_bytes` is a power of two;
   // `task_work`: whether tasks wait asleep (ENOTSUP in Error::code where this kernel cannot).
+  // `uring`: whether operations of io_uring are recorded; sets with and without are not shared.
   // `directory` is shared_directory(), or empty for a set that is not shared.
   static Result<std::unique_ptr<ProgramSet>> open(std::uint32_t ring_bytes, bool task_work,
+                                                  bool uring,
                                                   const std::filesystem::path& directory);
   ~ProgramSet();
   ProgramSet(const ProgramSet&) = delete;

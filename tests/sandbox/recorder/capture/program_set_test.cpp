@@ -109,6 +109,26 @@ TEST_F(ProgramSetTest, TheKeyIsMadeOfBuildKernelAndBoot) {
             to_hex(sha256(object + sources + names.release + "\n" + names.version + "\n" + *boot)));
 }
 
+// Their two programs cost a start and every operation of the host's other programs.
+TEST_F(ProgramSetTest, OperationsOfIoUringOnlyWhereTheyAreWanted) {
+  keep_programs();
+  if (IsSkipped()) return;
+  std::size_t with = 0;
+  {
+    auto set = load();
+    ASSERT_TRUE(set) << set.error().line();
+    with = attached(home_);
+  }
+  auto set = BpfPrograms::load(64U << 10U, Waiting::best, directory_->path(), false);
+  ASSERT_TRUE(set) << set.error().line();
+  EXPECT_FALSE((*set)->joined());
+  EXPECT_FALSE((*set)->were_kept());
+  const std::size_t without = attached(home_);
+  EXPECT_GE(without, 5U);
+  EXPECT_EQ(without + 2, with);
+  EXPECT_TRUE((*set)->degraded().empty());
+}
+
 TEST_F(ProgramSetTest, ProgramsStayLoadedButNotAttached) {
   keep_programs();
   if (IsSkipped()) return;
