@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::EventChecks checks;
   for (int events = 0; events < 16 && source.remaining_bytes() > 0; ++events) {
     Event event;
-    event.kind = static_cast<EventKind>(source.ConsumeIntegralInRange(1, 8));
+    event.kind = static_cast<EventKind>(source.ConsumeIntegralInRange(1, 11));
     event.abi = static_cast<Abi>(source.ConsumeIntegralInRange(0, 2));
     event.verdict = static_cast<Verdict>(source.ConsumeIntegralInRange(0, 3));
     event.has_enter = source.ConsumeBool();

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_document.h"
+#include "sandbox/recorder/format/bundle_check.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_writer.h"
 #include "sealed_bundle.h"
@@ -61,6 +62,10 @@ TEST_F(Bundle, LinksAndFifosInPlaceOfFilesAreFaults) {
 TEST_F(Bundle, WithoutSealItIsUnreadable) {
   fs::remove(directory_ / "seal.json");
   EXPECT_FALSE(verify_bundle(directory_));
+  const auto checked = check_bundle(directory_);
+  ASSERT_FALSE(checked);
+  EXPECT_NE(checked.error().reason.find("it has no seal.json"), std::string::npos);
+  EXPECT_NE(checked.error().cure.find("trace show"), std::string::npos);
 }
 
 TEST_F(Bundle, SealIsChecked) {

@@ -25,7 +25,7 @@ void add_random_event(EventList& list, std::mt19937_64& random) {
   auto below = [&](std::uint64_t n) { return random() % n; };
   auto wild = [&]() -> std::uint64_t { return random() >> below(64); };
   Event event;
-  event.kind = static_cast<EventKind>(1 + below(8));
+  event.kind = static_cast<EventKind>(1 + below(11));
   event.abi = static_cast<Abi>(below(3));
   event.verdict = static_cast<Verdict>(below(4));
   event.has_enter = below(8) != 0;

@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -366,8 +367,15 @@ TEST_F(TraceFile, OneAtWorkIsNotCalledDead) {
   ASSERT_TRUE(reader) << reader.error().line();
   EXPECT_TRUE(reader->may_grow());
   EXPECT_EQ(reader->damage()->reason, "it is not finished: the recorder is still at work");
+  // Neither damage nor an end: what there is can be shown.
+  const Status all = reader->for_each([](const Event&) { return true; });
+  ASSERT_FALSE(all);
+  EXPECT_EQ(all.error().code, EINPROGRESS);
   writer->reset();
   EXPECT_FALSE(reader->may_grow());
+  const auto left = TraceReader::open(path_)->for_each([](const Event&) { return true; });
+  ASSERT_FALSE(left);
+  EXPECT_NE(left.error().code, EINPROGRESS);
 }
 
 // Whatever somebody does to the file between its opening and its last block: the events before are
