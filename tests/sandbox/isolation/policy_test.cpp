@@ -55,6 +55,33 @@ TEST(Policy, AbsentSectionsGiveNothing) {
   EXPECT_TRUE(policy->seccomp.socket_families.empty());
 }
 
+TEST(Policy, ContentsAreNamedByClass) {
+  json value = minimal();
+  value["recorder"] = {{"contents", {"sockets", "pipes"}}, {"content_bytes", 1000}};
+  auto policy = policy_from_json(value, "p.json");
+  ASSERT_TRUE(policy) << policy.error().line();
+  EXPECT_EQ(policy->recorder.contents, (std::vector<std::string>{"sockets", "pipes"}));
+  EXPECT_EQ(policy->recorder.content_bytes, 1000U);
+  value["recorder"] = {{"contents", {"everything"}}};
+  EXPECT_FALSE(policy_from_json(value, "p.json"));
+  value["recorder"] = {{"content_bytes", 0}};
+  EXPECT_FALSE(policy_from_json(value, "p.json"));
+}
+
+// Nothing is left unrecorded because a filter was thought to refuse it.
+TEST(Policy, WhereIoUringMayBeUsed) {
+  json value = minimal();
+  EXPECT_FALSE(may_use_io_uring(*policy_from_json(value, "p.json")));
+  value["grants"] = {"io_uring"};
+  EXPECT_TRUE(may_use_io_uring(*policy_from_json(value, "p.json")));
+  Policy own = *policy_from_json(minimal(), "p.json");
+  own.seccomp.profile = "./own.json";
+  EXPECT_TRUE(may_use_io_uring(own));
+  Policy allowed = *policy_from_json(minimal(), "p.json");
+  allowed.seccomp.allow.push_back({.syscall = "io_uring_setup"});
+  EXPECT_TRUE(may_use_io_uring(allowed));
+}
+
 TEST(Policy, UnknownKeyNamesFilePlaceAndCure) {
   json value = minimal();
   value["filesystem"] = {{"mount", json::array()}};
