@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+//
+// What the kernel itself knows: paths of files and directories from its own objects, the peers of
+// sockets. Appended to the record that is being written.
+#pragma once
+
+#include "ring.h"
+
+enum {
+  kind_path = 1,
+  kind_structure_in = 5,
+  kind_structure_out = 6,
+  kind_argv = 9,
+  kind_identity = 13,
+  kind_socket_peer = 14,
+  kind_absolute_path = 15,
+};
+enum { from_enter = 0, from_exit = 1, from_kernel = 2, from_nowhere = 3, from_result = 4 };
+enum { at_fdcwd = -100, result_argument = 6 };
+
+// Where the record being written is; the ring has this much behind every possible start. Passed
+// along, so that each function need not look it up.
+struct room {
+  u8 bytes[record_limit];
+};
+
+#define READ_KERNEL(destination, address) \
+  bpf_probe_read_kernel(&(destination), sizeof(destination), (const void*)(address))
+
+// Global functions: the verifier checks each once. They append to the record
+// being written and return 0, or 1 when the memory could not be read, in which
+// case nothing was appended.
+
+static __always_inline void put_head(struct capture_head* head, u32 tag, u32 flags, u32 length,
+                                     u32 full) {
+  head->argument = tag;
+  head->kind = tag >> 8;
+  head->provenance = tag >> 16;
+  head->flags = flags;
+  head->length = length;
+  head->full_length = full;
+}
+
+static __always_inline u8* room_at(struct room* room, u32 offset, u32 limit) {
+  u64 inside = offset;
+  barrier_var(inside);
+  if (inside > limit) return 0;
+  return room->bytes + inside;
+}
+
+static __always_inline void advance(struct scratch* scratch, u32 length) {
+  scratch->fill += (sizeof(struct capture_head) + length + 3) & ~3u;
+}
+
+// tag: argument, kind << 8, provenance << 16
+#define TAG(argument, kind, provenance) ((argument) | (kind) << 8 | (provenance) << 16)
+#define LIMIT(bytes) ((u64)(bytes) << 32)
+
+struct walk {
+  struct room* room;
+  struct scratch* scratch;
+  u64 root_mount, root_dentry;
+};
+
+static long walk_up(u32 i, void* data) {
+  struct walk* walk = data;
+  struct room* room = walk->room;
+  struct scratch* scratch = walk->scratch;
+  u8* at =
+      room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - walk_budget - 256);
+  if (!at) return 1;
+  u64 dentry = scratch->dentry, parent = 0, name = 0, offset = scratch->used;
+  if (dentry == walk->root_dentry && scratch->mount == walk->root_mount) {
+    scratch->flags |= capture_complete;
+    return 1;
+  }
+  if (dentry == scratch->mount_root) {
+    u64 self = scratch->mount - bpf_core_field_offset(struct mount, mnt);
+    READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
+    if (parent == self || !parent) return 1;  // the mount is not below the task's root
+    READ_KERNEL(scratch->dentry, &((struct mount*)self)->mnt_mountpoint);
+    parent += bpf_core_field_offset(struct mount, mnt);
+    scratch->mount = parent;
+    READ_KERNEL(scratch->mount_root, &((struct vfsmount*)parent)->mnt_root);
+    return 0;
+  }
+  READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
+  READ_KERNEL(name, &((struct dentry*)dentry)->d_name.name);
+  barrier_var(offset);
+  if (offset > walk_budget) return 1;
+  long length =
+      bpf_probe_read_kernel_str(at + sizeof(struct capture_head) + offset, 256, (void*)name);
+  if (length <= 0) return 1;
+  scratch->used += length;
+  scratch->dentry = parent;
+  return parent == dentry;  // a pipe, a socket, an unreachable tree
+}
+
+// Names from `dentry` up to the root of the task, over mounts; written leaf
+// first, because that is the order in which the kernel has them. The reader
+// turns them round.
+__noinline int put_walk(struct room* room, struct scratch* scratch, u32 tag, u64 mount,
+                        u64 dentry) {
+  u32 flags = tag >> 24;
+  if (!room || !scratch) return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct walk walk = {.room = room, .scratch = scratch};
+  struct fs_struct* fs = BPF_CORE_READ(task, fs);
+  walk.root_dentry = (u64)BPF_CORE_READ(fs, root.dentry);
+  walk.root_mount = (u64)BPF_CORE_READ(fs, root.mnt);
+  scratch->used = 0;
+  scratch->flags = capture_components | flags;
+  scratch->mount = mount;
+  scratch->dentry = dentry;
+  READ_KERNEL(scratch->mount_root, &((struct vfsmount*)mount)->mnt_root);
+  bpf_loop(walk_steps, walk_up, &walk, 0);
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
+  if (!at) return 0;
+  put_head((struct capture_head*)at, tag, scratch->flags, scratch->used, scratch->used);
+  advance(scratch, scratch->used);
+  return 0;
+}
+
+static __always_inline u64 file_of(u32 fd) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 file = 0;
+  if (fd >= BPF_CORE_READ(task, files, fdt, max_fds)) return 0;
+  struct file** files = BPF_CORE_READ(task, files, fdt, fd);
+  READ_KERNEL(file, files + fd);
+  return file;
+}
+
+// Identity and path of a file that the kernel used.
+__noinline int put_file(struct room* room, struct scratch* scratch, u32 argument,
+                        u64 file_address) {
+  if (!room || !scratch || !file_address) return 0;
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
+  if (!at) return 0;
+  struct file* file = (struct file*)file_address;
+  struct inode* inode = BPF_CORE_READ(file, f_inode);
+  u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+  u8* identity = at + sizeof(struct capture_head);
+  u64 number = BPF_CORE_READ(inode, i_ino);
+  *(u32*)(identity + 0) = (u32)number;
+  *(u32*)(identity + 4) = (u32)(number >> 32);
+  *(u32*)(identity + 8) = device >> 20;
+  *(u32*)(identity + 12) = device & 0xfffff;
+  *(u32*)(identity + 16) = BPF_CORE_READ(inode, i_mode);
+  *(u32*)(identity + 20) = 0;
+  put_head((struct capture_head*)at, TAG(argument, kind_identity, from_kernel), 0, 24, 24);
+  advance(scratch, 24);
+  struct path path = {};
+  bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
+  bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
+  return put_walk(room, scratch, TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt,
+                  (u64)path.dentry);
+}
+
+enum { mode_type = 0170000, mode_socket = 0140000 };
+enum { family_unix = 1, family_inet = 2, family_inet6 = 10 };
+enum { unix_address_limit = 110 };  // sizeof(struct sockaddr_un)
+
+// The address of the other end, as a socket address, from the kernel's own
+// socket.
+__noinline int put_peer(struct room* room, struct scratch* scratch, u32 argument,
+                        u64 file_address) {
+  if (!room || !scratch || !file_address) return 0;
+  struct file* file = (struct file*)file_address;
+  if ((BPF_CORE_READ(file, f_inode, i_mode) & mode_type) != mode_socket) return 0;
+  struct socket* socket = (struct socket*)BPF_CORE_READ(file, private_data);
+  struct sock* sock = BPF_CORE_READ(socket, sk);
+  if (!sock) return 0;
+  u8* at =
+      room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - sockaddr_limit);
+  if (!at) return 0;
+  u8* address = at + sizeof(struct capture_head);
+  u16 family = BPF_CORE_READ(sock, __sk_common.skc_family);
+  u32 length = 0;
+  *(u32*)address = family | (u32)BPF_CORE_READ(sock, __sk_common.skc_dport) << 16;
+  if (family == family_inet) {
+    *(u32*)(address + 4) = BPF_CORE_READ(sock, __sk_common.skc_daddr);
+    *(u32*)(address + 8) = 0;
+    *(u32*)(address + 12) = 0;
+    length = 16;
+  } else if (family == family_inet6) {
+    struct in6_addr peer = BPF_CORE_READ(sock, __sk_common.skc_v6_daddr);
+    *(u32*)(address + 4) = 0;
+    *(u32*)(address + 8) = peer.words[0];
+    *(u32*)(address + 12) = peer.words[1];
+    *(u32*)(address + 16) = peer.words[2];
+    *(u32*)(address + 20) = peer.words[3];
+    *(u32*)(address + 24) = 0;
+    length = 28;
+  } else if (family == family_unix && bpf_core_type_exists(struct unix_sock)) {
+    struct unix_sock* other = (struct unix_sock*)BPF_CORE_READ((struct unix_sock*)sock, peer);
+    if (!other) return 0;
+    struct unix_address* name = BPF_CORE_READ(other, addr);
+    if (!name) return 0;  // the other end has none
+    length = BPF_CORE_READ(name, len);
+    if (length > unix_address_limit) length = unix_address_limit;
+    if (bpf_probe_read_kernel(address, length,
+                              (void*)name + bpf_core_field_offset(struct unix_address, name)))
+      return 0;
+  } else {
+    return 0;
+  }
+  put_head((struct capture_head*)at, TAG(argument, kind_socket_peer, from_kernel), 0, length,
+           length);
+  advance(scratch, length);
+  return 0;
+}
+
+// The directory that a relative path starts from.
+__noinline int put_base(struct room* room, struct scratch* scratch, u32 argument, u64 path_address,
+                        u32 dirfd_argument) {
+  u8 first = 0;
+  if (!room || !scratch) return 0;
+  if (!bpf_probe_read_user(&first, 1, (void*)path_address) && first == '/') return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 mount = 0, dentry = 0;
+  s32 fd = dirfd_argument < 6 ? (s32)scratch->args[dirfd_argument & 7] : at_fdcwd;
+  if (fd == at_fdcwd) {
+    mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
+    dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+  } else {
+    struct file* file = (struct file*)file_of(fd);
+    if (!file) return 0;
+    mount = (u64)BPF_CORE_READ(file, f_path.mnt);
+    dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+  }
+  return put_walk(room, scratch,
+                  TAG(argument, kind_absolute_path, from_kernel) | (u32)capture_base << 24, mount,
+                  dentry);
+}
+
+// The working directory, as a capture of argument 0.
+__noinline int put_directory(struct room* room, struct scratch* scratch, u32 flags) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
+  u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+  return put_walk(room, scratch, TAG(0, kind_absolute_path, from_kernel) | flags << 24, mount,
+                  dentry);
+}
