@@ -58,6 +58,7 @@ class ContentsTest : public testing::TestWithParam<Backend> {
     for (const KeptEvent* kept : recording_.of_kind(EventKind::content)) {
       const Event& event = kept->event;
       if (syscall_name(event.abi, event.number) != name) continue;
+      if (name == "read" && event.args[2] == 1) continue;  // of the start gate, a pipe too
       EXPECT_EQ(event.args[1], next);
       EXPECT_EQ(kept->captures.size(), 1U);
       const KeptCapture& piece = kept->captures.front();
