@@ -5,6 +5,7 @@
 // runs 10,000 and 200.
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <malloc.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,6 +27,13 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+// A sanitizer keeps what is freed, to tell of later uses.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool memory_is_counted = false;
+#else
+constexpr bool memory_is_counted = true;
+#endif
 
 int number_from(const char* variable, int otherwise) {
   const char* text = std::getenv(variable);
@@ -81,6 +89,9 @@ Holdings look() {
   for (const std::string& pid : split(children.value_or(""), ' ')) now.children += !pid.empty();
   now.mounts = split(read_file("/proc/self/mountinfo").value_or(""), '\n').size();
   now.cgroups = groups_of(::getpid()).size();
+  // What was freed below something that is in use stays with the allocator until it is asked:
+  // 140 MiB after 200 recorded sandboxes at once, all of it for the next ones.
+  ::malloc_trim(0);
   std::string status = read_file("/proc/self/status").value_or("");
   if (auto at = status.find("VmRSS:"); at != std::string::npos)
     now.resident_kib = static_cast<std::size_t>(std::atol(status.c_str() + at + 6));
@@ -197,7 +208,8 @@ TEST_P(Soak, OneAfterAnother) {
     auto time = Clock::now() - start;
     Holdings after = look();
     expect_no_more(before, after);
-    grew = after.resident_kib >= before.resident_kib + 1024 + static_cast<std::size_t>(count) * 2;
+    grew = memory_is_counted &&
+           after.resident_kib >= before.resident_kib + 1024 + static_cast<std::size_t>(count) * 2;
     print("one after another", count, before, after, time);
   }
   EXPECT_FALSE(grew) << "resident memory grew in each of three series";
@@ -229,6 +241,10 @@ TEST_P(Soak, AllAtOnce) {
   Holdings after = look();
   expect_no_more(before, after);
   print("all at once", count, before, after, time);
+  if (memory_is_counted) {
+    EXPECT_LT(after.resident_kib,
+              before.resident_kib + 4096 + static_cast<std::size_t>(count) * 16);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Recorders, Soak, ::testing::Values("off", "ptrace", "ebpf"),
