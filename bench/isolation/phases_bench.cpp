@@ -1,9 +1,12 @@
 // What a sandbox costs inside one process, phase by phase: the start by its parts, a command, the
-// stop, the same from a pool, the memory of an idle sandbox, and system calls under the filter.
+// stop, the same from a pool, the memory of an idle sandbox, and what calls cost under the filter
+// and under Landlock.
 //
 //   phases_bench [--json] [--rounds N]
 //
-// Medians. bwrap, where it is installed, is run in the same rounds.
+// Medians. bwrap, where it is installed, is run in the same rounds, and is the measure of the
+// ratios. The program `stamp` must stand beside this one, in a directory that the agent's user may
+// enter.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -65,6 +68,25 @@ double milliseconds(const std::function<void()>& work) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
 
+std::int64_t real_time() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+std::filesystem::path own_directory() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
+
+// This program's directory, seen inside as /bench.
+void show_bench(Policy& policy) {
+  Mount mount;
+  mount.kind = Mount::Kind::read_only;
+  mount.source = own_directory().string();
+  mount.target = "/bench";
+  policy.filesystem.mounts.push_back(mount);
+}
+
 void run_in(Sandbox& sandbox, const Policy& policy, std::vector<std::string> argv, int output) {
   Command command;
   command.argv = std::move(argv);
@@ -107,17 +129,30 @@ double idle_memory(const Policy& policy, int count) {
   return static_cast<double>(total) / count;
 }
 
-// Nanoseconds of one call, best of five rounds: the child's program, and its control outside.
+// When the program `stamp` came to run, from what it wrote.
+std::int64_t stamp_of(const Pipe& pipe) {
+  std::int64_t stamp = 0;
+  if (::read(pipe.read.get(), &stamp, sizeof(stamp)) != sizeof(stamp)) give_up("no stamp came");
+  return stamp;
+}
+
+// Nanoseconds of one round, best of five: the child's program, and its control outside.
 double call_cost(const std::string& name) {
   double best = 1e9;
   for (int round = 0; round < 5; ++round) {
-    constexpr int calls = 200000;
+    const int calls = name == "open, read, close" ? 40000 : 200000;
+    char bytes[64];
     auto begin = Clock::now();
     for (int i = 0; i < calls; ++i)
-      if (name == "getppid")
-        ::syscall(SYS_getppid);
-      else
+      if (name == "getpid") {
+        ::syscall(SYS_getpid);
+      } else if (name == "socket") {
         ::syscall(SYS_socket, -1, 0, 0);  // refused by the kernel after the filter has looked at it
+      } else {
+        int fd = ::open("/usr/bin/env", O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || ::read(fd, bytes, sizeof(bytes)) <= 0) give_up("cannot read /usr/bin/env");
+        ::close(fd);
+      }
     double each = std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / calls;
     best = std::min(best, each);
   }
@@ -125,26 +160,22 @@ double call_cost(const std::string& name) {
 }
 
 double call_cost_inside(Policy policy, const std::string& name) {
-  std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
-  Mount mount;
-  mount.kind = Mount::Kind::read_only;
-  mount.source = self.parent_path().string();
-  mount.target = "/bench";
-  policy.filesystem.mounts.push_back(mount);
+  show_bench(policy);
   auto sandbox = must(Sandbox::start({policy, {}, nullptr}));
   Pipe pipe = must(make_pipe());
-  run_in(*sandbox, policy, {"/bench/" + self.filename().string(), "--call", name},
-         pipe.write.get());
+  run_in(*sandbox, policy, {"/bench/phases_bench", "--call", name}, pipe.write.get());
   char text[64] = {};
   if (::read(pipe.read.get(), text, sizeof(text) - 1) <= 0) give_up("no figure from inside");
   return std::atof(text);
 }
 
-bool run_peer() {
+// `program` under bwrap, its output into `output` (-1: as here).
+bool run_peer(const char* program, int output) {
   pid_t pid = ::vfork();
   if (pid == 0) {
+    if (output >= 0) ::dup2(output, 1);
     ::execlp("bwrap", "bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc",
-             "/proc", "true", nullptr);
+             "/proc", program, nullptr);
     ::_exit(99);
   }
   int status = 0;
@@ -167,6 +198,9 @@ int main(int argc, char** argv) {
   if (rounds < 1) give_up("--rounds N must be positive");
   Policy policy = must(load_policy("default"));
   policy.filesystem.workspace = Filesystem::Workspace::none;
+  const std::string stamp = own_directory() / "stamp";
+  Policy with_bench = policy;
+  show_bench(with_bench);
   HostFacts host = read_host_facts().value();
   std::vector<Row> rows = {{"read the preset", "ms", {}},
                            {"plan", "ms", {}},
@@ -174,11 +208,15 @@ int main(int argc, char** argv) {
                            {"start, all of it", "ms", {}},
                            {"run true inside", "ms", {}},
                            {"stop and collect changes", "ms", {}},
-                           {"take from the pool", "ms", {}},
-                           {"take from the pool and run true", "ms", {}},
-                           {"bwrap with dev and proc, true", "ms", {}}};
-  bool peer = run_peer();
-  auto pool = must(SandboxPool::create({policy, {}, nullptr}, 4));
+                           {"pool: take", "ms", {}},
+                           {"pool: take, until the program runs", "ms", {}},
+                           {"pool: take, until true has ended", "ms", {}},
+                           {"pool: the whole life, changes collected", "ms", {}},
+                           {"bwrap: until the program runs", "ms", {}},
+                           {"bwrap: true, the whole life", "ms", {}}};
+  bool peer = run_peer("true", -1);
+  if (!peer) std::fprintf(stderr, "phases_bench: no ratios: bwrap is missing or fails here\n");
+  auto pool = must(SandboxPool::create({with_bench, {}, nullptr}, 4));
   for (int round = 0; round < rounds; ++round) {
     std::size_t row = 0;
     auto add = [&](double value) { rows[row++].values.push_back(value); };
@@ -195,29 +233,53 @@ int main(int argc, char** argv) {
     auto begin = Clock::now();
     std::unique_ptr<Sandbox> taken = must(pool->take(nullptr));
     auto have = Clock::now();
-    run_in(*taken, policy, {"true"}, -1);
-    auto end = Clock::now();
+    Pipe pipe = must(make_pipe());
+    std::int64_t from = real_time() - (Clock::now() - begin).count();
+    run_in(*taken, policy, {"/bench/stamp"}, pipe.write.get());
+    double until_runs = static_cast<double>(stamp_of(pipe) - from) / 1e6;
     add(std::chrono::duration<double, std::milli>(have - begin).count());
-    add(std::chrono::duration<double, std::milli>(end - begin).count());
+    add(until_runs);
     taken.reset();
     while (pool->counts().ready < 4) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (peer) add(milliseconds([] { (void)run_peer(); }));
+    begin = Clock::now();
+    taken = must(pool->take(nullptr));
+    run_in(*taken, policy, {"true"}, -1);
+    auto end = Clock::now();
+    add(std::chrono::duration<double, std::milli>(end - begin).count());
+    must(taken->stop(""));
+    taken.reset();
+    add(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    while (pool->counts().ready < 4) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!peer) continue;
+    from = real_time();
+    if (!run_peer(stamp.c_str(), pipe.write.get())) give_up("bwrap failed");
+    add(static_cast<double>(stamp_of(pipe) - from) / 1e6);
+    add(milliseconds([] { (void)run_peer("true", -1); }));
   }
   if (pool->counts().cold != 0) give_up("the pool ran dry");
-  if (!peer) rows.pop_back();
+  if (!peer) rows.resize(rows.size() - 2);
+  const double of_peer = peer ? median(rows.back().values) : 0;
   pool.reset();
   rows.push_back({"memory of an idle sandbox, PSS", "KiB", {idle_memory(policy, 20)}});
-  for (const char* call : {"getppid", "socket"}) {
-    rows.push_back({std::string(call) + " outside", "ns", {call_cost(call)}});
-    rows.push_back({std::string(call) + " inside", "ns", {call_cost_inside(policy, call)}});
+  Policy no_landlock = policy;
+  no_landlock.landlock.mounts = LandlockRules::Mounts::off;
+  for (const char* call : {"getpid", "socket", "open, read, close"}) {
+    const std::string name = call;
+    rows.push_back({name + ": outside", "ns", {call_cost(call)}});
+    rows.push_back({name + ": with the filter", "ns", {call_cost_inside(no_landlock, call)}});
+    rows.push_back({name + ": with filter and Landlock", "ns", {call_cost_inside(policy, call)}});
   }
   nlohmann::json document = nlohmann::json::array();
   for (const Row& row : rows) {
     double value = median(row.values);
-    if (json)
+    bool compared = of_peer > 0 && row.unit == "ms";
+    if (json) {
       document.push_back({{"name", row.name}, {"unit", row.unit}, {"median", value}});
-    else
-      std::printf("%-36s %10.3f %s\n", row.name.c_str(), value, row.unit.c_str());
+      if (compared) document.back()["ratio_to_bwrap"] = value / of_peer;
+    } else {
+      std::printf("%-40s %10.3f %s", row.name.c_str(), value, row.unit.c_str());
+      std::printf(compared ? "  %5.2f x bwrap\n" : "\n", value / of_peer);
+    }
   }
   if (json) std::printf("%s\n", document.dump(2).c_str());
   return 0;

@@ -4,7 +4,7 @@
 //   start_bench [--json] [--rounds N] GYGES
 //
 // Prints median and best of each in milliseconds, and the median's ratio to bwrap where it is
-// installed. Trust the ratios.
+// installed, which peers are left out and why, and the memory of a waiting run. Trust the ratios.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +41,52 @@ bool installed(const char* program) {
     at = end + 1;
   }
   return false;
+}
+
+// A bundle for runc that shows the host's root, as bwrap's command line does. Why not, if it could
+// not be made.
+std::string make_runc_bundle(const std::filesystem::path& directory) {
+  std::filesystem::create_directories(directory);
+  const std::string command = "runc spec -b " + directory.string() + " >/dev/null 2>&1";
+  if (std::system(command.c_str()) != 0) return "`runc spec` fails here";
+  auto text = gyges::read_file(directory / "config.json");
+  if (!text) return text.error().line();
+  nlohmann::json config = nlohmann::json::parse(*text, nullptr, false);
+  if (!config.is_object()) return "`runc spec` writes no JSON object";
+  config["root"] = {{"path", "/"}, {"readonly", true}};
+  config["process"]["terminal"] = false;
+  config["process"]["args"] = {"true"};
+  nlohmann::json mounts = nlohmann::json::array();
+  // Its cgroup mount fails where versions 1 and 2 are mixed.
+  for (const auto& mount : config["mounts"])
+    if (mount.value("type", "") != "cgroup") mounts.push_back(mount);
+  config["mounts"] = mounts;
+  auto written = gyges::write_file_atomically(directory / "config.json", config.dump());
+  return written ? "" : written.error().line();
+}
+
+// Proportional set size in KiB of a waiting `gyges run` with all its processes; 0 where unknown.
+std::uint64_t idle_memory(const std::string& gyges) {
+  pid_t pid = ::vfork();
+  if (pid == 0) {
+    ::execl(gyges.c_str(), gyges.c_str(), "run", "-q", "--recorder", "off", "--", "sleep", "3",
+            nullptr);
+    ::_exit(99);
+  }
+  ::usleep(2000000);
+  std::uint64_t total = 0;
+  const std::string self = std::to_string(pid);
+  const std::string parent = "\nPPid:\t" + self + "\n";
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    auto status = gyges::read_file(entry.path() / "status");
+    if (!status || (entry.path().filename() != self && status->find(parent) == std::string::npos))
+      continue;
+    auto rollup = gyges::read_file(entry.path() / "smaps_rollup");
+    auto at = rollup ? rollup->find("\nPss:") : std::string::npos;
+    if (at != std::string::npos) total += std::strtoull(rollup->c_str() + at + 5, nullptr, 10);
+  }
+  ::waitpid(pid, nullptr, 0);
+  return total;
 }
 
 // Milliseconds, or a negative number when the command failed.
@@ -89,7 +135,13 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::vector<Contender> contenders = {{"true", {"/bin/true"}, {}}};
-  if (installed("bwrap")) {
+  std::vector<std::pair<std::string, std::string>> left_out;  // peer, reason
+  auto have = [&](const char* program) {
+    bool found = installed(program);
+    if (!found) left_out.emplace_back(program, "not installed");
+    return found;
+  };
+  if (have("bwrap")) {
     contenders.push_back({"bwrap, as the issue names it",
                           {"bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"},
                           {}});
@@ -98,14 +150,25 @@ int main(int argc, char** argv) {
                            "--proc", "/proc", "true"},
                           {}});
   }
-  if (installed("unshare"))
+  if (have("unshare"))
     contenders.push_back({"unshare -Urpfn", {"unshare", "-Urpfn", "--mount-proc", "true"}, {}});
-  if (installed("strace"))
+  if (have("strace"))
     contenders.push_back({"strace -f", {"strace", "-f", "-o", "/dev/null", "true"}, {}});
-  if (installed("firejail"))
+  if (have("firejail"))
     contenders.push_back(
         {"firejail --noprofile", {"firejail", "--quiet", "--noprofile", "true"}, {}});
-  if (installed("runsc"))
+  if (have("runc")) {
+    const std::string reason = ::geteuid() != 0 ? "as measured here it needs root"
+                                                : make_runc_bundle(directory->path() / "runc");
+    if (reason.empty())
+      contenders.push_back({"runc run",
+                            {"runc", "run", "-b", (directory->path() / "runc").string(),
+                             "gyges-bench-" + std::to_string(::getpid())},
+                            {}});
+    else
+      left_out.emplace_back("runc", reason);
+  }
+  if (have("runsc"))
     contenders.push_back({"runsc do", {"runsc", "--rootless", "--network=none", "do", "true"}, {}});
   contenders.push_back({"gyges --version", {gyges, "--version"}, {}});
   contenders.push_back(
@@ -136,8 +199,7 @@ int main(int argc, char** argv) {
     }
   ::dup2(output, 1);
   for (const Contender& contender : contenders)
-    if (!contender.works)
-      std::fprintf(stderr, "start_bench: left out, it fails here: %s\n", contender.name.c_str());
+    if (!contender.works) left_out.emplace_back(contender.name, "it fails here");
   std::erase_if(contenders, [](const Contender& contender) { return !contender.works; });
   double peer = 0;
   for (const Contender& contender : contenders)
@@ -157,6 +219,22 @@ int main(int argc, char** argv) {
       std::printf("%-34s %10.2f %10.2f %10.2f\n", contender.name.c_str(), middle, best,
                   peer > 0 ? middle / peer : 0.0);
   }
-  if (json) std::printf("%s\n", rows.dump(2).c_str());
+  const std::uint64_t memory = idle_memory(gyges);
+  if (json) {
+    nlohmann::json skipped = nlohmann::json::array();
+    for (const auto& [name, reason] : left_out)
+      skipped.push_back({{"name", name}, {"reason", reason}});
+    std::printf("%s\n", nlohmann::json{{"user", ::geteuid() == 0 ? "root" : "ordinary"},
+                                       {"starts", rows},
+                                       {"left_out", skipped},
+                                       {"waiting_run_pss_kib", memory}}
+                            .dump(2)
+                            .c_str());
+    return 0;
+  }
+  std::printf("%-34s %10llu KiB PSS, all its processes\n", "a waiting gyges run",
+              static_cast<unsigned long long>(memory));
+  for (const auto& [name, reason] : left_out)
+    std::printf("left out: %s: %s\n", name.c_str(), reason.c_str());
   return 0;
 }
