@@ -54,6 +54,7 @@ enum class Op : std::uint32_t {
   landlock_port,     // number[0]: TCP port, number[1]: accesses
   landlock_enforce,  // the ruleset holds for pid 1 and everything it starts
   loopback_up,       // the loopback interface of this network namespace
+  hand_terminal,     // a: ptmx of a devpts: a new terminal's master goes to the supervisor
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
@@ -120,7 +121,7 @@ enum class OwnStep : std::uint32_t {
 };
 
 // What a handed descriptor is.
-enum class Hand : std::uint32_t { scratch = 1, route, gateway };
+enum class Hand : std::uint32_t { scratch = 1, route, gateway, terminal };
 
 enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor; id: Hand

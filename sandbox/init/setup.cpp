@@ -163,6 +163,14 @@ int loopback_up() {
   return result;
 }
 
+// Unlocked: its other end can be opened, by the supervisor through the master (TIOCGPTPEER).
+int hand_terminal(const char* path) {
+  int fd = ::open(path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+  int unlock = 0;
+  if (fd < 0 || ::ioctl(fd, TIOCSPTLCK, &unlock) != 0) return -1;
+  return hand(fd, Hand::terminal);
+}
+
 int run_step(const Step& step) {
   const auto* number = step.header.number;
   switch (step.header.op) {
@@ -215,6 +223,8 @@ int run_step(const Step& step) {
       return ::sethostname(step.a, step.header.lengths[0]);
     case Op::new_namespaces:
       return ::unshare(static_cast<int>(number[0]));
+    case Op::hand_terminal:
+      return hand_terminal(step.a);
     case Op::hand_netlink:
       return hand(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), Hand::route);
     case Op::hand_gateway:

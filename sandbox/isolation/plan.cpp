@@ -148,7 +148,7 @@ std::uint64_t namespaces_of_init(const HostFacts& host) {
 // is done; its words name it in errors and in `gyges policy explain`.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
-                       const std::vector<std::string>& accepted) {
+                       const std::vector<std::string>& accepted, bool terminal) {
   Plan plan;
   StepWriter steps(plan.steps);
   GYGES_TRY(std::uint64_t kept, kept_capabilities(policy, plan));
@@ -163,7 +163,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   GYGES_CHECK(filesystem.open_sources());
   filesystem.root_and_scratch();
   filesystem.place_mounts();
-  filesystem.proc_and_devices();
+  filesystem.proc_and_devices(terminal);
   filesystem.enter();
 
   GYGES_CHECK(host_name_and_time(policy, host, accepted, plan, steps));

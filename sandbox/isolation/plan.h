@@ -63,9 +63,10 @@ std::uint64_t namespaces_of_init(const HostFacts& host);
 // `seed_paths` are the paths of the files that the sandbox will be seeded with: fresh directories
 // that hold none stay single-layered, which is cheaper.
 //
-// `accepted` are the degradations that the caller names (degradation.h).
+// `accepted` are the degradations that the caller names (degradation.h). With `terminal` a
+// pseudo-terminal of the sandbox's own is made and handed over.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
-                       const std::vector<std::string>& accepted = {});
+                       const std::vector<std::string>& accepted = {}, bool terminal = false);
 
 }  // namespace gyges::isolation

@@ -268,7 +268,7 @@ void FilesystemPlan::place_view(const std::string& target, std::uint64_t slot,
                fmt::format("lowerdir=.s/e:{}{}", source, host_.root ? "" : ",userxattr"));
 }
 
-void FilesystemPlan::proc_and_devices() {
+void FilesystemPlan::proc_and_devices(bool terminal) {
   steps_.make_path("proc", 0555);
   steps_.mount("mount /proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   steps_.make_path("dev", 0755);
@@ -282,6 +282,10 @@ void FilesystemPlan::proc_and_devices() {
   // All instances share the kernel's number of pseudo-terminals (kernel.pty.max, 4096).
   steps_.mount("mount /dev/pts", "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
                "newinstance,ptmxmode=0666,mode=620,max=256");
+  // The first of the instance: /dev/pts/0.
+  if (terminal)
+    steps_.add_path(Op::hand_terminal, "make a terminal and hand it to the supervisor",
+                    "dev/pts/ptmx");
   // Part of the scratch file system, so that the disk limit counts it.
   steps_.make_path(".s/shm", 01777);
   steps_.make_path("dev/shm", 01777);

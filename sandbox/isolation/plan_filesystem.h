@@ -33,7 +33,7 @@ class FilesystemPlan {
   void root_and_scratch();
 
   void place_mounts();
-  void proc_and_devices();
+  void proc_and_devices(bool terminal);
 
   // The new root becomes /; what the policy hides is masked, then the root becomes read-only.
   void enter();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -193,6 +194,20 @@ Status Sandbox::begin(recorder::Session* session) {
   if (session != nullptr) GYGES_CHECK(state_->introduce_to(*session));
   state_->filters.clear();
   return send_request(state_->process.control.get(), {init::Ask::begin, 0, 0, 0});
+}
+
+Result<Terminal> Sandbox::take_terminal() {
+  Terminal terminal;
+  terminal.master = std::move(state_->terminal);
+  if (!terminal.master) return fail("take terminal of sandbox", "", "it was made without one");
+  // By descriptor, which needs no name, and the name would be another instance's here.
+  terminal.slave.reset(::ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!terminal.slave) return fail_errno("open", "pseudo-terminal of the sandbox");
+  // pid 1 has made it; without root it is the agent's user.
+  const Identity& owner = state_->policy.identity;
+  if (state_->host.root && ::fchown(terminal.slave.get(), owner.uid, owner.gid) != 0)
+    return fail_errno("give the agent", "its pseudo-terminal");
+  return terminal;
 }
 
 bool Sandbox::alive() const {

@@ -46,6 +46,7 @@ struct SandboxSpec {
   // The sandbox is made ahead of its use: its wall clock and its record start at begin().
   bool prepared = false;
   std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
+  bool terminal = false;     // a pseudo-terminal for a command; see take_terminal()
   network::FlowSink flows;   // takes what the network's gateway reports, by another thread
   std::string packed_world;  // of the simulated internet; empty: nothing is there
 };
@@ -105,6 +106,12 @@ struct FileChange {
   std::string note;  // why content or attributes are missing ("unreadable", ...)
 };
 
+// A pseudo-terminal of the sandbox's own: its name is that of a file inside, /dev/pts/0.
+struct Terminal {
+  UniqueFd master;  // non-blocking
+  UniqueFd slave;   // for the command, and the agent's as a file
+};
+
 struct SandboxEnd {
   std::vector<LimitHit> limits_hit;
   std::vector<FileChange> changes;
@@ -124,6 +131,9 @@ class Sandbox {
   // are recorded into `session` (borrowed; null: nothing is recorded). Once, before the first
   // spawn.
   Status begin(recorder::Session* session);
+
+  // The terminal of a sandbox that was started with `terminal`. Once.
+  Result<Terminal> take_terminal();
 
   // Whether pid 1 lives, as far as can be known without asking it.
   [[nodiscard]] bool alive() const;

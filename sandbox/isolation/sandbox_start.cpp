@@ -54,9 +54,8 @@ std::string_view cure_for_step(init::Op op, int code) {
            "masked), or run as root on the host; `gyges doctor` tells more";
   if (op == init::Op::mount && code == EINVAL)
     return "an overlay shows one file system alone: where another one of the host's is mounted "
-           "below "
-           "the directory, mount that one by itself; for a read_only mount the grant host_sockets "
-           "does without an overlay";
+           "below the directory, mount that one instead, or run as root; for a read_only mount the "
+           "grant host_sockets does without an overlay";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
   if (op == init::Op::check_path)
@@ -121,7 +120,7 @@ Status Sandbox::State::start() {
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
   GYGES_TRY(process, launch_init(namespaces_of_init(host)));
-  GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded));
+  GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal));
   GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
   GYGES_CHECK(make_cgroup());
   if (session != nullptr) GYGES_CHECK(introduce_to(*session));
@@ -194,6 +193,11 @@ Status Sandbox::State::answer(Message message) {
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       scratch = std::move(message.fd);
       GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
+      break;
+    case init::Hand::terminal:
+      if (terminal || !spec->terminal)
+        return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      terminal = std::move(message.fd);
       break;
     case init::Hand::route:
       GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));

@@ -34,6 +34,7 @@ struct Sandbox::State {
   InitProcess process;
   std::vector<std::string> filters;  // of a prepared sandbox, until it begins
   UniqueFd scratch;
+  UniqueFd terminal;  // its master
   std::optional<Cgroup> cgroup;
   Enforcement enforcement;
   std::vector<LimitHit> limits;

@@ -168,6 +168,7 @@ class CommandRun {
     GYGES_CHECK(open_flows());
     spec_.policy = policy_;
     spec_.session = session.get();
+    spec_.terminal = request_.streams.terminal;
     spec_.allow_degraded = request_.allow_degraded;
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
     if (session) GYGES_CHECK(session->wait_until_open());

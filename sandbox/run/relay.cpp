@@ -87,7 +87,8 @@ class Relay {
 
  private:
   Result<isolation::CommandEnd> run_at_terminal(isolation::Command command) {
-    GYGES_TRY(PseudoTerminal terminal, open_pseudo_terminal(streams_.input));
+    GYGES_TRY(isolation::Terminal terminal, sandbox_.take_terminal());
+    make_alike(terminal, streams_.input);
     Pipe error;
     bool own_error = streams_.error >= 0 && ::isatty(streams_.error) == 0;
     if (own_error) {

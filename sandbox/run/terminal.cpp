@@ -10,21 +10,10 @@
 
 namespace gyges::run {
 
-Result<PseudoTerminal> open_pseudo_terminal(int like) {
-  PseudoTerminal terminal;
-  terminal.master.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
-  if (!terminal.master)
-    return fail_errno("open", "/dev/ptmx", errno, "mount devpts, or use --no-tty");
-  int unlock = 0;
-  if (::ioctl(terminal.master.get(), TIOCSPTLCK, &unlock) != 0)
-    return fail_errno("unlock", "pseudo-terminal");
-  // By descriptor: the name below /dev/pts may be another instance's.
-  terminal.slave.reset(::ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!terminal.slave) return fail_errno("open", "pseudo-terminal");
+void make_alike(const isolation::Terminal& terminal, int like) {
   copy_window_size(like, terminal.master.get());
   termios modes{};
   if (::tcgetattr(like, &modes) == 0) ::tcsetattr(terminal.slave.get(), TCSANOW, &modes);
-  return terminal;
 }
 
 void copy_window_size(int from, int to) {

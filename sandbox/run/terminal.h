@@ -4,18 +4,12 @@
 
 #include <termios.h>
 
-#include "base/error.h"
-#include "base/fd.h"
+#include "sandbox/isolation/sandbox.h"
 
 namespace gyges::run {
 
-struct PseudoTerminal {
-  UniqueFd master;  // non-blocking
-  UniqueFd slave;   // for the command
-};
-
-// With the size of the terminal `like`, if that is one.
-Result<PseudoTerminal> open_pseudo_terminal(int like);
+// Size and modes of one terminal for another; nothing where `like` is none.
+void make_alike(const isolation::Terminal& terminal, int like);
 
 // Gives the size of one terminal to another; nothing where `from` is none.
 void copy_window_size(int from, int to);

@@ -125,6 +125,23 @@ TEST_P(AtTerminalWith, AShellHasJobControlAndAWindow) {
   EXPECT_EQ(read_json(path("bundle/run.json"))["terminal"], true);
 }
 
+// Its name is that of a file inside, which the agent may open like any terminal of its own.
+TEST_F(AtTerminal, TheTerminalHasANameInside) {
+  start_shell("off");
+  type("stty -echo; tty; stat -c 'owner %u' $(tty); echo by name >$(tty); echo it is $(id -u)\n");
+  expect("/dev/pts/0");
+  expect("owner 1000");
+  expect("by name");
+  expect("it is 1000");
+  type("readlink /proc/self/fd/0; ls /dev/pts; ps -o tty= -p $$; echo end\n");
+  expect("/dev/pts/0");
+  expect("ptmx");
+  expect("pts/0");
+  expect("end");
+  type("exit\n");
+  EXPECT_EQ(status(), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Recorders, AtTerminalWith, ::testing::Values("off", "ptrace"));
 
 TEST_F(AtTerminal, NothingCanBeTypedIntoTheCallersTerminal) {

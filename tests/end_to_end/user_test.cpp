@@ -1,5 +1,8 @@
 // The binary in the hands of an ordinary user.
 #include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -37,6 +40,57 @@ TEST_F(OrdinaryUser, RunsAndRecords) {
   EXPECT_EQ(document["lost"], 0);
   Finished shown = gyges({"trace", "show", path("bundle").string()}, user_);
   EXPECT_THAT(shown.output, HasSubstr("/etc/hostname"));
+}
+
+// A directory of the host's with another file system mounted below it. The kernel lets an ordinary
+// user take them together or not at all; an overlay shows one alone.
+class MountBelow : public OrdinaryUser {
+ protected:
+  void SetUp() override {
+    OrdinaryUser::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);  // for the rest of this process, which alone sees it
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    for (const char* name : {"work", "host", "host/below"})
+      ASSERT_TRUE(std::filesystem::create_directory(path(name)));
+    ASSERT_EQ(::chown(path("work").c_str(), user_.uid, user_.gid), 0);
+    ASSERT_EQ(::mount("none", path("host/below").c_str(), "tmpfs", 0, "mode=755"), 0);
+    mounted_ = true;
+    ASSERT_TRUE(write_file_atomically(path("host/below/file"), "content"));
+    ::chmod(path("host/below/file").c_str(), 0644);
+  }
+  void TearDown() override {
+    if (mounted_) ::umount2(path("host/below").c_str(), MNT_DETACH);
+    OrdinaryUser::TearDown();
+  }
+  // Shows the file inside where `mounts` of the host are mounted read-only.
+  Finished show(const std::vector<std::string>& mounts, bool granted, RunAs as) {
+    nlohmann::json policy =
+        nlohmann::json::parse(gyges({"policy", "explain", "default", "--json"}).output)["policy"];
+    for (const std::string& mount : mounts)
+      policy["filesystem"]["mounts"].push_back(
+          {{"kind", "read_only"}, {"target", path(mount).string()}});
+    if (granted) policy["grants"].push_back("host_sockets");
+    EXPECT_TRUE(write_file_atomically(path("p.json"), policy.dump()));
+    ::chmod(path("p.json").c_str(), 0644);
+    return gyges(
+        {"run", "-q", "--recorder", "off", "--policy", path("p.json").string(), "--workspace",
+         path("work").string(), "--", "cat", path("host/below/file").string()},
+        as);
+  }
+  bool mounted_ = false;
+};
+
+TEST_F(MountBelow, IsAnErrorWithItsCures) {
+  Finished refused = show({"host"}, false, user_);
+  EXPECT_EQ(refused.status, 125);
+  EXPECT_THAT(refused.error, HasSubstr(path("host").string()));
+  EXPECT_THAT(refused.error, HasSubstr("mount that one instead"));
+  EXPECT_EQ(show({"host/below"}, false, user_).output, "content");
+  EXPECT_EQ(show({"host"}, true, user_).output, "content");
+  // As root nothing is hidden that was not asked for, and nothing shown either.
+  EXPECT_EQ(show({"host"}, false, {}).status, 1);
+  EXPECT_EQ(show({"host", "host/below"}, false, {}).output, "content");
 }
 
 TEST_F(OrdinaryUser, TheBpfRecorderIsAnErrorWithACureNotAFallback) {
