@@ -33,13 +33,15 @@ for file in share/man/man1/gyges.1 share/doc/gyges/README.md share/doc/gyges/LIC
   [ -e "$place/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 if command -v man >/dev/null; then
-  man -l "$place/prefix/share/man/man1/gyges.1" 2>/dev/null | grep -q gyges ||
-    { echo "the man page cannot be shown"; exit 1; }
+  page=$(man -l "$place/prefix/share/man/man1/gyges.1" 2>&1) || true
+  grep -q gyges <<<"$page" || { echo "the man page cannot be shown: $page"; exit 1; }
 fi
 installed=$place/prefix/bin/gyges
+mkdir "$place/work" "$place/home"
+chmod 777 "$place/work" "$place/home"
 check_command() {
   local output
-  output=$(cd / && "$@" "$installed" run --recorder off -- echo inside 2>/dev/null)
+  output=$(cd / && "$@" "$installed" run -q --recorder off --workspace "$place/work" -- echo inside 2>&1) || true
   [ "$output" = inside ] || { echo "the installed command does not run: $* $output"; exit 1; }
 }
 check_command env
@@ -47,8 +49,8 @@ if [ "$(id -u)" = 0 ] && [ -n "${GYGES_TEST_UID:-}" ]; then
   check_command setpriv --reuid="$GYGES_TEST_UID" --regid="$GYGES_TEST_GID" --clear-groups \
     env HOME="$place/home"
 fi
-(cd / && "$installed" episode log_retention --agent no_such_agent --out "$place/none" 2>&1 || true) |
-  grep -q "honest" || { echo "the installed command does not find its scenarios"; exit 1; }
+output=$(cd / && "$installed" episode log_retention --agent no_such_agent --out "$place/none" 2>&1) || true
+grep -q honest <<<"$output" || { echo "the installed command does not find its scenarios: $output"; exit 1; }
 
 # The header stands alone, and the library shows what the header declares and nothing else.
 library=$(find "$place/prefix" -name libgyges.so)
