@@ -2,7 +2,7 @@
 // stop, the same from a pool, the memory of an idle sandbox, and what calls cost under the filter
 // and under Landlock.
 //
-//   phases_bench [--json] [--rounds N]
+//   phases_bench [--json FILE] [--rounds N]
 //
 // Medians. bwrap, where it is installed, is run in the same rounds, and is the measure of the
 // ratios. The program `stamp` must stand beside this one, in a directory that the agent's user may
@@ -185,14 +185,14 @@ bool run_peer(const char* program, int output) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool json = false;
+  std::string json;  // where it goes; empty: nowhere
   int rounds = 30;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--call") == 0 && i + 1 < argc) {
       std::printf("%.1f\n", call_cost(argv[i + 1]));
       return 0;
     }
-    if (std::strcmp(argv[i], "--json") == 0) json = true;
+    if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc) json = argv[++i];
     if (std::strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) rounds = std::atoi(argv[++i]);
   }
   if (rounds < 1) give_up("--rounds N must be positive");
@@ -273,14 +273,14 @@ int main(int argc, char** argv) {
   for (const Row& row : rows) {
     double value = median(row.values);
     bool compared = of_peer > 0 && row.unit == "ms";
-    if (json) {
-      document.push_back({{"name", row.name}, {"unit", row.unit}, {"median", value}});
-      if (compared) document.back()["ratio_to_bwrap"] = value / of_peer;
-    } else {
-      std::printf("%-40s %10.3f %s", row.name.c_str(), value, row.unit.c_str());
-      std::printf(compared ? "  %5.2f x bwrap\n" : "\n", value / of_peer);
-    }
+    document.push_back({{"name", row.name}, {"unit", row.unit}, {"median", value}});
+    if (compared) document.back()["ratio_to_bwrap"] = value / of_peer;
+    std::printf("%-42s %10.3f %s", row.name.c_str(), value, row.unit.c_str());
+    if (compared) std::printf("  %5.2f x bwrap", value / of_peer);
+    std::printf("\n");
   }
-  if (json) std::printf("%s\n", document.dump(2).c_str());
+  if (!json.empty())
+    if (auto written = write_file_atomically(json, document.dump(2) + "\n"); !written)
+      give_up(written.error().line());
   return 0;
 }

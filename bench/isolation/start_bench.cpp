@@ -1,7 +1,7 @@
 // How long a command takes from fork to end, for several ways to run it, in turns so that the
 // machine's moods fall on all alike.
 //
-//   start_bench [--json] [--rounds N] GYGES
+//   start_bench [--json FILE] [--rounds N] GYGES
 //
 // Prints median and best of each in milliseconds, and the median's ratio to bwrap where it is
 // installed, which peers are left out and why, and the memory of a waiting run. Trust the ratios.
@@ -43,23 +43,30 @@ bool installed(const char* program) {
   return false;
 }
 
-// A bundle for runc that shows the host's root, as bwrap's command line does. Why not, if it could
-// not be made.
+// A bundle for runc with the host's /usr, without a cgroup, whose mount fails where versions 1 and
+// 2 are mixed. Why not, if it could not be made.
 std::string make_runc_bundle(const std::filesystem::path& directory) {
-  std::filesystem::create_directories(directory);
+  namespace fs = std::filesystem;
+  for (const char* name : {"usr", "proc", "dev", "sys"})
+    fs::create_directories(directory / "rootfs" / name);
+  for (const char* name : {"bin", "sbin", "lib", "lib64"})
+    fs::create_symlink(std::string("usr/") + name, directory / "rootfs" / name);
   const std::string command = "runc spec -b " + directory.string() + " >/dev/null 2>&1";
   if (std::system(command.c_str()) != 0) return "`runc spec` fails here";
   auto text = gyges::read_file(directory / "config.json");
   if (!text) return text.error().line();
   nlohmann::json config = nlohmann::json::parse(*text, nullptr, false);
   if (!config.is_object()) return "`runc spec` writes no JSON object";
-  config["root"] = {{"path", "/"}, {"readonly", true}};
+  config["root"] = {{"path", "rootfs"}, {"readonly", true}};
   config["process"]["terminal"] = false;
   config["process"]["args"] = {"true"};
   nlohmann::json mounts = nlohmann::json::array();
-  // Its cgroup mount fails where versions 1 and 2 are mixed.
   for (const auto& mount : config["mounts"])
     if (mount.value("type", "") != "cgroup") mounts.push_back(mount);
+  mounts.push_back({{"destination", "/usr"},
+                    {"type", "bind"},
+                    {"source", "/usr"},
+                    {"options", {"rbind", "ro"}}});
   config["mounts"] = mounts;
   auto written = gyges::write_file_atomically(directory / "config.json", config.dump());
   return written ? "" : written.error().line();
@@ -114,19 +121,19 @@ double median(std::vector<double> values) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool json = false;
+  std::string json;  // where it goes; empty: nowhere
   int rounds = 40;
   std::string gyges;
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--json") == 0)
-      json = true;
+    if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc)
+      json = argv[++i];
     else if (std::strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
       rounds = std::atoi(argv[++i]);
     else
       gyges = argv[i];
   }
   if (gyges.empty() || rounds < 1) {
-    std::fprintf(stderr, "usage: start_bench [--json] [--rounds N] GYGES\n");
+    std::fprintf(stderr, "usage: start_bench [--json FILE] [--rounds N] GYGES\n");
     return 2;
   }
   auto directory = gyges::TemporaryDirectory::create("gyges-bench");
@@ -181,7 +188,9 @@ int main(int argc, char** argv) {
   }
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   int output = ::dup(1);
+  int errors = ::dup(2);
   ::dup2(null, 1);
+  ::dup2(null, 2);
   for (int round = 0; round < rounds; ++round)
     for (Contender& contender : contenders) {
       std::vector<std::string> arguments = contender.argv;
@@ -191,6 +200,7 @@ int main(int argc, char** argv) {
       double time = time_once(arguments);
       std::filesystem::remove_all(out);
       if (time < 0 && contender.name.starts_with("gyges")) {
+        ::dup2(errors, 2);
         std::fprintf(stderr, "start_bench: %s failed\n", contender.name.c_str());
         return 1;
       }
@@ -198,6 +208,7 @@ int main(int argc, char** argv) {
       contender.milliseconds.push_back(time);
     }
   ::dup2(output, 1);
+  ::dup2(errors, 2);
   for (const Contender& contender : contenders)
     if (!contender.works) left_out.emplace_back(contender.name, "it fails here");
   std::erase_if(contenders, [](const Contender& contender) { return !contender.works; });
@@ -205,36 +216,33 @@ int main(int argc, char** argv) {
   for (const Contender& contender : contenders)
     if (contender.name == "bwrap with dev and proc") peer = median(contender.milliseconds);
   nlohmann::json rows = nlohmann::json::array();
-  if (!json) std::printf("%-34s %10s %10s %10s\n", "", "median ms", "best ms", "x bwrap");
+  std::printf("%-34s %10s %10s %10s\n", "", "median ms", "best ms", "x bwrap");
   for (const Contender& contender : contenders) {
     double middle = median(contender.milliseconds);
     double best = *std::min_element(contender.milliseconds.begin(), contender.milliseconds.end());
-    if (json)
-      rows.push_back(
-          {{"name", contender.name},
-           {"median_ms", middle},
-           {"best_ms", best},
-           {"ratio_to_bwrap", peer > 0 ? nlohmann::json(middle / peer) : nlohmann::json()}});
-    else
-      std::printf("%-34s %10.2f %10.2f %10.2f\n", contender.name.c_str(), middle, best,
-                  peer > 0 ? middle / peer : 0.0);
+    rows.push_back(
+        {{"name", contender.name},
+         {"median_ms", middle},
+         {"best_ms", best},
+         {"ratio_to_bwrap", peer > 0 ? nlohmann::json(middle / peer) : nlohmann::json()}});
+    std::printf("%-34s %10.2f %10.2f %10.2f\n", contender.name.c_str(), middle, best,
+                peer > 0 ? middle / peer : 0.0);
   }
   const std::uint64_t memory = idle_memory(gyges);
-  if (json) {
-    nlohmann::json skipped = nlohmann::json::array();
-    for (const auto& [name, reason] : left_out)
-      skipped.push_back({{"name", name}, {"reason", reason}});
-    std::printf("%s\n", nlohmann::json{{"user", ::geteuid() == 0 ? "root" : "ordinary"},
-                                       {"starts", rows},
-                                       {"left_out", skipped},
-                                       {"waiting_run_pss_kib", memory}}
-                            .dump(2)
-                            .c_str());
-    return 0;
-  }
   std::printf("%-34s %10llu KiB PSS, all its processes\n", "a waiting gyges run",
               static_cast<unsigned long long>(memory));
-  for (const auto& [name, reason] : left_out)
+  nlohmann::json skipped = nlohmann::json::array();
+  for (const auto& [name, reason] : left_out) {
+    skipped.push_back({{"name", name}, {"reason", reason}});
     std::printf("left out: %s: %s\n", name.c_str(), reason.c_str());
-  return 0;
+  }
+  if (json.empty()) return 0;
+  const nlohmann::json document = {{"user", ::geteuid() == 0 ? "root" : "ordinary"},
+                                   {"rounds", rounds},
+                                   {"starts", rows},
+                                   {"left_out", skipped},
+                                   {"waiting_run_pss_kib", memory}};
+  auto written = gyges::write_file_atomically(json, document.dump(2) + "\n");
+  if (!written) std::fprintf(stderr, "start_bench: %s\n", written.error().line().c_str());
+  return written ? 0 : 1;
 }
