@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <iostream>
 #include <thread>
 
 #include "base/hash.h"
@@ -59,7 +60,21 @@ class LoadTest : public SimulatedTest {
     arguments.insert(arguments.begin(), "/tmp/attempts");
     return run_argv(std::move(arguments)).output;
   }
-  void expect_answers() { EXPECT_EQ(attempts({"many", "192.0.2.80", "1"}), "many worked\n"); }
+  static void expect_bounded() {
+    std::uint64_t peak = gateway_peak_kib();
+    EXPECT_LE(peak, most_kib);
+    if (full()) std::cout << "the gateway's peak: " << peak << " KiB" << std::endl;
+  }
+  // Soon: what came before is reported first, and a gateway whose supervisor does not keep up reads
+  // nothing meanwhile.
+  void expect_answers() {
+    std::string output;
+    for (int i = 0; i < 60 && output != "many worked\n"; ++i) {
+      if (i > 0) ::usleep(500000);
+      output = attempts({"many", "192.0.2.80", "1"});
+    }
+    EXPECT_EQ(output, "many worked\n");
+  }
   static inline const nlohmann::json pit = {
       {{"name", "pit"}, {"to", {"203.0.113.80"}}, {"action", "sink"}}};
 };
@@ -68,7 +83,7 @@ TEST_F(LoadTest, ConnectionsOneAfterTheOther) {
   start_world();
   std::string number = count(2000, 100000);
   EXPECT_EQ(attempts({"many", "192.0.2.80", number}), "many worked\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   EXPECT_EQ(stop().network_failure, "");
   std::size_t requests = 0;
   for (const Flow& flow : flows()) requests += flow.http ? 1U : 0U;
@@ -79,13 +94,14 @@ TEST_F(LoadTest, ConnectionsAtOneTime) {
   start_world(pit);
   std::string number = count(1000, 10000);
   EXPECT_EQ(attempts({"hold", "192.0.2.80", "80", number, "64"}), "hold worked\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   expect_answers();
   // Each with as much as is kept of it.
   EXPECT_EQ(attempts({"hold", "203.0.113.80", "9", number, "65536"}), "hold worked\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
+  expect_answers();
   EXPECT_EQ(attempts({"hold", "192.0.2.80", "80", number, "65536"}), "hold worked\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   expect_answers();
   EXPECT_EQ(stop().network_failure, "");
   std::size_t whole = 0;
@@ -99,7 +115,7 @@ TEST_F(LoadTest, LargeBodiesAreCountedAndHashed) {
   const std::string hash = hash_of_body(mib);
   EXPECT_EQ(attempts({"body", "192.0.2.80", "80", std::to_string(mib)}), "body worked\n");
   EXPECT_EQ(attempts({"body", "203.0.113.80", "9", std::to_string(mib)}), "body received 0\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   expect_answers();
   EXPECT_EQ(stop().network_failure, "");
   auto sunk = flows_to("203.0.113.80", 9);
@@ -123,7 +139,7 @@ TEST_F(LoadTest, BombsAreUnpackedOnlySoFar) {
             "");
   for (const char* file : {"/tmp/small", "/tmp/bomb", "/tmp/nested"})
     EXPECT_EQ(attempts({"post", "192.0.2.80", file}), "post 200\n") << file;
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   EXPECT_EQ(stop().network_failure, "");
   std::vector<std::string> found;
   for (const Flow& flow : flows())
@@ -138,7 +154,7 @@ TEST_F(LoadTest, LargeDatagramsAreRecordedAndGoNowhere) {
               "loopback worked\nsmall sent\nlarge sent\nlargest sent\nafter sent\n")
         << address;
   EXPECT_EQ(attempts({"spray", count(3000, 60000)}), "spray worked\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   expect_answers();
   EXPECT_EQ(stop().network_failure, "");
   std::uint64_t small = 0, fragments = 0, fragments6 = 0;
@@ -211,7 +227,7 @@ TEST_F(LoadTest, LargeBodiesAreRelayedBothWays) {
   const std::uint64_t mib = full() ? 1024 : 64;
   EXPECT_EQ(attempts({"body", "198.51.100.7", "7001", std::to_string(mib)}),
             "body received " + std::to_string(mib << 20U) + "\n");
-  EXPECT_LE(gateway_peak_kib(), most_kib);
+  expect_bounded();
   {
     // A destination that takes what comes into its buffers and reads nothing.
     UniqueFd deaf(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -222,7 +238,7 @@ TEST_F(LoadTest, LargeBodiesAreRelayedBothWays) {
     ASSERT_EQ(::bind(deaf.get(), reinterpret_cast<sockaddr*>(&here), size), 0);
     ASSERT_EQ(::listen(deaf.get(), 4096), 0);
     attempts({"hold", "198.51.100.7", "7002", count(300, 1000), "300000"});
-    EXPECT_LE(gateway_peak_kib(), most_kib);
+    expect_bounded();
     expect_answers();
   }
   EXPECT_EQ(stop().network_failure, "");
