@@ -220,7 +220,7 @@ int serve(double seconds) {
         }
       } else {
         ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
-        if (n <= 0 && errno != EAGAIN)
+        if (n == 0 || (n < 0 && errno != EAGAIN))
           ::close(fd);
         else if (n > 0 && (key >> 32U) != 0)
           (void)::send(fd, page.data(), page.size(), MSG_NOSIGNAL);
