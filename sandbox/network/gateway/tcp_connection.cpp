@@ -96,7 +96,8 @@ void TcpConnection::client_event(std::uint32_t events) {
 
 void TcpConnection::read_client() {
   auto& buffer = scratch();
-  ssize_t n = ::recv(fd_.get(), buffer.data(), gateway_.scarce() ? scarce_step : buffer.size(), 0);
+  std::size_t most = service_ ? service_piece : buffer.size();
+  ssize_t n = ::recv(fd_.get(), buffer.data(), gateway_.scarce() ? scarce_step : most, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n < 0) {
     finish("the sandbox reset the connection");

@@ -10,9 +10,13 @@ namespace gyges::network {
 // Read or queued at a time while memory is short (Gateway::scarce()).
 inline constexpr std::size_t scarce_step = 1024;
 
-// One thread; the bytes are used up before the next read.
-inline std::array<char, 65536>& scratch() {
-  static std::array<char, 65536> buffer;
+// Services take no more at a time.
+inline constexpr std::size_t service_piece = 65536;
+
+// One thread; the bytes are used up before the next read. Large: what is relayed costs three calls to
+// the kernel a piece.
+inline std::array<char, 262144>& scratch() {
+  static std::array<char, 262144> buffer;
   return buffer;
 }
 
