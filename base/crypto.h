@@ -6,9 +6,9 @@ namespace gyges {
 // To be called before the first use of OpenSSL; any number of times, from any thread.
 //
 // The host's openssl.cnf is not read, which could put an engine or provider of somebody's choice
-// under our hashes and signatures, and nothing is taken down at the end of the process:
-// together 1.5 ms of a run of 10 (OPENSSL_init_crypto(3)). The tables of digests and ciphers by
-// name stay allowed: OpenSSL fills them when it first needs one, and without them it verifies no
+// under our hashes and signatures, and nothing is taken down at the end of the process, of whose
+// few milliseconds it would be a part (OPENSSL_init_crypto(3)). The tables of digests and ciphers
+// by name stay allowed: OpenSSL fills them when it first needs one, and without them it verifies no
 // certificate.
 void start_crypto();
 

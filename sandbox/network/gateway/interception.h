@@ -51,7 +51,6 @@ class Interception final : public StreamService {
   Outside outside_;
   std::unique_ptr<TlsClient> client_;
   std::string held_;  // of the client, until the destination has shown who it is
-  bool dialled_ = false;
   bool ended_ = false;
 };
 

@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "base/files.h"
-#include "recorded_run.h"
+#include "capture_fixture.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
@@ -26,14 +26,10 @@ std::string sample(std::size_t length) {
   return bytes;
 }
 
-class ContentsTest : public testing::TestWithParam<Backend> {
+class ContentsTest : public CaptureTest {
  protected:
   void SetUp() override {
-    if (GetParam() == Backend::ebpf && geteuid() != 0)
-      GTEST_SKIP() << "loading BPF programs needs root";
-    auto opened = GetParam() == Backend::ebpf ? open_bpf_backend({}) : open_ptrace_backend({});
-    ASSERT_TRUE(opened) << opened.error().line();
-    backend_ = std::move(*opened);
+    CaptureTest::SetUp();
     auto made = TemporaryDirectory::create("gyges_contents_");
     ASSERT_TRUE(made);
     directory_ = std::make_unique<TemporaryDirectory>(std::move(*made));
@@ -72,16 +68,12 @@ class ContentsTest : public testing::TestWithParam<Backend> {
     return bytes;
   }
 
-  std::unique_ptr<CaptureBackend> backend_;
   std::unique_ptr<TemporaryDirectory> directory_;
   Recording recording_;
   bool truncated_ = false;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, ContentsTest, testing::Values(Backend::ebpf, Backend::ptrace),
-                         [](const auto& parameter) {
-                           return std::string(backend_name(parameter.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Backends, ContentsTest, both_backends, backend_of_test);
 
 TEST_P(ContentsTest, WhatIsWrittenToFilesIsThereByteForByte) {
   const std::string all = sample(100000);

@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <thread>
 
-#include "recorded_run.h"
+#include "capture_fixture.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
@@ -89,29 +89,9 @@ std::string verdicts(const Recording& recording, std::string_view name) {
   return line;
 }
 
-class VerdictTest : public testing::TestWithParam<Backend> {
- protected:
-  void SetUp() override {
-    if (GetParam() == Backend::ebpf && geteuid() != 0)
-      GTEST_SKIP() << "loading BPF programs needs root";
-    auto opened = GetParam() == Backend::ebpf ? open_bpf_backend({}) : open_ptrace_backend({});
-    ASSERT_TRUE(opened) << opened.error().line();
-    backend_ = std::move(*opened);
-  }
+class VerdictTest : public CaptureTest {};
 
-  Recording run(const std::function<int()>& body) {
-    Recording result = record(*backend_, body);
-    EXPECT_TRUE(result.coverage.complete);
-    return result;
-  }
-
-  std::unique_ptr<CaptureBackend> backend_;
-};
-
-INSTANTIATE_TEST_SUITE_P(Backends, VerdictTest, testing::Values(Backend::ebpf, Backend::ptrace),
-                         [](const auto& parameter) {
-                           return std::string(backend_name(parameter.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Backends, VerdictTest, both_backends, backend_of_test);
 
 TEST_P(VerdictTest, RefusedIsNotFailed) {
   const Recording result = run([] {
