@@ -345,8 +345,9 @@ Result<ModelRequest> AnthropicMessages::parse_request(std::string_view /*path*/,
   for (std::size_t i = 0; i < messages.size(); ++i)
     GYGES_CHECK(read_message(messages[i], "/messages/" + std::to_string(i), request.messages));
   const json& tools = at(value, "tools");
-  for (std::size_t i = 0; i < tools.size(); ++i)
+  for (std::size_t i = 0; i < tools.size(); ++i) {
     GYGES_TRY(request.tools.emplace_back(), read_tool(tools[i], "/tools/" + std::to_string(i)));
+  }
   GYGES_CHECK(read_choice(at(value, "tool_choice"), request));
   read_settings(value, request);
   return request;

@@ -79,9 +79,10 @@ Result<Message> read_assistant(const json& wire, const std::string& place, bool&
   if (calls.size() > ReplyBuilder::max_blocks)
     return bad(place + "/tool_calls",
                "more than " + std::to_string(ReplyBuilder::max_blocks) + " calls in one reply");
-  for (std::size_t i = 0; i < calls.size(); ++i)
+  for (std::size_t i = 0; i < calls.size(); ++i) {
     GYGES_TRY(message.tool_calls.emplace_back(),
               read_call(calls[i], place + "/tool_calls/" + std::to_string(i)));
+  }
   return message;
 }
 

@@ -292,12 +292,14 @@ Result<ModelRequest> OpenAiChat::parse_request(std::string_view /*path*/,
   if (request.model.empty()) return bad("/model", "is missing");
   const json& messages = at(value, "messages");
   if (!messages.is_array()) return bad("/messages", "is missing");
-  for (std::size_t i = 0; i < messages.size(); ++i)
+  for (std::size_t i = 0; i < messages.size(); ++i) {
     GYGES_TRY(request.messages.emplace_back(),
               read_message(messages[i], "/messages/" + std::to_string(i)));
+  }
   const json& tools = at(value, "tools");
-  for (std::size_t i = 0; i < tools.size(); ++i)
+  for (std::size_t i = 0; i < tools.size(); ++i) {
     GYGES_TRY(request.tools.emplace_back(), read_tool(tools[i], "/tools/" + std::to_string(i)));
+  }
   GYGES_CHECK(openai::read_choice(at(value, "tool_choice"), "function", request));
   read_settings(value, request);
   return request;
