@@ -196,7 +196,7 @@ Result<Reply> OpenAiChat::parse_response(std::string_view body) const {
             chat::read_assistant(at(choice, "message"), "/choices/0/message", refused));
   reply.id = text_at(value, "id");
   reply.model = text_at(value, "model");
-  reply.created = static_cast<std::int64_t>(count_or_0(value, "created"));
+  reply.created = created_at(value, "created");
   reply.stop_reason = chat::stop_reason_of(text_at(choice, "finish_reason"),
                                            !reply.message.tool_calls.empty(), refused);
   reply.usage = chat::usage_of(at(value, "usage"));

@@ -73,7 +73,7 @@ class Reader final : public EventReader {
     delta.kind = Kind::start;
     delta.id = text_at(event, "id");
     delta.model = text_at(event, "model");
-    delta.created = static_cast<std::int64_t>(count_or_0(event, "created"));
+    delta.created = created_at(event, "created");
     deltas.push_back(std::move(delta));
   }
 

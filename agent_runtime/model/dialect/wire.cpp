@@ -67,6 +67,20 @@ std::string rest_of(const json& object, std::initializer_list<const char*> known
   return rest.empty() ? std::string() : dump(rest);
 }
 
+namespace {
+
+// Members of `from` that `into` lacks, in objects inside it too. The depth is that of parse_json().
+void add_missing(json& into, json from) {
+  for (auto& [key, value] : from.items()) {
+    if (!into.contains(key))
+      into[key] = std::move(value);
+    else if (into[key].is_object() && value.is_object())
+      add_missing(into[key], std::move(value));
+  }
+}
+
+}  // namespace
+
 void put_extra(json& object, const std::string& extra, const std::string& origin,
                std::string_view dialect, Losses& losses, const std::string& place) {
   if (extra.empty()) return;
@@ -77,13 +91,7 @@ void put_extra(json& object, const std::string& extra, const std::string& origin
       lose(losses, place, "\"" + key + "\" of " + origin);
     return;
   }
-  for (auto& [key, value] : members.items()) {
-    if (!object.contains(key))
-      object[key] = std::move(value);
-    else if (object[key].is_object() && value.is_object())
-      for (auto& [inner, inside] : value.items())
-        if (!object[key].contains(inner)) object[key][inner] = std::move(inside);
-  }
+  add_missing(object, std::move(members));
 }
 
 json arguments_of(const ToolCall& call, Losses& losses, const std::string& place) {
@@ -184,7 +192,7 @@ std::string made_id(std::string_view prefix, std::string_view content) {
 }
 
 std::string reply_id(std::string_view prefix, const std::string& id, const ModelRequest& request) {
-  if (id.starts_with(prefix)) return id;
+  if (!id.empty() && id.starts_with(prefix)) return id;
   if (!id.empty()) return made_id(prefix, id);
   Sha256Hasher hasher;
   for (const auto& message : request.messages) {
@@ -194,6 +202,11 @@ std::string reply_id(std::string_view prefix, const std::string& id, const Model
     for (const auto& call : message.tool_calls) hasher.update(call.id + call.arguments);
   }
   return std::string(prefix) + to_hex(hasher.finish()).substr(0, 24);
+}
+
+std::int64_t created_at(const json& object, const char* key) {
+  double time = number_at(object, key).value_or(0);
+  return time >= 0 && time < 1e12 ? static_cast<std::int64_t>(time) : 0;
 }
 
 std::int64_t created_or_now(std::int64_t created) {
