@@ -9,7 +9,8 @@
 namespace gyges::model {
 
 std::vector<const Dialect*> dialects() {
-  return {&wire::anthropic_messages(), &wire::openai_chat()};
+  return {&wire::anthropic_messages(), &wire::openai_chat(), &wire::openai_responses(),
+          &wire::gemini()};
 }
 
 const Dialect* find_dialect(std::string_view name) {

@@ -39,13 +39,13 @@ class Reader final : public EventReader {
     }
     if (const json& usage = at(event, "usageMetadata"); usage.is_object())
       merge_usage(usage_, gemini_parts::usage_of(usage));
-    if (blocked.is_string()) finish("SAFETY");
+    if (blocked.is_string()) ended_by("SAFETY");
     if (!candidates.is_array() || candidates.empty()) return ok();
     const json& candidate = candidates.front();
     if (!candidate.is_object()) return bad("/candidates/0", "is no candidate");
     for (const auto& part : at(at(candidate, "content"), "parts"))
       GYGES_CHECK(take_part(part, deltas));
-    if (at(candidate, "finishReason").is_string()) finish(text_at(candidate, "finishReason"));
+    if (at(candidate, "finishReason").is_string()) ended_by(text_at(candidate, "finishReason"));
     return ok();
   }
 
@@ -60,7 +60,7 @@ class Reader final : public EventReader {
   }
 
  private:
-  void finish(std::string word) {
+  void ended_by(std::string word) {
     finish_word_ = std::move(word);
     finished_ = true;
   }
