@@ -293,8 +293,9 @@ TEST_P(EveryDialect, ConversationsOfOtherDialectsKeepTheirCore) {
       for (const auto& message : front->messages)
         for (const auto& part : message.content)
           thought = thought || part.kind == Part::Kind::reasoning;
-      if (thought && other->name() != name_)
+      if (thought && other->name() != name_) {
         EXPECT_THAT(losses, Not(IsEmpty())) << "a loss that is not listed";
+      }
     }
   }
 }

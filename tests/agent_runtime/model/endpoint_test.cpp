@@ -343,7 +343,7 @@ TEST_F(EndpointTest, AKeyThatTheEndpointRepeatsReachesNoReplyAndNoError) {
 // The key of one host must not be sent to another.
 TEST_F(EndpointTest, ARedirectIsNotFollowed) {
   config_.key = "sk-very-secret";
-  LocalHttpServer elsewhere({{"200 OK", hello}});
+  LocalHttpServer elsewhere(std::vector<CannedReply>{{"200 OK", hello}});
   EXPECT_NE(error_of({{"307 Temporary Redirect", "",
                        "Location: " + elsewhere.base_url() + "/chat/completions\r\n"}}),
             "");
