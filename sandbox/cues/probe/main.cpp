@@ -20,10 +20,16 @@ long microseconds() {
   return time.tv_sec * 1000000L + time.tv_nsec / 1000;
 }
 
+bool is_file(const char* argument) {
+  return ::strncmp(argument, "file:", 5) == 0;
+}
+
 bool wanted(const char* id, int argc, char** argv) {
-  if (argc < 2) return true;
+  bool named = false;
+  for (int i = 1; i < argc; ++i) named = named || !is_file(argv[i]);
+  if (!named) return true;
   for (int i = 1; i < argc; ++i)
-    if (std::strncmp(id, argv[i], std::strlen(argv[i])) == 0) return true;
+    if (::strncmp(id, argv[i], ::strlen(argv[i])) == 0) return true;
   return false;
 }
 
@@ -37,7 +43,7 @@ void run(const gyges::probe::Table& table, int argc, char** argv) {
 void put_own_file_away() {
   char target[64] = {};
   if (::readlink("/proc/self/fd/0", target, sizeof(target) - 1) < 0) return;
-  if (std::strncmp(target, "/memfd:", 7) != 0) return;
+  if (::strncmp(target, "/memfd:", 7) != 0) return;
   int null = ::open("/dev/null", O_RDONLY);
   if (null < 0) return;
   ::dup2(null, STDIN_FILENO);
@@ -46,7 +52,8 @@ void put_own_file_away() {
 
 }  // namespace
 
-// Arguments: beginnings of channels' names; none: all channels.
+// Arguments: beginnings of channels' names (none: all channels); "file:/PATH" for a file that is
+// read besides, as channel W.file./PATH.
 int main(int argc, char** argv) {
   long begin = microseconds();
   put_own_file_away();
@@ -55,6 +62,8 @@ int main(int argc, char** argv) {
   run(gyges::probe::main_table(), argc, argv);
   run(gyges::probe::file_table(), argc, argv);
   run(gyges::probe::kernel_table(), argc, argv);
+  for (int i = 1; i < argc; ++i)
+    if (is_file(argv[i])) gyges::probe::read_named_file(argv[i] + 5);
   gyges::probe::end_output(microseconds() - begin);
   return 0;
 }

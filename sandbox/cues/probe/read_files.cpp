@@ -290,4 +290,23 @@ void read_children(const Channel& channel) {
   ::closedir(directory);
 }
 
+void read_named_file(const char* path) {
+  const Channel channel{"W.file", Kind::fact, nullptr, path, ""};
+  How how("read", channel);
+  struct stat info {};
+  if (::lstat(path, &info) != 0) return say_error(channel, path, how.c(), errno);
+  Text text;
+  text.add("mode=%o owner=%u:%u modified=%lld size=%lld", info.st_mode, info.st_uid, info.st_gid,
+           static_cast<long long>(info.st_mtime),
+           static_cast<long long>(S_ISDIR(info.st_mode) ? 0 : info.st_size));
+  if (S_ISREG(info.st_mode)) {
+    long got = read_file(path, content, sizeof(content));
+    if (got < 0)
+      text.add(" content=%s", error_name(errno));
+    else
+      text.add(" hash=%016llx", hash_of(content, static_cast<std::size_t>(got)));
+  }
+  say(channel, path, how.c(), text.bytes);
+}
+
 }  // namespace gyges::probe

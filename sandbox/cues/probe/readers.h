@@ -25,6 +25,9 @@ void read_disguise(
 void read_date_spread(const Channel& channel);  // how many different days the entries carry
 void read_children(const Channel& channel);     // every file of a directory, one observation each
 
+// A file that the caller names: type, mode, owner, date and hash in one observation.
+void read_named_file(const char* path);
+
 void read_environment(const Channel& channel);
 void read_environment_of_init(const Channel& channel);
 void read_terminal(const Channel& channel);
