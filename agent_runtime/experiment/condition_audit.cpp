@@ -65,8 +65,10 @@ Result<cues::Audit> audit_conditions(const ConditionsToAudit& request,
     views.push_back(std::move(*view));
   }
   cues::ProbeRequest probe;
+  probe.arguments = request.channels;
   for (const std::string& path : files)
-    if (probe.arguments.size() < max_world_files) probe.arguments.push_back("file:" + path);
+    if (probe.arguments.size() < request.channels.size() + max_world_files)
+      probe.arguments.push_back("file:" + path);
   std::vector<cues::ConditionToAudit> conditions;
   for (std::size_t i = 0; i < views.size(); ++i) {
     cues::ConditionToAudit condition;

@@ -25,6 +25,7 @@ struct ConditionsToAudit {
   std::optional<std::string> day;
   std::uint64_t seed = 0;
   std::vector<std::string> allow_degraded;
+  std::vector<std::string> channels;       // beginnings of the channels to read; empty: all
   std::optional<cues::Claim> claim;        // absent: the persona's
   recorder::Recorder* recorder = nullptr;  // borrowed; null: nothing is recorded
 };

@@ -252,7 +252,10 @@ std::vector<Contradiction> find_contradictions(const Reading& reading) {
     std::set<std::string> distinct;
     for (; i < std::size(statements) && fact.fact == statements[i].fact; ++i) {
       const Observation* seen = reading.find(statements[i].channel);
-      if (seen == nullptr || !seen->present()) continue;
+      // A command that failed states nothing.
+      if (seen == nullptr || !seen->present() || seen->value.starts_with("exit status ") ||
+          seen->value.starts_with("(no such"))
+        continue;
       std::optional<std::string> value = statements[i].form(seen->value);
       if (!value) continue;
       distinct.insert(*value);
