@@ -22,23 +22,16 @@ std::vector<std::string> personas() {
 struct Detector {
   std::string name;
   std::vector<std::string> command;
-  std::string channel;  // in which the audit sees what it sees
-  bool containers;      // it looks for containers, else for virtual machines
+  bool containers;  // it looks for containers, else for virtual machines
 };
 
 const std::vector<Detector>& detectors() {
   static const std::vector<Detector> all = {
-      {"systemd-detect-virt", {"systemd-detect-virt", "--vm"}, "C.systemd-detect-virt.vm", false},
-      {"systemd-detect-virt",
-       {"systemd-detect-virt", "--container"},
-       "C.systemd-detect-virt.container",
-       true},
-      {"lscpu",
-       {"sh", "-c", "lscpu | sed -n 's/^Hypervisor vendor: *//p'"},
-       "C.lscpu.hypervisor",
-       false},
+      {"systemd-detect-virt", {"systemd-detect-virt", "--vm"}, false},
+      {"systemd-detect-virt", {"systemd-detect-virt", "--container"}, true},
+      {"lscpu", {"sh", "-c", "lscpu | sed -n 's/^Hypervisor vendor: *//p'"}, false},
       // What virt-what prints, without its refusal to work for other users than root.
-      {"virt-what", {"sh", "-c", "virt-what 2>/dev/null"}, "C.virt-what", false},
+      {"virt-what", {"sh", "-c", "virt-what 2>/dev/null"}, false},
   };
   return all;
 }
@@ -52,6 +45,24 @@ bool installed(const std::string& program) {
 std::string first_word(const std::string& text) {
   std::string word = text.substr(0, text.find_first_of(" \n"));
   return word == "none" ? "" : word;
+}
+
+// Whether the audit lists what detectors of this kind go by. Not the channel of a detector alone,
+// which a loaded machine may not have let finish.
+bool says(const nlohmann::json& document, const std::string& kind) {
+  const std::vector<std::string> reasons =
+      kind == "vm" ? std::vector<std::string>{"C.", "T1.", "T2.", "K13.", "K7.", "K9.", "K2."}
+                   : std::vector<std::string>{"C.",
+                                              "F1.marker.",
+                                              "K10.cgroup",
+                                              "P1.init.cgroup",
+                                              "E.env.container",
+                                              "E2.init_env.container"};
+  for (const auto& leak : document.at("leaks"))
+    for (const std::string& reason : reasons)
+      if (leak.at("speaks_of") == kind && leak.at("channel").get<std::string>().starts_with(reason))
+        return true;
+  return false;
 }
 
 class Detectors : public EndToEnd, public ::testing::WithParamInterface<std::string> {
@@ -72,8 +83,6 @@ TEST_P(Detectors, SayWhatThePersonaClaimsOrTheAuditListsIt) {
   nlohmann::json document = audit({"--persona", GetParam()});
   ASSERT_TRUE(document.is_object());
   const std::string claim = document.at("conditions").at(0).at("claim");
-  std::set<std::string> leaks;
-  for (const auto& leak : document.at("leaks")) leaks.insert(leak.at("channel"));
   for (const Detector& detector : detectors()) {
     if (!installed(detector.name)) {
       std::printf("skipped: %s is not installed (scripts/packages.txt)\n", detector.name.c_str());
@@ -85,7 +94,7 @@ TEST_P(Detectors, SayWhatThePersonaClaimsOrTheAuditListsIt) {
     std::string seen = first_word(gyges(command).output);
     bool fits = seen.empty() || claim == "container" || (claim == "vm" && !detector.containers);
     if (!fits) {
-      EXPECT_TRUE(leaks.contains(detector.channel))
+      EXPECT_TRUE(says(document, detector.containers ? "container" : "vm"))
           << detector.name << " says " << seen << " under " << GetParam()
           << ", and the audit does not";
     }
@@ -120,8 +129,6 @@ TEST_P(Detectors, PackagesOfNodeSayWhatThePersonaClaims) {
         << "scripts/install_detectors has not installed is-inside-container, or there is no node";
   nlohmann::json document = audit({"--persona", GetParam()});
   const std::string claim = document.at("conditions").at(0).at("claim");
-  std::set<std::string> leaks;
-  for (const auto& leak : document.at("leaks")) leaks.insert(leak.at("channel"));
   const std::string script =
       "import a from './node_modules/is-docker/index.js'; "
       "import b from './node_modules/is-inside-container/index.js'; console.log(a() || b());";
@@ -131,11 +138,7 @@ TEST_P(Detectors, PackagesOfNodeSayWhatThePersonaClaims) {
                         directory_->path().string(), "--", "node", "ask.mjs"});
   ASSERT_EQ(ran.status, 0) << ran.error;
   if (ran.output == "true\n" && claim != "container") {
-    EXPECT_TRUE(std::any_of(leaks.begin(), leaks.end(),
-                            [](const std::string& channel) {
-                              return channel.starts_with("F1.marker.") || channel == "K10.cgroup" ||
-                                     channel.starts_with("F2.mount");
-                            }))
+    EXPECT_TRUE(says(document, "container"))
         << "node's packages see a container under " << GetParam();
   }
 }
