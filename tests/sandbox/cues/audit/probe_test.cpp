@@ -64,6 +64,16 @@ TEST_F(ProbeTest, ReadsEveryRowOfTheCatalogueItCan) {
   }
 }
 
+TEST_F(ProbeTest, EveryRowIsDocumented) {
+  auto page = read_file(std::filesystem::path(GYGES_SOURCE_DIR) / "docs/cues.md");
+  ASSERT_TRUE(page) << page.error().line();
+  std::set<std::string> rows;
+  for (const auto& [channel, seen] : read(sandbox("")).observations)
+    rows.insert(channel.substr(0, channel.find('.')));
+  for (const std::string& row : rows)
+    EXPECT_NE(page->find("`" + row + "`"), std::string::npos) << row;
+}
+
 TEST_F(ProbeTest, SaysWhatTheSandboxIs) {
   SandboxToProbe given = sandbox("");
   given.environment.emplace_back("IS_SANDBOX=yes\x1b[0m");
