@@ -1,7 +1,10 @@
 // The probe in real sandboxes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <memory>
+#include <set>
 
 #include "base/files.h"
 #include "sandbox/cues/audit/audit.h"
