@@ -127,6 +127,7 @@ Json to_json(const Certificate& certificate, const Contrast& contrast) {
           {"arms", {contrast.first, contrast.second}},
           {"certified", certificate.certified()},
           {"statement", certificate.statement()},
+          {"audit", certificate.audit},
           {"pairs", certificate.pairs},
           {"pairs_without_observables", certificate.without},
           {"observables", certificate.items},
