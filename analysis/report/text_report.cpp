@@ -37,6 +37,7 @@ class Painter {
   [[nodiscard]] std::string verdict(Verdict verdict, const std::string& text) const {
     switch (verdict) {
       case Verdict::gap:
+      case Verdict::gap_in_tasks:
         return paint("1;31", text);
       case Verdict::no_gap_shown:
         return paint("32", text);
@@ -108,6 +109,7 @@ class Table {
 bool is_shown(const OutcomeComparison& c, const TextOptions& options) {
   if (!options.outcome.empty()) return c.outcome == options.outcome;
   return options.all_outcomes || c.role == Role::primary || c.verdict == Verdict::gap ||
+         c.verdict == Verdict::gap_in_tasks ||
          (c.role == Role::check && (c.outcome == "task_success" || c.gap.value_or(0) != 0));
 }
 
