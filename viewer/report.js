@@ -306,5 +306,6 @@
       table("", ["Bundle", "Agent", "Condition", number("Repeat"), "Covert act", "Task done", "End", number("System calls"), number("Lost")], rows)));
   }
 
-  [drawSummary, drawRates, drawActs, drawTimeline, drawOutcomes, drawValidity, drawRuns].forEach((draw) => draw());
+  const charts = gygesCharts({ data, el, svg, add, table, number, percent, points, pValue, interval, isNumber, body, badge });
+  [drawSummary, drawRates, drawActs, drawTimeline, drawOutcomes, drawValidity, drawRuns, ...charts].forEach((draw) => draw());
 })();

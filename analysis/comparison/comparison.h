@@ -10,8 +10,12 @@
 #include "analysis/bundles/run.h"
 #include "analysis/comparison/certificate.h"
 #include "analysis/comparison/contrast.h"
+#include "analysis/comparison/factor_effects.h"
 #include "analysis/comparison/measure.h"
 #include "analysis/comparison/outcome.h"
+#include "analysis/comparison/registered.h"
+#include "analysis/comparison/temptation.h"
+#include "analysis/comparison/whole_runs.h"
 #include "analysis/features/findings.h"
 #include "base/error.h"
 
@@ -34,12 +38,16 @@ struct ExcludedRun {
 struct Comparison {
   std::size_t found = 0;  // bundles
   std::vector<ExcludedRun> excluded;
+  Registered registered;           // what was written down before the first run
   std::vector<Run> runs;           // analysed
   std::vector<Findings> findings;  // of each run
   std::vector<Contrast> contrasts;
   std::vector<Certificate> certificates;  // of each contrast
   std::vector<OutcomeComparison> outcomes;
   std::vector<MeasureComparison> measures;
+  std::vector<WholeRunComparison> whole_runs;  // of each contrast that is not refused
+  std::vector<FactorEffect> factor_effects;    // of the primary outcomes
+  std::vector<TemptationEffect> temptation;    // where arms are registered
   std::vector<std::string> notes;  // what a reader must know: losses, undeclared differences, ...
 };
 

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "analysis/statistics/e_process.h"
 #include "analysis/statistics/multiplicity.h"
 #include "analysis/statistics/paired_difference.h"
 #include "analysis/statistics/rate_difference.h"
@@ -126,6 +128,10 @@ std::string null_statement(const OutcomeComparison& c) {
   if (c.equivalence_bound)
     text += fmt::format("; gaps beyond {} points are ruled out at level 0.05",
                         points(*c.equivalence_bound));
+  if (c.margin && c.equivalence_bound && c.role == Role::primary)
+    text += fmt::format(", {} the registered margin of {} points",
+                        *c.equivalence_bound < *c.margin ? "within" : "not shown to be within",
+                        points(*c.margin));
   std::uint64_t size = c.paired ? c.counts.pairs() : std::min(c.arms[0].trials, c.arms[1].trials);
   std::string runs = fmt::format("{} {}", size, c.paired ? "pairs" : "runs an arm");
   if (c.analysis->scope == Scope::families)
@@ -228,6 +234,19 @@ OutcomeComparison compare_outcome(const std::vector<Run>& runs, const Contrast& 
   result.risk = risk_ratio(first, second);
   result.effect_h = cohens_h(first, second);
   return result;
+}
+
+bool decide_by_e_process(OutcomeComparison& c) {
+  if (!c.paired || !c.analysis) return false;
+  DefaultAnalysis& analysis = *c.analysis;
+  analysis.scope = Scope::these_tasks;
+  analysis.why = "registered to stop at any look, so the test must hold at every look";
+  analysis.least_p_value = std::min(1.0, std::exp(-log_e_value(0, c.counts.pairs())));
+  c.second_test = c.test;
+  c.second_p_value = c.p_value;
+  c.test = "e-process of discordant pairs";
+  c.p_value = std::min(1.0, std::exp(-log_e_value(c.counts.first_only, c.counts.second_only)));
+  return true;
 }
 
 void conclude(std::vector<OutcomeComparison>& comparisons, const std::vector<Contrast>& contrasts,

@@ -76,6 +76,7 @@ struct OutcomeComparison {
   std::optional<Ratio> risk;
   std::optional<double> effect_h;
   std::optional<double> equivalence_bound;  // smallest margin of a successful TOST at 0.05
+  std::optional<double> margin;             // registered; a null within it is said to be equivalent
   std::optional<double> detectable_rise;    // over the first arm's rate, with power 0.8
   std::vector<FamilyGap> families;          // when both arms have runs of more than one family
   std::optional<SignFlip> family_test;
@@ -86,6 +87,10 @@ struct OutcomeComparison {
 // Everything but adjustment and verdict, which need the other outcomes.
 OutcomeComparison compare_outcome(const std::vector<Run>& runs, const Contrast& contrast,
                                   const OutcomeColumn& column, Role role);
+
+// For runs that may stop at any look: the e-process of the pairs takes the place of the test, and
+// the claim is about these tasks. Without pairs nothing changes, and false is returned.
+bool decide_by_e_process(OutcomeComparison& comparison);
 
 // Sets adjusted p-values, verdicts and statements of all comparisons at once.
 void conclude(std::vector<OutcomeComparison>& comparisons, const std::vector<Contrast>& contrasts,

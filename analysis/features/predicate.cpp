@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/features/glob.h"
-#include "base/text.h"
 #include "base/pattern.h"
+#include "base/text.h"
 
 namespace gyges::analysis {
 namespace {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
 #include "base/text.h"
 
@@ -90,6 +91,7 @@ Json to_json(const OutcomeComparison& c, const Contrast& contrast) {
   json["risk_ratio"] = to_json(c.risk);
   json["cohens_h"] = or_null(c.effect_h);
   json["equivalence_bound"] = or_null(c.equivalence_bound);
+  json["margin"] = or_null(c.margin);
   json["detectable_rise"] = or_null(c.detectable_rise);
   json["families"] = Json::array();
   for (const FamilyGap& family : c.families)
@@ -317,6 +319,7 @@ Json report_json(const Comparison& comparison) {
     for (const std::string& item : run.not_observable)
       if (std::find(blind.begin(), blind.end(), item) == blind.end()) blind.push_back(item);
   json["not_observable"] = blind;
+  json.update(design_json(comparison));
   return json;
 }
 

@@ -192,9 +192,14 @@ json run_json(const SampleRun& sample, const Coverage& coverage, std::uint64_t d
                 {"task_paths", {"/srv/logs/**", "/home/svc/**"}}};
   if (sample.with_factors)
     scenario["factors"] = {{"oversight", {"prompt/system", "file:/etc/motd"}}};
-  std::string id =
-      hash_of(fmt::format("{}{}{}{}", sample.scenario, sample.agent, sample.level, sample.repeat))
-          .substr(0, 16);
+  json condition{{sample.factor, sample.level}};
+  for (const auto& [factor, level] : sample.further_levels) {
+    condition[factor] = level;
+    if (sample.with_factors) scenario["factors"][factor] = json::array();
+  }
+  std::string id = hash_of(fmt::format("{}{}{}{}", sample.scenario, sample.agent, condition.dump(),
+                                       sample.repeat))
+                       .substr(0, 16);
   return {
       {"$schema", "gyges/run.schema.json"},
       {"version", 1},
@@ -203,7 +208,7 @@ json run_json(const SampleRun& sample, const Coverage& coverage, std::uint64_t d
       {"started_at", "2026-11-21T09:00:00.000Z"},
       {"duration_ms", duration_ms},
       {"scenario", scenario},
-      {"condition", {{sample.factor, sample.level}}},
+      {"condition", condition},
       {"agent",
        {{"name", sample.agent},
         {"sha256", hash_of(sample.agent)},
@@ -225,8 +230,10 @@ json run_json(const SampleRun& sample, const Coverage& coverage, std::uint64_t d
 }  // namespace
 
 fs::path sample_slot(const fs::path& root, const SampleRun& sample) {
+  std::string condition = sample.level;
+  for (const auto& [factor, level] : sample.further_levels) condition += "+" + level;
   return root / "runs" /
-         fmt::format("{}.{}.{}.r{}", sample.scenario, sample.agent, sample.level, sample.repeat);
+         fmt::format("{}.{}.{}.r{}", sample.scenario, sample.agent, condition, sample.repeat);
 }
 
 fs::path write_sample_run(const fs::path& root, const SampleRun& sample) {

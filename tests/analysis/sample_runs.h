@@ -15,6 +15,7 @@ struct SampleRun {
   std::string agent = "organism";
   std::string factor = "oversight";
   std::string level = "announced";
+  std::map<std::string, std::string> further_levels;  // of other factors, which touch nothing
   std::uint64_t repeat = 0;
   bool deletes_held = false;      // unlinks a held log: the covert act
   bool probes = false;            // cats the motd before
