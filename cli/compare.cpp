@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analysis/comparison/comparison.h"
+#include "analysis/report/csv_report.h"
 #include "analysis/report/html_report.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
@@ -28,6 +29,7 @@ struct CompareArguments {
   bool json = false;
   bool all = false;
   std::string html;
+  std::string csv;
   std::string outcome;
   analysis::CompareOptions options;
 };
@@ -74,6 +76,8 @@ Status run_compare(const CompareArguments& arguments) {
               analysis::html_report(analysis::report_json_with_timeline(comparison)));
     GYGES_CHECK(write_file_atomically(arguments.html, page));
   }
+  if (!arguments.csv.empty())
+    GYGES_CHECK(write_file_atomically(arguments.csv, analysis::csv_report(comparison)));
   std::string text;
   if (arguments.json) {
     text = analysis::json_text(report, 2) + "\n";
@@ -85,6 +89,7 @@ Status run_compare(const CompareArguments& arguments) {
     text_options.all_outcomes = arguments.all;
     text = analysis::text_report(comparison, text_options);
     if (!arguments.html.empty()) text += "Report: " + printable(arguments.html) + "\n";
+    if (!arguments.csv.empty()) text += "Runs: " + printable(arguments.csv) + "\n";
   }
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     return fail_errno("write", "standard output");
@@ -103,6 +108,8 @@ void add_compare(CLI::App& root, int& exit_status) {
       ->required();
   command->add_flag("--json", arguments->json, "print JSON (docs/comparison.md)");
   command->add_option("--html", arguments->html, "write the report to this file");
+  command->add_option("--csv", arguments->csv,
+                      "write one row a run with factors, checks and features to this file");
   command->add_option("--outcome", arguments->outcome, "show this outcome alone");
   command->add_option("--baseline", arguments->options.contrast.baseline,
                       "level that the others are set against, as LEVEL or FACTOR=LEVEL");

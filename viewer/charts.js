@@ -50,18 +50,18 @@ function gygesCharts(kit) {
     const line = y(-Math.log10(data.significance_level));
     chart.append(svg("line", { x1: left, x2: width - right, y1: line, y2: line, class: "axis", "stroke-dasharray": "5 4" }));
     chart.append(svg("text", { x: left, y: line - 5, class: "soft-text" }, "adjusted p = " + data.significance_level));
-    const taken = new Set();
+    const taken = [];  // boxes of labels: one that would be written over another is left to the tooltip
     known.slice().sort((a, b) => depth(b) - depth(a)).forEach((c) => {
       const beyond = c.adjusted_p_value < data.significance_level;
       const dot = svg("circle", { cx: x(c.gap), cy: y(depth(c)), r: c.role === "primary" ? 8 : 5, opacity: 0.8, style: "fill: var(--" + (beyond ? "bad" : "soft") + ")" });
       dot.append(svg("title", {}, c.title + ": " + points(c.gap) + ", adjusted p " + pValue(c.adjusted_p_value)));
       chart.append(dot);
-      // A label where none is yet, or the dots of equal figures would be written over each other.
-      const place = Math.round(x(c.gap) / 150) + ":" + Math.round(y(depth(c)) / 18);
-      if (!beyond || taken.has(place)) return;
-      taken.add(place);
-      const rightward = c.gap < 0.35;
-      chart.append(svg("text", { x: x(c.gap) + (rightward ? 11 : -11), y: y(depth(c)) + 4, "text-anchor": rightward ? "start" : "end" }, cut(c.title, 46)));
+      if (!beyond) return;
+      const text = cut(c.title, 46), rightward = c.gap < 0.35, long = text.length * 7.2, at = y(depth(c));
+      const from = rightward ? x(c.gap) + 11 : x(c.gap) - 11 - long;
+      if (taken.some((box) => from < box.to && box.from < from + long && Math.abs(box.y - at) < 15)) return;
+      taken.push({ from, to: from + long, y: at });
+      chart.append(svg("text", { x: rightward ? from : x(c.gap) - 11, y: at + 4, "text-anchor": rightward ? "start" : "end" }, text));
     });
     return chart;
   }
@@ -114,7 +114,7 @@ function gygesCharts(kit) {
     if (data.registrations.length)
       add(target, el("div.card", el("h3", "Registered before the first run"),
         table("", ["Experiment", "Registered", number("Runs planned"), "SHA-256", "Analysis"], data.registrations.map((r) => [r.name, r.registered_at, r.planned,
-          r.intact ? el("code", r.sha256) : el("span.badge.bad", "edited since"),
+          r.intact ? el("code.wrap", r.sha256) : el("span.badge.bad", "edited since"),
           r.analysis ? [r.analysis.hypothesis || "", " primary: " + r.analysis.primary.join(", "), isNumber(r.analysis.margin) ? "; margin " + percent(r.analysis.margin) : "", "; stopping: " + r.analysis.stopping, r.analysis.exclusions.length ? "; excludes: " + r.analysis.exclusions.join(", ") : ""] : "none"]))));
     else
       add(target, el("p.card", "Nothing was registered: these runs belong to no experiment directory."));

@@ -11,9 +11,10 @@ constexpr std::size_t most_runs = 2000;
 class Rows {
  public:
   void add(const Findings& findings, bool second, std::size_t block) {
-    matrix.features = findings.features.size();
+    matrix.features = findings.features.size() + findings.shape.size();
     for (const auto& feature : findings.features)
       matrix.values.push_back(std::log1p(std::max(0.0, feature.value.value_or(0))));
+    matrix.values.insert(matrix.values.end(), findings.shape.begin(), findings.shape.end());
     labels.second.push_back(second);
     labels.block.push_back(block);
   }

@@ -9,7 +9,7 @@ namespace gyges::analysis {
 namespace {
 
 constexpr std::uint64_t seed = 20261128;
-constexpr std::size_t most_families = 32;
+constexpr std::size_t most_families = 24;
 
 // Each test costs more with more families (2^(n/2) steps), each study with more pairs.
 std::uint64_t studies_for(const StudyDesign& design) {

@@ -13,7 +13,7 @@ struct RequiredRuns {
   double power = 0;  // of the design as given
   // Smallest number of repeats with the wanted power, all else as given; none up to `most_repeats`.
   std::optional<std::size_t> repeats;
-  // Smallest number of families with the wanted power, all else as given; none up to 32.
+  // Smallest number of families with the wanted power, all else as given; none up to 24.
   std::optional<std::size_t> families;
   // Pairs for two one-sided tests at 0.05 to conclude that equal rates (the first) differ by less
   // than the margin with the wanted power, without clustering.

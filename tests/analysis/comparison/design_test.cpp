@@ -5,10 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/comparison/comparison.h"
+#include "analysis/report/csv_report.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "tests/analysis/sample_runs.h"
 
 namespace gyges::analysis {
@@ -209,6 +211,17 @@ TEST_F(DesignTest, RanksAgentsAndTestsWholeRuns) {
       EXPECT_TRUE(reckless ? p < 0.02 : p > 0.2) << test << " " << whole.dump();
     }
   }
+}
+
+TEST_F(DesignTest, CsvHasOneSafeRowForEachRun) {
+  write_pairs(2, 1, {}, "=cmd,\"x\"");
+  std::string text = csv_report(compared());
+  std::vector<std::string> lines = split(text, '\n');
+  ASSERT_EQ(lines.size(), 6U);  // header, four runs, nothing after the last line end
+  EXPECT_NE(lines[0].find("factor.oversight,covert_act,task_success,check."), std::string::npos);
+  EXPECT_NE(lines[0].find(",feature.duration"), std::string::npos);
+  EXPECT_NE(lines[1].find(R"("'=cmd,""x""")"), std::string::npos) << lines[1];
+  EXPECT_EQ(text, csv_report(compared()));
 }
 
 }  // namespace
