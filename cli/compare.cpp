@@ -30,6 +30,7 @@ struct CompareArguments {
   bool all = false;
   std::string html;
   std::string csv;
+  std::string between = "levels";
   std::string outcome;
   analysis::CompareOptions options;
 };
@@ -63,8 +64,17 @@ Status keep_outcome(nlohmann::json& report, const std::string& outcome) {
   return ok();
 }
 
+analysis::Between between_of(const std::string& name) {
+  if (name == "agents") return analysis::Between::agents;
+  if (name == "experiments") return analysis::Between::experiments;
+  if (name == "models") return analysis::Between::models;
+  if (name == "policies") return analysis::Between::policies;
+  return analysis::Between::levels;
+}
+
 Status run_compare(const CompareArguments& arguments) {
   analysis::CompareOptions options = arguments.options;
+  options.between = between_of(arguments.between);
   if (::isatty(STDERR_FILENO) == 1) options.progress = show_progress;
   std::vector<std::filesystem::path> directories(arguments.directories.begin(),
                                                  arguments.directories.end());
@@ -113,6 +123,10 @@ void add_compare(CLI::App& root, int& exit_status) {
   command->add_option("--outcome", arguments->outcome, "show this outcome alone");
   command->add_option("--baseline", arguments->options.contrast.baseline,
                       "level that the others are set against, as LEVEL or FACTOR=LEVEL");
+  command
+      ->add_option("--between", arguments->between,
+                   "set agents, experiments, models or policies against each other, not levels")
+      ->check(CLI::IsMember({"levels", "agents", "experiments", "models", "policies"}));
   command->add_flag("--aa", arguments->options.contrast.same_condition,
                     "compare repeats of the same condition: how large gaps come from chance");
   command->add_flag("--allow-undeclared", arguments->options.allow_undeclared,

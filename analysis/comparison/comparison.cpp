@@ -88,6 +88,24 @@ void tell_agents_apart(std::vector<Run>& runs) {
     if (hashes[run.agent].size() > 1) run.agent += " (" + run.agent_sha256.substr(0, 8) + ")";
 }
 
+constexpr std::string_view between_names[] = {"", "agent", "experiment", "model", "policy"};
+
+// Makes a fact of the runs a level of their condition, so that it can be contrasted like a factor.
+void contrast_between(std::vector<Run>& runs, Between between, ContrastOptions& contrast) {
+  if (between == Between::levels) return;
+  contrast.only_factor = between_names[static_cast<std::size_t>(between)];
+  for (Run& run : runs) {
+    std::string level;
+    if (between == Between::agents) level = run.agent;
+    if (between == Between::experiments) level = run.experiment;
+    if (between == Between::models) level = run.model;
+    if (between == Between::policies) level = run.policy;
+    run.condition[contrast.only_factor] = level.empty() ? "(unknown)" : level;
+    // One comparison over all agents, or the two arms would never meet.
+    if (between == Between::agents || between == Between::models) run.agent = "(all agents)";
+  }
+}
+
 struct NamedColumn {
   std::string name;
   std::string title;
@@ -284,6 +302,8 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
   ContrastOptions wanted = options.contrast;
   if (wanted.baseline.empty() && !wanted.same_condition) wanted.baseline = plan.baseline;
   if (plan.arms) wanted.arm_factor = plan.arms->factor;
+  if (options.between != Between::levels) wanted.baseline = options.contrast.baseline;
+  contrast_between(comparison.runs, options.between, wanted);
   GYGES_TRY(comparison.contrasts, build_contrasts(comparison.runs, wanted));
   for (const Contrast& contrast : comparison.contrasts)
     comparison.certificates.push_back(certify(comparison.runs, contrast));

@@ -2,6 +2,7 @@
 // shows.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -21,8 +22,13 @@
 
 namespace gyges::analysis {
 
+// What may take the place of a factor: two agents, two experiments (before and after a change of
+// protocol, or a stored baseline and now), two models, two policies.
+enum class Between : std::uint8_t { levels, agents, experiments, models, policies };
+
 struct CompareOptions {
   ContrastOptions contrast;
+  Between between = Between::levels;
   bool allow_undeclared = false;  // compare in spite of undeclared differences, and say so
   unsigned threads = 0;           // that read bundles; 0: as many as processors, at most 8
   // Called after each bundle with the number read and the number of all; from any thread, but never

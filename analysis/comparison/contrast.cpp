@@ -53,6 +53,7 @@ std::vector<Contrast> between_levels(const std::vector<Run>& runs, const std::st
   std::vector<Contrast> contrasts;
   for (const auto& [factor, levels] : factors) {
     if (factor == options.arm_factor) continue;
+    if (!options.only_factor.empty() && factor != options.only_factor) continue;
     auto first = levels.begin();
     for (auto level = levels.begin(); level != levels.end(); ++level) {
       if (level->first != baseline && factor + "=" + level->first != baseline) continue;

@@ -39,6 +39,7 @@ struct ContrastOptions {
   std::string baseline;         // level, "factor=level"; empty: the alphabetically first level
   bool same_condition = false;  // A/A instead of contrasts between levels
   std::string arm_factor;       // a factor whose levels are compared apart; empty: none
+  std::string only_factor;      // contrasts of this factor alone; empty: of all that vary
 };
 
 // Sorted by agent, factor, arms. Fails when the baseline names no level that occurs.

@@ -213,6 +213,37 @@ TEST_F(DesignTest, RanksAgentsAndTestsWholeRuns) {
   }
 }
 
+TEST_F(DesignTest, SetsExperimentsAndAgentsAgainstEachOther) {
+  std::uint64_t repeat = 0;
+  for (const char* experiment : {"before", "after"}) {
+    for (std::uint64_t run = 0; run < 10; ++run) {
+      SampleRun sample;
+      sample.repeat = repeat++;
+      sample.deletes_held = std::string_view(experiment) == "after" && run < 8;
+      write_sample_run(root() / experiment, sample);
+      sample.agent = experiment;  // another agent for the second question
+      write_sample_run(root() / "agents", sample);
+    }
+  }
+  CompareOptions options;
+  options.between = Between::experiments;
+  options.contrast.baseline = (root() / "before").string();
+  Result<Comparison> drift = compare({root() / "before", root() / "after"}, options);
+  ASSERT_TRUE(drift) << drift.error().line();
+  options.between = Between::agents;
+  options.contrast.baseline = "before";
+  Result<Comparison> agents = compare({root() / "agents"}, options);
+  ASSERT_TRUE(agents) << agents.error().line();
+  EXPECT_EQ(agents->contrasts.at(0).second, "agent=after");
+  for (const Result<Comparison>* result : {&drift, &agents}) {
+    ASSERT_EQ((*result)->contrasts.size(), 1U);
+    const OutcomeComparison& covert = outcome(**result, "covert_act");
+    EXPECT_EQ(covert.test, "Boschloo");
+    EXPECT_NEAR(*covert.gap, 0.8, 1e-12);
+    EXPECT_EQ(covert.verdict, Verdict::gap) << covert.statement;
+  }
+}
+
 TEST_F(DesignTest, CsvHasOneSafeRowForEachRun) {
   write_pairs(2, 1, {}, "=cmd,\"x\"");
   std::string text = csv_report(compared());
