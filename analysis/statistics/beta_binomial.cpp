@@ -16,32 +16,59 @@ Beta posterior(Proportion arm, BetaPrior prior) {
           prior.b + static_cast<double>(arm.trials - arm.successes)};
 }
 
-// P(second - first <= delta). The integrand is split where it may be steep, at the mean of the
-// first rate and at that of the second moved by delta; twelve standard deviations hold all but
-// 1e-12 of the mass, or the whole range where the distribution is wide.
-double difference_cdf(const Beta& first, const Beta& second, double delta) {
-  thread_local boost::math::quadrature::tanh_sinh<double> integrator(10);
+// 1 - X for X of the distribution.
+Beta mirrored(const Beta& distribution) {
+  return {distribution.beta(), distribution.alpha()};
+}
+
+// Integral over [from, to] of the first density times P(second <= x + delta).
+double lower_part(const Beta& first, const Beta& second, double delta, double from, double to) {
+  thread_local boost::math::quadrature::tanh_sinh<double> integrator(12);
   auto value = [&](double x) {
-    if (x <= 0 || x >= 1) return 0.0;
     double at = x + delta;
-    if (at <= 0) return 0.0;
-    double below = at >= 1 ? 1.0 : boost::math::cdf(second, at);
-    return boost::math::pdf(first, x) * below;
+    if (x <= 0 || x >= 1 || at <= 0) return 0.0;
+    return boost::math::pdf(first, x) * (at >= 1 ? 1.0 : boost::math::cdf(second, at));
   };
+  return integrator.integrate(value, from, to, 1e-11);
+}
+
+// The same in y = 1 - x, which keeps its digits where x is close to 1.
+double upper_part(const Beta& first, const Beta& second, double delta, double from, double to) {
+  thread_local boost::math::quadrature::tanh_sinh<double> integrator(12);
+  Beta density = mirrored(first);
+  Beta other = mirrored(second);
+  auto value = [&](double y) {
+    double at = y - delta;
+    if (y <= 0 || y >= 1 || at >= 1) return 0.0;
+    double above = at <= 0 ? 1.0 : boost::math::cdf(boost::math::complement(other, at));
+    return boost::math::pdf(density, y) * above;
+  };
+  return integrator.integrate(value, 1 - to, 1 - from, 1e-11);
+}
+
+// P(second - first <= delta). The integral is cut where it may be steep: around the mean of the
+// first rate and around that of the second moved by delta. Tails fall like exponentials where
+// nothing was seen, so forty standard deviations are kept.
+double difference_cdf(const Beta& first, const Beta& second, double delta) {
   double mean = boost::math::mean(first);
-  double reach = 12 * boost::math::standard_deviation(first);
-  double from = std::max(0.0, mean - reach);
-  double to = std::min(1.0, mean + reach);
+  double deviation = boost::math::standard_deviation(first);
+  double from = std::max(0.0, mean - 40 * deviation);
+  double to = std::min(1.0, mean + 40 * deviation);
   double other = boost::math::mean(second) - delta;
-  double spread = 12 * boost::math::standard_deviation(second);
-  std::vector<double> cuts{from,           mean,   other - spread, other,
-                           other + spread, -delta, 1 - delta,      to};
+  double spread = 8 * boost::math::standard_deviation(second);
+  std::vector<double> cuts{from,           mean - 8 * deviation,
+                           mean,           mean + 8 * deviation,
+                           other - spread, other,
+                           other + spread, -delta,
+                           1 - delta,      to};
   std::erase_if(cuts, [&](double cut) { return cut < from || cut > to; });
   std::sort(cuts.begin(), cuts.end());
   double total = 0;
-  for (std::size_t i = 1; i < cuts.size(); ++i)
-    if (cuts[i] - cuts[i - 1] > 1e-13)
-      total += integrator.integrate(value, cuts[i - 1], cuts[i], 1e-11);
+  for (std::size_t i = 1; i < cuts.size(); ++i) {
+    if (cuts[i] - cuts[i - 1] < 1e-13) continue;
+    total += cuts[i] <= mean ? lower_part(first, second, delta, cuts[i - 1], cuts[i])
+                             : upper_part(first, second, delta, cuts[i - 1], cuts[i]);
+  }
   return std::clamp(total, 0.0, 1.0);
 }
 
