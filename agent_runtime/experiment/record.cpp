@@ -104,6 +104,8 @@ Result<Experiment> registered_experiment(const std::filesystem::path& directory)
   }
   for (const json& condition : resolved.at("conditions"))
     experiment.conditions.push_back({condition.at("id"), condition.at("levels")});
+  if (resolved.contains("analysis"))
+    experiment.analysis = std::make_shared<const json>(resolved.at("analysis"));
   experiment.repeats = resolved.at("repeats");
   experiment.seed = resolved.at("seed");
   experiment.day = resolved.at("day");
