@@ -1,8 +1,7 @@
 #include "agent_runtime/model/translator.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model {

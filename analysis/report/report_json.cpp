@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {
