@@ -84,6 +84,15 @@ struct RecorderRules {
 
 struct CueRules {
   std::uint64_t uptime_seconds = 0;  // added to the host's uptime through a time namespace
+  // Whether the mechanisms of docs/cue_mechanisms.md act on what a persona gives them.
+  bool proc_files = true;
+  bool sysfs = true;
+  bool sysfs_network = true;
+  bool init_name = true;
+  bool pid_numbers = true;
+  bool decoys = true;
+  bool container_marks = true;
+  std::vector<std::string> emulate;  // groups of system calls, of emulation.h
 };
 
 struct Policy {

@@ -26,6 +26,8 @@ class Session;
 
 namespace gyges::isolation {
 
+struct Disguise;
+
 // A file that the sandbox finds at its start, placed in the writable layer below the change record:
 // it does not count as a change of the run. Parent directories are made as needed (mode 0755, owned
 // like the file). Paths are absolute, inside the sandbox, and must lie under a writable mount.
@@ -48,6 +50,8 @@ struct SandboxSpec {
   std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
   bool terminal = false;     // a pseudo-terminal for a command; see take_terminal()
   network::FlowSink flows;   // takes what the network's gateway reports, by another thread
+  // What covers the host's looks (disguise.h), as far as the policy's `cues` let it; null: nothing.
+  std::shared_ptr<const Disguise> disguise;
   std::string packed_world;  // of the simulated internet; empty: nothing is there
 };
 
@@ -57,6 +61,7 @@ struct Enforcement {
   std::string memory;                 // "sandbox", "process", "none": whose memory is limited
   std::string processes;              // "sandbox", "user", "none": whose processes are counted
   std::vector<std::string> degraded;  // accepted degradations that came to pass
+  std::vector<std::string> unhidden;  // steps of the disguise that this host refused, with why
 };
 
 struct Command {

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "sandbox/isolation/cgroup.h"
 #include "sandbox/isolation/control.h"
+#include "sandbox/isolation/disguise.h"
 #include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/launch.h"
 #include "sandbox/isolation/plan.h"
@@ -35,6 +36,8 @@ struct Sandbox::State {
   std::vector<std::string> filters;  // of a prepared sandbox, until it begins
   UniqueFd scratch;
   UniqueFd terminal;  // its master
+  Disguise disguise;  // as the policy's cues leave it; during start only
+  std::unique_ptr<DisguiseFiles> disguise_files;
   std::optional<Cgroup> cgroup;
   Enforcement enforcement;
   std::vector<LimitHit> limits;
