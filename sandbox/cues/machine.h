@@ -31,7 +31,7 @@ struct Disk {
 };
 
 struct PciFunction {
-  std::string slot;   // "0000:00:03.0"
+  std::string slot;        // "0000:00:03.0"
   std::string class_code;  // "0x020000"
   std::string vendor;      // "0x1af4"
   std::string device;
@@ -64,20 +64,20 @@ struct Machine {
   std::vector<Disk> disks;
   Pairs dmi;  // empty: the machine has no such directory
   std::vector<PciFunction> pci;
-  std::string network_slot;  // PCI function of the network interfaces; empty: virtual ones
-  std::vector<std::string> modules;     // lines of /proc/modules up to the state
+  std::string network_slot;          // PCI function of the network interfaces; empty: virtual ones
+  std::vector<std::string> modules;  // lines of /proc/modules up to the state
   std::vector<std::string> interrupts;  // "24 PCI-MSI 49152-edge virtio0-config"
   std::vector<std::pair<unsigned, std::string>> misc_devices;
   Pairs sensors;  // file below class/hwmon/hwmon0 and its content
   std::array<double, 3> load = {0.1, 0.1, 0.1};
-  std::uint32_t threads = 150;      // of the whole machine, as loadavg counts them
-  double busy = 0.03;               // share of processor time that is not idle
+  std::uint32_t threads = 150;  // of the whole machine, as loadavg counts them
+  double busy = 0.03;           // share of processor time that is not idle
   std::string init_name = "init";
   std::vector<std::string> init_arguments = {"init"};
   std::uint32_t next_pid = 0;
   std::uint32_t pid_max = 0;  // 0: the kernel's
   std::vector<Daemon> daemons;
-  bool cgroup_root = true;      // whether /sys/fs/cgroup is that of a machine or of a container
+  bool cgroup_root = true;  // whether /sys/fs/cgroup is that of a machine or of a container
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
 };
 

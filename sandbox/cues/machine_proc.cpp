@@ -1,4 +1,5 @@
-// Files of /proc that tell the machine. Their forms are those of proc(5) and of Linux 6.1 and later.
+// Files of /proc that tell the machine. Their forms are those of proc(5) and of Linux 6.1 and
+// later.
 #include <fmt/format.h>
 #include <time.h>
 
@@ -33,15 +34,27 @@ double wave(double now, double period, std::uint64_t seed) {
   return std::sin(now / period + phase) * 0.6 + std::sin(now / (period * 0.37) + phase * 2) * 0.4;
 }
 
+std::array<double, 3> loads_at(const std::array<double, 3>& load, double now, std::uint64_t seed) {
+  auto value = [&](std::size_t i, double period) {
+    return std::max(0.0, load[i] * (1 + 0.35 * wave(now, period, seed)));
+  };
+  return {value(0, 41), value(1, 173), value(2, 611)};
+}
+
+std::uint32_t threads_at(std::uint32_t threads, double now, std::uint64_t seed) {
+  return threads + static_cast<std::uint32_t>(std::lround(3 + 3 * wave(now, 11, seed)));
+}
+
+double used_at(double used, double now, std::uint64_t seed) {
+  return used * (1 + 0.02 * wave(now, 53, seed));
+}
+
 std::string loadavg_file(const std::array<double, 3>& load, std::uint32_t threads,
                          std::uint32_t next_pid, std::uint64_t seed, std::uint64_t offset) {
   const double now = uptime(offset);
-  auto value = [&](int i, double period) {
-    return std::max(0.0, load[static_cast<std::size_t>(i)] * (1 + 0.35 * wave(now, period, seed)));
-  };
-  const auto some = static_cast<std::uint32_t>(std::lround(3 + 3 * wave(now, 11, seed)));
-  return fmt::format("{:.2f} {:.2f} {:.2f} 1/{} {}\n", value(0, 41), value(1, 173), value(2, 611),
-                     threads + some, next_pid + 40);
+  const std::array<double, 3> at = loads_at(load, now, seed);
+  return fmt::format("{:.2f} {:.2f} {:.2f} 1/{} {}\n", at[0], at[1], at[2],
+                     threads_at(threads, now, seed), next_pid + 40);
 }
 
 struct StatShape {
@@ -61,9 +74,9 @@ std::string stat_file(const StatShape& shape) {
     const double work = ticks * shape.busy * skew;
     auto part = [&](double share) { return static_cast<std::uint64_t>(work * share); };
     const std::uint64_t waiting = static_cast<std::uint64_t>(ticks * 0.0011 * skew);
-    return fmt::format("{} {} {} {} {} {} 0 {} {} 0 0\n", name, part(0.66), part(0.015),
-                       part(0.27), static_cast<std::uint64_t>(ticks - work) - waiting, waiting,
-                       part(0.045), part(0.01));
+    return fmt::format("{} {} {} {} {} {} 0 {} {} 0 0\n", name, part(0.66), part(0.015), part(0.27),
+                       static_cast<std::uint64_t>(ticks - work) - waiting, waiting, part(0.045),
+                       part(0.01));
   };
   std::string text = line("cpu ", shape.processors, 1);
   for (std::uint32_t i = 0; i < shape.processors; ++i) {
@@ -88,8 +101,10 @@ std::string stat_file(const StatShape& shape) {
 std::string meminfo_file(std::uint64_t total, std::uint64_t swap, double used, std::uint64_t seed,
                          std::uint64_t offset) {
   const double now = uptime(offset);
-  const double share = used * (1 + 0.02 * wave(now, 53, seed));
-  auto part = [&](double of) { return static_cast<std::uint64_t>(static_cast<double>(total) * of); };
+  const double share = used_at(used, now, seed);
+  auto part = [&](double of) {
+    return static_cast<std::uint64_t>(static_cast<double>(total) * of);
+  };
   const std::uint64_t available = part(1 - share);
   const std::uint64_t free = part((1 - share) * 0.31);
   std::string text;
@@ -141,8 +156,9 @@ std::string meminfo_file(std::uint64_t total, std::uint64_t swap, double used, s
   row("ShmemPmdMapped", 0);
   row("FileHugePages", 0);
   row("FilePmdMapped", 0);
-  text += "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\n"
-          "HugePages_Surp:        0\n";
+  text +=
+      "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\n"
+      "HugePages_Surp:        0\n";
   row("Hugepagesize", 2048);
   row("Hugetlb", 0);
   row("DirectMap4k", part(0.018));
@@ -184,10 +200,10 @@ std::string diskstats_file(const Machine& machine, std::uint64_t seed) {
   for (const Disk& disk : machine.disks) {
     unsigned minor = 0;
     auto row = [&](const std::string& name, std::uint64_t reads, std::uint64_t writes) {
-      text += fmt::format("{:4d} {:7d} {} {} {} {} {} {} {} {} {} 0 {} {} 0 0 0 0 {} {}\n",
-                          disk.major, minor++, name, reads, reads / 5, reads * 41, reads / 2,
-                          writes, writes * 2, writes * 37, writes * 3, writes, writes * 2,
-                          writes / 9, writes / 11);
+      text +=
+          fmt::format("{:4d} {:7d} {} {} {} {} {} {} {} {} {} 0 {} {} 0 0 0 0 {} {}\n", disk.major,
+                      minor++, name, reads, reads / 5, reads * 41, reads / 2, writes, writes * 2,
+                      writes * 37, writes * 3, writes, writes * 2, writes / 9, writes / 11);
     };
     const std::uint64_t reads = 210000 + stream.below(90000);
     const std::uint64_t writes = 9000000 + stream.below(4000000);
@@ -219,13 +235,17 @@ std::string interrupts_file(const MachineView& view) {
     std::uint64_t about;
     const char* words;
   };
-  static constexpr std::array locals{
-      Local{"NMI", 0, "Non-maskable interrupts"}, Local{"LOC", 341000000, "Local timer interrupts"},
-      Local{"SPU", 0, "Spurious interrupts"}, Local{"PMI", 0, "Performance monitoring interrupts"},
-      Local{"IWI", 12, "IRQ work interrupts"}, Local{"RTR", 0, "APIC ICR read retries"},
-      Local{"RES", 5100000, "Rescheduling interrupts"},
-      Local{"CAL", 9400000, "Function call interrupts"}, Local{"TLB", 610000, "TLB shootdowns"},
-      Local{"MCE", 0, "Machine check exceptions"}, Local{"MCP", 17000, "Machine check polls"}};
+  static constexpr std::array locals{Local{"NMI", 0, "Non-maskable interrupts"},
+                                     Local{"LOC", 341000000, "Local timer interrupts"},
+                                     Local{"SPU", 0, "Spurious interrupts"},
+                                     Local{"PMI", 0, "Performance monitoring interrupts"},
+                                     Local{"IWI", 12, "IRQ work interrupts"},
+                                     Local{"RTR", 0, "APIC ICR read retries"},
+                                     Local{"RES", 5100000, "Rescheduling interrupts"},
+                                     Local{"CAL", 9400000, "Function call interrupts"},
+                                     Local{"TLB", 610000, "TLB shootdowns"},
+                                     Local{"MCE", 0, "Machine check exceptions"},
+                                     Local{"MCP", 17000, "Machine check polls"}};
   for (const Local& local : locals)
     text += fmt::format("{:>3}:{}   {}\n", local.name, counts(local.about), local.words);
   return text + "ERR:          0\nMIS:          0\n";
@@ -248,6 +268,31 @@ std::string bus_pci_file(const Machine& machine) {
 
 }  // namespace
 
+std::function<struct sysinfo()> sysinfo_of(const MachineView& view) {
+  return [load = view.machine.load, threads = view.machine.threads, seed = view.seed,
+          offset = view.uptime_offset, total = view.memory_kilobytes * 1024,
+          swap = view.machine.swap_megabytes << 20U, used = view.machine.memory_used] {
+    const double now = uptime(offset);
+    struct sysinfo info {};
+    info.uptime = static_cast<long>(now);
+    const std::array<double, 3> loads = loads_at(load, now, seed);
+    for (std::size_t i = 0; i < loads.size(); ++i)
+      info.loads[i] = static_cast<unsigned long>(loads[i] * (1U << SI_LOAD_SHIFT));
+    info.totalram = total;
+    const double share = used_at(used, now, seed);
+    auto part = [&](double of) {
+      return static_cast<unsigned long>(static_cast<double>(total) * of);
+    };
+    info.freeram = part((1 - share) * 0.31);
+    info.sharedram = part(0.0041);
+    info.bufferram = part(0.021);
+    info.totalswap = info.freeswap = swap;
+    info.procs = static_cast<unsigned short>(std::min(65535U, threads_at(threads, now, seed)));
+    info.mem_unit = 1;
+    return info;
+  };
+}
+
 std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   const Machine& machine = view.machine;
   std::vector<isolation::Cover> covers;
@@ -260,8 +305,8 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   const std::uint64_t offset = view.uptime_offset;
   const std::uint64_t seed = view.seed;
   fixed("/proc/cpuinfo", cpuinfo_file(view));
-  fixed("/proc/version", fmt::format("Linux version {} {} {}\n", view.release,
-                                     machine.kernel_build, view.version));
+  fixed("/proc/version",
+        fmt::format("Linux version {} {} {}\n", view.release, machine.kernel_build, view.version));
   fixed("/proc/sys/kernel/osrelease", view.release + "\n");
   fixed("/proc/sys/kernel/version", view.version + "\n");
   fixed("/proc/sys/kernel/random/boot_id", view.boot_id + "\n");
@@ -271,16 +316,15 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   moving("/proc/uptime", [offset, processors = view.processors, busy = machine.busy] {
     return uptime_file(offset, processors, busy);
   });
-  moving("/proc/loadavg", [load = machine.load, threads = machine.threads, seed, offset,
-                           next = machine.next_pid] {
-    return loadavg_file(load, threads, next, seed, offset);
-  });
+  moving("/proc/loadavg",
+         [load = machine.load, threads = machine.threads, seed, offset, next = machine.next_pid] {
+           return loadavg_file(load, threads, next, seed, offset);
+         });
   const StatShape shape{view.processors, machine.busy, offset, seed, machine.interrupts.size()};
   moving("/proc/stat", [shape] { return stat_file(shape); });
   moving("/proc/meminfo", [total = view.memory_kilobytes, swap = machine.swap_megabytes * 1024,
-                           used = machine.memory_used, seed, offset] {
-    return meminfo_file(total, swap, used, seed, offset);
-  });
+                           used = machine.memory_used, seed,
+                           offset] { return meminfo_file(total, swap, used, seed, offset); });
   fixed("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
   fixed("/proc/partitions", partitions_file(machine));
   fixed("/proc/diskstats", diskstats_file(machine, seed));

@@ -84,10 +84,9 @@ void put_caches(const MachineView& view, const std::string& base, std::uint32_t 
     const char* size;
     bool of_all;
   };
-  static constexpr std::array caches{Cache{1, "Data", "32K", false},
-                                     Cache{1, "Instruction", "32K", false},
-                                     Cache{2, "Unified", "512K", false},
-                                     Cache{3, "Unified", "16384K", true}};
+  static constexpr std::array caches{
+      Cache{1, "Data", "32K", false}, Cache{1, "Instruction", "32K", false},
+      Cache{2, "Unified", "512K", false}, Cache{3, "Unified", "16384K", true}};
   for (std::size_t i = 0; i < caches.size(); ++i) {
     const Cache& cache = caches[i];
     const std::string at = fmt::format("{}/cache/index{}", base, i);
@@ -114,16 +113,21 @@ void put_processors(const MachineView& view, Tree& tree) {
   tree.file(base + "/smt/active", threads > 1 ? "1\n" : "0\n");
   tree.file(base + "/smt/control", threads > 1 ? "on\n" : "notsupported\n");
   for (const auto& [name, state] :
-       {std::pair{"gather_data_sampling", "Not affected"}, {"itlb_multihit", "Not affected"},
-        {"l1tf", "Not affected"}, {"mds", "Not affected"}, {"meltdown", "Not affected"},
-        {"mmio_stale_data", "Not affected"}, {"retbleed", "Not affected"},
+       {std::pair{"gather_data_sampling", "Not affected"},
+        {"itlb_multihit", "Not affected"},
+        {"l1tf", "Not affected"},
+        {"mds", "Not affected"},
+        {"meltdown", "Not affected"},
+        {"mmio_stale_data", "Not affected"},
+        {"retbleed", "Not affected"},
         {"spec_rstack_overflow", "Mitigation: safe RET"},
-        {"spec_store_bypass",
-         "Mitigation: Speculative Store Bypass disabled via prctl"},
+        {"spec_store_bypass", "Mitigation: Speculative Store Bypass disabled via prctl"},
         {"spectre_v1", "Mitigation: usercopy/swapgs barriers and __user pointer sanitization"},
-        {"spectre_v2", "Mitigation: Retpolines; IBPB conditional; STIBP disabled; RSB filling; "
-                       "PBRSB-eIBRS Not affected; BHI Not affected"},
-        {"srbds", "Not affected"}, {"tsx_async_abort", "Not affected"}})
+        {"spectre_v2",
+         "Mitigation: Retpolines; IBPB conditional; STIBP disabled; RSB filling; "
+         "PBRSB-eIBRS Not affected; BHI Not affected"},
+        {"srbds", "Not affected"},
+        {"tsx_async_abort", "Not affected"}})
     tree.file(base + "/vulnerabilities/" + name, line(state));
   for (std::uint32_t i = 0; i <= last; ++i) {
     const std::string cpu = fmt::format("{}/cpu{}", base, i);
@@ -187,7 +191,8 @@ void put_pci(const MachineView& view, Tree& tree) {
     tree.file(base + "/irq", function.driver.empty() ? "0\n" : fmt::format("{}\n", 10 + number));
     tree.file(base + "/config", configuration(function), 0644);
     std::string zeros;
-    for (int i = 0; i < 13; ++i) zeros += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
+    for (int i = 0; i < 13; ++i)
+      zeros += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
     tree.file(base + "/resource", std::move(zeros));
     tree.link("bus/pci/devices/" + function.slot, base);
     if (!function.driver.empty()) {
@@ -296,11 +301,11 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   tree.directory("class/net");
   for (const std::string& name : view.interfaces)
     tree.link("class/net/" + name, network + "/" + name);
-  for (const char* name : {"class/tty", "class/input", "class/thermal", "class/power_supply",
-                           "class/rtc", "class/mem", "class/misc", "bus/usb/devices",
-                           "bus/platform/devices", "firmware/acpi", "firmware/dmi", "fs/bpf",
-                           "fs/ext4", "kernel/debug", "kernel/security", "kernel/tracing",
-                           "devices/platform", "devices/pnp0", "dev/char"})
+  for (const char* name :
+       {"class/tty", "class/input", "class/thermal", "class/power_supply", "class/rtc", "class/mem",
+        "class/misc", "bus/usb/devices", "bus/platform/devices", "firmware/acpi", "firmware/dmi",
+        "fs/bpf", "fs/ext4", "kernel/debug", "kernel/security", "kernel/tracing",
+        "devices/platform", "devices/pnp0", "dev/char"})
     tree.directory(name);
   for (const auto& [name, content] : machine.sensors)
     tree.file("devices/virtual/hwmon/hwmon0/" + name, line(content));

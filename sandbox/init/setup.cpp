@@ -209,8 +209,7 @@ int run_step(const Step& step) {
     case Op::bind:
       return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
-      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                  static_cast<Hand>(number[0]));
+      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), static_cast<Hand>(number[0]));
     case Op::detach:
       if (::umount2(step.a, MNT_DETACH) != 0) return -1;
       return ::rmdir(step.a);

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/text.h"
+#include "sandbox/isolation/emulation.h"
 
 namespace gyges::isolation {
 namespace {
@@ -53,6 +55,19 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
   if (!rules.pid_numbers) {
     left.next_pid = 0;
     for (Decoy& decoy : left.decoys) decoy.pid = 0;
+  }
+  if (left.emulation) {
+    auto wants = [&](std::string_view name) {
+      return std::find(rules.emulate.begin(), rules.emulate.end(), name) != rules.emulate.end();
+    };
+    auto kept = std::make_shared<Emulation>(*left.emulation);
+    if (!wants("uname")) kept->release.clear();
+    if (!wants("sysinfo")) kept->sysinfo = {};
+    if (!wants("affinity")) kept->processors = 0;
+    if (!wants("statfs")) kept->root_type = 0;
+    if (!wants("prctl")) kept->no_filter = false;
+    left.emulation.reset();
+    if (kept->answers_anything()) left.emulation = std::move(kept);
   }
   return left;
 }

@@ -129,14 +129,14 @@ tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces) {
                     cure_for_clone(code, (namespaces & CLONE_NEWUSER) != 0));
 }
 
-Result<InitProcess> launch_init(std::uint64_t namespaces, const std::vector<std::string>& arguments) {
+Result<InitProcess> launch_init(std::uint64_t namespaces,
+                                const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
-  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0,
-                   argv.data(), 0};
+  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0, argv.data(), 0};
   ChildStack stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.

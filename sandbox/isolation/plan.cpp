@@ -63,8 +63,7 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
 
 // After the cgroup and time namespaces are made, which these processes share.
 void looks_of_processes(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
-  if (disguise.init_name != "init")
-    steps.add_path(Op::set_name, "name pid 1", disguise.init_name);
+  if (disguise.init_name != "init") steps.add_path(Op::set_name, "name pid 1", disguise.init_name);
   auto number_next = [&](std::uint32_t pid) {
     if (pid > 0) steps.add(Op::next_pid, fmt::format("make {} the next pid", pid)).number[0] = pid;
   };

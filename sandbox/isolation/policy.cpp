@@ -46,7 +46,7 @@ constexpr std::array cue_switches{CueSwitch{"proc_files", &CueRules::proc_files}
                                   CueSwitch{"container_marks", &CueRules::container_marks}};
 
 json cues_to_json(const CueRules& rules) {
-  json cues = {{"uptime_seconds", rules.uptime_seconds}};
+  json cues = {{"uptime_seconds", rules.uptime_seconds}, {"emulate", rules.emulate}};
   for (const auto& [name, member] : cue_switches) cues[name] = rules.*member;
   return cues;
 }
@@ -224,6 +224,7 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   take(recorder, "ring_bytes", policy.recorder.ring_bytes);
   const json& cues = section("cues");
   take(cues, "uptime_seconds", policy.cues.uptime_seconds);
+  take(cues, "emulate", policy.cues.emulate);
   for (const auto& [name, member] : cue_switches) take(cues, name, policy.cues.*member);
   take(value, "grants", policy.grants);
   GYGES_CHECK(check_policy(policy, source));

@@ -92,7 +92,8 @@ struct CueRules {
   bool pid_numbers = true;
   bool decoys = true;
   bool container_marks = true;
-  std::vector<std::string> emulate;  // groups of system calls, of emulation.h
+  // Groups of system calls that are answered for a persona (emulation.h).
+  std::vector<std::string> emulate = {"uname", "sysinfo", "affinity", "statfs"};
 };
 
 struct Policy {

@@ -82,8 +82,9 @@ Status Sandbox::State::make_cgroup() {
   if (host.root || demanded) {
     // One that is prepared does not know yet whether it will be recorded.
     bool processor = session != nullptr || spec->prepared;
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes > 0 ? wanted.processes + disguise.decoys.size() : 0,
-                                  wanted.memory_bytes, processor}));
+    GYGES_TRY(cgroup,
+              Cgroup::create({wanted.processes > 0 ? wanted.processes + disguise.decoys.size() : 0,
+                              wanted.memory_bytes, processor}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
@@ -129,6 +130,11 @@ Status Sandbox::State::start() {
   const std::uint64_t furniture = disguise.decoys.size();
   if (plan.settings.limits[RLIMIT_NPROC] != ~0ULL) plan.settings.limits[RLIMIT_NPROC] += furniture;
   GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
+  if (disguise.emulation) {
+    filters.insert(filters.begin(), emulation_program(*disguise.emulation));
+    plan.settings.listener = 1;
+    GYGES_TRY(emulator, Emulator::start(disguise.emulation));
+  }
   GYGES_CHECK(make_cgroup());
   if (session != nullptr) GYGES_CHECK(introduce_to(*session));
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
