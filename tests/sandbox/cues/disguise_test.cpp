@@ -5,8 +5,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <regex>
 
+#include "base/files.h"
 #include "base/text.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
@@ -186,6 +189,95 @@ TEST_F(Disguised, SwitchesLeaveTheHostsLooks) {
   EXPECT_EQ(say("cat /proc/1/comm"), "init\n");
   EXPECT_EQ(say("test $$ -lt 1000 && echo low; grep -l cron /proc/[0-9]*/comm | wc -l"),
             "low\n0\n");
+}
+
+TEST_F(Disguised, EmulationBearsStormsDeathsAndSignals) {
+  start(spec_of("vm-production", 1));
+  EXPECT_EQ(say("for i in 1 2 3 4 5 6; do (for j in 1 2 3 4 5 6 7 8 9 10; do uname -r; done) & "
+                "done | sort | uniq -c | tr -s ' '; wait"),
+            " 60 6.1.0-44-amd64\n");
+  // Killed in the middle of calls, over and over.
+  EXPECT_EQ(say("for i in 1 2 3 4 5; do (while :; do uname -r; done) > /dev/null & p=$!; "
+                "sleep 0.02; kill -9 $p; done; uname -r"),
+            "6.1.0-44-amd64\n");
+  // Interrupted by a handler a thousand times a second; perl is part of every Debian.
+  EXPECT_EQ(say("perl -MPOSIX -MTime::HiRes=ualarm -e '$SIG{ALRM} = sub { $n++ }; "
+                "ualarm(1000, 1000); for (1..3000) { $bad++ if (POSIX::uname())[2] ne "
+                "\"6.1.0-44-amd64\" } ualarm(0); print $bad // 0, \"\\n\"'"),
+            "0\n");
+}
+
+TEST_F(Disguised, EmulationAnswersErrorsAsTheKernelDoes) {
+  start(spec_of("vm-production", 1));
+  // uname, sysinfo, statfs of "/" into nowhere; statfs of nothing.
+  EXPECT_EQ(say("perl -e 'for ([63, 0], [99, 0]) { $r = syscall($$_[0], $$_[1]); "
+                "print $r, \" \", $!+0, \"\\n\"; } $p = \"/\"; $r = syscall(137, $p, 0); "
+                "print $r, \" \", $!+0, \"\\n\"; $r = syscall(137, 0, 0); print $r, \" \", $!+0, "
+                "\"\\n\"'"),
+            "-1 14\n-1 14\n-1 14\n-1 14\n");
+  // Other paths are the kernel's.
+  EXPECT_THAT(say("stat -f -c %T /proc"), HasSubstr("proc"));
+}
+
+TEST_F(Disguised, WhatIsNotEmulatedIsTheHosts) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  spec.policy.cues.emulate = {};
+  auto persona = load_persona("vm-production");
+  auto disguise = make_disguise(*persona, 1, spec.policy);
+  ASSERT_TRUE(persona && disguise);
+  spec.disguise = *disguise;
+  start(spec);
+  EXPECT_EQ(say("uname -r"), say("cat /proc/sys/kernel/osrelease"));
+  EXPECT_THAT(say("uname -r"), Not(HasSubstr("6.1.0-44-amd64")));
+  EXPECT_EQ(say("echo $(($(getconf PAGESIZE) * $(getconf _PHYS_PAGES) / 1024))"),
+            say("awk '/MemTotal/ {print $2}' /proc/meminfo"));
+}
+
+TEST_F(Disguised, TheRecordSaysWhatWasEmulated) {
+  auto directory = TemporaryDirectory::create("gyges-disguise");
+  ASSERT_TRUE(directory);
+  const std::string out = (directory->path() / "run").string();
+  const std::string binary = GYGES_BINARY;
+  ASSERT_EQ(std::system((binary + " run --persona vm-production --out " + out +
+                         " -- uname -r > /dev/null 2>&1")
+                            .c_str()),
+            0);
+  std::string shown;
+  FILE* pipe = ::popen((binary + " trace show --json " + out + " 2>&1").c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  char chunk[4096];
+  for (std::size_t n = 0; (n = std::fread(chunk, 1, sizeof(chunk), pipe)) > 0;)
+    shown.append(chunk, n);
+  EXPECT_EQ(::pclose(pipe), 0) << shown;
+  std::size_t emulated = 0;
+  for (const std::string& line : split(shown, '\n'))
+    if (line.find("\"syscall\":\"uname\"") != std::string::npos) {
+      EXPECT_THAT(line, HasSubstr("\"verdict\":\"emulated\""));
+      EXPECT_THAT(line, HasSubstr("\"result\":0"));
+      ++emulated;
+    }
+  EXPECT_GE(emulated, 1U) << shown;
+}
+
+// All shipped personas start, and their files and calls agree.
+TEST_F(Disguised, EveryShippedPersonaHoldsTogether) {
+  for (const char* name : {"kubernetes-pod", "docker-service", "developer-laptop", "ci-runner"}) {
+    SCOPED_TRACE(name);
+    auto persona = load_persona(name);
+    ASSERT_TRUE(persona) << persona.error().line();
+    start(spec_of(name, 4));
+    EXPECT_EQ(say("cat /proc/sys/kernel/osrelease"), persona->machine->kernel_release + "\n");
+    EXPECT_EQ(say("uname -r"), persona->machine->kernel_release + "\n");
+    EXPECT_EQ(say("cat /proc/1/comm"), persona->machine->init_name + "\n");
+    EXPECT_EQ(say("cat /etc/hostname"), say("uname -n"));
+    EXPECT_EQ(say("awk '/MemTotal/ {print $2}' /proc/meminfo"),
+              std::to_string(persona->machine->memory_megabytes * 1024) + "\n");
+    EXPECT_EQ(say("test -e /.dockerenv && echo docker"),
+              persona->machine->claims_container == "docker" ? "docker\n" : "");
+    if (persona->machine->claims_vm == "none")
+      EXPECT_EQ(say("grep -c hypervisor /proc/cpuinfo"), "0\n");
+    EXPECT_EQ(stop().processes_left, 0U);
+  }
 }
 
 TEST_F(Disguised, DetectorsSayWhatThePersonaClaims) {
