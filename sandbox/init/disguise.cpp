@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -13,6 +16,8 @@
 
 #include <cerrno>
 #include <cstring>
+
+#include "sandbox/init/protocol.h"
 
 namespace gyges::init {
 namespace {
@@ -101,9 +106,32 @@ int start_decoy(const char* name, const char* arguments, std::size_t length,
     argv[parts++] = const_cast<char*>(arguments + at);
     at += std::strlen(arguments + at) + 1;
   }
+  // Until it has shut itself in it could be traced by an agent of its user, and until it has its
+  // name it would look like pid 1: nobody else is started before its end of this pipe is closed.
+  int ready[2];
+  if (::pipe2(ready, O_CLOEXEC) != 0) return -1;
   pid_t pid = ::fork();
-  if (pid < 0) return -1;
-  if (pid == 0) become(name, argv, number);
+  if (pid == 0) {
+    // Where it expects it; the supervisor's socket is none of its business.
+    if (::dup2(ready[1], control_fd) < 0) ::_exit(1);
+    become(name, argv, number);
+  }
+  int code = errno;
+  ::close(ready[1]);
+  char byte = 0;
+  // One byte says that it is shut in; an end of file without it, that it is dead.
+  ssize_t n = -1;
+  while (pid > 0 && (n = ::read(ready[0], &byte, 1)) < 0 && errno == EINTR) {
+  }
+  ::close(ready[0]);
+  if (pid < 0) {
+    errno = code;
+    return -1;
+  }
+  if (n != 1) {
+    errno = ECHILD;
+    return -1;
+  }
   decoys[count++] = pid;
   return 0;
 }
@@ -117,7 +145,24 @@ const char* decoy_name(char* const* environment) {
 
 void be_decoy(const char* name) {
   ::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name), 0, 0, 0);
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) ::_exit(1);
+  // Stricter than any policy: whoever takes it over all the same gains nothing but sleep.
+  sock_filter only_sleep[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4},  // the ABI
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 5, AUDIT_ARCH_X86_64},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // the number
+      {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SYS_pause},
+      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_write},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_close_range},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+  };
+  sock_fprog program{sizeof(only_sleep) / sizeof(only_sleep[0]), only_sleep};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+    ::_exit(1);
+  if (::write(control_fd, "", 1) != 1) ::_exit(1);
+  ::syscall(SYS_close_range, 0, ~0U, 0);
   for (;;) ::syscall(SYS_pause);
 }
 

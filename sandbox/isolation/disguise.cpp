@@ -150,4 +150,10 @@ Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root,
   return files;
 }
 
+DisguiseFiles::~DisguiseFiles() {
+  const std::uint64_t one = 1;
+  if (wake_) (void)!::write(wake_.get(), &one, sizeof(one));
+  if (thread_.joinable()) thread_.join();
+}
+
 }  // namespace gyges::isolation
