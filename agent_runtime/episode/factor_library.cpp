@@ -1,10 +1,10 @@
 #include "agent_runtime/episode/factor_library.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

@@ -1,11 +1,11 @@
 #include "agent_runtime/episode/scenario.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/episode/factor_library.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"

@@ -4,9 +4,8 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
+#include "base/json.h"
 
 namespace gyges::cues {
 namespace {

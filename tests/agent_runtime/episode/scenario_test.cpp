@@ -1,11 +1,11 @@
 #include "agent_runtime/episode/scenario.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/episode/episode.h"
