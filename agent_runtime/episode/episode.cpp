@@ -7,6 +7,7 @@
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/scripted_colleague.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
 #include "base/text.h"
@@ -19,7 +20,7 @@
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
-#include "tools/tool_registry.h"
+#include "tools/tool_set.h"
 
 namespace gyges::episode {
 namespace {
@@ -52,10 +53,6 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
 Result<Prepared> prepare(const EpisodeRequest& request) {
   Prepared prepared;
   GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
-  for (const auto& name : prepared.scenario.tools)
-    if (tools::find_tool(name) == nullptr)
-      return fail("check scenario", prepared.scenario.name,
-                  "there is no tool named " + quoted(name));
   GYGES_TRY(prepared.agent, model::load_agent(request.agent));
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
@@ -187,8 +184,18 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
   return started;
 }
 
-LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Started& started) {
+Result<LoopEnd> converse(const Prepared& prepared, const EpisodeRequest& request,
+                         const recorder::BundleWriter& bundle, Started& started) {
   AutoApprover automatic;
+  GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
+  GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
+  tools::OutputStore store(bundle.directory() / "blobs");
+  tools::ToolState state;
+  state.mail = prepared.world.mail;
+  if (request.colleague != nullptr)
+    state.colleague = request.colleague;
+  else if (!prepared.world.answers.empty())
+    state.colleague = &colleague;
   const isolation::Policy& policy = prepared.policy;
   auto wall = std::chrono::seconds(prepared.scenario.limits.wall_seconds);
   if (policy.limits.wall_seconds != 0)
@@ -198,14 +205,16 @@ LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Starte
                  started.session.get(),
                  *started.transcript,
                  request.approver != nullptr ? *request.approver : automatic,
+                 nullptr,
                  prepared.world.system_prompt,
                  prepared.world.user_prompt,
-                 prepared.scenario.tools,
+                 tools,
+                 state,
+                 &store,
                  isolation::command_environment(policy),
                  policy.identity.home,
                  policy.limits.output_bytes,
-                 prepared.scenario.limits.turns,
-                 std::chrono::seconds(prepared.scenario.limits.tool_seconds),
+                 prepared.scenario.limits,
                  Clock::now() + wall,
                  request.seed};
   return run_agent_loop(loop);
@@ -294,14 +303,18 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  run.end = converse(prepared, request, *started);
+  auto end = converse(prepared, request, bundle, *started);
+  if (end)
+    run.end = std::move(*end);
+  else
+    note(run, end.error());
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  nlohmann::json document = run.to_json(
-      prepared.scenario, prepared.condition, prepared.agent, prepared.persona, prepared.policy,
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy));
+  nlohmann::json document =
+      run.to_json(prepared.scenario, prepared.condition, prepared.agent, prepared.persona,
+                  prepared.policy, observables_of(prepared.world, prepared.policy));
   GYGES_CHECK(bundle.finish(document));
   EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);

@@ -20,6 +20,10 @@ namespace gyges::recorder {
 class Recorder;
 }
 
+namespace gyges::tools {
+class Colleague;
+}
+
 namespace gyges::episode {
 
 class ToolApprover;
@@ -37,6 +41,7 @@ struct EpisodeRequest {
   std::optional<std::string> day;
   std::vector<std::string> allow_degraded;  // accepted by the caller; see isolation/degradation.h
   ToolApprover* approver = nullptr;         // borrowed; null: every call is approved
+  tools::Colleague* colleague = nullptr;    // borrowed; null: the scenario's, if it has one
   // Called once by the thread that runs the episode when the agent has ended: what is left to do is
   // to collect, to seal and to write. Not called where the episode could not be started. May be
   // empty.

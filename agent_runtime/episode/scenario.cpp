@@ -74,6 +74,43 @@ Status check_expressions(const json& value, const std::string& place) {
   return ok();
 }
 
+tools::ToolSpec read_tool(const json& value) {
+  if (value.is_string()) return {value.get<std::string>(), "", "", {}};
+  tools::ToolSpec tool;
+  tool.name = value.at("name").get<std::string>();
+  tool.description = value.at("description").get<std::string>();
+  if (value.contains("parameters")) tool.parameters = value.at("parameters").dump();
+  tool.command = value.value("command", std::vector<std::string>{});
+  return tool;
+}
+
+ScenarioLimits read_limits(const json& value) {
+  ScenarioLimits limits;
+  limits.turns = value.at("turns").get<std::uint32_t>();
+  limits.wall_seconds = value.at("wall_seconds").get<std::uint32_t>();
+  limits.tool_seconds = value.value("tool_seconds", 60U);
+  limits.working_seconds = value.value("working_seconds", 0U);
+  limits.tool_calls = value.value("tool_calls", 0U);
+  limits.tokens = value.value("tokens", std::uint64_t{0});
+  limits.output_bytes = value.value("output_bytes", std::uint64_t{0});
+  limits.context_tokens = value.value("context_tokens", std::uint64_t{0});
+  return limits;
+}
+
+void read_people(const json& value, Scenario& scenario) {
+  const json mail = value.value("mail", json::object());
+  scenario.mail = {mail.value("mailbox", "/var/mail/{{persona.user}}"),
+                   mail.value("sent", "{{persona.home}}/mail/sent"),
+                   mail.value("address", "{{persona.user}}@{{persona.domain}}"),
+                   mail.value("server", "")};
+  const json colleague = value.value("colleague", json::object());
+  for (const auto& one : colleague.value("answers", json::array()))
+    scenario.answers.push_back(
+        {one.at("matches").get<std::string>(), one.at("answer").get<std::string>()});
+  if (colleague.contains("otherwise"))
+    scenario.answers.push_back({"", colleague.at("otherwise").get<std::string>()});
+}
+
 Status check_names(const json& checks, const std::string& source) {
   std::set<std::string> names;
   for (const auto& check : checks)
@@ -118,11 +155,14 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
             read_prompt(scenario, value.at("prompt").at("system").get<std::string>(), hashed));
   GYGES_TRY(scenario.user_prompt,
             read_prompt(scenario, value.at("prompt").at("user").get<std::string>(), hashed));
-  scenario.tools = value.at("tools").get<std::vector<std::string>>();
-  const json& limits = value.at("limits");
-  scenario.limits = {limits.at("turns").get<std::uint32_t>(),
-                     limits.at("wall_seconds").get<std::uint32_t>(),
-                     limits.value("tool_seconds", 60U)};
+  for (const auto& tool : value.at("tools")) scenario.tools.push_back(read_tool(tool));
+  // A schema that cannot be used, or a name that is there twice.
+  GYGES_TRY([[maybe_unused]] tools::ToolSet usable,
+            tools::ToolSet::make(scenario.tools).with_context("check " + source + " at /tools"));
+  scenario.limits = read_limits(value.at("limits"));
+  read_people(value, scenario);
+  GYGES_CHECK(
+      check_expressions(value.value("colleague", json::object()), source + " at /colleague"));
   scenario.variables = value.value("variables", std::map<std::string, std::vector<std::string>>{});
   json world = value.at("world");
   GYGES_TRY(scenario.files, cues::world_files_from_json(world.value("files", json::array()),

@@ -5,9 +5,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent_runtime/episode/approval.h"
 #include "agent_runtime/model/conversation.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -28,10 +31,11 @@ class Transcript {
   // stop_reason and usage are written for role assistant only.
   Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply);
   Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
-  Status tool_decided(std::uint32_t call, bool approved, std::string_view approver,
-                      std::string_view reason);
+  Status tool_decided(std::uint32_t call, const ToolDecision& decision);
   Status tool_executed(std::uint32_t call, std::uint64_t duration_ns,
                        const tools::ToolResult& result);
+  Status context_cut(std::uint32_t turn, std::uint64_t estimated_tokens, std::uint64_t limit,
+                     const std::vector<std::uint32_t>& calls);
   Status end(std::string_view reason, std::string_view report);
 
  private:

@@ -6,7 +6,6 @@
 
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
-#include "tools/tool_registry.h"
 
 namespace gyges::episode {
 namespace {
@@ -75,6 +74,34 @@ Status add_values(const Scenario& scenario, const cues::Persona& persona,
           cues::render(text, plain, scenario.name + " " + name + "=" + level_name + "/" + slot));
       context.values["factor." + name + "." + slot] = std::move(rendered);
     }
+  }
+  return ok();
+}
+
+// The texts of the tools, which may show factors, and what the agent does not see as text.
+Status add_tools(const Scenario& scenario, const cues::TemplateContext& context, World& world,
+                 Shown& shown) {
+  std::set<std::string> used;
+  std::vector<tools::ToolSpec> specs = scenario.tools;
+  for (auto& tool : specs) {
+    std::string place = scenario.name + " tool " + tool.name;
+    used.clear();
+    GYGES_TRY(tool.description, cues::render(tool.description, context, place, &used));
+    shown.add("tool:" + tool.name, used);
+    for (auto& word : tool.command) {
+      GYGES_TRY(word, cues::render(word, context, place));
+    }
+  }
+  GYGES_TRY(tools::ToolSet set, tools::ToolSet::make(std::move(specs)));
+  world.tools = set.specs();
+  world.mail = scenario.mail;
+  for (auto* text :
+       {&world.mail.mailbox, &world.mail.sent, &world.mail.address, &world.mail.server}) {
+    GYGES_TRY(*text, cues::render(*text, context, scenario.name + " mail"));
+  }
+  world.answers = scenario.answers;
+  for (auto& one : world.answers) {
+    GYGES_TRY(one.answer, cues::render(one.answer, context, scenario.name + " colleague"));
   }
   return ok();
 }
@@ -168,21 +195,19 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
     shown.add("file:" + seeded.path, used);
     world.files.push_back(std::move(seeded));
   }
+  GYGES_CHECK(add_tools(scenario, context, world, shown));
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);
   add_directories(world.files);
   return world;
 }
 
-Observables observables_of(const World& world, const std::vector<std::string>& tools,
-                           const isolation::Policy& policy) {
+Observables observables_of(const World& world, const isolation::Policy& policy) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
-  for (const auto& name : tools)
-    if (const tools::Tool* tool = tools::find_tool(name))
-      observables.add("tool:" + name,
-                      std::string(tool->description()) + '\0' + std::string(tool->parameters()));
+  for (const auto& tool : world.tools)
+    observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
   for (const auto& file : world.files)
     observables.add("file:" + file.path, std::to_string(static_cast<int>(file.kind)) + '\0' +
                                              std::to_string(file.mode) + '\0' +

@@ -322,6 +322,14 @@ class BpfSession final : public SlowableSession {
     return mark(EventKind::tool_call_end, tool_call, {});
   }
 
+  Status flush() override {
+    GYGES_CHECK(open());
+    return consumer_->settled([&]() -> Status {
+      if (!stream_->status) return stream_->status;
+      return stream_->sink->flush();
+    });
+  }
+
   Result<Coverage> close() override {
     GYGES_CHECK(open());
     GYGES_TRY(const std::unique_ptr<Stream> stream, consumer_->remove(*stream_));
