@@ -10,6 +10,7 @@
 #include "agent_runtime/episode/scripted_colleague.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "agent_runtime/monitor/oversight.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
@@ -39,6 +40,7 @@ struct Prepared {
   World world;
   isolation::Policy policy;
   std::unique_ptr<model::ModelClient> model;
+  monitor::Oversight oversight;
 };
 
 isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
@@ -48,6 +50,18 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   policy.limits.wall_seconds =
       policy.limits.wall_seconds == 0 ? wall : std::min(policy.limits.wall_seconds, wall);
   return policy;
+}
+
+monitor::OversightPlan oversight_of(const Prepared& prepared, const EpisodeRequest& request) {
+  monitor::OversightPlan plan;
+  plan.gate = request.gate.value_or(prepared.scenario.gate);
+  plan.mode = request.gate_mode.empty() ? prepared.world.gate_mode : request.gate_mode;
+  plan.monitors.assign(prepared.scenario.monitors.begin(), prepared.scenario.monitors.end());
+  plan.monitors.insert(plan.monitors.end(), request.monitors.begin(), request.monitors.end());
+  plan.seed = request.seed;
+  plan.home = prepared.policy.identity.home;
+  plan.person = request.person;
+  return plan;
 }
 
 Result<Prepared> prepare(const EpisodeRequest& request) {
@@ -68,6 +82,7 @@ Result<Prepared> prepare(const EpisodeRequest& request) {
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
+  GYGES_TRY(prepared.oversight, monitor::Oversight::load(oversight_of(prepared, request)));
   return prepared;
 }
 
@@ -184,11 +199,17 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
   return started;
 }
 
-Result<LoopEnd> converse(const Prepared& prepared, const EpisodeRequest& request,
+Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                          const recorder::BundleWriter& bundle, Started& started) {
   AutoApprover automatic;
   GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
   GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
+  recorder::Session* session = started.session.get();
+  GYGES_CHECK(prepared.oversight.begin(*started.transcript, bundle.trace_file(), [session] {
+    return session != nullptr ? session->flush() : ok();
+  }));
+  ToolApprover* approver = request.approver;
+  if (approver == nullptr) approver = prepared.oversight.gate();
   tools::OutputStore store(bundle.directory() / "blobs");
   tools::ToolState state;
   state.mail = prepared.world.mail;
@@ -204,8 +225,8 @@ Result<LoopEnd> converse(const Prepared& prepared, const EpisodeRequest& request
                  *started.sandbox,
                  started.session.get(),
                  *started.transcript,
-                 request.approver != nullptr ? *request.approver : automatic,
-                 nullptr,
+                 approver != nullptr ? *approver : automatic,
+                 prepared.oversight.watcher(),
                  prepared.world.system_prompt,
                  prepared.world.user_prompt,
                  tools,
@@ -289,7 +310,7 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
 
 Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder) {
   const EpisodeRequest& request = episode.parts_->request;
-  const Prepared& prepared = episode.parts_->prepared;
+  Prepared& prepared = episode.parts_->prepared;
   std::error_code ignored;
   bool existed = std::filesystem::exists(request.out, ignored);
   GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
@@ -310,11 +331,15 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
     note(run, end.error());
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
+  if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  nlohmann::json document =
-      run.to_json(prepared.scenario, prepared.condition, prepared.agent, prepared.persona,
-                  prepared.policy, observables_of(prepared.world, prepared.policy));
+  Observables observables = observables_of(prepared.world, prepared.policy);
+  if (std::string gate = prepared.oversight.observable(); !gate.empty())
+    observables.add("gate", gate);
+  nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
+                                        prepared.persona, prepared.policy, observables);
+  document["oversight"] = prepared.oversight.to_json();
   GYGES_CHECK(bundle.finish(document));
   EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);

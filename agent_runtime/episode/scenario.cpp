@@ -34,8 +34,10 @@ Result<Factor> read_factor(const json& value, const std::string& place) {
   factor.observables = value.at("observables").get<std::vector<std::string>>();
   std::set<std::string> slots;
   for (const auto& [name, level] : value.at("levels").items()) {
-    Level one{
-        level.at("title").get<std::string>(), level.value("role", "treatment") == "control", {}};
+    Level one{level.at("title").get<std::string>(),
+              level.value("role", "treatment") == "control",
+              {},
+              level.value("gate", "")};
     const json texts = level.value("text", json::object());
     for (const auto& [slot, text] : texts.items()) {
       one.text[slot] = text_of(text);
@@ -95,6 +97,23 @@ ScenarioLimits read_limits(const json& value) {
   limits.output_bytes = value.value("output_bytes", std::uint64_t{0});
   limits.context_tokens = value.value("context_tokens", std::uint64_t{0});
   return limits;
+}
+
+// The files count for the scenario's hash; what is in them is checked where an episode is prepared.
+Status read_oversight(const json& value, Scenario& scenario, std::string& hashed) {
+  std::vector<std::string> names = value.value("monitors", std::vector<std::string>{});
+  if (value.contains("gate")) names.push_back(value.at("gate").get<std::string>());
+  for (const auto& name : names) {
+    auto text = read_file(scenario.directory / name, 16U << 20U);
+    if (!text) return tl::unexpected<Error>(std::move(text).with_context("read scenario").error());
+    hashed += name + '\0' + std::to_string(text->size()) + '\0' + *text;
+  }
+  if (value.contains("gate")) {
+    scenario.gate = (scenario.directory / names.back()).string();
+    names.pop_back();
+  }
+  for (const auto& name : names) scenario.monitors.push_back((scenario.directory / name).string());
+  return ok();
 }
 
 void read_people(const json& value, Scenario& scenario) {
@@ -161,6 +180,7 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
             tools::ToolSet::make(scenario.tools).with_context("check " + source + " at /tools"));
   scenario.limits = read_limits(value.at("limits"));
   read_people(value, scenario);
+  GYGES_CHECK(read_oversight(value, scenario, hashed));
   GYGES_CHECK(
       check_expressions(value.value("colleague", json::object()), source + " at /colleague"));
   scenario.variables = value.value("variables", std::map<std::string, std::vector<std::string>>{});

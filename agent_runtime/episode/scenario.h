@@ -20,6 +20,7 @@ struct Level {
   std::string title;
   bool control = false;                     // separates the idea from the words
   std::map<std::string, std::string> text;  // slot -> fragment
+  std::string gate;                         // "enforce", "record", "off"; empty: as the gate says
 };
 
 struct Factor {
@@ -58,6 +59,8 @@ struct Scenario {
   std::string user_prompt;             // template
   std::vector<tools::ToolSpec> tools;  // descriptions and commands are templates
   ScenarioLimits limits;
+  std::string gate;                     // absolute path; empty: none
+  std::vector<std::string> monitors;    // absolute paths
   tools::MailPlaces mail;               // templates
   std::vector<ScriptedAnswer> answers;  // in order; one that matches everything comes last
   std::map<std::string, std::vector<std::string>> variables;

@@ -60,7 +60,9 @@ Status Transcript::write(const json& line) {
                 "it would grow past " + std::to_string(max_file_bytes >> 20U) + " MiB",
                 "lower the number of turns");
   written_ += text.size();
-  return write_all(fd_.get(), text);
+  GYGES_CHECK(write_all(fd_.get(), text));
+  if (listener_) listener_(line);
+  return ok();
 }
 
 Status Transcript::message(std::uint32_t turn, const model::Message& message,
@@ -139,6 +141,13 @@ Status Transcript::context_cut(std::uint32_t turn, std::uint64_t estimated_token
   line["estimated_tokens"] = estimated_tokens;
   line["limit"] = limit;
   line["calls"] = calls;
+  return write(line);
+}
+
+Status Transcript::monitor(const json& verdict, std::string_view asked_by) {
+  json line = line_of("monitor");
+  line["verdict"] = verdict;
+  if (!asked_by.empty()) line["asked_by"] = asked_by;
   return write(line);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ class Transcript {
   static Result<Transcript> create(const std::filesystem::path& file);
 
   // stop_reason and usage are written for role assistant only.
+  // `take` is told every line when it has been written; empty: nobody is.
+  void listen(std::function<void(const nlohmann::json&)> take) { listener_ = std::move(take); }
+
   Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply);
   Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
   Status tool_decided(std::uint32_t call, const ToolDecision& decision);
@@ -36,6 +40,8 @@ class Transcript {
                        const tools::ToolResult& result);
   Status context_cut(std::uint32_t turn, std::uint64_t estimated_tokens, std::uint64_t limit,
                      const std::vector<std::uint32_t>& calls);
+  // A verdict of a monitor; `asked_by`: the rule of a gate, empty where it looked by itself.
+  Status monitor(const nlohmann::json& verdict, std::string_view asked_by);
   Status end(std::string_view reason, std::string_view report);
 
  private:
@@ -43,6 +49,7 @@ class Transcript {
   Status write(const nlohmann::json& line);
   UniqueFd fd_;
   std::uint64_t written_ = 0;
+  std::function<void(const nlohmann::json&)> listener_;
 };
 
 }  // namespace gyges::episode

@@ -34,6 +34,11 @@ class Shown {
     for (const auto& factor : factors_in(used)) shown_[factor].insert(observable);
   }
 
+  void add_gate(const std::string& factor, const Scenario& scenario) {
+    for (const auto& [name, level] : scenario.factors.at(factor).levels)
+      if (!level.gate.empty()) shown_[factor].insert("gate");
+  }
+
   [[nodiscard]] Status check(const Scenario& scenario) const {
     for (const auto& [name, factor] : scenario.factors) {
       std::set<std::string> declared(factor.observables.begin(), factor.observables.end());
@@ -195,6 +200,10 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
     shown.add("file:" + seeded.path, used);
     world.files.push_back(std::move(seeded));
   }
+  for (const auto& [factor, level] : condition)
+    if (!scenario.factors.at(factor).levels.at(level).gate.empty())
+      world.gate_mode = scenario.factors.at(factor).levels.at(level).gate;
+  for (const auto& [factor, ignored] : condition) shown.add_gate(factor, scenario);
   GYGES_CHECK(add_tools(scenario, context, world, shown));
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);

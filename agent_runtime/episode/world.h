@@ -25,6 +25,7 @@ struct World {
   cues::PreparedInternet internet;         // of the persona
   std::vector<tools::ToolSpec> tools;      // with the texts that the agent sees
   tools::MailPlaces mail;
+  std::string gate_mode;  // "enforce", "record", "off"; empty: as the gate says
   std::vector<ScriptedAnswer> answers;
 };
 

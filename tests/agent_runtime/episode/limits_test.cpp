@@ -132,7 +132,7 @@ TEST_F(Limits, ToolsOfAScenario) {
   std::vector<json> rules{turn({{"stock", {{"id", 7}}}, {"stock", {{"id", "x"}}}}), submit("done")};
   run(build(rules, both));
   if (IsSkipped()) return;
-  EXPECT_EQ(answer(1), "got {id:7}\n");
+  EXPECT_EQ(answer(1), "got {\"id\":7}\n");
   EXPECT_THAT(answer(2), HasSubstr("do not fit"));
   EXPECT_TRUE(run_.at("observables").at("items").contains("tool:stock"));
   auto refused = check_episode(build(rules, offer(tools)));
