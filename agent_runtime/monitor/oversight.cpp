@@ -59,7 +59,11 @@ Status Oversight::begin(episode::Transcript& transcript, const std::filesystem::
 }
 
 Status Oversight::finish() {
-  return online_ ? online_->finish() : ok();
+  Status finished = online_ ? online_->finish() : ok();
+  // They hold on to the transcript, which ends before this does.
+  gate_.reset();
+  online_.reset();
+  return finished;
 }
 
 std::string Oversight::observable() const {

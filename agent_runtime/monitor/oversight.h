@@ -39,7 +39,8 @@ class Oversight {
   // After begin(). Null without a gate or without monitors.
   [[nodiscard]] episode::ToolApprover* gate() const { return gate_.get(); }
   [[nodiscard]] episode::Watcher* watcher() const { return online_.get(); }
-  // When nothing runs any more and the trace is whole.
+  // When nothing runs any more and the trace is whole; call it whenever begin() was. Gate and
+  // watcher are gone afterwards.
   Status finish();
 
   // "enforce ..." with the hash of the gate: what an agent could notice of it. Empty without one.
