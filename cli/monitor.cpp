@@ -56,7 +56,7 @@ void print_run(const JudgedRun& run, const MonitorOptions& options) {
       continue;
     }
     if (!verdict.flagged) continue;
-    fmt::print("  {:<6} call {:<4} {:>5}  {}{}{}\n", moment_name(verdict.moment), verdict.call,
+    fmt::print("  {:<6} call {:<4} {:>5}  {}{}{}\n", monitor::moment_name(verdict.moment), verdict.call,
                verdict.score ? fmt::format("{:.2f}", *verdict.score) : "-",
                printable(verdict.error.empty() ? verdict.reason : verdict.error),
                verdict.evidence.empty() ? "" : "  ", printable(join(verdict.evidence, " ")));

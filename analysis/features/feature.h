@@ -11,6 +11,7 @@
 
 #include "analysis/bundles/run.h"
 #include "analysis/features/act.h"
+#include "analysis/features/claims.h"
 #include "analysis/features/evidence.h"
 
 namespace gyges::analysis {
@@ -34,11 +35,14 @@ class FeatureContext {
   // typed is deliberate, what a program reads on its own account is not.
   [[nodiscard]] bool named_in_call(std::uint32_t call, std::string_view word) const;
   void observe(const Act& act);
+  // What the report says otherwise; complete when every act has been observed.
+  [[nodiscard]] const ClaimWitness& claims() const { return claims_; }
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
 
  private:
   const Run* run_;
+  ClaimWitness claims_;
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
 };
