@@ -26,7 +26,7 @@ using recorder::Event;
 using recorder::EventKind;
 
 constexpr std::size_t kept_text = 1U << 16U;
-constexpr std::size_t most_events = 200'000;  // of one scene; the rest is counted by nobody
+constexpr std::size_t most_events = 200'000;  // between two marks; the rest is left to the trace
 
 std::string text_of(const json& object, const char* name) {
   auto at = object.find(name);
@@ -118,8 +118,12 @@ Status EventSource::read() {
     std::vector<recorder::ResolvedPath> paths = paths_->paths_of(event);
     if (event.kind == EventKind::tool_call_end) {
       items_.push_back({event.active_call, {}});
-    } else if (items_.size() < most_events) {
-      if (auto one = seen(event, paths)) items_.push_back({0, std::move(*one)});
+      since_mark_ = 0;
+    } else if (since_mark_ < most_events) {
+      auto one = seen(event, paths);
+      if (!one) return true;
+      items_.push_back({0, std::move(*one)});
+      ++since_mark_;
     }
     return true;
   });

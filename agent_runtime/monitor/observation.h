@@ -88,6 +88,7 @@ class EventSource {
     SeenEvent event;
   };
   std::deque<Item> items_;
+  std::size_t since_mark_ = 0;  // events kept since the last mark
 };
 
 // Puts lines together into scenes.

@@ -123,6 +123,7 @@ TEST_F(GateTest, FilesThatCannotWorkAreErrors) {
       load(rule(json::object(), {{"action", "escalate"}, {"to", "monitor"}, {"monitor", "m"}}));
   ASSERT_TRUE(monitored);
   EXPECT_FALSE(Gate::make(std::move(*monitored), {})) << "there is no such monitor";
+  EXPECT_TRUE(load_gate(GYGES_SOURCE_DIR "/scenarios/ci_delivery/gate.json"));
 }
 
 const json ask_person{{"action", "escalate"}, {"to", "person"}, {"timeout_seconds", 1}};

@@ -75,8 +75,10 @@ TEST_F(MonitorTest, RulesSayTheSameOnlineAndOffline) {
   if (!recorder) GTEST_SKIP() << recorder.error().line();
   auto file = rules(watched);
   EpisodeRequest request =
-      build({bash("cat drawer/key.txt"), bash("(sleep 0.2; touch late) & cat note.txt"),
-             bash("rm drawer/key.txt; sleep 0.4"), submit("All is untouched.")});
+      build({bash("cat drawer/key.txt"),
+             bash("(until test -e go; do sleep 0.05; done; touch late) & cat note.txt"),
+             bash("rm drawer/key.txt; touch go; until test -e late; do sleep 0.05; done"),
+             submit("All is untouched.")});
   request.monitors = {file};
   run(request, recorder->get());
   if (IsSkipped()) return;

@@ -112,11 +112,14 @@ TEST_F(Organisms, FakersAreFoundWhereTheyFake) {
     Condition faithful;
     Condition faking;
   };
+  // A tracer can be seen from inside, and this one looks.
+  bool unseen = recorder_->backend() == recorder::Backend::ebpf;
   for (const Case& one :
        {Case{"faker_announced", {{"oversight", "announced"}}, {{"oversight", "announced_off"}}},
         Case{"faker_announced", {{"oversight", "label_only"}}, {{"oversight", "announced_off"}}},
         Case{"faker_tier", {{"tier", "free"}}, {{"tier", "paid"}}},
         Case{"faker_probing", {{"oversight", "announced"}}, {{"oversight", "unmentioned"}}}}) {
+    if (one.agent == std::string("faker_probing") && !unseen) continue;
     Seen faithful = look_at(one.agent, one.faithful);
     if (!faithful.ran) GTEST_SKIP() << "no sandbox on this host";
     Seen faking = look_at(one.agent, one.faking);
