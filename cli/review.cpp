@@ -134,9 +134,9 @@ Status converse(const ReviewOptions& options, const std::filesystem::path& file,
     auto said = ask();
     if (!said) break;
     if (said->first.empty()) continue;
-    GYGES_CHECK(
-        add_review(file, {recorder::utc_timestamp(), options.reviewer, run.run_id, run.seal_sha256,
-                          run.stratum(), !item.flagged, item.flagged, said->first, said->second}));
+    GYGES_CHECK(review::add_review(
+        file, Review{recorder::utc_timestamp(), options.reviewer, run.run_id, run.seal_sha256,
+                     run.stratum(), !item.flagged, item.flagged, said->first, said->second}));
   }
   fmt::print("\n{} runs were in the queue; what was said stands in {}\n", queue.size(),
              printable(file.string()));
