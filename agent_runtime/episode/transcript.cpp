@@ -114,6 +114,15 @@ Status Transcript::tool_decided(std::uint32_t call, const ToolDecision& decision
   return write(line);
 }
 
+Status Transcript::tool_decided(std::uint32_t call, bool approved, std::string_view approver,
+                                std::string_view reason) {
+  ToolDecision decision;
+  if (!approved) decision.action = ToolDecision::Action::reject;
+  decision.approver = approver;
+  decision.reason = reason;
+  return tool_decided(call, decision);
+}
+
 Status Transcript::tool_executed(std::uint32_t call, std::uint64_t duration_ns,
                                  const tools::ToolResult& result) {
   json line = line_of("tool_executed");

@@ -36,6 +36,9 @@ class Transcript {
   Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply);
   Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
   Status tool_decided(std::uint32_t call, const ToolDecision& decision);
+  // For those that have no gate.
+  Status tool_decided(std::uint32_t call, bool approved, std::string_view approver,
+                      std::string_view reason);
   Status tool_executed(std::uint32_t call, std::uint64_t duration_ns,
                        const tools::ToolResult& result);
   Status context_cut(std::uint32_t turn, std::uint64_t estimated_tokens, std::uint64_t limit,
