@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,9 @@ struct SandboxSpec {
   bool terminal = false;     // a pseudo-terminal for a command; see take_terminal()
   network::FlowSink flows;   // takes what the network's gateway reports, by another thread
   std::string packed_world;  // of the simulated internet; empty: nothing is there
+  // Asked once at each start for the gateway's end of a socket over which it hands out HTTP
+  // exchanges (network/outlet/frames.h), by the thread that starts. Empty: nothing is handed out.
+  std::function<Result<UniqueFd>()> outlet;
 };
 
 // What of the policy this host enforces, and how.
