@@ -7,6 +7,7 @@
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/third_party.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
 #include "base/text.h"
@@ -38,6 +39,7 @@ struct Prepared {
   World world;
   isolation::Policy policy;
   std::unique_ptr<model::ModelClient> model;
+  std::unique_ptr<ThirdParty> third_party;  // null: Gyges's own agent loop
 };
 
 isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
@@ -47,6 +49,22 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   policy.limits.wall_seconds =
       policy.limits.wall_seconds == 0 ? wall : std::min(policy.limits.wall_seconds, wall);
   return policy;
+}
+
+// The agent's name says who acted and what stood behind.
+void choose_scaffold(const EpisodeRequest& request, model::AgentFile& agent) {
+  if (!request.scaffold) return;
+  agent.scaffold = {request.scaffold->profile, request.scaffold->dialect,
+                    request.scaffold->command};
+  agent.name = std::filesystem::path(request.scaffold->profile).stem().string() + "." + agent.name;
+}
+
+cues::TemplateContext context_of(const Prepared& prepared, std::uint64_t seed, std::int64_t day) {
+  cues::TemplateContext context;
+  context.day = day;
+  context.seed = seed;
+  cues::add_persona_values(prepared.persona, context);
+  return context;
 }
 
 Result<Prepared> prepare(const EpisodeRequest& request) {
@@ -63,11 +81,28 @@ Result<Prepared> prepare(const EpisodeRequest& request) {
   if (request.day) {
     GYGES_TRY(day, cues::parse_day(*request.day));
   }
-  GYGES_TRY(prepared.world,
-            make_world(prepared.scenario, prepared.persona, prepared.condition, request.seed, day));
+  choose_scaffold(request, prepared.agent);
+  const model::AgentFile::Scaffold& chosen = prepared.agent.scaffold;
+  scaffold::ScaffoldRequest wanted{chosen.profile, chosen.dialect, "", chosen.command, {}};
+  cues::TemplateContext context = context_of(prepared, request.seed, day);
+  std::string sites;
+  if (!chosen.profile.empty()) {
+    GYGES_TRY(std::string site, scaffold::model_site(wanted, context));
+    sites = "[" + site + "]";
+  }
+  GYGES_TRY(prepared.world, make_world(prepared.scenario, prepared.persona, prepared.condition,
+                                       request.seed, day, sites));
   GYGES_TRY(isolation::Policy policy,
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
+  if (!chosen.profile.empty()) {
+    GYGES_TRY(scaffold::Scaffold scaffold,
+              scaffold::prepare_scaffold(wanted, context, prepared.world.system_prompt,
+                                         prepared.world.user_prompt));
+    scaffold::apply_scaffold(scaffold, prepared.policy);
+    add_world_files(prepared.world, scaffold.files);
+    GYGES_TRY(prepared.third_party, ThirdParty::create(prepared.agent, std::move(scaffold)));
+  }
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
@@ -118,6 +153,8 @@ isolation::SandboxSpec spec_of(const Prepared& prepared, const EpisodeRequest& r
   if (has_network(prepared.policy)) {
     spec.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };
     spec.packed_world = prepared.world.internet.packed;
+    if (ThirdParty* third_party = prepared.third_party.get())
+      spec.outlet = [third_party] { return third_party->connect(); };
   }
   return spec;
 }
@@ -187,12 +224,26 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
   return started;
 }
 
-LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Started& started) {
+LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request,
+                 const recorder::BundleWriter& bundle, Started& started) {
   AutoApprover automatic;
   const isolation::Policy& policy = prepared.policy;
   auto wall = std::chrono::seconds(prepared.scenario.limits.wall_seconds);
   if (policy.limits.wall_seconds != 0)
     wall = std::min(wall, std::chrono::seconds(policy.limits.wall_seconds));
+  if (prepared.third_party) {
+    ThirdPartyRun run{*started.sandbox,
+                      started.session.get(),
+                      *started.transcript,
+                      bundle.directory(),
+                      isolation::command_environment(policy),
+                      policy.identity.home,
+                      policy.limits.output_bytes,
+                      prepared.scenario.limits.turns,
+                      Clock::now() + wall,
+                      request.seed};
+    return prepared.third_party->run(run);
+  }
   AgentLoop loop{*prepared.model,
                  *started.sandbox,
                  started.session.get(),
@@ -294,14 +345,34 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  run.end = converse(prepared, request, *started);
+  run.end = converse(prepared, request, bundle, *started);
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
+  if (prepared.third_party && recorder != nullptr && run.coverage)
+    if (auto joined = prepared.third_party->join(bundle.directory()); !joined)
+      run.warnings.push_back("tool calls could not be joined with their processes: " +
+                             printable(joined.error().line()));
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  nlohmann::json document = run.to_json(
-      prepared.scenario, prepared.condition, prepared.agent, prepared.persona, prepared.policy,
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy));
+  // What a third-party agent offers its model is its own affair, and stands in the exchanges.
+  std::vector<std::string> tools;
+  std::set<std::string> hidden;
+  if (prepared.third_party)
+    hidden = prepared.third_party->scaffold().prompt_files;
+  else
+    tools = prepared.scenario.tools;
+  nlohmann::json document =
+      run.to_json(prepared.scenario, prepared.condition, prepared.agent, prepared.persona,
+                  prepared.policy, observables_of(prepared.world, tools, prepared.policy, hidden));
+  if (prepared.third_party) {
+    const scaffold::Scaffold& scaffold = prepared.third_party->scaffold();
+    nlohmann::json& said = document["agent"]["scaffold"];
+    said = {{"profile", scaffold.profile.name},
+            {"sha256", scaffold.profile.sha256},
+            {"dialect", scaffold.dialect.name}};
+    if (scaffold.profile.program)
+      said["package"] = scaffold.profile.program->package + "@" + scaffold.profile.program->version;
+  }
   GYGES_CHECK(bundle.finish(document));
   EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);
