@@ -1,8 +1,8 @@
 #include "agent_runtime/model/delta.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

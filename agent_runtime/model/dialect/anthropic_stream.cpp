@@ -1,8 +1,8 @@
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/anthropic_messages.h"
 #include "agent_runtime/model/sse.h"
+#include "base/json.h"
 
 namespace gyges::model::wire {
 namespace {

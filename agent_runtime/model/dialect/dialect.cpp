@@ -1,9 +1,8 @@
 #include "agent_runtime/model/dialect/dialect.h"
 
-#include <nlohmann/json.hpp>
-
 #include "agent_runtime/model/dialect/wire.h"
 #include "agent_runtime/model/sse.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model {

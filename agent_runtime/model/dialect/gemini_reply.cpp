@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/gemini.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire {

@@ -1,8 +1,8 @@
 #include <deque>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/gemini.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire {

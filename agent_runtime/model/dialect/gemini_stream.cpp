@@ -1,8 +1,8 @@
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "agent_runtime/model/dialect/gemini.h"
 #include "agent_runtime/model/sse.h"
+#include "base/json.h"
 
 namespace gyges::model::wire {
 namespace {

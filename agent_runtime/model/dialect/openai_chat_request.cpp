@@ -1,7 +1,7 @@
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/openai_chat.h"
 #include "agent_runtime/model/dialect/openai_common.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire {

@@ -1,9 +1,9 @@
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/openai_chat.h"
 #include "agent_runtime/model/dialect/openai_common.h"
 #include "agent_runtime/model/sse.h"
+#include "base/json.h"
 
 namespace gyges::model::wire {
 namespace {

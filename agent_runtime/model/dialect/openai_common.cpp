@@ -1,7 +1,6 @@
 #include "agent_runtime/model/dialect/openai_common.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire::openai {

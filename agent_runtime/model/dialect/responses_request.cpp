@@ -1,8 +1,8 @@
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/openai_common.h"
 #include "agent_runtime/model/dialect/openai_responses.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire {

@@ -1,10 +1,10 @@
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/model/dialect/openai_common.h"
 #include "agent_runtime/model/dialect/openai_responses.h"
 #include "agent_runtime/model/sse.h"
+#include "base/json.h"
 
 namespace gyges::model::wire {
 namespace {

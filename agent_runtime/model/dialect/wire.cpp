@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::model::wire {

@@ -1,9 +1,9 @@
 #include "agent_runtime/model/endpoint.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "agent_runtime/model/http_client.h"

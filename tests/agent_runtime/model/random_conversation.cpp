@@ -1,6 +1,6 @@
 #include "tests/agent_runtime/model/random_conversation.h"
 
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 namespace gyges::testing {
 
