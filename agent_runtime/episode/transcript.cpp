@@ -86,9 +86,10 @@ Status Transcript::write(const json& line) {
 }
 
 Status Transcript::message(std::uint32_t turn, const model::Message& message,
-                           const model::Reply* reply) {
+                           const model::Reply* reply, std::uint32_t thread) {
   json line = line_of("message");
   line["turn"] = turn;
+  if (thread != 0) line["thread"] = thread;
   line["role"] = model::role_name(message.role);
   line["content"] = json::array();
   for (const auto& part : message.content)
