@@ -1,15 +1,10 @@
 #include "sandbox/run/command_run.h"
 
-#include <sys/stat.h>
-
 #include <chrono>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "sandbox/cues/internet.h"
-#include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
@@ -19,103 +14,13 @@
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
-#include "sandbox/run/identity_files.h"
-#include "sandbox/run/workspace.h"
+#include "sandbox/run/run_inputs.h"
 
 namespace gyges::run {
 namespace {
 
 using isolation::Filesystem;
-using isolation::Mount;
 using nlohmann::json;
-
-bool below(const std::string& path, const std::string& directory) {
-  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
-}
-
-// Masks files and directories of the host at every place where a mount shows them: where a mount's
-// source is one of the directories that lead to the file, by whatever name.
-void hide(std::initializer_list<std::filesystem::path> files, isolation::Policy& policy) {
-  struct Step {
-    struct stat info {};
-    std::string below;  // the rest of the path, with a slash before it or empty
-  };
-  std::vector<Step> steps;
-  std::error_code ignored;
-  for (const std::filesystem::path& file : files) {
-    if (file.empty()) continue;
-    std::string path = std::filesystem::weakly_canonical(file, ignored).string();
-    for (std::size_t length = path.size(); length != std::string::npos && !path.empty();
-         length = length > 0 ? path.rfind('/', length - 1) : std::string::npos) {
-      Step step;
-      step.below = path.substr(length);
-      if (::stat(length > 0 ? path.substr(0, length).c_str() : "/", &step.info) == 0)
-        steps.push_back(std::move(step));
-    }
-  }
-  for (const Mount& mount : policy.filesystem.mounts) {
-    const std::string& source = mount.source.empty() ? mount.target : mount.source;
-    struct stat info {};
-    if (mount.kind == Mount::Kind::fresh || ::stat(source.c_str(), &info) != 0) continue;
-    for (const Step& step : steps)
-      if (step.info.st_dev == info.st_dev && step.info.st_ino == info.st_ino)
-        policy.filesystem.masked.push_back(mount.target + step.below);
-  }
-}
-
-// A persona brings its own home, logs and configuration: its files take the place of mounts of the
-// same path, and directories at the root that hold some of them become fresh ones.
-void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy& policy) {
-  auto& mounts = policy.filesystem.mounts;
-  auto needs_room = [&](const std::string& path) {
-    const Mount* deepest = nullptr;
-    for (const Mount& mount : mounts)
-      if (below(path, mount.target) &&
-          (deepest == nullptr || mount.target.size() > deepest->target.size()))
-        deepest = &mount;
-    return deepest == nullptr || deepest->kind == Mount::Kind::read_only;
-  };
-  auto add = [&](const std::string& path, bool agent_owned) {
-    if (!needs_room(path)) return;
-    Mount mount;
-    mount.kind = Mount::Kind::fresh;
-    mount.target = path.substr(0, path.find('/', 1));
-    mount.agent_owned = agent_owned;
-    std::erase_if(mounts, [&](const Mount& other) { return below(other.target, mount.target); });
-    mounts.push_back(std::move(mount));
-  };
-  for (const isolation::SeedFile& file : files)
-    std::erase_if(mounts, [&](const Mount& mount) {
-      return mount.kind == Mount::Kind::read_only && mount.target == file.path;
-    });
-  for (const isolation::SeedFile& file : files) add(file.path, false);
-  add(policy.identity.home, true);
-}
-
-struct PersonaRecord {
-  std::string name;
-  std::string sha256;
-};
-
-// Puts a persona's identity, files and internet into the policy and the sandbox.
-Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
-                                  isolation::Policy& policy, isolation::SandboxSpec& spec) {
-  GYGES_TRY(cues::Persona persona, cues::load_persona(name));
-  cues::TemplateContext context;
-  context.day = cues::today();
-  context.seed = seed;
-  cues::add_persona_values(persona, context);
-  GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
-  cues::apply_persona(world, policy);
-  spec.seed = std::move(world.seed);
-  make_room(spec.seed, policy);
-  if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
-    GYGES_TRY(cues::PreparedInternet internet, cues::prepare_internet(persona, context));
-    GYGES_CHECK(cues::apply_internet(internet, persona, policy, spec.seed));
-    spec.packed_world = std::move(internet.packed);
-  }
-  return PersonaRecord{persona.name, persona.sha256};
-}
 
 class CommandRun {
  public:
@@ -127,26 +32,16 @@ class CommandRun {
       network::GatewayProcess::prepare();
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
-    if (request_.persona) {
-      GYGES_TRY(persona_, add_persona(*request_.persona, request_.seed, policy_, spec_));
-    } else {
-      spec_.seed = identity_files(policy_);
-    }
-    add_resolver_file(policy_, spec_.seed);
-    GYGES_CHECK(add_workspace(request_.workspace, policy_));
-    if (std::error_code ignored;
-        policy_.filesystem.workspace != Filesystem::Workspace::none && !request_.out.empty() &&
-        std::filesystem::weakly_canonical(request_.out, ignored) == request_.workspace)
-      return fail("make bundle", request_.out.string(), "it is the directory the command works in",
-                  "name another with --out DIR or --workspace DIR");
+    GYGES_TRY(RunInputs inputs, make_run_inputs(std::move(policy_), request_.persona, request_.seed,
+                                                request_.workspace, request_.out));
+    policy_ = std::move(inputs.policy);
+    spec_.seed = std::move(inputs.seed);
+    spec_.packed_world = std::move(inputs.packed_world);
+    persona_ = std::move(inputs.persona);
     if (!request_.out.empty()) {
       GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request_.out));
       bundle_ = std::move(bundle);
     }
-    // Nobody inside shall sign records, read what other runs there were, or read the record of this
-    // one, let alone write to it where the policy lets it write to the host.
-    recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-    hide({places.key, places.ledger, request_.out}, policy_);
     auto done = execute();
     if (!done && bundle_ && !ran_) discard();
     GYGES_CHECK(std::move(done));
