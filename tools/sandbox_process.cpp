@@ -69,6 +69,11 @@ struct Ends {
   std::string_view unwritten;
 };
 
+bool readable(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&one, 1, 0) > 0;
+}
+
 void read_some(Ends& ends, OutputWindow& window) {
   std::array<char, 65536> chunk;
   for (int round = 0; round < 16 && ends.output; ++round) {
@@ -97,11 +102,14 @@ void write_some(Ends& ends) {
   ends.input.reset();
 }
 
-void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, OutputWindow& window) {
-  std::array<pollfd, 3> fds{};
+// `event_fd` and `cancel_fd` are -1 where nothing is to be waited for.
+void poll_once(Ends& ends, int event_fd, int cancel_fd, milliseconds timeout,
+               OutputWindow& window) {
+  std::array<pollfd, 4> fds{};
   fds[0] = {ends.output.get(), POLLIN, 0};
   fds[1] = {ends.input.get(), POLLOUT, 0};
-  fds[2] = {ended ? -1 : event_fd, POLLIN, 0};
+  fds[2] = {event_fd, POLLIN, 0};
+  fds[3] = {cancel_fd, POLLIN, 0};
   if (::poll(fds.data(), fds.size(),
              static_cast<int>(std::max(timeout, milliseconds(0)).count())) <= 0)
     return;
@@ -112,7 +120,11 @@ void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, Outpu
 struct Waited {
   std::optional<isolation::CommandEnd> end;
   bool timed_out = false;
+  bool cancelled = false;
   std::optional<Error> lost;
+
+  // The process group has been killed.
+  [[nodiscard]] bool stopped() const { return timed_out || cancelled; }
 };
 
 Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, OutputWindow& window) {
@@ -120,8 +132,10 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   for (;;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
-    poll_once(ends, context.sandbox.event_fd(), waited.end.has_value(),
-              std::min(left, longest_poll), window);
+    poll_once(ends, waited.end ? -1 : context.sandbox.event_fd(),
+              waited.end || waited.stopped() ? -1 : context.cancel_fd, std::min(left, longest_poll),
+              window);
+    if (context.progress && !waited.end) context.progress(window.total());
     if (!waited.end) {
       auto end = context.sandbox.wait(id, Clock::now());
       if (!end) {
@@ -134,9 +148,10 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
       }
     }
     if (waited.end && !ends.output) return waited;
-    if (Clock::now() < deadline) continue;
-    if (waited.end || waited.timed_out) return waited;
-    waited.timed_out = true;
+    bool cancel = !waited.end && !waited.stopped() && readable(context.cancel_fd);
+    if (Clock::now() < deadline && !cancel) continue;
+    if (waited.end || waited.stopped()) return waited;
+    (cancel ? waited.cancelled : waited.timed_out) = true;
     if (auto killed = context.sandbox.signal(id, SIGKILL, true); !killed) {
       waited.lost = killed.error();
       return waited;
@@ -146,6 +161,7 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
 }
 
 std::string status_note(const Waited& waited, const ToolContext& context) {
+  if (waited.cancelled) return "[cancelled]";
   if (waited.timed_out)
     return "[stopped after " + std::to_string(context.timeout.count()) + " seconds]";
   if (!waited.end) return "";
@@ -167,6 +183,7 @@ ToolResult result_of(const Waited& waited, const OutputWindow& window, const Too
     if (!waited.end->start_error.empty())
       result.error = ToolError{"start", printable(waited.end->start_error)};
   }
+  if (waited.cancelled) result.error = ToolError{"cancelled", "the call was cancelled"};
   if (waited.timed_out)
     result.error = ToolError{
         "timeout", "stopped after " + std::to_string(context.timeout.count()) + " seconds"};
@@ -225,7 +242,8 @@ ToolResult run_in_sandbox(const ToolContext& context, const ProcessRequest& requ
   // The wall clock kills the process with everything else; it looks like an end by signal.
   for (const auto& hit : context.sandbox.limits_hit())
     if (hit.limit == "wall_seconds" && !waited.lost)
-      waited.lost = fail("run tool", request.argv[0], "the sandbox has ended: " + hit.detail).value();
+      waited.lost =
+          fail("run tool", request.argv[0], "the sandbox has ended: " + hit.detail).value();
   if (window.truncated())
     context.sandbox.note_limit({"output_bytes", "call " + std::to_string(context.call) + ": " +
                                                     std::to_string(window.total()) + " bytes"});

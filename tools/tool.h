@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -30,7 +31,8 @@ struct ToolContext {
 };
 
 struct ToolError {
-  std::string type;     // "arguments", "start", "timeout", "sandbox", "unknown_tool", "rejected"
+  std::string
+      type;  // "arguments", "start", "timeout", "cancelled", "sandbox", "unknown_tool", "rejected"
   std::string message;  // for the model and the transcript
 };
 
