@@ -28,6 +28,10 @@ struct ToolContext {
   std::chrono::seconds timeout{60};                // of one call
   std::chrono::steady_clock::time_point deadline;  // of the episode; the earlier one counts
   std::uint64_t output_bytes = 65536;              // kept of a call's output; the rest is discarded
+  // Borrowed; once it polls readable the call is stopped. -1: nothing stops it.
+  int cancel_fd = -1;
+  // Called now and then while a process runs, with the bytes it has written so far. May be empty.
+  std::function<void(std::uint64_t)> progress;
 };
 
 struct ToolError {

@@ -25,9 +25,10 @@ struct SessionOptions {
   std::optional<std::string> persona;  // name or path of a manifest
   std::uint64_t seed = 0;              // of what the persona generates
   std::vector<std::string> allow_degraded;
-  std::filesystem::path workspace;  // shown as the policy says
-  std::filesystem::path records;    // gets a directory for each session
-  std::vector<std::string> tools;   // names; empty: default_tools()
+  std::filesystem::path workspace;             // shown as the policy says
+  std::filesystem::path records;               // gets a directory for each session
+  std::vector<std::filesystem::path> secrets;  // files that are masked
+  std::vector<std::string> tools;              // names; empty: default_tools()
   std::chrono::seconds call_timeout{600};
   std::uint64_t output_bytes = 65536;  // of a call's output, what a client is given
   std::uint32_t warm = 2;              // sandboxes that stand ready

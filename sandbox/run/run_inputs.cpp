@@ -2,8 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <initializer_list>
-
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -21,7 +19,7 @@ bool below(const std::string& path, const std::string& directory) {
 
 // Masks files and directories of the host at every place where a mount shows them: where a mount's
 // source is one of the directories that lead to the file, by whatever name.
-void hide(std::initializer_list<std::filesystem::path> files, isolation::Policy& policy) {
+void hide(const std::vector<std::filesystem::path>& files, isolation::Policy& policy) {
   struct Step {
     struct stat info {};
     std::string below;  // the rest of the path, with a slash before it or empty
@@ -106,7 +104,8 @@ Status add_persona(const std::string& name, std::uint64_t seed, RunInputs& input
 Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
                                   const std::filesystem::path& workspace,
-                                  const std::filesystem::path& records) {
+                                  const std::filesystem::path& records,
+                                  const std::vector<std::filesystem::path>& secrets) {
   RunInputs inputs;
   inputs.policy = std::move(policy);
   if (persona)
@@ -123,7 +122,9 @@ Result<RunInputs> make_run_inputs(isolation::Policy policy,
   // Nor read the record of this run, let alone write to it where the policy lets it write to the
   // host.
   recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-  hide({places.key, places.ledger, records}, inputs.policy);
+  std::vector<std::filesystem::path> hidden = secrets;
+  hidden.insert(hidden.end(), {places.key, places.ledger, records});
+  hide(hidden, inputs.policy);
   return inputs;
 }
 

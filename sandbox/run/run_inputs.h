@@ -29,10 +29,11 @@ struct RunInputs {
 // `persona` is the name of a shipped persona or the path of a manifest; `seed` decides what it
 // generates. `workspace` (absolute, without symbolic links) is shown as the policy says. Nobody
 // inside shall sign records, or read what other runs there were: the seal's key and ledger and
-// `records`, where records are kept (empty: nowhere), are masked.
+// `records`, where records are kept (empty: nowhere), are masked, and so are the files `secrets`.
 Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
                                   const std::filesystem::path& workspace,
-                                  const std::filesystem::path& records);
+                                  const std::filesystem::path& records,
+                                  const std::vector<std::filesystem::path>& secrets = {});
 
 }  // namespace gyges::run

@@ -53,9 +53,6 @@ class Link {
   virtual void notify(std::string_view method, std::string_view params) = 0;
   // Asks the client (sampling, elicitation), and waits; revisions with sessions only.
   virtual Answer ask(std::string_view method, std::string_view params) = 0;
-  // The stream of this answer is closed early; what follows waits for the client to come back
-  // (2025-11-25, HTTP). False where the transport has no such thing.
-  virtual bool close_stream() { return false; }
   // Polls readable once the request has been cancelled or its client is gone. Borrowed; -1 where
   // there was no descriptor to be had.
   [[nodiscard]] virtual int cancel_fd() const = 0;

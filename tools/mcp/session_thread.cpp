@@ -50,15 +50,19 @@ std::size_t SessionThread::busy() const {
 }
 
 void SessionThread::stop() {
+  std::deque<Job> dropped;
   {
     std::scoped_lock lock(mutex_);
     stopping_ = true;
-    jobs_.clear();
+    dropped.swap(jobs_);
   }
   changed_.notify_one();
+  for (const Job& job : dropped)
+    job.done(fault_answer(Code::internal_error, "The session has ended."));
 }
 
 Answer SessionThread::answer(const Job& job) {
+  if (cancelled(*job.link)) return fault_answer(Code::internal_error, "The call was cancelled.");
   // What cannot be cancelled is not begun.
   if (job.link->cancel_fd() < 0)
     return fault_answer(Code::busy, "The server has too many files open; try again later.");
@@ -83,7 +87,7 @@ void SessionThread::run() {
     jobs_.pop_front();
     running_ = true;
     lock.unlock();
-    if (!cancelled(*job.link)) job.done(answer(job));
+    job.done(answer(job));
     job = {};
     lock.lock();
     running_ = false;

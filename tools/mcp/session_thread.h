@@ -23,14 +23,16 @@ class SessionThread {
   SessionThread(const SessionThread&) = delete;
   SessionThread& operator=(const SessionThread&) = delete;
 
-  // `done` is called by the session's thread, once; not at all where stop() came first or the link
-  // was cancelled before its turn. False: too many calls wait.
+  // `done` is called once, by the session's thread or where stop() came first by that of its
+  // caller; a call that was cancelled before its turn, or dropped by stop(), is answered by a
+  // fault. False, and no call of `done`: too many calls wait.
   bool submit(Request request, std::shared_ptr<Link> link, std::function<void(Answer)> done);
 
   // Calls that wait or run.
   [[nodiscard]] std::size_t busy() const;
 
-  // Ends the session after the call that runs now; calls that wait are dropped. Returns at once.
+  // Ends the session after the call that runs now; calls that wait are answered by a fault. Returns
+  // at once.
   void stop();
   // Whether the thread has nothing left to do after stop(): destruction does not wait.
   [[nodiscard]] bool finished() const { return finished_; }
