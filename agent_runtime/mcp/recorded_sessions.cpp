@@ -159,7 +159,7 @@ class RecordedSession final : public Session {
     if (result.sandbox_lost) {
       alive_ = false;
       reason_ = "the sandbox ended";
-      result.output += "\n[This sandbox is gone. The next call begins in a new one.]";
+      result.output += "\n[This machine is gone. The next call begins in a new one.]";
     }
     return result;
   }

@@ -8,7 +8,7 @@
 #include <cctype>
 #include <cstdio>
 
-#include "tools/mcp/call_link.h"
+#include "tools/mcp/http_link.h"
 
 namespace gyges::mcp {
 namespace {
@@ -17,7 +17,6 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
 constexpr std::uint32_t header_bytes = 32U << 10U;
-constexpr std::size_t max_name = 64;
 constexpr std::chrono::seconds longest_linger{2};
 constexpr int max_linger_reads = 256;
 
@@ -30,53 +29,11 @@ std::string status_line(unsigned status) {
   return "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason_of(status)) + "\r\n";
 }
 
-// The NAME of /mcp/NAME, empty for /mcp; nullopt for another path.
-std::optional<std::string> name_in_path(std::string_view target) {
-  target = target.substr(0, target.find('?'));
-  if (target == "/mcp" || target == "/mcp/") return std::string();
-  if (!target.starts_with("/mcp/")) return std::nullopt;
-  target.remove_prefix(5);
-  if (target.size() > max_name) return std::nullopt;
-  for (char c : target)
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_' && c != '.')
-      return std::nullopt;
-  return std::string(target);
-}
-
 bool contains_type(const std::optional<std::string>& accept, std::string_view type) {
   return accept && accept->find(type) != std::string::npos;
 }
 
 }  // namespace
-
-// The link of a call to the connection that waits for its answer. What it sends is handed to the
-// thread of the server.
-class HttpLink final : public CallLink {
- public:
-  HttpLink(std::shared_ptr<OpenQuestions> questions, std::weak_ptr<HttpConnection> connection,
-           asio::any_io_executor executor)
-      : CallLink(std::move(questions)),
-        connection_(std::move(connection)),
-        executor_(std::move(executor)) {}
-
-  Answer ask(std::string_view method, std::string_view params) override {
-    if (!streams) return fault_answer(Code::internal_error, "The client takes no streams.");
-    return CallLink::ask(method, params);
-  }
-
-  bool streams = false;  // set before the call begins
-
- protected:
-  void send(std::string text) override {
-    asio::post(executor_, [to = connection_, text = std::move(text)]() mutable {
-      if (auto connection = to.lock()) connection->stream(std::move(text));
-    });
-  }
-
- private:
-  std::weak_ptr<HttpConnection> connection_;
-  asio::any_io_executor executor_;
-};
 
 HttpConnection::HttpConnection(asio::ip::tcp::socket socket, std::shared_ptr<HttpState> state)
     : stream_(std::move(socket)), state_(std::move(state)) {
@@ -171,7 +128,7 @@ void HttpConnection::check_header() {
                                                  : std::nullopt))
     return refuse(401, "A bearer token is missing or wrong.", whole);
   std::string_view target(request.target().data(), request.target().size());
-  if (!name_in_path(target)) return refuse(404, "Only /mcp is served.", whole);
+  if (!shared_session_name(target)) return refuse(404, "Only /mcp is served.", whole);
   if (!state_->sessions.within_rate(address_, HttpSessions::Clock::now()))
     return refuse(429, "Too many requests.", whole);
   if (request.method() == http::verb::delete_ && whole) return take_delete();
@@ -238,7 +195,7 @@ void HttpConnection::take_stateless(const Message& message, const Headers& facts
   Step step = state_->protocol.handle(nobody, message, facts);
   if (step.kind != Step::Kind::call) return act(nullptr, std::move(step));
   std::string_view target(parser_->get().target().data(), parser_->get().target().size());
-  auto session = state_->sessions.shared(*name_in_path(target), step.client);
+  auto session = state_->sessions.shared(*shared_session_name(target), step.client);
   cancel_on_hangup_ = true;
   if (session) return act(session, std::move(step));
   answer(429, error_text(step.request.id, {Code::busy, "Too many sessions are open.", {}}));

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 namespace gyges::mcp {
 namespace {
 
 constexpr std::size_t max_addresses = 4096;
+constexpr std::size_t max_name = 64;
 // No session id begins so: ids of sessions are hexadecimal.
 constexpr std::string_view shared_prefix = "shared ";
 
@@ -25,6 +27,18 @@ std::string random_id() {
 }
 
 }  // namespace
+
+std::optional<std::string> shared_session_name(std::string_view target) {
+  target = target.substr(0, target.find('?'));
+  if (target == "/mcp" || target == "/mcp/") return std::string();
+  if (!target.starts_with("/mcp/")) return std::nullopt;
+  target.remove_prefix(5);
+  if (target.size() > max_name) return std::nullopt;
+  for (char c : target)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_' && c != '.')
+      return std::nullopt;
+  return std::string(target);
+}
 
 bool HttpSessions::make_room() {
   if (size() < limits_.sessions) return true;

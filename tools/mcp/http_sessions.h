@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tools/mcp/call_link.h"
@@ -14,6 +16,9 @@
 #include "tools/mcp/session_thread.h"
 
 namespace gyges::mcp {
+
+// The NAME of /mcp/NAME, empty for /mcp; nullopt for another path.
+std::optional<std::string> shared_session_name(std::string_view target);
 
 struct SessionLimits {
   std::size_t sessions = 32;        // of all clients, those that are being sealed among them

@@ -20,8 +20,7 @@ constexpr const char* meta_log_level = "io.modelcontextprotocol/logLevel";
 constexpr std::size_t max_name_bytes = 128;
 constexpr std::size_t max_token_bytes = 256;
 constexpr std::size_t page_tools = 50;
-constexpr std::string_view server_info =
-    R"({"name":"gyges","title":"Gyges sandbox","version":"0.1.0"})";
+constexpr std::string_view server_info = R"({"name":"gyges","version":"0.1.0"})";
 constexpr int list_ttl_ms = 300'000;
 
 constexpr std::array<std::string_view, 8> levels = {"debug", "info",     "notice", "warning",

@@ -72,7 +72,7 @@ Answer SessionThread::answer(const Job& job) {
     auto opened = service_.open(client_);
     if (!opened)
       return fault_answer(Code::internal_error,
-                          "No sandbox could be started: " + printable(opened.error().line()));
+                          "The session could not be started: " + printable(opened.error().line()));
     session_ = std::move(*opened);
   }
   return session_->call(job.request, *job.link);

@@ -259,9 +259,9 @@ TEST_F(HttpTest, IdleSessionsEnd) {
 TEST_F(HttpTest, TheRateIsBounded) {
   options_.sessions.rate = 5;
   serve();
-  HttpClient client(port_);
   int refused = 0;
-  for (int i = 0; i < 50; ++i) refused += client.post(initialize_text()).status == 429 ? 1 : 0;
+  for (int i = 0; i < 50; ++i)
+    refused += HttpClient(port_).post(initialize_text()).status == 429 ? 1 : 0;
   EXPECT_GT(refused, 0);
   EXPECT_LT(refused, 50);
 }
