@@ -204,7 +204,8 @@ class FixtureSession final : public Session {
 class ConformanceFixtures final : public Service {
  public:
   ConformanceFixtures() {
-    for (const auto& [name, result] : plain_results().items())
+    const json plain = plain_results();
+    for (const auto& [name, result] : plain.items())
       add(name, name == "json_schema_2020_12_tool" ? schema_2020_12
                 : name == "test_x_mcp_header"      ? header_schema
                                                    : empty_schema);
