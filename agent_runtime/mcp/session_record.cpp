@@ -39,7 +39,7 @@ Status SessionRecord::seal(const SessionOptions& options, const run::RunInputs& 
   }
   for (const std::string& name : enforcement.degraded)
     record.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  bool failed = record.failure && !wall_clock;
+  bool failed = (record.failure || !reason.empty()) && !wall_clock;
   std::string kind = failed ? "error" : wall_clock ? "time_limit" : "agent_stopped";
   std::string words = failed           ? printable(record.failure->line())
                       : reason.empty() ? "the client ended the session"

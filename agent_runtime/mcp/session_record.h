@@ -25,7 +25,8 @@ class SessionRecord {
   // Removes what has been written: the session could not be started.
   void discard();
 
-  // Writes run.json and the seal. `reason` is empty where the client ended the session.
+  // Writes run.json and the seal. `reason` says why the session could not go on; empty where its
+  // client or the server ended it.
   Status seal(const SessionOptions& options, const run::RunInputs& inputs, const ClientInfo& client,
               const isolation::Enforcement& enforcement, run::RecordEnd record,
               const std::string& reason, std::uint32_t calls);
