@@ -41,9 +41,9 @@ Status SessionRecord::seal(const SessionOptions& options, const run::RunInputs& 
     record.warnings.push_back("degraded: " + isolation::degradation_words(name));
   bool failed = (record.failure || !reason.empty()) && !wall_clock;
   std::string kind = failed ? "error" : wall_clock ? "time_limit" : "agent_stopped";
-  std::string words = failed           ? printable(record.failure->line())
-                      : reason.empty() ? "the client ended the session"
-                                       : reason;
+  std::string words = record.failure && failed ? printable(record.failure->line())
+                      : reason.empty()         ? "the client ended the session"
+                                               : reason;
   // A transcript that is full ends without its last line; the seal stands for what is there.
   if (auto ended = transcript_.end(kind, ""); !ended)
     record.warnings.push_back(printable(ended.error().line()));
