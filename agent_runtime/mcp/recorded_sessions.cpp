@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/mcp/session_record.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/pool.h"
 #include "sandbox/network/gateway_process.h"
@@ -92,6 +92,7 @@ struct RecordedSessions::Parts {
     spec.seed = inputs.seed;
     spec.allow_degraded = options.allow_degraded;
     spec.packed_world = inputs.packed_world;
+    spec.disguise = inputs.disguise;
     return spec;
   }
   void notice(const std::string& line) const {

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <optional>
 
-
 namespace gyges::analysis {
 namespace {
 

@@ -1,9 +1,9 @@
 #include "sandbox/run/command_run.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
@@ -37,6 +37,7 @@ class CommandRun {
     policy_ = std::move(inputs.policy);
     spec_.seed = std::move(inputs.seed);
     spec_.packed_world = std::move(inputs.packed_world);
+    spec_.disguise = std::move(inputs.disguise);
     persona_ = std::move(inputs.persona);
     if (!request_.out.empty()) {
       GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request_.out));
@@ -214,6 +215,21 @@ class CommandRun {
 };
 
 }  // namespace
+
+Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
+  GYGES_TRY(RunInputs inputs,
+            make_run_inputs(request.policy, request.persona, request.seed, request.workspace, {}));
+  ComposedSandbox composed;
+  if (inputs.policy.filesystem.workspace != Filesystem::Workspace::none)
+    composed.directory = request.workspace.string();
+  composed.environment = isolation::command_environment(inputs.policy);
+  composed.spec.allow_degraded = request.allow_degraded;
+  composed.spec.seed = std::move(inputs.seed);
+  composed.spec.packed_world = std::move(inputs.packed_world);
+  composed.spec.disguise = std::move(inputs.disguise);
+  composed.spec.policy = std::move(inputs.policy);
+  return composed;
+}
 
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
                                       recorder::Recorder* recorder) {

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "sandbox/cues/disguise.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -82,12 +83,14 @@ void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy&
 Status add_persona(const std::string& name, std::uint64_t seed, RunInputs& inputs) {
   isolation::Policy& policy = inputs.policy;
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
+  cues::draw_hostname(persona, seed);
   cues::TemplateContext context;
   context.day = cues::today();
   context.seed = seed;
   cues::add_persona_values(persona, context);
   GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
   cues::apply_persona(world, policy);
+  GYGES_TRY(inputs.disguise, cues::make_disguise(persona, seed, policy));
   inputs.seed = std::move(world.seed);
   make_room(inputs.seed, policy);
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {

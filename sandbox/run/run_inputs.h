@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,8 +23,9 @@ struct PersonaRecord {
 struct RunInputs {
   isolation::Policy policy;
   std::vector<isolation::SeedFile> seed;
-  std::string packed_world;              // of the persona's internet; empty: none
-  std::optional<PersonaRecord> persona;  // absent: none
+  std::string packed_world;                             // of the persona's internet; empty: none
+  std::shared_ptr<const isolation::Disguise> disguise;  // of the persona; null: none
+  std::optional<PersonaRecord> persona;                 // absent: none
 };
 
 // `persona` is the name of a shipped persona or the path of a manifest; `seed` decides what it

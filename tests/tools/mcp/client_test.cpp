@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
 
