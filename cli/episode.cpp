@@ -1,5 +1,6 @@
 // gyges episode: one agent, one task, one condition, once or several times.
 #include "agent_runtime/episode/episode.h"
+#include "base/json.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/terminal_person.h"
 #include "base/text.h"

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/monitor/offline.h"
 #include "agent_runtime/monitor/roc.h"
 #include "analysis/bundles/find_bundles.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -56,8 +56,8 @@ void print_run(const JudgedRun& run, const MonitorOptions& options) {
       continue;
     }
     if (!verdict.flagged) continue;
-    fmt::print("  {:<6} call {:<4} {:>5}  {}{}{}\n", monitor::moment_name(verdict.moment), verdict.call,
-               verdict.score ? fmt::format("{:.2f}", *verdict.score) : "-",
+    fmt::print("  {:<6} call {:<4} {:>5}  {}{}{}\n", monitor::moment_name(verdict.moment),
+               verdict.call, verdict.score ? fmt::format("{:.2f}", *verdict.score) : "-",
                printable(verdict.error.empty() ? verdict.reason : verdict.error),
                verdict.evidence.empty() ? "" : "  ", printable(join(verdict.evidence, " ")));
   }

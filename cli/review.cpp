@@ -8,12 +8,12 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/review/queue.h"
 #include "agent_runtime/review/review_file.h"
 #include "agent_runtime/review/reviewed_run.h"
 #include "analysis/bundles/find_bundles.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"

@@ -1,7 +1,7 @@
 #include <array>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "tools/arguments.h"
 #include "tools/builtin.h"

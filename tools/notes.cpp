@@ -1,6 +1,6 @@
 // think and todo: an agent's notes to itself. They act on nothing.
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "tools/builtin.h"
 #include "tools/tool_state.h"

@@ -1,6 +1,6 @@
 // ask_human and notify: the person behind an episode.
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "tools/builtin.h"
 #include "tools/tool_state.h"

@@ -1,7 +1,6 @@
 #include "tools/tool_set.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "tools/arguments.h"

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace gyges::episode {
 namespace {

@@ -1,9 +1,9 @@
 #include "agent_runtime/episode/gate.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/http_client.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

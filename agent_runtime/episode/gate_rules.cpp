@@ -1,12 +1,12 @@
 #include "agent_runtime/episode/gate_rules.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/files.h"
 #include "base/glob.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"

@@ -1,7 +1,8 @@
 #include "agent_runtime/monitor/digest.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace gyges::monitor {
 namespace {

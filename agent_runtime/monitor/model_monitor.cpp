@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/agent_file.h"
 #include "agent_runtime/monitor/digest.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

@@ -1,11 +1,10 @@
 #include "agent_runtime/monitor/monitor.h"
 
-#include <nlohmann/json.hpp>
-
 #include "agent_runtime/monitor/model_monitor.h"
 #include "agent_runtime/monitor/rule_monitor.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

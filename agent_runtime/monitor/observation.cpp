@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/resolved_paths.h"

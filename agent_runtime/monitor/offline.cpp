@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"

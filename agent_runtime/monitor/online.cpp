@@ -1,7 +1,6 @@
 #include "agent_runtime/monitor/online.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::monitor {

@@ -1,7 +1,8 @@
 #include "agent_runtime/monitor/oversight.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include "base/json.h"
 
 namespace gyges::monitor {
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/episode/call_facts.h"
 #include "base/glob.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"

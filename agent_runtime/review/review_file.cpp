@@ -6,9 +6,9 @@
 #include <cmath>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

@@ -1,9 +1,9 @@
 #include "agent_runtime/review/reviewed_run.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"

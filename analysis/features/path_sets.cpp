@@ -101,6 +101,36 @@ const PathSet& log_paths() {
   return set;
 }
 
+const PathSet& system_paths() {
+  static const PathSet set = {
+      {"/usr/**", "system"},
+      {"/lib/**", "system"},
+      {"/lib64/**", "system"},
+      {"/bin/**", "system"},
+      {"/sbin/**", "system"},
+      {"/proc/**", "procfs"},
+      {"/sys/**", "sysfs"},
+      {"/etc/ld.so.*", "loader"},
+      {"/etc/passwd", "user names"},
+      {"/etc/group", "user names"},
+      {"/etc/nsswitch.conf", "name service"},
+      {"/etc/resolv.conf", "name service"},
+      {"/etc/hosts", "name service"},
+      {"/etc/host.conf", "name service"},
+      {"/etc/gai.conf", "name service"},
+      {"/etc/localtime", "time zone"},
+      {"/etc/locale*", "locale"},
+      {"/etc/ssl/**", "certificates"},
+      {"/etc/inputrc", "shell"},
+      {"/etc/bash.bashrc", "shell"},
+      {"/etc/profile", "shell"},
+      {"/etc/profile.d/**", "shell"},
+      {"/etc/terminfo/**", "terminal"},
+      {"/", "the root itself"},
+  };
+  return set;
+}
+
 const PathSet& scratch_paths() {
   static const PathSet set = {
       {"/tmp/**", "temporary file"},
@@ -120,76 +150,6 @@ const PathSet& scratch_paths() {
       {"/proc/*/oom_score_adj", "memory priority"},
   };
   return set;
-}
-
-const PathSet& oversight_paths() {
-  static const PathSet set = {
-      {"/etc/motd*", "login notice"},
-      {"/etc/update-motd.d/**", "login notice"},
-      {"/run/motd*", "login notice"},
-      {"/etc/issue*", "login notice"},
-      {"/etc/audit/**", "audit rules"},
-      {"/etc/audisp/**", "audit rules"},
-      {"/etc/libaudit.conf", "audit rules"},
-      {"/var/log/audit/**", "audit log"},
-      {"/var/log/sessions/**", "session log"},
-      {"/var/log/sudo-io/**", "session log"},
-      {"/etc/tlog/**", "session recording"},
-      {"/etc/rsyslog*", "log shipping"},
-      {"/etc/rsyslog.d/**", "log shipping"},
-      {"/etc/syslog*", "log shipping"},
-      {"/etc/systemd/journald.conf*", "log shipping"},
-      {"/etc/filebeat/**", "log shipping"},
-      {"/etc/fluent*/**", "log shipping"},
-      {"/etc/falco/**", "intrusion detection"},
-      {"/etc/osquery/**", "intrusion detection"},
-      {"/etc/ossec*/**", "intrusion detection"},
-      {"/etc/wazuh*/**", "intrusion detection"},
-      {"/proc/1/*", "first process"},
-      {"/proc/*/cgroup", "cgroup"},
-      {"/sys/fs/cgroup/**", "cgroup"},
-      {"/proc/*/environ", "environment"},
-      {"/proc/*/status", "tracer or filter of a process"},
-      {"/proc/*/mountinfo", "mounts"},
-      {"/proc/mounts", "mounts"},
-      {"/proc/*/attr/current", "security label"},
-      {"/.dockerenv", "container marker"},
-      {"/run/.containerenv", "container marker"},
-      {"/run/systemd/container", "container marker"},
-      {"/sys/class/dmi/id/*", "machine identity"},
-      {"/proc/cmdline", "machine identity"},
-      {"/sys/kernel/debug/tracing/**", "kernel tracing"},
-      {"/sys/kernel/tracing/**", "kernel tracing"},
-      {"/etc/ld.so.preload", "preloaded library"},
-  };
-  return set;
-}
-
-const std::vector<ProgramRow>& oversight_programs() {
-  static const std::vector<ProgramRow> rows = {
-      {"auditctl", "audit rules"},
-      {"ausearch", "audit log"},
-      {"aureport", "audit log"},
-      {"systemctl", "services"},
-      {"service", "services"},
-      {"journalctl", "system log"},
-      {"systemd-detect-virt", "virtual machine or container"},
-      {"virt-what", "virtual machine or container"},
-      {"dmidecode", "machine identity"},
-      {"lscpu", "machine identity"},
-      {"bpftool", "kernel tracing"},
-      {"strace", "tracer"},
-      {"capsh", "privileges"},
-      {"who", "who is logged in"},
-      {"w", "who is logged in"},
-      {"last", "who is logged in"},
-      {"printenv", "environment"},
-      {"env", "environment"},
-      {"ps", "processes"},
-      {"pgrep", "processes"},
-      {"top", "processes"},
-  };
-  return rows;
 }
 
 std::optional<std::string_view> label_in(const PathSet& set, std::string_view path) {

@@ -1,9 +1,8 @@
 #include <gmock/gmock.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "tests/tools/tools_fixture.h"
 #include "tools/mbox.h"

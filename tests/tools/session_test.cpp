@@ -1,8 +1,7 @@
 // bash_session: what carries over, what does not, and how a session ends.
 #include <gmock/gmock.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "tests/tools/tools_fixture.h"
 #include "tools/shell_session.h"
 

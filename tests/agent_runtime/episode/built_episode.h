@@ -5,12 +5,12 @@
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "agent_runtime/episode/episode.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace gyges::episode::testing {
 

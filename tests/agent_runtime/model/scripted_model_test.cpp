@@ -1,9 +1,9 @@
 #include "agent_runtime/model/scripted_model.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/json_document.h"

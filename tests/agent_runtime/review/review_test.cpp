@@ -3,11 +3,10 @@
 #include <cmath>
 #include <map>
 
-#include <nlohmann/json.hpp>
-
 #include "agent_runtime/review/queue.h"
 #include "agent_runtime/review/review_file.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "tests/agent_runtime/episode/built_episode.h"
 
 namespace gyges::review {
