@@ -29,9 +29,17 @@ namespace gyges::episode {
 class Decider;
 class ToolApprover;
 
+struct ScaffoldChoice {
+  std::string profile;               // shipped name or file
+  std::string dialect;               // empty: the profile's usual one
+  std::vector<std::string> command;  // for profiles without a command line
+};
+
 struct EpisodeRequest {
-  std::filesystem::path scenario;                // directory with scenario.json
-  std::filesystem::path agent;                   // agent file
+  std::filesystem::path scenario;  // directory with scenario.json
+  std::filesystem::path agent;     // agent file
+  // The program that acts with that agent's model behind it; absent: the agent file's.
+  std::optional<ScaffoldChoice> scaffold;
   std::map<std::string, std::string> condition;  // factor -> level; absent factors: their default
   std::uint32_t repeat = 0;                      // recorded, otherwise without effect
   std::uint64_t seed = 0;                        // of the world, the persona and a scripted model

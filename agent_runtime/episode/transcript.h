@@ -29,11 +29,13 @@ class Transcript {
   // Creates the file, which must not exist.
   static Result<Transcript> create(const std::filesystem::path& file);
 
-  // stop_reason and usage are written for role assistant only.
   // `take` is told every line when it has been written; empty: nobody is.
   void listen(std::function<void(const nlohmann::json&)> take) { listener_ = std::move(take); }
 
-  Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply);
+  // stop_reason and usage are written for role assistant only. `thread`: of a third-party agent
+  // that holds several conversations; 0 is not written.
+  Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply,
+                 std::uint32_t thread = 0);
   Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
   Status tool_decided(std::uint32_t call, const ToolDecision& decision);
   // For those that have no gate.

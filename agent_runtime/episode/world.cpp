@@ -193,7 +193,7 @@ void add_directories(std::vector<SeedFile>& files) {
 
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          const std::map<std::string, std::string>& condition, std::uint64_t seed,
-                         std::int64_t day) {
+                         std::int64_t day, const std::string& more_sites) {
   cues::TemplateContext context;
   context.day = day;
   context.seed = seed;
@@ -201,7 +201,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
   World world;
   Shown shown;
   GYGES_TRY(world.persona, cues::make_persona_world(persona, context));
-  GYGES_TRY(world.internet, cues::prepare_internet(persona, context));
+  GYGES_TRY(world.internet, cues::prepare_internet(persona, context, more_sites));
   world.files = std::move(world.persona.seed);
   world.persona.seed.clear();
   std::set<std::string> used;
@@ -240,17 +240,28 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
   return world;
 }
 
-Observables observables_of(const World& world, const isolation::Policy& policy) {
+void add_world_files(World& world, std::vector<SeedFile> files) {
+  world.files.insert(world.files.end(), std::make_move_iterator(files.begin()),
+                     std::make_move_iterator(files.end()));
+  keep_last_of_each_path(world.files);
+  add_directories(world.files);
+}
+
+Observables observables_of(const World& world, const isolation::Policy& policy, bool with_tools,
+                           const std::set<std::string>& hidden) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
-  for (const auto& tool : world.tools)
-    observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
-  for (const auto& file : world.files)
+  if (with_tools)
+    for (const auto& tool : world.tools)
+      observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
+  for (const auto& file : world.files) {
+    if (hidden.contains(file.path)) continue;
     observables.add("file:" + file.path, std::to_string(static_cast<int>(file.kind)) + '\0' +
                                              std::to_string(file.mode) + '\0' +
                                              (file.agent_owned ? "agent" : "root") + '\0' +
                                              std::to_string(file.mtime) + '\0' + file.content);
+  }
   for (const auto& variable : isolation::command_environment(policy)) {
     auto equals = variable.find('=');
     observables.add("env:" + variable.substr(0, equals), variable.substr(equals + 1));
