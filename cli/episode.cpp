@@ -4,11 +4,15 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "agent_runtime/episode/terminal_person.h"
+#include "agent_runtime/scaffold/agent_profile.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -24,6 +28,9 @@ namespace {
 struct EpisodeOptions {
   std::string scenario;
   std::string agent;
+  std::string model;
+  std::string dialect;
+  std::vector<std::string> program;
   std::vector<std::string> condition;
   std::uint64_t seed = 0;
   std::uint32_t repeat = 1;
@@ -32,6 +39,10 @@ struct EpisodeOptions {
   std::string out;
   std::string day;
   std::vector<std::string> allow_degraded;
+  std::string gate;
+  std::string gate_mode;
+  std::vector<std::string> monitors;
+  bool person = false;
   bool json = false;
 };
 
@@ -53,8 +64,9 @@ Result<std::map<std::string, std::string>> condition_of(const std::vector<std::s
 std::string default_out(const episode::EpisodeRequest& request) {
   std::string time = recorder::utc_timestamp();
   std::replace(time.begin(), time.end(), ':', '-');
-  return "out/" + request.scenario.filename().string() + "-" + request.agent.stem().string() + "-" +
-         time;
+  return "out/" + request.scenario.filename().string() + "-" +
+         (request.scaffold ? request.scaffold->profile + "." : "") + request.agent.stem().string() +
+         "-" + time;
 }
 
 void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem::path& bundle,
@@ -76,16 +88,49 @@ void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem
   std::fflush(stdout);
 }
 
+// --agent names an agent, or a program (an agent profile) with --model behind it.
+Status choose_agent(const EpisodeOptions& options, episode::EpisodeRequest& request) {
+  auto agent = episode::find_agent(request.scenario, options.agent);
+  bool file = options.agent.find('/') != std::string::npos || options.agent.ends_with(".json");
+  if (agent && options.model.empty()) {
+    if (!options.program.empty() || !options.dialect.empty())
+      return fail("read command line", options.agent,
+                  "is an agent file, which names its program itself",
+                  "leave out --dialect and what stands after --, or name a profile");
+    request.agent = std::move(*agent);
+    return ok();
+  }
+  if (!file && !scaffold::is_profile_name(options.agent))
+    return fail("find agent", printable(options.agent),
+                "is neither an agent of the scenario nor an agent profile",
+                "profiles: " + join(scaffold::profile_names(), ", "));
+  if (options.model.empty())
+    return fail("read command line", printable(options.agent),
+                "is a program, and nothing says which model stands behind it",
+                "add --model with an agent file, or an agent of the scenario");
+  GYGES_TRY(request.agent, episode::find_agent(request.scenario, options.model));
+  request.scaffold = episode::ScaffoldChoice{options.agent, options.dialect, options.program};
+  return ok();
+}
+
 // Whether every episode ended otherwise than by an error.
 Result<bool> run_all(const EpisodeOptions& options) {
   bool all_well = true;
   episode::EpisodeRequest request;
   GYGES_TRY(request.scenario, episode::find_scenario(options.scenario));
-  GYGES_TRY(request.agent, episode::find_agent(request.scenario, options.agent));
+  GYGES_CHECK(choose_agent(options, request));
   GYGES_TRY(request.condition, condition_of(options.condition));
   if (!options.policy.empty()) request.policy = options.policy;
   if (!options.day.empty()) request.day = options.day;
   request.allow_degraded = options.allow_degraded;
+  if (!options.gate.empty()) request.gate = options.gate;
+  request.gate_mode = options.gate_mode;
+  request.monitors.assign(options.monitors.begin(), options.monitors.end());
+  episode::TerminalPerson person(STDIN_FILENO, STDERR_FILENO);
+  if (options.person) {
+    request.person = &person;
+    request.colleague = &person;
+  }
   // Mistakes in the request come before the cost of the recorder.
   request.seed = options.seed;
   GYGES_CHECK(episode::check_episode(request));
@@ -118,8 +163,15 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->required();
   command
       ->add_option("--agent", options->agent,
-                   "an agent file, or the name of an agent of the scenario")
+                   "an agent file, the name of an agent of the scenario, or a program (a shipped "
+                   "agent profile such as claude_code, codex, pi, command, or a profile's file)")
       ->required();
+  command->add_option("--model", options->model,
+                      "with a program as the agent: the agent file whose model stands behind it");
+  command->add_option("--dialect", options->dialect,
+                      "with a program as the agent: the wire format it is to speak");
+  command->add_option("program", options->program,
+                      "after --: the command line, for --agent command");
   command
       ->add_option("--condition", options->condition,
                    "FACTOR=LEVEL; other factors take their default level")
@@ -132,6 +184,15 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--policy", options->policy,
                       "a preset or a policy file; the scenario's when absent");
+  command->add_option("--gate", options->gate,
+                      "a gate file that decides tool calls; the scenario's when absent");
+  command->add_option("--gate-mode", options->gate_mode, "what the gate's decisions do")
+      ->check(CLI::IsMember({"enforce", "record", "off"}));
+  command->add_option("--monitor", options->monitors, "a monitor file that looks on; several times")
+      ->take_all();
+  command->add_flag("--person", options->person,
+                    "somebody at this terminal decides what the gate hands on, and answers the "
+                    "agent's questions");
   add_seal_key_option(*command);
   command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))

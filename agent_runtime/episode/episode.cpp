@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/scripted_colleague.h"
+#include "agent_runtime/episode/third_party.h"
 #include "agent_runtime/episode/view.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "agent_runtime/monitor/oversight.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/disguise.h"
@@ -21,7 +25,7 @@
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
-#include "tools/tool_registry.h"
+#include "tools/tool_set.h"
 
 namespace gyges::episode {
 namespace {
@@ -41,6 +45,8 @@ struct Prepared {
   isolation::Policy policy;
   std::shared_ptr<const isolation::Disguise> disguise;
   std::unique_ptr<model::ModelClient> model;
+  monitor::Oversight oversight;
+  std::unique_ptr<ThirdParty> third_party;  // null: Gyges's own agent loop
 };
 
 isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
@@ -52,14 +58,43 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   return policy;
 }
 
-// All but the agent: the world and the policy do not depend on it.
-Result<Prepared> prepare_world(const EpisodeRequest& request) {
+monitor::OversightPlan oversight_of(const Prepared& prepared, const EpisodeRequest& request) {
+  monitor::OversightPlan plan;
+  plan.gate = request.gate.value_or(prepared.scenario.gate);
+  plan.mode = request.gate_mode.empty() ? prepared.world.gate_mode : request.gate_mode;
+  plan.monitors.assign(prepared.scenario.monitors.begin(), prepared.scenario.monitors.end());
+  plan.monitors.insert(plan.monitors.end(), request.monitors.begin(), request.monitors.end());
+  plan.seed = request.seed;
+  plan.home = prepared.policy.identity.home;
+  plan.person = request.person;
+  return plan;
+}
+
+// The agent's name says who acted and what stood behind.
+void choose_scaffold(const EpisodeRequest& request, model::AgentFile& agent) {
+  if (!request.scaffold) return;
+  agent.scaffold = {request.scaffold->profile, request.scaffold->dialect,
+                    request.scaffold->command};
+  agent.name = std::filesystem::path(request.scaffold->profile).stem().string() + "." + agent.name;
+}
+
+cues::TemplateContext context_of(const Prepared& prepared, std::uint64_t seed, std::int64_t day) {
+  cues::TemplateContext context;
+  context.day = day;
+  context.seed = seed;
+  cues::add_persona_values(prepared.persona, context);
+  return context;
+}
+
+// All but the agent's model: with `with_agent`, the world and the policy hold what a third-party
+// agent needs.
+Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
   Prepared prepared;
   GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
-  for (const auto& name : prepared.scenario.tools)
-    if (tools::find_tool(name) == nullptr)
-      return fail("check scenario", prepared.scenario.name,
-                  "there is no tool named " + quoted(name));
+  if (with_agent) {
+    GYGES_TRY(prepared.agent, model::load_agent(request.agent));
+    choose_scaffold(request, prepared.agent);
+  }
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
   cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
@@ -67,11 +102,27 @@ Result<Prepared> prepare_world(const EpisodeRequest& request) {
   if (request.day) {
     GYGES_TRY(day, cues::parse_day(*request.day));
   }
-  GYGES_TRY(prepared.world,
-            make_world(prepared.scenario, prepared.persona, prepared.condition, request.seed, day));
+  const model::AgentFile::Scaffold& chosen = prepared.agent.scaffold;
+  scaffold::ScaffoldRequest wanted{chosen.profile, chosen.dialect, "", chosen.command, {}};
+  cues::TemplateContext context = context_of(prepared, request.seed, day);
+  std::string sites;
+  if (!chosen.profile.empty()) {
+    GYGES_TRY(std::string site, scaffold::model_site(wanted, context));
+    sites = "[" + site + "]";
+  }
+  GYGES_TRY(prepared.world, make_world(prepared.scenario, prepared.persona, prepared.condition,
+                                       request.seed, day, sites));
   GYGES_TRY(isolation::Policy policy,
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
+  if (!chosen.profile.empty()) {
+    GYGES_TRY(scaffold::Scaffold scaffold,
+              scaffold::prepare_scaffold(wanted, context, prepared.world.system_prompt,
+                                         prepared.world.user_prompt));
+    scaffold::apply_scaffold(scaffold, prepared.policy);
+    add_world_files(prepared.world, scaffold.files);
+    GYGES_TRY(prepared.third_party, ThirdParty::create(prepared.agent, std::move(scaffold)));
+  }
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
   GYGES_TRY(prepared.disguise,
@@ -80,9 +131,17 @@ Result<Prepared> prepare_world(const EpisodeRequest& request) {
 }
 
 Result<Prepared> prepare(const EpisodeRequest& request) {
-  GYGES_TRY(Prepared prepared, prepare_world(request));
-  GYGES_TRY(prepared.agent, model::load_agent(request.agent));
+  GYGES_TRY(Prepared prepared, prepare_world(request, true));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
+  monitor::OversightPlan plan = oversight_of(prepared, request);
+  if (prepared.third_party) {
+    if (!plan.gate.empty() && plan.mode != "off")
+      return fail("choose gate", plan.gate.string(),
+                  "a gate decides the calls of Gyges's own loop, not those of a third-party agent",
+                  "switch it off (--gate-mode off)");
+    plan.monitors.clear();
+  }
+  GYGES_TRY(prepared.oversight, monitor::Oversight::load(std::move(plan)));
   return prepared;
 }
 
@@ -131,6 +190,8 @@ isolation::SandboxSpec spec_of(const Prepared& prepared, const EpisodeRequest& r
   if (has_network(prepared.policy)) {
     spec.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };
     spec.packed_world = prepared.world.internet.packed;
+    if (ThirdParty* third_party = prepared.third_party.get())
+      spec.outlet = [third_party] { return third_party->connect(); };
   }
   return spec;
 }
@@ -200,25 +261,56 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
   return started;
 }
 
-LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Started& started) {
+Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
+                         const recorder::BundleWriter& bundle, Started& started) {
   AutoApprover automatic;
+  GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
+  GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
+  recorder::Session* session = started.session.get();
+  GYGES_CHECK(prepared.oversight.begin(*started.transcript, bundle.trace_file(), [session] {
+    return session != nullptr ? session->flush() : ok();
+  }));
+  ToolApprover* approver = request.approver;
+  if (approver == nullptr) approver = prepared.oversight.gate();
+  tools::OutputStore store(bundle.directory() / "blobs");
+  tools::ToolState state;
+  state.mail = prepared.world.mail;
+  if (request.colleague != nullptr)
+    state.colleague = request.colleague;
+  else if (!prepared.world.answers.empty())
+    state.colleague = &colleague;
   const isolation::Policy& policy = prepared.policy;
   auto wall = std::chrono::seconds(prepared.scenario.limits.wall_seconds);
   if (policy.limits.wall_seconds != 0)
     wall = std::min(wall, std::chrono::seconds(policy.limits.wall_seconds));
+  if (prepared.third_party) {
+    ThirdPartyRun run{*started.sandbox,
+                      started.session.get(),
+                      *started.transcript,
+                      bundle.directory(),
+                      isolation::command_environment(policy),
+                      policy.identity.home,
+                      policy.limits.output_bytes,
+                      prepared.scenario.limits.turns,
+                      Clock::now() + wall,
+                      request.seed};
+    return prepared.third_party->run(run);
+  }
   AgentLoop loop{*prepared.model,
                  *started.sandbox,
                  started.session.get(),
                  *started.transcript,
-                 request.approver != nullptr ? *request.approver : automatic,
+                 approver != nullptr ? *approver : automatic,
+                 prepared.oversight.watcher(),
                  prepared.world.system_prompt,
                  prepared.world.user_prompt,
-                 prepared.scenario.tools,
+                 tools,
+                 state,
+                 &store,
                  isolation::command_environment(policy),
                  policy.identity.home,
                  policy.limits.output_bytes,
-                 prepared.scenario.limits.turns,
-                 std::chrono::seconds(prepared.scenario.limits.tool_seconds),
+                 prepared.scenario.limits,
                  Clock::now() + wall,
                  request.seed};
   return run_agent_loop(loop);
@@ -280,14 +372,13 @@ Status check_episode(const EpisodeRequest& request) {
 }
 
 Result<EpisodeView> view_episode(const EpisodeRequest& request) {
-  GYGES_TRY(Prepared prepared, prepare_world(request));
+  GYGES_TRY(Prepared prepared, prepare_world(request, false));
   EpisodeView view;
   view.persona = prepared.persona.name;
   view.condition = prepared.condition;
   for (const auto& [name, factor] : prepared.scenario.factors)
     view.declared[name] = factor.observables;
-  view.observables =
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy).items();
+  view.observables = observables_of(prepared.world, prepared.policy).items();
   view.environment = isolation::command_environment(prepared.policy);
   view.directory = prepared.policy.identity.home;
   view.sandbox = spec_of(prepared, request, std::make_shared<FlowRoute>());
@@ -309,7 +400,7 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
 
 Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder) {
   const EpisodeRequest& request = episode.parts_->request;
-  const Prepared& prepared = episode.parts_->prepared;
+  Prepared& prepared = episode.parts_->prepared;
   std::error_code ignored;
   bool existed = std::filesystem::exists(request.out, ignored);
   GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
@@ -323,14 +414,42 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  run.end = converse(prepared, request, *started);
+  auto end = converse(prepared, request, bundle, *started);
+  if (end)
+    run.end = std::move(*end);
+  else
+    note(run, end.error());
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
+  if (prepared.third_party && recorder != nullptr && run.coverage)
+    if (auto joined = prepared.third_party->join(bundle.directory()); !joined)
+      run.warnings.push_back("tool calls could not be joined with their processes: " +
+                             printable(joined.error().line()));
+  if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  nlohmann::json document = run.to_json(
-      prepared.scenario, prepared.condition, prepared.agent, prepared.persona, prepared.policy,
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy));
+  if (prepared.third_party && !(prepared.scenario.monitors.empty() && request.monitors.empty()))
+    run.warnings.emplace_back(
+        "monitors do not look on while a third-party agent works; let them look at the stored run");
+  // What a third-party agent offers its model is its own affair, and stands in the exchanges.
+  std::set<std::string> hidden;
+  if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
+  Observables observables =
+      observables_of(prepared.world, prepared.policy, !prepared.third_party, hidden);
+  if (std::string gate = prepared.oversight.observable(); !gate.empty())
+    observables.add("gate", gate);
+  nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
+                                        prepared.persona, prepared.policy, observables);
+  document["oversight"] = prepared.oversight.to_json();
+  if (prepared.third_party) {
+    const scaffold::Scaffold& scaffold = prepared.third_party->scaffold();
+    nlohmann::json& said = document["agent"]["scaffold"];
+    said = {{"profile", scaffold.profile.name},
+            {"sha256", scaffold.profile.sha256},
+            {"dialect", scaffold.dialect.name}};
+    if (scaffold.profile.program)
+      said["package"] = scaffold.profile.program->package + "@" + scaffold.profile.program->version;
+  }
   GYGES_CHECK(bundle.finish(document));
   EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,17 +24,26 @@ struct World {
   cues::PersonaWorld persona;              // identity, environment, uptime
   std::vector<isolation::SeedFile> files;  // persona's and scenario's; one for each path
   cues::PreparedInternet internet;         // of the persona
+  std::vector<tools::ToolSpec> tools;      // with the texts that the agent sees
+  tools::MailPlaces mail;
+  std::string gate_mode;  // "enforce", "record", "off"; empty: as the gate says
+  std::vector<ScriptedAnswer> answers;
 };
 
 // `condition` is complete (complete_condition()). `day` is a midnight in UTC. The same arguments
 // give the same bytes. Fails when a factor shows in something it does not declare as observable, or
-// declares something in which it does not show.
+// declares something in which it does not show. `more_sites`: as for cues::prepare_internet().
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          const std::map<std::string, std::string>& condition, std::uint64_t seed,
-                         std::int64_t day);
+                         std::int64_t day, const std::string& more_sites = {});
+
+// Adds files of the agent's own; one at a path that is taken replaces what was there.
+void add_world_files(World& world, std::vector<isolation::SeedFile> files);
 
 // Hashes of everything the agent can see: the world, the tools offered to it, the policy.
-Observables observables_of(const World& world, const std::vector<std::string>& tools,
-                           const isolation::Policy& policy);
+// Without `with_tools` those of the built-in loop are left out. `hidden`: paths of files that hold
+// nothing but what other observables show already.
+Observables observables_of(const World& world, const isolation::Policy& policy,
+                           bool with_tools = true, const std::set<std::string>& hidden = {});
 
 }  // namespace gyges::episode

@@ -110,6 +110,15 @@ Result<AgentFile> load_agent(const std::filesystem::path& path) {
   agent.name = value.at("name").get<std::string>();
   agent.sha256 = to_hex(sha256(text));
   agent.model_name = agent.name;
+  if (value.contains("scaffold")) {
+    const json& scaffold = value.at("scaffold");
+    agent.scaffold.profile = scaffold.at("profile").get<std::string>();
+    if (agent.scaffold.profile.find('/') != std::string::npos)
+      agent.scaffold.profile = (path.parent_path() / agent.scaffold.profile).string();
+    agent.scaffold.dialect = scaffold.value("dialect", "");
+    agent.scaffold.command = scaffold.value("command", std::vector<std::string>{});
+    agent.remove_hosted_tools = scaffold.value("hosted_tools", "remove") == "remove";
+  }
   const json& model = value.at("model");
   agent.model_kind = model.at("kind").get<std::string>();
   GYGES_CHECK(refuse_foreign_keys(model, agent.model_kind, path));

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent_runtime/model/endpoint.h"
 #include "agent_runtime/model/model_client.h"
@@ -23,6 +24,14 @@ struct AgentFile {
   EndpointConfig endpoint;                     // a dialect, without the key
   std::string key_env;                         // where the key is, never the key
   std::filesystem::path key_file;
+  // A program of somebody else's that acts, with this model behind it; empty profile: Gyges's own
+  // agent loop. See agent_runtime/scaffold.
+  struct Scaffold {
+    std::string profile;  // shipped name or file
+    std::string dialect;
+    std::vector<std::string> command;
+  } scaffold;
+  bool remove_hosted_tools = true;  // tools that the provider would run, outside of the sandbox
 };
 
 Result<AgentFile> load_agent(const std::filesystem::path& path);

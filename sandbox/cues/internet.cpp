@@ -106,11 +106,19 @@ void name_resolvers(const network::NetworkPolicy& network,
 
 }  // namespace
 
-Result<PreparedInternet> prepare_internet(const Persona& persona, const TemplateContext& context) {
+Result<PreparedInternet> prepare_internet(const Persona& persona, const TemplateContext& context,
+                                          const std::string& more_sites) {
   PreparedInternet prepared;
-  if (persona.internet.empty()) return prepared;
-  GYGES_TRY(json internet, parse_json(persona.internet, persona.name));
+  if (persona.internet.empty() && more_sites.empty()) return prepared;
+  json internet = json::object();
+  if (!persona.internet.empty()) {
+    GYGES_TRY(internet, parse_json(persona.internet, persona.name));
+  }
   GYGES_CHECK(render_strings(internet, context, persona.name + " at /internet"));
+  if (!more_sites.empty()) {
+    GYGES_TRY(json more, parse_json(more_sites, "further sites"));
+    for (json& site : more) internet["sites"].push_back(std::move(site));
+  }
   GYGES_TRY(network::PackedWorld packed,
             network::pack_world({internet, persona.internet_files, context.seed, context.day,
                                  persona.company.empty() ? persona.name : persona.company}));

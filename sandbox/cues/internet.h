@@ -20,7 +20,10 @@ struct PreparedInternet {
 
 // Nothing in it for a persona without the section `internet`. Reads the host's trust store, whose
 // authorities stay.
-Result<PreparedInternet> prepare_internet(const Persona& persona, const TemplateContext& context);
+// `more_sites`: the text of a JSON array of further sites, which may be handed out to the
+// supervisor; with it there is an internet whatever the persona has.
+Result<PreparedInternet> prepare_internet(const Persona& persona, const TemplateContext& context,
+                                          const std::string& more_sites = {});
 
 // For a policy of mode gateway: appends the trust store to `files` and makes room for it, gives an
 // interface that the policy leaves at its default the persona's address, and a resolver to a

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,9 @@ struct SandboxSpec {
   // What covers the host's looks (disguise.h), as far as the policy's `cues` let it; null: nothing.
   std::shared_ptr<const Disguise> disguise;
   std::string packed_world;  // of the simulated internet; empty: nothing is there
+  // Asked once at each start for the gateway's end of a socket over which it hands out HTTP
+  // exchanges (network/outlet/frames.h), by the thread that starts. Empty: nothing is handed out.
+  std::function<Result<UniqueFd>()> outlet;
 };
 
 // What of the policy this host enforces, and how.
@@ -73,6 +77,7 @@ struct Command {
   int standard_error = -1;
   std::uint32_t tool_call = 0;
   bool terminal = false;  // standard input is a terminal of the command's own: make it controlling
+  bool relabelled = false;  // relabel() will be called for it
 };
 
 using CommandId = std::uint32_t;
@@ -146,6 +151,11 @@ class Sandbox {
 
   // Starts a command; its process is labelled with the tool call before its first instruction.
   Result<CommandId> spawn(const Command& command);
+
+  // Moves the command's first process, started with `relabelled`, to another tool call: what it does
+  // and starts from now on belongs to that call, what it has started before does not. Call it while
+  // the process waits for something. Without effect where nothing is recorded.
+  Status relabel(CommandId id, std::uint32_t tool_call);
 
   // Waits until the command's first process ends; nullopt at the deadline (the command goes on).
   // Fails when pid 1 is gone (the sandbox hit its wall clock, or was killed); see limits_hit().

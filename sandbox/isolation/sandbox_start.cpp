@@ -151,8 +151,13 @@ Status Sandbox::State::start() {
   if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
   // While pid 1 is at work.
   if (handed && networked) {
+    UniqueFd outlet;
+    if (spec->outlet) {
+      GYGES_TRY(outlet, spec->outlet());
+    }
     GYGES_TRY(gateway,
-              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows));
+              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows,
+                                              outlet.get()));
   }
   auto deadline = Clock::now() + setup_time;
   for (;;) {

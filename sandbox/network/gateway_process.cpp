@@ -50,7 +50,7 @@ const Image& gateway_image() {
 }
 
 struct ChildSetup {
-  std::array<int, 4> fds;  // become 3, 4, 5, 6
+  std::array<int, 5> fds;  // become 3, 4, 5, 6, 7; the last may be -1
   int image;
   int code;  // set by the child when it fails: it shares our memory until it executes
 };
@@ -59,18 +59,20 @@ struct ChildSetup {
 int child_main(void* argument) {
   auto* setup = static_cast<ChildSetup*>(argument);
   constexpr int above = 16;
-  std::array<int, 4> moved{};
+  std::array<int, 5> moved{};
   for (std::size_t i = 0; i < moved.size(); ++i)
-    moved[i] = ::fcntl(setup->fds[i], F_DUPFD_CLOEXEC, above);
+    moved[i] = setup->fds[i] < 0 ? -1 : ::fcntl(setup->fds[i], F_DUPFD_CLOEXEC, above);
   int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (image < 0 || null < 0) return setup->code = errno;
   for (int fd : {0, 1, 2})
     if (::dup2(null, fd) < 0) return setup->code = errno;
   for (std::size_t i = 0; i < moved.size(); ++i)
-    if (::dup2(moved[i], gateway_process::report_fd + static_cast<int>(i)) < 0)
+    if (setup->fds[i] >= 0 &&
+        ::dup2(moved[i], gateway_process::report_fd + static_cast<int>(i)) < 0)
       return setup->code = errno;
-  if (::syscall(SYS_close_range, 7U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
+  unsigned first = setup->fds[4] < 0 ? gateway_process::outlet_fd : gateway_process::outlet_fd + 1;
+  if (::syscall(SYS_close_range, first, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
     return setup->code = errno;
   char name[] = "gyges-gateway";
   char* const argv[] = {name, nullptr};
@@ -189,7 +191,7 @@ void GatewayProcess::prepare() {
 
 Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPolicy& policy,
                                                                std::string_view packed_world,
-                                                               FlowSink sink) {
+                                                               FlowSink sink, int outlet) {
   std::vector<std::string> servers = host_name_servers();
   bool intercepts = false;
   for (const NetworkRule& rule : policy.rules) {
@@ -213,6 +215,7 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   if (!image) return tl::unexpected<Error>(image.error());
   nlohmann::json document = network_policy_to_json(policy);
   document["name_servers"] = servers;
+  document["outlet"] = outlet >= 0;
   if (intercepts) {
     GYGES_TRY(document["authorities"], host_authorities());
   }
@@ -222,7 +225,7 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
   process->sink_ = std::move(sink);
   GYGES_TRY(UniqueFd spill, make_spill_file());
-  ChildSetup setup{{sockets.write.get(), config.get(), world.get(), spill.get()}, image->get(), 0};
+  ChildSetup setup{{sockets.write.get(), config.get(), world.get(), spill.get(), outlet}, image->get(), 0};
   std::vector<char> stack(64U << 10U);
   // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
   // process group must not end the gateway before us.

@@ -26,6 +26,7 @@ inline constexpr int report_fd = 3;
 inline constexpr int config_fd = 4;
 inline constexpr int world_fd = 5;
 inline constexpr int spill_fd = 6;  // a file without a name, for what of bodies is kept
+inline constexpr int outlet_fd = 7;  // non-blocking socket, where the configuration says so
 inline constexpr std::size_t most_config_bytes = 16U << 20U;
 inline constexpr std::size_t most_world_bytes = 1U << 30U;
 }  // namespace gateway_process
@@ -37,10 +38,11 @@ class GatewayProcess {
   static void prepare();
 
   // Starts the program; it waits for connect(). It is killed when the calling thread ends.
-  // `sink` may be empty: then flows are only counted.
+  // `sink` may be empty: then flows are only counted. `outlet`: a stream socket (outlet/frames.h) to
+  // whoever answers for the world's sites that are handed out, borrowed; -1: nobody does.
   static Result<std::unique_ptr<GatewayProcess>> launch(const NetworkPolicy& policy,
                                                         std::string_view packed_world,
-                                                        FlowSink sink);
+                                                        FlowSink sink, int outlet = -1);
   // Kills the program if stop() was not called.
   ~GatewayProcess();
   GatewayProcess(const GatewayProcess&) = delete;

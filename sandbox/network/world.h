@@ -20,6 +20,7 @@
 
 namespace gyges::network {
 
+class Outlet;
 struct TlsFacts;
 
 // Real names, for rules with action relay: asks the host's resolvers, without blocking.
@@ -40,6 +41,7 @@ struct WorldContext {
   const NetworkPolicy& policy;
   NameTable& names;
   Resolver& resolver;
+  Outlet* outlet = nullptr;  // null: nothing listens where the supervisor should answer
 };
 
 class World {

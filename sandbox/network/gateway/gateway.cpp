@@ -30,7 +30,14 @@ constexpr std::int64_t report_delay = 2'000'000;
 constexpr std::size_t most_unreported = 64U << 10U;
 constexpr const char* out_of_memory = "the gateway's memory is in use";
 
-enum Key : std::uint64_t { key_report = 1, key_tap, key_tcp4, key_tcp6, first_free = 16 };
+enum Key : std::uint64_t {
+  key_report = 1,
+  key_tap,
+  key_tcp4,
+  key_tcp6,
+  key_outlet,
+  first_free = 16
+};
 
 }  // namespace
 
@@ -78,7 +85,14 @@ const TlsTrust* Gateway::trust() {
 
 Status Gateway::open(std::string_view packed_world, std::string authorities) {
   authorities_ = std::move(authorities);
-  GYGES_TRY(world_, open_world(packed_world, {policy_, names_, resolver_}));
+  if (fds_.outlet) {
+    int socket = fds_.outlet.get();
+    GYGES_CHECK(watch(socket, 0, key_outlet, true));
+    outlet_ = std::make_unique<OutletLink>(
+        std::move(fds_.outlet),
+        [this, socket](std::uint32_t events) { (void)watch(socket, events, key_outlet, false); });
+  }
+  GYGES_TRY(world_, open_world(packed_world, {policy_, names_, resolver_, outlet_.get()}));
   return ok();
 }
 
@@ -110,6 +124,8 @@ void Gateway::run() {
         unwatch(fds_.report.get());
       } else if (key == key_tap) {
         read_packets();
+      } else if (key == key_outlet) {
+        if (!outlet_->events(what)) unwatch(outlet_->socket());
       } else if (key == key_tcp4) {
         accept_from(fds_.tcp4.get());
       } else if (key == key_tcp6) {
@@ -138,6 +154,7 @@ void Gateway::run() {
     if (!reports_.empty() && (now_ >= flush_by_ || reports_.size() > most_unreported)) flush();
   }
   for (auto& [id, connection] : connections_) connection->report();
+  connections_.clear();  // what is cut short inside them is reported as well
   expire(true);
   count_lost_packets();
   reports_.append(sizeof(std::uint32_t), '\0');  // an empty report: nothing more comes

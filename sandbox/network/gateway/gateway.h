@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sandbox/network/gateway/host_resolver.h"
+#include "sandbox/network/gateway/outlet_link.h"
 #include "sandbox/network/gateway/packet.h"
 #include "sandbox/network/gateway/tcp_connection.h"
 #include "sandbox/network/http/body_record.h"
@@ -35,6 +36,7 @@ namespace gyges::network {
 struct GatewayFds {
   UniqueFd report;  // stream socket to the supervisor: flows go out, an end of file means stop
   UniqueFd tcp4, tcp6, tap, raw4, raw6, diag;
+  UniqueFd outlet;  // stream socket for exchanges that the supervisor answers; may be none
 };
 
 class Gateway {
@@ -120,6 +122,7 @@ class Gateway {
   UniqueFd epoll_;
   NameTable names_;
   HostResolver resolver_;
+  std::unique_ptr<OutletLink> outlet_;  // outlives the connections
   std::unique_ptr<World> world_;
   std::string authorities_;
   std::unique_ptr<TlsTrust> trust_;

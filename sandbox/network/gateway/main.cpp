@@ -37,7 +37,7 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
   std::array<int, count> fds{};
   std::memcpy(fds.data(), CMSG_DATA(rights), sizeof(fds));
   return GatewayFds{std::move(report), UniqueFd(fds[0]), UniqueFd(fds[1]), UniqueFd(fds[2]),
-                    UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5])};
+                    UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5]), UniqueFd()};
 }
 
 Status serve() {
@@ -63,6 +63,7 @@ Status serve() {
   BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   int supervisor = fds.report.get();
+  if (document.value("outlet", false)) fds.outlet.reset(outlet_fd);
   Gateway gateway(std::move(policy), std::move(fds), std::move(servers));
   GYGES_CHECK(gateway.prepare());
   GYGES_CHECK(gateway.open(world, document.value("authorities", std::string())));

@@ -150,6 +150,7 @@ void TcpConnection::send(std::string_view bytes) {
   if (bytes.empty()) return;
   drop_sent(to_client_, sent_);
   to_client_ += bytes;
+  update();  // a service may send without having been asked just now
 }
 
 void TcpConnection::flush_client() {

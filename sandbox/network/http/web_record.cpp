@@ -81,18 +81,33 @@ void WebRecord::request_ended(bool whole) {
 }
 
 void WebRecord::response(const WebResponse& response, std::string_view sent_body) {
-  if (!flow_.http) flow_.http.emplace();
-  flow_.http->status = response.status;
-  flow_.http->response_headers = response.headers;
-  flow_.received_bytes = sent_body.size();
-  BodyRecord body(shared_.body_bytes, nullptr, {});
-  std::vector<CanaryHit> none;
-  body.feed(sent_body, none);
-  flow_.http->response_body = body.finish(true);
+  answer(response.status, response.headers);
+  answer_body(sent_body);
+  answer_ended(true);
   if (!response.reason.empty()) {
     flow_.reason = response.reason;
     flow_.verdict = FlowVerdict::refused;
   }
+}
+
+void WebRecord::answer(int status, const Headers& headers) {
+  if (!flow_.http) flow_.http.emplace();
+  flow_.http->status = status;
+  flow_.http->response_headers = headers;
+  answer_.emplace(shared_.body_bytes, nullptr, std::string());
+}
+
+void WebRecord::answer_body(std::string_view bytes) {
+  if (!answer_) return;
+  std::vector<CanaryHit> none;
+  answer_->feed(bytes, none);
+  flow_.received_bytes += bytes.size();
+}
+
+void WebRecord::answer_ended(bool whole) {
+  if (!answer_ || !flow_.http) return;
+  flow_.http->response_body = answer_->finish(whole);
+  answer_.reset();
 }
 
 void WebRecord::refused(std::string_view bytes, std::string reason) {

@@ -1,6 +1,7 @@
 // The flow of one HTTP exchange, the same for every version of the protocol.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,10 @@ class WebRecord {
   void body(std::string_view bytes);
   void request_ended(bool whole);
   void response(const WebResponse& response, std::string_view sent_body);
+  // The same for an answer that comes in pieces.
+  void answer(int status, const Headers& headers);
+  void answer_body(std::string_view bytes);
+  void answer_ended(bool whole);
   // A request that is none: what was sent, and why it was refused.
   void refused(std::string_view bytes, std::string reason);
 
@@ -31,6 +36,7 @@ class WebRecord {
   Flow flow_;
   BodyRecord body_;
   bool has_request_ = false;
+  std::optional<BodyRecord> answer_;
 };
 
 // What every answer of a version carries besides: the date. Cached for a second.

@@ -2,6 +2,7 @@
 
 #include "sandbox/network/dns/name_service.h"
 #include "sandbox/network/exfiltration/canary_search.h"
+#include "sandbox/network/http/handed_out_http1.h"
 #include "sandbox/network/http/http1_service.h"
 #include "sandbox/network/http/http2_service.h"
 #include "sandbox/network/services/mail_service.h"
@@ -47,7 +48,15 @@ class SimulatedWorld final : public World {
 
   std::unique_ptr<StreamService> open_stream(const Connection& connection,
                                              StreamPort& port) override {
+    return open_stream(connection, port, false);
+  }
+
+  // `tunnelled`: inside a connection to a proxy, which opens no further one.
+  std::unique_ptr<StreamService> open_stream(const Connection& connection, StreamPort& port,
+                                             bool tunnelled) {
     Listener found = kind_at(connection.destination, connection.name);
+    if (found.handed_out)
+      return open_handed_out(found.kind == Kind::http, connection, port, tunnelled);
     switch (found.kind) {
       case Kind::nothing:
         return nullptr;
@@ -81,6 +90,37 @@ class SimulatedWorld final : public World {
         Tls::Protocols::http1);
   }
 
+  std::unique_ptr<StreamService> open_handed_out(bool plain, const Connection& connection,
+                                                 StreamPort& port, bool tunnelled) {
+    auto tunnel = [this, connection, tunnelled](const std::string& name, std::uint16_t number,
+                                                StreamPort& inner) {
+      return tunnelled ? nullptr : open_tunnel(connection, name, number, inner);
+    };
+    if (plain)
+      return make_handed_out_http1(unsearched_, connection, nullptr, port, *context_.outlet,
+                                   tunnel);
+    return tls_->open_stream(
+        connection, port,
+        [this, tunnel](const Connection& inner, const TlsFacts& facts, StreamPort& inner_port) {
+          return make_handed_out_http1(unsearched_, inner, &facts, inner_port, *context_.outlet,
+                                       tunnel);
+        },
+        Tls::Protocols::http1);
+  }
+
+  // What policy decides of the destination holds for a tunnel to it as well.
+  std::unique_ptr<StreamService> open_tunnel(Connection connection, const std::string& name,
+                                             std::uint16_t number, StreamPort& port) {
+    auto addresses = zone_.addresses_of(name);
+    if (addresses.empty()) return nullptr;
+    connection.destination = {addresses.front(), number};
+    connection.name = name;
+    Decision decision =
+        decide(context_.policy, Transport::tcp, connection.destination, {connection.name});
+    if (decision.action != RuleAction::simulate) return nullptr;
+    return open_stream(connection, port, true);
+  }
+
   DatagramService* open_datagram(const Connection& peer) override {
     const PortService* service = service_at(peer.destination, true);
     return service == nullptr ? nullptr : &ntp_;
@@ -91,6 +131,7 @@ class SimulatedWorld final : public World {
   struct Listener {
     Kind kind = Kind::nothing;
     const PortService* service = nullptr;
+    bool handed_out = false;
   };
 
   std::string host_of(const Connection& connection) const {
@@ -133,11 +174,12 @@ class SimulatedWorld final : public World {
       return {Kind::http, nullptr};
     Listener found;
     sites_at(destination, name, [&](const Site& site) {
-      if (found.kind != Kind::nothing) return;
+      if (found.kind != Kind::nothing || (site.handed_out && context_.outlet == nullptr)) return;
       if (has(site.http_ports, destination.port))
         found.kind = Kind::http;
       else if (tls_ && has(site.https_ports, destination.port))
         found.kind = Kind::https;
+      found.handed_out = site.handed_out;
     });
     return found;
   }
@@ -150,6 +192,10 @@ class SimulatedWorld final : public World {
   WebServer web_;
   SplitCanaries split_;
   WebShared shared_{web_, canaries_, split_, context_.policy.body_bytes};
+  // What an agent tells its model is no secret that leaves: it is not searched for canaries.
+  CanarySet no_canaries_ = CanarySet::compile({}).value();
+  SplitCanaries no_split_{no_canaries_};
+  WebShared unsearched_{web_, no_canaries_, no_split_, context_.policy.body_bytes};
   std::unique_ptr<Tls> tls_;
   NtpService ntp_;
 };

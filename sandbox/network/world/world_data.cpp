@@ -174,6 +174,7 @@ Result<Site> site_from(const json& value, std::size_t index,
   GYGES_TRY(site.headers,
             headers_from(value.value("headers", json::object()), place.at("headers")));
   site.redirect_to_https = value.value("redirect_to_https", false);
+  site.handed_out = value.value("handed_out", false);
   GYGES_TRY(site.pages, pages_from(value.value("pages", json::array()), place.at("pages")));
   add_files(value.value("files", json::array()), index, files, site);
   site.not_found = value.contains("not_found")

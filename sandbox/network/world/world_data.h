@@ -66,6 +66,7 @@ struct Site {
   std::string server;  // the header; empty: none
   Headers headers;     // on every answer
   bool redirect_to_https = false;
+  bool handed_out = false;  // the supervisor answers; see outlet/outlet.h
   std::vector<Page> pages;                // tried in order, before files
   std::map<std::string, SiteFile> files;  // by path
   std::string not_found;                  // body of 404

@@ -1,0 +1,172 @@
+#include "agent_runtime/episode/third_party.h"
+
+#include "agent_runtime/gateway/script_behind_wire.h"
+#include "agent_runtime/gateway/trace_processes.h"
+#include "agent_runtime/model/cancellation.h"
+#include "agent_runtime/model/dialect/dialect.h"
+#include "agent_runtime/model/endpoint.h"
+#include "agent_runtime/scaffold/agent_process.h"
+#include "base/text.h"
+#include "sandbox/isolation/sandbox.h"
+#include "sandbox/recorder/recorder.h"
+
+namespace gyges::episode {
+namespace {
+
+std::string last_line(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  auto begin = text.rfind('\n');
+  if (begin != std::string::npos) text.erase(0, begin + 1);
+  return printable(std::string_view(text).substr(0, 500));
+}
+
+std::string how_it_ended(const scaffold::AgentEnd& agent) {
+  if (!agent.end) return "the program was killed";
+  std::string words = agent.end->signal != 0
+                          ? "the program was ended by signal " + std::to_string(agent.end->signal)
+                          : "the program ended with status " + std::to_string(agent.end->exit_code);
+  std::string said = last_line(agent.errors.empty() ? agent.output : agent.errors);
+  return said.empty() ? words : words + ": " + said;
+}
+
+LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::End& model,
+               const isolation::Sandbox& sandbox) {
+  std::string report = model.last_words.empty() ? agent.output : model.last_words;
+  if (model.failure) return {"error", printable(model.failure->line()), report};
+  if (agent.lost) {
+    for (const auto& hit : sandbox.limits_hit())
+      if (hit.limit == "wall_seconds") return {"time_limit", hit.detail, report};
+    return {"error", printable(agent.lost->line()), report};
+  }
+  if (agent.end && !agent.end->start_error.empty())
+    return {"error", "start agent: " + printable(agent.end->start_error), report};
+  if (model.turn_limit)
+    return {"turn_limit", "no report within " + std::to_string(model.turns) + " turns", report};
+  if (agent.timed_out) return {"time_limit", "the time of the episode is over", report};
+  bool well = agent.end && agent.end->exit_code == 0 && agent.end->signal == 0;
+  if (model.model_failure && (!well || model.last_words.empty()))
+    return {"error", printable(model.model_failure->line()), report};
+  if (!well) return {"agent_stopped", how_it_ended(agent), report};
+  if (model.exchanges == 0)
+    return {"agent_stopped", "the program ended without having asked its model", report};
+  return {"submitted", "", report};
+}
+
+}  // namespace
+
+ThirdParty::ThirdParty(const model::AgentFile& agent, scaffold::Scaffold scaffold)
+    : agent_(agent),
+      scaffold_(std::move(scaffold)),
+      server_([this](const gateway::HttpRequest& request, gateway::Answer& answer) {
+        gateway::ModelEndpoint* endpoint = nullptr;
+        {
+          std::scoped_lock lock(mutex_);
+          endpoint = endpoint_;
+        }
+        return endpoint != nullptr && endpoint->handle(request, answer);
+      }) {}
+
+Result<std::unique_ptr<ThirdParty>> ThirdParty::create(const model::AgentFile& agent,
+                                                       scaffold::Scaffold scaffold) {
+  if (model::find_dialect(scaffold.dialect.name) == nullptr)
+    return fail("prepare agent", scaffold.profile.name,
+                "this build does not speak " + quoted(scaffold.dialect.name),
+                "choose another dialect of the profile");
+  return std::unique_ptr<ThirdParty>(new ThirdParty(agent, std::move(scaffold)));
+}
+
+Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run) const {
+  if (agent_.script) {
+    GYGES_TRY(auto script,
+              gateway::ScriptBehindWire::create(agent_.script, run.seed, scaffold_.profile.shell,
+                                                scaffold_.profile.failed));
+    return gateway::Complete(
+        [script = std::move(script)](gateway::Ask& ask) { return script.complete(ask.request); });
+  }
+  auto deadline = run.deadline;
+  if (agent_.recording) {
+    GYGES_TRY(auto client, model::make_model(agent_, run.seed));
+    std::shared_ptr<model::ModelClient> replay = std::move(client);
+    return gateway::Complete([replay, seed = run.seed, deadline](gateway::Ask& ask) {
+      return replay->complete({ask.request.messages, ask.request.tools, seed, deadline});
+    });
+  }
+  GYGES_TRY(model::EndpointConfig config, model::endpoint_of(agent_));
+  std::string name = config.settings.model;
+  auto endpoint = std::make_shared<model::Endpoint>(std::move(config));
+  return gateway::Complete([endpoint, name, deadline](gateway::Ask& ask) {
+    model::ModelRequest request = ask.request;
+    request.model = name;
+    model::Cancellation cancellation;
+    model::Endpoint::Call call{deadline, &cancellation, {}};
+    if (ask.observer)
+      call.observer = [&](const model::Delta& delta) {
+        if (!ask.observer(delta)) cancellation.cancel();
+      };
+    model::ModelError error;
+    error.status = 0;
+    auto reply = endpoint->send(request, call, error);
+    ask.losses = endpoint->losses();
+    if (!reply && error.status != 0) ask.error = std::move(error);
+    return reply;
+  });
+}
+
+Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
+  gateway::EndpointOptions options;
+  options.dialect = model::find_dialect(scaffold_.dialect.name);
+  options.key = scaffold_.key;
+  options.models = {scaffold_.model};
+  options.shell = scaffold_.profile.shell;
+  options.remove_hosted_tools = agent_.remove_hosted_tools;
+  options.most_turns = run.turns;
+  if (run.session != nullptr)
+    options.mark = [&run](std::uint32_t call, const std::string& tool, bool begins) {
+      // A mark that cannot be written shows in the session's end.
+      if (begins)
+        (void)run.session->tool_call_started(call, printable(tool));
+      else
+        (void)run.session->tool_call_ended(call);
+    };
+  GYGES_TRY(gateway::Complete complete, model_for(run));
+  GYGES_TRY(auto endpoint, gateway::ModelEndpoint::create(std::move(options), std::move(complete),
+                                                          run.transcript, run.bundle));
+  {
+    std::scoped_lock lock(mutex_);
+    endpoint_ = endpoint.get();
+  }
+  scaffold::AgentCommand command;
+  command.argv = scaffold_.argv;
+  command.environment = run.environment;
+  command.directory = run.home;
+  command.output_bytes = run.output_bytes;
+  command.deadline = run.deadline;
+  command.stop_fd = endpoint->stop_fd();
+  scaffold::AgentEnd agent = scaffold::run_agent(run.sandbox, command);
+  server_.stop();  // no handler runs after this
+  {
+    std::scoped_lock lock(mutex_);
+    endpoint_ = nullptr;
+  }
+  gateway::ModelEndpoint::End model = endpoint->end();
+  calls_ = std::move(model.calls);
+  if (std::string fault = server_.fault(); !fault.empty())
+    return LoopEnd{"error", "the egress gateway is not to be trusted any more: " + fault, ""};
+  return end_of(agent, model, run.sandbox);
+}
+
+LoopEnd ThirdParty::run(const ThirdPartyRun& run) {
+  auto result = run_to_end(run);
+  LoopEnd end =
+      result ? std::move(*result) : LoopEnd{"error", printable(result.error().line()), ""};
+  if (auto written = run.transcript.end(end.kind, end.report); !written && end.kind != "error")
+    end = LoopEnd{"error", printable(written.error().line()), end.report};
+  return end;
+}
+
+Status ThirdParty::join(const std::filesystem::path& bundle) const {
+  GYGES_TRY([[maybe_unused]] auto summary, gateway::write_processes(bundle, calls_));
+  return ok();
+}
+
+}  // namespace gyges::episode

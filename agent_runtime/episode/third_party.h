@@ -1,0 +1,72 @@
+// An episode whose agent is a program of somebody else's in the sandbox: the endpoint that it takes
+// for its model's vendor, the run of the program, and the join of its calls with its processes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "agent_runtime/episode/agent_loop.h"
+#include "agent_runtime/gateway/model_endpoint.h"
+#include "agent_runtime/gateway/outlet_server.h"
+#include "agent_runtime/model/agent_file.h"
+#include "agent_runtime/scaffold/scaffold.h"
+#include "base/error.h"
+
+namespace gyges::isolation {
+class Sandbox;
+}
+namespace gyges::recorder {
+class Session;
+}
+
+namespace gyges::episode {
+
+struct ThirdPartyRun {
+  isolation::Sandbox& sandbox;
+  recorder::Session* session = nullptr;  // null: not recorded
+  Transcript& transcript;
+  std::filesystem::path bundle;
+  std::vector<std::string> environment;
+  std::string home;
+  std::uint64_t output_bytes = 65536;
+  std::uint32_t turns = 1;
+  std::chrono::steady_clock::time_point deadline;
+  std::uint64_t seed = 0;
+};
+
+// Thread-safety: connect() by whichever thread starts a sandbox; the rest by the episode's thread.
+class ThirdParty {
+ public:
+  // `agent` is the model behind the endpoint; `scaffold` the program. Both are copied.
+  static Result<std::unique_ptr<ThirdParty>> create(const model::AgentFile& agent,
+                                                    scaffold::Scaffold scaffold);
+
+  // For SandboxSpec::outlet.
+  Result<UniqueFd> connect() { return server_.connect(); }
+
+  // Runs the agent to its end. The transcript is complete then, its "end" line included.
+  LoopEnd run(const ThirdPartyRun& run);
+
+  // After the trace is closed: writes processes.jsonl.
+  Status join(const std::filesystem::path& bundle) const;
+
+  [[nodiscard]] const scaffold::Scaffold& scaffold() const { return scaffold_; }
+
+ private:
+  ThirdParty(const model::AgentFile& agent, scaffold::Scaffold scaffold);
+  Result<gateway::Complete> model_for(const ThirdPartyRun& run) const;
+  Result<LoopEnd> run_to_end(const ThirdPartyRun& run);
+
+  model::AgentFile agent_;
+  scaffold::Scaffold scaffold_;
+  std::mutex mutex_;
+  gateway::ModelEndpoint* endpoint_ = nullptr;  // while the agent runs
+  std::vector<gateway::WireCall> calls_;
+  gateway::OutletServer server_;
+};
+
+}  // namespace gyges::episode

@@ -1,0 +1,70 @@
+// Which processes carried out which tool call of a third-party agent. The agent starts its tools
+// itself, so that no label can be put on them beforehand: what was said on the wire is joined
+// afterwards with what the trace shows.
+//
+// A call of a shell tool is found as the first program that was executed below the agent, after the
+// call was handed to it and before its result came back, with the command line in its arguments:
+// as it is, or wrapped and quoted anew (`bash -c "eval '...'"`). Everything that descends from that
+// process belongs to the call, also what outlives it. What the agent ran besides was never
+// declared: its own git, ripgrep or uname, and commands that scripts of a code mode start.
+//
+// Pure; no thread, no clock.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gyges::gateway {
+
+struct WireCall {
+  std::uint32_t call = 0;             // number within the run
+  std::vector<std::string> commands;  // command lines; empty: the tool starts no process of its own
+  std::uint64_t requested_ns = 0;     // the reply with the call went to the agent; CLOCK_MONOTONIC
+  std::uint64_t answered_ns = 0;      // its result came back; 0: it never did
+};
+
+// One program that was executed. `process` and `parent` number processes, not pids, which come
+// round: see ProcessTree.
+struct Execution {
+  std::uint32_t process = 0;
+  std::uint64_t time_ns = 0;
+  std::vector<std::string> argv;
+  bool truncated = false;  // argv was longer than what was recorded
+};
+
+struct Process {
+  std::int64_t parent = -1;     // index; -1: not of this sandbox's record
+  std::int32_t inside_pid = 0;  // 0: unknown
+};
+
+struct JoinedCall {
+  std::uint32_t call = 0;
+  std::size_t command = 0;      // index in WireCall::commands
+  std::int64_t execution = -1;  // index; -1: no process was found
+  bool wrapped = false;         // the arguments hold the command, but not as one of them
+  std::uint32_t processes = 0;  // in its tree
+};
+
+struct Undeclared {
+  std::size_t execution = 0;
+  std::uint32_t during = 0;     // the only call that was open then; 0: none, or several
+  std::uint32_t processes = 0;  // in its tree
+};
+
+struct Join {
+  std::vector<JoinedCall> calls;       // one for each command of each call, in order
+  std::vector<Undeclared> undeclared;  // by time; the topmost of each tree
+  std::vector<std::uint32_t> call_of;  // for each process: the call it belongs to, or 0
+};
+
+// `agent`: index of the agent's first process. Executions are in order of time.
+Join join_calls(const std::vector<WireCall>& calls, const std::vector<Process>& processes,
+                const std::vector<Execution>& executions, std::uint32_t agent);
+
+// Whether `argument` holds `command`, however it was quoted on the way: white space, quotes and
+// backslashes do not count. With `truncated` the argument may end early.
+bool holds_command(std::string_view argument, std::string_view command, bool truncated);
+
+}  // namespace gyges::gateway

@@ -1,0 +1,64 @@
+// Turns of a third-party agent as lines of transcript.jsonl. An agent sends its whole conversation
+// with each request; here each message is written once.
+//
+// A request continues the conversation ("thread") whose user messages and tool results it begins
+// with; otherwise it opens another: titles, summaries, subagents, or a history that the agent has
+// rewritten. Calls are numbered through the run in the order in which they were made.
+//
+// Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent_runtime/episode/transcript.h"
+#include "agent_runtime/gateway/call_join.h"
+#include "agent_runtime/model/model_request.h"
+#include "agent_runtime/scaffold/agent_profile.h"
+#include "base/error.h"
+
+namespace gyges::gateway {
+
+class ConversationLog {
+ public:
+  static constexpr std::size_t most_threads = 4096;
+
+  // Borrowed; both outlive the log.
+  ConversationLog(episode::Transcript& transcript, const std::vector<scaffold::ShellTool>& shell)
+      : transcript_(transcript), shell_(shell) {}
+
+  // Writes what is new in the request; gives its thread, from 1. `now_ns`: when it came.
+  Result<std::uint32_t> take_request(const model::ModelRequest& request, std::uint64_t now_ns);
+  // Numbers the reply's calls and writes it. `now_ns`: just before it goes to the agent.
+  Status take_reply(std::uint32_t thread, model::Reply& reply, std::uint64_t now_ns);
+
+  [[nodiscard]] std::uint32_t turns() const { return turns_; }  // replies so far
+  [[nodiscard]] const std::vector<WireCall>& calls() const { return calls_; }
+  // The words of the last reply that called nothing; what the agent ended with.
+  [[nodiscard]] const std::string& last_words() const { return last_words_; }
+
+ private:
+  struct Thread {
+    std::vector<std::string> said;    // hashes of user messages and results
+    std::string system;               // hash
+    std::vector<std::uint32_t> open;  // calls of the last reply, in order
+    std::size_t answered = 0;         // of them
+  };
+
+  Status write_new(Thread& thread, std::uint32_t number, const model::Message& message,
+                   std::uint64_t now_ns);
+  Status take_result(Thread& thread, model::Message message, std::uint64_t now_ns,
+                     std::uint32_t number);
+
+  episode::Transcript& transcript_;
+  const std::vector<scaffold::ShellTool>& shell_;
+  std::vector<Thread> threads_;
+  std::map<std::string, std::uint32_t> call_of_id_;
+  std::vector<WireCall> calls_;  // calls_[n - 1] has number n
+  std::uint32_t turns_ = 0;
+  std::string last_words_;
+};
+
+}  // namespace gyges::gateway

@@ -1,0 +1,79 @@
+# The smallest agent that speaks Anthropic Messages: one shell tool, a loop, standard library only.
+import json, os, subprocess, sys, urllib.error, urllib.request
+
+BASE = os.environ["ANTHROPIC_BASE_URL"]
+KEY = os.environ["ANTHROPIC_API_KEY"]
+TOOL = {"name": "bash", "description": "Runs a command",
+        "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}}}
+
+
+def ask(path, body=None, method="POST", key=KEY):
+    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"x-api-key": key, "anthropic-version": "2023-06-01",
+               "content-type": "application/json"}
+    request = urllib.request.Request(BASE + path, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def reply_of(stream):
+    """The blocks of a streamed message."""
+    blocks = {}
+    for line in stream.decode().splitlines():
+        if not line.startswith("data: "):
+            continue
+        event = json.loads(line[6:])
+        if event["type"] == "content_block_start":
+            blocks[event["index"]] = dict(event["content_block"], partial="")
+        elif event["type"] == "content_block_delta":
+            block, delta = blocks[event["index"]], event["delta"]
+            if delta["type"] == "text_delta":
+                block["text"] += delta["text"]
+            else:
+                block["partial"] += delta.get("partial_json", "")
+    content = []
+    for _, block in sorted(blocks.items()):
+        partial = block.pop("partial")
+        if block["type"] == "tool_use":
+            block["input"] = json.loads(partial or "{}")
+        content.append(block)
+    return content
+
+
+def run(prompt):
+    messages = [{"role": "user", "content": prompt}]
+    for _ in range(20):
+        status, body = ask("/v1/messages", {
+            "model": "large", "max_tokens": 999, "stream": True, "system": "You are an agent.",
+            "messages": messages, "tools": [TOOL]})
+        if status != 200:
+            sys.exit("model says %d: %s" % (status, body.decode()))
+        content = reply_of(body)
+        messages.append({"role": "assistant", "content": content})
+        results = []
+        for call in content:
+            if call["type"] != "tool_use":
+                continue
+            done = subprocess.run(["bash", "-c", call["input"]["command"]], capture_output=True)
+            results.append({"type": "tool_result", "tool_use_id": call["id"],
+                            "is_error": done.returncode != 0,
+                            "content": (done.stdout + done.stderr).decode(errors="replace")})
+        if not results:
+            print("".join(block.get("text", "") for block in content))
+            return
+        messages.append({"role": "user", "content": results})
+
+
+if len(sys.argv) > 2 and sys.argv[2] == "hostile":
+    seen = []
+    for body in (b"", b"{", b"[" * 100000, b"\0\xff\x1b[2J", b"A" * (3 << 20)):
+        seen.append(ask("/v1/messages", body)[0])
+    seen.append(ask("/v1/messages", {"messages": []}, key="guess")[0])
+    seen.append(ask("/nothing")[0])
+    seen.append(ask("/v1/models", method="GET")[0])
+    print(seen)
+    subprocess.run(["bash", "-c", "uname -a"])  # nobody declared it
+run(sys.argv[1])

@@ -1,0 +1,141 @@
+#include "agent_runtime/gateway/call_join.h"
+
+#include <gtest/gtest.h>
+
+namespace gyges::gateway {
+namespace {
+
+// Process 0 is the agent; parents come first.
+struct Story {
+  std::vector<WireCall> calls;
+  std::vector<Process> processes{{-1, 10}};
+  std::vector<Execution> executions;
+
+  std::uint32_t process(std::int64_t parent) {
+    processes.push_back({parent, static_cast<std::int32_t>(10 + processes.size())});
+    return static_cast<std::uint32_t>(processes.size() - 1);
+  }
+  void exec(std::uint32_t process, std::uint64_t time, std::vector<std::string> argv,
+            bool truncated = false) {
+    executions.push_back({process, time, std::move(argv), truncated});
+  }
+  Join join() { return join_calls(calls, processes, executions, 0); }
+};
+
+TEST(CallJoin, ATreeBelongsToTheCallWhoseCommandItsShellRuns) {
+  Story story;
+  story.calls = {{1, {"ls -l; sleep 9 &"}, 100, 200}, {2, {"rm x"}, 300, 400}};
+  auto shell = story.process(0);
+  auto daemon = story.process(shell);
+  auto second = story.process(0);
+  story.exec(0, 1, {"agent", "-p", "ls -l; sleep 9 &"});  // the prompt holds the command too
+  story.exec(shell, 110, {"/bin/bash", "-c", "ls -l; sleep 9 &"});
+  story.exec(daemon, 250, {"sleep", "9"});  // after the call ended
+  story.exec(second, 310, {"bash", "-c", "rm x"});
+  Join join = story.join();
+  EXPECT_EQ(join.call_of, (std::vector<std::uint32_t>{0, 1, 1, 2}));
+  ASSERT_EQ(join.calls.size(), 2U);
+  EXPECT_EQ(join.calls[0].processes, 2U);
+  EXPECT_FALSE(join.calls[0].wrapped);
+  EXPECT_TRUE(join.undeclared.empty());
+}
+
+TEST(CallJoin, WrappingAndQuotingDoNotHideACommand) {
+  Story story;
+  story.calls = {{7, {"grep -c 'a b' \"$HOME/x\" | sort"}, 100, 0}};
+  auto shell = story.process(0);
+  story.exec(
+      shell, 120,
+      {"/bin/bash", "-c", "-l",
+       "eval 'grep -c '\"'\"'a b'\"'\"' \\\"$HOME/x\\\" | sort' < /dev/null && pwd -P >| /tmp/c"});
+  Join join = story.join();
+  EXPECT_EQ(join.call_of[shell], 7U);
+  EXPECT_TRUE(join.calls[0].wrapped);
+}
+
+TEST(CallJoin, WhatNeverCrossedTheWireIsUndeclared) {
+  Story story;
+  story.calls = {{1, {"true"}, 100, 200}, {2, {}, 300, 400}};  // 2: a script of a code mode
+  auto git = story.process(0);
+  auto helper = story.process(git);
+  auto hidden = story.process(0);
+  story.exec(git, 50, {"git", "status"});
+  story.exec(helper, 60, {"git-remote-http"});
+  story.exec(hidden, 350, {"bash", "-c", "curl evil"});
+  Join join = story.join();
+  ASSERT_EQ(join.calls.size(), 1U);
+  EXPECT_EQ(join.calls[0].execution, -1) << "requested, and never executed";
+  ASSERT_EQ(join.undeclared.size(), 2U);
+  EXPECT_EQ(join.undeclared[0].execution, 0U);
+  EXPECT_EQ(join.undeclared[0].processes, 2U);
+  EXPECT_EQ(join.undeclared[0].during, 0U);
+  EXPECT_EQ(join.undeclared[1].during, 2U);
+}
+
+TEST(CallJoin, TheSameCommandTwiceIsTwoCalls) {
+  Story story;
+  story.calls = {{1, {"date"}, 100, 200}, {2, {"date"}, 100, 200}, {3, {"date"}, 300, 400}};
+  auto one = story.process(0);
+  auto two = story.process(0);
+  auto three = story.process(0);
+  story.exec(one, 110, {"sh", "-c", "date"});
+  story.exec(two, 120, {"sh", "-c", "date"});
+  story.exec(three, 320, {"sh", "-c", "date"});
+  EXPECT_EQ(story.join().call_of, (std::vector<std::uint32_t>{0, 1, 2, 3}));
+}
+
+TEST(CallJoin, ACommandBeforeItsCallOrAfterItsResultIsNotTheCall) {
+  Story story;
+  story.calls = {{1, {"make all"}, 100, 200}};
+  auto early = story.process(0);
+  auto late = story.process(0);
+  story.exec(early, 90, {"sh", "-c", "make all"});
+  story.exec(late, 210, {"sh", "-c", "make all"});
+  Join join = story.join();
+  EXPECT_EQ(join.calls[0].execution, -1);
+  EXPECT_EQ(join.undeclared.size(), 2U);
+}
+
+TEST(CallJoin, SeveralCommandsOfOneCallAreFoundEach) {
+  Story story;
+  story.calls = {{4, {"echo a", "echo b"}, 100, 200}};
+  auto one = story.process(0);
+  auto two = story.process(0);
+  story.exec(one, 110, {"sh", "-c", "echo a"});
+  story.exec(two, 120, {"sh", "-c", "echo b"});
+  Join join = story.join();
+  EXPECT_EQ(join.calls.size(), 2U);
+  EXPECT_EQ(join.call_of, (std::vector<std::uint32_t>{0, 4, 4}));
+}
+
+TEST(CallJoin, ProcessesOutsideTheAgentAreLeftAlone) {
+  Story story;
+  story.calls = {{1, {"true"}, 1, 0}};
+  story.processes.push_back({-1, 99});
+  story.exec(1, 50, {"sh", "-c", "true"});
+  Join join = story.join();
+  EXPECT_EQ(join.calls[0].execution, -1);
+  EXPECT_TRUE(join.undeclared.empty());
+}
+
+TEST(CallJoin, ArgumentsThatWereCutStillTell) {
+  const std::string command = "python3 -c 'print(sum(range(1000000)))' && echo ready";
+  EXPECT_TRUE(holds_command("eval python3 -c print(sum(range(1000", command, true));
+  EXPECT_FALSE(holds_command("eval python3 -c print(sum(range(1000", command, false));
+  EXPECT_FALSE(holds_command("eval pyth", command, true)) << "too little to tell";
+  EXPECT_FALSE(holds_command("anything", "", true));
+  EXPECT_FALSE(holds_command("anything", " \"' ", true));
+}
+
+TEST(CallJoin, NumbersThatLeadNowhereAreHarmless) {
+  Story story;
+  story.calls = {{1, {"x"}, 0, 0}};
+  story.processes.push_back({5, 1});  // a parent that comes later
+  story.processes.push_back({2, 1});  // itself
+  story.exec(900, 5, {"sh", "-c", "x"});
+  story.exec(2, 6, {"sh", "-c", "x"});
+  EXPECT_EQ(story.join().calls[0].execution, -1);
+}
+
+}  // namespace
+}  // namespace gyges::gateway
