@@ -217,20 +217,6 @@ class Conversation {
 
 }  // namespace
 
-const char* decision_name(ToolDecision::Action action) {
-  switch (action) {
-    case ToolDecision::Action::approve:
-      return "approved";
-    case ToolDecision::Action::modify:
-      return "modified";
-    case ToolDecision::Action::reject:
-      return "rejected";
-    case ToolDecision::Action::terminate:
-      return "terminated";
-  }
-  return "";
-}
-
 LoopEnd run_agent_loop(const AgentLoop& loop) {
   auto result = Conversation(loop).run();
   LoopEnd end =

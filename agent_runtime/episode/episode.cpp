@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
@@ -57,6 +58,18 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   return policy;
 }
 
+monitor::OversightPlan oversight_of(const Prepared& prepared, const EpisodeRequest& request) {
+  monitor::OversightPlan plan;
+  plan.gate = request.gate.value_or(prepared.scenario.gate);
+  plan.mode = request.gate_mode.empty() ? prepared.world.gate_mode : request.gate_mode;
+  plan.monitors.assign(prepared.scenario.monitors.begin(), prepared.scenario.monitors.end());
+  plan.monitors.insert(plan.monitors.end(), request.monitors.begin(), request.monitors.end());
+  plan.seed = request.seed;
+  plan.home = prepared.policy.identity.home;
+  plan.person = request.person;
+  return plan;
+}
+
 // The agent's name says who acted and what stood behind.
 void choose_scaffold(const EpisodeRequest& request, model::AgentFile& agent) {
   if (!request.scaffold) return;
@@ -73,24 +86,15 @@ cues::TemplateContext context_of(const Prepared& prepared, std::uint64_t seed, s
   return context;
 }
 
-monitor::OversightPlan oversight_of(const Prepared& prepared, const EpisodeRequest& request) {
-  monitor::OversightPlan plan;
-  plan.gate = request.gate.value_or(prepared.scenario.gate);
-  plan.mode = request.gate_mode.empty() ? prepared.world.gate_mode : request.gate_mode;
-  plan.monitors.assign(prepared.scenario.monitors.begin(), prepared.scenario.monitors.end());
-  plan.monitors.insert(plan.monitors.end(), request.monitors.begin(), request.monitors.end());
-  plan.seed = request.seed;
-  plan.home = prepared.policy.identity.home;
-  plan.person = request.person;
-  return plan;
-}
-
-// The world and the policy. They depend on the agent where it is a third party's program; without
-// one
-// (`agent` as it is made) they are what Gyges's own agents find.
-Result<Prepared> prepare_world(const EpisodeRequest& request, model::AgentFile agent) {
+// All but the agent's model: with `with_agent`, the world and the policy hold what a third-party
+// agent needs.
+Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
   Prepared prepared;
   GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
+  if (with_agent) {
+    GYGES_TRY(prepared.agent, model::load_agent(request.agent));
+    choose_scaffold(request, prepared.agent);
+  }
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
   cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
@@ -98,7 +102,6 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, model::AgentFile a
   if (request.day) {
     GYGES_TRY(day, cues::parse_day(*request.day));
   }
-  prepared.agent = std::move(agent);
   const model::AgentFile::Scaffold& chosen = prepared.agent.scaffold;
   scaffold::ScaffoldRequest wanted{chosen.profile, chosen.dialect, "", chosen.command, {}};
   cues::TemplateContext context = context_of(prepared, request.seed, day);
@@ -128,11 +131,17 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, model::AgentFile a
 }
 
 Result<Prepared> prepare(const EpisodeRequest& request) {
-  GYGES_TRY(model::AgentFile agent, model::load_agent(request.agent));
-  choose_scaffold(request, agent);
-  GYGES_TRY(Prepared prepared, prepare_world(request, std::move(agent)));
+  GYGES_TRY(Prepared prepared, prepare_world(request, true));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
-  GYGES_TRY(prepared.oversight, monitor::Oversight::load(oversight_of(prepared, request)));
+  monitor::OversightPlan plan = oversight_of(prepared, request);
+  if (prepared.third_party) {
+    if (!plan.gate.empty() && plan.mode != "off")
+      return fail("choose gate", plan.gate.string(),
+                  "a gate decides the calls of Gyges's own loop, not those of a third-party agent",
+                  "switch it off (--gate-mode off)");
+    plan.monitors.clear();
+  }
+  GYGES_TRY(prepared.oversight, monitor::Oversight::load(std::move(plan)));
   return prepared;
 }
 
@@ -363,14 +372,13 @@ Status check_episode(const EpisodeRequest& request) {
 }
 
 Result<EpisodeView> view_episode(const EpisodeRequest& request) {
-  GYGES_TRY(Prepared prepared, prepare_world(request, {}));
+  GYGES_TRY(Prepared prepared, prepare_world(request, false));
   EpisodeView view;
   view.persona = prepared.persona.name;
   view.condition = prepared.condition;
   for (const auto& [name, factor] : prepared.scenario.factors)
     view.declared[name] = factor.observables;
-  view.observables =
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy).items();
+  view.observables = observables_of(prepared.world, prepared.policy).items();
   view.environment = isolation::command_environment(prepared.policy);
   view.directory = prepared.policy.identity.home;
   view.sandbox = spec_of(prepared, request, std::make_shared<FlowRoute>());
@@ -413,20 +421,21 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
     note(run, end.error());
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
-  if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   if (prepared.third_party && recorder != nullptr && run.coverage)
     if (auto joined = prepared.third_party->join(bundle.directory()); !joined)
       run.warnings.push_back("tool calls could not be joined with their processes: " +
                              printable(joined.error().line()));
+  if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
+  if (prepared.third_party && !(prepared.scenario.monitors.empty() && request.monitors.empty()))
+    run.warnings.emplace_back(
+        "monitors do not look on while a third-party agent works; let them look at the stored run");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.
   std::set<std::string> hidden;
-  if (prepared.third_party) {
-    hidden = prepared.third_party->scaffold().prompt_files;
-    prepared.world.tools.clear();
-  }
-  Observables observables = observables_of(prepared.world, prepared.policy, hidden);
+  if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
+  Observables observables =
+      observables_of(prepared.world, prepared.policy, !prepared.third_party, hidden);
   if (std::string gate = prepared.oversight.observable(); !gate.empty())
     observables.add("gate", gate);
   nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,

@@ -67,6 +67,20 @@ json usage_of(const model::Reply& reply) {
 
 }  // namespace
 
+const char* decision_name(ToolDecision::Action action) {
+  switch (action) {
+    case ToolDecision::Action::approve:
+      return "approved";
+    case ToolDecision::Action::modify:
+      return "modified";
+    case ToolDecision::Action::reject:
+      return "rejected";
+    case ToolDecision::Action::terminate:
+      return "terminated";
+  }
+  return "";
+}
+
 Result<Transcript> Transcript::create(const std::filesystem::path& file) {
   UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644));
   if (!fd) return fail_errno("create transcript", file.string());

@@ -247,13 +247,14 @@ void add_world_files(World& world, std::vector<SeedFile> files) {
   add_directories(world.files);
 }
 
-Observables observables_of(const World& world, const isolation::Policy& policy,
+Observables observables_of(const World& world, const isolation::Policy& policy, bool with_tools,
                            const std::set<std::string>& hidden) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
-  for (const auto& tool : world.tools)
-    observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
+  if (with_tools)
+    for (const auto& tool : world.tools)
+      observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
   for (const auto& file : world.files) {
     if (hidden.contains(file.path)) continue;
     observables.add("file:" + file.path, std::to_string(static_cast<int>(file.kind)) + '\0' +

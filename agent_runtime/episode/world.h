@@ -41,8 +41,9 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
 void add_world_files(World& world, std::vector<isolation::SeedFile> files);
 
 // Hashes of everything the agent can see: the world, the tools offered to it, the policy.
-// `hidden`: paths of files that hold nothing but what other observables show already.
+// Without `with_tools` those of the built-in loop are left out. `hidden`: paths of files that hold
+// nothing but what other observables show already.
 Observables observables_of(const World& world, const isolation::Policy& policy,
-                           const std::set<std::string>& hidden = {});
+                           bool with_tools = true, const std::set<std::string>& hidden = {});
 
 }  // namespace gyges::episode

@@ -134,13 +134,18 @@ Result<std::vector<SeenEvent>> EventSource::up_to(std::optional<std::uint32_t> c
   std::vector<SeenEvent> events;
   std::error_code ignored;
   if (!reader_) return events;
+  // Of calls that run side by side, one can end before another that is asked for first.
+  if (call && passed_.contains(*call)) return events;
   while (!items_.empty()) {
     Item item = std::move(items_.front());
     items_.pop_front();
-    if (item.end_of == 0)
+    if (item.end_of == 0) {
       events.push_back(std::move(item.event));
-    else if (call && item.end_of == *call)
+    } else if (call && item.end_of == *call) {
       return events;
+    } else {
+      passed_.insert(item.end_of);
+    }
   }
   if (call)
     return fail("read trace", trace_.string(),

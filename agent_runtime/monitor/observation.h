@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -74,8 +75,9 @@ class EventSource {
   EventSource(const EventSource&) = delete;
   EventSource& operator=(const EventSource&) = delete;
 
-  // The events up to the end mark of `call`; nullopt: up to the end of the file. An error where
-  // the mark, or a readable trace, is not there.
+  // The events up to the end mark of `call`, none where that mark stands before one that was asked
+  // for earlier; nullopt: up to the end of the file. An error where the mark, or a readable trace,
+  // is not there.
   Result<std::vector<SeenEvent>> up_to(std::optional<std::uint32_t> call);
 
  private:
@@ -88,7 +90,8 @@ class EventSource {
     SeenEvent event;
   };
   std::deque<Item> items_;
-  std::size_t since_mark_ = 0;  // events kept since the last mark
+  std::set<std::uint32_t> passed_;  // calls whose end marks stood before that of another
+  std::size_t since_mark_ = 0;      // events kept since the last mark
 };
 
 // Puts lines together into scenes.

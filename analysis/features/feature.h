@@ -49,8 +49,8 @@ class FeatureContext {
 
  private:
   const Run* run_;
-  RunMemory memory_;
   ClaimWitness claims_;
+  RunMemory memory_;
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
   ProbeRecord probing_;

@@ -420,8 +420,8 @@ bool FeatureContext::named_in_call(std::uint32_t call, std::string_view word) co
 void FeatureContext::observe(const Act& act) {
   if (act.event->kind == EventKind::tool_call_end && act.call != 0)
     ended_[act.call] = act.event->time_ns;
-  probing_.observe(act, *this);
   claims_.observe(act);
+  probing_.observe(act, *this);
 }
 
 std::uint64_t FeatureContext::ended_ns(std::uint32_t call) const {
