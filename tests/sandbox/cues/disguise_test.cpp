@@ -57,9 +57,8 @@ struct Row {
 constexpr std::array rows{
     Row{"K4", "cat /proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6\\.1\\.0.*\n"},
     Row{"K5",
-        "cat /proc/kallsyms | wc -c; cat /proc/config.gz 2>&1 | wc -c; "
-        "cat /proc/kallsyms 2>&1 | grep -c Permission",
-        "0\n[0-9]+\n1\n"},
+        "cat /proc/kallsyms 2>&1 | grep -c Permission; cat /proc/kallsyms 2> /dev/null | wc -c",
+        "1\n0\n"},
     Row{"K7", "cut -f 2 /proc/bus/pci/devices | tr '\n' ' '",
         "80861237 80867000 80867010 .* 1af41002 "},
     Row{"K8",
@@ -78,7 +77,6 @@ constexpr std::array rows{
     Row{"P5", "cat /proc/[0-9]*/comm | grep -cE '^(cron|rsyslogd|sshd|systemd-journal)$'", "4\n"},
     Row{"T5", "cat /sys/devices/system/cpu/online | cut -c 1", "0\n"},
     Row{"T13", "cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2", "(19|20)[0-9]\n"},
-    Row{"modules", "grep -c '^ext4 ' /proc/modules", "1\n"},
     Row{"disk", "cat /sys/block/vda/vda1/size /sys/class/block/vda/dev", "335280128\n254:0\n"},
     Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
     Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
