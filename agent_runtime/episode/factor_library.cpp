@@ -18,10 +18,10 @@ constexpr std::string_view directory = "policies/factors/";
 void declare(const json& levels, json& observables) {
   std::set<std::string> all(observables.begin(), observables.end());
   for (const auto& [name, level] : levels.items()) {
-    for (const auto& [variable, value] : level.value("environment", json::object()).items())
-      all.insert("env:" + variable);
-    for (const auto& file : level.value("files", json::array()))
-      all.insert("file:" + file.at("path").get<std::string>());
+    const json environment = level.value("environment", json::object());
+    for (const auto& [variable, value] : environment.items()) all.insert("env:" + variable);
+    const json files = level.value("files", json::array());
+    for (const json& file : files) all.insert("file:" + file.at("path").get<std::string>());
   }
   observables = all;
 }
