@@ -178,6 +178,8 @@ class CommandRun {
     enforcement_ = sandbox->enforcement();
     for (const std::string& name : enforcement_.degraded)
       outcome_.warnings.push_back("degraded: " + isolation::degradation_words(name));
+    for (const std::string& step : enforcement_.unhidden)
+      outcome_.warnings.push_back("not hidden: " + step);
     isolation::Command command;
     command.argv = request_.argv;
     command.environment = isolation::command_environment(policy_);
