@@ -47,7 +47,8 @@ class Endpoint final : public ModelClient {
   struct Call {
     std::chrono::steady_clock::time_point deadline;
     const Cancellation* cancellation = nullptr;
-    // Sees each delta of a streamed reply as it comes. Once it has seen a block, the request is not
+    // Sees each delta of a streamed reply as it comes, as the endpoint sent it: a key that it
+    // repeats is taken out of the whole reply only. Once it has seen a block, the request is not
     // tried again.
     std::function<void(const Delta&)> observer;
   };

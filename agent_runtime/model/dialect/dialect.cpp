@@ -22,11 +22,18 @@ const Dialect* find_dialect(std::string_view name) {
 Result<Reply> read_stream(const Dialect& dialect, std::string_view bytes,
                           const StreamLimits& limits) {
   auto reader = dialect.stream_reader(limits);
-  std::vector<Delta> deltas;
-  GYGES_CHECK(reader->feed(bytes, deltas));
-  GYGES_CHECK(reader->finish(deltas));
   ReplyBuilder builder;
-  for (const auto& delta : deltas) GYGES_CHECK(builder.add(delta));
+  std::vector<Delta> deltas;
+  // In pieces, so that the deltas of a stream of very small ones are not all held at once.
+  constexpr std::size_t piece = 64U << 10U;
+  for (bool ended = false; !ended;) {
+    deltas.clear();
+    ended = bytes.empty();
+    Status read = ended ? reader->finish(deltas) : reader->feed(bytes.substr(0, piece), deltas);
+    for (const auto& delta : deltas) GYGES_CHECK(builder.add(delta));
+    GYGES_CHECK(std::move(read));
+    bytes = bytes.size() > piece ? bytes.substr(piece) : std::string_view();
+  }
   return std::move(builder).take();
 }
 
