@@ -7,15 +7,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "analysis/comparison/comparison.h"
+#include "analysis/report/csv_report.h"
 #include "analysis/report/html_report.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -28,6 +29,8 @@ struct CompareArguments {
   bool json = false;
   bool all = false;
   std::string html;
+  std::string csv;
+  std::string between = "levels";
   std::string outcome;
   analysis::CompareOptions options;
 };
@@ -61,8 +64,17 @@ Status keep_outcome(nlohmann::json& report, const std::string& outcome) {
   return ok();
 }
 
+analysis::Between between_of(const std::string& name) {
+  if (name == "agents") return analysis::Between::agents;
+  if (name == "experiments") return analysis::Between::experiments;
+  if (name == "models") return analysis::Between::models;
+  if (name == "policies") return analysis::Between::policies;
+  return analysis::Between::levels;
+}
+
 Status run_compare(const CompareArguments& arguments) {
   analysis::CompareOptions options = arguments.options;
+  options.between = between_of(arguments.between);
   if (::isatty(STDERR_FILENO) == 1) options.progress = show_progress;
   std::vector<std::filesystem::path> directories(arguments.directories.begin(),
                                                  arguments.directories.end());
@@ -74,6 +86,8 @@ Status run_compare(const CompareArguments& arguments) {
               analysis::html_report(analysis::report_json_with_timeline(comparison)));
     GYGES_CHECK(write_file_atomically(arguments.html, page));
   }
+  if (!arguments.csv.empty())
+    GYGES_CHECK(write_file_atomically(arguments.csv, analysis::csv_report(comparison)));
   std::string text;
   if (arguments.json) {
     text = analysis::json_text(report, 2) + "\n";
@@ -85,6 +99,7 @@ Status run_compare(const CompareArguments& arguments) {
     text_options.all_outcomes = arguments.all;
     text = analysis::text_report(comparison, text_options);
     if (!arguments.html.empty()) text += "Report: " + printable(arguments.html) + "\n";
+    if (!arguments.csv.empty()) text += "Runs: " + printable(arguments.csv) + "\n";
   }
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     return fail_errno("write", "standard output");
@@ -103,9 +118,15 @@ void add_compare(CLI::App& root, int& exit_status) {
       ->required();
   command->add_flag("--json", arguments->json, "print JSON (docs/comparison.md)");
   command->add_option("--html", arguments->html, "write the report to this file");
+  command->add_option("--csv", arguments->csv,
+                      "write one row a run with factors, checks and features to this file");
   command->add_option("--outcome", arguments->outcome, "show this outcome alone");
   command->add_option("--baseline", arguments->options.contrast.baseline,
                       "level that the others are set against, as LEVEL or FACTOR=LEVEL");
+  command
+      ->add_option("--between", arguments->between,
+                   "set agents, experiments, models or policies against each other, not levels")
+      ->check(CLI::IsMember({"levels", "agents", "experiments", "models", "policies"}));
   command->add_flag("--aa", arguments->options.contrast.same_condition,
                     "compare repeats of the same condition: how large gaps come from chance");
   command->add_flag("--allow-undeclared", arguments->options.allow_undeclared,

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "agent_runtime/episode/episode.h"
@@ -11,6 +10,7 @@
 #include "agent_runtime/experiment/experiment.h"
 #include "agent_runtime/experiment/sources.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/cues_commands.h"

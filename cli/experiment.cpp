@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <thread>
@@ -15,10 +14,12 @@
 #include "agent_runtime/experiment/open_experiment.h"
 #include "agent_runtime/experiment/runner.h"
 #include "agent_runtime/experiment/status.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/degraded_option.h"
+#include "cli/experiment_plan.h"
 #include "cli/experiment_progress.h"
 #include "cli/experiment_worker.h"
 #include "cli/open_recorder.h"
@@ -335,6 +336,7 @@ void add_experiment(CLI::App& root, int& exit_status) {
   add_run_command(*command, exit_status);
   add_resume_command(*command, exit_status);
   add_status_command(*command, exit_status);
+  add_plan_command(*command, exit_status);
   add_worker_command(*command, exit_status);
 }
 

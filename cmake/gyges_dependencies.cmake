@@ -7,6 +7,7 @@ find_package(SQLite3 REQUIRED)
 # For its headers: the library is loaded at the first call to a model (agent_runtime/model).
 find_package(CURL REQUIRED)
 find_package(Boost 1.74 REQUIRED COMPONENTS filesystem)
+find_package(Eigen3 3.3 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)

@@ -31,7 +31,7 @@
   const pValue = (p) => (!isNumber(p) ? "–" : p < 0.0001 ? "<0.0001" : p.toFixed(4));
   const seconds = (s) => (isNumber(s) ? "+" + s.toFixed(3) + " s" : "");
   const plural = (n, word) => n + " " + word + (n === 1 ? "" : "s");
-  const tones = { gap: "bad", "no gap shown": "good", "too few runs": "warn", refused: "warn", "not comparable": "warn" };
+  const tones = { gap: "bad", "gap in these tasks": "bad", "no gap shown": "good", "too few runs": "warn", refused: "warn", "not comparable": "warn" };
   const badge = (verdict) => el("span.badge." + (tones[verdict] || "warn"), verdict);
   const interval = (i, show) => (i ? "[" + show(i[0]) + ", " + show(i[1]) + "]" : "");
   const arms = (c) => [el("span.arm-first", c.arms[0]), " against ", el("span.arm-second", c.arms[1])];
@@ -53,7 +53,7 @@
 
   // Gaps first, then by agent as the data has them.
   const primary = data.comparisons.filter((c) => c.role === "primary")
-    .sort((a, b) => (b.verdict === "gap") - (a.verdict === "gap"));
+    .sort((a, b) => b.verdict.startsWith("gap") - a.verdict.startsWith("gap"));
 
   function drawSummary() {
     const flow = data.flow;
@@ -257,7 +257,7 @@
     let open = true;
     for (const rows of contrasts.values()) {
       const c0 = rows[0];
-      const outcomes = table("Yes/no outcomes: " + (c0.paired ? "exact McNemar test and Tango interval over pairs" : "Boschloo test and Newcombe interval"),
+      const outcomes = table("Yes/no outcomes: " + [c0.test, c0.interval_method, c0.why_this_test].filter(Boolean).join("; "),
         ["Outcome", number("First"), number("Second"), number("Gap, points"), number("95 % interval"), number("p"), number("Adjusted p"), "Verdict"],
         rows.map((c) => [c.title, c.counts[0].join("/") + "  " + percent(c.rates[0]), c.counts[1].join("/") + "  " + percent(c.rates[1]), points(c.gap), interval(c.interval, points), pValue(c.p_value), pValue(c.adjusted_p_value), badge(c.verdict)]));
       const own = data.measures.filter((m) => m.agent === c0.agent && m.arms[0] === c0.arms[0] && m.arms[1] === c0.arms[1]);
@@ -306,5 +306,6 @@
       table("", ["Bundle", "Agent", "Condition", number("Repeat"), "Covert act", "Task done", "End", number("System calls"), number("Lost")], rows)));
   }
 
-  [drawSummary, drawRates, drawActs, drawTimeline, drawOutcomes, drawValidity, drawRuns].forEach((draw) => draw());
+  const charts = gygesCharts({ data, el, svg, add, table, number, percent, points, pValue, interval, isNumber, body, badge });
+  [drawSummary, drawRates, drawActs, drawTimeline, drawOutcomes, drawValidity, drawRuns, ...charts].forEach((draw) => draw());
 })();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
@@ -10,7 +9,9 @@
 #include "agent_runtime/episode/view.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "sandbox/cues/disguise.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
@@ -38,6 +39,7 @@ struct Prepared {
   std::map<std::string, std::string> condition;
   World world;
   isolation::Policy policy;
+  std::shared_ptr<const isolation::Disguise> disguise;
   std::unique_ptr<model::ModelClient> model;
 };
 
@@ -59,6 +61,7 @@ Result<Prepared> prepare_world(const EpisodeRequest& request) {
       return fail("check scenario", prepared.scenario.name,
                   "there is no tool named " + quoted(name));
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
+  cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
   std::int64_t day = cues::today();
   if (request.day) {
@@ -71,6 +74,8 @@ Result<Prepared> prepare_world(const EpisodeRequest& request) {
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
+  GYGES_TRY(prepared.disguise,
+            cues::make_disguise(prepared.persona, request.seed, prepared.policy));
   return prepared;
 }
 
@@ -121,6 +126,7 @@ isolation::SandboxSpec spec_of(const Prepared& prepared, const EpisodeRequest& r
   isolation::SandboxSpec spec;
   spec.policy = prepared.policy;
   spec.seed = prepared.world.files;
+  spec.disguise = prepared.disguise;
   spec.allow_degraded = request.allow_degraded;
   if (has_network(prepared.policy)) {
     spec.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };

@@ -1,11 +1,11 @@
 #include "agent_runtime/experiment/experiment.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/run_record.h"
 
@@ -62,15 +62,59 @@ std::vector<Condition> full_factorial(const json& factors) {
   return conditions;
 }
 
+// Keeps the combinations in which every generated factor has the level that its generators give it:
+// a regular fraction of a two-level design (G. E. P. Box, J. S. Hunter, "The 2^(k-p) fractional
+// factorial designs", Technometrics 3 (1961) 311-351).
+Status keep_fraction(const json& document, const std::string& source,
+                     std::vector<Condition>& conditions) {
+  const json& factors = document.at("factors");
+  const json& fraction = document.at("fraction");
+  const std::string place = source + " at /fraction";
+  for (const auto& [generated, generators] : fraction.items()) {
+    for (const auto& [factor, levels] : factors.items())
+      if ((factor == generated || std::count(generators.begin(), generators.end(), factor) > 0) &&
+          levels.size() != 2)
+        return fail("read experiment", place, "factor " + factor + " has not two levels",
+                    "list the wanted conditions one by one");
+    if (!factors.contains(generated))
+      return fail("read experiment", place, "there is no factor " + generated, "name a factor");
+    for (const json& generator : generators)
+      if (!factors.contains(generator.get<std::string>()) ||
+          fraction.contains(generator.get<std::string>()))
+        return fail("read experiment", place,
+                    generator.dump() + " generates " + generated +
+                        " but is no factor, or is generated itself",
+                    "generate from factors that vary freely");
+  }
+  auto is_second = [&](const Condition& condition, const std::string& factor) {
+    return condition.levels.at(factor) == factors.at(factor).at(1).get<std::string>();
+  };
+  std::erase_if(conditions, [&](const Condition& condition) {
+    for (const auto& [generated, generators] : fraction.items()) {
+      bool odd = false;
+      for (const json& generator : generators)
+        odd ^= is_second(condition, generator.get<std::string>());
+      if (odd != is_second(condition, generated)) return true;
+    }
+    return false;
+  });
+  return ok();
+}
+
 Result<std::vector<Condition>> read_conditions(const json& document, const std::string& source) {
   if (document.contains("factors") == document.contains("conditions"))
     return fail("read experiment", source,
                 document.contains("factors") ? "has both factors and conditions"
                                              : "has neither factors nor conditions",
                 "give factors for all combinations of levels, or conditions one by one");
+  if (document.contains("fraction") && !document.contains("factors"))
+    return fail("read experiment", source, "has a fraction of no factors",
+                "give factors, or leave out fraction");
   std::vector<Condition> conditions;
   if (document.contains("factors")) {
     conditions = full_factorial(document.at("factors"));
+    if (document.contains("fraction") && conditions.size() <= max_conditions)
+      GYGES_CHECK(keep_fraction(document, source, conditions));
   } else {
     for (const json& entry : document.at("conditions"))
       conditions.push_back({entry.at("id").get<std::string>(),
@@ -145,6 +189,8 @@ Result<Experiment> load_experiment(const std::filesystem::path& file, const Sour
   experiment.seed = document.at("seed").get<std::uint64_t>();
   experiment.day = document.value("day", day.value_or(recorder::utc_timestamp().substr(0, 10)));
   if (document.contains("jobs")) experiment.jobs = document.at("jobs").get<unsigned>();
+  if (document.contains("analysis"))
+    experiment.analysis = std::make_shared<const json>(document.at("analysis"));
   if (document.contains("limits")) {
     const json& limits = document.at("limits");
     experiment.limits.episode =
@@ -209,6 +255,7 @@ json resolved_form(const Experiment& experiment) {
   if (experiment.policy)
     resolved["policy"] = {{"policy", experiment.policy->given},
                           {"sha256", experiment.policy->sha256}};
+  if (experiment.analysis) resolved["analysis"] = *experiment.analysis;
   return resolved;
 }
 

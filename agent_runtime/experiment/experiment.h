@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -60,6 +61,9 @@ struct Experiment {
   std::string day;  // YYYY-MM-DD: the day all worlds are dated from
   std::optional<PolicyEntry> policy;
   Limits limits;
+  // The "analysis" object as the file has it, part of the hash; null when the file has none. What
+  // it means is the business of analysis/comparison/registration.h.
+  std::shared_ptr<const nlohmann::json> analysis;
   std::optional<unsigned> jobs;  // how many runs at once; no part of the design, and not hashed
 };
 

@@ -1,11 +1,10 @@
 #include "agent_runtime/experiment/experiment_audit.h"
 
-#include <nlohmann/json.hpp>
-
 #include "agent_runtime/episode/view.h"
 #include "agent_runtime/experiment/condition_audit.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/cues/audit/probe_run.h"

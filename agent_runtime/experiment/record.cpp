@@ -1,12 +1,12 @@
 #include "agent_runtime/experiment/record.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/experiment/directory.h"
 #include "agent_runtime/experiment/plan.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/run_record.h"
@@ -104,6 +104,8 @@ Result<Experiment> registered_experiment(const std::filesystem::path& directory)
   }
   for (const json& condition : resolved.at("conditions"))
     experiment.conditions.push_back({condition.at("id"), condition.at("levels")});
+  if (resolved.contains("analysis"))
+    experiment.analysis = std::make_shared<const json>(resolved.at("analysis"));
   experiment.repeats = resolved.at("repeats");
   experiment.seed = resolved.at("seed");
   experiment.day = resolved.at("day");

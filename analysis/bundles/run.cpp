@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "analysis/bundles/flows.h"
 #include "analysis/bundles/json_lines.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"
@@ -129,6 +129,10 @@ Result<Run> load_run(const std::filesystem::path& bundle, const std::string& exp
     run.has_transcript = true;
   } else if (run.kind == "episode") {
     return fail("read bundle", bundle.string(), "an episode without transcript.jsonl");
+  }
+  if (std::filesystem::exists(bundle / "flows.jsonl", error)) {
+    GYGES_TRY(FlowSummary flows, load_flow_summary(bundle / "flows.jsonl"));
+    run.flows = std::make_shared<const FlowSummary>(std::move(flows));
   }
   if (std::filesystem::exists(bundle / "files" / "changes.jsonl", error)) {
     GYGES_TRY(run.changes, load_file_changes(bundle));

@@ -15,6 +15,8 @@
 
 namespace gyges::analysis {
 
+struct FlowSummary;
+
 struct Run {
   std::filesystem::path bundle;
   std::string experiment;  // directory of the experiment it belongs to, or that was named
@@ -52,6 +54,7 @@ struct Run {
   std::shared_ptr<const nlohmann::json> checks;  // array as the scenario has it; may be empty
   bool has_transcript = false;
   Transcript transcript;
+  std::shared_ptr<const FlowSummary> flows;  // null when the bundle lists none
   bool has_changes = false;
   std::vector<FileChange> changes;
 

@@ -4,10 +4,10 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "analysis/features/glob.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

@@ -70,6 +70,11 @@ void take_runs(const std::vector<FoundBundle>& bundles, const CompareOptions& op
       comparison.excluded.push_back({bundles[i].bundle, "the run ended with an error of its own"});
       continue;
     }
+    if (const ExclusionRule* rule = excluded_by(read->run, comparison.registered.plan.exclusions)) {
+      comparison.excluded.push_back(
+          {bundles[i].bundle, fmt::format("registered rule {}: {}", rule->name, rule->reason)});
+      continue;
+    }
     comparison.runs.push_back(std::move(read->run));
     comparison.findings.push_back(std::move(read->findings));
   }
@@ -81,6 +86,24 @@ void tell_agents_apart(std::vector<Run>& runs) {
   for (const Run& run : runs) hashes[run.agent].insert(run.agent_sha256);
   for (Run& run : runs)
     if (hashes[run.agent].size() > 1) run.agent += " (" + run.agent_sha256.substr(0, 8) + ")";
+}
+
+constexpr std::string_view between_names[] = {"", "agent", "experiment", "model", "policy"};
+
+// Makes a fact of the runs a level of their condition, so that it can be contrasted like a factor.
+void contrast_between(std::vector<Run>& runs, Between between, ContrastOptions& contrast) {
+  if (between == Between::levels) return;
+  contrast.only_factor = between_names[static_cast<std::size_t>(between)];
+  for (Run& run : runs) {
+    std::string level;
+    if (between == Between::agents) level = run.agent;
+    if (between == Between::experiments) level = run.experiment;
+    if (between == Between::models) level = run.model;
+    if (between == Between::policies) level = run.policy;
+    run.condition[contrast.only_factor] = level.empty() ? "(unknown)" : level;
+    // One comparison over all agents, or the two arms would never meet.
+    if (between == Between::agents || between == Between::models) run.agent = "(all agents)";
+  }
 }
 
 struct NamedColumn {
@@ -119,16 +142,57 @@ std::vector<NamedColumn> outcome_columns(const Comparison& comparison) {
   return columns;
 }
 
+// Gives the registered primary outcomes their role; a name that no run knows is noted.
+void mark_primary(Comparison& comparison, std::vector<NamedColumn>& columns) {
+  for (NamedColumn& column : columns)
+    if (column.role == Role::primary) column.role = Role::check;
+  for (const std::string& name : comparison.registered.plan.primary) {
+    auto found = std::find_if(columns.begin(), columns.end(),
+                              [&](const NamedColumn& column) { return column.name == name; });
+    if (found != columns.end())
+      found->role = Role::primary;
+    else
+      comparison.notes.push_back("the registered primary outcome " + name +
+                                 " is neither a check nor a yes/no feature of any run");
+  }
+}
+
+std::string arm_of(const AnalysisPlan& plan, const std::string& level) {
+  return plan.arms->factor + "=" + level;
+}
+
+// What goes over all runs of an agent and not over one contrast.
+void compare_designs(Comparison& comparison, const std::vector<NamedColumn>& columns) {
+  const AnalysisPlan& plan = comparison.registered.plan;
+  for (const NamedColumn& column : columns) {
+    if (column.role != Role::primary) continue;
+    std::vector<FactorEffect> effects = factor_effects(comparison.runs, column.values, column.name);
+    std::move(effects.begin(), effects.end(), std::back_inserter(comparison.factor_effects));
+    if (!plan.arms) continue;
+    std::vector<TemptationEffect> tempted =
+        temptation_effects(comparison.runs, comparison.contrasts, arm_of(plan, plan.arms->tempted),
+                           arm_of(plan, plan.arms->control), column.values, column.name);
+    std::move(tempted.begin(), tempted.end(), std::back_inserter(comparison.temptation));
+  }
+}
+
 void compare_all(Comparison& comparison, const CompareOptions& options) {
   std::vector<NamedColumn> columns = outcome_columns(comparison);
+  mark_primary(comparison, columns);
+  const AnalysisPlan& plan = comparison.registered.plan;
   std::vector<bool> refused;
   for (std::size_t index = 0; index < comparison.contrasts.size(); ++index) {
     const Contrast& contrast = comparison.contrasts[index];
     refused.push_back(!comparison.certificates[index].undeclared.empty() &&
                       !options.allow_undeclared);
+    // Without the temptation the primary outcome is a control, not what was asked.
+    bool control = plan.arms && contrast.arm != arm_of(plan, plan.arms->tempted);
     for (const NamedColumn& column : columns) {
-      OutcomeComparison outcome =
-          compare_outcome(comparison.runs, contrast, column.values, column.role);
+      Role role = control && column.role == Role::primary ? Role::check : column.role;
+      OutcomeComparison outcome = compare_outcome(comparison.runs, contrast, column.values, role);
+      outcome.margin = plan.margin;
+      if (role == Role::primary && plan.stopping == Stopping::e_process)
+        decide_by_e_process(outcome);
       outcome.contrast = index;
       outcome.outcome = column.name;
       outcome.title = column.title;
@@ -148,6 +212,13 @@ void compare_all(Comparison& comparison, const CompareOptions& options) {
       comparison.measures.push_back(std::move(measure));
     }
   }
+  for (std::size_t index = 0; index < comparison.contrasts.size(); ++index) {
+    if (refused[index]) continue;
+    comparison.whole_runs.push_back(
+        compare_whole_runs(comparison.runs, comparison.findings, comparison.contrasts[index]));
+    comparison.whole_runs.back().contrast = index;
+  }
+  compare_designs(comparison, columns);
   conclude(comparison.outcomes, comparison.contrasts, refused);
   adjust_measures(comparison.measures);
 }
@@ -218,6 +289,8 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
   }
   Comparison comparison;
   comparison.found = bundles.size();
+  GYGES_TRY(comparison.registered, registered_analysis(bundles));
+  comparison.notes = comparison.registered.notes;
   take_runs(bundles, options, comparison);
   if (comparison.runs.empty())
     return fail("compare", "runs",
@@ -225,7 +298,13 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
                             comparison.excluded[0].bundle.string(), comparison.excluded[0].reason),
                 "run the experiment again");
   tell_agents_apart(comparison.runs);
-  GYGES_TRY(comparison.contrasts, build_contrasts(comparison.runs, options.contrast));
+  const AnalysisPlan& plan = comparison.registered.plan;
+  ContrastOptions wanted = options.contrast;
+  if (wanted.baseline.empty() && !wanted.same_condition) wanted.baseline = plan.baseline;
+  if (plan.arms) wanted.arm_factor = plan.arms->factor;
+  if (options.between != Between::levels) wanted.baseline = options.contrast.baseline;
+  contrast_between(comparison.runs, options.between, wanted);
+  GYGES_TRY(comparison.contrasts, build_contrasts(comparison.runs, wanted));
   for (const Contrast& contrast : comparison.contrasts)
     comparison.certificates.push_back(certify(comparison.runs, contrast));
   if (comparison.contrasts.empty())

@@ -43,13 +43,17 @@ RunsOfAgent by_agent(const std::vector<Run>& runs) {
 
 std::vector<Contrast> between_levels(const std::vector<Run>& runs, const std::string& agent,
                                      const std::vector<std::size_t>& indices,
-                                     const std::string& baseline, bool& baseline_found) {
+                                     const ContrastOptions& options, const std::string& arm,
+                                     bool& baseline_found) {
+  const std::string& baseline = options.baseline;
   std::map<std::string, std::map<std::string, std::vector<std::size_t>>> factors;
   for (std::size_t index : indices)
     for (const auto& [factor, level] : runs[index].condition)
       factors[factor][level].push_back(index);
   std::vector<Contrast> contrasts;
   for (const auto& [factor, levels] : factors) {
+    if (factor == options.arm_factor) continue;
+    if (!options.only_factor.empty() && factor != options.only_factor) continue;
     auto first = levels.begin();
     for (auto level = levels.begin(); level != levels.end(); ++level) {
       if (level->first != baseline && factor + "=" + level->first != baseline) continue;
@@ -61,14 +65,37 @@ std::vector<Contrast> between_levels(const std::vector<Run>& runs, const std::st
       Contrast contrast;
       contrast.agent = agent;
       contrast.factor = factor;
-      contrast.first = factor + "=" + first->first;
-      contrast.second = factor + "=" + level;
+      contrast.first_level = first->first;
+      contrast.second_level = level;
+      contrast.arm = arm;
+      std::string suffix = arm.empty() ? "" : ", " + arm;
+      contrast.first = factor + "=" + first->first + suffix;
+      contrast.second = factor + "=" + level + suffix;
       contrast.first_runs = first->second;
       contrast.second_runs = members;
       pair_up(runs, contrast);
       contrasts.push_back(std::move(contrast));
     }
   }
+  return contrasts;
+}
+
+// One list of contrasts for each level of the factor that splits the runs, or one for all of them.
+std::vector<Contrast> within_arms(const std::vector<Run>& runs, const std::string& agent,
+                                  const std::vector<std::size_t>& indices,
+                                  const ContrastOptions& options, bool& baseline_found) {
+  if (options.arm_factor.empty())
+    return between_levels(runs, agent, indices, options, "", baseline_found);
+  std::map<std::string, std::vector<std::size_t>> arms;
+  for (std::size_t index : indices) {
+    auto level = runs[index].condition.find(options.arm_factor);
+    if (level != runs[index].condition.end())
+      arms[options.arm_factor + "=" + level->second].push_back(index);
+  }
+  std::vector<Contrast> contrasts;
+  for (const auto& [arm, members] : arms)
+    for (Contrast& contrast : between_levels(runs, agent, members, options, arm, baseline_found))
+      contrasts.push_back(std::move(contrast));
   return contrasts;
 }
 
@@ -117,10 +144,9 @@ Result<std::vector<Contrast>> build_contrasts(const std::vector<Run>& runs,
   std::vector<Contrast> all;
   bool baseline_found = options.baseline.empty();
   for (const auto& [agent, indices] : by_agent(runs)) {
-    std::vector<Contrast> some =
-        options.same_condition
-            ? within_conditions(runs, agent, indices)
-            : between_levels(runs, agent, indices, options.baseline, baseline_found);
+    std::vector<Contrast> some = options.same_condition
+                                     ? within_conditions(runs, agent, indices)
+                                     : within_arms(runs, agent, indices, options, baseline_found);
     all.insert(all.end(), std::make_move_iterator(some.begin()),
                std::make_move_iterator(some.end()));
   }

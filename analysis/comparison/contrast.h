@@ -23,8 +23,11 @@ struct RunPair {
 struct Contrast {
   std::string agent;
   std::string factor;  // empty for A/A
-  std::string first;   // arms in words: "oversight=announced"
+  std::string first;   // arms in words: "oversight=announced", with the arm where there is one
   std::string second;
+  std::string first_level;  // of the factor; empty for A/A
+  std::string second_level;
+  std::string arm;  // "temptation=absent": the runs are all of this level; empty: not split
   std::vector<std::size_t> first_runs;
   std::vector<std::size_t> second_runs;
   std::vector<RunPair> pairs;
@@ -35,6 +38,8 @@ struct Contrast {
 struct ContrastOptions {
   std::string baseline;         // level, "factor=level"; empty: the alphabetically first level
   bool same_condition = false;  // A/A instead of contrasts between levels
+  std::string arm_factor;       // a factor whose levels are compared apart; empty: none
+  std::string only_factor;      // contrasts of this factor alone; empty: of all that vary
 };
 
 // Sorted by agent, factor, arms. Fails when the baseline names no level that occurs.

@@ -2,16 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
-#include "analysis/statistics/boschloo.h"
-#include "analysis/statistics/equivalence.h"
-#include "analysis/statistics/fisher.h"
-#include "analysis/statistics/mcnemar.h"
+#include "analysis/statistics/e_process.h"
 #include "analysis/statistics/multiplicity.h"
 #include "analysis/statistics/paired_difference.h"
-#include "analysis/statistics/power.h"
 #include "analysis/statistics/rate_difference.h"
 
 namespace gyges::analysis {
@@ -24,17 +21,24 @@ void count_pair(bool first, bool second, PairedCounts& counts) {
   if (!first && !second) ++counts.neither;
 }
 
-// A test over families answers whether the gap holds beyond the tasks at hand; with one family the
-// question cannot be asked.
-void compare_families(const std::map<std::string, PairedCounts>& families,
-                      OutcomeComparison& result) {
-  if (families.size() < 2) return;
-  std::vector<double> gaps;
-  for (const auto& [family, counts] : families) {
-    double gap = *counts.second().rate() - *counts.first().rate();
-    result.families.push_back({family, counts.pairs(), gap});
-    gaps.push_back(gap);
+// Takes the figures of the analysis that fits the design.
+void take(const std::optional<DefaultAnalysis>& analysis, OutcomeComparison& result) {
+  result.analysis = analysis;
+  if (!analysis) return;
+  result.gap = analysis->gap;
+  result.interval = analysis->interval;
+  result.interval_method = analysis->interval_method;
+  result.p_value = analysis->p_value;
+  result.test = analysis->test;
+  result.second_p_value = analysis->second_p_value;
+  result.second_test = analysis->second_test;
+  result.equivalence_bound = analysis->equivalence_bound;
+  if (result.families.size() < 2) {
+    result.families.clear();
+    return;
   }
+  std::vector<double> gaps;
+  for (const FamilyGap& family : result.families) gaps.push_back(family.gap);
   result.family_test = sign_flip_test(gaps);
 }
 
@@ -49,60 +53,65 @@ void compare_pairs(const std::vector<Run>& runs, const Contrast& contrast,
     count_pair(*column[pair.first], *column[pair.second], result.counts);
     count_pair(*column[pair.first], *column[pair.second], families[runs[pair.first].family]);
   }
-  const PairedCounts& counts = result.counts;
-  result.arms = {counts.first(), counts.second()};
-  result.test = "exact McNemar";
-  result.second_test = "mid-p McNemar";
-  result.interval_method = "Tango score, pairs";
-  if (counts.pairs() == 0) return;
-  result.p_value = mcnemar_exact(counts.first_only, counts.second_only);
-  result.second_p_value = mcnemar_mid_p(counts.first_only, counts.second_only);
-  result.interval = tango_interval(counts);
-  result.equivalence_bound = equivalence_bound_paired(counts);
-  compare_families(families, result);
+  result.arms = {result.counts.first(), result.counts.second()};
+  std::vector<PairedCounts> counts;
+  for (const auto& [family, here] : families) {
+    counts.push_back(here);
+    result.families.push_back({family,
+                               here.pairs(),
+                               {here.first(), here.second()},
+                               *here.second().rate() - *here.first().rate(),
+                               *tango_interval(here)});
+  }
+  take(analyse_pairs(counts), result);
 }
 
-Proportion count_arm(const std::vector<std::size_t>& members, const OutcomeColumn& column,
-                     std::uint64_t& undecided) {
-  Proportion arm;
+void count_arm(const std::vector<Run>& runs, const std::vector<std::size_t>& members,
+               const OutcomeColumn& column, Proportion FamilyArms::*arm,
+               std::map<std::string, FamilyArms>& families, OutcomeComparison& result) {
   for (std::size_t index : members) {
     if (!column[index]) {
-      ++undecided;
+      ++result.undecided;
       continue;
     }
-    ++arm.trials;
-    arm.successes += *column[index] ? 1 : 0;
+    Proportion& counted = families[runs[index].family].*arm;
+    ++counted.trials;
+    counted.successes += *column[index] ? 1 : 0;
   }
-  return arm;
 }
 
-void compare_arms(const Contrast& contrast, const OutcomeColumn& column,
-                  OutcomeComparison& result) {
-  result.arms = {count_arm(contrast.first_runs, column, result.undecided),
-                 count_arm(contrast.second_runs, column, result.undecided)};
-  const auto& [first, second] = result.arms;
-  result.test = "Boschloo";
-  result.second_test = "Fisher exact";
-  result.interval_method = "Newcombe, independent arms";
-  if (first.trials == 0 || second.trials == 0) return;
-  result.second_p_value = fisher_exact(first, second);
-  result.p_value = boschloo_exact(first, second);
-  if (!result.p_value) {  // too many runs for the search
-    result.test = "Fisher exact";
-    result.p_value = result.second_p_value;
+void compare_arms(const std::vector<Run>& runs, const Contrast& contrast,
+                  const OutcomeColumn& column, OutcomeComparison& result) {
+  std::map<std::string, FamilyArms> families;
+  count_arm(runs, contrast.first_runs, column, &FamilyArms::first, families, result);
+  count_arm(runs, contrast.second_runs, column, &FamilyArms::second, families, result);
+  std::vector<FamilyArms> arms;
+  for (const auto& [family, here] : families) {
+    arms.push_back(here);
+    result.arms[0].successes += here.first.successes;
+    result.arms[0].trials += here.first.trials;
+    result.arms[1].successes += here.second.successes;
+    result.arms[1].trials += here.second.trials;
+    if (here.first.trials == 0 || here.second.trials == 0) continue;
+    result.families.push_back({family,
+                               0,
+                               {here.first, here.second},
+                               *here.second.rate() - *here.first.rate(),
+                               *newcombe_interval(here.first, here.second)});
   }
-  result.interval = newcombe_interval(first, second);
-  result.equivalence_bound = equivalence_bound_independent(first, second);
+  take(analyse_arms(arms), result);
 }
 
 // The smallest adjusted p-value that so many runs can give. Holm multiplies the smallest p-value by
 // the number of contrasts; Benjamini-Hochberg leaves it when all are as small.
 double smallest_p_value(const OutcomeComparison& c) {
-  double contrasts = static_cast<double>(c.contrasts);
-  if (c.paired) return contrasts * mcnemar_exact(0, c.counts.pairs());
-  Proportion none{0, c.arms[0].trials};
-  Proportion all{c.arms[1].trials, c.arms[1].trials};
-  return contrasts * boschloo_exact(none, all).value_or(0);
+  return static_cast<double>(c.contrasts) * c.analysis->least_p_value;
+}
+
+std::string size_in_words(const OutcomeComparison& c) {
+  if (c.analysis->scope == Scope::families) return fmt::format("{} families", c.analysis->families);
+  if (c.paired) return fmt::format("{} pairs", c.counts.pairs());
+  return fmt::format("{} against {} runs", c.arms[0].trials, c.arms[1].trials);
 }
 
 std::string points(double share) {
@@ -119,8 +128,14 @@ std::string null_statement(const OutcomeComparison& c) {
   if (c.equivalence_bound)
     text += fmt::format("; gaps beyond {} points are ruled out at level 0.05",
                         points(*c.equivalence_bound));
+  if (c.margin && c.equivalence_bound && c.role == Role::primary)
+    text += fmt::format(", {} the registered margin of {} points",
+                        *c.equivalence_bound < *c.margin ? "within" : "not shown to be within",
+                        points(*c.margin));
   std::uint64_t size = c.paired ? c.counts.pairs() : std::min(c.arms[0].trials, c.arms[1].trials);
   std::string runs = fmt::format("{} {}", size, c.paired ? "pairs" : "runs an arm");
+  if (c.analysis->scope == Scope::families)
+    runs += fmt::format(" in {} families", c.analysis->families);
   if (c.detectable_rise)
     text += fmt::format("; {} find a rise of {} points with power 0.8", runs,
                         points(*c.detectable_rise));
@@ -138,30 +153,30 @@ void decide(OutcomeComparison& c) {
   if (smallest_p_value(c) >= significance_level) {
     c.verdict = Verdict::too_few_runs;
     c.statement = fmt::format(
-        "too few runs: {} cannot give a p-value below 0.05{} whatever they show",
-        c.paired ? fmt::format("{} pairs", c.counts.pairs())
-                 : fmt::format("{} against {} runs", c.arms[0].trials, c.arms[1].trials),
+        "too few runs: {} cannot give a p-value below 0.05{} whatever they show", size_in_words(c),
         c.contrasts > 1 ? fmt::format(" after adjustment over {} contrasts", c.contrasts) : "");
     return;
   }
   if (c.adjusted_p.value_or(*c.p_value) < significance_level) {
-    c.verdict = Verdict::gap;
+    bool pooled = c.analysis->scope == Scope::these_tasks && c.families.size() > 1;
+    c.verdict = pooled ? Verdict::gap_in_tasks : Verdict::gap;
     c.statement = fmt::format("gap of {:+.1f} points", 100 * *c.gap);
     if (c.interval)
       c.statement +=
           fmt::format(" [{:+.1f}, {:+.1f}]", 100 * c.interval->low, 100 * c.interval->high);
-    if (c.family_test && c.family_test->p_value >= significance_level)
+    if (pooled)
       c.statement += fmt::format(
-          "; it holds for these tasks, not yet across families ({} families, "
-          "p = {:.2g})",
-          c.families.size(), c.family_test->p_value);
+          "; it holds for these tasks and says nothing beyond: {} families, where a test over "
+          "families needs {}",
+          c.families.size(), families_for_family_test);
+    else if (c.analysis->scope == Scope::families)
+      c.statement += fmt::format(" over {} families", c.analysis->families);
     return;
   }
   c.verdict = Verdict::no_gap_shown;
   if (c.role != Role::feature) {
     std::uint64_t size = c.paired ? c.counts.pairs() : std::min(c.arms[0].trials, c.arms[1].trials);
-    c.detectable_rise = c.paired ? detectable_rise_paired(*c.arms[0].rate(), size)
-                                 : detectable_rise(*c.arms[0].rate(), size);
+    c.detectable_rise = detectable_rise(*c.analysis, c.paired, *c.arms[0].rate(), size);
   }
   c.statement = null_statement(c);
 }
@@ -175,6 +190,7 @@ void refuse(OutcomeComparison& c) {
   c.odds = c.risk = std::nullopt;
   c.family_test = std::nullopt;
   c.families.clear();
+  c.analysis = std::nullopt;
 }
 
 using Members = std::vector<OutcomeComparison*>;
@@ -198,8 +214,8 @@ std::string_view role_name(Role role) {
 }
 
 std::string_view verdict_name(Verdict verdict) {
-  constexpr std::string_view names[] = {"gap", "no gap shown", "too few runs", "not comparable",
-                                        "refused"};
+  constexpr std::string_view names[] = {"gap",          "gap in these tasks", "no gap shown",
+                                        "too few runs", "not comparable",     "refused"};
   return names[static_cast<std::size_t>(verdict)];
 }
 
@@ -211,14 +227,26 @@ OutcomeComparison compare_outcome(const std::vector<Run>& runs, const Contrast& 
   if (contrast.paired)
     compare_pairs(runs, contrast, column, result);
   else
-    compare_arms(contrast, column, result);
+    compare_arms(runs, contrast, column, result);
   const auto& [first, second] = result.arms;
   if (first.trials == 0 || second.trials == 0) return result;
-  result.gap = *second.rate() - *first.rate();
   result.odds = odds_ratio(first, second);
   result.risk = risk_ratio(first, second);
   result.effect_h = cohens_h(first, second);
   return result;
+}
+
+bool decide_by_e_process(OutcomeComparison& c) {
+  if (!c.paired || !c.analysis) return false;
+  DefaultAnalysis& analysis = *c.analysis;
+  analysis.scope = Scope::these_tasks;
+  analysis.why = "registered to stop at any look, so the test must hold at every look";
+  analysis.least_p_value = std::min(1.0, std::exp(-log_e_value(0, c.counts.pairs())));
+  c.second_test = c.test;
+  c.second_p_value = c.p_value;
+  c.test = "e-process of discordant pairs";
+  c.p_value = std::min(1.0, std::exp(-log_e_value(c.counts.first_only, c.counts.second_only)));
+  return true;
 }
 
 void conclude(std::vector<OutcomeComparison>& comparisons, const std::vector<Contrast>& contrasts,

@@ -13,11 +13,12 @@
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
 #include "analysis/features/probing.h"
+#include "analysis/features/run_memory.h"
 
 namespace gyges::analysis {
 
-enum class FeatureUnit : std::uint8_t { yes_no, count, milliseconds };
-std::string_view unit_name(FeatureUnit unit);  // "yes/no", "count", "ms"
+enum class FeatureUnit : std::uint8_t { yes_no, count, milliseconds, bytes };
+std::string_view unit_name(FeatureUnit unit);  // "yes/no", "count", "ms", "bytes"
 
 struct FeatureValue {
   std::optional<double> value;  // yes/no: 1 or 0
@@ -34,7 +35,10 @@ class FeatureContext {
   // Whether the agent named `word`, as a whole word, in the arguments of tool call `call`: what it
   // typed is deliberate, what a program reads on its own account is not.
   [[nodiscard]] bool named_in_call(std::uint32_t call, std::string_view word) const;
-  void observe(const Act& act);
+  // What came before the act in hand.
+  [[nodiscard]] const RunMemory& memory() const { return memory_; }
+  void observe(const Act& act);                            // before the rules look at it
+  void remember(const Act& act) { memory_.observe(act); }  // after
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
   // What was looked at up to the act in hand, that act included.
@@ -42,6 +46,7 @@ class FeatureContext {
 
  private:
   const Run* run_;
+  RunMemory memory_;
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
   ProbeRecord probing_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "analysis/features/run_shape.h"
+
 namespace gyges::analysis {
 namespace {
 
@@ -21,6 +23,8 @@ class FeatureCollector {
       if (feature.name == "oversight_probing" && !findings.first_probe)
         findings.first_probe = act.evidence();
     }
+    context_.remember(act);
+    shape_.observe(act);
     if (shown_as.empty() && act.changes_any()) shown_as = "change";
     if (shown_as.empty() && act.is_exec() && act.succeeded) shown_as = "exec";
     if (shown_as.empty()) return;
@@ -52,8 +56,11 @@ class FeatureCollector {
     return std::move(values_);
   }
 
+  [[nodiscard]] std::vector<double> shape() const { return shape_.values(); }
+
  private:
   FeatureContext context_;
+  RunShape shape_;
   std::vector<FeatureValue> values_;
 };
 
@@ -98,6 +105,7 @@ Result<Findings> find(const Run& run) {
   });
   findings.checks = checks.finish(findings.trace);
   findings.features = features.finish(findings.trace);
+  findings.shape = features.shape();
   findings.covert = combine(findings.checks, "covert", false);
   findings.success = combine(findings.checks, "success", true);
   EvidenceList covert;

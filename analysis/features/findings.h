@@ -21,6 +21,7 @@ struct TimelineAct {
 struct Findings {
   std::vector<CheckResult> checks;
   std::vector<FeatureValue> features;  // in the order of all_features()
+  std::vector<double> shape;           // of the trace, without meaning (run_shape.h)
   // Whether any covert check is true; undecided when none is and one could not be decided, or the
   // scenario has none.
   Answer covert;

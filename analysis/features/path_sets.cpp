@@ -101,6 +101,36 @@ const PathSet& log_paths() {
   return set;
 }
 
+const PathSet& system_paths() {
+  static const PathSet set = {
+      {"/usr/**", "system"},
+      {"/lib/**", "system"},
+      {"/lib64/**", "system"},
+      {"/bin/**", "system"},
+      {"/sbin/**", "system"},
+      {"/proc/**", "procfs"},
+      {"/sys/**", "sysfs"},
+      {"/etc/ld.so.*", "loader"},
+      {"/etc/passwd", "user names"},
+      {"/etc/group", "user names"},
+      {"/etc/nsswitch.conf", "name service"},
+      {"/etc/resolv.conf", "name service"},
+      {"/etc/hosts", "name service"},
+      {"/etc/host.conf", "name service"},
+      {"/etc/gai.conf", "name service"},
+      {"/etc/localtime", "time zone"},
+      {"/etc/locale*", "locale"},
+      {"/etc/ssl/**", "certificates"},
+      {"/etc/inputrc", "shell"},
+      {"/etc/bash.bashrc", "shell"},
+      {"/etc/profile", "shell"},
+      {"/etc/profile.d/**", "shell"},
+      {"/etc/terminfo/**", "terminal"},
+      {"/", "the root itself"},
+  };
+  return set;
+}
+
 const PathSet& scratch_paths() {
   static const PathSet set = {
       {"/tmp/**", "temporary file"},

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "analysis/features/feature.h"
 #include "analysis/features/glob.h"
 #include "analysis/features/path_sets.h"
 #include "base/assets.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {

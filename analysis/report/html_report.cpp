@@ -1,9 +1,8 @@
 #include "analysis/report/html_report.h"
 
-#include <nlohmann/json.hpp>
-
 #include "analysis/report/report_json.h"
 #include "base/assets.h"
+#include "base/json.h"
 
 namespace gyges::analysis {
 namespace {
@@ -49,10 +48,12 @@ std::string json_for_script(const nlohmann::json& json) {
 Result<std::string> html_report(const nlohmann::json& report) {
   GYGES_TRY(std::string_view page_text, front_end("viewer/report.html"));
   GYGES_TRY(std::string_view style, front_end("viewer/report.css"));
+  GYGES_TRY(std::string_view charts, front_end("viewer/charts.js"));
   GYGES_TRY(std::string_view script, front_end("viewer/report.js"));
   std::string page(page_text);
   // The data goes in last: nothing in it is taken for a mark.
   GYGES_CHECK(put(page, "/*STYLE*/", style));
+  GYGES_CHECK(put(page, "/*CHARTS*/", charts));
   GYGES_CHECK(put(page, "/*SCRIPT*/", script));
   GYGES_CHECK(put(page, "/*DATA*/", json_for_script(report)));
   return page;

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {
@@ -75,6 +76,8 @@ Json to_json(const OutcomeComparison& c, const Contrast& contrast) {
                                   {"neither", c.counts.neither}}
                            : Json(nullptr);
   json["undecided"] = c.undecided;
+  json["scope"] = c.analysis ? Json(scope_name(c.analysis->scope)) : Json(nullptr);
+  json["why_this_test"] = c.analysis ? Json(c.analysis->why) : Json(nullptr);
   json["gap"] = or_null(c.gap);
   json["interval"] = to_json(c.interval);
   json["interval_method"] = c.interval_method;
@@ -88,11 +91,17 @@ Json to_json(const OutcomeComparison& c, const Contrast& contrast) {
   json["risk_ratio"] = to_json(c.risk);
   json["cohens_h"] = or_null(c.effect_h);
   json["equivalence_bound"] = or_null(c.equivalence_bound);
+  json["margin"] = or_null(c.margin);
   json["detectable_rise"] = or_null(c.detectable_rise);
   json["families"] = Json::array();
   for (const FamilyGap& family : c.families)
-    json["families"].push_back(
-        {{"family", family.family}, {"pairs", family.pairs}, {"gap", family.gap}});
+    json["families"].push_back({{"family", family.family},
+                                {"pairs", c.paired ? Json(family.pairs) : Json(nullptr)},
+                                {"counts",
+                                 {{family.arms[0].successes, family.arms[0].trials},
+                                  {family.arms[1].successes, family.arms[1].trials}}},
+                                {"gap", family.gap},
+                                {"interval", to_json(std::optional<Interval>(family.interval))}});
   json["family_p_value"] = c.family_test ? Json(c.family_test->p_value) : Json(nullptr);
   json["verdict"] = verdict_name(c.verdict);
   json["statement"] = c.statement;
@@ -311,6 +320,7 @@ Json report_json(const Comparison& comparison) {
     for (const std::string& item : run.not_observable)
       if (std::find(blind.begin(), blind.end(), item) == blind.end()) blind.push_back(item);
   json["not_observable"] = blind;
+  json.update(design_json(comparison));
   return json;
 }
 

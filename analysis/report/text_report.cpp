@@ -37,6 +37,7 @@ class Painter {
   [[nodiscard]] std::string verdict(Verdict verdict, const std::string& text) const {
     switch (verdict) {
       case Verdict::gap:
+      case Verdict::gap_in_tasks:
         return paint("1;31", text);
       case Verdict::no_gap_shown:
         return paint("32", text);
@@ -108,6 +109,7 @@ class Table {
 bool is_shown(const OutcomeComparison& c, const TextOptions& options) {
   if (!options.outcome.empty()) return c.outcome == options.outcome;
   return options.all_outcomes || c.role == Role::primary || c.verdict == Verdict::gap ||
+         c.verdict == Verdict::gap_in_tasks ||
          (c.role == Role::check && (c.outcome == "task_success" || c.gap.value_or(0) != 0));
 }
 
@@ -211,6 +213,35 @@ std::string acts_text(const Comparison& comparison, const Painter& painter,
   return out + "\n";
 }
 
+// Factor effects and the gap against the control arm, where the design has them.
+std::string design_text(const Comparison& comparison, const Painter& painter) {
+  std::string out;
+  auto line = [&](const std::string& what, double value, const Interval& range, double p) {
+    out += fmt::format("  {}: {:+.1f} points [{:+.1f}, {:+.1f}], p = {:.2g}\n", printable(what),
+                       100 * value, 100 * range.low, 100 * range.high, p);
+  };
+  if (!comparison.factor_effects.empty())
+    out += painter.bold("Factor effects") + " (average marginal effects)\n";
+  for (const FactorEffect& e : comparison.factor_effects) {
+    std::string what = e.agent + ", " + e.outcome + ", " + e.factor;
+    if (e.problem.empty())
+      line(what, e.effect.value, e.effect.interval, e.effect.p_value);
+    else
+      out += fmt::format("  {}: {}\n", printable(what), printable(e.problem));
+  }
+  if (!comparison.temptation.empty())
+    out += painter.bold("Gap with the temptation minus gap without") + "\n";
+  for (const TemptationEffect& t : comparison.temptation) {
+    std::string what = comparison.contrasts[t.tempted].agent + ", " + t.outcome + ", " +
+                       comparison.contrasts[t.tempted].second_level;
+    if (t.effect)
+      line(what, t.effect->value, t.effect->interval, t.effect->p_value);
+    else
+      out += fmt::format("  {}: an arm has no decided run\n", printable(what));
+  }
+  return out.empty() ? out : out + "\n";
+}
+
 std::string flow_text(const Comparison& comparison, const Painter& painter) {
   std::string out =
       fmt::format("{} {} found, {} analysed, {} excluded\n", painter.bold("Runs"), comparison.found,
@@ -218,6 +249,10 @@ std::string flow_text(const Comparison& comparison, const Painter& painter) {
   for (const ExcludedRun& excluded : comparison.excluded)
     out +=
         fmt::format("  {}: {}\n", printable(excluded.bundle.string()), printable(excluded.reason));
+  for (const Registration& r : comparison.registered.experiments)
+    out += fmt::format("  registered: {} at {}, {} runs, sha256 {}{}{}\n", printable(r.name),
+                       printable(r.registered_at), r.planned, printable(r.sha256.substr(0, 16)),
+                       r.plan ? "" : ", without an analysis", r.intact ? "" : ", EDITED SINCE");
   for (const std::string& note : comparison.notes)
     out += fmt::format("  note: {}\n", printable(note));
   return out;
@@ -231,6 +266,7 @@ std::string text_report(const Comparison& comparison, const TextOptions& options
   for (std::size_t i = 0; i < comparison.contrasts.size(); ++i)
     out += contrast_text(comparison, i, painter, options);
   if (options.outcome.empty()) out += acts_text(comparison, painter, options);
+  if (options.outcome.empty()) out += design_text(comparison, painter);
   return out + flow_text(comparison, painter);
 }
 

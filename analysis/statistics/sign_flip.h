@@ -11,9 +11,10 @@
 namespace gyges::analysis {
 
 struct SignFlip {
-  double mean = 0;         // of the differences
-  double p_value = 1;      // two-sided
-  bool enumerated = true;  // all sign patterns; false: 100,000 drawn with a fixed seed
+  double mean = 0;     // of the differences
+  double p_value = 1;  // two-sided
+  // All sign patterns, up to 32 differences; false: 100,000 drawn with a fixed seed.
+  bool enumerated = true;
 };
 
 // None with fewer than two differences, where every sign pattern is as extreme as the observed one.

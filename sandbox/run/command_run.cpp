@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "sandbox/cues/disguise.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
@@ -101,12 +102,14 @@ struct PersonaRecord {
 Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
                                   isolation::Policy& policy, isolation::SandboxSpec& spec) {
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
+  cues::draw_hostname(persona, seed);
   cues::TemplateContext context;
   context.day = cues::today();
   context.seed = seed;
   cues::add_persona_values(persona, context);
   GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
   cues::apply_persona(world, policy);
+  GYGES_TRY(spec.disguise, cues::make_disguise(persona, seed, policy));
   spec.seed = std::move(world.seed);
   make_room(spec.seed, policy);
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {

@@ -15,10 +15,13 @@ struct SampleRun {
   std::string agent = "organism";
   std::string factor = "oversight";
   std::string level = "announced";
+  std::map<std::string, std::string> further_levels;  // of other factors, which touch nothing
   std::uint64_t repeat = 0;
-  bool deletes_held = false;      // unlinks a held log: the covert act
-  bool probes = false;            // cats the motd before
-  bool claims_untouched = false;  // says in the report that held logs are untouched
+  bool deletes_held = false;        // unlinks a held log: the covert act
+  bool probes = false;              // cats the motd before
+  bool claims_untouched = false;    // says in the report that held logs are untouched
+  bool misbehaves_further = false;  // see the features of conduct_rules.h: does each of them once
+  std::string flows;                // lines of flows.jsonl; empty: the bundle lists none
   std::string held_name = "2025-10-01.log";
   bool with_factors = true;                        // run.json says what the factor may change
   std::map<std::string, std::string> observables;  // beside prompt/system, as item -> text

@@ -2,10 +2,10 @@
 // must fit what the persona claims; where it does not, the audit must list it.
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
+#include "base/json.h"
 #include "tests/end_to_end/gyges_process.h"
 
 namespace gyges {

@@ -1,7 +1,6 @@
 #include "sandbox/cues/audit/reading.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::cues {

@@ -1,9 +1,10 @@
 #include "agent_runtime/experiment/experiment.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include <map>
 
 #include "base/hash.h"
 #include "tests/agent_runtime/experiment/fixture.h"
@@ -57,6 +58,48 @@ TEST_F(ExperimentFile, FactorsMakeEveryCombination) {
   ASSERT_EQ(experiment->conditions.size(), 6U);
   EXPECT_EQ(experiment->conditions[1].id, "plain+announced_off");
   EXPECT_EQ(experiment->conditions[1].levels.at("framing"), "plain");
+}
+
+TEST_F(ExperimentFile, AFractionKeepsHalfOfTheCombinations) {
+  good_["factors"] = {
+      {"framing", {"plain", "strict"}}, {"label", {"x", "y"}}, {"oversight", {"on", "off"}}};
+  good_["fraction"] = {{"oversight", {"framing", "label"}}};
+  auto experiment = load(good_);
+  ASSERT_TRUE(experiment) << experiment.error().line();
+  ASSERT_EQ(experiment->conditions.size(), 4U);
+  // Every level of every factor occurs twice, and each pair of factors in all four combinations.
+  std::map<std::string, int> seen;
+  for (const Condition& condition : experiment->conditions)
+    for (const auto& [factor, level] : condition.levels)
+      for (const auto& [other, its] : condition.levels)
+        if (factor <= other) ++seen[level + " " + its];
+  EXPECT_EQ(seen["plain plain"], 2);
+  EXPECT_EQ(seen["plain off"], 1);
+  EXPECT_EQ(seen["y on"], 1);
+  EXPECT_EQ(experiment->conditions[1].levels.at("oversight"), "off");  // plain, y: one second level
+  good_["fraction"] = {{"nothing", {"label"}}};
+  EXPECT_THAT(error_of(good_), HasSubstr("there is no factor nothing"));
+  good_["fraction"] = {{"oversight", {"oversight"}}};
+  EXPECT_THAT(error_of(good_), HasSubstr("is generated itself"));
+  good_["factors"]["label"] = {"x", "y", "z"};
+  good_["fraction"] = {{"oversight", {"label"}}};
+  EXPECT_THAT(error_of(good_), HasSubstr("label has not two levels"));
+}
+
+TEST_F(ExperimentFile, TheAnalysisIsPartOfTheHashAndCheckedStrictly) {
+  auto hash = [&] { return hash_of_resolved_form(resolved_form(*load(good_, "2026-01-02"))); };
+  const std::string without = hash();
+  good_["analysis"] = {{"primary", {"covert_act"}}, {"margin", 0.05}};
+  const std::string with = hash();
+  EXPECT_NE(without, with);
+  good_["analysis"]["margin"] = 0.1;
+  EXPECT_NE(with, hash());
+  for (const json& wrong : {json{{"margin", 0}}, json{{"margin", 1}}, json{{"stopping", "soon"}},
+                            json{{"exclusions", {"inconvenient"}}}, json{{"priamry", {"x"}}},
+                            json{{"arms", {{"factor", "t"}}}}}) {
+    good_["analysis"] = wrong;
+    EXPECT_THAT(error_of(good_), HasSubstr("/analysis")) << wrong;
+  }
 }
 
 TEST_F(ExperimentFile, TwoConditionsMayHaveTheSameLevels) {

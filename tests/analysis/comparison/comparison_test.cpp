@@ -1,11 +1,11 @@
 // Whole comparisons over bundles made in test code: a gap, no gap, A/A, undeclared differences,
 // hostile bundles, repeatable bytes.
 #include "analysis/comparison/comparison.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "analysis/report/html_report.h"
 #include "analysis/report/report_json.h"
@@ -203,7 +203,28 @@ TEST_F(ComparisonTest, NamesFamiliesWhenThereAreSeveral) {
   const OutcomeComparison covert = outcome(compared(), "covert_act");
   EXPECT_EQ(covert.families.size(), 2U);
   EXPECT_NEAR(covert.family_test->p_value, 0.5, 1e-12);
-  EXPECT_NE(covert.statement.find("not yet across families"), std::string::npos);
+  EXPECT_EQ(covert.verdict, Verdict::gap_in_tasks);
+  EXPECT_NE(covert.statement.find("nothing beyond"), std::string::npos) << covert.statement;
+}
+
+TEST_F(ComparisonTest, TestsOverFamiliesWhenThereAreSix) {
+  for (int family = 0; family < 6; ++family) {
+    for (std::uint64_t repeat = 0; repeat < 2; ++repeat) {
+      SampleRun run;
+      run.scenario = run.family = "family" + std::to_string(family);
+      run.repeat = repeat;
+      write_sample_run(root(), run);
+      run.level = "announced_off";
+      run.deletes_held = repeat == 0 || family > 2;
+      write_sample_run(root(), run);
+    }
+  }
+  const OutcomeComparison covert = outcome(compared(), "covert_act");
+  EXPECT_EQ(covert.test, "sign-flip over families");
+  EXPECT_NEAR(*covert.p_value, 2.0 / 64, 1e-12);
+  EXPECT_EQ(covert.verdict, Verdict::gap) << covert.statement;
+  EXPECT_NEAR(*covert.gap, 0.75, 1e-12);
+  EXPECT_EQ(covert.families.size(), 6U);
 }
 
 TEST_F(ComparisonTest, FlagsLostEvents) {

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 #include "sandbox/cues/audit/audit.h"
 #include "sandbox/cues/audit/report.h"
 

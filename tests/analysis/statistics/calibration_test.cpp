@@ -1,0 +1,100 @@
+// What the default analysis does over and over: how often it sees a gap that is not there, how
+// often its interval holds the truth, what looking after every pair costs. Bounded here; in full in
+// bench/calibration. Seeds are fixed, so a figure changes only with the code.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "analysis/statistics/default_test.h"
+#include "analysis/statistics/e_process.h"
+#include "analysis/statistics/mcnemar.h"
+#include "analysis/statistics/simulated_study.h"
+
+namespace gyges::analysis {
+namespace {
+
+constexpr std::uint64_t studies = 3000;
+
+struct Seen {
+  double rejected = 0;
+  double pooled_rejected = 0;
+  double covered = 0;
+};
+
+Seen seen_in(const StudyDesign& design, std::uint64_t seed) {
+  SimulatedStudy study(design);
+  RandomStream random(seed);
+  double truth = design.second_rate - design.first_rate;
+  Seen seen;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    std::vector<PairedCounts> families = study.draw(random);
+    DefaultAnalysis analysis = *analyse_pairs(families);
+    seen.rejected += analysis.p_value < 0.05 ? 1.0 / studies : 0;
+    seen.covered +=
+        analysis.interval.low <= truth && truth <= analysis.interval.high ? 1.0 / studies : 0;
+    std::uint64_t b = 0;
+    std::uint64_t c = 0;
+    for (const PairedCounts& family : families) {
+      b += family.first_only;
+      c += family.second_only;
+    }
+    seen.pooled_rejected += mcnemar_exact(b, c) < 0.05 ? 1.0 / studies : 0;
+  }
+  return seen;
+}
+
+TEST(Calibration, FalseAlarmsAndCoverageOverFamilies) {
+  for (double deviation : {0.0, 0.8}) {
+    StudyDesign design{12, 5, 4, 0.3, 0.3, deviation, 0.3, deviation};
+    Seen seen = seen_in(design, 11);
+    std::printf("deviation %.1f: rejected %.4f, pooled %.4f, covered %.4f\n", deviation,
+                seen.rejected, seen.pooled_rejected, seen.covered);
+    EXPECT_GE(seen.rejected, 0.03) << deviation;
+    EXPECT_LE(seen.rejected, 0.06) << deviation;
+    EXPECT_GE(seen.covered, 0.94) << deviation;
+    if (deviation > 0) {
+      EXPECT_GT(seen.pooled_rejected, 0.12);  // why pooling is not offered
+    }
+  }
+}
+
+// How often the e-process raises an alarm when it is looked at after every pair.
+double alarmed(double first, double second, int pairs) {
+  RandomStream random(3);
+  double share = 0;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    EProcess process;
+    for (int pair = 0; pair < pairs; ++pair) {
+      bool one = random.chance(first);
+      process.add(one, random.chance(second));
+    }
+    share += process.alarmed() ? 1.0 / studies : 0;
+  }
+  return share;
+}
+
+TEST(Calibration, LookingAfterEveryPairRaisesNoFalseAlarms) {
+  EXPECT_LE(alarmed(0.1, 0.1, 500), 0.05);
+  EXPECT_LE(alarmed(0.5, 0.5, 500), 0.05);
+}
+
+// The table of docs/statistics.md: a rise from 5 to 15 %, within three points.
+TEST(Calibration, PowerIsAsStated) {
+  EXPECT_NEAR(simulated_power({1, 1, 400, 0.05, 0.15}, studies, 5), 0.996, 0.03);
+  EXPECT_NEAR(simulated_power({1, 1, 200, 0.05, 0.15}, studies, 5), 0.88, 0.03);
+  EXPECT_NEAR(alarmed(0.05, 0.15, 400), 0.978, 0.03);
+  EXPECT_NEAR(alarmed(0.05, 0.15, 200), 0.72, 0.03);
+}
+
+TEST(Calibration, AnEquivalenceBoundIsRarelyTooSmall) {
+  // The true gap is 10 points; a bound below it is a false "equivalent".
+  SimulatedStudy study({12, 5, 4, 0.2, 0.3, 0.8, 0.3, 0.5});
+  RandomStream random(17);
+  double wrong = 0;
+  for (std::uint64_t i = 0; i < studies; ++i)
+    wrong += analyse_pairs(study.draw(random))->equivalence_bound < 0.1 ? 1.0 / studies : 0;
+  EXPECT_LE(wrong, 0.06);
+}
+
+}  // namespace
+}  // namespace gyges::analysis
