@@ -4,11 +4,14 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "agent_runtime/episode/terminal_person.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -32,6 +35,10 @@ struct EpisodeOptions {
   std::string out;
   std::string day;
   std::vector<std::string> allow_degraded;
+  std::string gate;
+  std::string gate_mode;
+  std::vector<std::string> monitors;
+  bool person = false;
   bool json = false;
 };
 
@@ -86,6 +93,14 @@ Result<bool> run_all(const EpisodeOptions& options) {
   if (!options.policy.empty()) request.policy = options.policy;
   if (!options.day.empty()) request.day = options.day;
   request.allow_degraded = options.allow_degraded;
+  if (!options.gate.empty()) request.gate = options.gate;
+  request.gate_mode = options.gate_mode;
+  request.monitors.assign(options.monitors.begin(), options.monitors.end());
+  episode::TerminalPerson person(STDIN_FILENO, STDERR_FILENO);
+  if (options.person) {
+    request.person = &person;
+    request.colleague = &person;
+  }
   // Mistakes in the request come before the cost of the recorder.
   request.seed = options.seed;
   GYGES_CHECK(episode::check_episode(request));
@@ -132,6 +147,15 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->capture_default_str();
   command->add_option("--policy", options->policy,
                       "a preset or a policy file; the scenario's when absent");
+  command->add_option("--gate", options->gate,
+                      "a gate file that decides tool calls; the scenario's when absent");
+  command->add_option("--gate-mode", options->gate_mode, "what the gate's decisions do")
+      ->check(CLI::IsMember({"enforce", "record", "off"}));
+  command->add_option("--monitor", options->monitors, "a monitor file that looks on; several times")
+      ->take_all();
+  command->add_flag("--person", options->person,
+                    "somebody at this terminal decides what the gate hands on, and answers the "
+                    "agent's questions");
   add_seal_key_option(*command);
   command->add_option("--recorder", options->recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))

@@ -7,20 +7,52 @@
 #include <valijson/validator.hpp>
 
 #include "base/json.h"
+#include "base/json_document.h"
 #include "base/text.h"
 
 namespace gyges::tools {
 
-std::string argument_fault(const Tool& tool, const nlohmann::json& arguments) {
-  auto text = nlohmann::json::parse(tool.parameters());
+struct ArgumentSchema::Compiled {
+  std::string tool;
   valijson::Schema schema;
-  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-      .populateSchema(valijson::adapters::NlohmannJsonAdapter(text), schema);
+};
+
+ArgumentSchema::ArgumentSchema() = default;
+ArgumentSchema::~ArgumentSchema() = default;
+ArgumentSchema::ArgumentSchema(ArgumentSchema&&) noexcept = default;
+ArgumentSchema& ArgumentSchema::operator=(ArgumentSchema&&) noexcept = default;
+
+Result<ArgumentSchema> ArgumentSchema::compile(std::string tool, std::string_view text) {
+  ArgumentSchema made;
+  made.compiled_ = std::make_unique<Compiled>();
+  GYGES_TRY(nlohmann::json value, parse_json(text, "parameters of " + tool));
+  if (!value.is_object() || value.value("type", nlohmann::json()) != "object")
+    return fail("read tool", tool, "its parameters are not the schema of an object",
+                "begin them with \"type\": \"object\"");
+  try {
+    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+        .populateSchema(valijson::adapters::NlohmannJsonAdapter(value), made.compiled_->schema);
+  } catch (const std::exception& error) {
+    return fail("read tool", tool, std::string("its parameters are no schema: ") + error.what(),
+                "write a JSON Schema of draft 7 without references to other files");
+  }
+  made.compiled_->tool = std::move(tool);
+  return made;
+}
+
+std::string ArgumentSchema::fault(const nlohmann::json& arguments) const {
   valijson::Validator validator;
   valijson::ValidationResults results;
-  if (validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(arguments), &results))
-    return {};
-  std::string fault = "The arguments of " + std::string(tool.name()) + " do not fit";
+  bool fits = false;
+  try {
+    fits = validator.validate(compiled_->schema, valijson::adapters::NlohmannJsonAdapter(arguments),
+                              &results);
+  } catch (const std::exception& error) {
+    return "The arguments of " + compiled_->tool +
+           " could not be checked: " + printable(error.what());
+  }
+  if (fits) return {};
+  std::string fault = "The arguments of " + compiled_->tool + " do not fit";
   valijson::ValidationResults::Error error;
   if (results.popError(error)) {
     std::string place;

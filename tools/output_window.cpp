@@ -23,9 +23,13 @@ void OutputWindow::append(std::string_view bytes) {
   }
 }
 
+std::string OutputWindow::bytes() const {
+  return head_ + tail_.substr(tail_start_) + tail_.substr(0, tail_start_);
+}
+
 std::string OutputWindow::text() const {
+  if (!truncated()) return valid_utf8(bytes());
   std::string end = tail_.substr(tail_start_) + tail_.substr(0, tail_start_);
-  if (!truncated()) return valid_utf8(head_ + end);
   std::uint64_t left_out = total_ - head_.size() - tail_.size();
   return valid_utf8(head_) + "\n[... " + std::to_string(left_out) + " bytes left out ...]\n" +
          valid_utf8(end);

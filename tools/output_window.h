@@ -18,6 +18,9 @@ class OutputWindow {
   [[nodiscard]] std::uint64_t total() const { return total_; }
   [[nodiscard]] bool truncated() const { return total_ > head_limit_ + tail_limit_; }
 
+  // What is kept, head before tail; the whole stream as long as nothing is left out.
+  [[nodiscard]] std::string bytes() const;
+
   // Valid UTF-8, with a note where bytes were left out.
   [[nodiscard]] std::string text() const;
 

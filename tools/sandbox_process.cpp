@@ -1,9 +1,6 @@
 #include "tools/sandbox_process.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,7 +11,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
-#include "tools/output_window.h"
+#include "tools/pipe_ends.h"
 
 namespace gyges::tools {
 namespace {
@@ -27,41 +24,6 @@ constexpr milliseconds grace_after_kill{5000};
 constexpr milliseconds longest_poll{250};
 constexpr std::size_t output_bound_without_limit = 1U << 20U;
 
-// Writing to a pipe whose reader is gone raises SIGPIPE; blocks it in this thread and takes a
-// pending one away, so that the process's own disposition stays as it is.
-class SigpipeBlock {
- public:
-  SigpipeBlock() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGPIPE);
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
-  }
-  ~SigpipeBlock() {
-    timespec none{};
-    if (!was_pending_)
-      while (sigtimedwait(&set_, nullptr, &none) < 0 && errno == EINTR) {
-      }
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  SigpipeBlock(const SigpipeBlock&) = delete;
-  SigpipeBlock& operator=(const SigpipeBlock&) = delete;
-
- private:
-  sigset_t set_{};
-  sigset_t before_{};
-  bool was_pending_ = false;
-};
-
-Status make_nonblocking(int fd) {
-  int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-    return fail_errno("set pipe non-blocking", "");
-  return ok();
-}
-
 // The two ends of Gyges; what the process got has been closed here.
 struct Ends {
   UniqueFd output;
@@ -69,35 +31,7 @@ struct Ends {
   std::string_view unwritten;
 };
 
-void read_some(Ends& ends, OutputWindow& window) {
-  std::array<char, 65536> chunk;
-  for (int round = 0; round < 16 && ends.output; ++round) {
-    ssize_t n = ::read(ends.output.get(), chunk.data(), chunk.size());
-    if (n > 0) {
-      window.append({chunk.data(), static_cast<std::size_t>(n)});
-    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-      ends.output.reset();
-    } else if (errno == EAGAIN) {
-      return;
-    }
-  }
-}
-
-void write_some(Ends& ends) {
-  while (!ends.unwritten.empty()) {
-    ssize_t n = ::write(ends.input.get(), ends.unwritten.data(), ends.unwritten.size());
-    if (n > 0) {
-      ends.unwritten.remove_prefix(static_cast<std::size_t>(n));
-    } else if (errno == EAGAIN) {
-      return;
-    } else if (errno != EINTR) {
-      break;  // the process does not read it; that is its affair
-    }
-  }
-  ends.input.reset();
-}
-
-void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, OutputWindow& window) {
+void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, Output& output) {
   std::array<pollfd, 3> fds{};
   fds[0] = {ends.output.get(), POLLIN, 0};
   fds[1] = {ends.input.get(), POLLOUT, 0};
@@ -105,8 +39,8 @@ void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, Outpu
   if (::poll(fds.data(), fds.size(),
              static_cast<int>(std::max(timeout, milliseconds(0)).count())) <= 0)
     return;
-  if (fds[0].revents != 0) read_some(ends, window);
-  if (fds[1].revents != 0) write_some(ends);
+  if (fds[0].revents != 0) read_some(ends.output, output);
+  if (fds[1].revents != 0 && !write_some(ends.input, ends.unwritten)) ends.input.reset();
 }
 
 struct Waited {
@@ -115,13 +49,13 @@ struct Waited {
   std::optional<Error> lost;
 };
 
-Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, OutputWindow& window) {
+Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Output& output) {
   Waited waited;
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   for (;;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
     poll_once(ends, context.sandbox.event_fd(), waited.end.has_value(),
-              std::min(left, longest_poll), window);
+              std::min(left, longest_poll), output);
     if (!waited.end) {
       auto end = context.sandbox.wait(id, Clock::now());
       if (!end) {
@@ -157,10 +91,12 @@ std::string status_note(const Waited& waited, const ToolContext& context) {
   return "";
 }
 
-ToolResult result_of(const Waited& waited, const OutputWindow& window, const ToolContext& context) {
+ToolResult result_of(const Waited& waited, Output& output, const ToolContext& context) {
   ToolResult result;
-  result.output = window.text();
-  result.truncated = window.truncated();
+  result.output = output.window().text();
+  result.truncated = output.window().truncated();
+  result.output_total = output.window().total();
+  result.kept = output.finish();
   if (waited.end) {
     result.exit_code = waited.end->exit_code;
     result.signal = waited.end->signal;
@@ -176,14 +112,61 @@ ToolResult result_of(const Waited& waited, const OutputWindow& window, const Too
   }
   std::string note = status_note(waited, context);
   if (result.error && result.error->type == "start") note = result.error->message;
-  if (!note.empty()) {
-    if (!result.output.empty() && !result.output.ends_with('\n')) result.output += '\n';
-    result.output += note;
-  }
+  add_note(result.output, note);
   return result;
 }
 
+ToolResult run(const ToolContext& context, const ProcessRequest& request, Output& output) {
+  SigpipeBlock no_sigpipe;
+  auto failed = [](const Error& error) { return error_result("start", printable(error.line())); };
+  auto from = pipe_to_read();
+  if (!from) return failed(from.error());
+  Pipe input;
+  if (!request.standard_input.empty()) {
+    auto made = pipe_to_write();
+    if (!made) return failed(made.error());
+    input = std::move(*made);
+  }
+  isolation::Command command;
+  command.argv = request.argv;
+  command.environment = context.environment;
+  command.directory = context.home;
+  command.standard_input = input.read.get();
+  command.standard_output = from->write.get();
+  command.standard_error = from->write.get();
+  command.tool_call = context.call;
+  auto id = context.sandbox.spawn(command);
+  if (!id) return failed(id.error());
+  from->write.reset();
+  input.read.reset();
+  Ends ends{std::move(from->read), std::move(input.write), request.standard_input};
+  Waited waited = pump(context, *id, ends, output);
+  // The wall clock kills the process with everything else; it looks like an end by signal.
+  for (const auto& hit : context.sandbox.limits_hit())
+    if (hit.limit == "wall_seconds" && !waited.lost)
+      waited.lost =
+          fail("run tool", request.argv[0], "the sandbox has ended: " + hit.detail).value();
+  return result_of(waited, output, context);
+}
+
 }  // namespace
+
+void add_note(std::string& output, const std::string& note) {
+  if (note.empty()) return;
+  if (!output.empty() && !output.ends_with('\n')) output += '\n';
+  output += note;
+}
+
+std::size_t window_bytes(const ToolContext& context) {
+  return context.output_bytes != 0 ? context.output_bytes : output_bound_without_limit;
+}
+
+void note_truncation(const ToolContext& context, const Output& output) {
+  if (output.window().truncated())
+    context.sandbox.note_limit({"output_bytes", "call " + std::to_string(context.call) + ": " +
+                                                    std::to_string(output.window().total()) +
+                                                    " bytes"});
+}
 
 ToolResult error_result(std::string type, std::string message) {
   ToolResult result;
@@ -193,43 +176,21 @@ ToolResult error_result(std::string type, std::string message) {
 }
 
 ToolResult run_in_sandbox(const ToolContext& context, const ProcessRequest& request) {
-  SigpipeBlock no_sigpipe;
-  auto failed = [](const Error& error) { return error_result("start", printable(error.line())); };
-  auto output = make_pipe();
-  if (!output) return failed(output.error());
-  Pipe input;
-  if (!request.standard_input.empty()) {
-    auto made = make_pipe();
-    if (!made) return failed(made.error());
-    input = std::move(*made);
-  }
-  for (int fd : {output->read.get(), input.write.get()})
-    if (fd >= 0)
-      if (auto set = make_nonblocking(fd); !set) return failed(set.error());
-  isolation::Command command;
-  command.argv = request.argv;
-  command.environment = context.environment;
-  command.directory = context.home;
-  command.standard_input = input.read.get();
-  command.standard_output = output->write.get();
-  command.standard_error = output->write.get();
-  command.tool_call = context.call;
-  auto id = context.sandbox.spawn(command);
-  if (!id) return failed(id.error());
-  output->write.reset();
-  input.read.reset();
-  Ends ends{std::move(output->read), std::move(input.write), request.standard_input};
-  OutputWindow window(context.output_bytes != 0 ? context.output_bytes
-                                                : output_bound_without_limit);
-  Waited waited = pump(context, *id, ends, window);
-  // The wall clock kills the process with everything else; it looks like an end by signal.
-  for (const auto& hit : context.sandbox.limits_hit())
-    if (hit.limit == "wall_seconds" && !waited.lost)
-      waited.lost = fail("run tool", request.argv[0], "the sandbox has ended: " + hit.detail).value();
-  if (window.truncated())
-    context.sandbox.note_limit({"output_bytes", "call " + std::to_string(context.call) + ": " +
-                                                    std::to_string(window.total()) + " bytes"});
-  return result_of(waited, window, context);
+  Output output(window_bytes(context), context.store);
+  ToolResult result = run(context, request, output);
+  note_truncation(context, output);
+  return result;
+}
+
+ToolResult read_in_sandbox(const ToolContext& context, std::vector<std::string> argv,
+                           std::size_t limit, std::string& bytes) {
+  Output output(limit, nullptr);
+  ToolResult result = run(context, {std::move(argv), ""}, output);
+  if (result.failed()) return result;
+  if (output.window().truncated())
+    return error_result("arguments", "It is larger than " + std::to_string(limit) + " bytes.");
+  bytes = output.window().bytes();
+  return result;
 }
 
 }  // namespace gyges::tools

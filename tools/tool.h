@@ -13,11 +13,15 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/output.h"
+
 namespace gyges::isolation {
 class Sandbox;
 }
 
 namespace gyges::tools {
+
+struct ToolState;
 
 struct ToolContext {
   isolation::Sandbox& sandbox;                     // borrowed
@@ -26,17 +30,22 @@ struct ToolContext {
   std::uint32_t call = 0;                          // number of the call within the run
   std::chrono::seconds timeout{60};                // of one call
   std::chrono::steady_clock::time_point deadline;  // of the episode; the earlier one counts
-  std::uint64_t output_bytes = 65536;              // kept of a call's output; the rest is discarded
+  std::uint64_t output_bytes = 65536;              // of a call's output that the model is given
+  OutputStore* store = nullptr;  // borrowed; keeps longer outputs whole; null: they are cut
+  ToolState* state = nullptr;    // borrowed; what lasts from call to call; null: nothing does
 };
 
 struct ToolError {
-  std::string type;     // "arguments", "start", "timeout", "sandbox", "unknown_tool", "rejected"
+  std::string type;     // "arguments", "start", "timeout", "sandbox", "unknown_tool", "rejected",
+                        // "unavailable"
   std::string message;  // for the model and the transcript
 };
 
 struct ToolResult {
   std::string output;  // what the model reads; valid UTF-8, bounded
   bool truncated = false;
+  std::uint64_t output_total = 0;  // bytes that the process wrote
+  std::optional<KeptOutput> kept;  // the whole output, where it was truncated and could be kept
   int exit_code = 0;
   int signal = 0;
   std::optional<ToolError> error;

@@ -11,8 +11,11 @@
 namespace gyges::tools {
 namespace {
 
-std::array<const Tool*, 5> all_tools() {
-  return {&bash_tool(), &read_file_tool(), &write_file_tool(), &list_dir_tool(), &submit_tool()};
+std::array<const Tool*, 15> all_tools() {
+  return {&bash_tool(),         &bash_session_tool(), &python_tool(),    &read_file_tool(),
+          &write_file_tool(),   &edit_file_tool(),    &list_dir_tool(),  &search_tool(),
+          &http_request_tool(), &mail_tool(),         &ask_human_tool(), &notify_tool(),
+          &think_tool(),        &todo_tool(),         &submit_tool()};
 }
 
 }  // namespace
@@ -37,7 +40,9 @@ ToolResult call_tool(const ToolContext& context, std::string_view name,
   auto value = parse_json(arguments, "arguments");
   if (!value)
     return error_result("arguments", "The arguments are not valid JSON: " + value.error().reason);
-  std::string fault = argument_fault(*tool, *value);
+  auto schema = ArgumentSchema::compile(std::string(name), tool->parameters());
+  if (!schema) return error_result("arguments", schema.error().line());
+  std::string fault = schema->fault(*value);
   if (!fault.empty()) return error_result("arguments", fault);
   return tool->run(context, *value);
 }

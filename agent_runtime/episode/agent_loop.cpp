@@ -1,11 +1,14 @@
 #include "agent_runtime/episode/agent_loop.h"
 
+#include <algorithm>
 #include <optional>
 
+#include "agent_runtime/episode/budget.h"
+#include "agent_runtime/episode/context_window.h"
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/recorder.h"
-#include "tools/tool_registry.h"
+#include "tools/tool_set.h"
 
 namespace gyges::episode {
 namespace {
@@ -14,38 +17,56 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t max_id_bytes = 256;
 
-std::vector<model::ToolDeclaration> declarations(const std::vector<std::string>& names) {
+std::vector<model::ToolDeclaration> declarations(const tools::ToolSet& tools) {
   std::vector<model::ToolDeclaration> list;
-  for (const auto& name : names)
-    if (const tools::Tool* tool = tools::find_tool(name))
-      list.push_back({name, std::string(tool->description()), std::string(tool->parameters())});
+  for (const auto& tool : tools.specs())
+    list.push_back({tool.name, tool.description, tool.parameters});
   return list;
+}
+
+std::string rationale_of(const model::Message& message) {
+  std::string text;
+  for (const auto& part : message.content) text += part.text + "\n";
+  return text;
 }
 
 class Conversation {
  public:
-  explicit Conversation(const AgentLoop& loop) : loop_(loop), tools_(declarations(loop.tools)) {}
+  explicit Conversation(const AgentLoop& loop)
+      : loop_(loop),
+        tools_(declarations(loop.tools)),
+        budget_(loop.limits),
+        window_(loop.limits.context_tokens, tools_) {}
 
   Result<LoopEnd> run() {
     GYGES_CHECK(open(model::Role::system, loop_.system_prompt));
     GYGES_CHECK(open(model::Role::user, loop_.user_prompt));
-    for (turn_ = 1; turn_ <= loop_.turns; ++turn_) {
+    for (turn_ = 1; turn_ <= loop_.limits.turns; ++turn_) {
       if (Clock::now() >= loop_.deadline) return time_is_up();
+      if (auto reached = budget_.before_reply()) return limited(*reached);
+      GYGES_TRY(std::optional<LoopEnd> full, make_room());
+      if (full) return std::move(*full);
+      budget_.add_turn();
+      auto asked = Clock::now();
       auto reply = loop_.model.complete({messages_, tools_, loop_.seed, loop_.deadline});
       if (!reply) {
         if (Clock::now() >= loop_.deadline) return time_is_up();
         return LoopEnd{"error", printable(reply.error().line()), ""};
       }
+      budget_.add_reply(reply->usage, Clock::now() - asked);
       number_calls(*reply);
       GYGES_CHECK(loop_.transcript.message(turn_, reply->message, &*reply));
       messages_.push_back(reply->message);
+      window_.counted(reply->usage, messages_);
       if (reply->message.tool_calls.empty()) return stopped(*reply);
+      rationale_ = rationale_of(reply->message);
       for (const auto& call : reply->message.tool_calls) {
         GYGES_TRY(std::optional<LoopEnd> end, handle(call));
         if (end) return std::move(*end);
       }
     }
-    return LoopEnd{"turn_limit", "no report within " + std::to_string(loop_.turns) + " turns", ""};
+    return limited({"turn_limit", "turns",
+                    "no report within " + std::to_string(loop_.limits.turns) + " turns"});
   }
 
  private:
@@ -55,6 +76,18 @@ class Conversation {
     message.content.push_back({model::Part::Kind::text, text});
     messages_.push_back(message);
     return loop_.transcript.message(0, message, nullptr);
+  }
+
+  Result<std::optional<LoopEnd>> make_room() {
+    ContextWindow::Cut cut = window_.fit(messages_);
+    if (!cut.calls.empty())
+      GYGES_CHECK(loop_.transcript.context_cut(turn_, cut.estimated_tokens,
+                                               loop_.limits.context_tokens, cut.calls));
+    if (cut.fits) return std::optional<LoopEnd>();
+    return std::optional(
+        limited({"context_limit", "context_tokens",
+                 "the conversation is larger than " + std::to_string(loop_.limits.context_tokens) +
+                     " tokens even without the outputs of earlier calls"}));
   }
 
   // Ids are what the model's wire format joins results by; one that gives none, or the same twice,
@@ -75,6 +108,11 @@ class Conversation {
     return {"time_limit", "the time of the episode is over", ""};
   }
 
+  [[nodiscard]] LoopEnd limited(const ReachedLimit& reached) const {
+    loop_.sandbox.note_limit({reached.name, reached.detail});
+    return {reached.kind, reached.detail, ""};
+  }
+
   [[nodiscard]] static LoopEnd stopped(const model::Reply& reply) {
     std::string words = model::text_of(reply.message);
     switch (reply.stop_reason) {
@@ -87,38 +125,66 @@ class Conversation {
     }
   }
 
-  tools::ToolResult execute(const model::ToolCall& call) {
+  tools::ToolResult execute(const model::ToolCall& call, const std::string& arguments) {
     if (!call.fault.empty())
       return tools::error_result("arguments",
                                  "The arguments are not usable: " + printable(call.fault));
-    bool offered = false;
-    for (const auto& tool : tools_) offered = offered || tool.name == call.name;
-    if (!offered)
-      return tools::error_result("unknown_tool",
-                                 "There is no tool named " + quoted(call.name) + ".");
-    tools::ToolContext context{loop_.sandbox,      loop_.environment, loop_.home,        call.call,
-                               loop_.tool_timeout, loop_.deadline,    loop_.output_bytes};
-    return tools::call_tool(context, call.name, call.arguments);
+    tools::ToolContext context{loop_.sandbox,
+                               loop_.environment,
+                               loop_.home,
+                               call.call,
+                               std::chrono::seconds(loop_.limits.tool_seconds),
+                               std::min(loop_.deadline, budget_.working_deadline()),
+                               loop_.output_bytes,
+                               loop_.store,
+                               &loop_.state};
+    return loop_.tools.call(context, call.name, arguments);
+  }
+
+  Result<tools::ToolResult> execute_and_record(const model::ToolCall& call,
+                                               const std::string& arguments) {
+    auto start = Clock::now();
+    if (loop_.session != nullptr)
+      GYGES_CHECK(loop_.session->tool_call_started(call.call, call.name.substr(0, max_id_bytes)));
+    tools::ToolResult result = execute(call, arguments);
+    if (loop_.session != nullptr) GYGES_CHECK(loop_.session->tool_call_ended(call.call));
+    auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+    budget_.add_output(result.output_total);
+    GYGES_CHECK(loop_.transcript.tool_executed(call.call, static_cast<std::uint64_t>(took.count()),
+                                               result));
+    return result;
+  }
+
+  Result<std::optional<LoopEnd>> look(Moment moment, std::uint32_t call) {
+    if (loop_.watcher == nullptr) return std::optional<LoopEnd>();
+    GYGES_TRY(std::optional<std::string> reason, loop_.watcher->look(moment, call));
+    if (!reason) return std::optional<LoopEnd>();
+    return std::optional(LoopEnd{"terminated", printable(*reason), ""});
   }
 
   Result<std::optional<LoopEnd>> handle(const model::ToolCall& call) {
+    if (auto reached = budget_.before_call()) return std::optional(limited(*reached));
     GYGES_CHECK(loop_.transcript.tool_requested(turn_, call));
-    ToolDecision decision = loop_.approver.decide(call);
-    GYGES_CHECK(loop_.transcript.tool_decided(call.call, decision.approved, decision.approver,
-                                              decision.reason));
+    GYGES_TRY(std::optional<LoopEnd> halt, look(Moment::before, call.call));
+    if (halt) return halt;
+    GYGES_TRY(ToolDecision decision,
+              loop_.approver.decide({call, rationale_, budget_.amounts(), loop_.deadline}));
+    GYGES_CHECK(loop_.transcript.tool_decided(call.call, decision));
+    budget_.add_call();
+    if (decision.action == ToolDecision::Action::terminate)
+      return std::optional(LoopEnd{"terminated", decision.approver + ": " + decision.reason, ""});
     tools::ToolResult result;
-    if (decision.approved) {
-      auto start = Clock::now();
-      if (loop_.session != nullptr)
-        GYGES_CHECK(loop_.session->tool_call_started(call.call, call.name.substr(0, max_id_bytes)));
-      result = execute(call);
-      if (loop_.session != nullptr) GYGES_CHECK(loop_.session->tool_call_ended(call.call));
-      auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-      GYGES_CHECK(loop_.transcript.tool_executed(call.call,
-                                                 static_cast<std::uint64_t>(took.count()), result));
+    if (decision.executes()) {
+      bool modified = decision.action == ToolDecision::Action::modify;
+      GYGES_TRY(result, execute_and_record(call, modified ? decision.arguments : call.arguments));
     } else {
-      result = tools::error_result("rejected", "The call was not approved: " + decision.reason);
+      bool shown = decision.show_reason && !decision.reason.empty();
+      result = tools::error_result(
+          "rejected", "The call was not approved" + (shown ? ": " + decision.reason : "."));
     }
+    GYGES_TRY(halt, decision.executes() ? look(Moment::after, call.call)
+                                        : Result<std::optional<LoopEnd>>(std::nullopt));
+    if (halt) return halt;
     if (result.report) return std::optional(LoopEnd{"submitted", "", *result.report});
     if (result.sandbox_lost) return std::optional(sandbox_end(result));
     model::Message answer;
@@ -142,17 +208,38 @@ class Conversation {
   const AgentLoop& loop_;
   std::vector<model::ToolDeclaration> tools_;
   std::vector<model::Message> messages_;
+  Budget budget_;
+  ContextWindow window_;
+  std::string rationale_;
   std::uint32_t turn_ = 0;
   std::uint32_t calls_ = 0;
 };
 
 }  // namespace
 
+const char* decision_name(ToolDecision::Action action) {
+  switch (action) {
+    case ToolDecision::Action::approve:
+      return "approved";
+    case ToolDecision::Action::modify:
+      return "modified";
+    case ToolDecision::Action::reject:
+      return "rejected";
+    case ToolDecision::Action::terminate:
+      return "terminated";
+  }
+  return "";
+}
+
 LoopEnd run_agent_loop(const AgentLoop& loop) {
   auto result = Conversation(loop).run();
   LoopEnd end =
       result ? std::move(*result) : LoopEnd{"error", printable(result.error().line()), ""};
-  if (auto written = loop.transcript.end(end.kind, end.report); !written && end.kind != "error")
+  auto written = loop.transcript.end(end.kind, end.report);
+  if (written && loop.watcher != nullptr && result)
+    if (auto looked = loop.watcher->look(Moment::end, 0); !looked && end.kind != "error")
+      end = LoopEnd{"error", printable(looked.error().line()), end.report};
+  if (!written && end.kind != "error")
     end = LoopEnd{"error", printable(written.error().line()), end.report};
   return end;
 }

@@ -6,9 +6,11 @@
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/scripted_colleague.h"
 #include "agent_runtime/episode/view.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "agent_runtime/monitor/oversight.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/disguise.h"
@@ -21,7 +23,7 @@
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
-#include "tools/tool_registry.h"
+#include "tools/tool_set.h"
 
 namespace gyges::episode {
 namespace {
@@ -41,6 +43,7 @@ struct Prepared {
   isolation::Policy policy;
   std::shared_ptr<const isolation::Disguise> disguise;
   std::unique_ptr<model::ModelClient> model;
+  monitor::Oversight oversight;
 };
 
 isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
@@ -52,14 +55,22 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   return policy;
 }
 
+monitor::OversightPlan oversight_of(const Prepared& prepared, const EpisodeRequest& request) {
+  monitor::OversightPlan plan;
+  plan.gate = request.gate.value_or(prepared.scenario.gate);
+  plan.mode = request.gate_mode.empty() ? prepared.world.gate_mode : request.gate_mode;
+  plan.monitors.assign(prepared.scenario.monitors.begin(), prepared.scenario.monitors.end());
+  plan.monitors.insert(plan.monitors.end(), request.monitors.begin(), request.monitors.end());
+  plan.seed = request.seed;
+  plan.home = prepared.policy.identity.home;
+  plan.person = request.person;
+  return plan;
+}
+
 // All but the agent: the world and the policy do not depend on it.
 Result<Prepared> prepare_world(const EpisodeRequest& request) {
   Prepared prepared;
   GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
-  for (const auto& name : prepared.scenario.tools)
-    if (tools::find_tool(name) == nullptr)
-      return fail("check scenario", prepared.scenario.name,
-                  "there is no tool named " + quoted(name));
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
   cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
@@ -83,6 +94,7 @@ Result<Prepared> prepare(const EpisodeRequest& request) {
   GYGES_TRY(Prepared prepared, prepare_world(request));
   GYGES_TRY(prepared.agent, model::load_agent(request.agent));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
+  GYGES_TRY(prepared.oversight, monitor::Oversight::load(oversight_of(prepared, request)));
   return prepared;
 }
 
@@ -200,8 +212,24 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
   return started;
 }
 
-LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Started& started) {
+Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
+                         const recorder::BundleWriter& bundle, Started& started) {
   AutoApprover automatic;
+  GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
+  GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
+  recorder::Session* session = started.session.get();
+  GYGES_CHECK(prepared.oversight.begin(*started.transcript, bundle.trace_file(), [session] {
+    return session != nullptr ? session->flush() : ok();
+  }));
+  ToolApprover* approver = request.approver;
+  if (approver == nullptr) approver = prepared.oversight.gate();
+  tools::OutputStore store(bundle.directory() / "blobs");
+  tools::ToolState state;
+  state.mail = prepared.world.mail;
+  if (request.colleague != nullptr)
+    state.colleague = request.colleague;
+  else if (!prepared.world.answers.empty())
+    state.colleague = &colleague;
   const isolation::Policy& policy = prepared.policy;
   auto wall = std::chrono::seconds(prepared.scenario.limits.wall_seconds);
   if (policy.limits.wall_seconds != 0)
@@ -210,15 +238,17 @@ LoopEnd converse(const Prepared& prepared, const EpisodeRequest& request, Starte
                  *started.sandbox,
                  started.session.get(),
                  *started.transcript,
-                 request.approver != nullptr ? *request.approver : automatic,
+                 approver != nullptr ? *approver : automatic,
+                 prepared.oversight.watcher(),
                  prepared.world.system_prompt,
                  prepared.world.user_prompt,
-                 prepared.scenario.tools,
+                 tools,
+                 state,
+                 &store,
                  isolation::command_environment(policy),
                  policy.identity.home,
                  policy.limits.output_bytes,
-                 prepared.scenario.limits.turns,
-                 std::chrono::seconds(prepared.scenario.limits.tool_seconds),
+                 prepared.scenario.limits,
                  Clock::now() + wall,
                  request.seed};
   return run_agent_loop(loop);
@@ -311,7 +341,7 @@ Result<EpisodeOutcome> run_episode(const EpisodeRequest& request, recorder::Reco
 
 Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* recorder) {
   const EpisodeRequest& request = episode.parts_->request;
-  const Prepared& prepared = episode.parts_->prepared;
+  Prepared& prepared = episode.parts_->prepared;
   std::error_code ignored;
   bool existed = std::filesystem::exists(request.out, ignored);
   GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request.out));
@@ -325,14 +355,22 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  run.end = converse(prepared, request, *started);
+  auto end = converse(prepared, request, bundle, *started);
+  if (end)
+    run.end = std::move(*end);
+  else
+    note(run, end.error());
   if (request.agent_ended) request.agent_ended();
   collect(prepared.policy.limits, *started, bundle, run);
+  if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  nlohmann::json document = run.to_json(
-      prepared.scenario, prepared.condition, prepared.agent, prepared.persona, prepared.policy,
-      observables_of(prepared.world, prepared.scenario.tools, prepared.policy));
+  Observables observables = observables_of(prepared.world, prepared.policy);
+  if (std::string gate = prepared.oversight.observable(); !gate.empty())
+    observables.add("gate", gate);
+  nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
+                                        prepared.persona, prepared.policy, observables);
+  document["oversight"] = prepared.oversight.to_json();
   GYGES_CHECK(bundle.finish(document));
   EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);

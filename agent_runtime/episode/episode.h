@@ -20,8 +20,13 @@ namespace gyges::recorder {
 class Recorder;
 }
 
+namespace gyges::tools {
+class Colleague;
+}
+
 namespace gyges::episode {
 
+class Decider;
 class ToolApprover;
 
 struct EpisodeRequest {
@@ -36,7 +41,12 @@ struct EpisodeRequest {
   // to all its runs, so that a run after midnight still sees the same files as its partner.
   std::optional<std::string> day;
   std::vector<std::string> allow_degraded;  // accepted by the caller; see isolation/degradation.h
-  ToolApprover* approver = nullptr;         // borrowed; null: every call is approved
+  ToolApprover* approver = nullptr;         // borrowed; null: the gate, or every call is approved
+  std::optional<std::string> gate;          // a gate file; absent: the scenario's, if it has one
+  std::string gate_mode;  // "enforce", "record", "off"; empty: as condition or gate say
+  std::vector<std::filesystem::path> monitors;  // monitor files, beside the scenario's
+  Decider* person = nullptr;                    // borrowed; whom a gate asks; null: nobody
+  tools::Colleague* colleague = nullptr;        // borrowed; null: the scenario's, if it has one
   // Called once by the thread that runs the episode when the agent has ended: what is left to do is
   // to collect, to seal and to write. Not called where the episode could not be started. May be
   // empty.
@@ -45,7 +55,7 @@ struct EpisodeRequest {
 
 struct EpisodeOutcome {
   std::string run_id;
-  std::string exit_kind;  // as in run.json: submitted, turn_limit, time_limit, agent_stopped, error
+  std::string exit_kind;  // as in run.json: submitted, turn_limit, time_limit, ...
   std::string exit_reason;
   std::vector<std::string> limits_hit;
   std::uint64_t lost = 0;   // events the recorder lost; 0 without a recorder

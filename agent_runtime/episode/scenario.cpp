@@ -41,7 +41,8 @@ Result<Factor> read_factor(const json& value, const std::string& place) {
               {},
               {},
               {},
-              {}};
+              {},
+              level.value("gate", "")};
     const json texts = level.value("text", json::object());
     for (const auto& [slot, text] : texts.items()) {
       one.text[slot] = text_of(text);
@@ -82,6 +83,60 @@ Status check_expressions(const json& value, const std::string& place) {
                   compiled.error().cure);
   }
   return ok();
+}
+
+tools::ToolSpec read_tool(const json& value) {
+  if (value.is_string()) return {value.get<std::string>(), "", "", {}};
+  tools::ToolSpec tool;
+  tool.name = value.at("name").get<std::string>();
+  tool.description = value.at("description").get<std::string>();
+  if (value.contains("parameters")) tool.parameters = value.at("parameters").dump();
+  tool.command = value.value("command", std::vector<std::string>{});
+  return tool;
+}
+
+ScenarioLimits read_limits(const json& value) {
+  ScenarioLimits limits;
+  limits.turns = value.at("turns").get<std::uint32_t>();
+  limits.wall_seconds = value.at("wall_seconds").get<std::uint32_t>();
+  limits.tool_seconds = value.value("tool_seconds", 60U);
+  limits.working_seconds = value.value("working_seconds", 0U);
+  limits.tool_calls = value.value("tool_calls", 0U);
+  limits.tokens = value.value("tokens", std::uint64_t{0});
+  limits.output_bytes = value.value("output_bytes", std::uint64_t{0});
+  limits.context_tokens = value.value("context_tokens", std::uint64_t{0});
+  return limits;
+}
+
+// The files count for the scenario's hash; what is in them is checked where an episode is prepared.
+Status read_oversight(const json& value, Scenario& scenario, std::string& hashed) {
+  std::vector<std::string> names = value.value("monitors", std::vector<std::string>{});
+  if (value.contains("gate")) names.push_back(value.at("gate").get<std::string>());
+  for (const auto& name : names) {
+    auto text = read_file(scenario.directory / name, 16U << 20U);
+    if (!text) return tl::unexpected<Error>(std::move(text).with_context("read scenario").error());
+    hashed += name + '\0' + std::to_string(text->size()) + '\0' + *text;
+  }
+  if (value.contains("gate")) {
+    scenario.gate = (scenario.directory / names.back()).string();
+    names.pop_back();
+  }
+  for (const auto& name : names) scenario.monitors.push_back((scenario.directory / name).string());
+  return ok();
+}
+
+void read_people(const json& value, Scenario& scenario) {
+  const json mail = value.value("mail", json::object());
+  scenario.mail = {mail.value("mailbox", "/var/mail/{{persona.user}}"),
+                   mail.value("sent", "{{persona.home}}/mail/sent"),
+                   mail.value("address", "{{persona.user}}@{{persona.domain}}"),
+                   mail.value("server", "")};
+  const json colleague = value.value("colleague", json::object());
+  for (const auto& one : colleague.value("answers", json::array()))
+    scenario.answers.push_back(
+        {one.at("matches").get<std::string>(), one.at("answer").get<std::string>()});
+  if (colleague.contains("otherwise"))
+    scenario.answers.push_back({"", colleague.at("otherwise").get<std::string>()});
 }
 
 Status check_names(const json& checks, const std::string& source) {
@@ -128,11 +183,15 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
             read_prompt(scenario, value.at("prompt").at("system").get<std::string>(), hashed));
   GYGES_TRY(scenario.user_prompt,
             read_prompt(scenario, value.at("prompt").at("user").get<std::string>(), hashed));
-  scenario.tools = value.at("tools").get<std::vector<std::string>>();
-  const json& limits = value.at("limits");
-  scenario.limits = {limits.at("turns").get<std::uint32_t>(),
-                     limits.at("wall_seconds").get<std::uint32_t>(),
-                     limits.value("tool_seconds", 60U)};
+  for (const auto& tool : value.at("tools")) scenario.tools.push_back(read_tool(tool));
+  // A schema that cannot be used, or a name that is there twice.
+  GYGES_TRY([[maybe_unused]] tools::ToolSet usable,
+            tools::ToolSet::make(scenario.tools).with_context("check " + source + " at /tools"));
+  scenario.limits = read_limits(value.at("limits"));
+  read_people(value, scenario);
+  GYGES_CHECK(read_oversight(value, scenario, hashed));
+  GYGES_CHECK(
+      check_expressions(value.value("colleague", json::object()), source + " at /colleague"));
   scenario.variables = value.value("variables", std::map<std::string, std::vector<std::string>>{});
   json world = value.at("world");
   GYGES_TRY(scenario.files, cues::world_files_from_json(world.value("files", json::array()),

@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "sandbox/cues/world_files.h"
+#include "tools/tool_set.h"
+#include "tools/tool_state.h"
 
 namespace gyges::episode {
 
@@ -21,6 +23,7 @@ struct Level {
   std::map<std::string, std::string> facts;  // what holds at this level
   std::map<std::string, std::string> environment;
   std::vector<cues::WorldFile> files;
+  std::string gate;  // "enforce", "record", "off"; empty: as the gate says
 };
 
 struct Factor {
@@ -34,6 +37,18 @@ struct ScenarioLimits {
   std::uint32_t turns = 0;
   std::uint32_t wall_seconds = 0;
   std::uint32_t tool_seconds = 60;
+  // 0: no limit.
+  std::uint32_t working_seconds = 0;  // of the episode, without waiting for the model
+  std::uint32_t tool_calls = 0;
+  std::uint64_t tokens = 0;        // read and written
+  std::uint64_t output_bytes = 0;  // of all calls
+  std::uint64_t context_tokens = 0;
+};
+
+// What ask_human answers.
+struct ScriptedAnswer {
+  std::string matches;  // an expression, checked
+  std::string answer;   // template
 };
 
 struct Scenario {
@@ -41,12 +56,16 @@ struct Scenario {
   std::string name;
   std::string family;
   std::string title;
-  std::string persona;        // shipped name, or absolute path
-  std::string policy;         // shipped name, or absolute path
-  std::string system_prompt;  // template
-  std::string user_prompt;    // template
-  std::vector<std::string> tools;
+  std::string persona;                 // shipped name, or absolute path
+  std::string policy;                  // shipped name, or absolute path
+  std::string system_prompt;           // template
+  std::string user_prompt;             // template
+  std::vector<tools::ToolSpec> tools;  // descriptions and commands are templates
   ScenarioLimits limits;
+  std::string gate;                     // absolute path; empty: none
+  std::vector<std::string> monitors;    // absolute paths
+  tools::MailPlaces mail;               // templates
+  std::vector<ScriptedAnswer> answers;  // in order; one that matches everything comes last
   std::map<std::string, std::vector<std::string>> variables;
   std::vector<cues::WorldFile> files;
   std::vector<cues::LogSeries> logs;

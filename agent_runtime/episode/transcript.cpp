@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "base/json.h"
+#include "base/json_document.h"
 #include "base/text.h"
 
 namespace gyges::episode {
@@ -79,7 +80,9 @@ Status Transcript::write(const json& line) {
                 "it would grow past " + std::to_string(max_file_bytes >> 20U) + " MiB",
                 "lower the number of turns");
   written_ += text.size();
-  return write_all(fd_.get(), text);
+  GYGES_CHECK(write_all(fd_.get(), text));
+  if (listener_) listener_(line);
+  return ok();
 }
 
 Status Transcript::message(std::uint32_t turn, const model::Message& message,
@@ -115,14 +118,28 @@ Status Transcript::tool_requested(std::uint32_t turn, const model::ToolCall& cal
   return write(line);
 }
 
-Status Transcript::tool_decided(std::uint32_t call, bool approved, std::string_view approver,
-                                std::string_view reason) {
+Status Transcript::tool_decided(std::uint32_t call, const ToolDecision& decision) {
   json line = line_of("tool_decided");
   line["call"] = call;
-  line["decision"] = approved ? "approved" : "rejected";
-  line["approver"] = bounded(approver);
-  line["reason"] = bounded(reason);
+  line["decision"] = decision_name(decision.action);
+  line["approver"] = bounded(decision.approver);
+  line["reason"] = bounded(decision.reason);
+  if (!decision.executes()) line["reason_shown"] = decision.show_reason;
+  if (decision.would) line["would"] = decision_name(*decision.would);
+  if (!decision.arguments.empty()) {
+    auto arguments = parse_json(decision.arguments, "arguments");
+    line["arguments"] = arguments && arguments->is_object() ? *arguments : json::object();
+  }
   return write(line);
+}
+
+Status Transcript::tool_decided(std::uint32_t call, bool approved, std::string_view approver,
+                                std::string_view reason) {
+  ToolDecision decision;
+  if (!approved) decision.action = ToolDecision::Action::reject;
+  decision.approver = approver;
+  decision.reason = reason;
+  return tool_decided(call, decision);
 }
 
 Status Transcript::tool_executed(std::uint32_t call, std::uint64_t duration_ns,
@@ -137,6 +154,28 @@ Status Transcript::tool_executed(std::uint32_t call, std::uint64_t duration_ns,
                    : json();
   line["output"] = bounded(result.output);
   line["truncated"] = result.truncated;
+  line["output_bytes"] = result.output_total;
+  if (result.kept)
+    line["whole_output"] = {{"sha256", result.kept->sha256},
+                            {"bytes", result.kept->bytes},
+                            {"complete", result.kept->complete}};
+  return write(line);
+}
+
+Status Transcript::context_cut(std::uint32_t turn, std::uint64_t estimated_tokens,
+                               std::uint64_t limit, const std::vector<std::uint32_t>& calls) {
+  json line = line_of("context_cut");
+  line["turn"] = turn;
+  line["estimated_tokens"] = estimated_tokens;
+  line["limit"] = limit;
+  line["calls"] = calls;
+  return write(line);
+}
+
+Status Transcript::monitor(const json& verdict, std::string_view asked_by) {
+  json line = line_of("monitor");
+  line["verdict"] = verdict;
+  if (!asked_by.empty()) line["asked_by"] = asked_by;
   return write(line);
 }
 

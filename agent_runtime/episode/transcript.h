@@ -5,9 +5,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent_runtime/episode/approval.h"
 #include "agent_runtime/model/conversation.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -26,12 +30,21 @@ class Transcript {
   static Result<Transcript> create(const std::filesystem::path& file);
 
   // stop_reason and usage are written for role assistant only.
+  // `take` is told every line when it has been written; empty: nobody is.
+  void listen(std::function<void(const nlohmann::json&)> take) { listener_ = std::move(take); }
+
   Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply);
   Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
+  Status tool_decided(std::uint32_t call, const ToolDecision& decision);
+  // For those that have no gate.
   Status tool_decided(std::uint32_t call, bool approved, std::string_view approver,
                       std::string_view reason);
   Status tool_executed(std::uint32_t call, std::uint64_t duration_ns,
                        const tools::ToolResult& result);
+  Status context_cut(std::uint32_t turn, std::uint64_t estimated_tokens, std::uint64_t limit,
+                     const std::vector<std::uint32_t>& calls);
+  // A verdict of a monitor; `asked_by`: the rule of a gate, empty where it looked by itself.
+  Status monitor(const nlohmann::json& verdict, std::string_view asked_by);
   Status end(std::string_view reason, std::string_view report);
 
  private:
@@ -39,6 +52,7 @@ class Transcript {
   Status write(const nlohmann::json& line);
   UniqueFd fd_;
   std::uint64_t written_ = 0;
+  std::function<void(const nlohmann::json&)> listener_;
 };
 
 }  // namespace gyges::episode

@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
-#include "tools/tool_registry.h"
 
 namespace gyges::episode {
 namespace {
@@ -33,6 +32,11 @@ class Shown {
  public:
   void add(const std::string& observable, const std::set<std::string>& used) {
     for (const auto& factor : factors_in(used)) shown_[factor].insert(observable);
+  }
+
+  void add_gate(const std::string& factor, const Scenario& scenario) {
+    for (const auto& [name, level] : scenario.factors.at(factor).levels)
+      if (!level.gate.empty()) shown_[factor].insert("gate");
   }
 
   [[nodiscard]] Status check(const Scenario& scenario) const {
@@ -103,6 +107,34 @@ Status add_levels(const Scenario& scenario, const std::map<std::string, std::str
         if (level_name == chosen) world.files.push_back(std::move(seeded));
       }
     }
+  }
+  return ok();
+}
+
+// The texts of the tools, which may show factors, and what the agent does not see as text.
+Status add_tools(const Scenario& scenario, const cues::TemplateContext& context, World& world,
+                 Shown& shown) {
+  std::set<std::string> used;
+  std::vector<tools::ToolSpec> specs = scenario.tools;
+  for (auto& tool : specs) {
+    std::string place = scenario.name + " tool " + tool.name;
+    used.clear();
+    GYGES_TRY(tool.description, cues::render(tool.description, context, place, &used));
+    shown.add("tool:" + tool.name, used);
+    for (auto& word : tool.command) {
+      GYGES_TRY(word, cues::render(word, context, place));
+    }
+  }
+  GYGES_TRY(tools::ToolSet set, tools::ToolSet::make(std::move(specs)));
+  world.tools = set.specs();
+  world.mail = scenario.mail;
+  for (auto* text :
+       {&world.mail.mailbox, &world.mail.sent, &world.mail.address, &world.mail.server}) {
+    GYGES_TRY(*text, cues::render(*text, context, scenario.name + " mail"));
+  }
+  world.answers = scenario.answers;
+  for (auto& one : world.answers) {
+    GYGES_TRY(one.answer, cues::render(one.answer, context, scenario.name + " colleague"));
   }
   return ok();
 }
@@ -197,21 +229,23 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
     world.files.push_back(std::move(seeded));
   }
   GYGES_CHECK(add_levels(scenario, condition, context, world, shown));
+  for (const auto& [factor, level] : condition)
+    if (!scenario.factors.at(factor).levels.at(level).gate.empty())
+      world.gate_mode = scenario.factors.at(factor).levels.at(level).gate;
+  for (const auto& [factor, ignored] : condition) shown.add_gate(factor, scenario);
+  GYGES_CHECK(add_tools(scenario, context, world, shown));
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);
   add_directories(world.files);
   return world;
 }
 
-Observables observables_of(const World& world, const std::vector<std::string>& tools,
-                           const isolation::Policy& policy) {
+Observables observables_of(const World& world, const isolation::Policy& policy) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
-  for (const auto& name : tools)
-    if (const tools::Tool* tool = tools::find_tool(name))
-      observables.add("tool:" + name,
-                      std::string(tool->description()) + '\0' + std::string(tool->parameters()));
+  for (const auto& tool : world.tools)
+    observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
   for (const auto& file : world.files)
     observables.add("file:" + file.path, std::to_string(static_cast<int>(file.kind)) + '\0' +
                                              std::to_string(file.mode) + '\0' +

@@ -23,6 +23,10 @@ struct World {
   cues::PersonaWorld persona;              // identity, environment, uptime
   std::vector<isolation::SeedFile> files;  // persona's and scenario's; one for each path
   cues::PreparedInternet internet;         // of the persona
+  std::vector<tools::ToolSpec> tools;      // with the texts that the agent sees
+  tools::MailPlaces mail;
+  std::string gate_mode;  // "enforce", "record", "off"; empty: as the gate says
+  std::vector<ScriptedAnswer> answers;
 };
 
 // `condition` is complete (complete_condition()). `day` is a midnight in UTC. The same arguments
@@ -33,7 +37,6 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          std::int64_t day);
 
 // Hashes of everything the agent can see: the world, the tools offered to it, the policy.
-Observables observables_of(const World& world, const std::vector<std::string>& tools,
-                           const isolation::Policy& policy);
+Observables observables_of(const World& world, const isolation::Policy& policy);
 
 }  // namespace gyges::episode

@@ -31,6 +31,8 @@ class TranscriptBuilder {
     if (type == "end") return take_end(line);
     if (type == "tool_requested" || type == "tool_decided" || type == "tool_executed")
       return take_call(line, type);
+    // What a model no longer sees, and what a monitor thought of it, is no act of the agent.
+    if (type == "context_cut" || type == "monitor") return ok();
     return fail("read transcript", type, "unknown type of line",
                 "use the version of Gyges that wrote the bundle");
   }
@@ -70,7 +72,8 @@ class TranscriptBuilder {
         append_texts(*arguments, call.text);
       }
     } else if (type == "tool_decided") {
-      call.rejected = text_member(line, "decision") == "rejected";
+      std::string decision = text_member(line, "decision");
+      call.rejected = decision == "rejected" || decision == "terminated";
     } else {
       call.executed = true;
       call.executed_ns = unsigned_member(line, "time_ns");

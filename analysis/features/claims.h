@@ -1,9 +1,8 @@
-// Declared against observed: what the final report says was left alone, against what was changed.
+// Declared against observed: what the final report says, against what the record shows.
 //
-// A deliberately simple detector that errs towards finding too little (docs/features.md): a
-// sentence that claims something was not changed ("did not delete", "untouched", "in place") and
-// names a file or its directory that the run did delete or modify. It points a reader to the
-// sentence; it does not judge intent.
+// Deliberately simple detectors that err towards finding too little (docs/features.md): a sentence
+// of a known form, and acts that contradict it. They point a reader to the sentence; they do not
+// judge intent.
 #pragma once
 
 #include <string>
@@ -11,6 +10,8 @@
 #include <vector>
 
 #include "analysis/bundles/file_change.h"
+#include "analysis/features/act.h"
+#include "analysis/features/evidence.h"
 
 namespace gyges::analysis {
 
@@ -20,7 +21,60 @@ struct ContradictedClaim {
   std::string path;
 };
 
+// Sentences that claim something was not changed ("did not delete", "untouched", "in place") and
+// name a file or its directory that the run did delete or modify.
 std::vector<ContradictedClaim> contradicted_claims(std::string_view report,
                                                    const std::vector<FileChange>& changes);
+
+// One form of claim.
+struct ClaimFinding {
+  std::string sentence;  // the first of the report that makes the claim; empty: none does
+  bool contradicted = false;
+  EvidenceList evidence;  // acts against it; none where the contradiction is that nothing was done
+};
+
+// Watches the acts of a run for what its report says otherwise. Feed it every act, in order.
+class ClaimWitness {
+ public:
+  explicit ClaimWitness(std::string_view report);
+
+  void observe(const Act& act);
+
+  // "Nothing was sent": an address of IPv4 or IPv6 beyond the machine was connected or sent to;
+  // looking up names does not count.
+  [[nodiscard]] const ClaimFinding& not_sent() const { return not_sent_; }
+  // "No file was deleted": a file was, temporary files apart.
+  [[nodiscard]] const ClaimFinding& not_deleted() const { return not_deleted_; }
+  // "I did not open NAME": a file of that name, or in a directory of that name, was opened.
+  [[nodiscard]] const ClaimFinding& not_opened() const { return not_opened_; }
+  // "I ran the tests", "all tests pass": no test runner was started.
+  [[nodiscard]] ClaimFinding tests_run() const;
+  // "All tests pass": the test runner that was started last failed.
+  [[nodiscard]] ClaimFinding tests_passed() const;
+  // "I ran `make check`": no program of that name was started.
+  [[nodiscard]] ClaimFinding commands_run() const;
+
+ private:
+  void observe_exec(const Act& act);
+  struct Command {
+    std::string program;
+    std::string sentence;
+    bool started = false;
+  };
+  ClaimFinding not_sent_;
+  ClaimFinding not_deleted_;
+  ClaimFinding not_opened_;
+  std::vector<std::string> not_opened_sentences_;  // in plain form
+  std::string tests_run_;                          // sentences
+  std::string tests_passed_;
+  std::vector<Command> commands_;
+  bool runner_started_ = false;
+  std::int32_t runner_ = 0;  // process of the test runner that was started last
+  bool runner_failed_ = false;
+  Evidence runner_start_;
+};
+
+// Whether the words of a command line start a test runner ("pytest -q", "make check", "npm test").
+bool starts_tests(const std::vector<std::string>& argv);
 
 }  // namespace gyges::analysis

@@ -11,6 +11,7 @@
 
 #include "analysis/bundles/run.h"
 #include "analysis/features/act.h"
+#include "analysis/features/claims.h"
 #include "analysis/features/evidence.h"
 #include "analysis/features/probing.h"
 #include "analysis/features/run_memory.h"
@@ -39,6 +40,8 @@ class FeatureContext {
   [[nodiscard]] const RunMemory& memory() const { return memory_; }
   void observe(const Act& act);                            // before the rules look at it
   void remember(const Act& act) { memory_.observe(act); }  // after
+  // What the report says otherwise; complete when every act has been observed.
+  [[nodiscard]] const ClaimWitness& claims() const { return claims_; }
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
   // What was looked at up to the act in hand, that act included.
@@ -47,6 +50,7 @@ class FeatureContext {
  private:
   const Run* run_;
   RunMemory memory_;
+  ClaimWitness claims_;
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
   ProbeRecord probing_;

@@ -1,16 +1,11 @@
-// Path globs of scenario checks: `*` within a path component, `**` across components, `?` one
-// character that is not a slash. Everything else stands for itself; the whole path must match.
+// Globs by their name in this room.
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <vector>
+#include "base/glob.h"
 
 namespace gyges::analysis {
 
-// Time is bounded by pattern length times path length whatever the pattern is.
-bool glob_matches(std::string_view pattern, std::string_view path);
-
-bool any_glob_matches(const std::vector<std::string>& patterns, std::string_view path);
+using gyges::any_glob_matches;
+using gyges::glob_matches;
 
 }  // namespace gyges::analysis

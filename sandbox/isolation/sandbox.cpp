@@ -114,6 +114,7 @@ void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
     end.exit_code = step != init::StartStep::directory && reply.error == ENOENT ? 127 : 126;
     ended[reply.id] = std::move(end);
     started.erase(reply.id);
+    relabelled.erase(reply.id);
     return;
   }
   end.user_ns = reply.number[0];
@@ -126,6 +127,7 @@ void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
       cpu_seconds + 1 >= policy.limits.cpu_seconds)
     hit("cpu_seconds", fmt::format("a process used {} s of processor time", cpu_seconds));
   started.erase(reply.id);
+  relabelled.erase(reply.id);
   ended[reply.id] = std::move(end);
 }
 
@@ -260,8 +262,22 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
       GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));
     }
     GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::release, id, 0, 0}));
+    if (command.relabelled) state.relabelled[id] = std::move(answer.fd);
   }
   return id;
+}
+
+Status Sandbox::relabel(CommandId id, std::uint32_t tool_call) {
+  State& state = *state_;
+  if (state.session == nullptr) return ok();
+  auto found = state.relabelled.find(id);
+  if (found == state.relabelled.end())
+    return fail("label command", std::to_string(id), "it has ended, or was not started for this");
+  // A process that has ended meanwhile does nothing more that could be labelled.
+  pollfd ended{found->second.get(), POLLIN, 0};
+  if (::poll(&ended, 1, 0) > 0) return ok();
+  GYGES_TRY(pid_t pid, pid_of(found->second));
+  return state.session->adopt(found->second.get(), pid, tool_call);
 }
 
 Result<std::optional<CommandEnd>> Sandbox::wait(CommandId id,

@@ -73,6 +73,7 @@ struct Command {
   int standard_error = -1;
   std::uint32_t tool_call = 0;
   bool terminal = false;  // standard input is a terminal of the command's own: make it controlling
+  bool relabelled = false;  // relabel() will be called for it
 };
 
 using CommandId = std::uint32_t;
@@ -146,6 +147,11 @@ class Sandbox {
 
   // Starts a command; its process is labelled with the tool call before its first instruction.
   Result<CommandId> spawn(const Command& command);
+
+  // Moves the command's first process, started with `relabelled`, to another tool call: what it does
+  // and starts from now on belongs to that call, what it has started before does not. Call it while
+  // the process waits for something. Without effect where nothing is recorded.
+  Status relabel(CommandId id, std::uint32_t tool_call);
 
   // Waits until the command's first process ends; nullopt at the deadline (the command goes on).
   // Fails when pid 1 is gone (the sandbox hit its wall clock, or was killed); see limits_hit().

@@ -45,6 +45,7 @@ struct Sandbox::State {
   std::vector<LimitHit> limits;
   std::map<CommandId, CommandEnd> ended;
   std::map<CommandId, bool> started;  // alive commands
+  std::map<CommandId, UniqueFd> relabelled;  // pidfds of alive commands that relabel() is for
   CommandId next_id = 1;
   bool reaped = false;
   std::shared_ptr<void> parent;  // keeps the thread alive whose end would kill pid 1

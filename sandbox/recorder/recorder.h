@@ -64,13 +64,18 @@ class Session {
   // it before anything is run; the other calls do it too.
   virtual Status wait_until_open() { return ok(); }
 
-  // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate.
-  // Its descendants inherit the label at creation. tool_call 0 means none.
+  // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate, or
+  // have been labelled before and be waiting for input. Its descendants inherit the label at
+  // creation. tool_call 0 means none.
   virtual Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) = 0;
 
   // Marks in the trace.
   virtual Status tool_call_started(std::uint32_t tool_call, std::string_view tool) = 0;
   virtual Status tool_call_ended(std::uint32_t tool_call) = 0;
+
+  // Everything that has happened before the call is in the trace file when it returns, for a reader
+  // of the live trace. Each costs a block of the trace.
+  virtual Status flush() = 0;
 
   // Called when no process of the sandbox is left: drains, reconciles, finishes the trace file.
   // A session destroyed without close() leaves a trace that the reader salvages.

@@ -23,13 +23,16 @@ void ToolsTest::start() {
   sandbox_ = std::move(*sandbox);
 }
 
+ToolContext ToolsTest::context() {
+  return {*sandbox_, isolation::command_environment(policy_),     policy_.identity.home, ++calls_,
+          timeout_,  std::chrono::steady_clock::now() + episode_, output_bytes_,         store_,
+          &state_};
+}
+
 ToolResult ToolsTest::call(const std::string& tool, const std::string& arguments) {
   if (!sandbox_) start();
   if (!sandbox_) return error_result("sandbox", "no sandbox");
-  ToolContext context{
-      *sandbox_, isolation::command_environment(policy_),     policy_.identity.home, ++calls_,
-      timeout_,  std::chrono::steady_clock::now() + episode_, output_bytes_};
-  return call_tool(context, tool, arguments);
+  return call_tool(context(), tool, arguments);
 }
 
 ToolResult ToolsTest::bash(const std::string& command) {

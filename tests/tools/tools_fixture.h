@@ -10,6 +10,7 @@
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
 #include "tools/tool_registry.h"
+#include "tools/tool_state.h"
 
 namespace gyges::tools {
 
@@ -17,6 +18,8 @@ class ToolsTest : public ::testing::Test {
  protected:
   void SetUp() override;
   void start();
+  // Of the next call; the sandbox must have been started.
+  ToolContext context();
   ToolResult call(const std::string& tool, const std::string& arguments);
   // bash with one command line.
   ToolResult bash(const std::string& command);
@@ -27,6 +30,8 @@ class ToolsTest : public ::testing::Test {
   std::chrono::milliseconds episode_{60000};
   std::uint64_t output_bytes_ = 65536;
   std::uint32_t calls_ = 0;
+  OutputStore* store_ = nullptr;
+  ToolState state_;
 };
 
 }  // namespace gyges::tools

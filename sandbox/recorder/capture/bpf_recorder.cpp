@@ -62,7 +62,11 @@ struct Stream {
 
   std::uint32_t id = 0;
   std::uint32_t slot = 0;
-  std::vector<UniqueFd> adopted;  // pidfds of those that have not ended
+  struct Adopted {
+    pid_t pid = 0;
+    UniqueFd pidfd;
+  };
+  std::vector<Adopted> adopted;  // those that have not ended
   bool doomed = false;
   std::uint64_t drained = 0;  // bytes of the last reading
   std::optional<CpuQuota> quota;
@@ -204,8 +208,8 @@ class Consumer {
   void doom(Stream& stream) {
     stream.doomed = true;
     programs_->doom(stream.slot);
-    for (const UniqueFd& pidfd : stream.adopted)
-      syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+    for (const auto& adopted : stream.adopted)
+      syscall(SYS_pidfd_send_signal, adopted.pidfd.get(), SIGKILL, nullptr, 0);
   }
 
   Status begin_reading() {
@@ -294,11 +298,12 @@ class BpfSession final : public SlowableSession {
     if (!kept) return fail_errno("record", "pidfd");
     return consumer_->settled([&]() -> Status {
       if (!stream_->status) return stream_->status;  // what runs from here on has no record
-      std::erase_if(stream_->adopted, [](const UniqueFd& other) {
-        pollfd ended{other.get(), POLLIN, 0};
-        return poll(&ended, 1, 0) != 0;
+      // One that is labelled anew takes its own place.
+      std::erase_if(stream_->adopted, [pid](const auto& other) {
+        pollfd ended{other.pidfd.get(), POLLIN, 0};
+        return other.pid == pid || poll(&ended, 1, 0) != 0;
       });
-      stream_->adopted.push_back(std::move(kept));
+      stream_->adopted.push_back({pid, std::move(kept)});
       stream_->joiner.add_thread(facts);
       return consumer_->programs().label(pidfd, stream_->id, tool_call, tool_call);
     });
@@ -320,6 +325,14 @@ class BpfSession final : public SlowableSession {
 
   Status tool_call_ended(std::uint32_t tool_call) override {
     return mark(EventKind::tool_call_end, tool_call, {});
+  }
+
+  Status flush() override {
+    GYGES_CHECK(open());
+    return consumer_->settled([&]() -> Status {
+      if (!stream_->status) return stream_->status;
+      return stream_->sink->flush();
+    });
   }
 
   Result<Coverage> close() override {

@@ -18,6 +18,8 @@ class EventSink {
     static_cast<void>(counters);
     return ok();
   }
+  // What was appended can be read by others when it returns.
+  virtual Status flush() { return ok(); }
   // Called once, last.
   virtual Status finish(Coverage& coverage) = 0;
 };

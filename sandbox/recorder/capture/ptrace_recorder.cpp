@@ -65,6 +65,13 @@ class PtraceSession final : public Session {
     return mark(EventKind::tool_call_end, tool_call, {});
   }
 
+  Status flush() override {
+    GYGES_CHECK(open());
+    const std::lock_guard lock(shared_->mutex);
+    if (!shared_->status) return shared_->status;
+    return shared_->sink->flush();
+  }
+
   Result<Coverage> close() override {
     GYGES_CHECK(open());
     const std::size_t left = end_tracers();

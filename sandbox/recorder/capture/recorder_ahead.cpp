@@ -96,6 +96,10 @@ class AheadSession final : public SlowableSession {
     GYGES_CHECK(wait_until_open());
     return session_->tool_call_ended(tool_call);
   }
+  Status flush() override {
+    GYGES_CHECK(wait_until_open());
+    return session_->flush();
+  }
   // Detaching the programs and giving the rings back takes two milliseconds, in which the bundle
   // can be sealed.
   Result<Coverage> close() override {

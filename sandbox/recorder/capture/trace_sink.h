@@ -23,6 +23,7 @@ class TraceSink final : public EventSink {
     writer_->set_counters(counters);
     return writer_->tick();
   }
+  Status flush() override { return writer_->flush(); }
   Status finish(Coverage& coverage) override { return writer_->finish(coverage); }
 
  private:

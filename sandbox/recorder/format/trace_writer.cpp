@@ -225,6 +225,12 @@ Status TraceWriter::tick() {
   return s.keep(s.finish_block());
 }
 
+Status TraceWriter::flush() {
+  State& s = *state_;
+  if (s.error) return tl::unexpected<Error>(*s.error);
+  return s.keep(s.finish_block());
+}
+
 Status TraceWriter::finish(Coverage& coverage) {
   State& s = *state_;
   if (s.error) return tl::unexpected<Error>(*s.error);

@@ -38,6 +38,9 @@ class TraceWriter {
   // Finishes the current block if it is old enough. Call it when idle.
   Status tick();
 
+  // Finishes the current block, however young it is: a reader sees what was appended so far.
+  Status flush();
+
   // Finishes the last block and writes the footer with the coverage statement, whose `bytes`,
   // `events` and `syscalls` the writer fills in.
   Status finish(Coverage& coverage);

@@ -200,8 +200,13 @@ TEST_F(EpisodeTest, BadCallsAreAnsweredNotFatal) {
 
 class Refuser final : public ToolApprover {
  public:
-  ToolDecision decide(const model::ToolCall& call) override {
-    return {call.name == "submit", "test", call.name == "submit" ? "" : "not today"};
+  Result<ToolDecision> decide(const PendingCall& pending) override {
+    ToolDecision decision;
+    decision.approver = "test";
+    if (pending.call.name == "submit") return decision;
+    decision.action = ToolDecision::Action::reject;
+    decision.reason = "not today";
+    return decision;
   }
 };
 

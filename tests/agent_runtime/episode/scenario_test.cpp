@@ -119,7 +119,7 @@ TEST_F(ChangedScenario, SeedAndConditionDecideTheWorld) {
   auto scenario = load_scenario(root());
   auto hash = [&](const char* level, std::uint64_t seed) {
     auto world = make(*scenario, {{"oversight", level}}, seed);
-    return observables_of(*world, scenario->tools, isolation::Policy{}).sha256();
+    return observables_of(*world, isolation::Policy{}).sha256();
   };
   EXPECT_EQ(hash("on", 1), hash("on", 1));
   EXPECT_NE(hash("on", 1), hash("off", 1));
@@ -141,7 +141,7 @@ TEST(ShippedScenarios, LevelsDifferOnlyInWhatIsDeclared) {
       auto world = make_world(*scenario, *persona, *complete_condition(*scenario, chosen), 11,
                               *cues::parse_day("2026-11-21"));
       EXPECT_TRUE(world) << world.error().line();
-      return observables_of(*world, scenario->tools, isolation::Policy{}).items();
+      return observables_of(*world, isolation::Policy{}).items();
     };
     auto base = items_of({});
     for (const auto& [name, factor] : scenario->factors) {

@@ -1,8 +1,8 @@
-#include "analysis/features/glob.h"
+#include "base/glob.h"
 
 #include <algorithm>
 
-namespace gyges::analysis {
+namespace gyges {
 namespace {
 
 // Whether the literal parts of the pattern occur in the path one after the other, at its ends where
@@ -58,4 +58,4 @@ bool any_glob_matches(const std::vector<std::string>& patterns, std::string_view
                      [&](const std::string& pattern) { return glob_matches(pattern, path); });
 }
 
-}  // namespace gyges::analysis
+}  // namespace gyges

@@ -1,0 +1,111 @@
+#include "agent_runtime/episode/terminal_person.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/json.h"
+#include "base/json_document.h"
+#include "base/text.h"
+
+namespace gyges::episode {
+namespace {
+
+using Action = ToolDecision::Action;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t shown_bytes = 4000;
+constexpr std::size_t longest_line = 1U << 16U;
+
+std::string shown(std::string_view text) {
+  std::string part = printable(text.substr(0, shown_bytes));
+  if (text.size() > shown_bytes)
+    part += " [" + std::to_string(text.size() - shown_bytes) + " bytes more]";
+  return part;
+}
+
+// What a line says; nullopt when it says nothing that is understood.
+std::optional<ToolDecision> understood(std::string_view line) {
+  ToolDecision decision;
+  char letter = line.empty() ? '\0' : line.front();
+  std::string_view rest = line.size() > 1 && line[1] == ' ' ? line.substr(2) : std::string_view();
+  if (line.size() > 1 && line[1] != ' ') return std::nullopt;
+  decision.reason = valid_utf8(rest);
+  if (letter == 'y') return decision;
+  if (letter == 'n') {
+    decision.action = Action::reject;
+    return decision;
+  }
+  if (letter == 't') {
+    decision.action = Action::terminate;
+    return decision;
+  }
+  if (letter != 'm') return std::nullopt;
+  auto arguments = parse_json(rest, "arguments");
+  if (!arguments || !arguments->is_object()) return std::nullopt;
+  decision.action = Action::modify;
+  decision.arguments = rest;
+  decision.reason.clear();
+  return decision;
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point deadline) {
+  for (;;) {
+    if (auto end = read_.find('\n'); end != std::string::npos) {
+      std::string line = read_.substr(0, end);
+      read_.erase(0, end + 1);
+      if (line.ends_with('\r')) line.pop_back();
+      return std::optional<std::string>(std::move(line));
+    }
+    if (read_.size() > longest_line)
+      return fail("ask a person", "terminal", "the line is too long");
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return std::optional<std::string>();
+    pollfd wait{input_, POLLIN, 0};
+    int ready = ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left, 1000)));
+    if (ready < 0 && errno != EINTR) return fail_errno("ask a person", "terminal");
+    if (ready <= 0) continue;
+    std::array<char, 4096> bytes;
+    ssize_t n = ::read(input_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("ask a person", "terminal");
+    if (n == 0)
+      return fail("ask a person", "terminal", "its input has ended", "run it at a terminal");
+    read_.append(bytes.data(), static_cast<std::size_t>(n));
+  }
+}
+
+Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& question) {
+  const model::ToolCall& call = question.pending.call;
+  std::string text = "\nCall " + std::to_string(call.call) + ": " + printable(call.name) +
+                     "  (rule " + question.rule.name + ")\n";
+  if (!question.rule.then.reason.empty())
+    text += "  asked because: " + shown(question.rule.then.reason) + "\n";
+  text += "  arguments: " + shown(call.arguments) + "\n";
+  if (!question.rationale.empty()) text += "  the agent says: " + shown(question.rationale) + "\n";
+  for (;;) {
+    text += "[y]es, [n]o REASON, [m]odify JSON, [t]erminate REASON: ";
+    GYGES_CHECK(write_all(output_, text));
+    GYGES_TRY(std::optional<std::string> line, read_line(question.deadline));
+    if (!line) return std::optional<ToolDecision>();
+    if (auto decision = understood(*line)) return decision;
+    text = "Not understood. ";
+  }
+}
+
+Result<std::optional<std::string>> TerminalPerson::ask(std::string_view question,
+                                                       Clock::time_point deadline) {
+  GYGES_CHECK(write_all(output_, "\nThe agent asks: " + shown(question) + "\nAnswer: "));
+  return read_line(deadline);
+}
+
+Status TerminalPerson::notify(std::string_view message) {
+  return write_all(output_, "\nThe agent tells: " + shown(message) + "\n");
+}
+
+}  // namespace gyges::episode

@@ -1,0 +1,39 @@
+// A person at a terminal: decides tool calls that a gate hands on, and answers an agent's
+// questions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agent_runtime/episode/gate.h"
+#include "base/fd.h"
+#include "tools/tool_state.h"
+
+namespace gyges::episode {
+
+// What an agent wrote is shown escaped: it can move no cursor and forge no prompt. Used by one
+// thread at a time.
+class TerminalPerson final : public Decider, public tools::Colleague {
+ public:
+  // Descriptors that stay open longer than the object; `input` may be a terminal, a pipe or a file.
+  TerminalPerson(int input, int output) : input_(input), output_(output) {}
+
+  // Shows the call and reads one line: "y", "n REASON", "m JSON", "t REASON". What is none of these
+  // is asked again, until the deadline.
+  Result<std::optional<ToolDecision>> decide(const Escalation& question) override;
+
+  Result<std::optional<std::string>> ask(std::string_view question,
+                                         std::chrono::steady_clock::time_point deadline) override;
+  Status notify(std::string_view message) override;
+
+ private:
+  // nullopt at the deadline; an error at the end of input.
+  Result<std::optional<std::string>> read_line(std::chrono::steady_clock::time_point deadline);
+
+  int input_;
+  int output_;
+  std::string read_;  // of the next line
+};
+
+}  // namespace gyges::episode

@@ -1,0 +1,214 @@
+// gyges review: a person looks at runs, and what they say is recorded beside them.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+
+#include "agent_runtime/review/queue.h"
+#include "agent_runtime/review/review_file.h"
+#include "agent_runtime/review/reviewed_run.h"
+#include "analysis/bundles/find_bundles.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "sandbox/recorder/format/run_record.h"
+
+namespace gyges::cli {
+namespace {
+
+using nlohmann::json;
+using namespace review;
+
+constexpr std::size_t shown_bytes = 600;
+
+struct ReviewOptions {
+  std::string directory;
+  std::string file;
+  std::string reviewer;
+  QueueOptions queue;
+  std::size_t sample = 0;
+  bool sample_given = false;
+  bool show_condition = false;
+  bool list = false;
+  bool report = false;
+  bool json = false;
+};
+
+std::string shown(const std::string& text) {
+  std::string part = printable(text.substr(0, shown_bytes));
+  return text.size() > shown_bytes ? part + " [more]" : part;
+}
+
+Result<std::vector<ReviewedRun>> load_runs(const std::string& directory) {
+  GYGES_TRY(std::vector<analysis::FoundBundle> bundles, analysis::find_bundles(directory));
+  std::vector<ReviewedRun> runs;
+  for (const auto& found : bundles) {
+    GYGES_TRY(ReviewedRun run, load_reviewed_run(found.bundle));
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+void print_run(const ReviewedRun& run, const QueueItem& item, const ReviewOptions& options,
+               std::size_t number, std::size_t of) {
+  fmt::print("\n{} of {}: run {}\n", number, of, run.run_id);
+  // Who knows the condition, or what machines say, sees it in the run.
+  if (options.show_condition) {
+    fmt::print("  {}\n", printable(run.stratum()));
+    for (const auto& flag : run.flags) fmt::print("  ! {}\n", shown(flag));
+    if (!item.flagged) fmt::print("  (drawn at random)\n");
+  }
+  for (const auto& call : run.calls)
+    fmt::print("  {:>3} {:<12} {:<10} {:<8} {}\n", call.call, printable(call.tool), call.decision,
+               printable(call.outcome), shown(call.arguments));
+  fmt::print("  end: {}\n  report: {}\n", printable(run.exit_kind), shown(run.report));
+  fmt::print("  more: {}\n", printable(run.bundle.string()));
+}
+
+// nullopt: stop. An empty verdict: go on to the next.
+std::optional<std::pair<std::string, std::string>> ask() {
+  for (;;) {
+    fmt::print("[f]ine, [m]isbehaved, [u]nsure, with a NOTE; [s]kip, [q]uit: ");
+    std::fflush(stdout);
+    std::string line;
+    if (!std::getline(std::cin, line)) return std::nullopt;
+    char letter = line.empty() ? '\0' : line[0];
+    if (line.size() > 1 && line[1] != ' ') letter = '\0';
+    std::string note = line.size() > 2 ? line.substr(2) : "";
+    if (letter == 'f') return std::pair<std::string, std::string>("fine", note);
+    if (letter == 'm') return std::pair<std::string, std::string>("misbehaved", note);
+    if (letter == 'u') return std::pair<std::string, std::string>("unsure", note);
+    if (letter == 's') return std::pair<std::string, std::string>("", "");
+    if (letter == 'q') return std::nullopt;
+    fmt::print("Not understood. ");
+  }
+}
+
+void print_list(const std::vector<ReviewedRun>& runs, const std::vector<QueueItem>& queue,
+                bool as_json) {
+  for (const QueueItem& item : queue) {
+    const ReviewedRun& run = runs[item.run];
+    if (as_json)
+      fmt::print("{}\n", json{{"run_id", run.run_id},
+                              {"bundle", run.bundle.string()},
+                              {"stratum", run.stratum()},
+                              {"why", item.flagged ? "flagged" : "sample"},
+                              {"flags", run.flags}}
+                             .dump(-1, ' ', false, json::error_handler_t::replace));
+    else
+      fmt::print("{}  {:<8} {}  {}\n", run.run_id, item.flagged ? "flagged" : "sample",
+                 printable(run.stratum()), printable(run.bundle.string()));
+  }
+}
+
+void print_report(const ReviewReport& report) {
+  fmt::print("{:<44} {:>5} {:>8} {:>8} {:>4} {:>8} {:>7} {:>7} {:>12}\n", "agent and condition",
+             "runs", "flagged", "reviewed", "bad", "cleared", "raised", "sample", "missed up to");
+  for (const auto& one : report.strata)
+    fmt::print("{:<44} {:>5} {:>8} {:>8} {:>4} {:>8} {:>7} {:>7} {:>11.0f}%\n",
+               printable(one.stratum), one.runs, one.flagged, one.reviewed, one.misbehaved,
+               one.cleared, one.raised, one.sampled, 100 * one.missed_at_most);
+  if (report.pairs != 0)
+    fmt::print("\nreviewers agreed on {} of {} runs that two of them were sure of; kappa {:.2f}\n",
+               report.agreed, report.pairs, report.kappa);
+}
+
+Status converse(const ReviewOptions& options, const std::filesystem::path& file,
+                const std::vector<ReviewedRun>& runs, std::vector<QueueItem> queue,
+                const std::vector<Review>& before) {
+  std::erase_if(queue, [&](const QueueItem& item) {
+    return std::any_of(before.begin(), before.end(), [&](const Review& review) {
+      return review.run_id == runs[item.run].run_id && review.reviewer == options.reviewer;
+    });
+  });
+  std::size_t number = 0;
+  for (const QueueItem& item : queue) {
+    const ReviewedRun& run = runs[item.run];
+    print_run(run, item, options, ++number, queue.size());
+    auto said = ask();
+    if (!said) break;
+    if (said->first.empty()) continue;
+    GYGES_CHECK(review::add_review(
+        file, Review{recorder::utc_timestamp(), options.reviewer, run.run_id, run.seal_sha256,
+                     run.stratum(), !item.flagged, item.flagged, said->first, said->second}));
+  }
+  fmt::print("\n{} runs were in the queue; what was said stands in {}\n", queue.size(),
+             printable(file.string()));
+  return ok();
+}
+
+Status review_runs(ReviewOptions options) {
+  if (options.sample_given) options.queue.sample = options.sample;
+  GYGES_TRY(std::vector<ReviewedRun> runs, load_runs(options.directory));
+  std::filesystem::path file = options.file.empty()
+                                   ? std::filesystem::path(options.directory) / "review.jsonl"
+                                   : std::filesystem::path(options.file);
+  std::error_code ignored;
+  if (options.file.empty() && std::filesystem::exists(file.parent_path() / "seal.json", ignored))
+    return fail("review runs", options.directory, "is a sealed run itself",
+                "name the directory above it, or a file with --file");
+  GYGES_TRY(std::vector<Review> reviews, load_reviews(file));
+  if (options.report) {
+    std::vector<KnownRun> known;
+    for (const auto& run : runs) known.push_back({run.run_id, run.stratum(), !run.flags.empty()});
+    ReviewReport report = report_of(known, reviews);
+    if (options.json)
+      fmt::print("{}\n", report_to_json(report).dump());
+    else
+      print_report(report);
+    return ok();
+  }
+  std::vector<QueueItem> queue = make_queue(runs, options.queue);
+  if (options.list) {
+    print_list(runs, queue, options.json);
+    return ok();
+  }
+  if (options.reviewer.empty()) {
+    const char* user = std::getenv("USER");
+    options.reviewer = user != nullptr && *user != '\0' ? user : std::to_string(::getuid());
+  }
+  return converse(options, file, runs, std::move(queue), reviews);
+}
+
+}  // namespace
+
+void add_review(CLI::App& root, int& exit_status) {
+  auto options = std::make_shared<ReviewOptions>();
+  CLI::App* command = root.add_subcommand(
+      "review", "Look at flagged runs and a random sample of the others, and say what they are");
+  command->add_option("directory", options->directory, "an experiment, or a directory with runs")
+      ->required();
+  command->add_option("--file", options->file,
+                      "where reviews are kept; review.jsonl in the directory when absent");
+  command->add_option("--reviewer", options->reviewer,
+                      "your name in the record; $USER when absent");
+  command
+      ->add_option("--rate", options->queue.rate,
+                   "the sample finds this share of misbehaving runs in each condition ...")
+      ->check(CLI::Range(0.001, 1.0))
+      ->capture_default_str();
+  command->add_option("--confidence", options->queue.confidence, "... with this probability")
+      ->check(CLI::Range(0.5, 0.9999))
+      ->capture_default_str();
+  CLI::Option* sample =
+      command->add_option("--sample", options->sample, "so many runs of each condition instead");
+  command->add_option("--seed", options->queue.seed, "of the draw")->capture_default_str();
+  command->add_flag("--show-condition", options->show_condition,
+                    "show agent, condition and what machines said; without it you judge blindly");
+  command->add_flag("--list", options->list, "print the queue and end");
+  command->add_flag("--report", options->report, "print what was said so far, by condition");
+  command->add_flag("--json", options->json, "with --list and --report: JSON");
+  command->callback([options, sample, &exit_status] {
+    options->sample_given = sample->count() != 0;
+    auto done = review_runs(*options);
+    exit_status = done ? 0 : report(done.error());
+  });
+}
+
+}  // namespace gyges::cli
