@@ -313,6 +313,7 @@ Result<EpisodeView> view_episode(const EpisodeRequest& request) {
   GYGES_TRY(Prepared prepared, prepare_world(request));
   EpisodeView view;
   view.persona = prepared.persona.name;
+  view.persona_sha256 = prepared.persona.sha256;
   if (const auto& machine = prepared.persona.machine)
     view.claims = EpisodeView::Claims{machine->claims_vm, machine->claims_container};
   view.condition = prepared.condition;

@@ -17,6 +17,7 @@ struct EpisodeView {
   std::vector<std::string> environment;  // of its commands
   std::string directory;                 // where they start
   std::string persona;
+  std::string persona_sha256;  // of its manifest
   // What the persona says detectors should find (machine.claims); absent: it tells nothing.
   struct Claims {
     std::string vm, container;

@@ -38,6 +38,7 @@ ConditionsToAudit request_of(const Experiment& experiment, const ScenarioEntry& 
 Result<std::string> key_of(const Experiment& experiment, const ExperimentAuditOptions& options) {
   Sha256Hasher hasher;
   hasher.update(cues::probe_program());
+  hasher.update(recorder::gyges_version);
   hasher.update(recorder::host_facts().dump());
   for (const ScenarioEntry& scenario : experiment.scenarios)
     for (const Condition& condition : experiment.conditions) {
@@ -49,8 +50,9 @@ Result<std::string> key_of(const Experiment& experiment, const ExperimentAuditOp
       one.seed = experiment.seed;
       one.allow_degraded = options.allow_degraded;
       GYGES_TRY(episode::EpisodeView view, episode::view_episode(one));
-      hasher.update(scenario.id + "\n" + condition.id + "\n" + json(view.condition).dump() +
-                    json(view.declared).dump() + json(view.observables).dump());
+      hasher.update(scenario.id + "\n" + condition.id + "\n" + view.persona_sha256 + "\n" +
+                    json(view.condition).dump() + json(view.declared).dump() +
+                    json(view.observables).dump());
     }
   return to_hex(hasher.finish());
 }

@@ -266,30 +266,6 @@ void read_date_spread(const Channel& channel) {
   say(channel, "", how.c(), text.bytes);
 }
 
-void read_children(const Channel& channel) {
-  How how("read the files of", channel);
-  DIR* directory = ::opendir(path_of(channel).bytes);
-  if (directory == nullptr) return say_error(channel, "", how.c(), errno);
-  int said = 0;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] == '.' || ++said > 64) continue;
-    char path[4400];
-    std::snprintf(path, sizeof(path), "%s/%s", channel.argument, entry->d_name);
-    struct stat info {};
-    if (::stat(path, &info) != 0 || !S_ISREG(info.st_mode)) continue;
-    long got = read_file(path, content, 4096);
-    if (got < 0) {
-      say_error(channel, entry->d_name, how.c(), errno);
-      continue;
-    }
-    const char* at = content;
-    auto length = static_cast<std::size_t>(got);
-    trim(&at, &length);
-    say(channel, entry->d_name, how.c(), at, length);
-  }
-  ::closedir(directory);
-}
-
 void read_named_file(const char* path) {
   const Channel channel{"W.file", Kind::fact, nullptr, path, ""};
   How how("read", channel);

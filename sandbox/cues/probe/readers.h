@@ -23,7 +23,6 @@ void read_room(const Channel& channel);         // statfs: blocks
 void read_disguise(
     const Channel& channel);  // what tells an over-mounted proc file: device, size, type
 void read_date_spread(const Channel& channel);  // how many different days the entries carry
-void read_children(const Channel& channel);     // every file of a directory, one observation each
 
 // A file that the caller names: type, mode, owner, date and hash in one observation.
 void read_named_file(const char* path);
