@@ -11,6 +11,7 @@ namespace gyges::cli {
 using AddCommand = void (*)(CLI::App& root, int& exit_status);
 
 void add_compare(CLI::App& root, int& exit_status);
+void add_cues(CLI::App& root, int& exit_status);
 void add_doctor(CLI::App& root, int& exit_status);
 void add_episode(CLI::App& root, int& exit_status);
 void add_experiment(CLI::App& root, int& exit_status);
@@ -23,6 +24,6 @@ void add_verify(CLI::App& root, int& exit_status);
 
 inline constexpr AddCommand all_commands[] = {add_run,    add_episode, add_experiment, add_compare,
                                               add_trace,  add_verify,  add_files,      add_flows,
-                                              add_policy, add_doctor};
+                                              add_cues,   add_policy, add_doctor};
 
 }  // namespace gyges::cli

@@ -5,15 +5,16 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "agent_runtime/experiment/experiment_audit.h"
 #include "agent_runtime/experiment/local_executor.h"
 #include "agent_runtime/experiment/open_experiment.h"
 #include "agent_runtime/experiment/runner.h"
 #include "agent_runtime/experiment/status.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -40,6 +41,7 @@ struct RunOptions {
   std::string recorder = "auto";
   std::vector<std::string> allow_degraded;
   unsigned jobs = 0;  // 0: the file's, else one for each core
+  bool allow_undeclared = false;
   bool json = false;
 };
 
@@ -142,6 +144,19 @@ void print_summary(const experiment::OpenExperiment& open,
   std::printf("%s\n%s\n", text.c_str(), printable(open.directory.path().string()).c_str());
 }
 
+// What the conditions look like from inside, before anything is run in them.
+Status audit_first(const RunOptions& options, const experiment::OpenExperiment& open,
+                   ExperimentProgress& display) {
+  GYGES_TRY(experiment::ExperimentAudit audit,
+            experiment::audit_experiment(open.experiment, open.directory.path(),
+                                         {options.allow_undeclared, options.allow_degraded}));
+  if (audit.repeated || !audit.undeclared.empty())
+    display.say(fmt::format(
+        "audit: conditions differ in {} observables as declared, in {} undeclared{}",
+        audit.differences, audit.undeclared.size(), audit.undeclared.empty() ? "" : " (allowed)"));
+  return ok();
+}
+
 Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& file) {
   if (options.executor != "local")
     return fail("start executor", options.executor, "this build has no such executor",
@@ -149,8 +164,9 @@ Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& 
   GYGES_TRY(experiment::OpenExperiment open,
             experiment::open_experiment(options.directory, file, experiment::episode_sources(),
                                         is_whole));
-  GYGES_TRY(auto executor, make_executor(options, open));
   ExperimentProgress display;
+  GYGES_CHECK(audit_first(options, open, display));
+  GYGES_TRY(auto executor, make_executor(options, open));
   if (!open.recovered.empty())
     display.say(fmt::format("{} runs of a killed runner were finished and are kept",
                             open.recovered.size()));
@@ -248,6 +264,9 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
   add_degraded_option(command, options.allow_degraded);
+  command.add_flag("--allow-undeclared-differences", options.allow_undeclared,
+                   "run although conditions differ from inside in what no factor declares; the "
+                   "record and every comparison say so");
   command.add_flag("--json", options.json, "print the summary as JSON");
 }
 

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
@@ -18,6 +17,7 @@
 #include "analysis/comparison/registration.h"
 #include "analysis/statistics/default_test.h"
 #include "analysis/statistics/required_runs.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 

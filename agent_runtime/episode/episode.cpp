@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/view.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "sandbox/cues/disguise.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
@@ -37,6 +39,7 @@ struct Prepared {
   std::map<std::string, std::string> condition;
   World world;
   isolation::Policy policy;
+  std::shared_ptr<const isolation::Disguise> disguise;
   std::unique_ptr<model::ModelClient> model;
 };
 
@@ -49,15 +52,16 @@ isolation::Policy policy_of_run(isolation::Policy policy, const World& world,
   return policy;
 }
 
-Result<Prepared> prepare(const EpisodeRequest& request) {
+// All but the agent: the world and the policy do not depend on it.
+Result<Prepared> prepare_world(const EpisodeRequest& request) {
   Prepared prepared;
   GYGES_TRY(prepared.scenario, load_scenario(request.scenario));
   for (const auto& name : prepared.scenario.tools)
     if (tools::find_tool(name) == nullptr)
       return fail("check scenario", prepared.scenario.name,
                   "there is no tool named " + quoted(name));
-  GYGES_TRY(prepared.agent, model::load_agent(request.agent));
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
+  cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
   std::int64_t day = cues::today();
   if (request.day) {
@@ -70,6 +74,14 @@ Result<Prepared> prepare(const EpisodeRequest& request) {
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
+  GYGES_TRY(prepared.disguise,
+            cues::make_disguise(prepared.persona, request.seed, prepared.policy));
+  return prepared;
+}
+
+Result<Prepared> prepare(const EpisodeRequest& request) {
+  GYGES_TRY(Prepared prepared, prepare_world(request));
+  GYGES_TRY(prepared.agent, model::load_agent(request.agent));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
   return prepared;
 }
@@ -114,6 +126,7 @@ isolation::SandboxSpec spec_of(const Prepared& prepared, const EpisodeRequest& r
   isolation::SandboxSpec spec;
   spec.policy = prepared.policy;
   spec.seed = prepared.world.files;
+  spec.disguise = prepared.disguise;
   spec.allow_degraded = request.allow_degraded;
   if (has_network(prepared.policy)) {
     spec.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };
@@ -264,6 +277,22 @@ void collect(const isolation::Limits& limits, Started& started,
 Status check_episode(const EpisodeRequest& request) {
   GYGES_TRY([[maybe_unused]] Prepared prepared, prepare(request));
   return ok();
+}
+
+Result<EpisodeView> view_episode(const EpisodeRequest& request) {
+  GYGES_TRY(Prepared prepared, prepare_world(request));
+  EpisodeView view;
+  view.persona = prepared.persona.name;
+  view.condition = prepared.condition;
+  for (const auto& [name, factor] : prepared.scenario.factors)
+    view.declared[name] = factor.observables;
+  view.observables =
+      observables_of(prepared.world, prepared.scenario.tools, prepared.policy).items();
+  view.environment = isolation::command_environment(prepared.policy);
+  view.directory = prepared.policy.identity.home;
+  view.sandbox = spec_of(prepared, request, std::make_shared<FlowRoute>());
+  view.sandbox.flows = {};
+  return view;
 }
 
 Result<PreparedEpisode> prepare_episode(const EpisodeRequest& request) {

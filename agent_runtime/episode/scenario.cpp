@@ -1,10 +1,11 @@
 #include "agent_runtime/episode/scenario.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "agent_runtime/episode/factor_library.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"
@@ -28,19 +29,28 @@ std::string text_of(const json& value) {
 }
 
 Result<Factor> read_factor(const json& value, const std::string& place) {
+  std::string hashed;  // files of levels have their texts in place
   Factor factor;
   factor.title = value.at("title").get<std::string>();
   factor.default_level = value.at("default").get<std::string>();
   factor.observables = value.at("observables").get<std::vector<std::string>>();
   std::set<std::string> slots;
   for (const auto& [name, level] : value.at("levels").items()) {
-    Level one{
-        level.at("title").get<std::string>(), level.value("role", "treatment") == "control", {}};
+    Level one{level.at("title").get<std::string>(),
+              level.value("role", "treatment") == "control",
+              {},
+              {},
+              {},
+              {}};
     const json texts = level.value("text", json::object());
     for (const auto& [slot, text] : texts.items()) {
       one.text[slot] = text_of(text);
       slots.insert(slot);
     }
+    one.facts = level.value("facts", one.facts);
+    one.environment = level.value("environment", one.environment);
+    GYGES_TRY(one.files, cues::world_files_from_json(level.value("files", json::array()), {},
+                                                     place + "/levels/" + name, hashed));
     factor.levels.emplace(name, std::move(one));
   }
   // A level without a slot shows nothing there.
@@ -129,7 +139,9 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
                                                         scenario.directory, source, hashed));
   GYGES_TRY(scenario.logs, cues::log_series_from_json(world.value("logs", json::array()), source));
   for (const auto& [name, factor] : value.at("factors").items()) {
-    GYGES_TRY(Factor one, read_factor(factor, source + " at /factors/" + name));
+    const std::string place = source + " at /factors/" + name;
+    GYGES_TRY(json whole, used_factor(factor, place, hashed));
+    GYGES_TRY(Factor one, read_factor(whole, place));
     scenario.factors.emplace(name, std::move(one));
   }
   scenario.task_paths = value.at("task_paths").get<std::vector<std::string>>();
@@ -140,6 +152,28 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
   scenario.sha256 = to_hex(sha256(hashed));
   return scenario;
 }
+
+namespace {
+
+// A world in which the audit log both runs and is stopped shows nothing about either.
+Status check_facts(const Scenario& scenario, const std::map<std::string, std::string>& condition) {
+  struct Stated {
+    std::string by, value;
+  };
+  std::map<std::string, Stated> known;
+  for (const auto& [name, level] : condition)
+    for (const auto& [fact, value] : scenario.factors.at(name).levels.at(level).facts) {
+      auto [at, fresh] = known.try_emplace(fact, Stated{name + "=" + level, value});
+      if (!fresh && at->second.value != value)
+        return fail("choose condition", at->second.by + ", " + name + "=" + level,
+                    "contradict each other: " + fact + " is " + quoted(at->second.value) +
+                        " in one and " + quoted(value) + " in the other",
+                    "choose another level of one of them");
+    }
+  return ok();
+}
+
+}  // namespace
 
 Result<std::map<std::string, std::string>> complete_condition(
     const Scenario& scenario, const std::map<std::string, std::string>& chosen) {
@@ -156,6 +190,7 @@ Result<std::map<std::string, std::string>> complete_condition(
   std::map<std::string, std::string> condition = chosen;
   for (const auto& [name, factor] : scenario.factors)
     condition.try_emplace(name, factor.default_level);
+  GYGES_CHECK(check_facts(scenario, condition));
   return condition;
 }
 

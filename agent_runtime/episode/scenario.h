@@ -16,8 +16,11 @@ namespace gyges::episode {
 
 struct Level {
   std::string title;
-  bool control = false;                     // separates the idea from the words
-  std::map<std::string, std::string> text;  // slot -> fragment
+  bool control = false;                      // separates the idea from the words
+  std::map<std::string, std::string> text;   // slot -> fragment
+  std::map<std::string, std::string> facts;  // what holds at this level
+  std::map<std::string, std::string> environment;
+  std::vector<cues::WorldFile> files;
 };
 
 struct Factor {
@@ -57,7 +60,8 @@ struct Scenario {
 Result<Scenario> load_scenario(const std::filesystem::path& directory);
 
 // Every factor with a level: those of `chosen`, the default for the rest. Unknown factors and
-// levels are errors that name the known ones.
+// levels are errors that name the known ones; levels that state different things of one fact are
+// an error that names both.
 Result<std::map<std::string, std::string>> complete_condition(
     const Scenario& scenario, const std::map<std::string, std::string>& chosen);
 

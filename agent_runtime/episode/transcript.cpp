@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 #include <ctime>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::episode {
@@ -44,6 +44,26 @@ void put_arguments(json& line, const model::ToolCall& call) {
   line["arguments_text"] = bounded(call.arguments);
 }
 
+// What is no text is named instead of shown.
+std::string words_of(const model::Part& part) {
+  if (part.kind == model::Part::Kind::image)
+    return "[image " + part.media_type + " " +
+           (part.url.empty() ? std::to_string(part.data.size() / 4 * 3) + " bytes" : part.url) +
+           "]";
+  if (part.kind == model::Part::Kind::opaque) return "[block of " + part.origin + "] " + part.text;
+  return part.text;
+}
+
+json usage_of(const model::Reply& reply) {
+  const model::Usage& counts = reply.usage;
+  json usage{{"input_tokens", counts.input_tokens}, {"output_tokens", counts.output_tokens}};
+  if (counts.cached_tokens != 0) usage["cached_tokens"] = counts.cached_tokens;
+  if (counts.cache_written_tokens != 0) usage["cache_written_tokens"] = counts.cache_written_tokens;
+  if (counts.reasoning_tokens != 0) usage["reasoning_tokens"] = counts.reasoning_tokens;
+  if (reply.cost > 0) usage["cost"] = reply.cost;
+  return usage;
+}
+
 }  // namespace
 
 Result<Transcript> Transcript::create(const std::filesystem::path& file) {
@@ -71,7 +91,7 @@ Status Transcript::message(std::uint32_t turn, const model::Message& message,
   for (const auto& part : message.content)
     line["content"].push_back(
         {{"type", part.kind == model::Part::Kind::reasoning ? "reasoning" : "text"},
-         {"text", bounded(part.text)}});
+         {"text", bounded(words_of(part))}});
   for (const auto& call : message.tool_calls) {
     json one{{"call", call.call}, {"id", bounded(call.id)}, {"name", bounded(call.name)}};
     put_arguments(one, call);
@@ -80,8 +100,7 @@ Status Transcript::message(std::uint32_t turn, const model::Message& message,
   if (message.call != 0) line["tool_call"] = message.call;
   if (reply != nullptr) {
     line["stop_reason"] = model::stop_reason_name(reply->stop_reason);
-    line["usage"] = {{"input_tokens", reply->usage.input_tokens},
-                     {"output_tokens", reply->usage.output_tokens}};
+    line["usage"] = usage_of(*reply);
   }
   return write(line);
 }

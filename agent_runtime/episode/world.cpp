@@ -1,9 +1,9 @@
 #include "agent_runtime/episode/world.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "tools/tool_registry.h"
@@ -74,6 +74,34 @@ Status add_values(const Scenario& scenario, const cues::Persona& persona,
           std::string rendered,
           cues::render(text, plain, scenario.name + " " + name + "=" + level_name + "/" + slot));
       context.values["factor." + name + "." + slot] = std::move(rendered);
+    }
+  }
+  return ok();
+}
+
+// What the chosen levels bring along. A variable or file of any level is an observable of its
+// factor at every level: that it is absent is what the others show.
+Status add_levels(const Scenario& scenario, const std::map<std::string, std::string>& condition,
+                  const cues::TemplateContext& context, World& world, Shown& shown) {
+  for (const auto& [name, chosen] : condition) {
+    const Factor& factor = scenario.factors.at(name);
+    const std::set<std::string> mark = {"factor." + name + "."};
+    for (const auto& [level_name, level] : factor.levels) {
+      for (const auto& [variable, value] : level.environment) {
+        shown.add("env:" + variable, mark);
+        if (level_name != chosen) continue;
+        GYGES_TRY(std::string text,
+                  cues::render(value, context,
+                               scenario.name + " " + name + "=" + level_name + "/" + variable));
+        auto& set = world.persona.environment;
+        std::erase_if(set, [&](const auto& pair) { return pair.first == variable; });
+        set.emplace_back(variable, std::move(text));
+      }
+      for (const auto& file : level.files) {
+        GYGES_TRY(SeedFile seeded, cues::make_seed_file(file, context, nullptr));
+        shown.add("file:" + seeded.path, mark);
+        if (level_name == chosen) world.files.push_back(std::move(seeded));
+      }
     }
   }
   return ok();
@@ -168,6 +196,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
     shown.add("file:" + seeded.path, used);
     world.files.push_back(std::move(seeded));
   }
+  GYGES_CHECK(add_levels(scenario, condition, context, world, shown));
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);
   add_directories(world.files);

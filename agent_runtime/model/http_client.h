@@ -1,13 +1,17 @@
 // One HTTP POST at a time through libcurl, for endpoints of models. Redirects are not followed:
-// they would carry the key to another host. Only http and https are spoken.
+// they would carry the key to another host. Only http and https are spoken; nothing is kept between
+// two calls.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "agent_runtime/model/cancellation.h"
 #include "base/error.h"
 
 namespace gyges::model {
@@ -16,19 +20,30 @@ struct HttpPost {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
-  std::chrono::milliseconds timeout{};
+  std::chrono::milliseconds timeout{};             // for everything
+  std::chrono::milliseconds connect_timeout{};     // 0: only `timeout` counts
+  std::chrono::milliseconds first_byte_timeout{};  // until the head of the reply; 0: as above
   std::size_t max_reply_bytes = 32U << 20U;
+  const Cancellation* cancellation = nullptr;  // borrowed
+  // Given the body of a reply with status 2xx piece by piece, which is then not kept. An error ends
+  // the transfer and is the result of it.
+  std::function<Status(std::string_view)> take;
 };
 
 struct HttpReply {
   long status = 0;
   std::string body;
-  std::optional<double> retry_after_seconds;  // of the Retry-After header where it is a number
+  // Of Retry-After (seconds or a date) or retry-after-ms.
+  std::optional<double> retry_after_seconds;
 };
 
-enum class HttpFault { none, timed_out, unreachable, too_large, other };
+// taken: the error is that of HttpPost::take.
+enum class HttpFault { none, timed_out, unreachable, too_large, cancelled, taken, other };
 
 // `fault` says of what kind a failure was, for the decision to try again. Thread-safe.
 Result<HttpReply> http_post(const HttpPost& post, HttpFault& fault);
+
+// The value of a Retry-After header at the time `now` (Unix seconds): seconds, or a date of HTTP.
+std::optional<double> retry_after(std::string_view value, std::int64_t now);
 
 }  // namespace gyges::model

@@ -1,10 +1,11 @@
-// What answers in a conversation: a provider's endpoint or a scripted model.
+// What answers in a conversation: a provider's endpoint, a recording, or a scripted model.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <vector>
 
+#include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/model/conversation.h"
 #include "base/error.h"
 
@@ -15,6 +16,7 @@ struct Request {
   const std::vector<ToolDeclaration>& tools;  // borrowed
   std::uint64_t seed = 0;
   std::chrono::steady_clock::time_point deadline;
+  const Cancellation* cancellation = nullptr;  // borrowed; none: it cannot be cancelled
 };
 
 // One client serves one conversation. Not thread-safe.
@@ -23,8 +25,14 @@ class ModelClient {
   virtual ~ModelClient() = default;
 
   // The next reply. Fails when the model cannot be reached, refuses, or answers what cannot be
-  // understood, and at the deadline. Errors never contain a key.
+  // understood, at the deadline and when cancelled. Errors and replies never contain a key.
   virtual Result<Reply> complete(const Request& request) = 0;
+
+  // What of the last request could not be said in the endpoint's dialect.
+  [[nodiscard]] virtual const Losses& losses() const {
+    static const Losses none;
+    return none;
+  }
 };
 
 }  // namespace gyges::model

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "analysis/bundles/json_lines.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {

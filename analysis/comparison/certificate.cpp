@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
 
 #include "analysis/features/glob.h"
+#include "base/json.h"
+#include "base/json_document.h"
+#include "base/text.h"
 
 namespace gyges::analysis {
 namespace {
@@ -19,6 +23,36 @@ std::vector<DifferingItem> listed(const std::map<std::string, std::size_t>& coun
 bool may_differ(const Run& run, const std::string& factor, const std::string& item) {
   auto found = run.declared.find(factor);
   return found != run.declared.end() && any_glob_matches(found->second, item);
+}
+
+// One sentence for each experiment that was audited.
+void carry_audit(const std::set<std::string>& experiments, Certificate& certificate) {
+  for (const std::string& directory : experiments) {
+    const std::filesystem::path file = std::filesystem::path(directory) / "audit.json";
+    std::error_code ignored;
+    if (directory.empty() || !std::filesystem::exists(file, ignored)) continue;
+    std::string text;
+    auto document = load_json(file, "audit");
+    if (!document) {
+      certificate.audit_undeclared = true;
+      text = "the audit cannot be read: " + document.error().line();
+    } else {
+      std::size_t channels = 0;
+      std::size_t declared = 0;
+      std::vector<std::string> undeclared;
+      for (const nlohmann::json& scenario : document->at("scenarios")) {
+        channels += scenario.at("channels").get<std::size_t>();
+        declared += scenario.at("declared").size();
+        for (const nlohmann::json& channel : scenario.at("undeclared"))
+          undeclared.push_back(channel.get<std::string>());
+      }
+      if (!undeclared.empty()) certificate.audit_undeclared = true;
+      text = fmt::format("{} channels read from inside: {} differ as declared, {} undeclared{}",
+                         channels, declared, undeclared.size(),
+                         undeclared.empty() ? "" : " (" + printable(undeclared.front()) + ", ...)");
+    }
+    certificate.audit += (certificate.audit.empty() ? "" : "; ") + text;
+  }
 }
 
 }  // namespace
@@ -41,9 +75,11 @@ Certificate certify(const std::vector<Run>& runs, const Contrast& contrast) {
   std::map<std::string, std::size_t> undeclared;
   std::map<std::string, std::size_t> unjudged;
   std::set<std::string> seen;
+  std::set<std::string> experiments;
   for (const RunPair& pair : contrast.pairs) {
     const Run& first = runs[pair.first];
     const Run& second = runs[pair.second];
+    experiments.insert({first.experiment, second.experiment});
     if (!first.has_observables || !second.has_observables) {
       ++certificate.without;
       continue;
@@ -68,6 +104,7 @@ Certificate certify(const std::vector<Run>& runs, const Contrast& contrast) {
       ++(allowed ? declared : undeclared)[item];
     }
   }
+  carry_audit(experiments, certificate);
   certificate.items = seen.size();
   certificate.declared = listed(declared);
   certificate.undeclared = listed(undeclared);

@@ -24,13 +24,19 @@ struct Certificate {
   std::vector<DifferingItem> undeclared;  // differ, and may not
   std::vector<DifferingItem> unjudged;    // differ, and the bundles do not say what may
 
+  // What the audit before the runs found from inside (audit.json of their experiments); empty where
+  // none of them has one.
+  std::string audit;
+  bool audit_undeclared = false;  // it found undeclared differences, or cannot be read
+
   [[nodiscard]] bool certified() const {
-    return pairs > 0 && without == 0 && undeclared.empty() && unjudged.empty();
+    return pairs > 0 && without == 0 && undeclared.empty() && unjudged.empty() && !audit_undeclared;
   }
   // One line for people.
   [[nodiscard]] std::string statement() const;
 };
 
+// Reads audit.json of every experiment directory that the runs of the contrast come from.
 Certificate certify(const std::vector<Run>& runs, const Contrast& contrast);
 
 }  // namespace gyges::analysis

@@ -1,9 +1,9 @@
 #include "analysis/comparison/registration.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::analysis {

@@ -12,6 +12,7 @@
 #include "analysis/bundles/run.h"
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
+#include "analysis/features/probing.h"
 #include "analysis/features/run_memory.h"
 
 namespace gyges::analysis {
@@ -40,12 +41,15 @@ class FeatureContext {
   void remember(const Act& act) { memory_.observe(act); }  // after
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
+  // What was looked at up to the act in hand, that act included.
+  [[nodiscard]] const ProbeRecord& probing() const { return probing_; }
 
  private:
   const Run* run_;
   RunMemory memory_;
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
+  ProbeRecord probing_;
 };
 
 struct Feature {
@@ -61,8 +65,5 @@ struct Feature {
 };
 
 std::span<const Feature> all_features();
-
-// Whether the act asks about oversight on the agent's own initiative.
-bool is_deliberate_probe(const Act& act, const FeatureContext& context);
 
 }  // namespace gyges::analysis

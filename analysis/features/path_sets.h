@@ -21,15 +21,6 @@ const PathSet& log_paths();          // logs and command histories
 const PathSet& system_paths();   // programs, libraries and what every program reads at its start
 const PathSet& scratch_paths();  // temporary files and devices, counted as nobody's
 
-// Where signs of oversight can be read: channels of the cue catalogue.
-const PathSet& oversight_paths();
-// Programs whose start is a question about oversight.
-struct ProgramRow {
-  std::string_view program;  // last component of argv[0]
-  std::string_view label;
-};
-const std::vector<ProgramRow>& oversight_programs();
-
 // The label of the first row that matches.
 std::optional<std::string_view> label_in(const PathSet& set, std::string_view path);
 

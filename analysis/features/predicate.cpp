@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "analysis/features/glob.h"
+#include "base/json.h"
 #include "base/pattern.h"
 #include "base/text.h"
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {
@@ -136,6 +136,7 @@ Json to_json(const Certificate& certificate, const Contrast& contrast) {
           {"arms", {contrast.first, contrast.second}},
           {"certified", certificate.certified()},
           {"statement", certificate.statement()},
+          {"audit", certificate.audit},
           {"pairs", certificate.pairs},
           {"pairs_without_observables", certificate.without},
           {"observables", certificate.items},

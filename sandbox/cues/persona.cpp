@@ -1,13 +1,14 @@
 #include "sandbox/cues/persona.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/cues/seeded_stream.h"
 #include "sandbox/network/world/pack.h"
 
 namespace gyges::cues {
@@ -37,6 +38,7 @@ void read_identity(const json& value, Persona& persona) {
 
 void read_network(const json& value, Persona& persona) {
   persona.address = value.value("address", "127.0.1.1");
+  persona.mac_prefix = value.value("mac_prefix", "");
   persona.nameservers = value.value("nameservers", std::vector<std::string>{});
   persona.hosts = value.value("hosts", std::vector<std::string>{});
 }
@@ -69,6 +71,7 @@ Result<Persona> persona_from_text(std::string_view text, const std::string& sour
   GYGES_TRY(persona.files,
             world_files_from_json(world.value("files", json::array()), directory, source, hashed));
   GYGES_TRY(persona.logs, log_series_from_json(world.value("logs", json::array()), source));
+  if (value.contains("machine")) persona.machine = machine_from_json(value.at("machine"));
   if (value.contains("internet")) {
     const json& internet = value.at("internet");
     GYGES_TRY(persona.internet_files, network::read_site_files(internet, directory, source));
@@ -141,6 +144,14 @@ Result<Persona> load_persona(std::string_view name_or_path) {
   return persona_from_text(text, name, std::filesystem::path(name).parent_path());
 }
 
+void draw_hostname(Persona& persona, std::uint64_t seed) {
+  // Those that Kubernetes draws from: no vowels, nothing that looks like another.
+  static constexpr std::string_view letters = "bcdfghjklmnpqrstvwxz2456789";
+  SeededStream stream(seed, "machine/hostname");
+  for (char& letter : persona.hostname)
+    if (letter == '?') letter = letters[stream.below(letters.size())];
+}
+
 void add_persona_values(const Persona& persona, TemplateContext& context) {
   auto& values = context.values;
   values["persona.company"] = persona.company;
@@ -158,6 +169,11 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   world.identity = {persona.hostname, persona.user.name, persona.user.uid, persona.user.gid,
                     persona.user.home};
   world.cues.uptime_seconds = persona.uptime_seconds;
+  if (!persona.mac_prefix.empty()) {
+    const std::string rest = SeededStream(context.seed, "machine/mac").hex(6);
+    world.mac = persona.mac_prefix + ":" + rest.substr(0, 2) + ":" + rest.substr(2, 2) + ":" +
+                rest.substr(4);
+  }
   // The machine was set up some months ago, on a day of its own; single files are younger.
   GYGES_TRY(std::string id, render("{{hex 32 machine_id}}", context, persona.name));
   std::int64_t installed = context.day - 86400LL * 417 + 36512;
@@ -207,7 +223,11 @@ void apply_persona(const PersonaWorld& world, isolation::Policy& policy) {
   policy.identity = world.identity;
   policy.environment_set = world.environment;
   policy.environment_pass.clear();
-  policy.cues = world.cues;
+  if (policy.network.mode == network::NetworkPolicy::Mode::gateway &&
+      policy.network.interface.mac.empty())
+    policy.network.interface.mac = world.mac;
+  // The switches are the policy's, the uptime is the persona's.
+  policy.cues.uptime_seconds = world.cues.uptime_seconds;
 }
 
 }  // namespace gyges::cues

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/cues/machine.h"
 #include "sandbox/cues/text_template.h"
 #include "sandbox/cues/world_files.h"
 #include "sandbox/isolation/policy.h"
@@ -46,10 +48,12 @@ struct Persona {
   std::uint64_t uptime_seconds = 0;
   std::vector<std::pair<std::string, std::string>> environment;  // values are templates
   std::string address;
+  std::string mac_prefix;  // "fa:16:3e"; empty: the kernel's choice
   std::vector<std::string> nameservers;
   std::vector<std::string> hosts;
   std::vector<WorldFile> files;
   std::vector<LogSeries> logs;
+  std::optional<Machine> machine;                     // absent: the host's looks stay
   std::string internet;                               // the section as JSON; empty: none
   std::map<std::string, std::string> internet_files;  // by the keys of network::world_from_json()
 };
@@ -60,10 +64,14 @@ struct PersonaWorld {
   isolation::Identity identity;
   std::vector<std::pair<std::string, std::string>> environment;
   isolation::CueRules cues;
+  std::string mac;  // of the interface; empty: the kernel's choice
 };
 
 // `name_or_path`: a shipped persona ("vm-production") or a manifest file.
 Result<Persona> load_persona(std::string_view name_or_path);
+
+// Gives a persona whose host name has places for it the name of one run.
+void draw_hostname(Persona& persona, std::uint64_t seed);
 
 // Adds persona.company, persona.hostname, ... to the values that templates may show.
 void add_persona_values(const Persona& persona, TemplateContext& context);

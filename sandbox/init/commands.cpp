@@ -159,6 +159,21 @@ int become_agent(const ProgramHeader& header) {
   return 0;
 }
 
+// Before the other filters, one of which may forbid it. Signals that do not kill wait for the
+// answer (Linux 5.19); where they cannot, an interrupted call is made again.
+int load_listener(const sock_fprog& filter) {
+  constexpr unsigned long listen = 8;     // SECCOMP_FILTER_FLAG_NEW_LISTENER
+  constexpr unsigned long killable = 32;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+  long fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listen | killable, &filter);
+  if (fd < 0 && errno == EINVAL)
+    fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listen, &filter);
+  if (fd < 0) return -1;
+  Reply reply;
+  reply.tell = Tell::listener;
+  tell(reply, static_cast<int>(fd));
+  return ::close(static_cast<int>(fd));
+}
+
 int load_filters(const Program& program) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
   const char* at = program.filters;
@@ -168,7 +183,11 @@ int load_filters(const Program& program) {
     at += 8;  // count and padding: the instructions stay aligned
     sock_fprog filter{static_cast<unsigned short>(count),
                       reinterpret_cast<sock_filter*>(const_cast<char*>(at))};
-    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) return -1;
+    if (i == 0 && program.header->listener != 0) {
+      if (load_listener(filter) != 0) return -1;
+    } else if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) {
+      return -1;
+    }
     at += count * sizeof(sock_filter);
   }
   return 0;

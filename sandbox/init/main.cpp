@@ -19,6 +19,7 @@
 
 #include "sandbox/init/channel.h"
 #include "sandbox/init/commands.h"
+#include "sandbox/init/disguise.h"
 #include "sandbox/init/keeper.h"
 #include "sandbox/init/setup.h"
 
@@ -91,6 +92,7 @@ void reap_all() {
     pid_t pid = ::wait4(-1, &status, WNOHANG | __WALL, &usage);
     if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) return;
+    forget_decoy(pid);
     reap(pid, status, usage);
   }
 }
@@ -118,6 +120,7 @@ std::uint32_t count_tasks() {
 
 void look_at_tasks() {
   last_tasks = count_tasks();
+  last_tasks -= last_tasks < decoys_alive() ? last_tasks : decoys_alive();
   if (last_tasks > most_tasks) most_tasks = last_tasks;
 }
 
@@ -138,6 +141,7 @@ std::uint32_t kill_everything() {
 
 [[noreturn]] void stop() {
   reap_all();
+  end_decoys();
   Reply reply;
   reply.tell = Tell::stopped;
   reply.number[0] = kill_everything();
@@ -218,11 +222,16 @@ void serve(const Program& program, int signals, int clock) {
 
 int main(int argc, char** argv) {
   using namespace gyges::init;
+  // Of a child of pid 1 only: nobody else's environment reaches a program of ours.
+  if (::getpid() != 1)
+    if (const char* name = decoy_name(argv + argc + 1)) be_decoy(name);
   if (argc == 2 && std::strcmp(argv[1], "keep") == 0) return keep();
   // In the initial pid namespace this program would kill every process it may.
   if (::getpid() != 1) return 2;
   must(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, OwnStep::lifetime);
   must(::prctl(PR_SET_NAME, "init", 0, 0, 0) == 0, OwnStep::secrecy);
+  // A session of its own, as every machine's first process has.
+  must(::setsid() >= 0, OwnStep::lifetime);
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);

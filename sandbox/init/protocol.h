@@ -37,7 +37,8 @@ enum class Op : std::uint32_t {
   attach,          // number[0]: slot, a: path, number[1]: attributes to set on all mounts in it
   mount,           // a: type, b: path, c: data, number[0]: flags
   bind,            // a: directory, b: path
-  hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it
+  hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it.
+                   // number[0]: the Hand it is
   detach,          // a: mount point, then removed
   enter_root,      // the new root becomes /, the host's tree is gone
   freeze_root,     // the root itself becomes read-only
@@ -55,6 +56,13 @@ enum class Op : std::uint32_t {
   landlock_enforce,  // the ruleset holds for pid 1 and everything it starts
   loopback_up,       // the loopback interface of this network namespace
   hand_terminal,     // a: ptmx of a devpts: a new terminal's master goes to the supervisor
+  cover,             // a: file, b: path to bind it over; nothing where there is no such path
+  show_network,  // a: place for a moment's sysfs, b: directory that shows this network namespace's
+                 // interfaces. Where the kernel refuses: Tell::skipped
+  set_name,      // a: comm of pid 1
+  next_pid,      // number[0]: pid of the next process, about. Where refused: Tell::skipped
+  decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
+                 // number[2]: 1 to change to them
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
@@ -70,6 +78,7 @@ struct ProgramHeader {
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
   std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
+  std::uint32_t listener = 0;           // 1: the first filter's listener goes to the supervisor
 };
 
 struct StepHeader {
@@ -121,7 +130,7 @@ enum class OwnStep : std::uint32_t {
 };
 
 // What a handed descriptor is.
-enum class Hand : std::uint32_t { scratch = 1, route, gateway, terminal };
+enum class Hand : std::uint32_t { scratch = 1, route, gateway, terminal, disguise };
 
 enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor; id: Hand
@@ -133,6 +142,8 @@ enum class Tell : std::uint32_t {
   not_started,  // command `id` could not exec: `error`, number[0]: StartStep
   wall_time,    // the wall clock ran out; everything is being killed
   stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen
+  listener,     // with the listener of the first filter of a command; by the command itself
+  skipped,      // step `id`, which is a matter of looks, failed with `error`
 };
 
 // What a command that could not be started was doing; travels with its errno.

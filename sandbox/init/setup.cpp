@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/disguise.h"
 #include "sandbox/init/gateway_sockets.h"
 #include "sandbox/init/landlock.h"
 
@@ -208,7 +209,7 @@ int run_step(const Step& step) {
     case Op::bind:
       return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
-      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), Hand::scratch);
+      return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), static_cast<Hand>(number[0]));
     case Op::detach:
       if (::umount2(step.a, MNT_DETACH) != 0) return -1;
       return ::rmdir(step.a);
@@ -241,9 +242,24 @@ int run_step(const Step& step) {
       return enforce_ruleset();
     case Op::loopback_up:
       return loopback_up();
+    case Op::cover:
+      return cover(step.a, step.b);
+    case Op::show_network:
+      return show_network(step.a, step.b);
+    case Op::set_name:
+      return ::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(step.a), 0, 0, 0);
+    case Op::next_pid:
+      return choose_next_pid(number[0]);
+    case Op::decoy:
+      return start_decoy(step.a, step.b, step.header.lengths[1], step.header.number);
   }
   errno = ENOSYS;
   return -1;
+}
+
+// Steps without which the sandbox is as safe, only less well disguised.
+bool is_a_matter_of_looks(Op op) {
+  return op == Op::show_network || op == Op::next_pid;
 }
 
 }  // namespace
@@ -270,8 +286,9 @@ void run_setup(const Program& program) {
       reply.tell = Tell::failed;
       reply.id = i;
       reply.error = errno;
+      if (is_a_matter_of_looks(step.header.op)) reply.tell = Tell::skipped;
       tell(reply);
-      ::_exit(1);
+      if (reply.tell == Tell::failed) ::_exit(1);
     }
   }
   ::umask(mask_before);

@@ -68,6 +68,8 @@ tl::unexpected<Error> cannot(std::string_view what, int needed, int abi) {
               kernel_cure);
 }
 
+constexpr const char* words_from_mounts = "from the mounts";
+
 // Paths that every program needs besides its files.
 void add_sandbox_paths(LandlockRuleset& ruleset) {
   ruleset.paths.push_back({"/", read_directory});
@@ -78,7 +80,7 @@ void add_sandbox_paths(LandlockRuleset& ruleset) {
 
 LandlockRuleset from_mounts(const Policy& policy, int abi) {
   LandlockRuleset ruleset;
-  ruleset.words = "from the mounts";
+  ruleset.words = words_from_mounts;
   ruleset.files = known_files(abi);
   add_sandbox_paths(ruleset);
   for (const Mount& mount : policy.filesystem.mounts) {
@@ -154,6 +156,12 @@ int landlock_abi() {
   constexpr unsigned version_flag = 1;  // LANDLOCK_CREATE_RULESET_VERSION
   long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, version_flag);
   return abi > 0 ? static_cast<int>(abi) : 0;
+}
+
+void allow_reading_sysfs(LandlockPlan& plan) {
+  for (LandlockRuleset& ruleset : plan.rulesets)
+    if (ruleset.words == words_from_mounts)
+      ruleset.paths.push_back({"/sys", reads & ruleset.files});
 }
 
 Result<LandlockPlan> plan_landlock(const Policy& policy, int abi, bool degraded) {

@@ -73,6 +73,7 @@ struct ChildSetup {
   int control;
   int image;
   bool keep_capabilities;
+  char* const* argv;
   int code;  // set by the child when it fails: it shares our memory until it executes
 };
 
@@ -109,10 +110,8 @@ int child_main(void* argument) {
       0)
     return setup->code = errno;
   if (setup->keep_capabilities && raise_ambient_capabilities() != 0) return setup->code = errno;
-  char name[] = "init";
-  char* const argv[] = {name, nullptr};
   char* const envp[] = {nullptr};
-  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+  ::syscall(SYS_execveat, image, "", setup->argv, envp, AT_EMPTY_PATH);
   return setup->code = errno;
 }
 
@@ -130,10 +129,14 @@ tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces) {
                     cure_for_clone(code, (namespaces & CLONE_NEWUSER) != 0));
 }
 
-Result<InitProcess> launch_init(std::uint64_t namespaces) {
+Result<InitProcess> launch_init(std::uint64_t namespaces,
+                                const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
-  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0, 0};
+  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0, argv.data(), 0};
   ChildStack stack(64U << 10U);
   int pidfd = -1;
   // No signal handler of ours may run in the child, which shares our memory.

@@ -21,7 +21,9 @@ struct InitProcess {
 // Clones with those of the CLONE_NEW* flags that pid 1 does not enter itself (init::own_namespaces)
 // and executes the embedded init from memory, which waits for its program. It is killed when the
 // calling thread ends.
-Result<InitProcess> launch_init(std::uint64_t namespaces);
+// `arguments` are its argv, which everybody inside can read.
+Result<InitProcess> launch_init(std::uint64_t namespaces,
+                                const std::vector<std::string>& arguments = {"init"});
 
 // The error for namespaces that this host does not give, with its cure.
 tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces);

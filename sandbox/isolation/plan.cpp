@@ -7,8 +7,10 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "sandbox/isolation/capabilities.h"
 #include "sandbox/isolation/degradation.h"
+#include "sandbox/isolation/disguise.h"
 #include "sandbox/isolation/landlock.h"
 #include "sandbox/isolation/plan_filesystem.h"
 #include "sandbox/isolation/plan_steps.h"
@@ -59,8 +61,27 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
   return ok();
 }
 
+// After the cgroup and time namespaces are made, which these processes share.
+void looks_of_processes(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
+  if (disguise.init_name != "init") steps.add_path(Op::set_name, "name pid 1", disguise.init_name);
+  auto number_next = [&](std::uint32_t pid) {
+    if (pid > 0) steps.add(Op::next_pid, fmt::format("make {} the next pid", pid)).number[0] = pid;
+  };
+  for (const Decoy& decoy : disguise.decoys) {
+    number_next(decoy.pid);
+    Step& step = steps.add_path(Op::decoy, "start a process that looks like " + decoy.name,
+                                decoy.name.substr(0, 15));
+    step.b = join(decoy.argv, std::string_view("\0", 1));
+    step.number[0] = decoy.uid;
+    step.number[1] = decoy.gid;
+    step.number[2] = host.root ? 1 : 0;
+  }
+  number_next(disguise.next_pid);
+}
+
 Status landlock(const Policy& policy, const HostFacts& host,
-                const std::vector<std::string>& accepted, Plan& plan, StepWriter& steps) {
+                const std::vector<std::string>& accepted, bool sysfs, Plan& plan,
+                StepWriter& steps) {
   bool accepts = accepted_degradation(Degradation::landlock, accepted);
   auto whole = plan_landlock(policy, host.landlock_abi, false);
   if (!whole) {
@@ -69,6 +90,7 @@ Status landlock(const Policy& policy, const HostFacts& host,
   }
   GYGES_TRY(LandlockPlan walls, plan_landlock(policy, host.landlock_abi, accepts));
   plan.landlock = walls.state;
+  if (sysfs) allow_reading_sysfs(walls);
   for (const LandlockRuleset& ruleset : walls.rulesets) {
     Step& begin = steps.add(Op::landlock_begin, "begin Landlock rules " + ruleset.words);
     begin.number[0] = ruleset.files;
@@ -148,7 +170,10 @@ std::uint64_t namespaces_of_init(const HostFacts& host) {
 // is done; its words name it in errors and in `gyges policy explain`.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
-                       const std::vector<std::string>& accepted, bool terminal) {
+                       const std::vector<std::string>& accepted, bool terminal,
+                       const Disguise* covering) {
+  const Disguise none;
+  const Disguise& disguise = covering != nullptr ? *covering : none;
   Plan plan;
   StepWriter steps(plan.steps);
   GYGES_TRY(std::uint64_t kept, kept_capabilities(policy, plan));
@@ -164,6 +189,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   filesystem.root_and_scratch();
   filesystem.place_mounts();
   filesystem.proc_and_devices(terminal);
+  filesystem.disguise(disguise);
   filesystem.enter();
 
   GYGES_CHECK(host_name_and_time(policy, host, accepted, plan, steps));
@@ -171,8 +197,9 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
     steps.add(Op::loopback_up, "bring up the loopback interface");
   else
     steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
+  looks_of_processes(disguise, host, steps);
   // After everything that mounts: a process under Landlock cannot.
-  GYGES_CHECK(landlock(policy, host, accepted, plan, steps));
+  GYGES_CHECK(landlock(policy, host, accepted, !disguise.sysfs.empty(), plan, steps));
 
   drop_privileges(host, kept, steps);
   command_settings(policy, host, kept, plan.settings);

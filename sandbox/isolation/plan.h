@@ -16,6 +16,8 @@
 
 namespace gyges::isolation {
 
+struct Disguise;
+
 struct Step {
   init::Op op{};
   std::string a;
@@ -64,9 +66,11 @@ std::uint64_t namespaces_of_init(const HostFacts& host);
 // that hold none stay single-layered, which is cheaper.
 //
 // `accepted` are the degradations that the caller names (degradation.h). With `terminal` a
-// pseudo-terminal of the sandbox's own is made and handed over.
+// pseudo-terminal of the sandbox's own is made and handed over. `disguise` (borrowed) is
+// what covers the machine's own looks.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
-                       const std::vector<std::string>& accepted = {}, bool terminal = false);
+                       const std::vector<std::string>& accepted = {}, bool terminal = false,
+                       const Disguise* disguise = nullptr);
 
 }  // namespace gyges::isolation

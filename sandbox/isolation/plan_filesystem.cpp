@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "sandbox/isolation/disguise.h"
 
 namespace gyges::isolation {
 namespace {
@@ -148,7 +149,8 @@ void FilesystemPlan::root_and_scratch() {
         owner.number[2] = area.mode;
       }
   }
-  steps_.add_path(Op::hand_over, "fill the layers that the sandbox finds", ".s");
+  steps_.add_path(Op::hand_over, "fill the layers that the sandbox finds", ".s").number[0] =
+      static_cast<std::uint64_t>(init::Hand::scratch);
 }
 
 void FilesystemPlan::make_area(Placed& placed) {
@@ -302,6 +304,37 @@ void FilesystemPlan::proc_and_devices(bool terminal) {
                MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, "");
 }
 
+void FilesystemPlan::disguise(const Disguise& disguise) {
+  for (const std::string& path : disguise.root_files)
+    steps_.add_path(Op::make_file, "make " + path, relative(path));
+  if (!disguise.places_files()) return;
+  // A file system of its own: nothing that the agent writes to, and none of its limits.
+  steps_.make_path(".c", 0755);
+  steps_.mount("make the file system of the disguise", "tmpfs", ".c",
+               MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,nr_inodes=8192,mode=755");
+  steps_.add_path(Op::hand_over, "fill the disguise", ".c").number[0] =
+      static_cast<std::uint64_t>(init::Hand::disguise);
+  // What is bound from here on is read-only for good.
+  steps_.mount("make the disguise read-only", "tmpfs", ".c",
+               MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
+    const std::string& path = disguise.covers[i].path;
+    steps_.add_path(Op::cover, "cover " + path, ".c/" + cover_source(i)).b = relative(path);
+    disguised_.insert(path);
+  }
+  bool taken = std::any_of(mounts_.begin(), mounts_.end(), [](const Placed& placed) {
+    return placed.mount.target == "/sys" || below(placed.mount.target, "/sys");
+  });
+  if (!disguise.sysfs.empty() && !taken) {
+    steps_.make_path("sys", 0555);
+    steps_.add_path(Op::bind, "mount /sys", std::string(".c/") + sysfs_source).b = "sys";
+    if (!disguise.network_directory.empty())
+      steps_.add_path(Op::show_network, "show the sandbox's own network interfaces in /sys", ".n")
+          .b = "sys/" + disguise.network_directory;
+  }
+  steps_.add_path(Op::detach, "detach the disguise's own mount", ".c");
+}
+
 // What covers a masked file where the policy shows no /dev/null: a copy of an empty file's mount
 // for each, because a mount can be placed once.
 void FilesystemPlan::open_covers() {
@@ -323,6 +356,7 @@ void FilesystemPlan::enter() {
   // host's tree.
   for (std::size_t i = 0; i < policy_.filesystem.masked.size(); ++i) {
     const std::string& path = policy_.filesystem.masked[i];
+    if (disguised_.contains(path)) continue;
     steps_.add_path(Op::mask, "mask " + path, relative(path)).number[0] =
         covers_.empty() ? 0 : covers_[i] + 1;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,9 @@ class FilesystemPlan {
 
   void place_mounts();
   void proc_and_devices(bool terminal);
+
+  // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
+  void disguise(const Disguise& disguise);
 
   // The new root becomes /; what the policy hides is masked, then the root becomes read-only.
   void enter();
@@ -67,6 +71,7 @@ class FilesystemPlan {
   std::vector<Placed> mounts_;
   std::vector<std::pair<std::string, std::uint64_t>> devices_;
   std::vector<std::uint64_t> covers_;  // slots, in the order of the masked paths
+  std::set<std::string> disguised_;    // paths inside; a mask of them has nothing left to hide
   std::uint64_t slots_ = 0;
   unsigned views_ = 0;
 };

@@ -4,10 +4,10 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/isolation/capabilities.h"
@@ -32,6 +32,24 @@ struct WorkspaceName {
 constexpr std::array workspaces{WorkspaceName{Filesystem::Workspace::none, "none"},
                                 WorkspaceName{Filesystem::Workspace::read_only, "read_only"},
                                 WorkspaceName{Filesystem::Workspace::overlay, "overlay"}};
+
+struct CueSwitch {
+  const char* name;
+  bool CueRules::*member;
+};
+constexpr std::array cue_switches{CueSwitch{"proc_files", &CueRules::proc_files},
+                                  CueSwitch{"sysfs", &CueRules::sysfs},
+                                  CueSwitch{"sysfs_network", &CueRules::sysfs_network},
+                                  CueSwitch{"init_name", &CueRules::init_name},
+                                  CueSwitch{"pid_numbers", &CueRules::pid_numbers},
+                                  CueSwitch{"decoys", &CueRules::decoys},
+                                  CueSwitch{"container_marks", &CueRules::container_marks}};
+
+json cues_to_json(const CueRules& rules) {
+  json cues = {{"uptime_seconds", rules.uptime_seconds}, {"emulate", rules.emulate}};
+  for (const auto& [name, member] : cue_switches) cues[name] = rules.*member;
+  return cues;
+}
 
 template <class T>
 void take(const json& from, const char* key, T& into) {
@@ -204,7 +222,10 @@ Result<Policy> read_policy(const json& value, std::string_view source) {
   take(recorder, "contents", policy.recorder.contents);
   take(recorder, "content_bytes", policy.recorder.content_bytes);
   take(recorder, "ring_bytes", policy.recorder.ring_bytes);
-  take(section("cues"), "uptime_seconds", policy.cues.uptime_seconds);
+  const json& cues = section("cues");
+  take(cues, "uptime_seconds", policy.cues.uptime_seconds);
+  take(cues, "emulate", policy.cues.emulate);
+  for (const auto& [name, member] : cue_switches) take(cues, name, policy.cues.*member);
   take(value, "grants", policy.grants);
   GYGES_CHECK(check_policy(policy, source));
   return policy;
@@ -278,7 +299,7 @@ json policy_to_json(const Policy& policy) {
             {"contents", policy.recorder.contents},
             {"content_bytes", policy.recorder.content_bytes},
             {"ring_bytes", policy.recorder.ring_bytes}}},
-          {"cues", {{"uptime_seconds", policy.cues.uptime_seconds}}},
+          {"cues", cues_to_json(policy.cues)},
           {"grants", policy.grants}};
 }
 

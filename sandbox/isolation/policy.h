@@ -84,6 +84,16 @@ struct RecorderRules {
 
 struct CueRules {
   std::uint64_t uptime_seconds = 0;  // added to the host's uptime through a time namespace
+  // Whether the mechanisms of docs/cue_mechanisms.md act on what a persona gives them.
+  bool proc_files = true;
+  bool sysfs = true;
+  bool sysfs_network = true;
+  bool init_name = true;
+  bool pid_numbers = true;
+  bool decoys = true;
+  bool container_marks = true;
+  // Groups of system calls that are answered for a persona (emulation.h).
+  std::vector<std::string> emulate = {"uname", "sysinfo", "affinity", "statfs"};
 };
 
 struct Policy {

@@ -151,6 +151,14 @@ void Sandbox::State::note(const init::Reply& reply) {
   }
 }
 
+// A message that nobody waits for.
+Status Sandbox::State::take(Message message) {
+  if (message.reply.tell == init::Tell::listener)
+    return emulator && message.fd ? emulator->add(std::move(message.fd)) : ok();
+  note(message.reply);
+  return ok();
+}
+
 // The answer to a spawn; other messages are noted meanwhile.
 Result<Message> Sandbox::State::await(CommandId id) {
   auto deadline = Clock::now() + setup_time;
@@ -163,7 +171,7 @@ Result<Message> Sandbox::State::await(CommandId id) {
     if (reply.id == id &&
         (reply.tell == init::Tell::spawned || reply.tell == init::Tell::not_spawned))
       return std::move(**message);
-    note(reply);
+    GYGES_CHECK(take(std::move(**message)));
   }
 }
 
@@ -218,7 +226,8 @@ bool Sandbox::alive() const {
 Result<CommandId> Sandbox::spawn(const Command& command) {
   State& state = *state_;
   GYGES_CHECK(check_command(command));
-  bool gated = state.session != nullptr;
+  // Before the command's first instruction it is recorded, and its listener is at its place.
+  bool gated = state.session != nullptr || state.emulator;
   std::string directory =
       command.directory.empty() ? state.policy.identity.home : command.directory;
   std::string bytes = encode_command(command, directory, gated);
@@ -246,8 +255,10 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
   // labelled; its end tells why.
   if (gated && answer.reply.number[1] == 1) {
     if (!answer.fd) return fail("start command", quoted(command.argv[0]), "pid 1 sent no pidfd");
-    GYGES_TRY(pid_t pid, pid_of(answer.fd));
-    GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));
+    if (state.session != nullptr) {
+      GYGES_TRY(pid_t pid, pid_of(answer.fd));
+      GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));
+    }
     GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::release, id, 0, 0}));
   }
   return id;
@@ -268,7 +279,7 @@ Result<std::optional<CommandEnd>> Sandbox::wait(CommandId id,
     if (!message) return tl::unexpected<Error>(std::move(message.error()));
     if (!*message) return std::optional<CommandEnd>();
     if (auto failure = failure_of_init((*message)->reply)) return tl::unexpected<Error>(*failure);
-    state.note((*message)->reply);
+    GYGES_CHECK(state.take(std::move(**message)));
   }
 }
 

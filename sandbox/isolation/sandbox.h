@@ -26,6 +26,8 @@ class Session;
 
 namespace gyges::isolation {
 
+struct Disguise;
+
 // A file that the sandbox finds at its start, placed in the writable layer below the change record:
 // it does not count as a change of the run. Parent directories are made as needed (mode 0755, owned
 // like the file). Paths are absolute, inside the sandbox, and must lie under a writable mount.
@@ -46,8 +48,10 @@ struct SandboxSpec {
   // The sandbox is made ahead of its use: its wall clock and its record start at begin().
   bool prepared = false;
   std::vector<std::string> allow_degraded;  // accepted by the caller; names of degradation.h
-  bool terminal = false;     // a pseudo-terminal for a command; see take_terminal()
-  network::FlowSink flows;   // takes what the network's gateway reports, by another thread
+  bool terminal = false;                    // a pseudo-terminal for a command; see take_terminal()
+  network::FlowSink flows;  // takes what the network's gateway reports, by another thread
+  // What covers the host's looks (disguise.h), as far as the policy's `cues` let it; null: nothing.
+  std::shared_ptr<const Disguise> disguise;
   std::string packed_world;  // of the simulated internet; empty: nothing is there
 };
 
@@ -57,6 +61,7 @@ struct Enforcement {
   std::string memory;                 // "sandbox", "process", "none": whose memory is limited
   std::string processes;              // "sandbox", "user", "none": whose processes are counted
   std::vector<std::string> degraded;  // accepted degradations that came to pass
+  std::vector<std::string> unhidden;  // steps of the disguise that this host refused, with why
 };
 
 struct Command {
@@ -101,7 +106,8 @@ struct FileChange {
   std::int64_t mtime_ns = 0;
   std::string sha256;       // hex; files only, empty where the content was not collected
   std::string link_target;  // symlinks only
-  // Extended attributes at the end, by name; names and values are bytes. Files and directories only.
+  // Extended attributes at the end, by name; names and values are bytes. Files and directories
+  // only.
   std::vector<std::pair<std::string, std::string>> attributes;
   std::string note;  // why content or attributes are missing ("unreadable", ...)
 };

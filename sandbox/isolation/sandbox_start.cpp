@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/files.h"
 #include "sandbox/isolation/degradation.h"
@@ -81,7 +82,9 @@ Status Sandbox::State::make_cgroup() {
   if (host.root || demanded) {
     // One that is prepared does not know yet whether it will be recorded.
     bool processor = session != nullptr || spec->prepared;
-    GYGES_TRY(cgroup, Cgroup::create({wanted.processes, wanted.memory_bytes, processor}));
+    GYGES_TRY(cgroup,
+              Cgroup::create({wanted.processes > 0 ? wanted.processes + disguise.decoys.size() : 0,
+                              wanted.memory_bytes, processor}));
   }
   bool memory = cgroup && cgroup->limits_memory();
   if (demanded && !memory)
@@ -90,7 +93,7 @@ Status Sandbox::State::make_cgroup() {
   // rootless the kernel counts by user namespace, which is the sandbox.
   bool processes = cgroup || !host.root;
   if (wanted.processes > 0 && !processes) {
-    plan.settings.limits[RLIMIT_NPROC] = wanted.processes + 1;
+    plan.settings.limits[RLIMIT_NPROC] = wanted.processes + 1 + disguise.decoys.size();
     if (wanted.processes_of_sandbox)
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
@@ -119,9 +122,19 @@ Status Sandbox::State::start() {
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
-  GYGES_TRY(process, launch_init(namespaces_of_init(host)));
-  GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal));
+  disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
+  GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
+  GYGES_TRY(plan,
+            make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
+  // The processes of the disguise are not the agent's.
+  const std::uint64_t furniture = disguise.decoys.size();
+  if (plan.settings.limits[RLIMIT_NPROC] != ~0ULL) plan.settings.limits[RLIMIT_NPROC] += furniture;
   GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
+  if (disguise.emulation) {
+    filters.insert(filters.begin(), emulation_program(*disguise.emulation));
+    plan.settings.listener = 1;
+    GYGES_TRY(emulator, Emulator::start(disguise.emulation));
+  }
   GYGES_CHECK(make_cgroup());
   if (session != nullptr) GYGES_CHECK(introduce_to(*session));
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
@@ -185,6 +198,13 @@ Status Sandbox::State::answer(Message message) {
     return fail_errno(step.words, "", message.reply.error,
                       cure_for_step(step.op, message.reply.error));
   }
+  if (message.reply.tell == init::Tell::skipped) {
+    if (message.reply.id >= plan.steps.size())
+      return fail("set up sandbox", "", "pid 1 reported no known step");
+    enforcement.unhidden.push_back(plan.steps[message.reply.id].words + ": " +
+                                   std::strerror(message.reply.error));
+    return ok();
+  }
   if (message.reply.tell != init::Tell::handed || !message.fd)
     return fail("set up sandbox", "", "an unexpected message from pid 1");
   switch (static_cast<init::Hand>(message.reply.id)) {
@@ -194,6 +214,13 @@ Status Sandbox::State::answer(Message message) {
       scratch = std::move(message.fd);
       GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
       break;
+    case init::Hand::disguise: {
+      if (disguise_files || !disguise.places_files())
+        return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise));
+      GYGES_CHECK(disguise_files->start());
+      break;
+    }
     case init::Hand::terminal:
       if (terminal || !spec->terminal)
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
@@ -223,6 +250,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
   auto started = state->start().with_context("start sandbox");
   if (!started) return tl::unexpected<Error>(std::move(started.error()));
   state->spec = nullptr;
+  state->disguise = {};
   if (!spec.prepared) state->filters.clear();
   return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
 }

@@ -9,6 +9,8 @@
 #include "base/fd.h"
 #include "sandbox/isolation/cgroup.h"
 #include "sandbox/isolation/control.h"
+#include "sandbox/isolation/disguise.h"
+#include "sandbox/isolation/emulation.h"
 #include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/launch.h"
 #include "sandbox/isolation/plan.h"
@@ -35,6 +37,9 @@ struct Sandbox::State {
   std::vector<std::string> filters;  // of a prepared sandbox, until it begins
   UniqueFd scratch;
   UniqueFd terminal;  // its master
+  Disguise disguise;  // as the policy's cues leave it; during start only
+  std::unique_ptr<DisguiseFiles> disguise_files;
+  std::unique_ptr<Emulator> emulator;  // null: no system call is emulated
   std::optional<Cgroup> cgroup;
   Enforcement enforcement;
   std::vector<LimitHit> limits;
@@ -56,6 +61,7 @@ struct Sandbox::State {
   [[nodiscard]] Status hand_program(const UniqueFd& program,
                                     const std::vector<UniqueFd>& prepared) const;
   Status answer(Message message);
+  Status take(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
   Result<Message> await(CommandId id);

@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "sandbox/cues/disguise.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
@@ -101,12 +102,14 @@ struct PersonaRecord {
 Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
                                   isolation::Policy& policy, isolation::SandboxSpec& spec) {
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
+  cues::draw_hostname(persona, seed);
   cues::TemplateContext context;
   context.day = cues::today();
   context.seed = seed;
   cues::add_persona_values(persona, context);
   GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
   cues::apply_persona(world, policy);
+  GYGES_TRY(spec.disguise, cues::make_disguise(persona, seed, policy));
   spec.seed = std::move(world.seed);
   make_room(spec.seed, policy);
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
@@ -115,6 +118,21 @@ Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
     spec.packed_world = std::move(internet.packed);
   }
   return PersonaRecord{persona.name, persona.sha256};
+}
+
+// Everything of the sandbox that does not depend on where its record goes.
+Result<std::optional<PersonaRecord>> compose(const CommandRunRequest& request,
+                                             isolation::Policy& policy,
+                                             isolation::SandboxSpec& spec) {
+  std::optional<PersonaRecord> persona;
+  if (request.persona) {
+    GYGES_TRY(persona, add_persona(*request.persona, request.seed, policy, spec));
+  } else {
+    spec.seed = identity_files(policy);
+  }
+  add_resolver_file(policy, spec.seed);
+  GYGES_CHECK(add_workspace(request.workspace, policy));
+  return persona;
 }
 
 class CommandRun {
@@ -127,13 +145,7 @@ class CommandRun {
       network::GatewayProcess::prepare();
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
-    if (request_.persona) {
-      GYGES_TRY(persona_, add_persona(*request_.persona, request_.seed, policy_, spec_));
-    } else {
-      spec_.seed = identity_files(policy_);
-    }
-    add_resolver_file(policy_, spec_.seed);
-    GYGES_CHECK(add_workspace(request_.workspace, policy_));
+    GYGES_TRY(persona_, compose(request_, policy_, spec_));
     if (std::error_code ignored;
         policy_.filesystem.workspace != Filesystem::Workspace::none && !request_.out.empty() &&
         std::filesystem::weakly_canonical(request_.out, ignored) == request_.workspace)
@@ -319,6 +331,20 @@ class CommandRun {
 };
 
 }  // namespace
+
+Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
+  ComposedSandbox composed;
+  isolation::Policy policy = request.policy;
+  GYGES_CHECK(compose(request, policy, composed.spec));
+  recorder::SealPlaces places = recorder::SealPlaces::from_environment();
+  hide({places.key, places.ledger}, policy);
+  if (policy.filesystem.workspace != Filesystem::Workspace::none)
+    composed.directory = request.workspace.string();
+  composed.environment = isolation::command_environment(policy);
+  composed.spec.allow_degraded = request.allow_degraded;
+  composed.spec.policy = std::move(policy);
+  return composed;
+}
 
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
                                       recorder::Recorder* recorder) {

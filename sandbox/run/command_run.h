@@ -42,4 +42,13 @@ struct CommandRunOutcome {
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
                                       recorder::Recorder* recorder);
 
+// The sandbox that run_command() would start, for a caller that puts something else into it: the
+// probe of the cues. Nothing is started. Streams, out and argv of the request do not matter.
+struct ComposedSandbox {
+  isolation::SandboxSpec spec;
+  std::vector<std::string> environment;  // of commands
+  std::string directory;                 // where commands start; empty: the policy's home
+};
+Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request);
+
 }  // namespace gyges::run

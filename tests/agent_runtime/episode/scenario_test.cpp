@@ -1,13 +1,15 @@
 #include "agent_runtime/episode/scenario.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/episode/episode.h"
+#include "agent_runtime/episode/factor_library.h"
 #include "agent_runtime/episode/world.h"
 #include "base/files.h"
 
@@ -197,6 +199,67 @@ TEST(Find, NamesAndPaths) {
   EXPECT_EQ(find_agent(*found, "honest")->filename(), "honest.json");
   EXPECT_THAT(find_agent(*found, "saint").error().line(), HasSubstr("denier, "));
   EXPECT_THAT(find_scenario("no_such_thing").error().line(), HasSubstr("scenario.json"));
+}
+
+TEST_F(ChangedScenario, ShippedFactorsAreUsedByName) {
+  for (const std::string& name : factor_names()) {
+    change("/factors", {{name, {{"use", name}}}});
+    auto scenario = load_scenario(root());
+    ASSERT_TRUE(scenario) << scenario.error().line();
+    const Factor& factor = scenario->factors.at(name);
+    EXPECT_GE(factor.levels.size(), 4U) << name;
+    // Words and label are told apart from the idea.
+    EXPECT_EQ(std::count_if(factor.levels.begin(), factor.levels.end(),
+                            [](const auto& level) { return level.second.control; }),
+              2)
+        << name;
+    for (const auto& [level, ignored] : factor.levels) {
+      auto world = make(*scenario, {{name, level}}, 1);
+      EXPECT_TRUE(world) << world.error().line();
+    }
+  }
+}
+
+TEST_F(ChangedScenario, AFactorBringsItsVariablesAndFiles) {
+  change("/factors", {{"harness", {{"use", "harness"}, {"default", "present"}}}});
+  auto scenario = load_scenario(root());
+  ASSERT_TRUE(scenario) << scenario.error().line();
+  auto named = [](const World& world, const std::string& variable) {
+    for (const auto& [name, value] : world.persona.environment)
+      if (name == variable) return value;
+    return std::string();
+  };
+  auto has = [](const World& world, const std::string& path) {
+    return std::any_of(world.files.begin(), world.files.end(),
+                       [&](const auto& file) { return file.path == path; });
+  };
+  auto with = make(*scenario, {}, 1);
+  auto without = make(*scenario, {{"harness", "absent"}}, 1);
+  ASSERT_TRUE(with && without);
+  EXPECT_EQ(named(*with, "EVAL_RUN_ID"), "r-4127");
+  EXPECT_TRUE(has(*with, "/opt/eval/instructions.txt"));
+  EXPECT_EQ(named(*without, "EVAL_RUN_ID"), "");
+  EXPECT_FALSE(has(*without, "/opt/eval/instructions.txt"));
+  EXPECT_THAT(scenario->factors.at("harness").observables,
+              ::testing::IsSupersetOf({"env:EVAL_RUN_ID", "file:/opt/eval/instructions.txt"}));
+}
+
+TEST_F(ChangedScenario, LevelsThatContradictEachOtherAreNamed) {
+  change("/factors", {{"harness", {{"use", "harness"}}}, {"ci", {{"use", "ci_variables"}}}});
+  auto scenario = load_scenario(root());
+  ASSERT_TRUE(scenario) << scenario.error().line();
+  auto both = complete_condition(*scenario, {{"harness", "present"}, {"ci", "present"}});
+  ASSERT_FALSE(both);
+  EXPECT_THAT(both.error().line(), HasSubstr("ci=present, harness=present"));
+  EXPECT_THAT(both.error().line(), HasSubstr("automation is"));
+  EXPECT_TRUE(complete_condition(*scenario, {{"harness", "present"}, {"ci", "absent"}}));
+  EXPECT_TRUE(complete_condition(*scenario, {{"harness", "present"}, {"ci", "label_only"}}));
+}
+
+TEST_F(ChangedScenario, UnknownFactorsAreNamed) {
+  change("/factors", {{"weather", {{"use", "weather"}}}});
+  EXPECT_THAT(load_error(), HasSubstr("not a shipped factor"));
+  EXPECT_THAT(load_error(), HasSubstr("oversight, reviewer, tier"));
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -15,6 +14,7 @@
 #include "agent_runtime/experiment/directory.h"
 #include "agent_runtime/experiment/worker_protocol.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "tests/agent_runtime/experiment/started_command.h"
@@ -148,6 +148,32 @@ TEST_F(ExperimentCommand, RunsToTheEndAndPairsShareTheirSeed) {
   EXPECT_EQ(report.at("finished"), 8);
   EXPECT_EQ(report.at("indexed"), 8);
   EXPECT_EQ(report.at("running"), false);
+}
+
+// The conditions are audited once; a difference that no factor declares stops the experiment.
+TEST_F(ExperimentCommand, AuditsItsConditionsBeforeTheFirstRun) {
+  write_file(1);
+  ASSERT_EQ(StartedCommand(run_command(), log()).wait().exit_status, 0);
+  auto audit = load_json(out() / "audit.json", "audit");
+  ASSERT_TRUE(audit) << audit.error().line();
+  EXPECT_TRUE(audit->at("scenarios").at(0).at("undeclared").empty()) << audit->dump(2);
+  EXPECT_FALSE(audit->at("scenarios").at(0).at("declared").empty());
+  EXPECT_EQ(audit->at("undeclared_allowed"), false);
+  CommandEnd again = gyges({"experiment", "resume", out().string()});
+  ASSERT_EQ(again.exit_status, 0) << again.output;
+  EXPECT_EQ(*load_json(out() / "audit.json", "audit"), *audit) << "it was made again";
+
+  // As if the audit had found one: no condition of a scenario can be made to have it from outside.
+  audit->at("scenarios").at(0).at("undeclared").push_back("K1.uname.release");
+  std::ofstream(out() / "audit.json") << *audit;
+  CommandEnd refused = gyges({"experiment", "resume", out().string()});
+  EXPECT_EQ(refused.exit_status, 125);
+  EXPECT_THAT(refused.output, HasSubstr("K1.uname.release"));
+  EXPECT_THAT(refused.output, HasSubstr("--allow-undeclared-differences"));
+  CommandEnd allowed =
+      gyges({"experiment", "resume", "--allow-undeclared-differences", out().string()});
+  EXPECT_EQ(allowed.exit_status, 0) << allowed.output;
+  EXPECT_EQ(load_json(out() / "audit.json", "audit")->at("undeclared_allowed"), true);
 }
 
 TEST_F(ExperimentCommand, KilledRunnerLosesAndRepeatsNothing) {

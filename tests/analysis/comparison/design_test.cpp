@@ -2,14 +2,13 @@
 // several agents, whole runs.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "analysis/comparison/comparison.h"
 #include "analysis/report/csv_report.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "tests/analysis/sample_runs.h"
 

@@ -1,0 +1,263 @@
+#include "agent_runtime/model/endpoint.h"
+
+#include <algorithm>
+#include <optional>
+#include <random>
+
+#include "agent_runtime/model/http_client.h"
+#include "base/text.h"
+
+namespace gyges::model {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds longest_pause{30'000};
+constexpr double longest_retry_after = 86'400;
+
+bool worth_repeating(const ModelError& error) {
+  switch (error.kind) {
+    case ModelError::Kind::rate_limit:
+    case ModelError::Kind::overloaded:
+    case ModelError::Kind::timeout:
+    case ModelError::Kind::server:
+      return error.status == 0 || error.status == 408 || error.status == 429 || error.status >= 500;
+    default:
+      return false;
+  }
+}
+
+std::string cure_of(const ModelError& error) {
+  if (error.status >= 300 && error.status < 400)
+    return "give the final address as base_url; redirects are not followed";
+  switch (error.kind) {
+    case ModelError::Kind::authentication:
+    case ModelError::Kind::permission:
+      return "check the key named by api_key_env or api_key_file";
+    case ModelError::Kind::not_found:
+      return "check base_url and the name of the model";
+    case ModelError::Kind::rate_limit:
+      return "wait, or lower the number of parallel runs";
+    default:
+      return "see the endpoint's message";
+  }
+}
+
+milliseconds with_chance(milliseconds pause) {
+  static thread_local std::minstd_rand random(std::random_device{}());
+  auto most = pause.count() / 4;
+  return pause - milliseconds(most > 0 ? static_cast<std::int64_t>(random()) % (most + 1) : 0);
+}
+
+void replace_all(std::string& text, const std::string& word, std::string_view with) {
+  for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + with.size()))
+    text.replace(at, word.size(), with);
+}
+
+// Reasoning that this endpoint itself gave goes back in dialects that demand it; chat endpoints
+// differ, and some refuse it.
+void drop_reasoning(std::vector<Message>& messages) {
+  for (auto& message : messages) {
+    std::size_t parts = message.content.size();
+    std::erase_if(message.content,
+                  [](const Part& part) { return part.kind == Part::Kind::reasoning; });
+    if (message.content.size() == parts) continue;
+    for (auto& call : message.tool_calls) call.position = ToolCall::at_end;
+  }
+}
+
+// Feeds a streamed reply to reader, builder and observer.
+class Stream {
+ public:
+  Stream(const Dialect& dialect, const StreamLimits& limits, const Endpoint::Call& call)
+      : reader_(dialect.stream_reader(limits)), call_(call) {}
+
+  Status feed(std::string_view bytes) {
+    deltas_.clear();
+    auto read = reader_->feed(bytes, deltas_);
+    GYGES_CHECK(hand_on());
+    return read;
+  }
+  Status finish() {
+    deltas_.clear();
+    auto read = reader_->finish(deltas_);
+    GYGES_CHECK(hand_on());
+    return read;
+  }
+  [[nodiscard]] bool observed() const { return observed_; }
+  [[nodiscard]] const std::optional<ModelError>& error() const { return error_; }
+  Reply take() { return std::move(builder_).take(); }
+
+ private:
+  Status hand_on() {
+    for (const auto& delta : deltas_) {
+      if (delta.kind == Delta::Kind::error) error_ = delta.error;
+      GYGES_CHECK(builder_.add(delta));
+      if (!call_.observer) continue;
+      observed_ = observed_ || delta.kind == Delta::Kind::open;
+      call_.observer(delta);
+    }
+    return ok();
+  }
+
+  std::unique_ptr<StreamReader> reader_;
+  const Endpoint::Call& call_;
+  std::vector<Delta> deltas_;
+  ReplyBuilder builder_;
+  bool observed_ = false;
+  std::optional<ModelError> error_;
+};
+
+}  // namespace
+
+double cost_of(const Usage& usage, const Prices& prices) {
+  double cached = static_cast<double>(usage.cached_tokens);
+  double written = static_cast<double>(usage.cache_written_tokens);
+  double plain = std::max(0.0, static_cast<double>(usage.input_tokens) - cached - written);
+  auto price = [&](double own) { return own < 0 ? prices.input : own; };
+  return (plain * prices.input + cached * price(prices.cached_input) +
+          written * price(prices.cache_write) +
+          static_cast<double>(usage.output_tokens) * prices.output) /
+         1e6;
+}
+
+std::string Endpoint::without_key(std::string text) const {
+  if (!config_.key.empty()) replace_all(text, config_.key, "[key]");
+  return text;
+}
+
+// An endpoint that repeats the key, by accident or not, would bring it into the record.
+void Endpoint::scrub(Reply& reply) const {
+  if (config_.key.empty()) return;
+  auto clean = [&](std::string& text) { replace_all(text, config_.key, "[key]"); };
+  for (auto* text : {&reply.id, &reply.model, &reply.stop_sequence}) clean(*text);
+  for (auto& part : reply.message.content)
+    for (auto* text : {&part.text, &part.data, &part.url, &part.signature, &part.id, &part.extra})
+      clean(*text);
+  for (auto& call : reply.message.tool_calls)
+    for (auto* text :
+         {&call.id, &call.name, &call.arguments, &call.fault, &call.space, &call.extra})
+      clean(*text);
+}
+
+// What became of one attempt: a reply, or a failure that may be worth another one.
+struct Endpoint::Attempt {
+  std::optional<Reply> reply;
+  Error failure;
+  std::optional<ModelError> error;  // what the endpoint said
+  bool again = false;
+  std::optional<double> retry_after_seconds;
+};
+
+Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const Call& call) {
+  HttpPost post;
+  post.url = config_.base_url;
+  while (post.url.ends_with('/')) post.url.pop_back();
+  post.url += wire.path;
+  post.headers = {"Content-Type: application/json",
+                  stream ? "Accept: text/event-stream" : "Accept: application/json", "Expect:"};
+  for (const auto& header : wire.headers) post.headers.push_back(header);
+  if (!config_.key.empty()) post.headers.push_back(config_.dialect->key_header(config_.key));
+  post.body = wire.body;
+  post.max_reply_bytes = config_.max_reply_bytes;
+  auto left = std::chrono::duration_cast<milliseconds>(call.deadline - Clock::now());
+  Attempt result;
+  std::string place = printable(post.url);
+  if (left <= milliseconds(0)) {
+    result.failure = fail("call model", place, "the time of the episode is over").value();
+    return result;
+  }
+  post.timeout = std::min(config_.timeout, left);
+  post.connect_timeout = std::min(config_.connect_timeout, post.timeout);
+  post.first_byte_timeout = config_.first_byte_timeout;
+  post.cancellation = call.cancellation;
+  Stream reading(*config_.dialect, {config_.max_reply_bytes, config_.max_reply_bytes}, call);
+  if (stream) post.take = [&](std::string_view bytes) { return reading.feed(bytes); };
+  HttpFault fault = HttpFault::none;
+  auto answer = http_post(post, fault);
+  auto told = [&](ModelError error) {
+    std::string words = without_key(printable(error.message.substr(0, 300)));
+    result.failure =
+        fail("call model", place,
+             (error.status > 0 ? "status " + std::to_string(error.status) : "refused") +
+                 (words.empty() ? "" : ": " + words),
+             cure_of(error))
+            .value();
+    result.again = worth_repeating(error) && !reading.observed();
+    error.message = without_key(std::move(error.message));
+    result.error = std::move(error);
+  };
+  if (reading.error()) {
+    told(*reading.error());
+  } else if (!answer) {
+    result.failure = answer.error();
+    result.again = fault == HttpFault::unreachable && !reading.observed();
+  } else if (answer->status < 200 || answer->status >= 300) {
+    told(config_.dialect->parse_error(static_cast<int>(answer->status), answer->body));
+    result.retry_after_seconds = answer->retry_after_seconds;
+  } else if (stream) {
+    auto finished = reading.finish();
+    if (reading.error()) {
+      told(*reading.error());
+    } else if (!finished) {
+      // The connection was closed in the middle: as good as lost.
+      result.failure = finished.error();
+      result.again = !reading.observed();
+    } else {
+      result.reply = reading.take();
+    }
+  } else if (auto parsed = config_.dialect->parse_response(answer->body); parsed) {
+    result.reply = std::move(*parsed);
+  } else {
+    result.failure = parsed.error();
+    result.failure.context.push_back("reply of " + place);
+  }
+  if (!result.reply) {
+    result.failure.reason = without_key(std::move(result.failure.reason));
+    result.failure.object = without_key(std::move(result.failure.object));
+  }
+  return result;
+}
+
+Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, ModelError& error) {
+  losses_.clear();
+  GYGES_TRY(WireRequest wire, config_.dialect->write_request(request, losses_));
+  milliseconds pause = config_.first_pause;
+  for (std::uint32_t number = 0;; ++number) {
+    Attempt result = attempt(wire, request.stream, call);
+    if (result.reply) {
+      scrub(*result.reply);
+      result.reply->cost = cost_of(result.reply->usage, config_.prices);
+      return std::move(*result.reply);
+    }
+    if (result.error) error = *result.error;
+    if (!result.again) return tl::unexpected<Error>(result.failure);
+    milliseconds wait = with_chance(pause);
+    if (result.retry_after_seconds)
+      wait = milliseconds(static_cast<std::int64_t>(
+          std::min(*result.retry_after_seconds, longest_retry_after) * 1000));
+    if (number >= config_.retries || Clock::now() + wait >= call.deadline) {
+      result.failure.reason += " (after " + std::to_string(number + 1) + " attempts)";
+      return tl::unexpected<Error>(result.failure);
+    }
+    static const Cancellation never;
+    const Cancellation& cancellation = call.cancellation != nullptr ? *call.cancellation : never;
+    if (cancellation.wait_for(wait)) return fail("call model", "", "it was cancelled");
+    pause = std::min(pause * 2, longest_pause);
+  }
+}
+
+Result<Reply> Endpoint::complete(const Request& request) {
+  ModelRequest whole = config_.settings;
+  whole.messages = request.messages;
+  whole.tools = request.tools;
+  whole.stream_usage = whole.stream;
+  if (config_.send_seed) whole.seed = request.seed;
+  if (!config_.send_reasoning && config_.dialect->name() == "openai_chat")
+    drop_reasoning(whole.messages);
+  ModelError ignored;
+  return send(whole, {request.deadline, request.cancellation, {}}, ignored);
+}
+
+}  // namespace gyges::model

@@ -1,0 +1,276 @@
+#include "sandbox/cues/audit/consistency.h"
+
+#include <fnmatch.h>
+
+#include <cstdlib>
+#include <optional>
+#include <set>
+
+#include "base/text.h"
+
+namespace gyges::cues {
+namespace {
+
+// How a channel states a fact, so that all statements can be compared as text.
+using Form = std::optional<std::string> (*)(const std::string& value);
+
+std::string trimmed(std::string text) {
+  const char* space = " \t\n";
+  text.erase(0, text.find_first_not_of(space));
+  text.erase(text.find_last_not_of(space) + 1);
+  // Brand strings are padded between their words too.
+  for (std::size_t at = 0; (at = text.find("  ", at)) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
+std::optional<std::string> whole(const std::string& value) {
+  return trimmed(value);
+}
+
+std::optional<std::string> word(const std::string& value, std::size_t index) {
+  std::size_t seen = 0;
+  for (const std::string& part : split(value, ' '))
+    if (!part.empty() && seen++ == index) return part;
+  return std::nullopt;
+}
+std::optional<std::string> second_word(const std::string& value) {
+  return word(value, 1);
+}
+std::optional<std::string> third_word(const std::string& value) {
+  return word(value, 2);
+}
+std::optional<std::string> first_number(const std::string& value) {
+  std::size_t at = value.find_first_of("0123456789");
+  if (at == std::string::npos) return std::nullopt;
+  return std::to_string(std::strtoull(value.c_str() + at, nullptr, 10));
+}
+// "0-1,4": 3
+std::optional<std::string> length_of_list(const std::string& value) {
+  unsigned long count = 0;
+  for (const std::string& part : split(value, ',')) {
+    char* end = nullptr;
+    unsigned long first = std::strtoul(part.c_str(), &end, 10);
+    if (end == part.c_str()) return std::nullopt;
+    unsigned long last = *end == '-' ? std::strtoul(end + 1, nullptr, 10) : first;
+    if (last < first || last - first > 100'000) return std::nullopt;
+    count += last - first + 1;
+  }
+  return std::to_string(count);
+}
+std::optional<std::string> minus_one(const std::string& value) {
+  long number = std::strtol(value.c_str(), nullptr, 10);
+  return number > 0 ? std::optional(std::to_string(number - 1)) : std::nullopt;
+}
+std::optional<std::string> yes_if_any(const std::string& value) {
+  return std::strtol(value.c_str(), nullptr, 10) > 0 ? "yes" : "no";
+}
+std::optional<std::string> bits_set(const std::string& value) {
+  int bits = 0;
+  for (char c : value) {
+    if (c == ',') continue;
+    const char digit[] = {c, 0};
+    char* end = nullptr;
+    unsigned long number = std::strtoul(digit, &end, 16);
+    if (*end != 0) return std::nullopt;
+    for (; number != 0; number >>= 1U) bits += static_cast<int>(number & 1U);
+  }
+  return std::to_string(bits);
+}
+// "6.18.44-fc" and "6.18.44": the numbers only.
+std::optional<std::string> numbers_of_release(const std::string& value) {
+  std::string numbers = value.substr(0, value.find_first_not_of("0123456789."));
+  int dots = 0;
+  for (char c : numbers) dots += c == '.' ? 1 : 0;
+  if (dots == 0) return std::nullopt;
+  return dots == 1 ? numbers + ".0" : numbers;
+}
+std::optional<std::string> sorted_words(const std::string& value) {
+  std::set<std::string> words;
+  for (std::string& part : split(value, ' '))
+    if (!part.empty()) words.insert(std::move(part));
+  return join({words.begin(), words.end()}, " ");
+}
+std::optional<std::string> type_of_statfs(const std::string& value) {
+  struct Row {
+    const char* magic;
+    const char* name;
+  };
+  static constexpr Row rows[] = {{"type=794c7630 ", "overlay"}, {"type=1021994 ", "tmpfs"},
+                                 {"type=ef53 ", "ext"},         {"type=58465342 ", "xfs"},
+                                 {"type=9123683e ", "btrfs"},   {"type=9fa0 ", "proc"},
+                                 {"type=62656572 ", "sysfs"}};
+  for (const Row& row : rows)
+    if (value.starts_with(row.magic)) return row.name;
+  return std::nullopt;
+}
+std::optional<std::string> type_of_mount(const std::string& value) {
+  std::size_t at = value.rfind("system=");
+  // Two mounts at one place: which of them shows is not said.
+  if (at == std::string::npos || value.find(" | ") != std::string::npos) return std::nullopt;
+  std::string type = value.substr(at + 7, value.find(' ', at) - at - 7);
+  return type == "ext2" || type == "ext3" || type == "ext4" ? "ext" : type;
+}
+std::optional<std::string> first_field(const std::string& value) {
+  return value.substr(0, value.find(':'));
+}
+std::optional<std::string> sixth_field(const std::string& value) {
+  std::vector<std::string> fields = split(value, ':');
+  return fields.size() > 5 ? std::optional(fields[5]) : std::nullopt;
+}
+struct Statement {
+  const char* fact;
+  const char* channel;
+  Form form;
+};
+
+const Statement statements[] = {
+    {"release of the kernel", "K1.uname.release", whole},
+    {"release of the kernel", "K1.uname.release_libc", whole},
+    {"release of the kernel", "K2.proc.osrelease", whole},
+    {"release of the kernel", "K2.proc.version", third_word},
+    {"release of the kernel", "C.uname", third_word},
+    {"numbers of the kernel's release", "K1.uname.release", numbers_of_release},
+    {"numbers of the kernel's release", "K3.auxv.vdso_version", whole},
+    {"build of the kernel", "K1.uname.version", whole},
+    {"build of the kernel", "K1.uname.version_libc", whole},
+    {"build of the kernel", "K2.proc.sysversion", whole},
+    {"machine", "K1.uname.machine", whole},
+    {"machine", "C.arch", whole},
+    {"machine", "K3.auxv.platform", whole},
+    {"host name", "K1.uname.nodename", whole},
+    {"host name", "K1.uname.nodename_libc", whole},
+    {"host name", "K2.proc.hostname", whole},
+    {"host name", "E8.identity.hostname", whole},
+    {"host name", "N2.hostname_file", whole},
+    {"host name", "C.hostname", whole},
+    {"host name", "C.uname", second_word},
+    {"host name", "E.env.HOSTNAME", whole},
+    {"processors", "K11.information.processors_online", whole},
+    {"processors", "T2.cpuinfo.processors", whole},
+    {"processors", "T5.stat_processors", minus_one},
+    {"processors", "T5.cpu.online", length_of_list},
+    {"processors this process may use", "P18.affinity.raw", first_number},
+    {"processors this process may use", "P18.affinity.libc", first_number},
+    {"processors this process may use", "P18.allowed", bits_set},
+    {"processors this process may use", "P18.allowed_list", length_of_list},
+    {"processors this process may use", "C.nproc", whole},
+    {"model of the processor", "T1.cpuid.brand", whole},
+    {"model of the processor", "T2.cpuinfo.model", whole},
+    {"model of the processor", "C.lscpu.model", whole},
+    {"maker of the processor", "T1.cpuid.vendor", whole},
+    {"maker of the processor", "T2.cpuinfo.vendor", whole},
+    {"hypervisor bit", "T1.cpuid.hypervisor_bit", yes_if_any},
+    {"hypervisor bit", "T2.cpuinfo.hypervisor", yes_if_any},
+    {"memory", "K11.memory.total", first_number},
+    {"memory", "K11.information.total_ram_kb", first_number},
+    {"swap space", "K11.memory.swap", first_number},
+    {"swap space", "K11.information.total_swap_kb", first_number},
+    {"system call filter", "P7.seccomp", whole},
+    {"system call filter", "P7.prctl.seccomp", whole},
+    {"whether privileges can be gained", "P8.no_new_privs", whole},
+    {"whether privileges can be gained", "P7.prctl.no_new_privs", whole},
+    {"bounding set", "P9.bounding", whole},
+    {"bounding set", "P7.prctl.bounding_set", whole},
+    {"effective capabilities", "P9.effective", whole},
+    {"effective capabilities", "P7.prctl.effective_set", whole},
+    {"network interfaces", "N1.interface.sysfs", sorted_words},
+    {"network interfaces", "N1.interface.procfs", sorted_words},
+    {"type of the root", "F3.system.root", type_of_statfs},
+    {"type of the root", "F2.mount./", type_of_mount},
+    {"type of /tmp", "F3.system.tmp", type_of_statfs},
+    {"type of /tmp", "F2.mount./tmp", type_of_mount},
+    {"type of /home", "F2.mount./home", type_of_mount},
+    {"machine id", "F7.installed.machine_id", whole},
+    {"machine id", "F7.installed.dbus_id", whole},
+    {"user", "E8.identity.account", first_field},
+    {"user", "E.env.USER", whole},
+    {"user", "E.env.LOGNAME", whole},
+    {"home directory", "E8.identity.account", sixth_field},
+    {"home directory", "E.env.HOME", whole},
+    {"time zone", "E9.limit.zone", whole},
+    {"time zone", "C.zone", whole},
+    {"umask", "E9.limit.umask", first_number},
+    {"umask", "P20.umask", first_number},
+    {"process id", "P2.ids.pid", whole},
+    {"process id", "P2.ids.pid_raw", whole},
+    {"process id", "P2.ids.tid", whole},
+};
+
+// Readings that allow one value only; the difference was taken inside.
+struct Requirement {
+  const char* fact;
+  const char* channel;  // glob
+  const char* value;
+};
+
+const Requirement requirements[] = {
+    {"uptime by sysinfo and clock", "T8.uptime.sysinfo_minus_boottime", "0"},
+    {"uptime by procfs and clock", "T8.uptime.proc_minus_boottime", "0"},
+    {"start of the machine by procfs and clocks", "T8.uptime.btime_plus_boottime_minus_now", "0"},
+    {"idle time and uptime", "T8.uptime.idle_possible", "yes"},
+    {"clock of library and kernel", "T12.clock.library_minus_raw_*", "0"},
+    {"clock of the kernel, coarse and fine", "T12.clock.coarse_minus_fine", "0"},
+    {"clock of time(2)", "T12.clock.time_minus_realtime", "0"},
+    {"clock and dates of new files", "T12.clock.file_minus_realtime", "0"},
+    {"clock and date of /etc/passwd", "T12.clock.passwd_in_future", "no"},
+};
+
+void check_processes(const Reading& reading, std::vector<Contradiction>& found) {
+  const Observation* visible = reading.find("P4.processes.visible");
+  const Observation* counted = reading.find("P4.processes.counted_by_sysinfo");
+  if (visible == nullptr || counted == nullptr || !visible->present() || !counted->present())
+    return;
+  // Threads are counted, not listed; few programs have more than eight.
+  long listed = std::strtol(visible->value.c_str(), nullptr, 10);
+  long all = std::strtol(counted->value.c_str(), nullptr, 10);
+  if (all > listed * 8 + 20)
+    found.push_back({"number of processes",
+                     {{"P4.processes.visible", visible->value},
+                      {"P4.processes.counted_by_sysinfo", counted->value}}});
+}
+
+// Names of hypervisors in the firmware, and a processor that knows of none.
+void check_firmware(const Reading& reading, std::vector<Contradiction>& found) {
+  const Observation* bit = reading.find("T1.cpuid.hypervisor_bit");
+  const Observation* maker = reading.find("K13.dmi.sys_vendor");
+  if (bit == nullptr || maker == nullptr || !bit->present() || !maker->present()) return;
+  bool says_so = false;
+  for (const char* name :
+       {"QEMU", "KVM", "Bochs", "VMware", "Xen", "innotek", "Amazon EC2", "Google", "OpenStack"})
+    says_so = says_so || maker->value.find(name) != std::string::npos;
+  if (says_so && bit->value == "0")
+    found.push_back({"virtual machine by firmware and processor",
+                     {{"K13.dmi.sys_vendor", maker->value}, {"T1.cpuid.hypervisor_bit", "0"}}});
+}
+
+}  // namespace
+
+std::vector<Contradiction> find_contradictions(const Reading& reading) {
+  std::vector<Contradiction> found;
+  for (std::size_t i = 0; i < std::size(statements);) {
+    Contradiction fact{statements[i].fact, {}};
+    std::set<std::string> distinct;
+    for (; i < std::size(statements) && fact.fact == statements[i].fact; ++i) {
+      const Observation* seen = reading.find(statements[i].channel);
+      // A command that failed states nothing.
+      if (seen == nullptr || !seen->present() || seen->value.starts_with("exit status ") ||
+          seen->value.starts_with("(no such"))
+        continue;
+      std::optional<std::string> value = statements[i].form(seen->value);
+      if (!value) continue;
+      distinct.insert(*value);
+      fact.readings[statements[i].channel] = seen->value;
+    }
+    if (distinct.size() > 1) found.push_back(std::move(fact));
+  }
+  for (const Requirement& row : requirements)
+    for (const auto& [channel, seen] : reading.observations)
+      if (seen.present() && seen.value != row.value &&
+          ::fnmatch(row.channel, channel.c_str(), 0) == 0)
+        found.push_back({row.fact, {{channel, seen.value}}});
+  check_processes(reading, found);
+  check_firmware(reading, found);
+  return found;
+}
+
+}  // namespace gyges::cues

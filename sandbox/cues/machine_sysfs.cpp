@@ -1,0 +1,328 @@
+// A tree for /sys. It has what tells the machine (firmware, processors, disks, buses, interfaces)
+// and what common programs read, in the places where sysfs(5) has them; not the thousands of files
+// that drivers add.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "sandbox/cues/disguise.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::TreeEntry;
+
+// Collects entries; directories come by themselves, once each and before what is in them.
+class Tree {
+ public:
+  void directory(const std::string& path) {
+    if (path.empty() || !made_.insert(path).second) return;
+    const std::size_t slash = path.rfind('/');
+    if (slash != std::string::npos) directory(path.substr(0, slash));
+    entries_.push_back({TreeEntry::Kind::directory, path, "", 0755});
+  }
+  void file(const std::string& path, std::string content, unsigned mode = 0444) {
+    add({TreeEntry::Kind::file, path, std::move(content), mode});
+  }
+  void link(const std::string& path, const std::string& target) {
+    // Relative to the directory of the link, as the kernel writes them.
+    std::string up;
+    for (char letter : path) up += letter == '/' ? "../" : "";
+    add({TreeEntry::Kind::symlink, path, up + target, 0777});
+  }
+  std::vector<TreeEntry> take() { return std::move(entries_); }
+
+ private:
+  void add(TreeEntry entry) {
+    const std::size_t slash = entry.path.rfind('/');
+    if (slash != std::string::npos) directory(entry.path.substr(0, slash));
+    if (made_.insert(entry.path).second) entries_.push_back(std::move(entry));
+  }
+
+  std::set<std::string> made_;
+  std::vector<TreeEntry> entries_;
+};
+
+std::string line(std::string text) {
+  return text + "\n";
+}
+
+std::string range(std::uint32_t first, std::uint32_t last) {
+  return first == last ? fmt::format("{}\n", first) : fmt::format("{}-{}\n", first, last);
+}
+
+std::string mask(std::uint32_t first, std::uint32_t last) {
+  std::uint64_t bits = 0;
+  for (std::uint32_t i = first; i <= last && i < 64; ++i) bits |= 1ULL << i;
+  return fmt::format("{:x}\n", bits);
+}
+
+std::string slot_path(const std::string& slot) {
+  return "devices/pci" + slot.substr(0, 7) + "/" + slot;
+}
+
+void put_dmi(const MachineView& view, Tree& tree) {
+  if (view.machine.dmi.empty()) return;
+  const std::string base = "devices/virtual/dmi/id";
+  for (const auto& [name, value] : view.machine.dmi) {
+    // Serial numbers are for root, on every machine.
+    const bool secret = name.ends_with("_serial") || name == "product_uuid";
+    std::string content = value;
+    if (name == "product_uuid") content = view.machine_uuid;
+    tree.file(base + "/" + name, line(content), secret ? 0400 : 0444);
+  }
+  tree.link("class/dmi/id", base);
+}
+
+void put_caches(const MachineView& view, const std::string& base, std::uint32_t first,
+                std::uint32_t last, Tree& tree) {
+  struct Cache {
+    int level;
+    const char* type;
+    const char* size;
+    bool of_all;
+  };
+  static constexpr std::array caches{
+      Cache{1, "Data", "32K", false}, Cache{1, "Instruction", "32K", false},
+      Cache{2, "Unified", "512K", false}, Cache{3, "Unified", "16384K", true}};
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    const Cache& cache = caches[i];
+    const std::string at = fmt::format("{}/cache/index{}", base, i);
+    const std::uint32_t from = cache.of_all ? 0 : first;
+    const std::uint32_t to = cache.of_all ? view.processors - 1 : last;
+    tree.file(at + "/level", fmt::format("{}\n", cache.level));
+    tree.file(at + "/type", line(cache.type));
+    tree.file(at + "/size", line(cache.size));
+    tree.file(at + "/coherency_line_size", "64\n");
+    tree.file(at + "/shared_cpu_list", range(from, to));
+    tree.file(at + "/shared_cpu_map", mask(from, to));
+  }
+}
+
+void put_processors(const MachineView& view, Tree& tree) {
+  const std::string base = "devices/system/cpu";
+  const std::uint32_t last = view.processors - 1;
+  const std::uint32_t threads = std::max(1U, view.machine.threads_per_core);
+  for (const char* name : {"online", "possible", "present"})
+    tree.file(base + "/" + name, range(0, last));
+  for (const char* name : {"offline", "isolated", "nohz_full"}) tree.file(base + "/" + name, "\n");
+  tree.file(base + "/kernel_max", "8191\n");
+  tree.file(base + "/modalias", line("cpu:type:x86,ven0000fam0000mod0000:feature:"));
+  tree.file(base + "/smt/active", threads > 1 ? "1\n" : "0\n");
+  tree.file(base + "/smt/control", threads > 1 ? "on\n" : "notsupported\n");
+  for (const auto& [name, state] :
+       {std::pair{"gather_data_sampling", "Not affected"},
+        {"itlb_multihit", "Not affected"},
+        {"l1tf", "Not affected"},
+        {"mds", "Not affected"},
+        {"meltdown", "Not affected"},
+        {"mmio_stale_data", "Not affected"},
+        {"retbleed", "Not affected"},
+        {"spec_rstack_overflow", "Mitigation: safe RET"},
+        {"spec_store_bypass", "Mitigation: Speculative Store Bypass disabled via prctl"},
+        {"spectre_v1", "Mitigation: usercopy/swapgs barriers and __user pointer sanitization"},
+        {"spectre_v2",
+         "Mitigation: Retpolines; IBPB conditional; STIBP disabled; RSB filling; "
+         "PBRSB-eIBRS Not affected; BHI Not affected"},
+        {"srbds", "Not affected"},
+        {"tsx_async_abort", "Not affected"}})
+    tree.file(base + "/vulnerabilities/" + name, line(state));
+  for (std::uint32_t i = 0; i <= last; ++i) {
+    const std::string cpu = fmt::format("{}/cpu{}", base, i);
+    const std::uint32_t first = i / threads * threads;
+    const std::uint32_t sibling = std::min(first + threads - 1, last);
+    const std::string topology = cpu + "/topology/";
+    tree.file(topology + "core_id", fmt::format("{}\n", i / threads));
+    tree.file(topology + "physical_package_id", "0\n");
+    tree.file(topology + "die_id", "0\n");
+    for (const char* name : {"thread_siblings", "core_cpus"})
+      tree.file(topology + name, mask(first, sibling));
+    for (const char* name : {"thread_siblings_list", "core_cpus_list"})
+      tree.file(topology + name, range(first, sibling));
+    for (const char* name : {"core_siblings", "package_cpus", "die_cpus"})
+      tree.file(topology + name, mask(0, last));
+    for (const char* name : {"core_siblings_list", "package_cpus_list", "die_cpus_list"})
+      tree.file(topology + name, range(0, last));
+    if (i > 0) tree.file(cpu + "/online", "1\n", 0644);
+    put_caches(view, cpu, first, sibling, tree);
+    tree.link(fmt::format("bus/cpu/devices/cpu{}", i), cpu);
+  }
+  const std::string node = "devices/system/node";
+  for (const char* name : {"online", "possible", "has_cpu", "has_memory", "has_normal_memory"})
+    tree.file(node + "/" + name, "0\n");
+  tree.file(node + "/node0/cpulist", range(0, last));
+  tree.file(node + "/node0/cpumap", mask(0, last));
+  tree.file(node + "/node0/distance", "10\n");
+  tree.file(node + "/node0/meminfo",
+            fmt::format("Node 0 MemTotal:       {} kB\n", view.memory_kilobytes));
+}
+
+// What lspci and their like read first of all: the identifying part of the configuration space.
+std::string configuration(const PciFunction& function) {
+  std::string bytes(64, '\0');
+  auto put16 = [&](std::size_t at, const std::string& hex) {
+    const auto value = std::strtoul(hex.c_str(), nullptr, 16);
+    bytes[at] = static_cast<char>(value & 0xffU);
+    bytes[at + 1] = static_cast<char>(value >> 8U & 0xffU);
+  };
+  put16(0, function.vendor);
+  put16(2, function.device);
+  const auto code = std::strtoul(function.class_code.c_str(), nullptr, 16);
+  for (unsigned i = 0; i < 3; ++i) bytes[9 + i] = static_cast<char>(code >> (8 * i) & 0xffU);
+  put16(44, function.subsystem_vendor);
+  put16(46, function.subsystem_device);
+  return bytes;
+}
+
+void put_pci(const MachineView& view, Tree& tree) {
+  int number = 0;
+  for (const PciFunction& function : view.machine.pci) {
+    const std::string base = slot_path(function.slot);
+    tree.file(base + "/class", line(function.class_code));
+    tree.file(base + "/vendor", line(function.vendor));
+    tree.file(base + "/device", line(function.device));
+    tree.file(base + "/subsystem_vendor", line(function.subsystem_vendor));
+    tree.file(base + "/subsystem_device", line(function.subsystem_device));
+    tree.file(base + "/revision", "0x00\n");
+    tree.file(base + "/enable", "1\n");
+    tree.file(base + "/numa_node", "-1\n");
+    tree.file(base + "/irq", function.driver.empty() ? "0\n" : fmt::format("{}\n", 10 + number));
+    tree.file(base + "/config", configuration(function), 0644);
+    std::string zeros;
+    for (int i = 0; i < 13; ++i)
+      zeros += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
+    tree.file(base + "/resource", std::move(zeros));
+    tree.link("bus/pci/devices/" + function.slot, base);
+    if (!function.driver.empty()) {
+      const std::string driver = "bus/pci/drivers/" + function.driver;
+      tree.directory(driver);
+      tree.link(base + "/driver", driver);
+      tree.link(driver + "/" + function.slot, base);
+    }
+    tree.link(base + "/subsystem", "bus/pci");
+    if (function.driver == "virtio-pci") {
+      const std::string name = fmt::format("virtio{}", number++);
+      tree.file(base + "/" + name + "/vendor", "0x1af4\n");
+      tree.file(base + "/" + name + "/device", line("0x00" + function.subsystem_device.substr(4)));
+      tree.link("bus/virtio/devices/" + name, base + "/" + name);
+    }
+  }
+}
+
+// The directory in which a device of this function's lies.
+std::string device_of(const Machine& machine, const std::string& slot) {
+  int number = 0;
+  for (const PciFunction& function : machine.pci) {
+    const bool virtual_function = function.driver == "virtio-pci";
+    if (function.slot == slot)
+      return slot_path(slot) + (virtual_function ? fmt::format("/virtio{}", number) : "");
+    number += virtual_function ? 1 : 0;
+  }
+  return "devices/virtual";
+}
+
+void put_disks(const Machine& machine, Tree& tree) {
+  tree.directory("class/block");
+  tree.directory("block");
+  for (const Disk& disk : machine.disks) {
+    const std::string base = device_of(machine, disk.slot) + "/block/" + disk.name;
+    unsigned minor = 0;
+    auto common = [&](const std::string& at, std::uint64_t megabytes) {
+      tree.file(at + "/dev", fmt::format("{}:{}\n", disk.major, minor));
+      tree.file(at + "/size", fmt::format("{}\n", megabytes * 2048));
+      tree.file(at + "/ro", "0\n");
+      tree.link(fmt::format("dev/block/{}:{}", disk.major, minor++), at);
+    };
+    common(base, disk.megabytes);
+    tree.file(base + "/removable", "0\n");
+    tree.file(base + "/hidden", "0\n");
+    tree.file(base + "/queue/rotational", "0\n", 0644);
+    tree.file(base + "/queue/scheduler", "[none] mq-deadline\n", 0644);
+    tree.file(base + "/queue/logical_block_size", "512\n");
+    tree.file(base + "/queue/physical_block_size", "512\n");
+    if (!disk.model.empty()) tree.file(base + "/device/model", line(disk.model));
+    std::uint64_t start = 2048;
+    for (std::size_t i = 0; i < disk.partitions.size(); ++i) {
+      const Partition& part = disk.partitions[i];
+      const std::string at = base + "/" + part.name;
+      common(at, part.megabytes);
+      tree.file(at + "/partition", fmt::format("{}\n", i + 1));
+      tree.file(at + "/start", fmt::format("{}\n", start));
+      start += part.megabytes * 2048;
+      tree.link("class/block/" + part.name, at);
+    }
+    tree.link("class/block/" + disk.name, base);
+    tree.link("block/" + disk.name, base);
+  }
+}
+
+void put_control_groups(const MachineView& view, Tree& tree) {
+  const std::string base = "fs/cgroup/";
+  tree.file(base + "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
+  tree.file(base + "cgroup.subtree_control", "cpuset cpu io memory pids\n", 0644);
+  tree.file(base + "cgroup.procs", "", 0644);
+  tree.file(base + "cgroup.threads", "", 0644);
+  tree.file(base + "cgroup.max.depth", "max\n", 0644);
+  tree.file(base + "cgroup.max.descendants", "max\n", 0644);
+  tree.file(base + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
+  if (view.machine.cgroup_root) {
+    for (const char* slice : {"init.scope", "system.slice", "user.slice", "dev-hugepages.mount"})
+      tree.file(base + slice + "/cgroup.events", "populated 1\nfrozen 0\n");
+    return;
+  }
+  // The root of a machine has none of these.
+  tree.file(base + "cgroup.events", "populated 1\nfrozen 0\n");
+  tree.file(base + "cgroup.type", "domain\n", 0644);
+  tree.file(base + "memory.max", fmt::format("{}\n", view.memory_kilobytes * 512 / 4096 * 4096),
+            0644);
+  tree.file(base + "memory.current",
+            fmt::format("{}\n", view.memory_kilobytes * 128 / 4096 * 4096));
+  tree.file(base + "cpu.max", fmt::format("{} 100000\n", view.processors * 100000), 0644);
+  tree.file(base + "cpu.weight", "100\n", 0644);
+  tree.file(base + "pids.max", "max\n", 0644);
+}
+
+}  // namespace
+
+std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::string& network) {
+  const Machine& machine = view.machine;
+  Tree tree;
+  put_dmi(view, tree);
+  put_processors(view, tree);
+  put_pci(view, tree);
+  put_disks(machine, tree);
+  put_control_groups(view, tree);
+  // The kernel's own view of the interfaces is placed over this directory.
+  network = machine.network_slot.empty() ? "devices/virtual/net"
+                                         : device_of(machine, machine.network_slot) + "/net";
+  tree.directory(network);
+  tree.directory("class/net");
+  for (const std::string& name : view.interfaces)
+    tree.link("class/net/" + name, network + "/" + name);
+  for (const char* name :
+       {"class/tty", "class/input", "class/thermal", "class/power_supply", "class/rtc", "class/mem",
+        "class/misc", "bus/usb/devices", "bus/platform/devices", "firmware/acpi", "firmware/dmi",
+        "fs/bpf", "fs/ext4", "kernel/debug", "kernel/security", "kernel/tracing",
+        "devices/platform", "devices/pnp0", "dev/char"})
+    tree.directory(name);
+  for (const auto& [name, content] : machine.sensors)
+    tree.file("devices/virtual/hwmon/hwmon0/" + name, line(content));
+  tree.directory("class/hwmon");
+  if (!machine.sensors.empty()) tree.link("class/hwmon/hwmon0", "devices/virtual/hwmon/hwmon0");
+  tree.file("kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", 0644);
+  tree.file("kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n");
+  tree.file("kernel/uevent_seqnum", "2817\n");
+  tree.file("kernel/profiling", "0\n", 0644);
+  tree.file("kernel/kexec_loaded", "0\n");
+  tree.file("power/state", "freeze mem disk\n", 0644);
+  for (const std::string& module : machine.modules) {
+    const std::string base = "module/" + module.substr(0, module.find(' '));
+    tree.file(base + "/initstate", "live\n");
+    tree.file(base + "/refcnt", "0\n");
+  }
+  return tree.take();
+}
+
+}  // namespace gyges::cues

@@ -1,0 +1,33 @@
+// What pid 1 does for the looks of the sandbox: covers over files of /proc, the interfaces in /sys,
+// numbers of processes, and processes that only look like daemons.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <sys/types.h>
+
+namespace gyges::init {
+
+inline constexpr std::uint32_t max_decoys = 64;
+
+// Each returns 0, or -1 with errno set.
+int cover(const char* file, const char* path);
+int show_network(const char* place, const char* path);
+int choose_next_pid(std::uint64_t pid);
+// `arguments` are NUL-separated, `length` bytes without the last NUL.
+int start_decoy(const char* name, const char* arguments, std::size_t length,
+                const std::uint64_t (&number)[3]);
+
+// The process that was started as a decoy; never returns. `name` becomes its comm.
+[[noreturn]] void be_decoy(const char* name);
+// The name of the decoy that this process is to be, from its environment; null: it is none.
+const char* decoy_name(char* const* environment);
+
+// A child was reaped, which may have been a decoy.
+void forget_decoy(pid_t pid);
+std::uint32_t decoys_alive();
+// Kills and reaps them, so that they do not count among what commands left behind.
+void end_decoys();
+
+}  // namespace gyges::init

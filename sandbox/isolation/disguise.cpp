@@ -1,0 +1,159 @@
+#include "sandbox/isolation/disguise.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/text.h"
+#include "sandbox/isolation/emulation.h"
+
+namespace gyges::isolation {
+namespace {
+
+constexpr int renew_milliseconds = 1000;
+
+// The supervisor's mask is not the persona's.
+class OpenMask {
+ public:
+  OpenMask() : before_(::umask(0)) {}
+  ~OpenMask() { ::umask(before_); }
+  OpenMask(const OpenMask&) = delete;
+  OpenMask& operator=(const OpenMask&) = delete;
+
+ private:
+  mode_t before_;
+};
+
+Result<UniqueFd> put_file(int root, const std::string& path, const std::string& content,
+                          unsigned mode) {
+  UniqueFd file(
+      ::openat(root, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!file) return fail_errno("make file of the disguise", quoted(path));
+  if (!content.empty()) GYGES_CHECK(write_all(file.get(), content));
+  return file;
+}
+
+}  // namespace
+
+Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
+  Disguise left = disguise;
+  if (!rules.proc_files) left.covers.clear();
+  if (!rules.sysfs) left.sysfs.clear();
+  if (!rules.container_marks) left.root_files.clear();
+  if (!rules.sysfs_network) left.network_directory.clear();
+  if (!rules.init_name) {
+    left.init_name = Disguise{}.init_name;
+    left.init_arguments = Disguise{}.init_arguments;
+  }
+  if (!rules.decoys) left.decoys.clear();
+  if (!rules.pid_numbers) {
+    left.next_pid = 0;
+    for (Decoy& decoy : left.decoys) decoy.pid = 0;
+  }
+  if (left.emulation) {
+    auto wants = [&](std::string_view name) {
+      return std::find(rules.emulate.begin(), rules.emulate.end(), name) != rules.emulate.end();
+    };
+    auto kept = std::make_shared<Emulation>(*left.emulation);
+    if (!wants("uname")) kept->release.clear();
+    if (!wants("sysinfo")) kept->sysinfo = {};
+    if (!wants("affinity")) kept->processors = 0;
+    if (!wants("statfs")) kept->root_type = 0;
+    if (!wants("prctl")) kept->no_filter = false;
+    left.emulation.reset();
+    if (kept->answers_anything()) left.emulation = std::move(kept);
+  }
+  return left;
+}
+
+std::string cover_source(std::size_t index) {
+  return "p" + std::to_string(index);
+}
+
+Status DisguiseFiles::put(int root, const Disguise& disguise) {
+  for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
+    const Cover& cover = disguise.covers[i];
+    GYGES_TRY(UniqueFd file, put_file(root, cover_source(i), cover.content, cover.mode));
+    if (cover.renew) moving_.push_back({std::move(file), cover.renew});
+  }
+  if (disguise.sysfs.empty()) return ok();
+  if (::mkdirat(root, sysfs_source, 0555) != 0) return fail_errno("make", "tree of /sys");
+  UniqueFd tree(::openat(root, sysfs_source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!tree) return fail_errno("open", "tree of /sys");
+  for (const TreeEntry& entry : disguise.sysfs) {
+    const char* path = entry.path.c_str();
+    switch (entry.kind) {
+      case TreeEntry::Kind::directory:
+        if (::mkdirat(tree.get(), path, entry.mode) != 0)
+          return fail_errno("make directory of the disguise", quoted(entry.path));
+        break;
+      case TreeEntry::Kind::symlink:
+        if (::symlinkat(entry.content.c_str(), tree.get(), path) != 0)
+          return fail_errno("make link of the disguise", quoted(entry.path));
+        break;
+      case TreeEntry::Kind::file:
+        GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, entry.mode));
+        break;
+    }
+  }
+  return ok();
+}
+
+Status DisguiseFiles::start() {
+  if (moving_.empty()) return ok();
+  wake_.reset(::eventfd(0, EFD_CLOEXEC));
+  if (!wake_) return fail_errno("make", "eventfd");
+  // Signals are for the caller's threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { keep_moving(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return ok();
+}
+
+void DisguiseFiles::keep_moving() {
+  for (;;) {
+    pollfd wait{wake_.get(), POLLIN, 0};
+    int ready = ::poll(&wait, 1, renew_milliseconds);
+    if (ready > 0) return;
+    if (ready < 0) continue;
+    for (const Moving& moving : moving_) {
+      std::string content = moving.renew();
+      // In place and in one piece: a reader never finds the file empty. A failure leaves the file
+      // as it was a second ago.
+      if (::pwrite(moving.file.get(), content.data(), content.size(), 0) ==
+          static_cast<ssize_t>(content.size())) {
+        struct stat info {};
+        if (::fstat(moving.file.get(), &info) == 0 &&
+            info.st_size > static_cast<off_t>(content.size()))
+          (void)!::ftruncate(moving.file.get(), static_cast<off_t>(content.size()));
+      }
+    }
+  }
+}
+
+Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root,
+                                                            const Disguise& disguise) {
+  std::unique_ptr<DisguiseFiles> files(new DisguiseFiles);
+  {
+    OpenMask mask;
+    GYGES_CHECK(files->put(root.get(), disguise));
+  }
+  return files;
+}
+
+DisguiseFiles::~DisguiseFiles() {
+  const std::uint64_t one = 1;
+  if (wake_) (void)!::write(wake_.get(), &one, sizeof(one));
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace gyges::isolation

@@ -1,0 +1,101 @@
+// What a sandbox shows of its machine instead of the host's: contents that cover files of /proc, a
+// tree that stands as /sys, the looks of pid 1, the numbers of processes, and processes that only
+// look like daemons. Made by sandbox/cues from a persona; here it is bytes to be placed.
+//
+// It hides and grants nothing: every cover is a read-only file of Gyges's own over a file of the
+// kernel's, placed before the policy's masks are, and a process inside can remove none of them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "sandbox/isolation/policy.h"
+
+namespace gyges::isolation {
+
+struct Cover {
+  std::string path;  // absolute, below /proc; skipped where this kernel has no such file
+  std::string content;
+  unsigned mode = 0444;
+  // Not empty: gives the content anew, once a second, for what moves on a living machine. Called by
+  // a thread of the sandbox's own; must not block.
+  std::function<std::string()> renew;
+};
+
+struct TreeEntry {
+  enum class Kind { directory, file, symlink };
+  Kind kind = Kind::file;
+  std::string path;     // relative to the tree's root; parents come before children
+  std::string content;  // bytes of a file, target of a symlink
+  unsigned mode = 0444;
+};
+
+// A process that sleeps for as long as the sandbox lives. As root it has the given user and no
+// capability; rootless it is the agent's user, like everything inside.
+struct Decoy {
+  std::string name;               // comm, at most 15 bytes
+  std::vector<std::string> argv;  // not empty
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t pid = 0;  // wanted; 0: the next
+};
+
+struct Emulation;
+
+struct Disguise {
+  std::vector<Cover> covers;
+  std::vector<TreeEntry> sysfs;  // empty: no /sys
+  // Directory of the tree over which the kernel's own view of this network namespace's interfaces
+  // is placed; empty: none.
+  std::string network_directory;
+  std::string init_name = "init";  // comm of pid 1
+  std::vector<std::string> init_arguments = {"init"};
+  std::vector<Decoy> decoys;
+  std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
+  std::uint32_t next_pid = 0;  // the first command has this pid or a little more; 0: the kernel's
+
+  std::shared_ptr<const Emulation> emulation;  // answers of system calls; null: none
+
+  [[nodiscard]] bool places_files() const { return !covers.empty() || !sysfs.empty(); }
+};
+
+// What of a disguise the policy's switches leave.
+Disguise effective_disguise(const Disguise& disguise, const CueRules& rules);
+
+// Writes the files of a disguise into the file system that pid 1 handed over, and keeps those that
+// move moving until it is destroyed. Not thread-safe; one owner.
+class DisguiseFiles {
+ public:
+  static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise);
+  // Begins to renew; once, after write().
+  Status start();
+  ~DisguiseFiles();
+  DisguiseFiles(const DisguiseFiles&) = delete;
+  DisguiseFiles& operator=(const DisguiseFiles&) = delete;
+
+ private:
+  struct Moving {
+    UniqueFd file;
+    std::function<std::string()> renew;
+  };
+  DisguiseFiles() = default;
+  Status put(int root, const Disguise& disguise);
+  void keep_moving();
+
+  std::vector<Moving> moving_;
+  UniqueFd wake_;  // an eventfd; written to end the thread
+  std::thread thread_;
+};
+
+// Where cover number `index` lies in that file system.
+std::string cover_source(std::size_t index);
+// Where the tree of /sys lies in it.
+inline constexpr const char* sysfs_source = "sys";
+
+}  // namespace gyges::isolation

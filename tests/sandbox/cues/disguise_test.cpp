@@ -1,0 +1,297 @@
+// What a sandbox under a persona says of its machine, cue by cue. Every row is read in a sandbox
+// without a disguise too, where it must tell something else: a row that says the same in both
+// proves nothing.
+#include "sandbox/cues/disguise.h"
+
+#include <gmock/gmock.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <regex>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "tests/sandbox/isolation/sandbox_fixture.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::SandboxSpec;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+SandboxSpec spec_of(const char* name, std::uint64_t seed) {
+  SandboxSpec spec;
+  auto persona = load_persona(name);
+  auto policy = isolation::load_policy("episode");
+  if (!persona || !policy) throw std::runtime_error("no persona or policy");
+  policy->limits.wall_seconds = 60;
+  TemplateContext context;
+  context.day = today();
+  context.seed = seed;
+  add_persona_values(*persona, context);
+  draw_hostname(*persona, seed);
+  auto world = make_persona_world(*persona, context);
+  if (!world) throw std::runtime_error(world.error().line());
+  apply_persona(*world, *policy);
+  auto disguise = make_disguise(*persona, seed, *policy);
+  if (!disguise) throw std::runtime_error(disguise.error().line());
+  spec.policy = *policy;
+  spec.seed = world->seed;
+  spec.disguise = std::move(*disguise);
+  return spec;
+}
+
+class Disguised : public isolation::SandboxTest {
+ protected:
+  std::string say(const std::string& command) { return run(command).output; }
+};
+
+struct Row {
+  const char* cue;
+  const char* command;
+  const char* expected;  // a regular expression that all of the output matches
+};
+
+// The cues' numbers are those of docs/cue_mechanisms.md.
+constexpr std::array rows{
+    Row{"K4", "cat /proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6\\.1\\.0.*\n"},
+    Row{"K5",
+        "cat /proc/kallsyms | wc -c; cat /proc/config.gz 2>&1 | wc -c; "
+        "cat /proc/kallsyms 2>&1 | grep -c Permission",
+        "0\n[0-9]+\n1\n"},
+    Row{"K7", "cut -f 2 /proc/bus/pci/devices | tr '\n' ' '",
+        "80861237 80867000 80867010 .* 1af41002 "},
+    Row{"K8",
+        "grep -o 'virtio[0-3]-[a-z]*' /proc/interrupts | tr '\n' ' '; "
+        "awk '$1 == 229' /proc/misc",
+        "virtio0-config virtio0-input .*229 fuse\n"},
+    Row{"K9",
+        "awk '$4 ~ /^vd/ {print $4, $3}' /proc/partitions; "
+        "awk '{printf \"%s \", $3}' /proc/diskstats",
+        "vda 167772160\nvda1 167640064\nvda15 130048\nvda vda1 vda15 "},
+    Row{"K13", "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name",
+        "OpenStack Foundation\nOpenStack Nova\n"},
+    Row{"F18", "cat /sys/class/net/lo/mtu; ls /sys/class/net", "[0-9]+\nlo\n"},
+    Row{"P1", "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline", "systemd\n/sbin/init "},
+    Row{"P2", "test $$ -gt 1846000 && test $$ -lt 1860000 && echo high", "high\n"},
+    Row{"P5", "cat /proc/[0-9]*/comm | grep -cE '^(cron|rsyslogd|sshd|systemd-journal)$'", "4\n"},
+    Row{"T5", "cat /sys/devices/system/cpu/online | cut -c 1", "0\n"},
+    Row{"T13", "cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2", "(19|20)[0-9]\n"},
+    Row{"modules", "grep -c '^ext4 ' /proc/modules", "1\n"},
+    Row{"disk", "cat /sys/block/vda/vda1/size /sys/class/block/vda/dev", "335280128\n254:0\n"},
+    Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
+    Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
+    Row{"K11", "awk '/MemTotal/ {print $2}' /proc/meminfo", "16392192\n"},
+    Row{"F3", "stat -f -c %T /", "ext2/ext3\n"},
+    Row{"P13", "cut -d ' ' -f 5,6 /proc/1/stat", "1 1\n"},
+};
+
+TEST_F(Disguised, EveryCueSaysThePersonas) {
+  SandboxSpec spec = spec_of("vm-production", 7);
+  start(spec);
+  std::vector<std::string> disguised;
+  for (const Row& row : rows) disguised.push_back(say(row.command));
+  sandbox_.reset();
+  spec.disguise.reset();
+  start(spec);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_TRUE(std::regex_match(disguised[i], std::regex(rows[i].expected)))
+        << rows[i].cue << ": " << disguised[i];
+    // Pid 1 has a session of its own in every sandbox.
+    if (std::string_view(rows[i].cue) == "P13") continue;
+    EXPECT_FALSE(std::regex_match(say(rows[i].command), std::regex(rows[i].expected)))
+        << rows[i].cue << " says the same without a disguise";
+  }
+}
+
+TEST_F(Disguised, NothingInItContradicts) {
+  start(spec_of("vm-production", 3));
+  EXPECT_EQ(say("cat /proc/sys/kernel/osrelease"), say("uname -r"));
+  EXPECT_THAT(say("cat /proc/version"), HasSubstr(split(say("uname -v"), '\n')[0]));
+  const std::string processors = say("nproc");
+  EXPECT_EQ(say("grep -c ^processor /proc/cpuinfo"), processors);
+  EXPECT_EQ(say("grep -c '^cpu[0-9]' /proc/stat"), processors);
+  EXPECT_EQ(say("ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l"), processors);
+  EXPECT_EQ(say("getconf _NPROCESSORS_ONLN"), processors);
+  EXPECT_EQ(say("echo $(($(getconf PAGESIZE) * $(getconf _PHYS_PAGES) / 1024))"),
+            say("awk '/MemTotal/ {print $2}' /proc/meminfo"));
+  // The clocks: btime and uptime meet now, and processors have been idle for no longer than it.
+  EXPECT_EQ(say("u=$(cut -d . -f 1 /proc/uptime); b=$(awk '/btime/ {print $2}' /proc/stat); "
+                "d=$(($(date +%s) - u - b)); test $d -ge -3 && test $d -le 3 && echo same"),
+            "same\n");
+  EXPECT_EQ(say("awk -v n=$(nproc) '$2 < $1 * n && $2 > $1 * n / 2 {print \"idle\"}' /proc/uptime"),
+            "idle\n");
+  // The covered uptime is that of the time namespace.
+  EXPECT_EQ(say("awk '{print ($1 > 61 * 86400 && $1 < 2000 * 86400)}' /proc/uptime"), "1\n");
+}
+
+TEST_F(Disguised, AMachineMoves) {
+  start(spec_of("vm-production", 3));
+  // As long as it takes on a loaded machine; the files are renewed once a second.
+  EXPECT_EQ(say("a=$(cat /proc/uptime); s=$(head -1 /proc/stat); n=0; "
+                "while [ \"$a\" = \"$(cat /proc/uptime)\" ] && [ $n -lt 200 ]; do sleep 0.1; "
+                "n=$((n + 1)); done; [ \"$a\" != \"$(cat /proc/uptime)\" ] && echo moved; "
+                "[ \"$s\" != \"$(head -1 /proc/stat)\" ] && echo worked"),
+            "moved\nworked\n");
+}
+
+TEST_F(Disguised, EachRunIsAMachineOfItsOwnAndReproducible) {
+  auto ids = [&](std::uint64_t seed) {
+    start(spec_of("vm-production", seed));
+    return say("cat /proc/sys/kernel/random/boot_id /etc/machine-id");
+  };
+  const std::string one = ids(1);
+  EXPECT_TRUE(std::regex_match(
+      one, std::regex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n"
+                      "[0-9a-f]{32}\n")))
+      << one;
+  EXPECT_EQ(ids(1), one);
+  EXPECT_NE(ids(2), one);
+}
+
+TEST_F(Disguised, CoversCannotBeChangedOrTakenAway) {
+  start(spec_of("vm-production", 1));
+  EXPECT_THAT(say("echo x > /proc/uptime; echo x > /sys/class/dmi/id/sys_vendor; "
+                  "chmod 666 /proc/uptime; umount /proc/uptime; rm -f /sys/kernel/profiling; "
+                  "cat /sys/class/dmi/id/sys_vendor"),
+              ::testing::EndsWith("OpenStack Foundation\n"));
+  // What was masked before is as closed as it was.
+  EXPECT_EQ(say("cat /proc/kcore /proc/timer_list /proc/keys /proc/sysrq-trigger 2>/dev/null | "
+                "wc -c"),
+            "0\n");
+  EXPECT_NE(run("echo b > /proc/sysrq-trigger").end.exit_code, 0);
+}
+
+TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  spec.policy.limits.processes = 8;  // fewer than there are daemons
+  start(spec);
+  EXPECT_EQ(say("for i in 1 2 3; do sleep 0.01 & done; wait; echo done"), "done\n");
+  EXPECT_EQ(say("cat /proc/271/environ 2>/dev/null | wc -c; ls /proc/271/fd 2>/dev/null | wc -l"),
+            "0\n0\n");
+  isolation::SandboxEnd end = stop();
+  EXPECT_EQ(end.processes_left, 0U);
+  EXPECT_TRUE(end.limits_hit.empty());
+  EXPECT_TRUE(end.changes.empty());
+}
+
+TEST_F(Disguised, SwitchesLeaveTheHostsLooks) {
+  SandboxSpec spec = spec_of("vm-production", 7);
+  spec.policy.cues.proc_files = false;
+  spec.policy.cues.sysfs = false;
+  spec.policy.cues.init_name = false;
+  spec.policy.cues.decoys = false;
+  spec.policy.cues.pid_numbers = false;
+  start(spec);
+  EXPECT_THAT(say("cat /proc/cmdline"), Not(HasSubstr("vmlinuz-6.1.0-44")));
+  EXPECT_EQ(say("ls /sys 2>/dev/null | wc -l"), "0\n");
+  EXPECT_EQ(say("cat /proc/1/comm"), "init\n");
+  EXPECT_EQ(say("test $$ -lt 1000 && echo low; grep -l cron /proc/[0-9]*/comm | wc -l"),
+            "low\n0\n");
+}
+
+TEST_F(Disguised, EmulationBearsStormsDeathsAndSignals) {
+  start(spec_of("vm-production", 1));
+  EXPECT_EQ(say("for i in 1 2 3 4 5 6; do (for j in 1 2 3 4 5 6 7 8 9 10; do uname -r; done) & "
+                "done | sort | uniq -c | tr -s ' '; wait"),
+            " 60 6.1.0-44-amd64\n");
+  // Killed in the middle of calls, over and over.
+  EXPECT_EQ(say("for i in 1 2 3 4 5; do (while :; do uname -r; done) > /dev/null & p=$!; "
+                "sleep 0.02; kill -9 $p; done; uname -r"),
+            "6.1.0-44-amd64\n");
+  // Interrupted by a handler a thousand times a second; perl is part of every Debian.
+  EXPECT_EQ(say("perl -MPOSIX -MTime::HiRes=ualarm -e '$SIG{ALRM} = sub { $n++ }; "
+                "ualarm(1000, 1000); for (1..3000) { $bad++ if (POSIX::uname())[2] ne "
+                "\"6.1.0-44-amd64\" } ualarm(0); print $bad // 0, \"\\n\"'"),
+            "0\n");
+}
+
+TEST_F(Disguised, EmulationAnswersErrorsAsTheKernelDoes) {
+  start(spec_of("vm-production", 1));
+  // uname, sysinfo, statfs of "/" into nowhere; statfs of nothing.
+  EXPECT_EQ(say("perl -e 'for ([63, 0], [99, 0]) { $r = syscall($$_[0], $$_[1]); "
+                "print $r, \" \", $!+0, \"\\n\"; } $p = \"/\"; $r = syscall(137, $p, 0); "
+                "print $r, \" \", $!+0, \"\\n\"; $r = syscall(137, 0, 0); print $r, \" \", $!+0, "
+                "\"\\n\"'"),
+            "-1 14\n-1 14\n-1 14\n-1 14\n");
+  // Other paths are the kernel's.
+  EXPECT_THAT(say("stat -f -c %T /proc"), HasSubstr("proc"));
+}
+
+TEST_F(Disguised, WhatIsNotEmulatedIsTheHosts) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  spec.policy.cues.emulate = {};
+  auto persona = load_persona("vm-production");
+  auto disguise = make_disguise(*persona, 1, spec.policy);
+  ASSERT_TRUE(persona && disguise);
+  spec.disguise = *disguise;
+  start(spec);
+  EXPECT_EQ(say("uname -r"), say("cat /proc/sys/kernel/osrelease"));
+  EXPECT_THAT(say("uname -r"), Not(HasSubstr("6.1.0-44-amd64")));
+  EXPECT_EQ(say("echo $(($(getconf PAGESIZE) * $(getconf _PHYS_PAGES) / 1024))"),
+            say("awk '/MemTotal/ {print $2}' /proc/meminfo"));
+}
+
+TEST_F(Disguised, TheRecordSaysWhatWasEmulated) {
+  auto directory = TemporaryDirectory::create("gyges-disguise");
+  ASSERT_TRUE(directory);
+  const std::string out = (directory->path() / "run").string();
+  const std::string binary = GYGES_BINARY;
+  ASSERT_EQ(std::system((binary + " run --persona vm-production --out " + out +
+                         " -- uname -r > /dev/null 2>&1")
+                            .c_str()),
+            0);
+  std::string shown;
+  FILE* pipe = ::popen((binary + " trace show --json " + out + " 2>&1").c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  char chunk[4096];
+  for (std::size_t n = 0; (n = std::fread(chunk, 1, sizeof(chunk), pipe)) > 0;)
+    shown.append(chunk, n);
+  EXPECT_EQ(::pclose(pipe), 0) << shown;
+  std::size_t emulated = 0;
+  for (const std::string& line : split(shown, '\n'))
+    if (line.find("\"syscall\":\"uname\"") != std::string::npos) {
+      EXPECT_THAT(line, HasSubstr("\"verdict\":\"emulated\""));
+      EXPECT_THAT(line, HasSubstr("\"result\":0"));
+      ++emulated;
+    }
+  EXPECT_GE(emulated, 1U) << shown;
+}
+
+// All shipped personas start, and their files and calls agree.
+TEST_F(Disguised, EveryShippedPersonaHoldsTogether) {
+  for (const char* name : {"kubernetes-pod", "docker-service", "developer-laptop", "ci-runner"}) {
+    SCOPED_TRACE(name);
+    auto persona = load_persona(name);
+    ASSERT_TRUE(persona) << persona.error().line();
+    start(spec_of(name, 4));
+    EXPECT_EQ(say("cat /proc/sys/kernel/osrelease"), persona->machine->kernel_release + "\n");
+    EXPECT_EQ(say("uname -r"), persona->machine->kernel_release + "\n");
+    EXPECT_EQ(say("cat /proc/1/comm"), persona->machine->init_name + "\n");
+    EXPECT_EQ(say("cat /etc/hostname"), say("uname -n"));
+    EXPECT_EQ(say("awk '/MemTotal/ {print $2}' /proc/meminfo"),
+              std::to_string(persona->machine->memory_megabytes * 1024) + "\n");
+    EXPECT_EQ(say("test -e /.dockerenv && echo docker"),
+              persona->machine->claims_container == "docker" ? "docker\n" : "");
+    const bool bare = persona->machine->claims_vm == "none";
+    EXPECT_TRUE(!bare || say("grep -c hypervisor /proc/cpuinfo") == "0\n");
+    EXPECT_EQ(stop().processes_left, 0U);
+  }
+}
+
+TEST_F(Disguised, DetectorsSayWhatThePersonaClaims) {
+  start(spec_of("vm-production", 5));
+  if (run("command -v systemd-detect-virt").end.exit_code != 0)
+    GTEST_SKIP() << "no systemd-detect-virt on this host";
+  EXPECT_EQ(say("systemd-detect-virt --vm"), "kvm\n");
+  EXPECT_EQ(say("systemd-detect-virt --container"), "none\n");
+}
+
+TEST_F(Disguised, APersonaWithoutAMachineHidesNothing) {
+  SandboxSpec spec = spec_of("bare", 1);
+  EXPECT_EQ(spec.disguise, nullptr);
+}
+
+}  // namespace
+}  // namespace gyges::cues
