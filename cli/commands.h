@@ -17,6 +17,7 @@ void add_episode(CLI::App& root, int& exit_status);
 void add_experiment(CLI::App& root, int& exit_status);
 void add_files(CLI::App& root, int& exit_status);
 void add_flows(CLI::App& root, int& exit_status);
+void add_mcp(CLI::App& root, int& exit_status);
 void add_monitor(CLI::App& root, int& exit_status);
 void add_policy(CLI::App& root, int& exit_status);
 void add_review(CLI::App& root, int& exit_status);
@@ -26,6 +27,6 @@ void add_verify(CLI::App& root, int& exit_status);
 
 inline constexpr AddCommand all_commands[] = {
     add_run,   add_episode, add_experiment, add_compare, add_trace,   add_verify, add_files,
-    add_flows, add_cues,    add_policy,     add_doctor,  add_monitor, add_review};
+    add_flows, add_cues,    add_policy,     add_doctor,  add_monitor, add_review, add_mcp};
 
 }  // namespace gyges::cli

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
+#include "cli/record_place.h"
 #include "cli/seal_key_option.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/recorder/format/run_record.h"
@@ -35,23 +36,9 @@ struct RunOptions {
   std::vector<std::string> command;
 };
 
-// $XDG_STATE_HOME/gyges/runs/<time>-<program>, a place of the caller's own.
+// <time>-<program> where records go by default.
 Result<std::filesystem::path> default_out(const std::string& program) {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  const char* home = std::getenv("HOME");
-  std::filesystem::path base;
-  if (state != nullptr && *state == '/')
-    base = state;
-  else if (home != nullptr && *home == '/')
-    base = std::filesystem::path(home) / ".local" / "state";
-  else
-    return fail("find a place for the record", "", "neither XDG_STATE_HOME nor HOME is set",
-                "name one with --out DIR");
-  base = base / "gyges" / "runs";
-  std::error_code code;
-  std::filesystem::create_directories(base, code);
-  if (code)
-    return fail_errno("make directory", base.string(), code.value(), "name another with --out DIR");
+  GYGES_TRY(std::filesystem::path base, default_records());
   std::string time = recorder::utc_timestamp();
   std::replace(time.begin(), time.end(), ':', '-');
   std::string name = std::filesystem::path(program).filename().string();

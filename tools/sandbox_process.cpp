@@ -31,11 +31,18 @@ struct Ends {
   std::string_view unwritten;
 };
 
-void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, Output& output) {
-  std::array<pollfd, 3> fds{};
+bool readable(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&one, 1, 0) > 0;
+}
+
+// `event_fd` and `cancel_fd` are -1 where nothing is to be waited for.
+void poll_once(Ends& ends, int event_fd, int cancel_fd, milliseconds timeout, Output& output) {
+  std::array<pollfd, 4> fds{};
   fds[0] = {ends.output.get(), POLLIN, 0};
   fds[1] = {ends.input.get(), POLLOUT, 0};
-  fds[2] = {ended ? -1 : event_fd, POLLIN, 0};
+  fds[2] = {event_fd, POLLIN, 0};
+  fds[3] = {cancel_fd, POLLIN, 0};
   if (::poll(fds.data(), fds.size(),
              static_cast<int>(std::max(timeout, milliseconds(0)).count())) <= 0)
     return;
@@ -46,7 +53,11 @@ void poll_once(Ends& ends, int event_fd, bool ended, milliseconds timeout, Outpu
 struct Waited {
   std::optional<isolation::CommandEnd> end;
   bool timed_out = false;
+  bool cancelled = false;
   std::optional<Error> lost;
+
+  // The process group has been killed.
+  [[nodiscard]] bool stopped() const { return timed_out || cancelled; }
 };
 
 Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Output& output) {
@@ -54,8 +65,10 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   for (;;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
-    poll_once(ends, context.sandbox.event_fd(), waited.end.has_value(),
-              std::min(left, longest_poll), output);
+    poll_once(ends, waited.end ? -1 : context.sandbox.event_fd(),
+              waited.end || waited.stopped() ? -1 : context.cancel_fd, std::min(left, longest_poll),
+              output);
+    if (context.progress && !waited.end) context.progress(output.window().total());
     if (!waited.end) {
       auto end = context.sandbox.wait(id, Clock::now());
       if (!end) {
@@ -68,9 +81,10 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
       }
     }
     if (waited.end && !ends.output) return waited;
-    if (Clock::now() < deadline) continue;
-    if (waited.end || waited.timed_out) return waited;
-    waited.timed_out = true;
+    bool cancel = !waited.end && !waited.stopped() && readable(context.cancel_fd);
+    if (Clock::now() < deadline && !cancel) continue;
+    if (waited.end || waited.stopped()) return waited;
+    (cancel ? waited.cancelled : waited.timed_out) = true;
     if (auto killed = context.sandbox.signal(id, SIGKILL, true); !killed) {
       waited.lost = killed.error();
       return waited;
@@ -80,6 +94,7 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
 }
 
 std::string status_note(const Waited& waited, const ToolContext& context) {
+  if (waited.cancelled) return "[cancelled]";
   if (waited.timed_out)
     return "[stopped after " + std::to_string(context.timeout.count()) + " seconds]";
   if (!waited.end) return "";
@@ -103,6 +118,7 @@ ToolResult result_of(const Waited& waited, Output& output, const ToolContext& co
     if (!waited.end->start_error.empty())
       result.error = ToolError{"start", printable(waited.end->start_error)};
   }
+  if (waited.cancelled) result.error = ToolError{"cancelled", "the call was cancelled"};
   if (waited.timed_out)
     result.error = ToolError{
         "timeout", "stopped after " + std::to_string(context.timeout.count()) + " seconds"};

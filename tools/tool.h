@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -33,11 +34,15 @@ struct ToolContext {
   std::uint64_t output_bytes = 65536;              // of a call's output that the model is given
   OutputStore* store = nullptr;  // borrowed; keeps longer outputs whole; null: they are cut
   ToolState* state = nullptr;    // borrowed; what lasts from call to call; null: nothing does
+  // Borrowed; once it polls readable the call is stopped. -1: nothing stops it.
+  int cancel_fd = -1;
+  // Called now and then while a process runs, with the bytes it has written so far. May be empty.
+  std::function<void(std::uint64_t)> progress;
 };
 
 struct ToolError {
-  std::string type;     // "arguments", "start", "timeout", "sandbox", "unknown_tool", "rejected",
-                        // "unavailable"
+  std::string type;     // "arguments", "start", "timeout", "cancelled", "sandbox", "unknown_tool",
+                        // "rejected", "unavailable"
   std::string message;  // for the model and the transcript
 };
 

@@ -1,16 +1,10 @@
 #include "sandbox/run/command_run.h"
 
-#include <sys/stat.h>
-
 #include <chrono>
-#include <initializer_list>
 
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "sandbox/cues/disguise.h"
-#include "sandbox/cues/internet.h"
-#include "sandbox/cues/persona.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/limit_signs.h"
@@ -20,120 +14,13 @@
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
-#include "sandbox/run/identity_files.h"
-#include "sandbox/run/workspace.h"
+#include "sandbox/run/run_inputs.h"
 
 namespace gyges::run {
 namespace {
 
 using isolation::Filesystem;
-using isolation::Mount;
 using nlohmann::json;
-
-bool below(const std::string& path, const std::string& directory) {
-  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
-}
-
-// Masks files and directories of the host at every place where a mount shows them: where a mount's
-// source is one of the directories that lead to the file, by whatever name.
-void hide(std::initializer_list<std::filesystem::path> files, isolation::Policy& policy) {
-  struct Step {
-    struct stat info {};
-    std::string below;  // the rest of the path, with a slash before it or empty
-  };
-  std::vector<Step> steps;
-  std::error_code ignored;
-  for (const std::filesystem::path& file : files) {
-    if (file.empty()) continue;
-    std::string path = std::filesystem::weakly_canonical(file, ignored).string();
-    for (std::size_t length = path.size(); length != std::string::npos && !path.empty();
-         length = length > 0 ? path.rfind('/', length - 1) : std::string::npos) {
-      Step step;
-      step.below = path.substr(length);
-      if (::stat(length > 0 ? path.substr(0, length).c_str() : "/", &step.info) == 0)
-        steps.push_back(std::move(step));
-    }
-  }
-  for (const Mount& mount : policy.filesystem.mounts) {
-    const std::string& source = mount.source.empty() ? mount.target : mount.source;
-    struct stat info {};
-    if (mount.kind == Mount::Kind::fresh || ::stat(source.c_str(), &info) != 0) continue;
-    for (const Step& step : steps)
-      if (step.info.st_dev == info.st_dev && step.info.st_ino == info.st_ino)
-        policy.filesystem.masked.push_back(mount.target + step.below);
-  }
-}
-
-// A persona brings its own home, logs and configuration: its files take the place of mounts of the
-// same path, and directories at the root that hold some of them become fresh ones.
-void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy& policy) {
-  auto& mounts = policy.filesystem.mounts;
-  auto needs_room = [&](const std::string& path) {
-    const Mount* deepest = nullptr;
-    for (const Mount& mount : mounts)
-      if (below(path, mount.target) &&
-          (deepest == nullptr || mount.target.size() > deepest->target.size()))
-        deepest = &mount;
-    return deepest == nullptr || deepest->kind == Mount::Kind::read_only;
-  };
-  auto add = [&](const std::string& path, bool agent_owned) {
-    if (!needs_room(path)) return;
-    Mount mount;
-    mount.kind = Mount::Kind::fresh;
-    mount.target = path.substr(0, path.find('/', 1));
-    mount.agent_owned = agent_owned;
-    std::erase_if(mounts, [&](const Mount& other) { return below(other.target, mount.target); });
-    mounts.push_back(std::move(mount));
-  };
-  for (const isolation::SeedFile& file : files)
-    std::erase_if(mounts, [&](const Mount& mount) {
-      return mount.kind == Mount::Kind::read_only && mount.target == file.path;
-    });
-  for (const isolation::SeedFile& file : files) add(file.path, false);
-  add(policy.identity.home, true);
-}
-
-struct PersonaRecord {
-  std::string name;
-  std::string sha256;
-};
-
-// Puts a persona's identity, files and internet into the policy and the sandbox.
-Result<PersonaRecord> add_persona(const std::string& name, std::uint64_t seed,
-                                  isolation::Policy& policy, isolation::SandboxSpec& spec) {
-  GYGES_TRY(cues::Persona persona, cues::load_persona(name));
-  cues::draw_hostname(persona, seed);
-  cues::TemplateContext context;
-  context.day = cues::today();
-  context.seed = seed;
-  cues::add_persona_values(persona, context);
-  GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
-  cues::apply_persona(world, policy);
-  GYGES_TRY(spec.disguise, cues::make_disguise(persona, seed, policy));
-  spec.seed = std::move(world.seed);
-  make_room(spec.seed, policy);
-  if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
-    GYGES_TRY(cues::PreparedInternet internet, cues::prepare_internet(persona, context));
-    GYGES_CHECK(cues::apply_internet(internet, persona, policy, spec.seed));
-    spec.packed_world = std::move(internet.packed);
-  }
-  return PersonaRecord{persona.name, persona.sha256};
-}
-
-// Everything of the sandbox that does not depend on where its record goes.
-Result<std::optional<PersonaRecord>> compose(const CommandRunRequest& request,
-                                             isolation::Policy& policy,
-                                             isolation::SandboxSpec& spec) {
-  std::optional<PersonaRecord> persona;
-  if (request.persona) {
-    GYGES_TRY(persona, add_persona(*request.persona, request.seed, policy, spec));
-  } else {
-    spec.seed = identity_files(policy);
-  }
-  add_resolver_file(policy, spec.seed);
-  GYGES_CHECK(add_workspace(request.workspace, policy));
-  return persona;
-}
 
 class CommandRun {
  public:
@@ -145,20 +32,17 @@ class CommandRun {
       network::GatewayProcess::prepare();
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
-    GYGES_TRY(persona_, compose(request_, policy_, spec_));
-    if (std::error_code ignored;
-        policy_.filesystem.workspace != Filesystem::Workspace::none && !request_.out.empty() &&
-        std::filesystem::weakly_canonical(request_.out, ignored) == request_.workspace)
-      return fail("make bundle", request_.out.string(), "it is the directory the command works in",
-                  "name another with --out DIR or --workspace DIR");
+    GYGES_TRY(RunInputs inputs, make_run_inputs(std::move(policy_), request_.persona, request_.seed,
+                                                request_.workspace, request_.out));
+    policy_ = std::move(inputs.policy);
+    spec_.seed = std::move(inputs.seed);
+    spec_.packed_world = std::move(inputs.packed_world);
+    spec_.disguise = std::move(inputs.disguise);
+    persona_ = std::move(inputs.persona);
     if (!request_.out.empty()) {
       GYGES_TRY(recorder::BundleWriter bundle, recorder::BundleWriter::create(request_.out));
       bundle_ = std::move(bundle);
     }
-    // Nobody inside shall sign records, read what other runs there were, or read the record of this
-    // one, let alone write to it where the policy lets it write to the host.
-    recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-    hide({places.key, places.ledger, request_.out}, policy_);
     auto done = execute();
     if (!done && bundle_ && !ran_) discard();
     GYGES_CHECK(std::move(done));
@@ -334,15 +218,16 @@ class CommandRun {
 
 Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
   ComposedSandbox composed;
-  isolation::Policy policy = request.policy;
-  GYGES_CHECK(compose(request, policy, composed.spec));
-  recorder::SealPlaces places = recorder::SealPlaces::from_environment();
-  hide({places.key, places.ledger}, policy);
-  if (policy.filesystem.workspace != Filesystem::Workspace::none)
+  GYGES_TRY(RunInputs inputs,
+            make_run_inputs(request.policy, request.persona, request.seed, request.workspace, {}));
+  if (inputs.policy.filesystem.workspace != Filesystem::Workspace::none)
     composed.directory = request.workspace.string();
-  composed.environment = isolation::command_environment(policy);
+  composed.environment = isolation::command_environment(inputs.policy);
+  composed.spec.seed = std::move(inputs.seed);
+  composed.spec.packed_world = std::move(inputs.packed_world);
+  composed.spec.disguise = std::move(inputs.disguise);
   composed.spec.allow_degraded = request.allow_degraded;
-  composed.spec.policy = std::move(policy);
+  composed.spec.policy = std::move(inputs.policy);
   return composed;
 }
 

@@ -1,0 +1,278 @@
+#include "agent_runtime/mcp/recorded_sessions.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "agent_runtime/mcp/session_record.h"
+#include "base/text.h"
+#include "sandbox/isolation/pool.h"
+#include "sandbox/network/gateway_process.h"
+#include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/recorder.h"
+#include "sandbox/run/run_inputs.h"
+#include "tools/tool_registry.h"
+#include "tools/tool_state.h"
+
+namespace gyges::mcp {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds progress_interval{500};
+constexpr std::size_t max_id_bytes = 256;
+constexpr std::size_t max_tool_name_bytes = 256;
+
+// What of them the registry holds is served.
+constexpr std::array<std::string_view, 7> sensible_tools = {
+    "bash", "python", "read_file", "write_file", "edit_file", "list_dir", "search"};
+
+bool has_network(const isolation::Policy& policy) {
+  return policy.network.mode != network::NetworkPolicy::Mode::none;
+}
+
+Result<std::vector<ToolEntry>> entries_of(const std::vector<std::string>& names) {
+  std::vector<ToolEntry> entries;
+  for (const std::string& name : names) {
+    const tools::Tool* tool = tools::find_tool(name);
+    if (tool == nullptr)
+      return fail("offer tool", quoted(name), "there is no such tool",
+                  "name some of " + join({default_tools()}, ", "));
+    json declaration{{"name", name},
+                     {"description", std::string(tool->description())},
+                     {"inputSchema", json::parse(tool->parameters())}};
+    entries.push_back({name, json_text(declaration), {}});
+  }
+  return entries;
+}
+
+// Claude Code and Codex say which call of the conversation with the model this is; other clients
+// have nothing but the request's id.
+std::string id_in_conversation(const Request& request) {
+  auto meta = request.params->find("_meta");
+  if (meta != request.params->end() && meta->is_object())
+    for (const char* key : {"claudecode/toolUseId", "callId"})
+      if (auto id = meta->find(key); id != meta->end() && id->is_string() &&
+                                     id->get_ref<const std::string&>().size() <= max_id_bytes)
+        return id->get<std::string>();
+  return request.id;
+}
+
+Answer answer_of(const tools::ToolResult& result, const Request& request) {
+  if (result.error && result.error->type == "arguments" &&
+      request.revision == Revision::r2025_06_18)
+    return fault_answer(Code::invalid_params, result.error->message);
+  Answer answer;
+  answer.result = R"({"content":[{"type":"text","text":)" + json_string(result.output) +
+                  R"(}],"isError":)" + (result.failed() ? "true" : "false") + "}";
+  return answer;
+}
+
+}  // namespace
+
+std::vector<std::string> default_tools() {
+  std::vector<std::string> names;
+  for (std::string_view name : sensible_tools)
+    if (tools::find_tool(name) != nullptr) names.emplace_back(name);
+  return names;
+}
+
+struct RecordedSessions::Parts {
+  SessionOptions options;
+  recorder::Recorder* recorder = nullptr;
+  run::RunInputs inputs;
+  std::vector<ToolEntry> tools;
+  // Without a network all sessions take from one pool. With one, a sandbox's flows go to the bundle
+  // of its session, which has no name before it begins: each is started with its session.
+  std::unique_ptr<isolation::SandboxPool> pool;
+
+  [[nodiscard]] isolation::SandboxSpec spec() const {
+    isolation::SandboxSpec spec;
+    spec.policy = inputs.policy;
+    spec.seed = inputs.seed;
+    spec.allow_degraded = options.allow_degraded;
+    spec.packed_world = inputs.packed_world;
+    spec.disguise = inputs.disguise;
+    return spec;
+  }
+  void notice(const std::string& line) const {
+    if (options.notice) options.notice(line);
+  }
+};
+
+namespace {
+
+using Parts = RecordedSessions::Parts;
+
+class RecordedSession final : public Session {
+ public:
+  RecordedSession(const Parts& parts, ClientInfo client, SessionRecord record,
+                  std::unique_ptr<run::RecordedSandbox> sandbox)
+      : parts_(parts),
+        client_(std::move(client)),
+        record_(std::move(record)),
+        sandbox_(std::move(sandbox)),
+        environment_(isolation::command_environment(parts.inputs.policy)) {}
+
+  ~RecordedSession() override {
+    isolation::Enforcement enforcement = sandbox_->sandbox().enforcement();
+    run::RecordEnd end = sandbox_->finish(parts_.inputs.policy.limits, record_.bundle());
+    std::string directory = printable(record_.bundle().directory().string());
+    auto sealed = record_.seal(parts_.options, parts_.inputs, client_, enforcement, std::move(end),
+                               reason_, calls_);
+    if (sealed)
+      parts_.notice("record: " + directory);
+    else
+      parts_.notice("record " + directory + " is not sealed: " + printable(sealed.error().line()));
+  }
+
+  [[nodiscard]] bool alive() const override { return alive_; }
+
+  Answer call(const Request& request, Link& link) override {
+    auto result = run(request, link);
+    if (result) return answer_of(*result, request);
+    // What is not recorded is not run: the session ends here.
+    alive_ = false;
+    reason_ = "the record could not be written: " + printable(result.error().line());
+    parts_.notice(reason_);
+    return fault_answer(Code::internal_error, "The record of the session could not be written.");
+  }
+
+ private:
+  Result<tools::ToolResult> run(const Request& request, Link& link) {
+    const auto& params = *request.params;
+    model::ToolCall call;
+    call.call = ++calls_;
+    call.id = id_in_conversation(request);
+    call.name = params.at("name").get<std::string>();
+    call.arguments = params.contains("arguments") ? json_text(params.at("arguments")) : "{}";
+    episode::Transcript& transcript = record_.transcript();
+    GYGES_CHECK(transcript.tool_requested(calls_, call));
+    GYGES_CHECK(transcript.tool_decided(calls_, true, "auto", ""));
+    recorder::Session* session = sandbox_->session();
+    auto begin = Clock::now();
+    if (session != nullptr)
+      GYGES_CHECK(session->tool_call_started(calls_, call.name.substr(0, max_tool_name_bytes)));
+    tools::ToolResult result = tools::call_tool(context(request, link), call.name, call.arguments);
+    if (session != nullptr) GYGES_CHECK(session->tool_call_ended(calls_));
+    auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin);
+    GYGES_CHECK(transcript.tool_executed(calls_, static_cast<std::uint64_t>(took.count()), result));
+    if (result.sandbox_lost) {
+      alive_ = false;
+      reason_ = "the sandbox ended";
+      result.output += "\n[This machine is gone. The next call begins in a new one.]";
+    }
+    return result;
+  }
+
+  tools::ToolContext context(const Request& request, Link& link) {
+    const isolation::Policy& policy = parts_.inputs.policy;
+    const SessionOptions& options = parts_.options;
+    bool has_workspace = policy.filesystem.workspace != isolation::Filesystem::Workspace::none;
+    std::uint64_t output = options.output_bytes;
+    if (policy.limits.output_bytes != 0) output = std::min(output, policy.limits.output_bytes);
+    tools::ToolContext context{sandbox_->sandbox(),
+                               environment_,
+                               has_workspace ? options.workspace.string() : policy.identity.home,
+                               calls_,
+                               options.call_timeout,
+                               Clock::time_point::max(),
+                               output,
+                               nullptr,
+                               &state_,
+                               link.cancel_fd(),
+                               {}};
+    if (!request.progress_token.empty())
+      context.progress = [&link, token = request.progress_token, begin = Clock::now(),
+                          next = Clock::now() + progress_interval](std::uint64_t bytes) mutable {
+        auto now = Clock::now();
+        if (now < next) return;
+        next = now + progress_interval;
+        auto seconds = std::chrono::duration<double>(now - begin).count();
+        json params{{"progress", seconds},
+                    {"message", std::to_string(bytes) + " bytes of output so far"}};
+        std::string text = json_text(params);
+        text.insert(1, "\"progressToken\":" + token + ",");
+        link.notify("notifications/progress", text);
+      };
+    return context;
+  }
+
+  const Parts& parts_;
+  ClientInfo client_;
+  SessionRecord record_;
+  std::unique_ptr<run::RecordedSandbox> sandbox_;
+  std::vector<std::string> environment_;
+  tools::ToolState state_;
+  std::uint32_t calls_ = 0;
+  bool alive_ = true;
+  std::string reason_;
+};
+
+// "2026-11-28T09-00-00.000Z-mcp-claude-code-1f3a"
+std::string directory_name(const ClientInfo& client) {
+  std::string time = recorder::utc_timestamp();
+  std::replace(time.begin(), time.end(), ':', '-');
+  std::string name;
+  for (char c : client.name.substr(0, 40))
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+        c == '_')
+      name += c;
+  return time + "-mcp-" + (name.empty() ? "client" : name) + "-" +
+         recorder::new_run_id().substr(0, 8);
+}
+
+}  // namespace
+
+RecordedSessions::RecordedSessions(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+RecordedSessions::~RecordedSessions() = default;
+
+Result<std::unique_ptr<RecordedSessions>> RecordedSessions::create(SessionOptions options,
+                                                                   recorder::Recorder* recorder) {
+  auto parts = std::make_unique<Parts>();
+  parts->recorder = recorder;
+  GYGES_TRY(parts->tools, entries_of(options.tools.empty() ? default_tools() : options.tools));
+  if (has_network(options.policy)) network::GatewayProcess::prepare();
+  GYGES_TRY(parts->inputs,
+            run::make_run_inputs(options.policy, options.persona, options.seed, options.workspace,
+                                 options.records, options.secrets));
+  parts->options = std::move(options);
+  isolation::SandboxSpec spec = parts->spec();
+  if (has_network(parts->inputs.policy)) {
+    spec.prepared = true;
+    spec.flows = [](const network::Flow&) { return ok(); };
+    GYGES_TRY(std::unique_ptr<isolation::Sandbox> tried, isolation::Sandbox::start(spec));
+  } else {
+    GYGES_TRY(parts->pool, isolation::SandboxPool::create(
+                               std::move(spec), std::max<std::uint32_t>(parts->options.warm, 1)));
+  }
+  return std::unique_ptr<RecordedSessions>(new RecordedSessions(std::move(parts)));
+}
+
+std::string RecordedSessions::capabilities(Revision) const {
+  return R"({"tools":{}})";
+}
+
+std::string RecordedSessions::instructions() const {
+  return "Tools that work in a Linux machine of this session's own. Files written in one call are "
+         "there in the next.";
+}
+
+const std::vector<ToolEntry>& RecordedSessions::tools() const {
+  return parts_->tools;
+}
+
+Result<std::unique_ptr<Session>> RecordedSessions::open(const ClientInfo& client) {
+  GYGES_TRY(SessionRecord record,
+            SessionRecord::create(parts_->options.records / directory_name(client)));
+  auto sandbox = run::RecordedSandbox::start(parts_->spec(), record.bundle(), parts_->recorder,
+                                             parts_->pool.get(), nullptr);
+  if (!sandbox) {
+    record.discard();
+    return tl::unexpected<Error>(std::move(sandbox.error()));
+  }
+  return std::make_unique<RecordedSession>(*parts_, client, std::move(record), std::move(*sandbox));
+}
+
+}  // namespace gyges::mcp

@@ -1,0 +1,103 @@
+// What an MCP server offers: tools and, for the conformance suite, more. The protocol (protocol.h)
+// and the transports (stdio_server.h, http_server.h) know only these interfaces.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "tools/mcp/message.h"
+#include "tools/mcp/revision.h"
+
+namespace gyges::mcp {
+
+struct ClientInfo {
+  std::string name;     // as it says, shortened; valid UTF-8
+  std::string version;  // likewise
+  Revision revision = latest_with_sessions;
+  std::string transport;  // "stdio", "http"
+};
+
+// One request that has been checked for form.
+struct Request {
+  std::string id;  // JSON text
+  std::string method;
+  std::shared_ptr<const nlohmann::json> params;        // an object
+  std::shared_ptr<const nlohmann::json> capabilities;  // the client's, an object
+  Revision revision = latest_with_sessions;
+  std::string progress_token;  // JSON text; empty: no progress is wanted
+  std::string log_level;       // least level of log messages; empty: none are wanted
+};
+
+// A result, the JSON text of an object, or a fault.
+struct Answer {
+  std::string result;
+  std::optional<Fault> fault;
+  bool input_required = false;  // revision 2026-07-28: the client shall ask again with input
+};
+
+inline Answer fault_answer(Code code, std::string message, std::string data = {}) {
+  return {{}, Fault{code, std::move(message), std::move(data)}, false};
+}
+
+// From a running request back to its client. Thread-safe.
+class Link {
+ public:
+  virtual ~Link() = default;
+  // Related to the request; dropped when the client is gone. `params` is JSON text.
+  virtual void notify(std::string_view method, std::string_view params) = 0;
+  // Asks the client (sampling, elicitation), and waits; revisions with sessions only.
+  virtual Answer ask(std::string_view method, std::string_view params) = 0;
+  // Polls readable once the request has been cancelled or its client is gone. Borrowed; -1 where
+  // there was no descriptor to be had.
+  [[nodiscard]] virtual int cancel_fd() const = 0;
+};
+
+// The state behind a client's calls: a sandbox. Used by one thread at a time, the same from open()
+// to the end.
+class Session {
+ public:
+  // Ends it; what was recorded is kept.
+  virtual ~Session() = default;
+  // Never throws. Answers tools/call, and what Service::in_session() names.
+  virtual Answer call(const Request& request, Link& link) = 0;
+  // False: no further call can succeed.
+  [[nodiscard]] virtual bool alive() const = 0;
+};
+
+struct ToolEntry {
+  std::string name;
+  std::string declaration;  // JSON text of the object in tools/list
+  // String arguments that clients of 2026-07-28 repeat in a header Mcp-Param-NAME: NAME in lower
+  // case (the schema's x-mcp-header) and the argument.
+  std::vector<std::pair<std::string, std::string>> header_arguments;
+};
+
+// Immutable or thread-safe.
+class Service {
+ public:
+  virtual ~Service() = default;
+  // JSON text of the object of server capabilities.
+  [[nodiscard]] virtual std::string capabilities(Revision revision) const = 0;
+  [[nodiscard]] virtual std::string instructions() const = 0;
+  [[nodiscard]] virtual const std::vector<ToolEntry>& tools() const = 0;
+  // Whether a method besides tools/call is answered by the session.
+  [[nodiscard]] virtual bool in_session(std::string_view method) const {
+    static_cast<void>(method);
+    return false;
+  }
+  // Answers other methods (resources, prompts, completion); nullopt: there is no such method.
+  virtual std::optional<Answer> answer(const Request& request) {
+    static_cast<void>(request);
+    return std::nullopt;
+  }
+  // Called by the thread that will use the session. It may outlive neither service nor thread.
+  virtual Result<std::unique_ptr<Session>> open(const ClientInfo& client) = 0;
+};
+
+}  // namespace gyges::mcp
