@@ -26,7 +26,7 @@ void add_trace(CLI::App& root, int& exit_status);
 void add_verify(CLI::App& root, int& exit_status);
 
 inline constexpr AddCommand all_commands[] = {
-    add_run,   add_episode, add_experiment, add_compare, add_trace,   add_verify, add_files,
-    add_flows, add_cues,    add_policy,     add_doctor,  add_monitor, add_review, add_mcp};
+    add_run,   add_episode, add_experiment, add_compare, add_trace,  add_verify,  add_files,
+    add_flows, add_cues,    add_policy,     add_mcp,     add_doctor, add_monitor, add_review};
 
 }  // namespace gyges::cli

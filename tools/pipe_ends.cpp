@@ -1,6 +1,7 @@
 #include "tools/pipe_ends.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -27,6 +28,11 @@ SigpipeBlock::~SigpipeBlock() {
     while (sigtimedwait(&set_, nullptr, &none) < 0 && errno == EINTR) {
     }
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool is_readable(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&one, 1, 0) > 0;
 }
 
 Status make_nonblocking(int fd) {

@@ -34,6 +34,9 @@ Status make_nonblocking(int fd);
 Result<Pipe> pipe_to_read();
 Result<Pipe> pipe_to_write();
 
+// Whether it polls readable now; false for -1.
+bool is_readable(int fd);
+
 // Takes what is there, at most a mebibyte. False at the end of the stream, which is then closed.
 bool read_some(UniqueFd& from, Output& output);
 

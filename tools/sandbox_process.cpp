@@ -31,11 +31,6 @@ struct Ends {
   std::string_view unwritten;
 };
 
-bool readable(int fd) {
-  pollfd one{fd, POLLIN, 0};
-  return fd >= 0 && ::poll(&one, 1, 0) > 0;
-}
-
 // `event_fd` and `cancel_fd` are -1 where nothing is to be waited for.
 void poll_once(Ends& ends, int event_fd, int cancel_fd, milliseconds timeout, Output& output) {
   std::array<pollfd, 4> fds{};
@@ -81,7 +76,7 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
       }
     }
     if (waited.end && !ends.output) return waited;
-    bool cancel = !waited.end && !waited.stopped() && readable(context.cancel_fd);
+    bool cancel = !waited.end && !waited.stopped() && is_readable(context.cancel_fd);
     if (Clock::now() < deadline && !cancel) continue;
     if (waited.end || waited.stopped()) return waited;
     (cancel ? waited.cancelled : waited.timed_out) = true;

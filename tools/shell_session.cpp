@@ -49,7 +49,11 @@ struct ShellSession::Turn {
   std::optional<int> exit_code;              // of the command
   std::optional<isolation::CommandEnd> end;  // of the shell
   bool timed_out = false;
+  bool cancelled = false;
   std::optional<Error> lost;
+
+  // The shell has been killed.
+  [[nodiscard]] bool stopped() const { return timed_out || cancelled; }
 };
 
 Status ShellSession::start(const ToolContext& context) {
@@ -111,17 +115,19 @@ void ShellSession::pump(const ToolContext& context, Turn& turn) {
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   while (!turn.exit_code && !turn.end) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
-    std::array<pollfd, 4> fds{};
+    std::array<pollfd, 5> fds{};
     fds[0] = {output_.get(), POLLIN, 0};
     fds[1] = {turn.unwritten.empty() ? -1 : commands_.get(), POLLOUT, 0};
     fds[2] = {statuses_.get(), POLLIN, 0};
     fds[3] = {context.sandbox.event_fd(), POLLIN, 0};
+    fds[4] = {turn.stopped() ? -1 : context.cancel_fd, POLLIN, 0};
     int timeout = static_cast<int>(std::clamp(left, milliseconds(0), longest_poll).count());
     if (::poll(fds.data(), fds.size(), timeout) > 0) {
       if (fds[0].revents != 0) read_some(output_, turn.output);
       if (fds[1].revents != 0 && !write_some(commands_, turn.unwritten)) turn.unwritten = {};
       if (fds[2].revents != 0) take_status(turn);
     }
+    if (context.progress) context.progress(turn.output.window().total());
     if (turn.exit_code) break;
     auto end = context.sandbox.wait(id_, Clock::now());
     if (!end) {
@@ -129,9 +135,10 @@ void ShellSession::pump(const ToolContext& context, Turn& turn) {
       return;
     }
     if (*end) turn.end = **end;
-    if (turn.end || Clock::now() < deadline) continue;
-    if (turn.timed_out) return;
-    turn.timed_out = true;
+    bool cancel = !turn.stopped() && is_readable(context.cancel_fd);
+    if (turn.end || (Clock::now() < deadline && !cancel)) continue;
+    if (turn.stopped()) return;
+    (cancel ? turn.cancelled : turn.timed_out) = true;
     if (auto killed = context.sandbox.signal(id_, SIGKILL, true); !killed) {
       turn.lost = killed.error();
       return;
@@ -145,7 +152,7 @@ void ShellSession::pump(const ToolContext& context, Turn& turn) {
 ToolResult ShellSession::run(const ToolContext& context, const std::string& command) {
   SigpipeBlock no_sigpipe;
   Output output(window_bytes(context), context.store);
-  Turn turn{output, {}, {}, {}, {}, {}, false, {}};
+  Turn turn{output, {}, {}, {}, {}, {}, false, false, {}};
   auto failed = [](const Error& error) { return error_result("start", printable(error.line())); };
   if (command.size() > 9'999'999)
     return error_result("arguments", "The command is longer than 9999999 bytes.");
@@ -176,6 +183,9 @@ ToolResult ShellSession::run(const ToolContext& context, const std::string& comm
   if (turn.lost) {
     result.error = ToolError{"sandbox", printable(turn.lost->line())};
     result.sandbox_lost = true;
+  } else if (turn.cancelled) {
+    result.error = ToolError{"cancelled", "the call was cancelled"};
+    note = "[cancelled; the shell was ended, the next call starts a new one]";
   } else if (turn.timed_out) {
     result.error = ToolError{
         "timeout", "stopped after " + std::to_string(context.timeout.count()) + " seconds"};

@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/mcp/session_record.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/pool.h"
 #include "sandbox/network/gateway_process.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/run_inputs.h"
+#include "tools/shell_session.h"
 #include "tools/tool_registry.h"
 #include "tools/tool_state.h"
 
@@ -25,8 +26,8 @@ constexpr std::size_t max_id_bytes = 256;
 constexpr std::size_t max_tool_name_bytes = 256;
 
 // What of them the registry holds is served.
-constexpr std::array<std::string_view, 7> sensible_tools = {
-    "bash", "python", "read_file", "write_file", "edit_file", "list_dir", "search"};
+constexpr std::array<std::string_view, 8> sensible_tools = {
+    "bash", "bash_session", "python", "read_file", "write_file", "edit_file", "list_dir", "search"};
 
 bool has_network(const isolation::Policy& policy) {
   return policy.network.mode != network::NetworkPolicy::Mode::none;
@@ -113,10 +114,12 @@ class RecordedSession final : public Session {
         client_(std::move(client)),
         record_(std::move(record)),
         sandbox_(std::move(sandbox)),
-        environment_(isolation::command_environment(parts.inputs.policy)) {}
+        environment_(isolation::command_environment(parts.inputs.policy)),
+        store_(record_.bundle().directory() / "blobs") {}
 
   ~RecordedSession() override {
     isolation::Enforcement enforcement = sandbox_->sandbox().enforcement();
+    state_.shell.reset();
     run::RecordEnd end = sandbox_->finish(parts_.inputs.policy.limits, record_.bundle());
     std::string directory = printable(record_.bundle().directory().string());
     auto sealed = record_.seal(parts_.options, parts_.inputs, client_, enforcement, std::move(end),
@@ -172,17 +175,16 @@ class RecordedSession final : public Session {
     bool has_workspace = policy.filesystem.workspace != isolation::Filesystem::Workspace::none;
     std::uint64_t output = options.output_bytes;
     if (policy.limits.output_bytes != 0) output = std::min(output, policy.limits.output_bytes);
-    tools::ToolContext context{sandbox_->sandbox(),
-                               environment_,
-                               has_workspace ? options.workspace.string() : policy.identity.home,
-                               calls_,
-                               options.call_timeout,
-                               Clock::time_point::max(),
-                               output,
-                               nullptr,
-                               &state_,
-                               link.cancel_fd(),
-                               {}};
+    tools::ToolContext context{.sandbox = sandbox_->sandbox()};
+    context.environment = environment_;
+    context.home = has_workspace ? options.workspace.string() : policy.identity.home;
+    context.call = calls_;
+    context.timeout = options.call_timeout;
+    context.deadline = Clock::time_point::max();
+    context.output_bytes = output;
+    context.store = &store_;
+    context.state = &state_;
+    context.cancel_fd = link.cancel_fd();
     if (!request.progress_token.empty())
       context.progress = [&link, token = request.progress_token, begin = Clock::now(),
                           next = Clock::now() + progress_interval](std::uint64_t bytes) mutable {
@@ -204,6 +206,7 @@ class RecordedSession final : public Session {
   SessionRecord record_;
   std::unique_ptr<run::RecordedSandbox> sandbox_;
   std::vector<std::string> environment_;
+  tools::OutputStore store_;
   tools::ToolState state_;
   std::uint32_t calls_ = 0;
   bool alive_ = true;

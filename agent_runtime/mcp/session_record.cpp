@@ -1,8 +1,7 @@
 #include "agent_runtime/mcp/session_record.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/recorder/format/run_record.h"

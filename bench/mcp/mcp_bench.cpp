@@ -9,10 +9,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
+#include "base/json.h"
 #include "tests/tools/mcp/http_client.h"
 
 namespace {

@@ -217,16 +217,16 @@ class CommandRun {
 }  // namespace
 
 Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
-  ComposedSandbox composed;
   GYGES_TRY(RunInputs inputs,
             make_run_inputs(request.policy, request.persona, request.seed, request.workspace, {}));
+  ComposedSandbox composed;
   if (inputs.policy.filesystem.workspace != Filesystem::Workspace::none)
     composed.directory = request.workspace.string();
   composed.environment = isolation::command_environment(inputs.policy);
+  composed.spec.allow_degraded = request.allow_degraded;
   composed.spec.seed = std::move(inputs.seed);
   composed.spec.packed_world = std::move(inputs.packed_world);
   composed.spec.disguise = std::move(inputs.disguise);
-  composed.spec.allow_degraded = request.allow_degraded;
   composed.spec.policy = std::move(inputs.policy);
   return composed;
 }

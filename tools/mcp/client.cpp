@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
 #include "tools/mcp/message.h"

@@ -2,9 +2,9 @@
 
 #include <poll.h>
 
-#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/json.h"
 #include "tools/mcp/fixture_inputs.h"
 #include "tools/mcp/protocol.h"
 

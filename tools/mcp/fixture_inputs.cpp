@@ -1,8 +1,7 @@
 #include "tools/mcp/fixture_inputs.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/hash.h"
+#include "base/json.h"
 
 namespace gyges::mcp {
 namespace {

@@ -1,7 +1,6 @@
 #include "tools/mcp/message.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::mcp {

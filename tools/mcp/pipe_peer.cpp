@@ -9,8 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "tools/mcp/message.h"
 

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
 
@@ -70,15 +70,12 @@ class ClientTest : public ::testing::Test {
         isolation::command_environment(policy_), policy_.identity.home, limits);
   }
   tools::ToolResult call(const tools::Tool& tool, const json& arguments) {
-    tools::ToolContext context{*sandbox_,
-                               isolation::command_environment(policy_),
-                               policy_.identity.home,
-                               1,
-                               timeout_,
-                               Clock::now() + std::chrono::seconds(60),
-                               65536,
-                               -1,
-                               {}};
+    tools::ToolContext context{.sandbox = *sandbox_};
+    context.environment = isolation::command_environment(policy_);
+    context.home = policy_.identity.home;
+    context.call = 1;
+    context.timeout = timeout_;
+    context.deadline = Clock::now() + std::chrono::seconds(60);
     return tool.run(context, arguments);
   }
 

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "tools/mcp/service.h"
 
 namespace gyges::mcp {

@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/fd.h"
+
+#include "base/json.h"
 
 namespace gyges::mcp {
 
