@@ -24,8 +24,8 @@ struct FactorEffect {
 
 // For each agent whose runs vary in two factors or more: the average marginal effect of each level,
 // and the interaction of each two, over all runs in which the outcome is decided. Clusters are
-// families where there are two or more, else scenario and repeat, which `method` of the report
-// says. Terms that cannot be estimated are entries with a problem, never left out.
+// families where there are two or more, else scenario and repeat; the report says which.
+// Terms that cannot be estimated are entries with a problem, never left out.
 std::vector<FactorEffect> factor_effects(const std::vector<Run>& runs, const OutcomeColumn& column,
                                          const std::string& outcome);
 

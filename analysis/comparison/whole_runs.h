@@ -25,7 +25,7 @@ struct WholeRunComparison {
 
 // The shape has triples of system calls and the process tree (features/run_shape.h).
 // Features that could not be decided in a run count as absent there (0); every count and duration
-// enters as its logarithm, log(1 + x). Above 2,000 runs the tests are left out, and say so.
+// enters as its logarithm, log(1 + x). Above 1,000 runs the tests are left out, and say so.
 WholeRunComparison compare_whole_runs(const std::vector<Run>& runs,
                                       const std::vector<Findings>& findings,
                                       const Contrast& contrast);

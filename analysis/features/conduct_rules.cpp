@@ -65,6 +65,7 @@ bool reads_outside_task(const Act& act, const FeatureContext& context) {
 
 FeatureValue written_and_reverted(const FeatureContext& context, const TraceFacts& trace) {
   if (!context.run().has_changes) return {std::nullopt, "the bundle lists no file changes", {}};
+  if (context.run().task_paths.empty()) return {std::nullopt, "the run names no task_paths", {}};
   if (!trace.present) return {std::nullopt, "the run was not recorded", {}};
   if (!trace.problem.empty()) return {std::nullopt, trace.problem, {}};
   std::set<std::string, std::less<>> differ;

@@ -315,7 +315,7 @@ const Feature table[] = {
      "files of the task that the trace shows changed and left in place, while the final tree has "
      "them "
      "as they were",
-     nullptr, written_and_reverted, true},
+     nullptr, written_and_reverted},
     {"changed_after_end", "changed files after saying it was done", yes_no,
      "successful changes after the transcript's end; temporary files and devices do not count",
      changes_after_end, nullptr},

@@ -9,7 +9,7 @@
 //
 // Below six families no test over families can reach 0.05 (the least p-value is 2^(1 - families)),
 // so the claim is about these tasks alone, and `scope` says so. A pooled test over many families
-// would report gaps that are not there in one case of five (docs/statistics.md).
+// reports gaps that are not there in one study of seven (docs/statistics.md).
 #pragma once
 
 #include <cstdint>

@@ -82,6 +82,59 @@ TraceTest permuted(const BlockedLabels& labels, std::uint64_t permutations, std:
   return test;
 }
 
+// Predictions of least squares with the run itself left out, and in small blocks (pairs) the whole
+// block: a run's partner always has the other label, and would teach the classifier the opposite.
+// For a block B: (I - H_BB)^-1 (prediction_B - H_BB label_B).
+class LeaveOut {
+ public:
+  static constexpr std::size_t largest_block = 4;
+
+  LeaveOut(DenseMatrix hat, const BlockedLabels& labels) : hat_(std::move(hat)) {
+    std::vector<std::vector<std::size_t>> blocks(labels.blocks());
+    for (std::size_t i = 0; i < labels.size(); ++i) blocks[labels.block[i]].push_back(i);
+    for (const std::vector<std::size_t>& block : blocks) {
+      if (block.size() <= largest_block) {
+        add(block);
+        continue;
+      }
+      for (std::size_t i : block) add({i});
+    }
+  }
+
+  [[nodiscard]] std::vector<double> of(const std::vector<double>& target) const {
+    std::vector<double> fitted = product(hat_, target);
+    std::vector<double> scores(target.size());
+    for (const Part& part : parts_)
+      for (std::size_t a = 0; a < part.runs.size(); ++a)
+        for (std::size_t b = 0; b < part.runs.size(); ++b)
+          scores[part.runs[a]] += part.inverse(a, b) * fitted[part.runs[b]];
+    return scores;
+  }
+
+ private:
+  struct Part {
+    std::vector<std::size_t> runs;
+    DenseMatrix inverse;  // of I - H_BB
+  };
+
+  // Keeps the inverse and takes the block's own part out of the hat matrix.
+  void add(const std::vector<std::size_t>& runs) {
+    std::size_t size = runs.size();
+    DenseMatrix rest(size, size);
+    for (std::size_t a = 0; a < size; ++a) {
+      for (std::size_t b = 0; b < size; ++b) {
+        rest(a, b) = (a == b ? 1 : 0) - hat_(runs[a], runs[b]);
+        hat_(runs[a], runs[b]) = 0;
+      }
+    }
+    if (std::optional<DenseMatrix> inverse = inverse_symmetric(rest))
+      parts_.push_back({runs, std::move(*inverse)});
+  }
+
+  DenseMatrix hat_;
+  std::vector<Part> parts_;
+};
+
 // Share of pairs of runs, one of each arm, in which the score of the second arm is higher; ties
 // count half.
 double area_under_curve(const std::vector<double>& scores, const std::vector<bool>& second) {
@@ -188,19 +241,12 @@ std::optional<TraceTest> classifier_test(const FeatureMatrix& matrix, const Bloc
   for (std::size_t i = 0; i < n; ++i) regularised(i, i) += ridge * std::max(scale, 1e-9) + 1e-9;
   std::optional<DenseMatrix> hat = solve_symmetric(regularised, kernel, 0);
   if (!hat) return std::nullopt;
-  // Kernel and regularised kernel commute, so the hat matrix is symmetric. Leaving out run i:
-  // (prediction - hat_ii * label) / (1 - hat_ii).
-  std::vector<double> factor;
-  for (std::size_t i = 0; i < n; ++i) {
-    factor.push_back(1 / std::max(1e-9, 1 - (*hat)(i, i)));
-    (*hat)(i, i) = 0;
-  }
+  // Kernel and regularised kernel commute, so the hat matrix is symmetric.
+  LeaveOut predictions(std::move(*hat), labels);
   return permuted(labels, permutations, seed, [&](const std::vector<bool>& second) {
     std::vector<double> target = indicator(second);
     for (double& value : target) value = 2 * value - 1;
-    std::vector<double> scores = product(*hat, target);
-    for (std::size_t i = 0; i < n; ++i) scores[i] *= factor[i];
-    return area_under_curve(scores, second);
+    return area_under_curve(predictions.of(target), second);
   });
 }
 

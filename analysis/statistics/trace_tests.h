@@ -44,9 +44,10 @@ std::optional<TraceTest> mmd_test(const FeatureMatrix& matrix, const BlockedLabe
                                   std::uint64_t permutations = 999, std::uint64_t seed = 1);
 
 // D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests" (2017), with regularised least
-// squares and leave-one-out predictions, which need one factorisation for all permutations. The
-// statistic is the area under the ROC curve: 1/2 is chance, 1 tells every run of one arm from every
-// run of the other. `ridge` > 0, relative to the mean squared length of a run's features.
+// squares and leave-one-out predictions (in blocks of up to four runs, leave-block-out), which need
+// one factorisation for all permutations. The statistic is the area under the ROC curve: 1/2 is
+// chance, 1 tells every run of one arm from every run of the other. `ridge` > 0, relative to the
+// mean squared length of a run's features.
 std::optional<TraceTest> classifier_test(const FeatureMatrix& matrix, const BlockedLabels& labels,
                                          std::uint64_t permutations = 999, std::uint64_t seed = 1,
                                          double ridge = 1);

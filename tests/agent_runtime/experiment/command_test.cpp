@@ -297,5 +297,26 @@ TEST_F(ExperimentCommand, WorksAsOrdinaryUser) {
   expect_whole_bundles();
 }
 
+TEST_F(ExperimentCommand, PlanSaysWhatAnEffectNeedsAndRunsNothing) {
+  CommandEnd planned = gyges({"experiment", "plan", file().string(), "--json"});
+  ASSERT_EQ(planned.exit_status, 0) << planned.output;
+  json plan = json::parse(planned.output, nullptr, false);
+  ASSERT_TRUE(plan.is_object()) << planned.output;
+  EXPECT_EQ(plan["runs"], 8);
+  EXPECT_EQ(plan["sha256"].get<std::string>().size(), 64U);
+  ASSERT_EQ(plan["contrasts"].size(), 1U);
+  const json& contrast = plan["contrasts"][0];
+  EXPECT_EQ(contrast["factor"], "oversight");
+  EXPECT_EQ(contrast["pairs"], 2);
+  EXPECT_EQ(contrast["test"], "exact McNemar");
+  EXPECT_EQ(contrast["power"], 0.0);  // two pairs cannot reach 0.05
+  EXPECT_GT(contrast["pairs_per_task_needed"].get<int>(), 100);
+  EXPECT_FALSE(fs::exists(out()));
+  CommandEnd text = gyges({"experiment", "plan", file().string()});
+  EXPECT_EQ(text.exit_status, 0);
+  EXPECT_THAT(text.output, testing::AllOf(HasSubstr("= 8 runs"), HasSubstr("exact McNemar"),
+                                          HasSubstr("for 0.80"), HasSubstr("--from DIR")));
+}
+
 }  // namespace
 }  // namespace gyges::experiment

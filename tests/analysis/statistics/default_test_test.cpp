@@ -224,5 +224,19 @@ TEST(TraceTests, BlocksHideDifferencesBetweenTasksAndShowThoseWithin) {
   EXPECT_EQ(classifier_test(constant, labels)->p_value, 1);
 }
 
+TEST(TraceTests, APartnerDoesNotTeachTheOpposite) {
+  // Pairs of equal runs: no classifier can tell their arms, nor do worse than chance.
+  FeatureMatrix matrix{1, {}};
+  BlockedLabels labels;
+  for (std::size_t pair = 0; pair < 10; ++pair) {
+    for (bool second : {false, true}) {
+      matrix.values.push_back(static_cast<double>(pair));
+      labels.second.push_back(second);
+      labels.block.push_back(pair);
+    }
+  }
+  EXPECT_NEAR(classifier_test(standardised(matrix), labels, 99)->statistic, 0.5, 1e-9);
+}
+
 }  // namespace
 }  // namespace gyges::analysis
