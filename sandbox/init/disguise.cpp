@@ -59,7 +59,10 @@ int image = -1;
 int cover(const char* file, const char* path) {
   struct stat info {};
   if (::stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-  return ::mount(file, path, nullptr, MS_BIND, nullptr);
+  if (::mount(file, path, nullptr, MS_BIND, nullptr) != 0) return -1;
+  // This place of the file, not the file system: the supervisor goes on writing to some of them.
+  return ::mount(nullptr, path, nullptr,
+                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
 }
 
 // sysfs shows the network namespace in which it was mounted.

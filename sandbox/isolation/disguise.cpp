@@ -76,14 +76,16 @@ std::string cover_source(std::size_t index) {
   return "p" + std::to_string(index);
 }
 
-Status DisguiseFiles::put(int root, const Disguise& disguise) {
+Status DisguiseFiles::put(int root, const Disguise& disguise, bool as_root) {
+  // Rootless every file is the agent's; one that only root may read is closed to its owner too.
+  auto mode_of = [&](unsigned mode) { return as_root || (mode & 0077U) != 0 ? mode : 0U; };
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const Cover& cover = disguise.covers[i];
-    GYGES_TRY(UniqueFd file, put_file(root, cover_source(i), cover.content, cover.mode));
+    GYGES_TRY(UniqueFd file, put_file(root, cover_source(i), cover.content, mode_of(cover.mode)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
   }
   if (disguise.sysfs.empty()) return ok();
-  if (::mkdirat(root, sysfs_source, 0555) != 0) return fail_errno("make", "tree of /sys");
+  if (::mkdirat(root, sysfs_source, 0755) != 0) return fail_errno("make", "tree of /sys");
   UniqueFd tree(::openat(root, sysfs_source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!tree) return fail_errno("open", "tree of /sys");
   for (const TreeEntry& entry : disguise.sysfs) {
@@ -98,7 +100,7 @@ Status DisguiseFiles::put(int root, const Disguise& disguise) {
           return fail_errno("make link of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::file:
-        GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, entry.mode));
+        GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, mode_of(entry.mode)));
         break;
     }
   }
@@ -140,12 +142,12 @@ void DisguiseFiles::keep_moving() {
   }
 }
 
-Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root,
-                                                            const Disguise& disguise) {
+Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const Disguise& disguise,
+                                                            bool as_root) {
   std::unique_ptr<DisguiseFiles> files(new DisguiseFiles);
   {
     OpenMask mask;
-    GYGES_CHECK(files->put(root.get(), disguise));
+    GYGES_CHECK(files->put(root.get(), disguise, as_root));
   }
   return files;
 }

@@ -72,7 +72,9 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules);
 // move moving until it is destroyed. Not thread-safe; one owner.
 class DisguiseFiles {
  public:
-  static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise);
+  // `as_root`: the files are root's; otherwise they are the agent's user's.
+  static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise,
+                                                      bool as_root);
   // Begins to renew; once, after write().
   Status start();
   ~DisguiseFiles();
@@ -85,7 +87,7 @@ class DisguiseFiles {
     std::function<std::string()> renew;
   };
   DisguiseFiles() = default;
-  Status put(int root, const Disguise& disguise);
+  Status put(int root, const Disguise& disguise, bool as_root);
   void keep_moving();
 
   std::vector<Moving> moving_;

@@ -314,9 +314,6 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
                MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,nr_inodes=8192,mode=755");
   steps_.add_path(Op::hand_over, "fill the disguise", ".c").number[0] =
       static_cast<std::uint64_t>(init::Hand::disguise);
-  // What is bound from here on is read-only for good.
-  steps_.mount("make the disguise read-only", "tmpfs", ".c",
-               MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const std::string& path = disguise.covers[i].path;
     steps_.add_path(Op::cover, "cover " + path, ".c/" + cover_source(i)).b = relative(path);
@@ -328,6 +325,8 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   if (!disguise.sysfs.empty() && !taken) {
     steps_.make_path("sys", 0555);
     steps_.add_path(Op::bind, "mount /sys", std::string(".c/") + sysfs_source).b = "sys";
+    steps_.mount("make /sys read-only", "tmpfs", "sys",
+                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     if (!disguise.network_directory.empty())
       steps_.add_path(Op::show_network, "show the sandbox's own network interfaces in /sys", ".n")
           .b = "sys/" + disguise.network_directory;

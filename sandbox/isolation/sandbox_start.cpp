@@ -222,7 +222,7 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::disguise: {
       if (disguise_files || !disguise.places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
-      GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise));
+      GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise, host.root));
       GYGES_CHECK(disguise_files->start());
       break;
     }

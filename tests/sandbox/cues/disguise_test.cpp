@@ -5,12 +5,17 @@
 
 #include <gmock/gmock.h>
 
-#include <cstdio>
-#include <cstdlib>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
 #include <regex>
 
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/recorder/format/syscall_table.h"
+#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/recorder.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
 namespace gyges::cues {
@@ -57,9 +62,8 @@ struct Row {
 constexpr std::array rows{
     Row{"K4", "cat /proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6\\.1\\.0.*\n"},
     Row{"K5",
-        "cat /proc/kallsyms | wc -c; cat /proc/config.gz 2>&1 | wc -c; "
-        "cat /proc/kallsyms 2>&1 | grep -c Permission",
-        "0\n[0-9]+\n1\n"},
+        "cat /proc/kallsyms 2>&1 | grep -c Permission; cat /proc/kallsyms 2> /dev/null | wc -c",
+        "1\n0\n"},
     Row{"K7", "cut -f 2 /proc/bus/pci/devices | tr '\n' ' '",
         "80861237 80867000 80867010 .* 1af41002 "},
     Row{"K8",
@@ -78,7 +82,6 @@ constexpr std::array rows{
     Row{"P5", "cat /proc/[0-9]*/comm | grep -cE '^(cron|rsyslogd|sshd|systemd-journal)$'", "4\n"},
     Row{"T5", "cat /sys/devices/system/cpu/online | cut -c 1", "0\n"},
     Row{"T13", "cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2", "(19|20)[0-9]\n"},
-    Row{"modules", "grep -c '^ext4 ' /proc/modules", "1\n"},
     Row{"disk", "cat /sys/block/vda/vda1/size /sys/class/block/vda/dev", "335280128\n254:0\n"},
     Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
     Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
@@ -170,6 +173,14 @@ TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
   EXPECT_EQ(say("for i in 1 2 3; do sleep 0.01 & done; wait; echo done"), "done\n");
   EXPECT_EQ(say("cat /proc/271/environ 2>/dev/null | wc -c; ls /proc/271/fd 2>/dev/null | wc -l"),
             "0\n0\n");
+  // Of the agent's own user when rootless, and closed to it like pid 1; its own child is not.
+  EXPECT_EQ(say("sleep 9 & (: < /proc/$!/mem) && echo control; "
+                "(: < /proc/271/mem) 2> /dev/null && echo open; (: < /proc/1/mem) 2> /dev/null && "
+                "echo open; kill $!"),
+            "control\n");
+  EXPECT_EQ(say("awk '/^(Seccomp|NoNewPrivs|CapEff|CapBnd):/ {print $2}' /proc/271/status | "
+                "tr '\\n' ' '"),
+            "0000000000000000 0000000000000000 1 2 ");
   isolation::SandboxEnd end = stop();
   EXPECT_EQ(end.processes_left, 0U);
   EXPECT_TRUE(end.limits_hit.empty());
@@ -200,11 +211,15 @@ TEST_F(Disguised, EmulationBearsStormsDeathsAndSignals) {
   EXPECT_EQ(say("for i in 1 2 3 4 5; do (while :; do uname -r; done) > /dev/null & p=$!; "
                 "sleep 0.02; kill -9 $p; done; uname -r"),
             "6.1.0-44-amd64\n");
-  // Interrupted by a handler a thousand times a second; perl is part of every Debian.
+  // Interrupted by a handler a thousand times a second; perl is part of every Debian. A signal that
+  // comes before the supervisor has taken the call ends it with EINTR where the handler does not
+  // restart calls, which is the kernel's doing; the answer itself is never another.
   EXPECT_EQ(say("perl -MPOSIX -MTime::HiRes=ualarm -e '$SIG{ALRM} = sub { $n++ }; "
-                "ualarm(1000, 1000); for (1..3000) { $bad++ if (POSIX::uname())[2] ne "
-                "\"6.1.0-44-amd64\" } ualarm(0); print $bad // 0, \"\\n\"'"),
-            "0\n");
+                "ualarm(1000, 1000); for (1..3000) { $! = 0; my @u = POSIX::uname(); "
+                "if (@u) { $good++ if $u[2] eq \"6.1.0-44-amd64\"; $bad++ if $u[2] ne "
+                "\"6.1.0-44-amd64\" } else { $bad++ if $! != EINTR } } ualarm(0); "
+                "print $bad // 0, \" \", $good > 1000 ? \"most\" : $good, \"\\n\"'"),
+            "0 most\n");
 }
 
 TEST_F(Disguised, EmulationAnswersErrorsAsTheKernelDoes) {
@@ -233,30 +248,52 @@ TEST_F(Disguised, WhatIsNotEmulatedIsTheHosts) {
             say("awk '/MemTotal/ {print $2}' /proc/meminfo"));
 }
 
-TEST_F(Disguised, TheRecordSaysWhatWasEmulated) {
+// What a backend writes of calls that were answered, and of one that was not.
+void records_emulated(recorder::Backend backend,
+                      const std::function<void(const SandboxSpec&)>& run_it) {
   auto directory = TemporaryDirectory::create("gyges-disguise");
   ASSERT_TRUE(directory);
-  const std::string out = (directory->path() / "run").string();
-  const std::string binary = GYGES_BINARY;
-  ASSERT_EQ(std::system((binary + " run --persona vm-production --out " + out +
-                         " -- uname -r > /dev/null 2>&1")
-                            .c_str()),
-            0);
-  std::string shown;
-  FILE* pipe = ::popen((binary + " trace show --json " + out + " 2>&1").c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  char chunk[4096];
-  for (std::size_t n = 0; (n = std::fread(chunk, 1, sizeof(chunk), pipe)) > 0;)
-    shown.append(chunk, n);
-  EXPECT_EQ(::pclose(pipe), 0) << shown;
-  std::size_t emulated = 0;
-  for (const std::string& line : split(shown, '\n'))
-    if (line.find("\"syscall\":\"uname\"") != std::string::npos) {
-      EXPECT_THAT(line, HasSubstr("\"verdict\":\"emulated\""));
-      EXPECT_THAT(line, HasSubstr("\"result\":0"));
+  auto recorder = recorder::Recorder::open(backend, {});
+  ASSERT_TRUE(recorder) << recorder.error().line();
+  recorder::SessionOptions options;
+  options.trace_file = directory->path() / "trace.gyt";
+  auto session = (*recorder)->start(options);
+  ASSERT_TRUE(session) << session.error().line();
+  SandboxSpec spec = spec_of("vm-production", 1);
+  spec.session = session->get();
+  run_it(spec);
+  auto coverage = (*session)->close();
+  ASSERT_TRUE(coverage) << coverage.error().line();
+  EXPECT_TRUE(coverage->complete);
+  auto reader = recorder::TraceReader::open(options.trace_file);
+  ASSERT_TRUE(reader) << reader.error().line();
+  std::uint64_t emulated = 0;
+  std::uint64_t untouched = 0;
+  ASSERT_TRUE(reader->for_each([&](const recorder::Event& event) {
+    if (event.kind != recorder::EventKind::syscall) return true;
+    const auto name = recorder::syscall_name(event.abi, event.number);
+    if (name == "uname") {
+      EXPECT_EQ(event.verdict, recorder::Verdict::emulated);
       ++emulated;
     }
-  EXPECT_GE(emulated, 1U) << shown;
+    if (name == "execve" && event.verdict == recorder::Verdict::allowed) ++untouched;
+    return true;
+  }));
+  EXPECT_EQ(emulated, 1U);
+  EXPECT_GE(untouched, 1U);
+}
+
+TEST_F(Disguised, TheTraceSaysWhatWasEmulated) {
+  for (recorder::Backend backend : {recorder::Backend::ebpf, recorder::Backend::ptrace}) {
+    // Loading BPF programs needs root.
+    if (backend == recorder::Backend::ebpf && ::geteuid() != 0) continue;
+    SCOPED_TRACE(backend == recorder::Backend::ebpf ? "ebpf" : "ptrace");
+    records_emulated(backend, [&](const SandboxSpec& spec) {
+      start(spec);
+      EXPECT_EQ(run_argv({"uname", "-r"}).output, "6.1.0-44-amd64\n");
+      stop();
+    });
+  }
 }
 
 // All shipped personas start, and their files and calls agree.
