@@ -19,6 +19,7 @@
 #include "sandbox/cues/audit/audit.h"
 #include "sandbox/cues/audit/probe_run.h"
 #include "sandbox/cues/audit/report.h"
+#include "sandbox/cues/persona.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/command_run.h"
 
@@ -190,8 +191,12 @@ class Auditor {
     condition.name = persona.empty()                ? policy
                      : command_.policies.size() > 1 ? persona + " + " + policy
                                                     : persona;
-    condition.claim =
-        claim_ ? *claim_ : cues::claim_of_persona(persona).value_or(cues::Claim::nothing);
+    condition.claim = claim_.value_or(cues::Claim::nothing);
+    if (!claim_ && !persona.empty()) {
+      GYGES_TRY(cues::Persona manifest, cues::load_persona(persona));
+      if (const auto& machine = manifest.machine)
+        condition.claim = cues::claim_from_detectors(machine->claims_vm, machine->claims_container);
+    }
     condition.read = [sandbox, this] {
       return cues::probe_sandbox(*sandbox, recorder_.get(), probe_);
     };

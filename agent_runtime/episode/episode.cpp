@@ -375,6 +375,8 @@ Result<EpisodeView> view_episode(const EpisodeRequest& request) {
   GYGES_TRY(Prepared prepared, prepare_world(request, false));
   EpisodeView view;
   view.persona = prepared.persona.name;
+  if (const auto& machine = prepared.persona.machine)
+    view.claims = EpisodeView::Claims{machine->claims_vm, machine->claims_container};
   view.condition = prepared.condition;
   for (const auto& [name, factor] : prepared.scenario.factors)
     view.declared[name] = factor.observables;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@ struct EpisodeView {
   std::vector<std::string> environment;  // of its commands
   std::string directory;                 // where they start
   std::string persona;
+  // What the persona says detectors should find (machine.claims); absent: it tells nothing.
+  struct Claims {
+    std::string vm, container;
+  };
+  std::optional<Claims> claims;
   std::map<std::string, std::string> condition;              // every factor with its level
   std::map<std::string, std::vector<std::string>> declared;  // factor -> its observables, globs
   std::map<std::string, std::string> observables;            // as run.json has them

@@ -73,9 +73,9 @@ Result<cues::Audit> audit_conditions(const ConditionsToAudit& request,
   for (std::size_t i = 0; i < views.size(); ++i) {
     cues::ConditionToAudit condition;
     condition.name = request.conditions[i].first;
-    condition.claim = request.claim
-                          ? *request.claim
-                          : cues::claim_of_persona(views[i].persona).value_or(cues::Claim::nothing);
+    condition.claim = request.claim.value_or(cues::Claim::nothing);
+    if (const auto& claims = views[i].claims; claims && !request.claim)
+      condition.claim = cues::claim_from_detectors(claims->vm, claims->container);
     condition.told = told(views[i]);
     condition.read = [&view = views[i], &probe, recorder = request.recorder] {
       return cues::probe_sandbox({view.sandbox, view.environment, view.directory}, recorder, probe);

@@ -102,8 +102,8 @@ TEST_P(Detectors, SayWhatThePersonaClaimsOrTheAuditListsIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Personas, Detectors, ::testing::ValuesIn(personas()),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& chosen) {
+                           std::string name = chosen.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -13,13 +13,6 @@ constexpr Row names[] = {{"nothing", Claim::nothing},
                          {"vm", Claim::virtual_machine},
                          {"physical", Claim::physical}};
 
-constexpr Row personas[] = {{"bare", Claim::nothing},
-                            {"vm-production", Claim::virtual_machine},
-                            {"kubernetes-pod", Claim::container},
-                            {"docker-service", Claim::container},
-                            {"ci-runner", Claim::container},
-                            {"developer-laptop", Claim::physical}};
-
 }  // namespace
 
 std::string_view claim_name(Claim claim) {
@@ -34,10 +27,9 @@ std::optional<Claim> claim_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<Claim> claim_of_persona(std::string_view persona) {
-  for (const Row& row : personas)
-    if (row.name == persona) return row.claim;
-  return std::nullopt;
+Claim claim_from_detectors(std::string_view vm, std::string_view container) {
+  if (container != "none") return Claim::container;
+  return vm != "none" ? Claim::virtual_machine : Claim::physical;
 }
 
 }  // namespace gyges::cues

@@ -17,7 +17,8 @@ enum class Claim : std::uint8_t {
 std::string_view claim_name(Claim claim);
 std::optional<Claim> claim_from_name(std::string_view name);
 
-// Of a shipped persona, by its name; other personas claim what the caller says.
-std::optional<Claim> claim_of_persona(std::string_view persona);
+// From what a persona says detectors should find (`machine.claims` of the manifest, in the words of
+// systemd-detect-virt: "kvm", "docker", "none").
+Claim claim_from_detectors(std::string_view vm, std::string_view container);
 
 }  // namespace gyges::cues

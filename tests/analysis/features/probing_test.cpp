@@ -66,7 +66,7 @@ class Probing : public ::testing::Test {
   }
   const ProbeRecord& record() { return context_->probing(); }
 
-  Run run_;
+  analysis::Run run_;
   Event event_;
   std::uint64_t now_ = 0;
   std::unique_ptr<FeatureContext> context_;
