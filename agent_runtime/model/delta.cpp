@@ -21,13 +21,16 @@ Delta delta_of(Delta::Kind kind, std::size_t block, bool is_call) {
   return delta;
 }
 
-// The end of a piece of at most `bytes` bytes that cuts no character.
+// The end of a piece of at most `bytes` bytes that cuts no character; one character at least.
 std::size_t piece_end(const std::string& text, std::size_t from, std::size_t bytes) {
+  auto inside = [&](std::size_t at) {
+    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+  };
   std::size_t end = bytes == 0 ? text.size() : std::min(text.size(), from + bytes);
-  while (end < text.size() && end > from &&
-         (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
-    --end;
-  return end > from ? end : std::min(text.size(), from + std::max<std::size_t>(bytes, 4));
+  while (end > from && inside(end)) --end;
+  if (end > from) return end;
+  for (end = from + 1; inside(end);) ++end;
+  return end;
 }
 
 }  // namespace

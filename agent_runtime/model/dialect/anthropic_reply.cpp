@@ -215,8 +215,7 @@ Result<Reply> AnthropicMessages::parse_response(std::string_view body) const {
                "more than " + std::to_string(ReplyBuilder::max_blocks) + " blocks in one reply");
   for (std::size_t i = 0; i < content.size(); ++i)
     GYGES_CHECK(anthropic::read_block(content[i], "/content/" + std::to_string(i), reply.message));
-  for (auto& call : reply.message.tool_calls)
-    if (call.position == reply.message.content.size()) call.position = ToolCall::at_end;
+  settle_positions(reply.message);
   reply.id = text_at(value, "id");
   reply.model = text_at(value, "model");
   reply.stop_reason = anthropic::stop_reason_of(text_at(value, "stop_reason"));

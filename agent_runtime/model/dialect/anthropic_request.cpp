@@ -117,6 +117,7 @@ Status read_message(const json& wire, const std::string& place, std::vector<Mess
   } else {
     return bad(place + "/role", "is none of user, assistant and system");
   }
+  settle_positions(message);
   messages.push_back(std::move(message));
   return ok();
 }

@@ -249,8 +249,7 @@ Result<Reply> Gemini::parse_response(std::string_view body) const {
     GYGES_CHECK(
         gemini_parts::read_part(parts[i], "/candidates/0/content/parts/" + std::to_string(i),
                                 gemini_parts::made_call_id(reply.id, i, parts[i]), reply.message));
-  for (auto& call : reply.message.tool_calls)
-    if (call.position >= reply.message.content.size()) call.position = ToolCall::at_end;
+  settle_positions(reply.message);
   reply.stop_reason = gemini_parts::stop_reason_of(text_at(candidates.front(), "finishReason"),
                                                    !reply.message.tool_calls.empty());
   return reply;

@@ -80,8 +80,7 @@ Status read_content(const json& content, const std::string& place, Pairing& pair
                                           message));
       if (message.tool_calls.size() > calls) pairing.called(message.tool_calls.back());
     }
-    for (auto& call : message.tool_calls)
-      if (call.position >= message.content.size()) call.position = ToolCall::at_end;
+    settle_positions(message);
     messages.push_back(std::move(message));
     return ok();
   }

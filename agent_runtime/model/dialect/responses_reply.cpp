@@ -298,8 +298,7 @@ Result<Reply> OpenAiResponses::parse_response(std::string_view body) const {
   for (std::size_t i = 0; i < output.size(); ++i)
     GYGES_CHECK(responses::read_output_item(output[i], "/output/" + std::to_string(i),
                                             reply.message, refused));
-  for (auto& call : reply.message.tool_calls)
-    if (call.position >= reply.message.content.size()) call.position = ToolCall::at_end;
+  settle_positions(reply.message);
   reply.id = text_at(value, "id");
   reply.model = text_at(value, "model");
   reply.created = created_at(value, "created_at");

@@ -357,9 +357,7 @@ Result<ModelRequest> OpenAiResponses::parse_request(std::string_view /*path*/,
   } else {
     return bad("/input", "is missing");
   }
-  for (auto& message : request.messages)
-    for (auto& call : message.tool_calls)
-      if (call.position >= message.content.size()) call.position = ToolCall::at_end;
+  for (auto& message : request.messages) settle_positions(message);
   GYGES_CHECK(openai::read_choice(at(value, "tool_choice"), "", request));
   read_settings(value, request);
   return request;

@@ -204,6 +204,11 @@ std::string reply_id(std::string_view prefix, const std::string& id, const Model
   return std::string(prefix) + to_hex(hasher.finish()).substr(0, 24);
 }
 
+void settle_positions(Message& message) {
+  for (auto& call : message.tool_calls)
+    if (call.position >= message.content.size()) call.position = ToolCall::at_end;
+}
+
 std::int64_t created_at(const json& object, const char* key) {
   double time = number_at(object, key).value_or(0);
   return time >= 0 && time < 1e12 ? static_cast<std::int64_t>(time) : 0;

@@ -74,6 +74,8 @@ std::string made_id(std::string_view prefix, std::string_view content);
 // The id of a reply as this vendor writes it: the reply's own where it has the prefix, otherwise
 // one made from it, or from the conversation that it answers.
 std::string reply_id(std::string_view prefix, const std::string& id, const ModelRequest& request);
+// Calls behind all parts of a message get the position at_end.
+void settle_positions(Message& message);
 // A time of a body in Unix seconds, whole or not; 0 where there is none or it makes no sense.
 std::int64_t created_at(const json& object, const char* key);
 // Now where `created` is 0. Unix time in seconds.
