@@ -45,7 +45,9 @@ Result<std::string> ExchangeLog::store(std::string_view body, bool& stored) {
 }
 
 Status ExchangeLog::write(const ExchangeRecord& record) {
-  if (++lines_ > most_lines) return ok();
+  if (++lines_ > most_lines)
+    return fail("write exchanges.jsonl", "", "the agent made more than 100000 requests",
+                "look at what it asked for in vain");
   json line{{"$schema", "gyges/exchange.schema.json"},
             {"time_ns", record.time_ns},
             {"duration_ns", record.duration_ns},

@@ -19,6 +19,10 @@ using model::Reply;
 using model::Route;
 
 constexpr std::size_t most_target = 8192;
+// Of opening brackets and braces in a body: what a parser makes of them takes many times their
+// room.
+constexpr std::ptrdiff_t most_structure = 500'000;
+constexpr std::size_t most_messages = 50'000;
 
 // As the trace has it.
 std::uint64_t now() {
@@ -187,12 +191,24 @@ bool ModelEndpoint::handle(const HttpRequest& request, Answer& answer) {
 bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, Answer& answer,
                              ExchangeRecord& record) {
   const Dialect& dialect = *routed.dialect;
+  auto structure = std::count_if(request.body.begin(), request.body.end(),
+                                 [](char c) { return c == '{' || c == '['; });
+  if (structure > most_structure) {
+    record.fault = "the body has more structure than is taken";
+    return say_error(dialect, error(ModelError::Kind::too_large, 413, "Request too large"), answer,
+                     record);
+  }
   auto asked = dialect.parse_request(request.head.target, request.body);
   if (!asked) {
     record.fault = printable(asked.error().line());
     return say_error(
         dialect, error(ModelError::Kind::invalid_request, 400, valid_utf8(asked.error().reason)),
         answer, record);
+  }
+  if (asked->messages.size() > most_messages) {
+    record.fault = "the conversation has more messages than are taken";
+    return say_error(dialect, error(ModelError::Kind::too_large, 413, "Request too large"), answer,
+                     record);
   }
   if (routed.route.kind == Route::Kind::count_tokens) {
     record.kind = "count_tokens";
@@ -223,7 +239,7 @@ Result<Reply> ModelEndpoint::ask(Ask& ask, ExchangeRecord& record, std::uint64_t
   {
     std::scoped_lock lock(mutex_);
     if (failure_) return fail("ask model", "", "the record is broken");
-    if (turns_.turns() >= options_.most_turns) {
+    if (started_ >= options_.most_turns) {
       turn_limit_ = true;
       stop_agent();
       return fail("ask model", "", "the agent has used all of its turns");
@@ -234,6 +250,7 @@ Result<Reply> ModelEndpoint::ask(Ask& ask, ExchangeRecord& record, std::uint64_t
       return tl::unexpected<Error>(thread.error());
     }
     record.thread = *thread;
+    ++started_;
     if (options_.mark)
       for (const WireCall& call : turns_.calls())
         if (call.answered_ns == now_ns) options_.mark(call.call, {}, false);
@@ -254,6 +271,7 @@ Result<Reply> ModelEndpoint::ask(Ask& ask, ExchangeRecord& record, std::uint64_t
   if (!reply) {
     // One failure is the agent's to deal with; it ends the run only when the agent gives up.
     if (!failure_) model_failure_ = reply.error();
+    --started_;  // no turn was had
     return reply;
   }
   if (auto taken = turns_.take_reply(record.thread, *reply, first_ns != 0 ? first_ns : now());

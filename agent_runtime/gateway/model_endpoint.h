@@ -107,6 +107,7 @@ class ModelEndpoint {
   ExchangeLog log_;
   ConversationLog turns_;
   UniqueFd stop_;
+  std::uint32_t started_ = 0;  // turns, also those that are not over
   bool turn_limit_ = false;
   std::optional<Error> failure_;
   std::optional<Error> model_failure_;

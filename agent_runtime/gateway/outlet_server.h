@@ -49,10 +49,10 @@ using ExchangeHandler = std::function<bool(const HttpRequest& request, Answer& a
 
 class OutletServer {
  public:
-  static constexpr std::size_t most_body = 64U << 20U;   // of one request
-  static constexpr std::size_t most_held = 192U << 20U;  // of all requests of a link
+  static constexpr std::size_t most_body = 32U << 20U;   // of one request
+  static constexpr std::size_t most_held = 96U << 20U;  // of all requests of a link
   static constexpr std::size_t most_exchanges = 64;      // open on one link
-  static constexpr std::size_t most_threads = 16;        // handling at one time; others wait
+  static constexpr std::size_t most_threads = 4;        // handling at one time; others wait
 
   explicit OutletServer(ExchangeHandler handler);
   ~OutletServer();  // stop()

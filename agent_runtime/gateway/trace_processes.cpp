@@ -74,7 +74,7 @@ void ProcessTree::take(const Event& event) {
     if ((event.args[0] & CLONE_THREAD) != 0) return;
     auto child = static_cast<std::int32_t>(event.result);
     auto known = current_.find(child);
-    // Events of the child may come first; one that has ended gives its number back.
+    // Events of the child may come first. A number that comes round belongs to a new process.
     bool orphan = known != current_.end() && known->second != agent &&
                   processes_[known->second].parent < 0 && known->second > index;
     if (!orphan) {
@@ -83,10 +83,6 @@ void ProcessTree::take(const Event& event) {
     }
     std::uint32_t made = index_of(child);
     if (made != agent) processes_[made].parent = index;
-    return;
-  }
-  if (event.kind == EventKind::process_exit && event.tid == event.pid) {
-    current_.erase(event.pid);
     return;
   }
   if (!executes(event)) return;

@@ -154,6 +154,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   void start_record() { record_.emplace(shared_, tls_ ? &*tls_ : nullptr); }
 
   void on_head(RequestHead&& head) {
+    if (finished_) return;
     head_ = std::move(head);
     start_record();
     record_->request(head_, port_.now_ns());
@@ -170,31 +171,25 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     request.target = head_.target;
     request.headers = head_.headers;
     exchange_ = outlet_.open(request, *this);
-    if (exchange_ != 0 && head_.expects_continue && head_.has_body)
-      port_.send("HTTP/1.1 100 Continue\r\n\r\n");
+    if (exchange_ == 0) return turn_away(503, "too many requests are open");
+    if (head_.expects_continue && head_.has_body) port_.send("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
   void on_body(std::string_view bytes) {
+    if (finished_) return;
     record_->body(bytes);
     body_bytes_ += bytes.size();
-    if (exchange_ == 0) return;
-    if (body_bytes_ > most_outlet_body) {
-      outlet_.close(std::exchange(exchange_, 0));
-      return;
-    }
+    if (exchange_ == 0) return;  // a proxy's tunnel
+    if (body_bytes_ > most_outlet_body) return turn_away(413, "the body is longer than 32 MiB");
     if (!outlet_.body(exchange_, bytes)) pause(true);
   }
 
   void on_end() {
+    if (finished_) return;
     seen_.clear();
     record_->request_ended(true);
     state_ = State::answer;
     if (head_.method == "CONNECT") return tunnel();
-    if (exchange_ == 0) {
-      bool large = body_bytes_ > most_outlet_body;
-      record_->refused({}, large ? "the body is longer than 64 MiB" : "too many are open");
-      return respond(large ? 413 : 503);
-    }
     set_deadline(answer_timeout);
     outlet_.end(exchange_);
   }
@@ -212,6 +207,13 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     record_flow();
     port_.send("HTTP/1.1 200 Connection established\r\n\r\n");
     tunnel_ = std::move(inner);
+  }
+
+  void turn_away(int status, std::string reason) {
+    if (exchange_ != 0) outlet_.close(std::exchange(exchange_, 0));
+    record_->request_ended(false);
+    record_->refused({}, std::move(reason));
+    respond(status);
   }
 
   // An answer of the gateway's own, after which the connection closes.

@@ -16,8 +16,8 @@ namespace gyges::network {
 using OpenTunnel = std::function<std::unique_ptr<StreamService>(const std::string& name,
                                                                 std::uint16_t port, StreamPort&)>;
 
-// Bodies of requests are cut at most_outlet_body with status 413.
-inline constexpr std::uint64_t most_outlet_body = 64U << 20U;
+// A request with a longer body is turned away with status 413, as vendors do.
+inline constexpr std::uint64_t most_outlet_body = 32U << 20U;
 
 std::unique_ptr<StreamService> make_handed_out_http1(const WebShared& shared,
                                                      const Connection& connection,

@@ -317,6 +317,14 @@ TEST_F(ModelEndpointTest, AnAgentThatLeavesInTheMiddleIsOnRecord) {
   EXPECT_TRUE(exchanges()[0].at("broken"));
 }
 
+TEST_F(ModelEndpointTest, BodiesThatWouldTakeTooMuchRoomAreTooLarge) {
+  std::string body = R"({"model": "m", "max_tokens": 1, "messages": [)";
+  for (int i = 0; i < 300'000; ++i) body += R"({"role": "user", "content": [{}]},)";
+  auto answer = send("POST", "/v1/messages", body + "{}]}");
+  EXPECT_EQ(answer.response->status, 413);
+  EXPECT_THAT(asked, IsEmpty());
+}
+
 TEST_F(ModelEndpointTest, HostileBodiesAreAnsweredAndKept) {
   const std::string bodies[] = {"",
                                 "{",

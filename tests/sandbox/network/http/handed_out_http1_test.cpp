@@ -153,6 +153,8 @@ TEST_F(HandedOut, ABodyWithoutEndIsCutOff) {
   for (int i = 0; i < 70; ++i) service->received(piece);
   EXPECT_LE(outlet.bodies.size(), most_outlet_body);
   EXPECT_EQ(outlet.closes, 1);
+  EXPECT_THAT(port.sent, StartsWith("HTTP/1.1 413"));
+  EXPECT_TRUE(port.closed);
 }
 
 TEST_F(HandedOut, AStalledBodyEndsTheConnection) {
