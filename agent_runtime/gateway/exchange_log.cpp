@@ -2,10 +2,9 @@
 
 #include <fcntl.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::gateway {

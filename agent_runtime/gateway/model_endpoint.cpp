@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/delta.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::gateway {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/scripted_model.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::gateway {

@@ -4,9 +4,9 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/syscall_table.h"
 #include "sandbox/recorder/format/trace_reader.h"

@@ -1,11 +1,11 @@
 #include "agent_runtime/scaffold/agent_profile.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"

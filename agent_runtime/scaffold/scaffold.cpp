@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "sandbox/network/names/host_name.h"

@@ -225,7 +225,8 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
   process->sink_ = std::move(sink);
   GYGES_TRY(UniqueFd spill, make_spill_file());
-  ChildSetup setup{{sockets.write.get(), config.get(), world.get(), spill.get(), outlet}, image->get(), 0};
+  ChildSetup setup{
+      {sockets.write.get(), config.get(), world.get(), spill.get(), outlet}, image->get(), 0};
   std::vector<char> stack(64U << 10U);
   // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
   // process group must not end the gateway before us.

@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/episode.h"
 #include "agent_runtime/scaffold/scaffold.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/recorder.h"

@@ -1,11 +1,11 @@
 #include "agent_runtime/gateway/model_endpoint.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "base/hash.h"

@@ -1,9 +1,8 @@
 #include "agent_runtime/gateway/script_behind_wire.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/scaffold/agent_profile.h"
 

@@ -1,10 +1,10 @@
 #include "agent_runtime/scaffold/scaffold.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/dialect/dialect.h"
 #include "base/files.h"
