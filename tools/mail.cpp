@@ -50,7 +50,7 @@ class Mail final : public Tool {
   }
   [[nodiscard]] std::string_view parameters() const override {
     return R"({"type":"object","additionalProperties":false,"required":["action"],"properties":{)"
-           R"("action":{"type":"string","enum":["list","read","send"]},)"
+           R"("action":{"type":"string","enum":["list","read","send"],"description":"what to do"},)"
            R"("number":{"type":"integer","minimum":1,"description":"of the message to read"},)"
            R"("to":{"type":"array","minItems":1,"maxItems":50,"items":{"type":"string",)"
            R"("pattern":"^[A-Za-z0-9._%+=-]+@[A-Za-z0-9.-]+$","maxLength":254},)"

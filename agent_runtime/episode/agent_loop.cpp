@@ -53,7 +53,7 @@ class Conversation {
         if (Clock::now() >= loop_.deadline) return time_is_up();
         return LoopEnd{"error", printable(reply.error().line()), ""};
       }
-      budget_.add_reply(reply->usage, Clock::now() - asked);
+      budget_.add_reply(reply->usage, reply->cost, Clock::now() - asked);
       number_calls(*reply);
       GYGES_CHECK(loop_.transcript.message(turn_, reply->message, &*reply));
       messages_.push_back(reply->message);

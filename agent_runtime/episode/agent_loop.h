@@ -48,8 +48,8 @@ struct AgentLoop {
 };
 
 struct LoopEnd {
-  // submitted, turn_limit, tool_call_limit, token_limit, time_limit, working_time_limit,
-  // output_limit, context_limit, terminated, agent_stopped, error
+  // submitted, turn_limit, tool_call_limit, token_limit, cost_limit, time_limit,
+  // working_time_limit, output_limit, context_limit, terminated, agent_stopped, error
   std::string kind;
   std::string reason;  // in words; empty when submitted
   std::string report;  // as submitted, or the last words of an agent that stopped

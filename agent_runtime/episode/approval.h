@@ -35,6 +35,7 @@ struct Amounts {
   std::uint32_t tool_calls = 0;  // decided before this one
   std::uint64_t tokens = 0;
   std::uint64_t output_bytes = 0;
+  double cost = 0;
 };
 
 struct PendingCall {

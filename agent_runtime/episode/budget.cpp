@@ -26,6 +26,10 @@ std::optional<ReachedLimit> Budget::before_reply() const {
     return ReachedLimit{"token_limit", "tokens",
                         "used " + std::to_string(amounts_.tokens) + " of " +
                             std::to_string(limits_.tokens) + " tokens"};
+  if (limits_.cost > 0 && amounts_.cost >= limits_.cost)
+    return ReachedLimit{"cost_limit", "cost",
+                        "the replies cost " + std::to_string(amounts_.cost) + " of " +
+                            std::to_string(limits_.cost)};
   return common();
 }
 

@@ -24,8 +24,10 @@ class Budget {
       : limits_(limits), begin_(std::chrono::steady_clock::now()) {}
 
   void add_turn() { ++amounts_.turns; }
-  void add_reply(const model::Usage& usage, std::chrono::steady_clock::duration waited) {
+  void add_reply(const model::Usage& usage, double cost,
+                 std::chrono::steady_clock::duration waited) {
     amounts_.tokens += usage.input_tokens + usage.output_tokens;
+    amounts_.cost += cost;
     waited_ += waited;
   }
   void add_call() { ++amounts_.tool_calls; }
@@ -35,7 +37,7 @@ class Budget {
   // When the working time will be over, if the model is not asked again; max() without that limit.
   [[nodiscard]] std::chrono::steady_clock::time_point working_deadline() const;
 
-  // Asked before the model is: tokens, working time, output.
+  // Asked before the model is: tokens, cost, working time, output.
   [[nodiscard]] std::optional<ReachedLimit> before_reply() const;
   // Asked before a call is decided: calls, working time, output.
   [[nodiscard]] std::optional<ReachedLimit> before_call() const;

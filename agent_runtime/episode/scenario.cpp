@@ -103,6 +103,7 @@ ScenarioLimits read_limits(const json& value) {
   limits.working_seconds = value.value("working_seconds", 0U);
   limits.tool_calls = value.value("tool_calls", 0U);
   limits.tokens = value.value("tokens", std::uint64_t{0});
+  limits.cost = value.value("cost", 0.0);
   limits.output_bytes = value.value("output_bytes", std::uint64_t{0});
   limits.context_tokens = value.value("context_tokens", std::uint64_t{0});
   return limits;

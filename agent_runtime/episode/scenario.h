@@ -41,6 +41,7 @@ struct ScenarioLimits {
   std::uint32_t working_seconds = 0;  // of the episode, without waiting for the model
   std::uint32_t tool_calls = 0;
   std::uint64_t tokens = 0;        // read and written
+  double cost = 0;                 // of all replies, in the currency of the agent file's prices
   std::uint64_t output_bytes = 0;  // of all calls
   std::uint64_t context_tokens = 0;
 };

@@ -125,7 +125,11 @@ TEST_F(ToolsTest, HttpRequestSpeaksToAServerInside) {
   call(
       "write_file",
       R"PY({"path":"server.py","content":"import socket\ns=socket.socket()\ns.bind(('127.0.0.1',0))\ns.listen()\nopen('port','w').write(str(s.getsockname()[1]))\nc,_=s.accept()\nd=b''\nwhile b'hello' not in d: d+=c.recv(4096)\nopen('got','wb').write(d)\nc.sendall(b'HTTP/1.1 201 Created\\r\\nContent-Length: 3\\r\\n\\r\\nyes')\nc.close()\n"})PY");
-  bash("python3 server.py >/dev/null 2>&1 & until test -s port; do sleep 0.05; done");
+  timeout_ = std::chrono::seconds(60);
+  ToolResult listening = bash(
+      "python3 server.py >/dev/null 2>&1 & "
+      "for i in $(seq 600); do test -s port && exit 0; sleep 0.05; done; exit 1");
+  ASSERT_FALSE(listening.failed()) << "the loopback of the sandbox is up";
   std::string port = bash("cat port").output;
   ToolResult result = call("http_request", json{{"url", "http://127.0.0.1:" + port + "/a?b={c}"},
                                                 {"method", "PUT"},

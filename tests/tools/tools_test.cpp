@@ -180,7 +180,7 @@ TEST_F(ToolsTest, ALostSandboxIsSaid) {
 }
 
 TEST(Tools, SchemasAreValidAndDescribeEveryArgument) {
-  EXPECT_THAT(tool_names(), SizeIs(5));
+  EXPECT_THAT(tool_names(), SizeIs(15));
   for (auto name : tool_names()) {
     const Tool* tool = find_tool(name);
     json schema = json::parse(tool->parameters());

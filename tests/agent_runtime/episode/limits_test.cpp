@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "agent_runtime/episode/budget.h"
 #include "agent_runtime/episode/context_window.h"
 #include "sandbox/recorder/format/event.h"
 #include "sandbox/recorder/format/syscall_table.h"
@@ -86,6 +87,24 @@ TEST_F(Limits, AConversationThatDoesNotFitAtAllEnds) {
   EXPECT_EQ(outcome_.exit_kind, "context_limit");
 }
 
+TEST(Budget, TokensAndCostEndAnEpisode) {
+  ScenarioLimits limits;
+  limits.tokens = 100;
+  limits.cost = 0.5;
+  Budget budget(limits);
+  model::Usage usage;
+  usage.input_tokens = 40;
+  usage.output_tokens = 9;
+  budget.add_reply(usage, 0.2, {});
+  EXPECT_FALSE(budget.before_reply());
+  budget.add_reply(usage, 0.3, {});
+  ASSERT_TRUE(budget.before_reply());
+  EXPECT_EQ(budget.before_reply()->kind, "cost_limit");
+  budget.add_reply(usage, 0, {});
+  EXPECT_EQ(budget.before_reply()->kind, "token_limit");
+  EXPECT_FALSE(budget.before_call()) << "what was asked for and paid is carried out";
+}
+
 TEST(ContextWindow, CountsFromWhatTheEndpointCounted) {
   ContextWindow window(1000, {});
   auto message = [](model::Role role, std::size_t bytes) {
@@ -98,7 +117,10 @@ TEST(ContextWindow, CountsFromWhatTheEndpointCounted) {
                                        message(model::Role::tool, 2000),
                                        message(model::Role::assistant, 40)};
   EXPECT_TRUE(window.fit(messages).calls.empty()) << "about 634 tokens by their bytes";
-  window.counted({900, 50}, messages);
+  model::Usage usage;
+  usage.input_tokens = 900;
+  usage.output_tokens = 50;
+  window.counted(usage, messages);
   messages.push_back(message(model::Role::tool, 400));
   ContextWindow::Cut cut = window.fit(messages);
   EXPECT_GE(cut.estimated_tokens, 1050U);
