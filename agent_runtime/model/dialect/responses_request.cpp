@@ -58,6 +58,7 @@ Status read_tool(const json& wire, const std::string& place, const std::string& 
     if (auto rest = rest_of(wire, {"type", "name", "description", "parameters", "format"});
         !rest.empty())
       extra.update(parsed(rest));
+    if (flag_at(extra, "strict") == false) extra.erase("strict");
   } else {
     tool.kind = ToolDeclaration::Kind::hosted;
     tool.name = type;
@@ -283,6 +284,9 @@ json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& l
     wire["parameters"] = parameters_of(tool, losses, place);
   }
   put_extra(wire, tool.extra, tool.origin, ours, losses, place);
+  // Unless told otherwise the API makes every optional argument a required one.
+  if (tool.kind == ToolDeclaration::Kind::function && !wire.contains("strict"))
+    wire["strict"] = false;
   wire.erase(additional_mark);
   wire.erase(space_mark);
   return wire;
