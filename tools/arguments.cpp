@@ -1,5 +1,7 @@
 #include "tools/arguments.h"
 
+// Without it valijson ends the program where a schema asks for what it does not do.
+#define VALIJSON_USE_EXCEPTIONS 1
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>

@@ -72,7 +72,7 @@ TEST(Persona, SeedChangesIdentifiersOnly) {
 }
 
 TEST(Persona, UnknownNamesListTheShippedOnes) {
-  EXPECT_THAT(load_persona("mars-rover").error().line(), HasSubstr("bare, vm-production"));
+  EXPECT_THAT(load_persona("mars-rover").error().line(), HasSubstr("bare, ci-runner"));
   EXPECT_THAT(load_persona("/no/such/file.json").error().line(), HasSubstr("No such file"));
 }
 
