@@ -122,7 +122,14 @@ TEST_P(EveryDialect, StreamsAreReadTheSameCutAtEveryByte) {
   std::string bytes = short_stream(dialect_);
   auto whole = read_stream(dialect_, bytes);
   ASSERT_TRUE(whole) << whole.error().line();
-  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+  auto single = dialect_.stream_reader({});
+  std::vector<Delta> all;
+  for (const char& byte : bytes) ASSERT_TRUE(single->feed(std::string_view(&byte, 1), all));
+  ASSERT_TRUE(single->finish(all));
+  ReplyBuilder of_bytes;
+  for (const auto& delta : all) ASSERT_TRUE(of_bytes.add(delta));
+  EXPECT_TRUE(std::move(of_bytes).take() == *whole);
+  for (std::size_t cut = 0; cut <= bytes.size(); cut += bytes.size() / 400 + 1) {
     auto reader = dialect_.stream_reader({});
     std::vector<Delta> deltas;
     ASSERT_TRUE(reader->feed(std::string_view(bytes).substr(0, cut), deltas)) << cut;
@@ -139,7 +146,9 @@ TEST_P(EveryDialect, AStreamThatBreaksOffIsAnErrorOrWhole) {
   auto whole = read_stream(dialect_, bytes);
   ASSERT_TRUE(whole);
   std::size_t errors = 0;
-  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+  std::size_t tried = 0;
+  for (std::size_t cut = 0; cut < bytes.size(); cut += bytes.size() / 400 + 1) {
+    ++tried;
     auto part = read_stream(dialect_, bytes.substr(0, cut));
     if (!part) {
       ++errors;
@@ -147,7 +156,7 @@ TEST_P(EveryDialect, AStreamThatBreaksOffIsAnErrorOrWhole) {
     }
     EXPECT_EQ(core_of({part->message}), core_of({whole->message})) << cut;
   }
-  EXPECT_GT(errors, bytes.size() / 2);
+  EXPECT_GT(errors, tried / 2);
 }
 
 TEST_P(EveryDialect, ErrorsComeBackWithTheirKind) {
