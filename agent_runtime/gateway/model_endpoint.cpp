@@ -191,6 +191,7 @@ bool ModelEndpoint::handle(const HttpRequest& request, Answer& answer) {
 bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, Answer& answer,
                              ExchangeRecord& record) {
   const Dialect& dialect = *routed.dialect;
+  record.kind = routed.route.kind == Route::Kind::generate ? "generate" : "count_tokens";
   auto structure = std::count_if(request.body.begin(), request.body.end(),
                                  [](char c) { return c == '{' || c == '['; });
   if (structure > most_structure) {
@@ -211,10 +212,8 @@ bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, A
                      record);
   }
   if (routed.route.kind == Route::Kind::count_tokens) {
-    record.kind = "count_tokens";
     return say(dialect.write_count(model::estimated_tokens(*asked)), true, answer, record);
   }
-  record.kind = "generate";
   ModelRequest told = *asked;
   record.hosted_tools = take_hosted_tools(told);
   record.hosted_removed = options_.remove_hosted_tools && !record.hosted_tools.empty();

@@ -72,6 +72,12 @@ void put_command(const Carrier& carrier, const std::string& command, ToolCall& c
   call.arguments = arguments.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+// Whether calls of it go to the agent; the final report does not.
+bool acts(const Message& message) {
+  return std::any_of(message.tool_calls.begin(), message.tool_calls.end(),
+                     [](const ToolCall& call) { return call.name != "submit"; });
+}
+
 // Looks like those of the vendors, and is the same whenever the script is run along the same way.
 std::string wire_id(std::uint64_t seed, std::size_t step, std::size_t index) {
   std::string name =
@@ -153,7 +159,11 @@ Result<Reply> ScriptBehindWire::complete(const ModelRequest& request) const {
   std::size_t step = 0;
   for (const Message& message : request.messages) {
     if (message.role == Role::assistant) {
-      GYGES_TRY(Reply replayed, script.complete({known, no_tools, seed_, {}}));
+      // Some agents begin with words that they put into the model's mouth: no step of the script.
+      model::ScriptedModel ahead = script;
+      GYGES_TRY(Reply replayed, ahead.complete({known, no_tools, seed_, {}}));
+      if (acts(replayed.message) == message.tool_calls.empty()) continue;
+      script = std::move(ahead);
       last_ids.clear();
       for (std::size_t i = 0; i < replayed.message.tool_calls.size(); ++i) {
         const std::string& id = replayed.message.tool_calls[i].id;

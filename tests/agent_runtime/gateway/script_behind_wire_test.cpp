@@ -108,6 +108,20 @@ TEST(ScriptBehindWire, ARequestWithoutAShellDisturbsNothing) {
   EXPECT_EQ(first->message.tool_calls.size(), 2U);
 }
 
+TEST(ScriptBehindWire, WordsPutIntoTheModelsMouthAreNoStep) {
+  auto model = model_with({{"Bash", "command"}});
+  ModelRequest plain = request_with("Bash");
+  ModelRequest greeted = request_with("Bash");
+  greeted.messages.insert(greeted.messages.begin() + 1, {said(Role::user, "Here is my setup."),
+                                                         said(Role::assistant, "Thanks!")});
+  auto expected = model.complete(plain);
+  auto reply = model.complete(greeted);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->message.tool_calls, expected->message.tool_calls);
+  answer(greeted, *reply, "text");
+  EXPECT_EQ(model::text_of(model.complete(greeted)->message), "All done.");
+}
+
 TEST(ScriptBehindWire, FailuresAreKnownByTheResultsWords) {
   auto model = model_with({{"Bash", "command"}}, "^Exit code [1-9]");
   ModelRequest request = request_with("Bash");
