@@ -26,6 +26,7 @@ class Gate : public recorder::Session {
   Status adopt(int, pid_t, std::uint32_t) override { return ok(); }
   Status tool_call_started(std::uint32_t, std::string_view) override { return ok(); }
   Status tool_call_ended(std::uint32_t) override { return ok(); }
+  Status flush() override { return ok(); }
   Result<recorder::Coverage> close() override { return recorder::Coverage{}; }
 };
 
