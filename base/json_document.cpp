@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <stdexcept>  // which the library includes inside its namespace
 // A schema that cannot be used is reported, where the library would abort. The same in every source
 // that includes it (base/json_document.cpp, tools/arguments.cpp): its functions are inline.
 #define VALIJSON_USE_EXCEPTIONS 1
