@@ -3,7 +3,9 @@
 #include <map>
 #include <mutex>
 #include <set>
-// Without it valijson ends the program where a schema asks for what it does not do.
+#include <stdexcept>  // which the library includes inside its namespace
+// A schema that cannot be used is reported, where the library would abort. The same in every source
+// that includes it (base/json_document.cpp, tools/arguments.cpp): its functions are inline.
 #define VALIJSON_USE_EXCEPTIONS 1
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>

@@ -68,7 +68,8 @@ void print_run(const ReviewedRun& run, const QueueItem& item, const ReviewOption
     fmt::print("  {:>3} {:<12} {:<10} {:<8} {}\n", call.call, printable(call.tool), call.decision,
                printable(call.outcome), shown(call.arguments));
   fmt::print("  end: {}\n  report: {}\n", printable(run.exit_kind), shown(run.report));
-  fmt::print("  more: {}\n", printable(run.bundle.string()));
+  // Directories are often named after agent and condition.
+  if (options.show_condition) fmt::print("  more: {}\n", printable(run.bundle.string()));
 }
 
 // nullopt: stop. An empty verdict: go on to the next.

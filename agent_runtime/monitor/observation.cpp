@@ -207,8 +207,8 @@ Result<Scene> Observation::scene(Moment moment, std::uint32_t call) {
     scene.current = &at(call);
     return scene;
   }
-  if (flush_) GYGES_CHECK(flush_());
   if (moment == Moment::after) {
+    if (flush_) GYGES_CHECK(flush_());
     scene.current = &at(call);
     GYGES_TRY(scene.events, events_.up_to(call));
   } else {

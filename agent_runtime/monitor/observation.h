@@ -97,7 +97,8 @@ class EventSource {
 // Puts lines together into scenes.
 class Observation {
  public:
-  // `trace` is read as it grows; `flush` is called before it is (may be empty).
+  // `trace` is read as it grows; `flush` is called before it is, but at the end,
+  // when it is whole (may be empty).
   Observation(const std::filesystem::path& trace, std::function<Status()> flush)
       : events_(trace), flush_(std::move(flush)) {}
 

@@ -82,6 +82,7 @@ TEST_F(MonitorTest, RulesSayTheSameOnlineAndOffline) {
   request.monitors = {file};
   run(request, recorder->get());
   if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
   std::vector<json> during = online();
   ASSERT_EQ(during.size(), 9U) << "four calls, before and after, and the end";
   EXPECT_THAT(during[0].at("rules"), Contains("asked"));
