@@ -52,7 +52,7 @@ void HttpConnection::close() {
   if (closed_) return;
   closed_ = true;
   if (running_ && cancel_on_hangup_) running_->cancel();
-  running_.reset();
+  end_call();
   Error ignored;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   stream_.close();
@@ -258,9 +258,10 @@ void HttpConnection::begin_call(const std::shared_ptr<HttpSession>& session, Ste
     });
   };
   running_ = link;
+  held_ = shared_from_this();
   stream_.expires_never();
   if (thread != nullptr && thread->submit(request, link, done)) return watch_for_hangup();
-  running_.reset();
+  end_call();
   if (by_id) session->running.erase(request.id);
   answer(429, error_text(request.id, {Code::busy, "Too many calls wait for their turn.", {}}));
 }
@@ -278,6 +279,12 @@ void HttpConnection::watch_for_hangup() {
       });
 }
 
+// Whoever calls a method here holds the connection, so that it outlives this.
+void HttpConnection::end_call() {
+  running_.reset();
+  held_.reset();
+}
+
 void HttpConnection::refuse(unsigned status, std::string_view why, bool keep) {
   keep_ = keep_ && keep;
   answer(status, error_text("", {Code::invalid_request, std::string(why), {}}),
@@ -292,7 +299,7 @@ void HttpConnection::answer(unsigned status, std::string body, const std::string
   if (status != 204) head += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   if (!keep_) head += "Connection: close\r\n";
   complete_ = true;
-  running_.reset();
+  end_call();
   send(head + "\r\n" + body, true);
 }
 
@@ -318,7 +325,7 @@ void HttpConnection::finish_call(const Request& request, const Answer& given) {
   if (!streaming_)
     return answer(static_cast<unsigned>(Protocol::http_status(request, given)), std::move(text));
   stream(std::move(text));
-  running_.reset();
+  end_call();
   complete_ = true;
   if (!closed_) send("0\r\n\r\n", true);
 }

@@ -64,6 +64,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void act(const std::shared_ptr<HttpSession>& session, Step step);
   void begin_call(const std::shared_ptr<HttpSession>& session, Step step);
   void watch_for_hangup();
+  void end_call();
 
   // A refusal without a message of the protocol, or a whole answer; then the next request.
   void refuse(unsigned status, std::string_view why, bool keep = true);
@@ -95,6 +96,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool cancel_on_hangup_ = false;
   std::string session_header_;         // of the answer
   std::shared_ptr<HttpLink> running_;  // the call that is being answered
+  // This connection, while a call runs: then nothing may be read or written that would hold it.
+  std::shared_ptr<HttpConnection> held_;
 };
 
 }  // namespace gyges::mcp
