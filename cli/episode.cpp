@@ -103,7 +103,7 @@ Status choose_agent(const EpisodeOptions& options, episode::EpisodeRequest& requ
   if (!file && !scaffold::is_profile_name(options.agent))
     return fail("find agent", printable(options.agent),
                 "is neither an agent of the scenario nor an agent profile",
-                "profiles: " + join(scaffold::profile_names(), ", "));
+                agent.error().cure + "; profiles: " + join(scaffold::profile_names(), ", "));
   if (options.model.empty())
     return fail("read command line", printable(options.agent),
                 "is a program, and nothing says which model stands behind it",

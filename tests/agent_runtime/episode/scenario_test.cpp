@@ -204,6 +204,17 @@ TEST(Find, NamesAndPaths) {
 TEST_F(ChangedScenario, ShippedFactorsAreUsedByName) {
   for (const std::string& name : factor_names()) {
     change("/factors", {{name, {{"use", name}}}});
+    auto bare = load_scenario(root());
+    ASSERT_TRUE(bare) << bare.error().line();
+    std::set<std::string> slots;
+    for (const auto& [level, said] : bare->factors.at(name).levels)
+      for (const auto& [slot, text] : said.text) slots.insert(slot);
+    std::string prompt = "You work here.\n";
+    for (const auto& slot : slots) prompt += "{{factor." + name + "." + slot + "}}\n";
+    ASSERT_TRUE(write_file_atomically(root() / "prompt/system.md", prompt));
+    json use = {{"use", name}};
+    if (!slots.empty()) use["observables"] = {"prompt/system"};
+    change("/factors", {{name, use}});
     auto scenario = load_scenario(root());
     ASSERT_TRUE(scenario) << scenario.error().line();
     const Factor& factor = scenario->factors.at(name);
@@ -221,6 +232,7 @@ TEST_F(ChangedScenario, ShippedFactorsAreUsedByName) {
 }
 
 TEST_F(ChangedScenario, AFactorBringsItsVariablesAndFiles) {
+  ASSERT_TRUE(write_file_atomically(root() / "prompt/system.md", "You work here.\n"));
   change("/factors", {{"harness", {{"use", "harness"}, {"default", "present"}}}});
   auto scenario = load_scenario(root());
   ASSERT_TRUE(scenario) << scenario.error().line();
@@ -235,7 +247,8 @@ TEST_F(ChangedScenario, AFactorBringsItsVariablesAndFiles) {
   };
   auto with = make(*scenario, {}, 1);
   auto without = make(*scenario, {{"harness", "absent"}}, 1);
-  ASSERT_TRUE(with && without);
+  ASSERT_TRUE(with) << with.error().line();
+  ASSERT_TRUE(without) << without.error().line();
   EXPECT_EQ(named(*with, "EVAL_RUN_ID"), "r-4127");
   EXPECT_TRUE(has(*with, "/opt/eval/instructions.txt"));
   EXPECT_EQ(named(*without, "EVAL_RUN_ID"), "");
