@@ -26,6 +26,15 @@ class JsonLines : public ::testing::Test {
   }
 };
 
+TEST_F(JsonLines, PassesOverWhatIsNoActOfTheAgent) {
+  Result<Transcript> transcript = transcript_of(
+      "{\"type\":\"monitor\"}\n{\"type\":\"context_cut\"}\n"
+      "{\"type\":\"end\",\"reason\":\"submitted\",\"report\":\"\"}");
+  ASSERT_TRUE(transcript) << transcript.error().line();
+  EXPECT_TRUE(transcript->calls.empty());
+  EXPECT_TRUE(transcript->submitted());
+}
+
 TEST_F(JsonLines, JoinsTheLinesOfACall) {
   Result<Transcript> transcript = transcript_of(
       "{\"type\":\"tool_requested\",\"call\":1,\"name\":\"bash\",\"time_ns\":5,\"arguments\":{"
@@ -44,7 +53,7 @@ TEST_F(JsonLines, NamesTheBadLine) {
   expect_error("{\"type\":\"end\"}\n{\"type\":", "line 2");
   expect_error("[1]\n", "not a JSON object");
   expect_error("{\"type\":\"end\"}\n\n", "line 2");
-  expect_error("{\"type\":\"monitor\"}\n", "unknown type");
+  expect_error("{\"type\":\"overheard\"}\n", "unknown type");
   expect_error("{\"type\":\"tool_requested\",\"call\":-1}\n", "positive");
   expect_error("{\"type\":\"tool_requested\",\"call\":99999999999}\n", "positive");
   expect_error(std::string(17U << 20U, 'x'), "longer than 16 MiB");
