@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "agent_runtime/episode/episode.h"
+#include "agent_runtime/model/dialect/dialect.h"
 #include "agent_runtime/scaffold/scaffold.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -61,7 +63,11 @@ class ThirdPartyTest : public ::testing::Test {
     ASSERT_TRUE(document) << document.error().line();
     run_ = *document;
     turns_ = lines("transcript.jsonl", "transcript");
+    // They are written as they end, and two may overtake each other.
     exchanges_ = lines("exchanges.jsonl", "exchange");
+    std::stable_sort(exchanges_.begin(), exchanges_.end(), [](const json& one, const json& other) {
+      return one.at("time_ns").get<std::uint64_t>() < other.at("time_ns").get<std::uint64_t>();
+    });
     if (recorder != nullptr) processes_ = lines("processes.jsonl", "processes");
   }
 
@@ -168,10 +174,14 @@ TEST_F(ThirdPartyTest, TurnsAndProgramsThatFailAreSaidSo) {
 }
 
 TEST_F(ThirdPartyTest, ARealKeyIsAddedOutsideAndStandsNowhere) {
+  // The agent streams, so the provider is asked for a stream.
+  model::Reply hello;
+  hello.message.role = model::Role::assistant;
+  hello.message.content.push_back({model::Part::Kind::text, "Hi."});
   gyges::testing::CannedReply reply;
-  reply.body =
-      R"({"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hi."}}]})";
-  gyges::testing::LocalHttpServer server({reply, reply, reply});
+  reply.headers = "Content-Type: text/event-stream\r\n";
+  reply.body = model::write_stream(*model::find_dialect("openai_chat"), {}, hello);
+  gyges::testing::LocalHttpServer server({reply});
   ASSERT_TRUE(write_file_atomically(directory_.path() / "real.json",
                                     json{{"$schema", "gyges/agent.schema.json"},
                                          {"version", 1},
