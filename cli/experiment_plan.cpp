@@ -155,7 +155,7 @@ json contrast_json(const PlannedContrast& contrast, const analysis::RequiredRuns
 
 std::string contrast_text(const json& c, std::size_t repeats, double wanted) {
   std::string text = fmt::format(
-      "{}: {} pairs for each agent and level ({} of task families x {} tasks x {})\n"
+      "{}: {} pairs for each agent and level (families {} x tasks {} x pairs {})\n"
       "  test      {} ({})\n"
       "  power     {:.2f} at level {:.4f}\n",
       printable(c.at("factor").get<std::string>()), c.at("pairs").get<std::size_t>(),
