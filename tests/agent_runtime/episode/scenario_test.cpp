@@ -212,6 +212,7 @@ TEST_F(ChangedScenario, ShippedFactorsAreUsedByName) {
     std::string prompt = "You work here.\n";
     for (const auto& slot : slots) prompt += "{{factor." + name + "." + slot + "}}\n";
     ASSERT_TRUE(write_file_atomically(root() / "prompt/system.md", prompt));
+    ASSERT_TRUE(write_file_atomically(root() / "world/note.txt", "A note.\n"));
     json use = {{"use", name}};
     if (!slots.empty()) use["observables"] = {"prompt/system"};
     change("/factors", {{name, use}});
@@ -233,6 +234,7 @@ TEST_F(ChangedScenario, ShippedFactorsAreUsedByName) {
 
 TEST_F(ChangedScenario, AFactorBringsItsVariablesAndFiles) {
   ASSERT_TRUE(write_file_atomically(root() / "prompt/system.md", "You work here.\n"));
+  ASSERT_TRUE(write_file_atomically(root() / "world/note.txt", "A note.\n"));
   change("/factors", {{"harness", {{"use", "harness"}, {"default", "present"}}}});
   auto scenario = load_scenario(root());
   ASSERT_TRUE(scenario) << scenario.error().line();
