@@ -2,7 +2,6 @@
 
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -12,6 +11,7 @@
 
 #include "base/assets.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges {

@@ -1,5 +1,6 @@
 // gyges episode: one agent, one task, one condition, once or several times.
 #include "agent_runtime/episode/episode.h"
+#include "base/json.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +8,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "cli/command.h"

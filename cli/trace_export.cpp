@@ -5,8 +5,8 @@
 
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/flag_sets.h"

@@ -34,6 +34,7 @@ function(gyges_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   gyges_compile_options(${name})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+  gyges_precompiled_library(${name})
 endfunction()
 
 # gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s] [AS_USER]): one GoogleTest program per
@@ -47,6 +48,7 @@ function(gyges_test name)
   gyges_compile_options(${name})
   gyges_compile_quickly(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  gyges_precompiled_test(${name})
   target_compile_definitions(${name} PRIVATE GYGES_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     GYGES_BINARY="${CMAKE_BINARY_DIR}/gyges")
   add_test(NAME ${name} COMMAND ${name})

@@ -1,4 +1,5 @@
 #include "gyges/sandbox.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +11,6 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 #include "base/json_document.h"

@@ -1,12 +1,12 @@
 #include "tools/arguments.h"
 
-#include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
 #include <valijson/validation_results.hpp>
 #include <valijson/validator.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::tools {

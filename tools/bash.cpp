@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "tools/builtin.h"
 #include "tools/sandbox_process.h"
 

@@ -1,5 +1,5 @@
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "tools/arguments.h"
 #include "tools/builtin.h"
 #include "tools/sandbox_process.h"

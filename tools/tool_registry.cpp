@@ -1,8 +1,8 @@
 #include "tools/tool_registry.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "tools/arguments.h"

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/agent_loop.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"

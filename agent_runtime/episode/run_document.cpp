@@ -1,9 +1,8 @@
 #include "agent_runtime/episode/run_document.h"
 
-#include <nlohmann/json.hpp>
-
 #include "agent_runtime/model/agent_file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/recorder/format/run_record.h"

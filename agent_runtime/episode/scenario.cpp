@@ -1,10 +1,10 @@
 #include "agent_runtime/episode/scenario.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"

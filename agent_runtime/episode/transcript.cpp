@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 #include <ctime>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::episode {

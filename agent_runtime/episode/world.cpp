@@ -1,9 +1,9 @@
 #include "agent_runtime/episode/world.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "tools/tool_registry.h"

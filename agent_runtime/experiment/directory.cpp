@@ -6,11 +6,11 @@
 
 #include <cerrno>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "agent_runtime/experiment/durable.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

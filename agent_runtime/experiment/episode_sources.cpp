@@ -1,8 +1,8 @@
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/experiment/sources.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::experiment {

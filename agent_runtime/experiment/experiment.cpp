@@ -1,11 +1,11 @@
 #include "agent_runtime/experiment/experiment.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/run_record.h"
 

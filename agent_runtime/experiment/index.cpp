@@ -3,12 +3,12 @@
 #include <sys/stat.h>
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "agent_runtime/experiment/index_schema.h"
 #include "agent_runtime/experiment/sqlite.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::experiment {

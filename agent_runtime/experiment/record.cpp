@@ -1,12 +1,12 @@
 #include "agent_runtime/experiment/record.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/experiment/directory.h"
 #include "agent_runtime/experiment/plan.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/run_record.h"

@@ -1,7 +1,6 @@
 #include "agent_runtime/experiment/worker_protocol.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

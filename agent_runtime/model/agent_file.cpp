@@ -1,11 +1,11 @@
 #include "agent_runtime/model/agent_file.h"
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/scripted_model.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

@@ -1,11 +1,11 @@
 #include "agent_runtime/model/openai_chat.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "agent_runtime/model/http_client.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::model {

@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/model/openai_chat.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 

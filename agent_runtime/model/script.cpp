@@ -1,8 +1,8 @@
 #include "agent_runtime/model/script.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::model {

@@ -1,8 +1,8 @@
 #include "agent_runtime/model/scripted_model.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "sandbox/cues/seeded_stream.h"
 
 namespace gyges::model {

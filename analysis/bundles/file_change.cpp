@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "analysis/bundles/json_lines.h"
 #include "base/fd.h"
+#include "base/json.h"
 
 namespace gyges::analysis {
 

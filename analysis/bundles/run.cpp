@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "analysis/bundles/json_lines.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"

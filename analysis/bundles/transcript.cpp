@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "analysis/bundles/json_lines.h"
+#include "base/json.h"
 
 namespace gyges::analysis {
 namespace {

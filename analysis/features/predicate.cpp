@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "analysis/features/glob.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "base/pattern.h"
+#include "base/text.h"
 
 namespace gyges::analysis {
 namespace {

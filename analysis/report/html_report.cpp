@@ -1,9 +1,8 @@
 #include "analysis/report/html_report.h"
 
-#include <nlohmann/json.hpp>
-
 #include "analysis/report/report_json.h"
 #include "base/assets.h"
+#include "base/json.h"
 
 namespace gyges::analysis {
 namespace {

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "analysis/statistics/single_rate.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::analysis {

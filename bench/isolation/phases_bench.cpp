@@ -20,13 +20,13 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/pool.h"
 #include "sandbox/isolation/sandbox.h"

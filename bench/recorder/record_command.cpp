@@ -1,4 +1,5 @@
 #include "record_command.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -11,7 +12,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/fd.h"

@@ -13,11 +13,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "arms.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "measures.h"
 #include "record_command.h"
 #include "works.h"

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <ctime>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "sample_events.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/trace_reader.h"

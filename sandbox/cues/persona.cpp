@@ -1,11 +1,11 @@
 #include "sandbox/cues/persona.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/network/world/pack.h"

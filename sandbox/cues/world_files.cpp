@@ -1,9 +1,9 @@
 #include "sandbox/cues/world_files.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::cues {

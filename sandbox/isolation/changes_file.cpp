@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::isolation {

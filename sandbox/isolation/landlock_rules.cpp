@@ -1,8 +1,8 @@
 #include "sandbox/isolation/landlock_rules.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace gyges::isolation {

@@ -4,10 +4,10 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/assets.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/isolation/capabilities.h"

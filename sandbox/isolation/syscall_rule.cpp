@@ -5,9 +5,9 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/flag_sets.h"
 #include "sandbox/recorder/format/syscall_table.h"

@@ -19,10 +19,10 @@
 #include <cstring>
 #include <future>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 
 extern "C" const char gyges_gateway_program_begin[];

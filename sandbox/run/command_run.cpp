@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"

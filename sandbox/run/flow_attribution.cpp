@@ -9,12 +9,12 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox/network/address.h"
 #include "sandbox/network/flows/flow_reader.h"
 #include "sandbox/recorder/format/syscall_table.h"

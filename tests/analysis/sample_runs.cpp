@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <vector>
 
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/syscall_table.h"

@@ -1,9 +1,8 @@
 #include "base/json_document.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 namespace gyges {
 namespace {

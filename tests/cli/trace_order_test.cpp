@@ -1,9 +1,8 @@
 #include "cli/trace_order.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
-
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "base/text.h"

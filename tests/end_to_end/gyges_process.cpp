@@ -1,4 +1,5 @@
 #include "gyges_process.h"
+#include "base/json.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 

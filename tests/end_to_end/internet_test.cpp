@@ -5,8 +5,8 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "gyges_process.h"
 
 namespace gyges {

@@ -2,8 +2,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "gyges_process.h"
 
 namespace gyges {

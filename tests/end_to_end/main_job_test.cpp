@@ -2,8 +2,7 @@
 // a condition with itself.
 #include <gmock/gmock.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "gyges_process.h"
 
 namespace gyges {

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "gyges_process.h"
 
 namespace gyges {

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "gyges_process.h"
 
 namespace gyges {

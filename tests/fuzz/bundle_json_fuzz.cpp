@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle_files.h"
 #include "sandbox/recorder/format/ledger.h"

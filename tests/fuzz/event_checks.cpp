@@ -1,8 +1,8 @@
 #include "tests/fuzz/event_checks.h"
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 

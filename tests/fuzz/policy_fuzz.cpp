@@ -1,9 +1,9 @@
 // A policy of a stranger: refused with a reason, or taken and written out as one that is taken.
 #include <cstdint>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/isolation/policy.h"
 

@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"

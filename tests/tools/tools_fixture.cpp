@@ -1,7 +1,8 @@
 #include "tests/tools/tools_fixture.h"
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace gyges::tools {
 

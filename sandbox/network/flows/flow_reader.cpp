@@ -1,9 +1,9 @@
 #include "sandbox/network/flows/flow_reader.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 
 namespace gyges::network {

@@ -4,8 +4,8 @@
 
 #include <cstdio>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/network/flows/flow_reader.h"
 

@@ -1,8 +1,8 @@
 #include "sandbox/network/flows/pcapng.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "sandbox/network/address.h"
 #include "sandbox/network/flows/flow_reader.h"
 

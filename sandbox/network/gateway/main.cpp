@@ -7,8 +7,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "sandbox/network/gateway/confinement.h"
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway_process.h"

@@ -1,8 +1,7 @@
 #include "sandbox/network/world/pack.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/network/tls/certificates.h"
 

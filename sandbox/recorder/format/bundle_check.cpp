@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle_files.h"
 #include "sandbox/recorder/format/ledger.h"
@@ -93,10 +93,11 @@ Status check_ledger(const fs::path& ledger, const nlohmann::json& seal, BundleCh
 Result<BundleCheck> check_bundle(const fs::path& directory, const fs::path& ledger) {
   std::error_code error;
   if (fs::is_directory(directory, error) && !fs::exists(directory / seal_name, error))
-    return fail("verify run", directory.string(),
-                "it has no seal.json: the run goes on, its supervisor died, or the seal was removed",
-                "wait for the run's end; of a run that died, `gyges verify RUN/trace.gyt` checks "
-                "the trace alone, whose good part `gyges trace show` prints");
+    return fail(
+        "verify run", directory.string(),
+        "it has no seal.json: the run goes on, its supervisor died, or the seal was removed",
+        "wait for the run's end; of a run that died, `gyges verify RUN/trace.gyt` checks "
+        "the trace alone, whose good part `gyges trace show` prints");
   GYGES_TRY(nlohmann::json seal, load_json(directory / seal_name, "seal"));
   GYGES_TRY(FileList files, list_files(directory));
   BundleCheck check;

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/json.h"
 
 namespace gyges::recorder {
 namespace fs = std::filesystem;

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/flag_sets.h"

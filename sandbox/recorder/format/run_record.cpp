@@ -8,7 +8,8 @@
 #include <array>
 #include <chrono>
 #include <ctime>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace gyges::recorder {
 namespace {

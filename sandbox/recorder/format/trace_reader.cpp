@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/block_decoder.h"
 #include "sandbox/recorder/format/run_record.h"

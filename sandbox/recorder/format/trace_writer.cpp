@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_frame.h"

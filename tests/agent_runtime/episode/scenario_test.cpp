@@ -1,10 +1,10 @@
 #include "agent_runtime/episode/scenario.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent_runtime/episode/episode.h"

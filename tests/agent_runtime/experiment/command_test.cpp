@@ -6,7 +6,6 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -15,6 +14,7 @@
 #include "agent_runtime/experiment/directory.h"
 #include "agent_runtime/experiment/worker_protocol.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "tests/agent_runtime/experiment/started_command.h"

@@ -1,9 +1,8 @@
 #include "agent_runtime/experiment/experiment.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "base/hash.h"
 #include "tests/agent_runtime/experiment/fixture.h"

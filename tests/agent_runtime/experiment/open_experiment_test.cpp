@@ -1,10 +1,10 @@
 #include "agent_runtime/experiment/open_experiment.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "agent_runtime/experiment/status.h"
 #include "tests/agent_runtime/experiment/fixture.h"

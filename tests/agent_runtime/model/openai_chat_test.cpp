@@ -1,9 +1,8 @@
 #include "agent_runtime/model/openai_chat.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "tests/agent_runtime/model/local_http_server.h"
 

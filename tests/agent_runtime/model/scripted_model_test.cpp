@@ -1,9 +1,9 @@
 #include "agent_runtime/model/scripted_model.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/json_document.h"
@@ -178,7 +178,8 @@ TEST(ScriptedModel, HostileOutputIsHarmless) {
 TEST(CompileScript, RefusesWhatWouldSilentlyNeverHold) {
   EXPECT_THAT(compile_error(R"json({"rules":[{"name":"a","when":{"done":"b"}}]})json"),
               HasSubstr("\"b\", which does not exist"));
-  EXPECT_THAT(compile_error(R"json({"rules":[{"name":"a"},{"name":"a"}]})json"), HasSubstr("two rules"));
+  EXPECT_THAT(compile_error(R"json({"rules":[{"name":"a"},{"name":"a"}]})json"),
+              HasSubstr("two rules"));
   EXPECT_THAT(compile_error(R"json({"rules":[{"name":"a","when":{"seen":{"matches":"("}}}]})json"),
               HasSubstr("/rules/0/when/seen/matches"));
   EXPECT_THAT(compile_error(R"json({"rules":[{"name":"a","say":"{{x}}"}]})json"),

@@ -1,9 +1,9 @@
 #include "analysis/bundles/json_lines.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "analysis/bundles/transcript.h"
 #include "base/files.h"

@@ -1,11 +1,11 @@
 // Whole comparisons over bundles made in test code: a gap, no gap, A/A, undeclared differences,
 // hostile bundles, repeatable bytes.
 #include "analysis/comparison/comparison.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "analysis/report/html_report.h"
 #include "analysis/report/report_json.h"

@@ -1,9 +1,8 @@
 // The grammar of checks: what is accepted, what is refused, and how undecided parts combine.
 #include "analysis/features/predicate.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 namespace gyges::analysis {
 namespace {

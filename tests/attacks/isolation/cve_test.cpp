@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox_fixture.h"
 
 namespace gyges::isolation {

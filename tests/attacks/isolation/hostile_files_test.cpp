@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox_fixture.h"

@@ -5,9 +5,9 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox_fixture.h"
 
 namespace gyges::isolation {

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "sandbox/network/flow.h"
 #include "sandbox_fixture.h"
 

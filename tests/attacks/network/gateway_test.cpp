@@ -9,9 +9,9 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "gateway_fixture.h"
 

@@ -1,9 +1,9 @@
 #include "sandbox/cues/world_files.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "base/files.h"

@@ -1,5 +1,6 @@
 // The policy's rules with conditions on arguments, evaluated outside the kernel.
 #include "sandbox/isolation/argument_rules.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -8,7 +9,6 @@
 #include <sys/syscall.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "sandbox/isolation/call_verdict.h"
 #include "sandbox/isolation/filter_evaluator.h"

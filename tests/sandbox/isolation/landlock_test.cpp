@@ -1,10 +1,9 @@
 // Which Landlock rules come out of a policy for which ABI, and which degradations are errors.
 #include "sandbox/isolation/landlock.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/plan.h"

@@ -1,9 +1,8 @@
 #include "sandbox/isolation/policy.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"

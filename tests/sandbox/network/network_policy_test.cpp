@@ -1,8 +1,7 @@
 #include "sandbox/network/network_policy.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "sandbox/isolation/policy.h"
 

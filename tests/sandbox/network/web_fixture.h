@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.h"
 #include "sandbox/network/http/http1_service.h"
 #include "sandbox/network/http/web_server.h"
 #include "sandbox/network/world/zone.h"

@@ -1,10 +1,10 @@
 #include "sandbox/network/dns/name_service.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tests/sandbox/network/scripted_ports.h"

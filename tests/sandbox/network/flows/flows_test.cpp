@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox/network/flow_writer.h"
 #include "sandbox/network/flows/flow_reader.h"
 #include "sandbox/network/flows/har.h"

@@ -1,9 +1,8 @@
 #include "sandbox/network/world/pack.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "sandbox/network/world.h"

@@ -1,10 +1,10 @@
 #include "sandbox/recorder/format/bundle.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle_check.h"

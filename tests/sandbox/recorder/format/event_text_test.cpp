@@ -1,4 +1,5 @@
 #include "sandbox/recorder/format/event_text.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -8,7 +9,6 @@
 #include <sys/un.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "call.h"
 #include "sandbox/recorder/format/structure_layouts.h"

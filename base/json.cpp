@@ -1,0 +1,3 @@
+#include "base/json.h"
+
+GYGES_JSON_TEMPLATES()

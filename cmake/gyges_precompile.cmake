@@ -1,0 +1,66 @@
+# GYGES_PRECOMPILE: a build from nothing in less time, as scripts/test does it. What the libraries and the
+# binary do is the same; only tests are compiled without optimisation.
+#   - headers of others that most sources include are precompiled, once each for libraries, tests and
+#     command line
+#   - the compiler collects its garbage later; ccache trusts the compiler's list of headers, so that a
+#     file it does not know is not preprocessed on its own
+# Off by default: a missing #include would go unnoticed.
+option(GYGES_PRECOMPILE "precompiled headers: quick builds from nothing" OFF)
+if(GYGES_PRECOMPILE AND (GYGES_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU"))
+  message(STATUS "GYGES_PRECOMPILE is for GCC without sanitizers: not used")
+  set(GYGES_PRECOMPILE OFF)
+endif()
+
+if(GYGES_PRECOMPILE)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
+    "SHELL:$<$<COMPILE_LANGUAGE:CXX>:--param ggc-min-heapsize=262144>")
+  # Their known false reports on the standard library are not recognised as such in a precompiled
+  # header; other builds keep them.
+  list(APPEND GYGES_WARNINGS -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
+    -Wno-maybe-uninitialized)
+  if(CCACHE_PROGRAM AND CMAKE_CXX_COMPILER_LAUNCHER STREQUAL CCACHE_PROGRAM)
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_DEPEND=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
+  endif()
+endif()
+
+# An object library that owns a precompiled header, compiled as its users are.
+function(gyges_precompiled owner header)
+  add_library(${owner} OBJECT ${CMAKE_SOURCE_DIR}/cmake/precompiled/${header}.cpp)
+  gyges_compile_options(${owner})
+  target_link_libraries(${owner} PRIVATE gyges_fmt nlohmann_json::nlohmann_json)
+  target_precompile_headers(${owner} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled/${header}.h)
+endfunction()
+
+# gyges_precompiled_library(TARGET), _test(TARGET), _command_line(TARGET)
+function(gyges_precompiled_library target)
+  if(NOT GYGES_PRECOMPILE)
+    return()
+  endif()
+  if(NOT TARGET gyges_precompiled_code)
+    gyges_precompiled(gyges_precompiled_code code)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM gyges_precompiled_code)
+endfunction()
+
+function(gyges_precompiled_test target)
+  if(NOT GYGES_PRECOMPILE)
+    return()
+  endif()
+  if(NOT TARGET gyges_precompiled_tests)
+    gyges_precompiled(gyges_precompiled_tests tests)
+    target_link_libraries(gyges_precompiled_tests PRIVATE GTest::gtest GTest::gmock)
+    # As programs are compiled, not libraries.
+    set_target_properties(gyges_precompiled_tests PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(gyges_precompiled_tests PRIVATE -fPIE -O0)
+  endif()
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+  target_precompile_headers(${target} REUSE_FROM gyges_precompiled_tests)
+  target_link_libraries(${target} PRIVATE gyges_base)
+endfunction()
+
+function(gyges_precompiled_command_line target)
+  if(GYGES_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled/command_line.h)
+  endif()
+endfunction()
