@@ -1,6 +1,7 @@
 // nlohmann::json without its costs for the build: what every user of it instantiates is compiled once,
-// in json.cpp. A source that includes <nlohmann/json.hpp> itself works as well and takes twice as long
-// to compile. Programs that include this link gyges_base.
+// in json.cpp. A source that includes <nlohmann/json.hpp> itself works as well, and takes longer to
+// compile (1.6 times at -O3, 1.2 times at -O1, measured on one source). Programs that include this
+// link gyges_base.
 #pragma once
 
 #include <nlohmann/json.hpp>
