@@ -2,6 +2,8 @@
 # binary do is the same; only tests are compiled without optimisation.
 #   - headers of others that most sources include are precompiled, once each for libraries, tests and
 #     command line
+#   - sources of a target are compiled several at a time (CMake's unity build), so that what they share
+#     is read and instantiated once
 #   - the compiler collects its garbage later; ccache trusts the compiler's list of headers, so that a
 #     file it does not know is not preprocessed on its own
 # Off by default: a missing #include would go unnoticed.
@@ -19,6 +21,10 @@ if(NOT GYGES_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     -Wno-maybe-uninitialized)
 endif()
 
+# Sources that use a name of their own which a neighbour uses, too: "redefinition" in a joined
+# compilation is cured by a line here, or better by a name that says more.
+file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/precompiled/compiled_alone.txt GYGES_COMPILED_ALONE)
+
 if(GYGES_PRECOMPILE)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
     "SHELL:$<$<COMPILE_LANGUAGE:CXX>:--param ggc-min-heapsize=262144>")
@@ -27,6 +33,22 @@ if(GYGES_PRECOMPILE)
       CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
   endif()
 endif()
+
+# Several sources in one compilation.
+function(gyges_join_sources target count)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${count})
+  # Names that sources keep to themselves meet here only; other builds keep the warning.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage -Wno-shadow>)
+  get_target_property(sources ${target} SOURCES)
+  get_target_property(directory ${target} SOURCE_DIR)
+  foreach(source ${sources})
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${directory} NORMALIZE OUTPUT_VARIABLE path)
+    cmake_path(RELATIVE_PATH path BASE_DIRECTORY ${CMAKE_SOURCE_DIR})
+    if(path IN_LIST GYGES_COMPILED_ALONE)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+endfunction()
 
 # An object library that owns a precompiled header, compiled as its users are.
 function(gyges_precompiled owner header)
@@ -38,6 +60,9 @@ endfunction()
 
 # gyges_precompiled_library(TARGET), _test(TARGET), _command_line(TARGET)
 function(gyges_precompiled_library target)
+  if(GYGES_FUZZ)
+    gyges_join_sources(${target} 6)
+  endif()
   if(NOT GYGES_PRECOMPILE)
     return()
   endif()
@@ -45,6 +70,7 @@ function(gyges_precompiled_library target)
     gyges_precompiled(gyges_precompiled_code code)
   endif()
   target_precompile_headers(${target} REUSE_FROM gyges_precompiled_code)
+  gyges_join_sources(${target} 6)
 endfunction()
 
 function(gyges_precompiled_test target)
@@ -60,11 +86,13 @@ function(gyges_precompiled_test target)
   endif()
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
   target_precompile_headers(${target} REUSE_FROM gyges_precompiled_tests)
+  gyges_join_sources(${target} 8)
   target_link_libraries(${target} PRIVATE gyges_base)
 endfunction()
 
 function(gyges_precompiled_command_line target)
   if(GYGES_PRECOMPILE)
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled/command_line.h)
+    gyges_join_sources(${target} 6)
   endif()
 endfunction()
