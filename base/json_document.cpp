@@ -3,19 +3,11 @@
 #include <map>
 #include <mutex>
 #include <set>
-#include <stdexcept>  // which the library includes inside its namespace
-// A schema that cannot be used is reported, where the library would abort. The same in every source
-// that includes it (base/json_document.cpp, tools/arguments.cpp): its functions are inline.
-#define VALIJSON_USE_EXCEPTIONS 1
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
 
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/json_schema.h"
 #include "base/text.h"
 
 namespace gyges {
@@ -60,19 +52,9 @@ class StrictKeys {
   bool too_deep_ = false;
 };
 
-// "<root>[filesystem][mounts][0]" -> "/filesystem/mounts/0"
-std::string pointer_of(const std::string& context) {
-  std::string pointer;
-  for (char c : context.substr(std::min(context.size(), std::string("<root>").size()))) {
-    if (c == '[') pointer += '/';
-    if (c != '[' && c != ']') pointer += c;
-  }
-  return pointer.empty() ? "/" : pointer;
-}
-
 struct LoadedSchema {
   nlohmann::json text;
-  valijson::Schema schema;
+  JsonSchema schema;
 };
 
 Result<const LoadedSchema*> schema_named(std::string_view name) {
@@ -83,11 +65,10 @@ Result<const LoadedSchema*> schema_named(std::string_view name) {
   std::string file = "policies/schemas/" + std::string(name) + ".schema.json";
   auto text = asset(file);
   if (!text) return fail("find schema", file, "is not part of this build");
-  auto& entry = loaded[std::string(name)];
+  LoadedSchema entry;
   entry.text = nlohmann::json::parse(*text);
-  valijson::SchemaParser parser(valijson::SchemaParser::kDraft7);
-  parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(entry.text), entry.schema);
-  return &entry;
+  GYGES_TRY(entry.schema, JsonSchema::compile(entry.text, file));
+  return &loaded.emplace(name, std::move(entry)).first->second;
 }
 
 // What the schema says about the place that `pointer` names, to tell the reader what is allowed.
@@ -164,30 +145,11 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view source
 Status validate_json(const nlohmann::json& value, std::string_view schema,
                      std::string_view source) {
   GYGES_TRY(const LoadedSchema* loaded, schema_named(schema));
-  valijson::Validator validator;
-  valijson::ValidationResults results;
-  if (validator.validate(loaded->schema, valijson::adapters::NlohmannJsonAdapter(value), &results))
-    return ok();
-  // valijson reports the innermost violation first and its enclosing objects after it.
-  valijson::ValidationResults::Error first;
-  std::string place = "/";
-  std::string reason = "does not match the schema";
-  if (results.popError(first)) {
-    std::string context;
-    for (const auto& part : first.context) context += part;
-    place = pointer_of(context);
-    reason = first.description;
-    constexpr std::string_view unknown = "'additionalProperties' constraints: '";
-    if (auto at = reason.find(unknown); at != std::string::npos) {
-      std::string key = reason.substr(at + unknown.size());
-      key = key.substr(0, key.rfind('\''));
-      reason = "unknown key \"" + key + "\"";
-    }
-    if (reason.ends_with('.')) reason.pop_back();
-  }
-  std::string allowed = allowed_at(loaded->text, place);
-  return fail("check " + std::string(schema), std::string(source) + " at " + printable(place),
-              printable(reason),
+  auto fault = loaded->schema.check(value);
+  if (!fault) return ok();
+  std::string allowed = allowed_at(loaded->text, fault->pointer);
+  return fail("check " + std::string(schema),
+              std::string(source) + " at " + printable(fault->pointer), fault->reason,
               allowed.empty() ? "see policies/schemas/" + std::string(schema) + ".schema.json"
                               : "allowed here: " + allowed);
 }

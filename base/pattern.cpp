@@ -1,49 +1,32 @@
 #include "base/pattern.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include <re2/re2.h>
 
-#include <array>
-
+#include "base/backtracking_pattern.h"
 #include "base/text.h"
 
 namespace gyges {
 namespace {
 
-// Steps of one search: some tens of milliseconds.
-constexpr std::uint32_t match_limit = 2000000;
-
-std::string message_of(int code) {
-  std::array<PCRE2_UCHAR, 256> text{};
-  pcre2_get_error_message(code, text.data(), text.size());
-  return reinterpret_cast<const char*>(text.data());
-}
-
-struct FreeMatch {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-};
-using Match = std::unique_ptr<pcre2_match_data, FreeMatch>;
+constexpr std::int64_t max_memory = 4 << 20;
+// Where the states of a search outgrow its memory RE2 visits every instruction at every byte. This
+// many visits take some ten seconds.
+constexpr std::uint64_t max_visits = 4'000'000'000;
 
 }  // namespace
 
 struct Pattern::Compiled {
   std::string expression;
-  pcre2_code* code = nullptr;
-  pcre2_match_context* context = nullptr;
-  ~Compiled() {
-    pcre2_code_free(code);
-    pcre2_match_context_free(context);
-  }
+  std::unique_ptr<RE2> linear;
+  std::unique_ptr<BacktrackingPattern> backtracking;  // where `linear` is null
 
-  // The number of groups matched, 0 for none.
-  Result<int> search(std::string_view text, const Match& match) const {
-    text = text.substr(0, max_searched_bytes);
-    int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0,
-                            match.get(), context);
-    if (found == PCRE2_ERROR_NOMATCH) return 0;
-    if (found < 0)
-      return fail("search", quoted(expression), message_of(found), "use fewer nested repetitions");
-    return found;
+  [[nodiscard]] Status bounded(std::string_view text) const {
+    if (text.size() <= max_searched_bytes &&
+        text.size() * static_cast<std::uint64_t>(linear->ProgramSize()) <= max_visits)
+      return ok();
+    return fail("search", quoted(std::string_view(expression).substr(0, 200)),
+                "the text of " + std::to_string(text.size()) + " bytes is too long for it",
+                "write a shorter expression, with smaller counts of repetitions");
   }
 };
 
@@ -52,46 +35,57 @@ Pattern::Pattern(Pattern&&) noexcept = default;
 Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 Pattern::~Pattern() = default;
 
-Result<Pattern> Pattern::compile(std::string_view expression, Case sensitivity) {
+const std::string& Pattern::expression() const {
+  return compiled_->expression;
+}
+
+bool Pattern::linear() const {
+  return compiled_->linear != nullptr;
+}
+
+Result<Pattern> Pattern::compile(std::string_view expression, Case sensitivity, Anchors anchors) {
   auto compiled = std::make_unique<Compiled>();
   compiled->expression = expression;
-  std::uint32_t options =
-      PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
-  if (sensitivity == Case::ignore) options |= PCRE2_CASELESS;
-  int code = 0;
-  PCRE2_SIZE at = 0;
-  compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(),
-                                 options, &code, &at, nullptr);
-  if (compiled->code == nullptr)
-    return fail("read regular expression", quoted(expression),
-                message_of(code) + " at character " + std::to_string(at + 1),
-                "write an ECMAScript or Perl regular expression");
-  compiled->context = pcre2_match_context_create(nullptr);
-  if (compiled->context == nullptr)
-    return fail("read regular expression", quoted(expression), "out of memory");
-  pcre2_set_match_limit(compiled->context, match_limit);
+  RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(max_memory);
+  options.set_case_sensitive(sensitivity == Case::respect);
+  compiled->linear = std::make_unique<RE2>(
+      (anchors == Anchors::lines ? "(?m)" : "") + compiled->expression, options);
+  if (!compiled->linear->ok()) {
+    compiled->linear = nullptr;
+    GYGES_TRY(compiled->backtracking,
+              BacktrackingPattern::compile(compiled->expression, sensitivity, anchors));
+  }
   return Pattern(std::move(compiled));
 }
 
 Result<bool> Pattern::found_in(std::string_view text) const {
-  Match match(pcre2_match_data_create(1, nullptr));
-  if (!match) return fail("search", quoted(compiled_->expression), "out of memory");
-  // With room for one group a match of more answers 0; the group itself tells the two apart.
-  pcre2_get_ovector_pointer(match.get())[0] = PCRE2_UNSET;
-  GYGES_TRY([[maybe_unused]] int groups, compiled_->search(text, match));
-  return pcre2_get_ovector_pointer(match.get())[0] != PCRE2_UNSET;
+  if (!linear()) {
+    GYGES_TRY(auto groups, compiled_->backtracking->search(text));
+    return !groups.empty();
+  }
+  GYGES_CHECK(compiled_->bounded(text));
+  return compiled_->linear->Match(re2::StringPiece(text.data(), text.size()), 0, text.size(),
+                                  RE2::UNANCHORED, nullptr, 0);
 }
 
 Result<std::optional<std::vector<std::string>>> Pattern::groups_in(std::string_view text) const {
-  Match match(pcre2_match_data_create_from_pattern(compiled_->code, nullptr));
-  if (!match) return fail("search", quoted(compiled_->expression), "out of memory");
-  GYGES_TRY(int found, compiled_->search(text, match));
-  if (found == 0) return std::optional<std::vector<std::string>>();
-  const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());
-  std::vector<std::string> groups(pcre2_get_ovector_count(match.get()));
-  for (std::size_t i = 0; i < groups.size(); ++i)
-    if (ends[2 * i] != PCRE2_UNSET)
-      groups[i] = text.substr(ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+  std::vector<std::string> groups;
+  if (!linear()) {
+    GYGES_TRY(groups, compiled_->backtracking->search(text));
+    if (groups.empty()) return std::optional<std::vector<std::string>>();
+    return std::optional<std::vector<std::string>>(std::move(groups));
+  }
+  GYGES_CHECK(compiled_->bounded(text));
+  std::vector<re2::StringPiece> found(
+      static_cast<std::size_t>(compiled_->linear->NumberOfCapturingGroups()) + 1);
+  if (!compiled_->linear->Match(re2::StringPiece(text.data(), text.size()), 0, text.size(),
+                                RE2::UNANCHORED, found.data(), static_cast<int>(found.size())))
+    return std::optional<std::vector<std::string>>();
+  groups.reserve(found.size());
+  for (const re2::StringPiece& group : found)
+    groups.emplace_back(group.data() == nullptr ? "" : std::string(group.data(), group.size()));
   return std::optional<std::vector<std::string>>(std::move(groups));
 }
 

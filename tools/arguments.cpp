@@ -1,24 +1,15 @@
 #include "tools/arguments.h"
 
-#include <stdexcept>  // which the library includes inside its namespace
-// A schema that cannot be used is reported, where the library would abort. The same in every source
-// that includes it (base/json_document.cpp, tools/arguments.cpp): its functions are inline.
-#define VALIJSON_USE_EXCEPTIONS 1
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
-
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/json_schema.h"
 #include "base/text.h"
 
 namespace gyges::tools {
 
 struct ArgumentSchema::Compiled {
   std::string tool;
-  valijson::Schema schema;
+  JsonSchema schema;
 };
 
 ArgumentSchema::ArgumentSchema() = default;
@@ -33,37 +24,17 @@ Result<ArgumentSchema> ArgumentSchema::compile(std::string tool, std::string_vie
   if (!value.is_object() || value.value("type", nlohmann::json()) != "object")
     return fail("read tool", tool, "its parameters are not the schema of an object",
                 "begin them with \"type\": \"object\"");
-  try {
-    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-        .populateSchema(valijson::adapters::NlohmannJsonAdapter(value), made.compiled_->schema);
-  } catch (const std::exception& error) {
-    return fail("read tool", tool, std::string("its parameters are no schema: ") + error.what(),
-                "write a JSON Schema of draft 7 without references to other files");
-  }
+  GYGES_TRY(made.compiled_->schema, JsonSchema::compile(value, "parameters of " + tool));
   made.compiled_->tool = std::move(tool);
   return made;
 }
 
 std::string ArgumentSchema::fault(const nlohmann::json& arguments) const {
-  valijson::Validator validator;
-  valijson::ValidationResults results;
-  bool fits = false;
-  try {
-    fits = validator.validate(compiled_->schema, valijson::adapters::NlohmannJsonAdapter(arguments),
-                              &results);
-  } catch (const std::exception& error) {
-    return "The arguments of " + compiled_->tool +
-           " could not be checked: " + printable(error.what());
-  }
-  if (fits) return {};
-  std::string fault = "The arguments of " + compiled_->tool + " do not fit";
-  valijson::ValidationResults::Error error;
-  if (results.popError(error)) {
-    std::string place;
-    for (std::size_t i = 1; i < error.context.size(); ++i) place += error.context[i];
-    fault += ": " + printable(place + (place.empty() ? "" : " ") + error.description);
-  }
-  return fault;
+  auto fault = compiled_->schema.check(arguments);
+  if (!fault) return {};
+  std::string place = fault->pointer == "/" ? "" : printable(fault->pointer) + ": ";
+  return "The arguments of " + compiled_->tool +
+         (fault->undecided ? " could not be checked: " : " do not fit: ") + place + fault->reason;
 }
 
 std::string expand_home(const std::string& path, const std::string& home) {

@@ -44,6 +44,20 @@ Result<ToolSet> ToolSet::make(std::vector<ToolSpec> specs) {
   return set;
 }
 
+Status ToolSet::add(const Tool& tool) {
+  std::string name(tool.name());
+  bool known = find_tool(name) != nullptr;
+  for (const auto& other : specs_) known = known || other.name == name;
+  if (known)
+    return fail("offer tools", name, "another tool has this name", "give its server a prefix");
+  auto compiled = std::make_unique<Compiled>();
+  compiled->tool = &tool;
+  GYGES_TRY(compiled->schema, ArgumentSchema::compile(name, tool.parameters()));
+  specs_.push_back({name, std::string(tool.description()), std::string(tool.parameters()), {}});
+  compiled_.push_back(std::move(compiled));
+  return ok();
+}
+
 ToolResult ToolSet::call(const ToolContext& context, std::string_view name,
                          std::string_view arguments) const {
   std::size_t at = 0;

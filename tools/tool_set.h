@@ -25,6 +25,9 @@ class ToolSet {
  public:
   // Fails for a name that is unknown or is there twice, and for a schema that cannot be used.
   static Result<ToolSet> make(std::vector<ToolSpec> specs);
+  // One more, behind the others. `tool` is borrowed. Fails for a name that is there and for a
+  // schema that cannot be used.
+  Status add(const Tool& tool);
   ToolSet();
   ~ToolSet();
   ToolSet(ToolSet&&) noexcept;

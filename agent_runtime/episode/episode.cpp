@@ -9,6 +9,7 @@
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/episode/scripted_colleague.h"
 #include "agent_runtime/episode/third_party.h"
+#include "agent_runtime/episode/tool_servers.h"
 #include "agent_runtime/episode/view.h"
 #include "agent_runtime/episode/world.h"
 #include "agent_runtime/model/agent_file.h"
@@ -262,7 +263,8 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
 }
 
 Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
-                         const recorder::BundleWriter& bundle, Started& started) {
+                         const recorder::BundleWriter& bundle, Started& started,
+                         nlohmann::json& servers_said) {
   AutoApprover automatic;
   GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
   GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
@@ -296,6 +298,10 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                       request.seed};
     return prepared.third_party->run(run);
   }
+  std::vector<std::string> environment = isolation::command_environment(policy);
+  ToolServers servers;
+  GYGES_CHECK(servers.start(*started.sandbox, prepared.world.mcp_servers, environment,
+                            policy.identity.home, tools));
   AgentLoop loop{*prepared.model,
                  *started.sandbox,
                  started.session.get(),
@@ -307,13 +313,15 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                  tools,
                  state,
                  &store,
-                 isolation::command_environment(policy),
+                 std::move(environment),
                  policy.identity.home,
                  policy.limits.output_bytes,
                  prepared.scenario.limits,
                  Clock::now() + wall,
                  request.seed};
-  return run_agent_loop(loop);
+  LoopEnd end = run_agent_loop(loop);
+  servers_said = servers.to_json();
+  return end;
 }
 
 // An error after the start becomes the end of the run; the first one is the one reported.
@@ -417,7 +425,8 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
-  auto end = converse(prepared, request, bundle, *started);
+  nlohmann::json servers;
+  auto end = converse(prepared, request, bundle, *started, servers);
   if (end)
     run.end = std::move(*end);
   else
@@ -434,6 +443,8 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   if (prepared.third_party && !(prepared.scenario.monitors.empty() && request.monitors.empty()))
     run.warnings.emplace_back(
         "monitors do not look on while a third-party agent works; let them look at the stored run");
+  if (prepared.third_party && !prepared.world.mcp_servers.empty())
+    run.warnings.emplace_back("MCP servers of the scenario are not offered to a third-party agent");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.
   std::set<std::string> hidden;
   if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
@@ -444,6 +455,7 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
                                         prepared.persona, prepared.policy, observables);
   document["oversight"] = prepared.oversight.to_json();
+  if (!servers.is_null()) document["mcp_servers"] = std::move(servers);
   if (prepared.third_party) {
     const scaffold::Scaffold& scaffold = prepared.third_party->scaffold();
     nlohmann::json& said = document["agent"]["scaffold"];

@@ -95,6 +95,33 @@ tools::ToolSpec read_tool(const json& value) {
   return tool;
 }
 
+Status read_servers(const json& list, const std::string& source, std::string& hashed,
+                    Scenario& scenario) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const json& value = list[i];
+    const std::string place = source + " at /mcp_servers/" + std::to_string(i);
+    mcp::ServerDeclaration server;
+    server.name = value.at("name").get<std::string>();
+    if (!names.insert(server.name).second)
+      return fail("check scenario", place, "two servers are named " + server.name, "rename one");
+    server.command = value.at("command").get<std::vector<std::string>>();
+    const json environment = value.value("environment", json::object());
+    for (const auto& [name, text] : environment.items())
+      server.environment.push_back(name + "=" + text.get<std::string>());
+    if (value.contains("prefix")) server.prefix = value.at("prefix").get<std::string>();
+    server.tools = value.value("tools", std::vector<std::string>{});
+    server.start = std::chrono::seconds(value.value("start_seconds", 15U));
+    GYGES_TRY(std::vector<cues::WorldFile> files,
+              cues::world_files_from_json(value.value("files", json::array()), scenario.directory,
+                                          place, hashed));
+    scenario.files.insert(scenario.files.end(), std::make_move_iterator(files.begin()),
+                          std::make_move_iterator(files.end()));
+    scenario.mcp_servers.push_back(std::move(server));
+  }
+  return ok();
+}
+
 ScenarioLimits read_limits(const json& value) {
   ScenarioLimits limits;
   limits.turns = value.at("turns").get<std::uint32_t>();
@@ -197,6 +224,7 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
   json world = value.at("world");
   GYGES_TRY(scenario.files, cues::world_files_from_json(world.value("files", json::array()),
                                                         scenario.directory, source, hashed));
+  GYGES_CHECK(read_servers(value.value("mcp_servers", json::array()), source, hashed, scenario));
   GYGES_TRY(scenario.logs, cues::log_series_from_json(world.value("logs", json::array()), source));
   for (const auto& [name, factor] : value.at("factors").items()) {
     const std::string place = source + " at /factors/" + name;

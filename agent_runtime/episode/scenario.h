@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "sandbox/cues/world_files.h"
+#include "tools/mcp/server_declaration.h"
 #include "tools/tool_set.h"
 #include "tools/tool_state.h"
 
@@ -62,6 +63,8 @@ struct Scenario {
   std::string system_prompt;           // template
   std::string user_prompt;             // template
   std::vector<tools::ToolSpec> tools;  // descriptions and commands are templates
+  // Commands and environments are templates. Their files are among `files`.
+  std::vector<mcp::ServerDeclaration> mcp_servers;
   ScenarioLimits limits;
   std::string gate;                     // absolute path; empty: none
   std::vector<std::string> monitors;    // absolute paths

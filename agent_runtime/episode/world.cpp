@@ -139,6 +139,23 @@ Status add_tools(const Scenario& scenario, const cues::TemplateContext& context,
   return ok();
 }
 
+// A factor shows in files of a server's, where an observable names it, not in how it is started.
+Status add_servers(const Scenario& scenario, const cues::TemplateContext& context, World& world) {
+  world.mcp_servers = scenario.mcp_servers;
+  for (auto& server : world.mcp_servers) {
+    std::set<std::string> used;
+    const std::string place = scenario.name + " MCP server " + server.name;
+    for (auto* texts : {&server.command, &server.environment})
+      for (auto& text : *texts) {
+        GYGES_TRY(text, cues::render(text, context, place, &used));
+      }
+    if (!factors_in(used).empty())
+      return fail("make world", place, "its command or environment depends on a factor",
+                  "let the content of one of its files depend on it");
+  }
+  return ok();
+}
+
 Status refuse_factor_in_path(const cues::WorldFile& file, const cues::TemplateContext& context) {
   std::set<std::string> used;
   GYGES_TRY([[maybe_unused]] std::string path,
@@ -234,6 +251,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
       world.gate_mode = scenario.factors.at(factor).levels.at(level).gate;
   for (const auto& [factor, ignored] : condition) shown.add_gate(factor, scenario);
   GYGES_CHECK(add_tools(scenario, context, world, shown));
+  GYGES_CHECK(add_servers(scenario, context, world));
   GYGES_CHECK(shown.check(scenario));
   keep_last_of_each_path(world.files);
   add_directories(world.files);
@@ -255,6 +273,12 @@ Observables observables_of(const World& world, const isolation::Policy& policy, 
   if (with_tools)
     for (const auto& tool : world.tools)
       observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
+  if (with_tools)
+    for (const auto& server : world.mcp_servers)
+      observables.add("mcp:" + server.name, join(server.command, std::string_view("\0", 1)) + '\0' +
+                                                join(server.environment, "\n") + '\0' +
+                                                server.prefix.value_or("\0") +
+                                                join(server.tools, "\n"));
   for (const auto& file : world.files) {
     if (hidden.contains(file.path)) continue;
     observables.add("file:" + file.path, std::to_string(static_cast<int>(file.kind)) + '\0' +

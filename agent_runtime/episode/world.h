@@ -25,6 +25,7 @@ struct World {
   std::vector<isolation::SeedFile> files;  // persona's and scenario's; one for each path
   cues::PreparedInternet internet;         // of the persona
   std::vector<tools::ToolSpec> tools;      // with the texts that the agent sees
+  std::vector<mcp::ServerDeclaration> mcp_servers;
   tools::MailPlaces mail;
   std::string gate_mode;  // "enforce", "record", "off"; empty: as the gate says
   std::vector<ScriptedAnswer> answers;

@@ -48,13 +48,64 @@ TEST(Pattern, ABadExpressionIsAnErrorThatNamesThePlace) {
 }
 
 TEST(Pattern, AnExpressionThatBacktracksWithoutEndIsAnError) {
-  auto pattern = Pattern::compile("(a+)+$");
+  auto pattern = Pattern::compile("(?=a)(a+)+$");
   ASSERT_TRUE(pattern);
+  EXPECT_FALSE(pattern->linear());
   EXPECT_FALSE(pattern->found_in(std::string(200, 'a') + "b"));
 }
 
-TEST(Pattern, LongTextsDoNotOverflowTheStack) {
-  EXPECT_FALSE(found("(a|b)*c", std::string(200000, 'a')));
+TEST(Pattern, WorkThatStaysBelowTheBoundAtEachPlaceEndsToo) {
+  // From every place some hundred thousand steps, from all together hours.
+  auto pattern = Pattern::compile("(?!y)x*x*[zw]");
+  ASSERT_TRUE(pattern);
+  std::string text;
+  while (text.size() < 200'000) text += std::string(800, 'x') + "\n";
+  EXPECT_FALSE(pattern->found_in(text));
+}
+
+TEST(Pattern, BacktrackingIsSearchedAsWell) {
+  EXPECT_TRUE(found("(\\w)\\1$", "no\nsee\n"));
+  EXPECT_FALSE(found("^(?!rm)\\w+ -rf", "rm -rf"));
+  EXPECT_TRUE(found("a(?# the lookbehind )(?<=a)b|c", "C"));
+  auto pattern = Pattern::compile("(?<name>a)(?=b)");
+  ASSERT_TRUE(pattern);
+  auto groups = pattern->groups_in("xab");
+  ASSERT_TRUE(groups && *groups);
+  EXPECT_EQ(**groups, (std::vector<std::string>{"a", "a"}));
+}
+
+TEST(Pattern, AnchorsStandAtTheEndsOfTheTextWhereAsked) {
+  for (const char* expression : {"^b$", "(?!c)^b$"}) {
+    auto pattern = Pattern::compile(expression, Pattern::Case::respect, Pattern::Anchors::text);
+    ASSERT_TRUE(pattern);
+    EXPECT_TRUE(pattern->found_in("b").value());
+    EXPECT_FALSE(pattern->found_in("a\nb").value());
+    EXPECT_FALSE(pattern->found_in("b\n").value());
+  }
+}
+
+TEST(Pattern, TextsOfTenMegabytesAreSearchedToTheirEnd) {
+  std::string text(10'000'000, 'a');
+  EXPECT_FALSE(found("(a|b)*c", text));
+  EXPECT_FALSE(found("(a+)+b$", text));
+  EXPECT_FALSE(found("a.*a.*a.*b", text));
+  EXPECT_TRUE(found("secret", text + " the SECRET"));
+}
+
+TEST(Pattern, ATextThatIsTooLongIsAnErrorAndNoAnswer) {
+  auto linear = Pattern::compile("a");
+  ASSERT_TRUE(linear);
+  EXPECT_FALSE(linear->found_in(std::string(max_searched_bytes + 1, 'a')));
+  auto backtracking = Pattern::compile("a(?=b)");
+  ASSERT_TRUE(backtracking);
+  EXPECT_FALSE(backtracking->found_in(std::string(max_backtracked_bytes + 1, 'a')));
+}
+
+TEST(Pattern, ExpressionsOfStrangersAreBounded) {
+  for (const char* expression : {"((a{1000}){1000}){1000}", "(?=a)((a{60000}){60000}){60000}"})
+    EXPECT_FALSE(Pattern::compile(expression)) << expression;
+  // Whatever is made of it, the stack holds.
+  static_cast<void>(Pattern::compile(std::string(100'000, '(') + std::string(100'000, ')')));
 }
 
 }  // namespace

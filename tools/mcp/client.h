@@ -13,19 +13,15 @@
 
 #include "base/error.h"
 #include "tools/mcp/pipe_peer.h"
+#include "tools/mcp/server_declaration.h"
 #include "tools/tool.h"
 
 namespace gyges::mcp {
 
-struct ServerDeclaration {
-  std::string name;                  // [a-z0-9_]{1,32}: a part of its tools' names
-  std::vector<std::string> command;  // argv, of a program inside the sandbox
-};
-
 struct ClientLimits {
-  std::chrono::milliseconds start{15'000};  // for initialize and the list of tools
   std::size_t tools = 128;
   std::size_t tool_bytes = 64U << 10U;  // of one tool's declaration
+  std::size_t tools_bytes = 1U << 20U;  // of all
   PipePeer::Limits messages;
 };
 
@@ -43,28 +39,49 @@ class ToolServer {
   ToolServer(const ToolServer&) = delete;
   ToolServer& operator=(const ToolServer&) = delete;
 
-  // Named mcp__SERVER__TOOL, in the order of their names; they live as long as the server. A tool
-  // whose name or declaration is not usable is left out; see left_out().
+  // In the order of their names; they live as long as the server. A tool whose name or declaration
+  // is not usable is left out.
   [[nodiscard]] const std::vector<std::unique_ptr<tools::Tool>>& tools() const { return tools_; }
+  struct LeftOut {
+    std::string tool;  // printable and bounded
+    std::string reason;
+  };
+  [[nodiscard]] const std::vector<LeftOut>& examples_left_out() const { return examples_; }
   [[nodiscard]] std::size_t left_out() const { return left_out_; }
 
-  // What a tool's run() does.
+  // As it called itself: printable and bounded.
+  [[nodiscard]] const std::string& title() const { return title_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  // Why it is of no more use; empty while it is.
+  [[nodiscard]] const std::string& ended() const { return ended_; }
+
+  // What a tool's run() does. The server's process is labelled with the call while it works on it.
   tools::ToolResult call(const std::string& tool, const nlohmann::json& arguments,
                          const tools::ToolContext& context);
 
  private:
-  ToolServer(isolation::Sandbox& sandbox, ClientLimits limits, std::string name)
-      : sandbox_(sandbox), limits_(limits), name_(std::move(name)) {}
-  Status begin();
+  ToolServer(isolation::Sandbox& sandbox, const ServerDeclaration& declaration,
+             const ClientLimits& limits);
+  Status spawn(const ServerDeclaration& declaration, const std::vector<std::string>& environment,
+               const std::string& directory);
+  Status begin(std::chrono::steady_clock::time_point deadline);
   Status list_tools(std::chrono::steady_clock::time_point deadline);
-  void add_tool(const nlohmann::json& declaration);
+  std::string add_tool(const nlohmann::json& declaration);
+  void leave_out(std::string tool, std::string reason);
+  void end(const std::string& reason, bool by_itself = true);
 
   isolation::Sandbox& sandbox_;
   ClientLimits limits_;
   std::string name_;
+  std::string prefix_;
+  std::vector<std::string> wanted_;
+  std::string title_;
+  std::string ended_;
   std::uint32_t command_ = 0;
   std::unique_ptr<PipePeer> peer_;
   std::vector<std::unique_ptr<tools::Tool>> tools_;
+  std::size_t tools_bytes_ = 0;
+  std::vector<LeftOut> examples_;
   std::size_t left_out_ = 0;
 };
 

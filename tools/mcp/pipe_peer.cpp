@@ -1,23 +1,22 @@
 #include "tools/mcp/pipe_peer.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "tools/mcp/message.h"
+#include "tools/pipe_ends.h"
 
 namespace gyges::mcp {
 namespace {
 
 constexpr std::size_t max_error_bytes = 4096;
+constexpr std::size_t max_last_words = 500;
 
 tl::unexpected<Error> broken(std::string_view why) {
   return fail("talk to MCP server", "", why, "see what the server writes and why it ends");
@@ -25,23 +24,49 @@ tl::unexpected<Error> broken(std::string_view why) {
 
 }  // namespace
 
-Result<std::unique_ptr<PipePeer>> PipePeer::create(UniqueFd to, UniqueFd from, Limits limits) {
-  int flags = ::fcntl(to.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(to.get(), F_SETFL, flags | O_NONBLOCK) != 0)
-    return fail_errno("set pipe non-blocking", "");
-  return std::unique_ptr<PipePeer>(new PipePeer(std::move(to), std::move(from), limits));
+Result<std::unique_ptr<PipePeer>> PipePeer::create(UniqueFd to, UniqueFd from, UniqueFd errors,
+                                                   Limits limits) {
+  GYGES_CHECK(tools::make_nonblocking(to.get()));
+  GYGES_CHECK(tools::make_nonblocking(errors.get()));
+  return std::unique_ptr<PipePeer>(
+      new PipePeer(std::move(to), std::move(from), std::move(errors), limits));
+}
+
+std::string PipePeer::last_request() const {
+  return R"({"requestId":)" + std::to_string(requests_) + "}";
+}
+
+std::string PipePeer::last_words() {
+  // What it wrote before its end may not have been read yet; a bounded part of it.
+  for (int i = 0; i < 16 && errors_; ++i) read_errors();
+  return words_;
+}
+
+void PipePeer::read_errors() {
+  std::array<char, 8192> chunk;
+  ssize_t n = ::read(errors_.get(), chunk.data(), chunk.size());
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) errors_.reset();
+  if (n <= 0) return;
+  words_.append(chunk.data(), static_cast<std::size_t>(n));
+  if (words_.size() > max_last_words) words_.erase(0, words_.size() - max_last_words);
 }
 
 // One round of reading and writing.
 Status PipePeer::exchange(Clock::time_point deadline, int cancel_fd) {
   auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-  if (left.count() <= 0) return fail("talk to MCP server", "", "it did not answer in time", "");
-  std::array<pollfd, 3> fds{pollfd{from_.get(), POLLIN, 0},
+  auto given_up = [](std::string_view why) {
+    auto error = fail("talk to MCP server", "", why, "");
+    error.value().code = ECANCELED;
+    return error;
+  };
+  if (left.count() <= 0) return given_up("it did not answer in time");
+  std::array<pollfd, 4> fds{pollfd{from_.get(), POLLIN, 0},
                             pollfd{unsent_.empty() ? -1 : to_.get(), POLLOUT, 0},
-                            pollfd{cancel_fd, POLLIN, 0}};
+                            pollfd{cancel_fd, POLLIN, 0}, pollfd{errors_.get(), POLLIN, 0}};
   int wait = static_cast<int>(std::min<std::int64_t>(left.count() + 1, 60'000));
   if (::poll(fds.data(), fds.size(), wait) <= 0) return ok();
-  if (fds[2].revents != 0) return fail("talk to MCP server", "", "the call was cancelled", "");
+  if (fds[2].revents != 0) return given_up("the call was cancelled");
+  if (fds[3].revents != 0) read_errors();
   if (fds[1].revents != 0) {
     ssize_t n = ::write(to_.get(), unsent_.data(), unsent_.size());
     if (n > 0) unsent_.erase(0, static_cast<std::size_t>(n));
@@ -94,36 +119,26 @@ Result<bool> PipePeer::take_line(const std::string& id, Reply& reply) {
 
 Result<PipePeer::Reply> PipePeer::request(std::string_view method, std::string_view params,
                                           Clock::time_point deadline, int cancel_fd) {
-  // A write to a program that is gone shall fail, and not raise a signal here.
-  sigset_t pipe;
-  sigset_t before;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  tools::SigpipeBlock no_sigpipe;
   std::string id = std::to_string(++requests_);
   unsent_ += request_text(id, method, params) + "\n";
   answer_bytes_ = unread_.size();
   messages_ = 0;
-  auto run = [&]() -> Result<Reply> {
-    Reply reply;
-    for (;;) {
-      GYGES_TRY(bool taken, take_line(id, reply));
-      if (reply.result || !reply.error.empty()) return reply;
-      if (!taken) GYGES_CHECK(exchange(deadline, cancel_fd));
-    }
-  };
-  Result<Reply> reply = run();
-  timespec none{};
-  if (sigismember(&before, SIGPIPE) == 0)
-    while (::sigtimedwait(&pipe, nullptr, &none) < 0 && errno == EINTR) {
-    }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return reply;
+  Reply reply;
+  for (;;) {
+    GYGES_TRY(bool taken, take_line(id, reply));
+    if (reply.result || !reply.error.empty()) return reply;
+    if (!taken) GYGES_CHECK(exchange(deadline, cancel_fd));
+  }
 }
 
 Status PipePeer::notify(std::string_view method, std::string_view params) {
   if (unsent_.size() > limits_.message_bytes) return broken("it takes no more messages");
   unsent_ += notification_text(method, params) + "\n";
+  tools::SigpipeBlock no_sigpipe;
+  std::string_view unwritten = unsent_;
+  tools::write_some(to_, unwritten);
+  unsent_.erase(0, unsent_.size() - unwritten.size());
   return ok();
 }
 

@@ -23,8 +23,10 @@ class PipePeer {
   };
   using Clock = std::chrono::steady_clock;
 
-  // Descriptors of ours: `to` is made non-blocking.
-  static Result<std::unique_ptr<PipePeer>> create(UniqueFd to, UniqueFd from, Limits limits);
+  // Descriptors of ours; `to` and `errors` are made non-blocking. `errors` is what the program
+  // writes to standard error, read while an answer is waited for; only its end is kept.
+  static Result<std::unique_ptr<PipePeer>> create(UniqueFd to, UniqueFd from, UniqueFd errors,
+                                                  Limits limits);
 
   struct Reply {
     std::shared_ptr<const nlohmann::json> result;  // null: `error` says why
@@ -32,20 +34,28 @@ class PipePeer {
   };
 
   // `params` is JSON text. Fails when the program is gone, breaks a limit, does not answer in time,
-  // or `cancel_fd` (-1: none) polls readable; after all but the last two it is of no more use.
+  // or `cancel_fd` (-1: none) polls readable. The last two have the code ECANCELED; after the
+  // others it is of no more use.
   Result<Reply> request(std::string_view method, std::string_view params,
                         Clock::time_point deadline, int cancel_fd);
-  // Sent with the next request.
+  // Sent at once as far as the program takes it, the rest with the next request.
   Status notify(std::string_view method, std::string_view params);
+  // Parameters of notifications/cancelled for the request made last.
+  [[nodiscard]] std::string last_request() const;
+  // The end of what it wrote to standard error: bytes, bounded.
+  [[nodiscard]] std::string last_words();
 
  private:
-  PipePeer(UniqueFd to, UniqueFd from, Limits limits)
-      : to_(std::move(to)), from_(std::move(from)), limits_(limits) {}
+  PipePeer(UniqueFd to, UniqueFd from, UniqueFd errors, Limits limits)
+      : to_(std::move(to)), from_(std::move(from)), errors_(std::move(errors)), limits_(limits) {}
+  void read_errors();
   Status exchange(Clock::time_point deadline, int cancel_fd);
   Result<bool> take_line(const std::string& id, Reply& reply);
 
   UniqueFd to_;
   UniqueFd from_;
+  UniqueFd errors_;
+  std::string words_;
   Limits limits_;
   std::string unsent_;
   std::string unread_;
