@@ -1,5 +1,5 @@
-// Data files that are part of the binary: schemas, policy presets, personas, the report's front
-// end. Names are paths in the source tree, for example "policies/presets/default.json".
+// Data files that are part of the binary: schemas, policy presets, personas. Names are paths in the
+// source tree, for example "policies/presets/default.json".
 #pragma once
 
 #include <cstddef>

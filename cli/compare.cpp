@@ -20,6 +20,8 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/report_extras.h"
+#include "cli/findings_file.h"
 
 namespace gyges::cli {
 namespace {
@@ -32,6 +34,7 @@ struct CompareArguments {
   std::string csv;
   std::string between = "levels";
   std::string outcome;
+  bool no_cache = false;
   analysis::CompareOptions options;
 };
 
@@ -78,12 +81,16 @@ Status run_compare(const CompareArguments& arguments) {
   if (::isatty(STDERR_FILENO) == 1) options.progress = show_progress;
   std::vector<std::filesystem::path> directories(arguments.directories.begin(),
                                                  arguments.directories.end());
+  std::unique_ptr<analysis::FindingsStore> store =
+      arguments.no_cache ? nullptr : open_findings_store();
+  options.store = store.get();
   GYGES_TRY(analysis::Comparison comparison, analysis::compare(directories, options));
+  if (store != nullptr && !store->problem().empty()) warn_findings_not_kept(store->problem());
   nlohmann::json report = analysis::report_json(comparison);
   if (!arguments.outcome.empty()) GYGES_CHECK(keep_outcome(report, arguments.outcome));
   if (!arguments.html.empty()) {
-    GYGES_TRY(std::string page,
-              analysis::html_report(analysis::report_json_with_timeline(comparison)));
+    GYGES_TRY(nlohmann::json extras, report_extras(arguments.directories));
+    GYGES_TRY(std::string page, analysis::html_report(comparison, {}, extras));
     GYGES_CHECK(write_file_atomically(arguments.html, page));
   }
   if (!arguments.csv.empty())
@@ -131,6 +138,8 @@ void add_compare(CLI::App& root, int& exit_status) {
                     "compare repeats of the same condition: how large gaps come from chance");
   command->add_flag("--allow-undeclared", arguments->options.allow_undeclared,
                     "compare in spite of differences that no factor declares, and say so");
+  command->add_flag("--no-cache", arguments->no_cache,
+                    "hash and read every bundle; neither use nor keep findings");
   command->add_flag("--all", arguments->all, "print every check and feature");
   command->callback([arguments, &exit_status] {
     Status status = run_compare(*arguments);

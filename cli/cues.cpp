@@ -128,6 +128,7 @@ void add_cues(CLI::App& root, int& exit_status) {
   command->require_subcommand(1);
   add_probe(*command, exit_status);
   add_cues_audit(*command, exit_status);
+  add_cues_requests(*command, exit_status);
 }
 
 }  // namespace gyges::cli

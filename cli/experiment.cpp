@@ -13,6 +13,7 @@
 #include "agent_runtime/experiment/local_executor.h"
 #include "agent_runtime/experiment/open_experiment.h"
 #include "agent_runtime/experiment/runner.h"
+#include "agent_runtime/experiment/slurm_executor.h"
 #include "agent_runtime/experiment/status.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -40,6 +41,8 @@ struct RunOptions {
   std::string executor = "local";
   std::string recorder = "auto";
   std::vector<std::string> allow_degraded;
+  std::vector<std::string> slurm_options;
+  unsigned slurm_runs = 1;
   unsigned jobs = 0;  // 0: the file's, else one for each core
   bool allow_undeclared = false;
   bool json = false;
@@ -77,11 +80,28 @@ std::string default_directory(const fs::path& file) {
   return "out/" + name + "-" + time;
 }
 
-Result<std::unique_ptr<experiment::LocalExecutor>> make_executor(
+Result<std::unique_ptr<experiment::Executor>> make_slurm_executor(
+    const RunOptions& options, const experiment::OpenExperiment& open, const fs::path& self) {
+  experiment::SlurmExecutorOptions slurm;
+  slurm.directory = open.directory.path();
+  slurm.command = {self.string(), "experiment", "worker", "--recorder", options.recorder};
+  for (const std::string& name : options.allow_degraded)
+    slurm.command.push_back("--allow-degraded=" + name);
+  slurm.options = options.slurm_options;
+  slurm.name = "gyges-" + open.experiment.name;
+  slurm.jobs = options.jobs != 0 ? options.jobs : open.experiment.jobs.value_or(64);
+  slurm.runs_of_a_task = options.slurm_runs;
+  slurm.episode_limit = open.experiment.limits.episode;
+  GYGES_TRY(auto executor, experiment::SlurmExecutor::create(std::move(slurm)));
+  return std::unique_ptr<experiment::Executor>(std::move(executor));
+}
+
+Result<std::unique_ptr<experiment::Executor>> make_executor(
     const RunOptions& options, const experiment::OpenExperiment& open) {
   std::error_code error;
   fs::path self = fs::read_symlink("/proc/self/exe", error);
   if (error) return fail_errno("find", "/proc/self/exe", error.value());
+  if (options.executor == "slurm") return make_slurm_executor(options, open, self);
   experiment::LocalExecutorOptions local;
   local.command = {self.string(),
                    "experiment",
@@ -100,7 +120,8 @@ Result<std::unique_ptr<experiment::LocalExecutor>> make_executor(
           : open.experiment.jobs.value_or(std::max(1U, std::thread::hardware_concurrency()));
   local.episode_limit = open.experiment.limits.episode;
   local.lock_fd = open.directory.lock_fd();
-  return experiment::LocalExecutor::create(std::move(local));
+  GYGES_TRY(auto executor, experiment::LocalExecutor::create(std::move(local)));
+  return std::unique_ptr<experiment::Executor>(std::move(executor));
 }
 
 nlohmann::json to_json(const experiment::OpenExperiment& open,
@@ -158,9 +179,9 @@ Status audit_first(const RunOptions& options, const experiment::OpenExperiment& 
 }
 
 Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& file) {
-  if (options.executor != "local")
-    return fail("start executor", options.executor, "this build has no such executor",
-                "use --executor local; an experiment directory can be continued elsewhere later");
+  // A runner that was killed leaves its Slurm jobs running; what they finish is recovered below.
+  if (!experiment::in_use(options.directory))
+    GYGES_CHECK(experiment::end_left_slurm_jobs(options.directory));
   GYGES_TRY(experiment::OpenExperiment open,
             experiment::open_experiment(options.directory, file, experiment::episode_sources(),
                                         is_whole));
@@ -258,8 +279,14 @@ void print_status(const experiment::ExperimentStatus& status) {
 void add_run_options(CLI::App& command, RunOptions& options) {
   command.add_option("--jobs", options.jobs, "runs at once; default: the file's, or one per core")
       ->check(CLI::Range(1U, 1024U));
-  command.add_option("--executor", options.executor, "where to run: local")
+  command.add_option("--executor", options.executor, "where to run: local or slurm")
       ->check(CLI::IsMember({"local", "slurm"}));
+  command.add_option("--slurm-option", options.slurm_options,
+                     "an option for sbatch, as --slurm-option=--partition=P; may be repeated");
+  command
+      .add_option("--slurm-runs", options.slurm_runs,
+                  "runs that one Slurm task carries out, one after the other")
+      ->check(CLI::Range(1U, 10'000U));
   add_seal_key_option(command);
   command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}));
@@ -324,6 +351,8 @@ void add_worker_command(CLI::App& parent, int& exit_status) {
   add_degraded_option(*command, options->allow_degraded);
   command->add_option("--parent", options->parent);
   command->add_option("--lock-fd", options->lock_fd);
+  command->add_option("--slurm-batch", options->slurm_batch);
+  command->add_option("--slurm-task", options->slurm_task);
   command->callback([options, &exit_status] { exit_status = run_experiment_worker(*options); });
 }
 

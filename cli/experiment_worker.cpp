@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent_runtime/episode/episode.h"
+#include "agent_runtime/experiment/slurm_batch.h"
 #include "agent_runtime/experiment/worker.h"
 #include "agent_runtime/experiment/worker_protocol.h"
 #include "base/fd.h"
@@ -60,9 +61,27 @@ Status serve(const WorkerOptions& options) {
                                        });
 }
 
+int serve_task_of_slurm(const WorkerOptions& options) {
+  auto recorder = open_recorder(options.recorder);
+  if (!recorder) {
+    Status told =
+        experiment::refuse_slurm_task(options.slurm_batch, options.slurm_task, recorder.error());
+    return told ? report(recorder.error()) : report(told.error());
+  }
+  std::string backend =
+      *recorder ? std::string(recorder::backend_name((*recorder)->backend())) : "off";
+  Status served = experiment::serve_slurm_task(options.slurm_batch, options.slurm_task, backend,
+                                               [&](episode::EpisodeRequest request) {
+                                                 request.allow_degraded = options.allow_degraded;
+                                                 return prepare(request, recorder->get());
+                                               });
+  return served ? 0 : report(served.error());
+}
+
 }  // namespace
 
 int run_experiment_worker(const WorkerOptions& options) {
+  if (!options.slurm_batch.empty()) return serve_task_of_slurm(options);
   auto served = serve(options);
   return served ? 0 : report(served.error());
 }

@@ -1,6 +1,4 @@
 // gyges mcp serve: sandboxed tools for any client of the Model Context Protocol.
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "cli/open_recorder.h"
 #include "cli/record_place.h"
 #include "cli/seal_key_option.h"
+#include "cli/stop_signals.h"
 #include "sandbox/isolation/plan.h"
 #include "tools/mcp/conformance_fixtures.h"
 #include "tools/mcp/http_server.h"
@@ -47,18 +46,6 @@ struct ServeOptions {
   bool conformance_fixtures = false;
   bool quiet = false;
 };
-
-// The signals that end the server, as a descriptor; blocked from here on, in threads made later
-// too.
-Result<UniqueFd> stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  if (::pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("block signals", "");
-  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return fail_errno("watch for signals", "");
-  return fd;
-}
 
 Result<mcp::SessionOptions> session_options(const ServeOptions& options) {
   mcp::SessionOptions session;

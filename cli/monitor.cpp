@@ -1,4 +1,4 @@
-// gyges monitor: monitors over runs that are stored, and how well they tell runs apart.
+// gyges monitor: monitors over runs that are stored, how well they tell runs apart, and the watch.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/monitor_watch.h"
 
 namespace gyges::cli {
 namespace {
@@ -160,8 +161,10 @@ void add_common(CLI::App& command, MonitorOptions& options) {
 }  // namespace
 
 void add_monitor(CLI::App& root, int& exit_status) {
-  CLI::App* command = root.add_subcommand("monitor", "Judge stored runs by rules or by a model");
+  CLI::App* command =
+      root.add_subcommand("monitor", "Judge stored runs by rules or by a model; watch live ones");
   command->require_subcommand(1);
+  add_monitor_watch(*command, exit_status);
 
   auto options = std::make_shared<MonitorOptions>();
   CLI::App* run = command->add_subcommand("run", "Let a monitor look at every moment of runs");

@@ -19,6 +19,7 @@ pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 # Its -pthread would be a flag of every source, and means nothing to glibc 2.34 and later.
 set_property(TARGET PkgConfig::RE2 PROPERTY INTERFACE_COMPILE_OPTIONS "")
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(MINIZIP REQUIRED IMPORTED_TARGET minizip)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 find_package(ZLIB REQUIRED)
 find_program(GYGES_BPF_CLANG NAMES clang clang-14 clang-15 clang-16 clang-17 clang-18 REQUIRED
@@ -37,3 +38,6 @@ gyges_archives(PkgConfig::ZSTD "${ZSTD_LINK_LIBRARIES}" zstd)
 gyges_archives(gyges_ssl OpenSSL::SSL ssl crypto)
 gyges_archives(gyges_zlib ZLIB::ZLIB z)
 gyges_archives(PkgConfig::NGHTTP2 "${NGHTTP2_LINK_LIBRARIES}" nghttp2)
+gyges_archives(PkgConfig::MINIZIP "${MINIZIP_LINK_LIBRARIES}" minizip z)
+# Its own directory holds a crypt.h; <minizip/unzip.h> needs none of it.
+set_property(TARGET PkgConfig::MINIZIP PROPERTY INTERFACE_INCLUDE_DIRECTORIES "")

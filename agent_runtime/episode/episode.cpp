@@ -134,15 +134,7 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
 Result<Prepared> prepare(const EpisodeRequest& request) {
   GYGES_TRY(Prepared prepared, prepare_world(request, true));
   GYGES_TRY(prepared.model, model::make_model(prepared.agent, request.seed));
-  monitor::OversightPlan plan = oversight_of(prepared, request);
-  if (prepared.third_party) {
-    if (!plan.gate.empty() && plan.mode != "off")
-      return fail("choose gate", plan.gate.string(),
-                  "a gate decides the calls of Gyges's own loop, not those of a third-party agent",
-                  "switch it off (--gate-mode off)");
-    plan.monitors.clear();
-  }
-  GYGES_TRY(prepared.oversight, monitor::Oversight::load(std::move(plan)));
+  GYGES_TRY(prepared.oversight, monitor::Oversight::load(oversight_of(prepared, request)));
   return prepared;
 }
 
@@ -244,6 +236,10 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
     options.buffer_bytes = prepared.policy.recorder.buffer_bytes;
     options.contents = recorder::content_bits(prepared.policy.recorder.contents);
     options.content_bytes = prepared.policy.recorder.content_bytes;
+    if (ThirdParty* third_party = prepared.third_party.get())
+      options.call_of = [third_party](const recorder::ExecutedProgram& program) {
+        return third_party->book().claim(program);
+      };
     GYGES_TRY(started.session, recorder->start(options));
   }
   if (has_network(prepared.policy)) {
@@ -295,7 +291,11 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                       policy.limits.output_bytes,
                       prepared.scenario.limits.turns,
                       Clock::now() + wall,
-                      request.seed};
+                      request.seed,
+                      {approver,
+                       prepared.oversight.watcher(),
+                       approver != nullptr && !prepared.oversight.only_records(),
+                       {}}};
     return prepared.third_party->run(run);
   }
   std::vector<std::string> environment = isolation::command_environment(policy);
@@ -440,9 +440,6 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  if (prepared.third_party && !(prepared.scenario.monitors.empty() && request.monitors.empty()))
-    run.warnings.emplace_back(
-        "monitors do not look on while a third-party agent works; let them look at the stored run");
   if (prepared.third_party && !prepared.world.mcp_servers.empty())
     run.warnings.emplace_back("MCP servers of the scenario are not offered to a third-party agent");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.

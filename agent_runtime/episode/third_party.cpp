@@ -1,8 +1,8 @@
 #include "agent_runtime/episode/third_party.h"
 
+#include "agent_runtime/gateway/endpoint_behind_wire.h"
 #include "agent_runtime/gateway/script_behind_wire.h"
 #include "agent_runtime/gateway/trace_processes.h"
-#include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/model/dialect/dialect.h"
 #include "agent_runtime/model/endpoint.h"
 #include "agent_runtime/scaffold/agent_process.h"
@@ -32,6 +32,7 @@ std::string how_it_ended(const scaffold::AgentEnd& agent) {
 LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::End& model,
                const isolation::Sandbox& sandbox) {
   std::string report = model.last_words.empty() ? agent.output : model.last_words;
+  if (model.terminated) return {"terminated", printable(*model.terminated), report};
   if (model.failure) return {"error", printable(model.failure->line()), report};
   if (agent.lost) {
     for (const auto& hit : sandbox.limits_hit())
@@ -75,7 +76,8 @@ Result<std::unique_ptr<ThirdParty>> ThirdParty::create(const model::AgentFile& a
   return std::unique_ptr<ThirdParty>(new ThirdParty(agent, std::move(scaffold)));
 }
 
-Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run) const {
+Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run,
+                                                gateway::EndpointOptions& options) const {
   if (agent_.script) {
     GYGES_TRY(auto script,
               gateway::ScriptBehindWire::create(agent_.script, run.seed, scaffold_.profile.shell,
@@ -87,29 +89,14 @@ Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run) const 
   if (agent_.recording) {
     GYGES_TRY(auto client, model::make_model(agent_, run.seed));
     std::shared_ptr<model::ModelClient> replay = std::move(client);
-    return gateway::Complete([replay, seed = run.seed, deadline](gateway::Ask& ask) {
+    auto mutex = std::make_shared<std::mutex>();
+    return gateway::Complete([replay, mutex, seed = run.seed, deadline](gateway::Ask& ask) {
+      std::scoped_lock lock(*mutex);
       return replay->complete({ask.request.messages, ask.request.tools, seed, deadline});
     });
   }
-  GYGES_TRY(model::EndpointConfig config, model::endpoint_of(agent_));
-  std::string name = config.settings.model;
-  auto endpoint = std::make_shared<model::Endpoint>(std::move(config));
-  return gateway::Complete([endpoint, name, deadline](gateway::Ask& ask) {
-    model::ModelRequest request = ask.request;
-    request.model = name;
-    model::Cancellation cancellation;
-    model::Endpoint::Call call{deadline, &cancellation, {}};
-    if (ask.observer)
-      call.observer = [&](const model::Delta& delta) {
-        if (!ask.observer(delta)) cancellation.cancel();
-      };
-    model::ModelError error;
-    error.status = 0;
-    auto reply = endpoint->send(request, call, error);
-    ask.losses = endpoint->losses();
-    if (!reply && error.status != 0) ask.error = std::move(error);
-    return reply;
-  });
+  GYGES_TRY(model::EndpointConfig behind, model::endpoint_of(agent_));
+  return gateway::endpoint_behind_wire(std::move(behind), deadline, options);
 }
 
 Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
@@ -120,6 +107,9 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   options.shell = scaffold_.profile.shell;
   options.remove_hosted_tools = agent_.remove_hosted_tools;
   options.most_turns = run.turns;
+  options.book = &book_;
+  options.oversight = run.oversight;
+  options.oversight.deadline = run.deadline;
   if (run.session != nullptr)
     options.mark = [&run](std::uint32_t call, const std::string& tool, bool begins) {
       // A mark that cannot be written shows in the session's end.
@@ -128,7 +118,7 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
       else
         (void)run.session->tool_call_ended(call);
     };
-  GYGES_TRY(gateway::Complete complete, model_for(run));
+  GYGES_TRY(gateway::Complete complete, model_for(run, options));
   GYGES_TRY(auto endpoint, gateway::ModelEndpoint::create(std::move(options), std::move(complete),
                                                           run.transcript, run.bundle));
   {

@@ -36,6 +36,7 @@ struct ThirdPartyRun {
   std::uint32_t turns = 1;
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
+  gateway::Oversight oversight;  // its deadline is that of the run
 };
 
 // Thread-safety: connect() by whichever thread starts a sandbox; the rest by the episode's thread.
@@ -48,6 +49,9 @@ class ThirdParty {
   // For SandboxSpec::outlet.
   Result<UniqueFd> connect() { return server_.connect(); }
 
+  // For SessionOptions::call_of; lives as long as this.
+  [[nodiscard]] gateway::CallBook& book() { return book_; }
+
   // Runs the agent to its end. The transcript is complete then, its "end" line included.
   LoopEnd run(const ThirdPartyRun& run);
 
@@ -58,11 +62,14 @@ class ThirdParty {
 
  private:
   ThirdParty(const model::AgentFile& agent, scaffold::Scaffold scaffold);
-  Result<gateway::Complete> model_for(const ThirdPartyRun& run) const;
+  // Says in `options` what stands behind.
+  Result<gateway::Complete> model_for(const ThirdPartyRun& run,
+                                      gateway::EndpointOptions& options) const;
   Result<LoopEnd> run_to_end(const ThirdPartyRun& run);
 
   model::AgentFile agent_;
   scaffold::Scaffold scaffold_;
+  gateway::CallBook book_;
   std::mutex mutex_;
   gateway::ModelEndpoint* endpoint_ = nullptr;  // while the agent runs
   std::vector<gateway::WireCall> calls_;

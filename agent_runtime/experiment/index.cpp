@@ -6,10 +6,10 @@
 #include <optional>
 
 #include "agent_runtime/experiment/index_schema.h"
-#include "agent_runtime/experiment/sqlite.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/sqlite.h"
 
 namespace gyges::experiment {
 namespace {

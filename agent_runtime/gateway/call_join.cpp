@@ -66,6 +66,7 @@ class Joining {
       if (execution.process >= processes_.size() || !below_agent(execution.process) ||
           owner(execution.process) != none)
         continue;
+      if (execution.label != 0 && execution.label != call.call) continue;
       bool same = false;
       bool held = false;
       for (std::size_t a = 1; a < execution.argv.size(); ++a) {
@@ -119,7 +120,9 @@ class Joining {
   [[nodiscard]] std::uint32_t open_at(std::uint64_t time) const {
     std::uint32_t found = 0;
     for (const WireCall& call : calls_) {
-      if (time < call.requested_ns || (call.answered_ns != 0 && time > call.answered_ns)) continue;
+      if (call.requested_ns == 0 || time < call.requested_ns ||
+          (call.answered_ns != 0 && time > call.answered_ns))
+        continue;
       if (found != 0) return 0;
       found = call.call;
     }

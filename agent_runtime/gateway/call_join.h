@@ -21,8 +21,8 @@ namespace gyges::gateway {
 struct WireCall {
   std::uint32_t call = 0;             // number within the run
   std::vector<std::string> commands;  // command lines; empty: the tool starts no process of its own
-  std::uint64_t requested_ns = 0;     // the reply with the call went to the agent; CLOCK_MONOTONIC
-  std::uint64_t answered_ns = 0;      // its result came back; 0: it never did
+  std::uint64_t requested_ns = 0;  // the call went to the agent; CLOCK_MONOTONIC; 0: it was refused
+  std::uint64_t answered_ns = 0;   // its result came back; 0: it never did
 };
 
 // One program that was executed. `process` and `parent` number processes, not pids, which come
@@ -31,7 +31,8 @@ struct Execution {
   std::uint32_t process = 0;
   std::uint64_t time_ns = 0;
   std::vector<std::string> argv;
-  bool truncated = false;  // argv was longer than what was recorded
+  bool truncated = false;   // argv was longer than what was recorded
+  std::uint32_t label = 0;  // the call that the trace has it under, 0: none
 };
 
 struct Process {

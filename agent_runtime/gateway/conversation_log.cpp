@@ -26,7 +26,8 @@ bool counts(const Message& message) {
 }  // namespace
 
 Result<std::uint32_t> ConversationLog::take_request(const model::ModelRequest& request,
-                                                    std::uint64_t now_ns) {
+                                                    std::uint64_t now_ns,
+                                                    const ResultHooks& hooks) {
   std::vector<std::string> said;
   for (const auto& message : request.messages)
     if (counts(message)) said.push_back(hash_of(message));
@@ -60,15 +61,15 @@ Result<std::uint32_t> ConversationLog::take_request(const model::ModelRequest& r
     } else if (seen < known || known > 0) {
       continue;  // a reply of ours, which stands there already
     }
-    GYGES_CHECK(write_new(thread, number, message, now_ns));
+    GYGES_CHECK(write_new(thread, number, message, now_ns, hooks));
   }
   thread.said = std::move(said);
   return number;
 }
 
 Status ConversationLog::write_new(Thread& thread, std::uint32_t number, const Message& message,
-                                  std::uint64_t now_ns) {
-  if (message.role == Role::tool) return take_result(thread, message, now_ns, number);
+                                  std::uint64_t now_ns, const ResultHooks& hooks) {
+  if (message.role == Role::tool) return take_result(thread, message, now_ns, number, hooks);
   if (message.role != Role::assistant) return transcript_.message(turns_, message, nullptr, number);
   // Words that the agent puts into the model's mouth, or a history of another thread: calls in it
   // are not made anew.
@@ -82,7 +83,7 @@ Status ConversationLog::write_new(Thread& thread, std::uint32_t number, const Me
 }
 
 Status ConversationLog::take_result(Thread& thread, Message message, std::uint64_t now_ns,
-                                    std::uint32_t number) {
+                                    std::uint32_t number, const ResultHooks& hooks) {
   if (auto found = call_of_id_.find(message.tool_call_id); found != call_of_id_.end())
     message.call = found->second;
   else if (thread.answered < thread.open.size())  // wire formats without ids keep the order
@@ -93,30 +94,46 @@ Status ConversationLog::take_result(Thread& thread, Message message, std::uint64
   WireCall& call = calls_[message.call - 1];
   if (call.answered_ns != 0) return ok();
   call.answered_ns = now_ns;
+  if (hooks.ended) hooks.ended(call.call);
   tools::ToolResult result;
   result.output = model::text_of(message);
   if (message.tool_failed)
     result.error = tools::ToolError{"tool", "the agent reported that the call failed"};
-  return transcript_.tool_executed(call.call, now_ns - std::min(now_ns, call.requested_ns), result);
+  result.output_total = result.output.size();
+  GYGES_CHECK(
+      transcript_.tool_executed(call.call, now_ns - std::min(now_ns, call.requested_ns), result));
+  return hooks.executed ? hooks.executed(call.call, result.output.size()) : ok();
 }
 
-Status ConversationLog::take_reply(std::uint32_t number, model::Reply& reply,
-                                   std::uint64_t now_ns) {
+Status ConversationLog::take_reply(std::uint32_t number, model::Reply& reply) {
   Thread& thread = threads_.at(number - 1);
   thread.open.clear();
   thread.answered = 0;
   ++turns_;
   for (auto& call : reply.message.tool_calls) {
-    call.call = static_cast<std::uint32_t>(calls_.size() + 1);
-    calls_.push_back({call.call, commands_in(call, shell_), now_ns, 0});
+    call.call = next_call();
     if (!call.id.empty()) call_of_id_[call.id] = call.call;
     thread.open.push_back(call.call);
   }
   if (reply.message.tool_calls.empty()) last_words_ = model::text_of(reply.message);
-  GYGES_CHECK(transcript_.message(turns_, reply.message, &reply, number));
-  for (const auto& call : reply.message.tool_calls)
-    GYGES_CHECK(transcript_.tool_requested(turns_, call));
-  return ok();
+  return transcript_.message(turns_, reply.message, &reply, number);
+}
+
+std::uint32_t ConversationLog::next_call() {
+  calls_.emplace_back();
+  return calls_.back().call = static_cast<std::uint32_t>(calls_.size());
+}
+
+const WireCall& ConversationLog::handed_on(const model::ToolCall& call, std::uint64_t now_ns) {
+  WireCall& known = calls_.at(call.call - 1);
+  known.commands = commands_in(call, shell_);
+  known.requested_ns = now_ns;
+  return known;
+}
+
+Status ConversationLog::refused(std::uint32_t number, const Message& result) {
+  std::erase(threads_.at(number - 1).open, result.call);
+  return transcript_.message(turns_, result, nullptr, number);
 }
 
 }  // namespace gyges::gateway

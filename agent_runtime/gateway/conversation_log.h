@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@
 
 namespace gyges::gateway {
 
+// Told about results that come back, each before and after its line is written.
+struct ResultHooks {
+  std::function<void(std::uint32_t call)> ended;
+  std::function<Status(std::uint32_t call, std::uint64_t output_bytes)> executed;
+};
+
 class ConversationLog {
  public:
   static constexpr std::size_t most_threads = 4096;
@@ -30,9 +37,16 @@ class ConversationLog {
       : transcript_(transcript), shell_(shell) {}
 
   // Writes what is new in the request; gives its thread, from 1. `now_ns`: when it came.
-  Result<std::uint32_t> take_request(const model::ModelRequest& request, std::uint64_t now_ns);
-  // Numbers the reply's calls and writes it. `now_ns`: just before it goes to the agent.
-  Status take_reply(std::uint32_t thread, model::Reply& reply, std::uint64_t now_ns);
+  Result<std::uint32_t> take_request(const model::ModelRequest& request, std::uint64_t now_ns,
+                                     const ResultHooks& hooks = {});
+  // Numbers the reply's calls and writes it.
+  Status take_reply(std::uint32_t thread, model::Reply& reply);
+  // A number for what is no call of the conversation form and yet asks the agent to act.
+  std::uint32_t next_call();
+  // The call goes to the agent now, with these arguments.
+  const WireCall& handed_on(const model::ToolCall& call, std::uint64_t now_ns);
+  // It never does; `result` is what the model gets instead.
+  Status refused(std::uint32_t thread, const model::Message& result);
 
   [[nodiscard]] std::uint32_t turns() const { return turns_; }  // replies so far
   [[nodiscard]] const std::vector<WireCall>& calls() const { return calls_; }
@@ -48,9 +62,9 @@ class ConversationLog {
   };
 
   Status write_new(Thread& thread, std::uint32_t number, const model::Message& message,
-                   std::uint64_t now_ns);
+                   std::uint64_t now_ns, const ResultHooks& hooks);
   Status take_result(Thread& thread, model::Message message, std::uint64_t now_ns,
-                     std::uint32_t number);
+                     std::uint32_t number, const ResultHooks& hooks);
 
   episode::Transcript& transcript_;
   const std::vector<scaffold::ShellTool>& shell_;

@@ -1,6 +1,7 @@
 // The endpoint that a third-party agent takes for its model's vendor. It answers what the egress
 // gateway hands out: chooses the wire format by path, checks the placeholder key, keeps every body,
-// writes the turns into the transcript, and asks whatever stands behind it.
+// writes the turns into the transcript, and asks whatever stands behind it. Calls in a reply are
+// held back until the gate has decided them.
 //
 // What it reads was written inside the sandbox: bodies are bounded by the link, JSON by the
 // dialects. Errors are the vendor's own error bodies.
@@ -9,6 +10,7 @@
 // last of those calls, but for turns(), over() and stop_fd().
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -18,12 +20,16 @@
 #include <string>
 #include <vector>
 
+#include "agent_runtime/gateway/call_book.h"
 #include "agent_runtime/gateway/call_join.h"
+#include "agent_runtime/gateway/call_review.h"
 #include "agent_runtime/gateway/conversation_log.h"
 #include "agent_runtime/gateway/exchange_log.h"
 #include "agent_runtime/gateway/outlet_server.h"
+#include "agent_runtime/gateway/refusals.h"
 #include "agent_runtime/model/delta.h"
 #include "agent_runtime/model/dialect/dialect.h"
+#include "agent_runtime/model/pass_through.h"
 #include "base/error.h"
 #include "base/fd.h"
 
@@ -35,12 +41,17 @@ struct Ask {
   // Sees the reply's deltas as they come, where the model streams; false: nobody listens any more.
   // Empty: the agent wants it whole.
   std::function<bool(const model::Delta&)> observer;
+  const model::Dialect* front = nullptr;  // of the agent
+  // The agent speaks the endpoint's own dialect: what goes out instead of `request`, and where the
+  // answer comes back; null: it is read and written anew.
+  model::PassThrough* raw = nullptr;
   // What the provider said instead of a reply; it goes to the agent in its own dialect.
   std::optional<model::ModelError> error;
   model::Losses losses;
 };
 
-// The model behind the endpoint. Called by one thread at a time.
+// The model behind the endpoint. Called by several threads at a time: an agent that asks in
+// parallel is answered in parallel.
 using Complete = std::function<Result<model::Reply>(Ask& ask)>;
 
 struct EndpointOptions {
@@ -50,6 +61,11 @@ struct EndpointOptions {
   std::vector<std::string> models;  // names for GET /models
   std::vector<scaffold::ShellTool> shell;
   bool remove_hosted_tools = true;
+  // Of the endpoint behind: its dialect, null for models that are none, and the model's name there.
+  const model::Dialect* behind = nullptr;
+  std::string behind_model;
+  Oversight oversight;
+  CallBook* book = nullptr;      // borrowed; told of calls before the agent gets them; may be null
   std::uint32_t most_turns = 1;  // replies; the next request ends the run
   std::size_t piece_bytes = 48;  // of words, in a stream made from a whole reply
   // A call is about to be handed to the agent; its result has come back (`tool` is empty then).
@@ -71,8 +87,9 @@ class ModelEndpoint {
 
   struct End {
     bool turn_limit = false;
-    std::optional<Error> failure;        // of the record
-    std::optional<Error> model_failure;  // the last one
+    std::optional<std::string> terminated;  // by the gate or a monitor: why
+    std::optional<Error> failure;           // of the record
+    std::optional<Error> model_failure;     // the last one
     std::string last_words;
     std::uint32_t turns = 0;
     std::uint64_t exchanges = 0;
@@ -84,7 +101,10 @@ class ModelEndpoint {
  private:
   ModelEndpoint(EndpointOptions options, Complete complete, episode::Transcript& transcript,
                 ExchangeLog log);
-  struct Routed;
+  struct Routed {
+    const model::Dialect* dialect = nullptr;
+    model::Route route;
+  };
   [[nodiscard]] Routed route(const HttpRequest& request) const;
   [[nodiscard]] bool authorised(const HttpRequest& request, std::string_view query_key) const;
   bool generate(const HttpRequest& request, const Routed& routed, Answer& answer,
@@ -92,28 +112,40 @@ class ModelEndpoint {
   bool say(const model::WireReply& reply, bool with_body, Answer& answer, ExchangeRecord& record);
   bool say_error(const model::Dialect& dialect, const model::ModelError& error, Answer& answer,
                  ExchangeRecord& record);
-  bool stream(const model::Dialect& dialect, const model::ModelRequest& asked,
-              const model::ModelRequest& told, Answer& answer, ExchangeRecord& record);
-  Result<model::Reply> ask(Ask& ask, ExchangeRecord& record, std::uint64_t now_ns);
+  struct Generation;
+  bool answer_with(Generation& generation);
+  bool one_reply(Generation& generation, model::PassThrough* raw);
+  struct Asked;
+  Result<Asked> ask(Ask& ask, Generation& generation);
+  Status begin(const model::ModelRequest& request, ExchangeRecord& record);
+  Result<Asked> take(model::Reply reply, ExchangeRecord& record);
   bool say_failure(const model::Dialect& dialect, const Error& failure, const Ask& ask,
                    Answer& answer, ExchangeRecord& record);
+  bool say_whole(Generation& generation, const model::PassThrough* raw);
   void fail_run(Error error);
+  void terminate(std::string reason);
   void stop_agent();
 
   EndpointOptions options_;
   Complete complete_;
-  std::mutex mutex_;        // of the record
-  std::mutex model_mutex_;  // of the model
+  std::mutex log_mutex_;  // of exchanges.jsonl
+  std::mutex mutex_;      // of the rest; held while a call is decided
   ExchangeLog log_;
   ConversationLog turns_;
+  CallReview review_;
+  Refusals refusals_;
+  std::atomic<std::size_t> open_bytes_ = 0;  // see StreamedAnswer
   UniqueFd stop_;
   std::uint32_t started_ = 0;  // turns, also those that are not over
   bool turn_limit_ = false;
+  std::optional<std::string> terminated_;
   std::optional<Error> failure_;
   std::optional<Error> model_failure_;
 };
 
-// The names of the tools in `request` that the provider would run itself, taken out of it.
-std::vector<std::string> take_hosted_tools(model::ModelRequest& request);
+// The time as the trace has it: CLOCK_MONOTONIC in nanoseconds.
+std::uint64_t trace_time();
+
+model::ModelError model_error(model::ModelError::Kind kind, int status, std::string message);
 
 }  // namespace gyges::gateway

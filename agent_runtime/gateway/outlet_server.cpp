@@ -57,6 +57,7 @@ class OutletServer::Link {
     }
     ::shutdown(socket_.get(), SHUT_RDWR);
     wake_.notify_all();
+    room_.notify_all();
     reader_.join();
     for (auto& worker : workers_) worker.join();
   }
@@ -68,6 +69,7 @@ class OutletServer::Link {
   struct Exchange {
     HttpRequest request;
     std::atomic<bool> gone = false;
+    std::size_t window = network::answer_window;  // bytes of the answer that may be sent now
   };
   using Shared = std::shared_ptr<Exchange>;
 
@@ -80,8 +82,12 @@ class OutletServer::Link {
       return send(FrameKind::head, encode_response(response));
     }
     bool body(std::string_view bytes) override {
-      for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), network::most_body_piece)))
-        if (!send(FrameKind::body, bytes.substr(0, network::most_body_piece))) return false;
+      while (!bytes.empty()) {
+        std::string_view piece = bytes.substr(0, network::most_body_piece);
+        if (!link_.take_room(exchange_, piece.size()) || !send(FrameKind::body, piece))
+          return false;
+        bytes.remove_prefix(piece.size());
+      }
       return !gone();
     }
     [[nodiscard]] bool gone() const override { return exchange_.gone; }
@@ -109,6 +115,21 @@ class OutletServer::Link {
       bytes.remove_prefix(static_cast<std::size_t>(n));
     }
     return true;
+  }
+
+  // Waits until the client has taken enough of what was sent before. False: nobody listens.
+  bool take_room(Exchange& exchange, std::size_t bytes) {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return stopping_ || exchange.gone || exchange.window >= bytes; });
+    if (stopping_ || exchange.gone) return false;
+    exchange.window -= bytes;
+    return true;
+  }
+
+  void refuse(std::uint64_t exchange) {
+    std::string refusal;
+    network::append_frame(refusal, FrameKind::abort, exchange, {});
+    write(refusal);
   }
 
   void read() {
@@ -139,9 +160,7 @@ class OutletServer::Link {
         return broken("its number is in use");
       if (exchanges_.size() + handled_.size() >= most_exchanges) {
         lock.unlock();
-        std::string refusal;
-        network::append_frame(refusal, FrameKind::abort, frame.exchange, {});
-        write(refusal);
+        refuse(frame.exchange);
         return ok();
       }
       auto exchange = std::make_shared<Exchange>();
@@ -155,14 +174,30 @@ class OutletServer::Link {
         exchanges_.erase(found);
       } else if (auto handled = handled_.find(frame.exchange); handled != handled_.end()) {
         handled->second->gone = true;
+        room_.notify_all();
       }
+      return ok();
+    }
+    if (frame.kind == FrameKind::more) {
+      auto handled = handled_.find(frame.exchange);
+      if (handled == handled_.end()) return ok();  // is over
+      GYGES_TRY(std::size_t bytes, network::decode_more(frame.bytes));
+      std::size_t& window = handled->second->window;
+      window = std::min(window + bytes, network::answer_window);
+      room_.notify_all();
       return ok();
     }
     if (found == exchanges_.end()) return ok();  // was refused
     std::string& body = found->second->request.body;
     if (frame.kind == FrameKind::body) {
       if (body.size() + frame.bytes.size() > most_body) return broken("its body is too long");
-      if (held_ + frame.bytes.size() > most_held) return broken("all bodies are too long");
+      if (held_ + frame.bytes.size() > most_held) {
+        held_ -= body.size();
+        exchanges_.erase(found);
+        lock.unlock();
+        refuse(frame.exchange);
+        return ok();
+      }
       held_ += frame.bytes.size();
       body += frame.bytes;
       return ok();
@@ -170,7 +205,7 @@ class OutletServer::Link {
     handled_[frame.exchange] = found->second;
     ready_.push_back(frame.exchange);
     exchanges_.erase(found);
-    if (idle_ == 0 && workers_.size() < most_threads)
+    if (idle_ < ready_.size() && workers_.size() < most_exchanges)
       workers_.push_back(quiet_thread([this] { work(); }));
     lock.unlock();
     wake_.notify_one();
@@ -208,13 +243,15 @@ class OutletServer::Link {
     std::scoped_lock lock(mutex_);
     exchanges_.clear();
     for (auto& [number, exchange] : handled_) exchange->gone = true;
+    room_.notify_all();
   }
 
   OutletServer& server_;
   UniqueFd socket_;
   std::mutex mutex_;
   std::mutex write_mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_;               // something is ready
+  std::condition_variable room_;               // in a window, or nobody listens
   std::map<std::uint64_t, Shared> exchanges_;  // still arriving
   std::map<std::uint64_t, Shared> handled_;    // whole
   std::deque<std::uint64_t> ready_;

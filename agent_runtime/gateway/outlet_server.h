@@ -1,5 +1,6 @@
 // The supervisor's end of the sockets over which egress gateways hand out HTTP exchanges: reads
-// requests, bounded, and gives each whole one to a handler in a thread of its own.
+// requests, bounded, and gives each whole one to a handler in a thread of its own, so that no
+// exchange waits for another. An answer whose client does not read waits alone (answer_window).
 //
 // What arrives here was written by programs in the sandbox and passed on by a process that is not
 // trusted: a frame that is malformed, out of order or past a bound ends the link, and with it the
@@ -49,10 +50,11 @@ using ExchangeHandler = std::function<bool(const HttpRequest& request, Answer& a
 
 class OutletServer {
  public:
-  static constexpr std::size_t most_body = 32U << 20U;   // of one request
-  static constexpr std::size_t most_held = 96U << 20U;  // of all requests of a link
-  static constexpr std::size_t most_exchanges = 64;      // open on one link
-  static constexpr std::size_t most_threads = 4;        // handling at one time; others wait
+  static constexpr std::size_t most_body = 32U << 20U;  // of one request
+  // Of all requests of a link, which is one sandbox; what goes past it is refused.
+  static constexpr std::size_t most_held = 96U << 20U;
+  // Open on one link, each handled in a thread that is started when it is first needed.
+  static constexpr std::size_t most_exchanges = 64;
 
   explicit OutletServer(ExchangeHandler handler);
   ~OutletServer();  // stop()

@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "sandbox/recorder/format/syscall_table.h"
+#include "sandbox/recorder/format/execution.h"
 #include "sandbox/recorder/format/trace_reader.h"
 
 namespace gyges::gateway {
@@ -21,15 +21,6 @@ using recorder::EventKind;
 constexpr std::size_t most_lines = 20'000;
 constexpr std::size_t longest_argument = 4096;
 constexpr std::size_t most_arguments = 64;
-
-bool executes(const Event& event) {
-  if (event.kind != EventKind::syscall || event.result != 0 || !event.has_exit) return false;
-  for (const char* name : {"execve", "execveat"})
-    if (const auto* spec = recorder::find_syscall(event.abi, name);
-        spec != nullptr && spec->number == event.number)
-      return true;
-  return false;
-}
 
 json arguments_of(const Execution& execution) {
   json list = json::array();
@@ -85,24 +76,18 @@ void ProcessTree::take(const Event& event) {
     if (made != agent) processes_[made].parent = index;
     return;
   }
-  if (!executes(event)) return;
+  if (!recorder::is_execution(event)) return;
   if (executions_.size() >= most_executions) {
     complete_ = false;
     return;
   }
+  recorder::ExecutedProgram program = recorder::execution_of(event);
   Execution execution;
   execution.process = index;
   execution.time_ns = event.time_ns;
-  for (const recorder::Capture& capture : event.captures) {
-    if (capture.kind != recorder::CaptureKind::argv) continue;
-    std::string_view rest = capture.bytes;
-    while (!rest.empty() && execution.argv.size() < 4096) {
-      std::string_view one = rest.substr(0, rest.find('\0'));
-      execution.argv.emplace_back(one);
-      rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-    }
-    execution.truncated = capture.truncated;
-  }
+  execution.argv = std::move(program.argv);
+  execution.truncated = program.truncated;
+  execution.label = event.origin_call;
   executions_.push_back(std::move(execution));
 }
 

@@ -1,10 +1,13 @@
 #include "agent_runtime/model/endpoint.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <optional>
 #include <random>
 
 #include "agent_runtime/model/http_client.h"
+#include "agent_runtime/model/sse.h"
 #include "base/text.h"
 
 namespace gyges::model {
@@ -71,18 +74,24 @@ void drop_reasoning(std::vector<Message>& messages) {
 class Stream {
  public:
   Stream(const Dialect& dialect, const StreamLimits& limits, const Endpoint::Call& call)
-      : reader_(dialect.stream_reader(limits)), call_(call) {}
+      : reader_(dialect.stream_reader(limits)),
+        call_(call),
+        array_(call.raw != nullptr && call.raw->array),
+        cutter_(array_, limits.event_bytes) {}
 
   Status feed(std::string_view bytes) {
-    deltas_.clear();
-    auto read = reader_->feed(bytes, deltas_);
-    GYGES_CHECK(hand_on());
-    return read;
+    if (call_.raw == nullptr) return read(bytes, {});
+    events_.clear();
+    auto cut = cutter_.feed(bytes, events_);
+    for (const std::string& event : events_) GYGES_CHECK(read_event(event));
+    return cut;
   }
   Status finish() {
+    if (call_.raw != nullptr)
+      if (std::string rest = cutter_.finish(); !rest.empty()) GYGES_CHECK(read_event(rest));
     deltas_.clear();
     auto read = reader_->finish(deltas_);
-    GYGES_CHECK(hand_on());
+    GYGES_CHECK(hand_on({}));
     return read;
   }
   [[nodiscard]] bool observed() const { return observed_; }
@@ -90,19 +99,40 @@ class Stream {
   Reply take() { return std::move(builder_).take(); }
 
  private:
-  Status hand_on() {
+  Status read(std::string_view bytes, std::string_view as_it_came) {
+    deltas_.clear();
+    auto read = reader_->feed(bytes, deltas_);
+    GYGES_CHECK(hand_on(as_it_came));
+    return read;
+  }
+
+  Status read_event(const std::string& event) {
+    if (!array_) return read(event, event);
+    std::string_view value = value_in_event(event);
+    return read(value.empty() ? std::string() : sse_event({}, value), event);
+  }
+
+  Status hand_on(std::string_view as_it_came) {
     for (const auto& delta : deltas_) {
       if (delta.kind == Delta::Kind::error) error_ = delta.error;
       GYGES_CHECK(builder_.add(delta));
-      if (!call_.observer) continue;
+      if (!call_.observer || call_.raw != nullptr) continue;
       observed_ = observed_ || delta.kind == Delta::Kind::open;
       call_.observer(delta);
     }
-    return ok();
+    // An error goes to the agent once it is clear that nothing is tried again.
+    if (call_.raw == nullptr || !call_.raw->event || (error_ && !observed_)) return ok();
+    if (as_it_came.empty() && deltas_.empty()) return ok();
+    observed_ = true;
+    if (call_.raw->event(as_it_came, deltas_)) return ok();
+    return fail("call model", "", "nobody listens any more");
   }
 
   std::unique_ptr<StreamReader> reader_;
   const Endpoint::Call& call_;
+  bool array_;
+  EventCutter cutter_;
+  std::vector<std::string> events_;
   std::vector<Delta> deltas_;
   ReplyBuilder builder_;
   bool observed_ = false;
@@ -141,6 +171,31 @@ void Endpoint::scrub(Reply& reply) const {
       clean(*text);
 }
 
+void Endpoint::take_head(const HttpReply& head, PassThrough& raw) const {
+  raw.status = static_cast<int>(head.status);
+  for (const auto& [name, value] : head.headers)
+    raw.answer_headers.emplace_back(without_key(name), without_key(value));
+}
+
+Status Endpoint::address(const ModelRequest& request, PassThrough& raw) const {
+  Losses unused;
+  ModelRequest empty;
+  empty.model = request.model;
+  empty.stream = request.stream;
+  empty.messages.emplace_back().content.push_back({Part::Kind::text, "-"});
+  GYGES_TRY(WireRequest wire, config_.dialect->write_request(empty, unused));
+  raw.path = std::move(wire.path);
+  if (raw.array) raw.path = raw.path.substr(0, raw.path.find('?'));
+  for (std::string& header : wire.headers) {
+    auto name = [](std::string_view line) { return line.substr(0, line.find(':') + 1); };
+    bool there = std::any_of(raw.headers.begin(), raw.headers.end(), [&](const std::string& own) {
+      return ::strcasecmp(std::string(name(own)).c_str(), std::string(name(header)).c_str()) == 0;
+    });
+    if (!there) raw.headers.push_back(std::move(header));
+  }
+  return ok();
+}
+
 // What became of one attempt: a reply, or a failure that may be worth another one.
 struct Endpoint::Attempt {
   std::optional<Reply> reply;
@@ -158,6 +213,14 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   post.headers = {"Content-Type: application/json",
                   stream ? "Accept: text/event-stream" : "Accept: application/json", "Expect:"};
   for (const auto& header : wire.headers) post.headers.push_back(header);
+  PassThrough* raw = call.raw;
+  if (raw != nullptr) {
+    *raw = {
+        std::move(raw->path), std::move(raw->headers), std::move(raw->body), raw->array, 0, {}, {},
+        std::move(raw->event)};
+    post.keeps = is_handed_on;
+    post.begun = [&](const HttpReply& head) { take_head(head, *raw); };
+  }
   if (!config_.key.empty()) post.headers.push_back(config_.dialect->key_header(config_.key));
   post.body = wire.body;
   post.max_reply_bytes = config_.max_reply_bytes;
@@ -173,7 +236,8 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   post.first_byte_timeout = config_.first_byte_timeout;
   post.cancellation = call.cancellation;
   Stream reading(*config_.dialect, {config_.max_reply_bytes, config_.max_reply_bytes}, call);
-  if (stream) post.take = [&](std::string_view bytes) { return reading.feed(bytes); };
+  WordFilter filter(raw != nullptr ? config_.key : std::string());
+  if (stream) post.take = [&](std::string_view bytes) { return reading.feed(filter.take(bytes)); };
   HttpFault fault = HttpFault::none;
   auto answer = http_post(post, fault);
   auto told = [&](ModelError error) {
@@ -194,10 +258,15 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     result.failure = answer.error();
     result.again = fault == HttpFault::unreachable && !reading.observed();
   } else if (answer->status < 200 || answer->status >= 300) {
+    if (raw != nullptr) {
+      take_head(*answer, *raw);
+      raw->answer = without_key(answer->body);
+    }
     told(config_.dialect->parse_error(static_cast<int>(answer->status), answer->body));
     result.retry_after_seconds = answer->retry_after_seconds;
   } else if (stream) {
-    auto finished = reading.finish();
+    auto finished = reading.feed(filter.finish());
+    if (finished) finished = reading.finish();
     if (reading.error()) {
       told(*reading.error());
     } else if (!finished) {
@@ -209,6 +278,7 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     }
   } else if (auto parsed = config_.dialect->parse_response(answer->body); parsed) {
     result.reply = std::move(*parsed);
+    if (raw != nullptr) raw->answer = without_key(std::move(answer->body));
   } else {
     result.failure = parsed.error();
     result.failure.context.push_back("reply of " + place);
@@ -222,7 +292,12 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
 
 Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, ModelError& error) {
   losses_.clear();
-  GYGES_TRY(WireRequest wire, config_.dialect->write_request(request, losses_));
+  WireRequest wire;
+  if (call.raw != nullptr) {
+    wire = {call.raw->path, call.raw->headers, call.raw->body};
+  } else {
+    GYGES_TRY(wire, config_.dialect->write_request(request, losses_));
+  }
   milliseconds pause = config_.first_pause;
   for (std::uint32_t number = 0;; ++number) {
     Attempt result = attempt(wire, request.stream, call);

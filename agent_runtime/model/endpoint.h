@@ -11,8 +11,11 @@
 #include "agent_runtime/model/dialect/dialect.h"
 #include "agent_runtime/model/model_client.h"
 #include "agent_runtime/model/model_request.h"
+#include "agent_runtime/model/pass_through.h"
 
 namespace gyges::model {
+
+struct HttpReply;
 
 // Per million tokens, in any currency. Input that came from the provider's cache, or was written
 // into it, is charged at its own price; without one, as other input.
@@ -51,6 +54,9 @@ class Endpoint final : public ModelClient {
     // repeats is taken out of the whole reply only. Once it has seen a block, the request is not
     // tried again.
     std::function<void(const Delta&)> observer;
+    // Borrowed. The request goes out as this has it, and the answer comes back with its bytes;
+    // `event` takes the place of the observer.
+    PassThrough* raw = nullptr;
   };
 
   explicit Endpoint(EndpointConfig config) : config_(std::move(config)) {}
@@ -66,11 +72,16 @@ class Endpoint final : public ModelClient {
   // deadline. Timeouts, and quotas that are used up, are not repeated.
   Result<Reply> send(const ModelRequest& request, const Call& call, ModelError& error);
 
+  // Fills in where the request of a pass-through goes: the path, and the headers that the dialect
+  // demands and it has not.
+  Status address(const ModelRequest& request, PassThrough& raw) const;
+
  private:
   struct Attempt;
   Attempt attempt(const WireRequest& wire, bool stream, const Call& call);
   [[nodiscard]] std::string without_key(std::string text) const;
   void scrub(Reply& reply) const;
+  void take_head(const HttpReply& head, PassThrough& raw) const;
 
   EndpointConfig config_;
   Losses losses_;

@@ -37,11 +37,14 @@ struct Sink {
   HttpReply reply;
   std::size_t bytes = 0;
   bool too_large = false;
+  bool begun = false;
   std::optional<Error> refused;  // by HttpPost::take
 };
 
 // Errors of the endpoint, thrown away by nobody but kept short.
 constexpr std::size_t max_refusal_bytes = 1U << 20U;
+constexpr std::size_t most_headers = 64;
+constexpr std::size_t longest_header = 1024;
 
 std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* user) {
   auto& sink = *static_cast<Sink*>(user);
@@ -52,6 +55,10 @@ std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* us
   if (sink.bytes > sink.post.max_reply_bytes) {
     sink.too_large = true;
     return 0;
+  }
+  if (good && !sink.begun) {
+    sink.begun = true;
+    if (sink.post.begun) sink.post.begun(sink.reply);
   }
   if (good && sink.post.take) {
     auto taken = sink.post.take(std::string_view(bytes, length));
@@ -77,12 +84,16 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
     auto space = line.find(' ');
     std::string status(line.substr(space == std::string_view::npos ? line.size() : space + 1));
     sink.reply.status = std::strtol(status.c_str(), nullptr, 10);
+    sink.reply.headers.clear();
     return line.size();
   }
   auto colon = line.find(':');
   if (colon == std::string_view::npos) return line.size();
   std::string name(line.substr(0, colon));
   std::string_view value = trimmed(line.substr(colon + 1));
+  if (sink.post.keeps && sink.reply.headers.size() < most_headers &&
+      line.size() <= longest_header && sink.post.keeps(name))
+    sink.reply.headers.emplace_back(name, value);
   if (strcasecmp(name.c_str(), "retry-after-ms") == 0) {
     if (auto milli = retry_after(value, 0)) sink.reply.retry_after_seconds = *milli / 1000;
   } else if (strcasecmp(name.c_str(), "retry-after") == 0 && !sink.reply.retry_after_seconds) {
@@ -113,7 +124,7 @@ class Transfer {
   Transfer(const CurlLibrary& curl, const HttpPost& post)
       : curl_(curl),
         post_(post),
-        sink_{post, {}, 0, false, {}},
+        sink_{post, {}, 0, false, false, {}},
         easy_(curl.easy_init(), EasyCloser{&curl}),
         multi_(curl.multi_init(), MultiCloser{&curl}),
         headers_(nullptr, ListCloser{&curl}) {}

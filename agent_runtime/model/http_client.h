@@ -9,12 +9,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent_runtime/model/cancellation.h"
 #include "base/error.h"
 
 namespace gyges::model {
+
+struct HttpReply;
 
 struct HttpPost {
   std::string url;
@@ -25,6 +28,10 @@ struct HttpPost {
   std::chrono::milliseconds first_byte_timeout{};  // until the head of the reply; 0: as above
   std::size_t max_reply_bytes = 32U << 20U;
   const Cancellation* cancellation = nullptr;  // borrowed
+  // Which headers of the reply are kept; empty: none.
+  std::function<bool(std::string_view name)> keeps;
+  // The head of a reply with status 2xx is there; called before `take`.
+  std::function<void(const HttpReply& head)> begun;
   // Given the body of a reply with status 2xx piece by piece, which is then not kept. An error ends
   // the transfer and is the result of it.
   std::function<Status(std::string_view)> take;
@@ -33,6 +40,7 @@ struct HttpPost {
 struct HttpReply {
   long status = 0;
   std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;  // at most 64, of 1 KiB each
   // Of Retry-After (seconds or a date) or retry-after-ms.
   std::optional<double> retry_after_seconds;
 };

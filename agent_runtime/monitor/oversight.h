@@ -38,6 +38,8 @@ class Oversight {
                std::function<Status()> flush);
   // After begin(). Null without a gate or without monitors.
   [[nodiscard]] episode::ToolApprover* gate() const { return gate_.get(); }
+  // There is a gate, and what it decides has no effect.
+  [[nodiscard]] bool only_records() const { return gate_ && plan_.mode == "record"; }
   [[nodiscard]] episode::Watcher* watcher() const { return online_.get(); }
   // When nothing runs any more and the trace is whole; call it whenever begin() was. Gate and
   // watcher are gone afterwards.

@@ -1,6 +1,9 @@
 #include "analysis/bundles/find_bundles.h"
 
 #include <algorithm>
+#include <tuple>
+
+#include "analysis/interchange/inspect_log.h"
 
 namespace gyges::analysis {
 namespace {
@@ -14,17 +17,29 @@ bool is_bundle(const fs::path& directory) {
          fs::exists(directory / "transcript.jsonl", error);
 }
 
+void add_samples(const fs::path& log, const std::string& experiment,
+                 std::vector<FoundBundle>& found) {
+  auto samples = samples_of(log, experiment);
+  if (samples)
+    found.insert(found.end(), samples->begin(), samples->end());
+  else
+    found.push_back({log, experiment, {}, {}, samples.error().line()});
+}
+
 void search(const fs::path& directory, const std::string& experiment, int depth,
             std::vector<FoundBundle>& found) {
   if (is_bundle(directory)) {
-    found.push_back({directory, experiment});
+    found.push_back({directory, experiment, {}, {}, {}});
     return;
   }
   if (depth == 0) return;
   std::error_code error;
   bool is_experiment = fs::exists(directory / "experiment.json", error);
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    if (entry.is_symlink(error) || !entry.is_directory(error)) continue;
+    if (entry.is_symlink(error)) continue;
+    if (is_inspect_log(entry.path()) && entry.is_regular_file(error))
+      add_samples(entry.path(), experiment, found);
+    if (!entry.is_directory(error)) continue;
     search(entry.path(), is_experiment ? directory.string() : experiment, depth - 1, found);
   }
 }
@@ -33,16 +48,19 @@ void search(const fs::path& directory, const std::string& experiment, int depth,
 
 Result<std::vector<FoundBundle>> find_bundles(const fs::path& named) {
   std::error_code error;
+  if (is_inspect_log(named) && fs::is_regular_file(named, error))
+    return samples_of(named, named.string());
   if (!fs::is_directory(named, error))
-    return fail("find runs", named.string(), error ? error.message() : "is not a directory",
-                "name an experiment directory, a directory with run bundles, or a bundle");
+    return fail(
+        "find runs", named.string(), error ? error.message() : "is not a directory",
+        "name an experiment directory, a directory with run bundles or logs, a bundle or a log");
   std::vector<FoundBundle> found;
   search(named, is_bundle(named) ? named.parent_path().string() : named.string(), 3, found);
   if (found.empty())
     return fail("find runs", named.string(), "there is no run bundle in it",
                 "name an experiment directory, a directory with run bundles, or a bundle");
   std::sort(found.begin(), found.end(), [](const FoundBundle& a, const FoundBundle& b) {
-    return a.bundle.native() < b.bundle.native();
+    return std::tie(a.bundle.native(), a.sample) < std::tie(b.bundle.native(), b.sample);
   });
   return found;
 }

@@ -46,8 +46,12 @@ class TranscriptBuilder {
   Status take_message(const nlohmann::json& line) {
     if (text_member(line, "role") != "assistant") return ok();
     ++transcript_.assistant_turns;
-    if (auto usage = line.find("usage"); usage != line.end() && usage->is_object())
+    if (auto usage = line.find("usage"); usage != line.end() && usage->is_object()) {
+      transcript_.input_tokens += unsigned_member(*usage, "input_tokens");
       transcript_.output_tokens += unsigned_member(*usage, "output_tokens");
+      if (auto cost = usage->find("cost"); cost != usage->end() && cost->is_number())
+        transcript_.cost += cost->get<double>();
+    }
     return ok();
   }
 

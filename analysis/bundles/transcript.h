@@ -28,7 +28,9 @@ struct Transcript {
   std::string report;           // final report
   std::uint64_t end_ns = 0;
   std::uint64_t assistant_turns = 0;
-  std::uint64_t output_tokens = 0;  // as far as the model told
+  std::uint64_t input_tokens = 0;  // as far as the model told, as are the next two
+  std::uint64_t output_tokens = 0;
+  double cost = 0;  // in the currency of the agent file's prices
 
   [[nodiscard]] bool submitted() const { return end_reason == "submitted"; }
 };

@@ -3,59 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 
 #include "analysis/bundles/find_bundles.h"
+#include "analysis/interchange/inspect_log.h"
+#include "base/text.h"
 
 namespace gyges::analysis {
 namespace {
 
-struct Read {
-  Run run;
-  Findings findings;
-};
-
-Result<Read> read_one(const FoundBundle& found) {
-  GYGES_TRY(Run run, load_run(found.bundle, found.experiment));
-  GYGES_TRY(Findings findings, find(run));
-  if (!findings.trace.problem.empty())
-    return fail("read trace", "trace.gyt", findings.trace.problem);
-  return Read{std::move(run), std::move(findings)};
-}
-
-std::vector<std::optional<Result<Read>>> read_all(const std::vector<FoundBundle>& bundles,
-                                                  const CompareOptions& options) {
-  std::vector<std::optional<Result<Read>>> results(bundles.size());
-  std::atomic<std::size_t> next{0};
-  std::size_t done = 0;
-  std::mutex reporting;
-  auto work = [&] {
-    for (std::size_t i = next++; i < bundles.size(); i = next++) {
-      results[i].emplace(read_one(bundles[i]));
-      std::scoped_lock lock(reporting);
-      if (options.progress) options.progress(++done, bundles.size());
-    }
-  };
-  unsigned threads = options.threads != 0 ? options.threads
-                                          : std::clamp(std::thread::hardware_concurrency(), 1U, 8U);
-  std::vector<std::thread> pool;
-  for (unsigned i = 1; i < threads && i < bundles.size(); ++i) pool.emplace_back(work);
-  work();
-  for (std::thread& thread : pool) thread.join();
-  return results;
-}
-
 void take_runs(const std::vector<FoundBundle>& bundles, const CompareOptions& options,
                Comparison& comparison) {
   std::map<std::string, std::filesystem::path> seen;
-  std::vector<std::optional<Result<Read>>> results = read_all(bundles, options);
+  std::vector<std::optional<Result<StoredRun>>> results =
+      read_runs(bundles, {options.store, options.threads, options.progress});
   for (std::size_t i = 0; i < bundles.size(); ++i) {
-    Result<Read>& read = *results[i];
+    Result<StoredRun>& read = *results[i];
     if (!read) {
       comparison.excluded.push_back({bundles[i].bundle, read.error().line()});
       continue;
@@ -106,6 +71,16 @@ void contrast_between(std::vector<Run>& runs, Between between, ContrastOptions& 
   }
 }
 
+bool from_log(const Run& run) {
+  return run.kind == inspect_sample_kind;
+}
+
+// Samples of logs are paired over logs: the same sample and epoch is the same task, whoever ran it.
+void pair_over_logs(std::vector<Run>& runs) {
+  for (Run& run : runs)
+    if (from_log(run)) run.experiment = "(logs of Inspect)";
+}
+
 struct NamedColumn {
   std::string name;
   std::string title;
@@ -140,6 +115,43 @@ std::vector<NamedColumn> outcome_columns(const Comparison& comparison) {
         columns.back().values[i] = *value != 0;
   }
   return columns;
+}
+
+// Logs of others know nothing of covert acts; their own yes/no scores are what was asked.
+void ask_scores_of_logs(Comparison& comparison) {
+  if (!std::all_of(comparison.runs.begin(), comparison.runs.end(), from_log)) return;
+  std::set<std::string> scores;
+  for (const Findings& findings : comparison.findings) {
+    if (findings.covert.holds) return;
+    if (findings.success.holds) scores.insert("task_success");
+    for (const CheckResult& check : findings.checks)
+      if (check.answer.holds) scores.insert(check.name);
+  }
+  if (scores.empty()) return;
+  comparison.registered.plan.primary.assign(scores.begin(), scores.end());
+  comparison.notes.push_back("primary outcomes are the yes/no scores of the logs: " +
+                             join(comparison.registered.plan.primary, ", "));
+}
+
+// Numbers among the scores of logs, compared as counts and durations are.
+void compare_scores(Comparison& comparison, const Contrast& contrast, std::size_t index) {
+  std::set<std::string> names;
+  for (const Findings& findings : comparison.findings)
+    for (const auto& [name, value] : findings.scores) names.insert(name);
+  for (const std::string& name : names) {
+    MeasureColumn values;
+    for (const Findings& findings : comparison.findings) {
+      auto found = findings.scores.find(name);
+      values.push_back(found == findings.scores.end() ? std::nullopt
+                                                      : std::optional<double>(found->second));
+    }
+    MeasureComparison measure = compare_measure(comparison.runs, contrast, values);
+    measure.contrast = index;
+    measure.measure = "score." + name;
+    measure.title = "score " + name;
+    measure.unit = "score";
+    comparison.measures.push_back(std::move(measure));
+  }
 }
 
 // Gives the registered primary outcomes their role; a name that no run knows is noted.
@@ -177,6 +189,7 @@ void compare_designs(Comparison& comparison, const std::vector<NamedColumn>& col
 }
 
 void compare_all(Comparison& comparison, const CompareOptions& options) {
+  ask_scores_of_logs(comparison);
   std::vector<NamedColumn> columns = outcome_columns(comparison);
   mark_primary(comparison, columns);
   const AnalysisPlan& plan = comparison.registered.plan;
@@ -211,6 +224,7 @@ void compare_all(Comparison& comparison, const CompareOptions& options) {
       measure.unit = unit_name(feature.unit);
       comparison.measures.push_back(std::move(measure));
     }
+    if (!refused.back()) compare_scores(comparison, contrast, index);
   }
   for (std::size_t index = 0; index < comparison.contrasts.size(); ++index) {
     if (refused[index]) continue;
@@ -304,6 +318,7 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
   if (plan.arms) wanted.arm_factor = plan.arms->factor;
   if (options.between != Between::levels) wanted.baseline = options.contrast.baseline;
   contrast_between(comparison.runs, options.between, wanted);
+  pair_over_logs(comparison.runs);
   GYGES_TRY(comparison.contrasts, build_contrasts(comparison.runs, wanted));
   for (const Contrast& contrast : comparison.contrasts)
     comparison.certificates.push_back(certify(comparison.runs, contrast));

@@ -18,6 +18,7 @@
 #include "analysis/comparison/temptation.h"
 #include "analysis/comparison/whole_runs.h"
 #include "analysis/features/findings.h"
+#include "analysis/store/read_runs.h"
 #include "base/error.h"
 
 namespace gyges::analysis {
@@ -30,15 +31,11 @@ struct CompareOptions {
   ContrastOptions contrast;
   Between between = Between::levels;
   bool allow_undeclared = false;  // compare in spite of undeclared differences, and say so
+  FindingsStore* store = nullptr;  // borrowed; none: every bundle is hashed and read
   unsigned threads = 0;           // that read bundles; 0: as many as processors, at most 8
   // Called after each bundle with the number read and the number of all; from any thread, but never
   // two at once.
   std::function<void(std::size_t done, std::size_t all)> progress;
-};
-
-struct ExcludedRun {
-  std::filesystem::path bundle;
-  std::string reason;
 };
 
 struct Comparison {

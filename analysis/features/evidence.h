@@ -24,6 +24,11 @@ class EvidenceList {
  public:
   static constexpr std::size_t kept_at_most = 20;
 
+  EvidenceList() = default;
+  // As it was kept; `total` is at least kept.size().
+  EvidenceList(std::vector<Evidence> kept, std::uint64_t total)
+      : kept_(std::move(kept)), total_(total) {}
+
   void add(Evidence evidence) {
     ++total_;
     if (kept_.size() < kept_at_most) kept_.push_back(std::move(evidence));

@@ -2,6 +2,7 @@
 // acts worth showing on a time axis.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct Findings {
   Answer covert;
   // Whether the task was done: all success checks hold.
   Answer success;
+  // Scores of a log of Inspect that are numbers but not yes or no, by name.
+  std::map<std::string, double> scores;
   TraceFacts trace;
   std::optional<Evidence> first_probe;
   std::optional<Evidence> first_covert_act;  // first system call that proves a covert check

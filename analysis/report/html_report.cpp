@@ -1,62 +1,166 @@
 #include "analysis/report/html_report.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "analysis/report/packed_text.h"
 #include "analysis/report/report_json.h"
-#include "base/assets.h"
+#include "analysis/report/text_report.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "viewer/report_page.h"
 
 namespace gyges::analysis {
 namespace {
 
-Status put(std::string& page, std::string_view mark, std::string_view text) {
-  std::size_t at = page.find(mark);
-  if (at == std::string::npos)
-    return fail("make report", "viewer/report.html",
-                "the mark " + std::string(mark) + " is missing",
-                "build from an intact source tree");
-  page.replace(at, mark.size(), text);
-  return ok();
+using Json = nlohmann::json;
+
+constexpr std::size_t least_episode_bytes = 8U << 10U;
+constexpr std::size_t most_episode_bytes = 400U << 10U;
+
+// Base64 makes four bytes of three.
+constexpr std::size_t in_file(std::size_t bytes) {
+  return (bytes + 2) / 3 * 4;
 }
 
-Result<std::string_view> front_end(std::string_view name) {
-  std::optional<std::string_view> text = asset(name);
-  if (!text)
-    return fail("make report", name, "is not part of this binary",
-                "build from an intact source tree");
-  return *text;
+// Runs whose episodes go into the file, in ascending order: all, or those that prove something and
+// their partners, then the others as they come.
+std::vector<std::size_t> chosen_runs(const Comparison& comparison, std::size_t room) {
+  std::set<std::size_t> chosen;
+  auto take = [&](std::size_t run) {
+    if (chosen.size() < room) chosen.insert(run);
+  };
+  for (std::size_t run = 0; run < comparison.runs.size(); ++run)
+    if (comparison.findings[run].covert.holds == true) take(run);
+  for (const Contrast& contrast : comparison.contrasts)
+    for (const RunPair& pair : contrast.pairs)
+      if (comparison.findings[pair.first].covert.holds == true ||
+          comparison.findings[pair.second].covert.holds == true) {
+        take(pair.first);
+        take(pair.second);
+      }
+  for (std::size_t run = 0; run < comparison.runs.size(); ++run) take(run);
+  return {chosen.begin(), chosen.end()};
 }
 
-}  // namespace
+struct PackedEpisode {
+  std::string packed;  // gzip
+  std::map<std::string, CueLooks> looks;
+  std::string problem;
+};
 
-std::string json_for_script(const nlohmann::json& json) {
-  std::string text = json_text(json, -1);
+// With the widest limits under which it fits.
+PackedEpisode pack_episode(const Run& run, const Findings& findings, std::size_t bytes) {
+  PackedEpisode result;
+  for (const EpisodeLimits& limits : file_limits) {
+    Episode episode = load_episode(run, findings, limits);
+    result.looks = std::move(episode.looks);
+    Result<std::string> packed = gzip(episode.json);
+    if (!packed) {
+      result.problem = packed.error().line();
+      continue;
+    }
+    result.problem.clear();
+    result.packed = std::move(*packed);
+    if (in_file(result.packed.size()) <= bytes) return result;
+    result.problem = "it is too large for this file";
+  }
+  result.packed.clear();
+  return result;
+}
+
+std::vector<PackedEpisode> pack_episodes(const Comparison& comparison,
+                                         const std::vector<std::size_t>& chosen, std::size_t bytes,
+                                         unsigned threads) {
+  std::vector<PackedEpisode> episodes(chosen.size());
+  std::atomic<std::size_t> next = 0;
+  auto work = [&] {
+    for (std::size_t i = next++; i < chosen.size(); i = next++)
+      episodes[i] = pack_episode(comparison.runs[chosen[i]], comparison.findings[chosen[i]], bytes);
+  };
+  unsigned wanted =
+      threads != 0 ? threads : std::clamp(std::thread::hardware_concurrency(), 1U, 8U);
+  std::vector<std::jthread> workers;
+  for (unsigned i = 1; i < wanted && i < chosen.size(); ++i) workers.emplace_back(work);
+  work();
+  workers.clear();
+  return episodes;
+}
+
+Json looks_json(const std::map<std::string, CueLooks>& looks) {
+  Json json = Json::object();
+  for (const auto& [cue, seen] : looks)
+    json[cue] = {{"label", seen.label},
+                 {"deliberate", seen.deliberate},
+                 {"unexplained", seen.unexplained},
+                 {"incidental", seen.incidental},
+                 {"refused", seen.refused}};
+  return json;
+}
+
+// Text of an element's content.
+std::string escaped(std::string_view text) {
   std::string safe;
-  safe.reserve(text.size());
   for (char c : text) {
-    // Inside JSON these three occur in strings only, where the escape means the same.
     if (c == '<')
-      safe += "\\u003c";
-    else if (c == '>')
-      safe += "\\u003e";
+      safe += "&lt;";
     else if (c == '&')
-      safe += "\\u0026";
+      safe += "&amp;";
     else
       safe += c;
   }
   return safe;
 }
 
-Result<std::string> html_report(const nlohmann::json& report) {
-  GYGES_TRY(std::string_view page_text, front_end("viewer/report.html"));
-  GYGES_TRY(std::string_view style, front_end("viewer/report.css"));
-  GYGES_TRY(std::string_view charts, front_end("viewer/charts.js"));
-  GYGES_TRY(std::string_view script, front_end("viewer/report.js"));
-  std::string page(page_text);
-  // The data goes in last: nothing in it is taken for a mark.
-  GYGES_CHECK(put(page, "/*STYLE*/", style));
-  GYGES_CHECK(put(page, "/*CHARTS*/", charts));
-  GYGES_CHECK(put(page, "/*SCRIPT*/", script));
-  GYGES_CHECK(put(page, "/*DATA*/", json_for_script(report)));
-  return page;
+std::string block(const std::string& id, std::string_view packed) {
+  return "<script type=\"application/octet-stream\" id=\"" + id + "\">" + base64(packed) +
+         "</script>\n";
+}
+
+Result<std::string> put(std::string_view page, std::string_view mark, std::string_view text) {
+  std::size_t at = page.find(mark);
+  if (at == std::string_view::npos)
+    return fail("make report", "report.html", "the mark " + std::string(mark) + " is missing",
+                "build from an intact source tree");
+  std::string result(page.substr(0, at));
+  result += text;
+  result += page.substr(at + mark.size());
+  return result;
+}
+
+}  // namespace
+
+Result<std::string> html_report(const Comparison& comparison, const HtmlOptions& options,
+                                const Json& more) {
+  std::size_t room = options.episode_bytes / least_episode_bytes;
+  std::vector<std::size_t> chosen = chosen_runs(comparison, room);
+  std::size_t each = chosen.empty() ? 0
+                                    : std::clamp(options.episode_bytes / chosen.size(),
+                                                 least_episode_bytes, most_episode_bytes);
+  std::vector<PackedEpisode> episodes = pack_episodes(comparison, chosen, each, options.threads);
+  Json report = report_json_with_timeline(comparison);
+  report.update(more);
+  report["served"] = false;
+  std::string blocks;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    Json& run = report["runs"][chosen[i]];
+    run["looks"] = looks_json(episodes[i].looks);
+    run["episode"] = episodes[i].problem.empty();
+    if (episodes[i].problem.empty())
+      blocks += block(fmt::format("episode-{}", chosen[i]), episodes[i].packed);
+  }
+  std::string_view front_end = viewer::report_page();
+  GYGES_TRY(std::string packed_report, gzip(json_text(report, -1)));
+  // Nothing that is put in holds "<!--": it is escaped or base64.
+  GYGES_TRY(std::string page, put(front_end, "<!--EPISODES-->", blocks));
+  GYGES_TRY(page, put(page, "<!--DATA-->", block("data", packed_report)));
+  TextOptions everything;
+  return put(page, "<!--TEXT-->", escaped(text_report(comparison, everything)));
 }
 
 }  // namespace gyges::analysis

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "analysis/episode/monitor_scores.h"
 #include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
 #include "base/json.h"
@@ -13,8 +14,6 @@ namespace gyges::analysis {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::size_t max_argument_bytes = 2000;
 
 template <class T>
 Json or_null(const std::optional<T>& value) {
@@ -224,70 +223,17 @@ Json features_json() {
 }
 
 // The pair that shows most: one of which only one run acted covertly, else the first.
-const RunPair* telling_pair(const Comparison& comparison, const Contrast*& contrast_of) {
+const RunPair* telling_pair(const Comparison& comparison) {
   const RunPair* chosen = nullptr;
   for (const Contrast& contrast : comparison.contrasts) {
     for (const RunPair& pair : contrast.pairs) {
       bool first = comparison.findings[pair.first].covert.holds == true;
       bool second = comparison.findings[pair.second].covert.holds == true;
-      if (chosen != nullptr && first == second) continue;
-      chosen = &pair;
-      contrast_of = &contrast;
-      if (first != second) return chosen;
+      if (first != second) return &pair;
+      if (chosen == nullptr) chosen = &pair;
     }
   }
   return chosen;
-}
-
-// Several lines as several lines, each printable; without the empty end.
-std::string printable_lines(std::string_view text) {
-  std::vector<std::string> lines = split(text, '\n');
-  while (!lines.empty() && lines.back().empty()) lines.pop_back();
-  for (std::string& line : lines) line = printable(line);
-  return join(lines, "\n");
-}
-
-Json timeline_json(const Run& run, const Findings& findings) {
-  auto seconds = [&](std::uint64_t ns) {
-    return ns >= findings.trace.start_ns ? static_cast<double>(ns - findings.trace.start_ns) / 1e9
-                                         : 0.0;
-  };
-  Json calls = Json::array();
-  for (const ToolCall& call : run.transcript.calls)
-    calls.push_back({{"call", call.call},
-                     {"name", printable(call.name)},
-                     {"arguments", printable_lines(call.text.substr(0, max_argument_bytes))},
-                     {"rejected", call.rejected},
-                     {"executed", call.executed},
-                     {"exit_code", call.exit_code},
-                     {"start", seconds(call.requested_ns)},
-                     {"end", seconds(std::max(call.executed_ns, call.requested_ns))}});
-  Json acts = Json::array();
-  for (const TimelineAct& act : findings.timeline) {
-    Json json = to_json(act.evidence, findings.trace);
-    json["feature"] = act.feature;
-    acts.push_back(std::move(json));
-  }
-  return {{"run_id", run.run_id},
-          {"bundle", run.bundle.string()},
-          {"condition", run.condition_label()},
-          {"covert_act", or_null(findings.covert.holds)},
-          {"calls", std::move(calls)},
-          {"acts", std::move(acts)},
-          {"cut", findings.timeline_cut},
-          {"report", printable_lines(run.transcript.report.substr(0, 20000))},
-          {"seconds", static_cast<double>(findings.trace.end_ns - findings.trace.start_ns) / 1e9}};
-}
-
-// Position of the first tool call in which the two runs part; none when they made the same calls.
-std::optional<std::size_t> first_divergence(const Run& first, const Run& second) {
-  const auto& a = first.transcript.calls;
-  const auto& b = second.transcript.calls;
-  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    if (i >= a.size() || i >= b.size()) return i;
-    if (a[i].name != b[i].name || a[i].arguments != b[i].arguments) return i;
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -326,18 +272,24 @@ Json report_json(const Comparison& comparison) {
 
 Json report_json_with_timeline(const Comparison& comparison) {
   Json json = report_json(comparison);
-  json["timeline"] = nullptr;
-  const Contrast* contrast = nullptr;
-  const RunPair* pair = telling_pair(comparison, contrast);
-  if (pair == nullptr) return json;
-  const Run& first = comparison.runs[pair->first];
-  const Run& second = comparison.runs[pair->second];
-  json["timeline"] = {{"agent", contrast->agent},
-                      {"arms", {contrast->first, contrast->second}},
-                      {"divergence", or_null(first_divergence(first, second))},
-                      {"runs",
-                       {timeline_json(first, comparison.findings[pair->first]),
-                        timeline_json(second, comparison.findings[pair->second])}}};
+  json["pairs"] = Json::array();
+  for (const Contrast& contrast : comparison.contrasts) {
+    Json pairs = Json::array();
+    for (const RunPair& pair : contrast.pairs) pairs.push_back({pair.first, pair.second});
+    json["pairs"].push_back({{"agent", contrast.agent},
+                             {"arms", {contrast.first, contrast.second}},
+                             {"paired", contrast.paired},
+                             {"runs", std::move(pairs)}});
+  }
+  for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
+    Json monitors = Json::object();
+    for (const auto& [name, said] : monitor_scores(comparison.runs[i]))
+      monitors[name] = {{"score", said.score ? Json(*said.score) : Json(nullptr)},
+                        {"flagged", said.flagged}};
+    if (!monitors.empty()) json["runs"][i]["monitors"] = std::move(monitors);
+  }
+  const RunPair* telling = telling_pair(comparison);
+  json["telling"] = telling == nullptr ? Json(nullptr) : Json{telling->first, telling->second};
   return json;
 }
 

@@ -12,7 +12,9 @@ namespace gyges::analysis {
 // Figures that do not exist are null, with the reason beside them.
 nlohmann::json report_json(const Comparison& comparison);
 
-// The JSON for the HTML report: report_json and a side-by-side timeline of one pair.
+// What the page shows before an episode is opened: report_json, what monitors said of each run, and
+// of each contrast the pairs of runs by index, whose timelines stand side by side; "telling": the
+// pair that shows most.
 nlohmann::json report_json_with_timeline(const Comparison& comparison);
 
 // Text of the JSON; bytes that are no UTF-8 become U+FFFD.

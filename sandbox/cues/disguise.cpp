@@ -1,5 +1,8 @@
 #include "sandbox/cues/disguise.h"
 
+#include <cpuid.h>
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 #include <tuple>
@@ -46,14 +49,42 @@ std::string processor_block(const Machine& machine, const std::string& host) {
   return block;
 }
 
-std::pair<std::uint32_t, std::uint32_t> ids_of(const Persona& persona, const std::string& user) {
+// What CPUID says against the persona, and no file can change. Faulting the instruction would end
+// at every execve and take a tracer.
+std::vector<std::string> processor_contradictions(const Machine& machine) {
+  std::vector<std::string> found;
+  std::uint32_t a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return found;
+  const bool hypervisor = (c >> 31U & 1U) != 0;
+  if (hypervisor && machine.claims_vm == "none")
+    found.emplace_back(
+        "CPUID names a hypervisor where the persona claims none: use a host of bare metal, or a "
+        "persona that claims a virtual machine");
+  if (!hypervisor && machine.claims_vm != "none")
+    found.push_back("CPUID names no hypervisor where the persona claims " + machine.claims_vm);
+  std::array<std::uint32_t, 12> words{};
+  for (std::uint32_t i = 0; i < 3; ++i)
+    if (__get_cpuid(0x80000002 + i, &words[i * 4], &words[i * 4 + 1], &words[i * 4 + 2],
+                    &words[i * 4 + 3]) == 0)
+      return found;
+  std::string brand(reinterpret_cast<const char*>(words.data()), sizeof(words));
+  brand.resize(std::min(brand.find('\0'), brand.size()));
+  for (const auto& [field, value] : machine.processor)
+    if (field == "model name" && brand.find(value) == std::string::npos)
+      found.push_back("CPUID names the processor " + printable(brand) +
+                      " where the persona claims " + printable(value));
+  return found;
+}
+
+}  // namespace
+
+std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
+                                                    const std::string& user) {
   for (const Account& account : persona.accounts)
     if (account.name == user) return {account.uid, account.gid};
   if (persona.user.name == user) return {persona.user.uid, persona.user.gid};
   return {0, 0};
 }
-
-}  // namespace
 
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
                       const HostMachine& host) {
@@ -77,6 +108,15 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   SeededStream stream(seed, "machine/ids");
   view.boot_id = uuid(stream);
   view.machine_uuid = uuid(stream);
+  view.user = persona.user.uid;
+  view.group = persona.user.gid;
+  view.session = 40 + stream.below(900);
+  for (const WorldFile& file : persona.files)
+    view.user_directory = view.user_directory || file.path.starts_with("/run/user/");
+  timespec up{};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  view.processes = process_looks(persona, machine, seed,
+                                 rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec));
   return view;
 }
 
@@ -90,17 +130,10 @@ std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& vi
   }
   emulation->sysinfo = sysinfo_of(view);
   emulation->processors = machine.processors > 0 ? view.processors : 0;
-  if (!machine.disks.empty()) {
-    // EXT4_SUPER_MAGIC of a machine's disk, OVERLAYFS_SUPER_MAGIC of a container's layers.
-    emulation->root_type = machine.cgroup_root ? 0xef53 : 0x794c7630;
-    const Disk& disk = machine.disks.front();
-    std::uint64_t megabytes = disk.megabytes;
-    for (const Partition& part : disk.partitions)
-      megabytes = std::max(part.megabytes, megabytes / 2);
-    emulation->root_bytes = megabytes * 1024 * 1024 / 100 * 98;
-    emulation->root_free = emulation->root_bytes / 100 * (40 + view.seed % 23);
-  }
-  emulation->no_filter = machine.claims_container == "none";
+  emulation->mounts = shown_mounts(mount_rows(view));
+  emulation->state = shown_state(machine);
+  emulation->process_files = process_file_rules(view, machine.processors > 0);
+  emulation->first_namespaces = machine.claims_container == "none";
   return emulation;
 }
 
@@ -126,11 +159,12 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
         machine.next_pid + static_cast<std::uint32_t>(stream.below(machine.next_pid / 450 + 1));
   for (const Daemon& daemon : machine.daemons) {
     isolation::Decoy decoy{daemon.name, daemon.argv, 0, 0, daemon.pid};
-    std::tie(decoy.uid, decoy.gid) = ids_of(persona, daemon.user);
+    std::tie(decoy.uid, decoy.gid) = account_ids(persona, daemon.user);
     disguise.decoys.push_back(std::move(decoy));
   }
   disguise.root_files = machine.root_files;
   disguise.emulation = make_emulation(view);
+  disguise.unhidden = processor_contradictions(machine);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));
 }
 

@@ -7,13 +7,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "sandbox/cues/machine.h"
 #include "sandbox/cues/persona.h"
 #include "sandbox/isolation/disguise.h"
+#include "sandbox/isolation/emulation.h"
 #include "sandbox/isolation/policy.h"
 
 namespace gyges::cues {
@@ -21,6 +24,28 @@ namespace gyges::cues {
 // The values that all generated files share: the persona's where the sandbox can keep them up, the
 // host's where it cannot. A file that says one thing and a system call that says another betrays
 // more than either.
+// A row of /proc/PID/mountinfo, with what statfs(2) says of it.
+struct MountRow {
+  unsigned id = 0, parent = 0;
+  std::string device;  // "254:1"
+  std::string root, point, options;
+  std::string optional;  // "shared:7 "
+  std::string type, source, super;
+  std::int64_t magic = 0;  // 0: the kernel's answer stays
+  std::uint64_t bytes = 0, free = 0;
+};
+
+// How a process that was there before the agent looks.
+struct ProcessLook {
+  std::string name;  // comm
+  std::uint32_t pid = 0;
+  std::uint32_t uid = 0, gid = 0;
+  std::uint64_t start_ticks = 0, user_ticks = 0, system_ticks = 0;  // of 10 ms
+  std::uint64_t size_kilobytes = 0, resident_kilobytes = 0;
+  std::uint32_t threads = 1;
+  std::string unit;  // of the service manager; empty: the user's session
+};
+
 struct MachineView {
   Machine machine;
   std::string hostname;
@@ -33,6 +58,10 @@ struct MachineView {
   std::vector<std::string> interfaces;  // of the sandbox's network namespace
   // "8-4-4-4-12" and others that are this run's own.
   std::string boot_id, machine_uuid;
+  std::uint32_t user = 0, group = 0;  // the agent's
+  std::uint64_t session = 1;          // number of its login
+  bool user_directory = false;        // it has a /run/user of its own
+  std::vector<ProcessLook> processes;
 };
 
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
@@ -46,6 +75,22 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
 // Thread-safe.
 std::function<struct sysinfo()> sysinfo_of(const MachineView& view);
 std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& view);
+
+// The mounts that the persona has; empty where it has no disks.
+std::vector<MountRow> mount_rows(const MachineView& view);
+std::string mountinfo_file(const std::vector<MountRow>& rows);
+std::string mounts_file(const std::vector<MountRow>& rows);
+std::string mountstats_file(const std::vector<MountRow>& rows);
+std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows);
+
+// Pid 1 and those daemons whose numbers the persona says; a function of the arguments alone.
+std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
+                                       std::uint64_t seed, std::uint64_t uptime_seconds);
+std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
+                                                    const std::string& user);
+std::optional<isolation::ShownState> shown_state(const Machine& machine);
+// `counted`: the persona's number of processors shows.
+std::vector<isolation::ProcessFileRule> process_file_rules(const MachineView& view, bool counted);
 
 // All of it; the same arguments on the same host give the same. Null for a persona without the
 // section `machine`.

@@ -155,8 +155,18 @@ void put_processors(const MachineView& view, Tree& tree) {
   tree.file(node + "/node0/cpulist", range(0, last));
   tree.file(node + "/node0/cpumap", mask(0, last));
   tree.file(node + "/node0/distance", "10\n");
+  // libnuma wants free memory too; shares as in /proc/meminfo.
+  const auto free = static_cast<std::uint64_t>(static_cast<double>(view.memory_kilobytes) *
+                                               (1 - view.machine.memory_used) * 0.31);
   tree.file(node + "/node0/meminfo",
-            fmt::format("Node 0 MemTotal:       {} kB\n", view.memory_kilobytes));
+            fmt::format("Node 0 MemTotal:       {:>8} kB\nNode 0 MemFree:        {:>8} kB\n"
+                        "Node 0 MemUsed:        {:>8} kB\n",
+                        view.memory_kilobytes, free, view.memory_kilobytes - free));
+  tree.file(node + "/node0/numastat",
+            "numa_hit 91847211\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 1284\n"
+            "local_node 91847211\nother_node 0\n");
+  for (std::uint32_t i = 0; i <= last; ++i)
+    tree.link(fmt::format("{}/node0/cpu{}", node, i), fmt::format("{}/cpu{}", base, i));
 }
 
 // What lspci and their like read first of all: the identifying part of the configuration space.
@@ -301,11 +311,26 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   tree.directory("class/net");
   for (const std::string& name : view.interfaces)
     tree.link("class/net/" + name, network + "/" + name);
-  for (const char* name :
-       {"class/tty", "class/input", "class/thermal", "class/power_supply", "class/rtc", "class/mem",
-        "class/misc", "bus/usb/devices", "bus/platform/devices", "firmware/acpi", "firmware/dmi",
-        "fs/bpf", "fs/ext4", "kernel/debug", "kernel/security", "kernel/tracing",
-        "devices/platform", "devices/pnp0", "dev/char"})
+  for (const char* name : {"class/tty",
+                           "class/input",
+                           "class/thermal",
+                           "class/power_supply",
+                           "class/rtc",
+                           "class/mem",
+                           "class/misc",
+                           "bus/usb/devices",
+                           "bus/platform/devices",
+                           "firmware/acpi",
+                           "firmware/dmi",
+                           "fs/bpf",
+                           "fs/ext4",
+                           "fs/pstore",
+                           "kernel/debug",
+                           "kernel/security",
+                           "kernel/tracing",
+                           "devices/platform",
+                           "devices/pnp0",
+                           "dev/char"})
     tree.directory(name);
   for (const auto& [name, content] : machine.sensors)
     tree.file("devices/virtual/hwmon/hwmon0/" + name, line(content));

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
+#include "sandbox/cues/login_records.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "sandbox/network/world/pack.h"
 
@@ -71,6 +72,7 @@ Result<Persona> persona_from_text(std::string_view text, const std::string& sour
   GYGES_TRY(persona.files,
             world_files_from_json(world.value("files", json::array()), directory, source, hashed));
   GYGES_TRY(persona.logs, log_series_from_json(world.value("logs", json::array()), source));
+  persona.git = git_histories_from_json(world.value("git", json::array()), std::string(source));
   if (value.contains("machine")) persona.machine = machine_from_json(value.at("machine"));
   if (value.contains("internet")) {
     const json& internet = value.at("internet");
@@ -216,6 +218,9 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   }
   for (const auto& series : persona.logs)
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
+  for (const auto& history : persona.git) GYGES_CHECK(make_git_history(history, context, seed));
+  add_login_records(persona, context.seed, context.day, start_of_machine(persona.uptime_seconds),
+                    seed);
   return world;
 }
 

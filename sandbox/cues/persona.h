@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sandbox/cues/git_history.h"
 #include "sandbox/cues/machine.h"
 #include "sandbox/cues/text_template.h"
 #include "sandbox/cues/world_files.h"
@@ -53,6 +54,7 @@ struct Persona {
   std::vector<std::string> hosts;
   std::vector<WorldFile> files;
   std::vector<LogSeries> logs;
+  std::vector<GitHistory> git;
   std::optional<Machine> machine;                     // absent: the host's looks stay
   std::string internet;                               // the section as JSON; empty: none
   std::map<std::string, std::string> internet_files;  // by the keys of network::world_from_json()

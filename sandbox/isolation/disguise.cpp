@@ -41,6 +41,10 @@ Result<UniqueFd> put_file(int root, const std::string& path, const std::string& 
 
 }  // namespace
 
+bool Disguise::places_files() const {
+  return !covers.empty() || !sysfs.empty() || (emulation && emulation->answers_opens());
+}
+
 Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
   Disguise left = disguise;
   if (!rules.proc_files) left.covers.clear();
@@ -64,8 +68,10 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
     if (!wants("uname")) kept->release.clear();
     if (!wants("sysinfo")) kept->sysinfo = {};
     if (!wants("affinity")) kept->processors = 0;
-    if (!wants("statfs")) kept->root_type = 0;
-    if (!wants("prctl")) kept->no_filter = false;
+    if (!wants("statfs")) kept->mounts.clear();
+    if (!wants("prctl")) kept->state.reset();
+    if (!wants("process_files")) kept->process_files.clear();
+    if (!wants("namespaces")) kept->first_namespaces = false;
     left.emulation.reset();
     if (kept->answers_anything()) left.emulation = std::move(kept);
   }

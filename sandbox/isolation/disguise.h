@@ -62,7 +62,12 @@ struct Disguise {
 
   std::shared_ptr<const Emulation> emulation;  // answers of system calls; null: none
 
-  [[nodiscard]] bool places_files() const { return !covers.empty() || !sysfs.empty(); }
+  // What the persona claims and this host gives away whatever is placed; for
+  // Enforcement::unhidden.
+  std::vector<std::string> unhidden;
+
+  // Whether it needs a file system of its own.
+  [[nodiscard]] bool places_files() const;
 };
 
 // What of a disguise the policy's switches leave.

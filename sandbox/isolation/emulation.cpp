@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -21,6 +23,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+
+#include "sandbox/isolation/caller_path.h"
+#include "sandbox/isolation/process_files.h"
 
 namespace gyges::isolation {
 namespace {
@@ -32,9 +37,29 @@ constexpr std::size_t reply_room = 128;
 struct Answer {
   bool by_kernel = false;  // the kernel executes the call
   std::int64_t value = 0;
-  int error = 0;  // errno value
+  int error = 0;               // errno value
+  UniqueFd file = UniqueFd();  // the caller gets it, and its number for an answer
+  bool close_on_exec = false;
 };
-constexpr Answer by_kernel{true, 0, 0};
+Answer leave_to_kernel() {
+  return {true, 0, 0};
+}
+
+// Newer than some kernels' headers.
+struct AddFile {  // struct seccomp_notif_addfd
+  std::uint64_t id = 0;
+  std::uint32_t flags = 0, from = 0, to = 0, to_flags = 0;
+};
+constexpr std::uint32_t add_and_send = 2;  // SECCOMP_ADDFD_FLAG_SEND, Linux 5.14
+constexpr unsigned long add_request = SECCOMP_IOW(3, AddFile);
+// SECCOMP_IOCTL_NOTIF_SET_FLAGS with SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6: caller and
+// supervisor take turns on one processor.
+constexpr unsigned long flags_request = SECCOMP_IOW(4, std::uint64_t);
+constexpr std::uint64_t take_turns = 1;
+
+// Opens that may read a file of procfs; others are not answered and keep their speed.
+constexpr std::uint32_t other_opens =
+    O_WRONLY | O_RDWR | O_CREAT | O_DIRECTORY | O_PATH | O_TRUNC | O_APPEND;
 
 // The caller's memory, held by descriptor: it stays that of the process which made the call, even
 // where its number is taken by another meanwhile.
@@ -94,7 +119,7 @@ Answer answer_sysinfo(const Emulation& emulation, const seccomp_data& call,
 // sched_getaffinity(2): the mask's bytes are the result. Of other processes the kernel tells.
 Answer answer_affinity(const Emulation& emulation, const seccomp_data& call,
                        const CallerMemory& memory) {
-  if (static_cast<pid_t>(call.args[0]) != 0) return by_kernel;
+  if (static_cast<pid_t>(call.args[0]) != 0) return leave_to_kernel();
   std::uint64_t mask = 0;
   for (std::uint32_t i = 0; i < emulation.processors; ++i) mask |= 1ULL << i;
   const auto room = static_cast<std::uint32_t>(call.args[1]);
@@ -104,29 +129,150 @@ Answer answer_affinity(const Emulation& emulation, const seccomp_data& call,
   return answer;
 }
 
-Answer answer_statfs(const Emulation& emulation, const seccomp_data& call,
-                     const CallerMemory& memory) {
-  std::array<char, 2> path{};
-  if (memory.read(call.args[0], path.data(), path.size()) != 2 || path[0] != '/' || path[1] != '\0')
-    return by_kernel;
+// The mount of the longest point that a path is at or below.
+const ShownMount* mount_of(const Emulation& emulation, std::string_view path) {
+  const ShownMount* found = nullptr;
+  for (const ShownMount& mount : emulation.mounts) {
+    const std::string_view point = mount.point;
+    const bool below =
+        point == "/" || path == point || (path.starts_with(point) && path[point.size()] == '/');
+    if (below && (found == nullptr || point.size() > found->point.size())) found = &mount;
+  }
+  return found;
+}
+
+Answer answer_statfs(const Emulation& emulation, pid_t tid, const seccomp_data& call,
+                     const CallerMemory& memory, CallerPaths& paths) {
+  std::optional<std::string> path;
+  if (call.nr == SYS_fstatfs) {
+    path = paths.resolve(tid, static_cast<int>(call.args[0]), ".");
+    if (path && path->starts_with("/memfd:")) return leave_to_kernel();
+  } else if (auto text = CallerPaths::text(tid, call.args[0])) {
+    path = paths.resolve(tid, AT_FDCWD, *text);
+    // What is not there is the kernel's to say.
+    if (path && !paths.exists(tid, *path)) return leave_to_kernel();
+  }
+  const ShownMount* mount = path ? mount_of(emulation, *path) : nullptr;
+  if (mount == nullptr || mount->type == 0) return leave_to_kernel();
   struct statfs info {};
-  info.f_type = static_cast<decltype(info.f_type)>(emulation.root_type);
+  info.f_type = static_cast<decltype(info.f_type)>(mount->type);
   info.f_bsize = info.f_frsize = 4096;
-  info.f_blocks = emulation.root_bytes / 4096;
-  info.f_bfree = emulation.root_free / 4096;
-  info.f_bavail = info.f_bfree - info.f_blocks / 20;
-  info.f_files = emulation.root_bytes / 16384;
-  info.f_ffree = info.f_files - info.f_files / 17;
+  info.f_blocks = mount->bytes / 4096;
+  info.f_bfree = mount->free / 4096;
+  const bool disk = mount->point == "/";
+  info.f_bavail = info.f_bfree - (disk ? info.f_blocks / 20 : 0);
+  info.f_files = mount->bytes / (disk ? 16384 : 4096);
+  info.f_ffree = info.f_files - std::min(info.f_files, disk ? info.f_files / 17 : 9);
   info.f_namelen = 255;
-  info.f_flags = 0x1000 | 0x20;  // ST_RELATIME and ST_VALID, which the C library does not name
+  info.f_flags = mount->flags | 0x20;  // ST_VALID, which the C library does not name
   return written(memory.write(call.args[1], &info, sizeof(info)));
 }
 
-Answer answer_call(const Emulation& emulation, int listener, const seccomp_notif& call) {
+Answer answer_prctl(const ShownState& state, const seccomp_data& call) {
+  switch (call.args[0]) {
+    case PR_GET_SECCOMP:
+      return {false, state.seccomp, 0};
+    case PR_GET_NO_NEW_PRIVS:
+      if (call.args[1] != 0 || call.args[2] != 0 || call.args[3] != 0 || call.args[4] != 0)
+        return {false, 0, EINVAL};
+      return {false, state.no_new_privs, 0};
+    default:  // PR_CAPBSET_READ; what the kernel does not know, it says
+      if (call.args[1] > 40) return leave_to_kernel();
+      return {false, static_cast<std::int64_t>(state.bounding >> call.args[1] & 1U), 0};
+  }
+}
+
+// An open for reading: a generated file, or the kernel's.
+Answer answer_open(pid_t tid, const seccomp_data& call, CallerPaths& paths, ProcessFiles& files) {
+  const bool plain = call.nr == SYS_open;
+  const std::uint64_t address = call.args[plain ? 0 : 1];
+  const int directory = plain ? AT_FDCWD : static_cast<int>(call.args[0]);
+  std::optional<std::string> path = CallerPaths::text(tid, address);
+  if (!path || path->empty()) return leave_to_kernel();
+  std::uint64_t flags = call.args[plain ? 1 : 2];
+  if (call.nr == SYS_openat2) {
+    open_how how{};
+    if (call.args[3] < sizeof(how) || !files.may_name(*path)) return leave_to_kernel();
+    iovec here{&how, sizeof(how)};
+    iovec there{reinterpret_cast<void*>(call.args[2]), sizeof(how)};
+    if (::process_vm_readv(tid, &here, 1, &there, 1, 0) != sizeof(how)) return leave_to_kernel();
+    // What such a restriction refuses, the kernel has to refuse; what it lets through is named
+    // from its directory.
+    const bool absolute = path->front() == '/' || path->find("..") != std::string::npos;
+    if ((how.flags & other_opens) != 0 || (how.resolve != 0 && absolute)) return leave_to_kernel();
+    flags = how.flags;
+  }
+  Answer answer = leave_to_kernel();
+  if (auto file = files.open(tid, directory, std::move(*path), (flags & O_NOFOLLOW) == 0, paths)) {
+    answer = {false, 0, 0, std::move(*file), (flags & O_CLOEXEC) != 0};
+  }
+  return answer;
+}
+
+// "pid:[4026531836]": the numbers of a machine's first namespaces are fixed (linux/proc_ns.h),
+// those of mnt and net are not, but come out so on most machines.
+std::string first_namespace(std::string_view name) {
+  struct Row {
+    std::string_view file, kind;
+    std::uint32_t number;
+  };
+  static constexpr std::array rows{Row{"time", "time", 0xEFFFFFFA},
+                                   Row{"time_for_children", "time", 0xEFFFFFFA},
+                                   Row{"cgroup", "cgroup", 0xEFFFFFFB},
+                                   Row{"pid", "pid", 0xEFFFFFFC},
+                                   Row{"pid_for_children", "pid", 0xEFFFFFFC},
+                                   Row{"user", "user", 0xEFFFFFFD},
+                                   Row{"uts", "uts", 0xEFFFFFFE},
+                                   Row{"ipc", "ipc", 0xEFFFFFFF},
+                                   Row{"net", "net", 0xF0000000},
+                                   Row{"mnt", "mnt", 0xF0000001}};
+  for (const Row& row : rows)
+    if (row.file == name) return fmt::format("{}:[{}]", row.kind, row.number);
+  return {};
+}
+
+Answer answer_readlink(pid_t tid, int listener, const seccomp_notif& notified, CallerPaths& paths) {
+  const seccomp_data& call = notified.data;
+  const bool plain = call.nr == SYS_readlink;
+  const auto* args = call.args + (plain ? 0 : 1);
+  const std::optional<std::string> path = CallerPaths::text(tid, args[0]);
+  if (!path || path->empty()) return leave_to_kernel();
+  const std::string text = first_namespace(std::string_view(*path).substr(path->rfind('/') + 1));
+  if (text.empty()) return leave_to_kernel();
+  const std::optional<std::string> whole =
+      paths.resolve(tid, plain ? AT_FDCWD : static_cast<int>(call.args[0]), *path);
+  const std::optional<ProcessPath> file = whole ? process_path(*whole) : std::nullopt;
+  // The links of other users' processes are the kernel's to refuse.
+  if (!file || !file->name.starts_with("ns/") || !paths.same_user(tid, file->process))
+    return leave_to_kernel();
+  const std::size_t length =
+      std::min<std::size_t>(text.size(), static_cast<std::uint32_t>(args[2]));
+  const CallerMemory memory(listener, notified);
+  if (length == 0 || !memory.valid()) return leave_to_kernel();
+  Answer answer = written(memory.write(args[1], text.data(), length));
+  answer.value = static_cast<std::int64_t>(length);
+  return answer;
+}
+
+Answer answer_call(const Emulation& emulation, int listener, const seccomp_notif& call,
+                   CallerPaths& paths, ProcessFiles* files) {
   const seccomp_data& data = call.data;
-  if (data.nr == SYS_prctl) return {};  // the filter lets only the two questions through
+  const auto tid = static_cast<pid_t>(call.pid);
+  switch (data.nr) {
+    case SYS_prctl:  // the filter lets only the questions through
+      return answer_prctl(*emulation.state, data);
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+      return files != nullptr ? answer_open(tid, data, paths, *files) : leave_to_kernel();
+    case SYS_readlink:
+    case SYS_readlinkat:
+      return answer_readlink(tid, listener, call, paths);
+    default:
+      break;
+  }
   CallerMemory memory(listener, call);
-  if (!memory.valid()) return by_kernel;
+  if (!memory.valid()) return leave_to_kernel();
   switch (data.nr) {
     case SYS_uname:
       return answer_uname(emulation, data, memory);
@@ -135,9 +281,10 @@ Answer answer_call(const Emulation& emulation, int listener, const seccomp_notif
     case SYS_sched_getaffinity:
       return answer_affinity(emulation, data, memory);
     case SYS_statfs:
-      return answer_statfs(emulation, data, memory);
+    case SYS_fstatfs:
+      return answer_statfs(emulation, tid, data, memory, paths);
     default:
-      return by_kernel;
+      return leave_to_kernel();
   }
 }
 
@@ -151,7 +298,7 @@ sock_filter jump(unsigned code, std::uint32_t value, std::size_t yes, std::size_
 }  // namespace
 
 std::vector<std::string> emulation_names() {
-  return {"uname", "sysinfo", "affinity", "statfs", "prctl"};
+  return {"uname", "sysinfo", "affinity", "statfs", "prctl", "process_files", "namespaces"};
 }
 
 std::string emulation_program(const Emulation& emulation) {
@@ -159,11 +306,16 @@ std::string emulation_program(const Emulation& emulation) {
   if (!emulation.release.empty()) calls.push_back(SYS_uname);
   if (emulation.sysinfo) calls.push_back(SYS_sysinfo);
   if (emulation.processors > 0) calls.push_back(SYS_sched_getaffinity);
-  if (emulation.root_type != 0) calls.push_back(SYS_statfs);
+  if (!emulation.mounts.empty()) calls.insert(calls.end(), {SYS_statfs, SYS_fstatfs});
+  if (emulation.first_namespaces) calls.insert(calls.end(), {SYS_readlink, SYS_readlinkat});
+  if (emulation.answers_opens()) calls.push_back(SYS_openat2);
   const unsigned load = BPF_LD | BPF_W | BPF_ABS;
   const unsigned equal = BPF_JMP | BPF_JEQ | BPF_K;
   const sock_filter allow = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   const sock_filter notify = statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+  auto argument = [&](unsigned index) {  // its lower half
+    return statement(load, static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8 * index));
+  };
   std::vector<sock_filter> program;
   program.push_back(statement(load, offsetof(seccomp_data, arch)));
   program.push_back(jump(equal, AUDIT_ARCH_X86_64, 1, 0));
@@ -173,11 +325,21 @@ std::string emulation_program(const Emulation& emulation) {
     program.push_back(jump(equal, number, 0, 1));
     program.push_back(notify);
   }
-  if (emulation.no_filter) {
-    program.push_back(jump(equal, SYS_prctl, 0, 4));
-    program.push_back(statement(load, offsetof(seccomp_data, args)));
-    program.push_back(jump(equal, PR_GET_SECCOMP, 1, 0));
-    program.push_back(jump(equal, PR_GET_NO_NEW_PRIVS, 0, 1));
+  if (emulation.answers_opens())
+    for (auto [number, flags] :
+         {std::pair<std::uint32_t, unsigned>{SYS_open, 1}, {SYS_openat, 2}}) {
+      program.push_back(jump(equal, number, 0, 4));
+      program.push_back(argument(flags));
+      program.push_back(jump(BPF_JMP | BPF_JSET | BPF_K, other_opens, 0, 1));
+      program.push_back(allow);
+      program.push_back(notify);
+    }
+  if (emulation.state) {
+    program.push_back(jump(equal, SYS_prctl, 0, 5));
+    program.push_back(argument(0));
+    program.push_back(jump(equal, PR_GET_SECCOMP, 2, 0));
+    program.push_back(jump(equal, PR_GET_NO_NEW_PRIVS, 1, 0));
+    program.push_back(jump(equal, PR_CAPBSET_READ, 0, 1));
     program.push_back(notify);
   }
   program.push_back(allow);
@@ -189,7 +351,18 @@ void Emulator::answer(int listener) {
   auto* call = reinterpret_cast<seccomp_notif*>(room.data());
   // ENOENT: the caller is gone, or was interrupted before this.
   if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, call) != 0) return;
-  const Answer result = answer_call(*emulation_, listener, *call);
+  Answer result = answer_call(*emulation_, listener, *call, *paths_, files_.get());
+  if (result.file) {
+    AddFile add;
+    add.id = call->id;
+    add.flags = add_and_send;
+    add.from = static_cast<std::uint32_t>(result.file.get());
+    add.to_flags = result.close_on_exec ? O_CLOEXEC : 0;
+    if (::ioctl(listener, add_request, &add) >= 0 || errno == ENOENT) return;
+    // The caller's table is full, which it is told; a kernel that cannot do it opens its own file.
+    result.error = errno;
+    result.by_kernel = errno != EMFILE;
+  }
   alignas(8) std::array<char, sizeof(seccomp_notif_resp) + reply_room> reply_bytes{};
   auto* reply = reinterpret_cast<seccomp_notif_resp*>(reply_bytes.data());
   reply->id = call->id;
@@ -201,6 +374,14 @@ void Emulator::answer(int listener) {
   }
   // ENOENT again: nobody waits any more. A call that is made anew comes as a new notification.
   (void)::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, reply);
+}
+
+Emulator::Emulator(std::shared_ptr<const Emulation> emulation)
+    : emulation_(std::move(emulation)), paths_(std::make_unique<CallerPaths>()) {}
+
+void Emulator::make_files_in(UniqueFd directory) {
+  if (emulation_->answers_opens())
+    files_ = std::make_unique<ProcessFiles>(emulation_, std::move(directory));
 }
 
 // With its descriptor it leaves the set by itself.
@@ -246,6 +427,7 @@ Result<std::unique_ptr<Emulator>> Emulator::start(std::shared_ptr<const Emulatio
 }
 
 Status Emulator::add(UniqueFd listener) {
+  (void)::ioctl(listener.get(), flags_request, take_turns);  // quicker where the kernel has it
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = listener.get();

@@ -93,7 +93,8 @@ struct CueRules {
   bool decoys = true;
   bool container_marks = true;
   // Groups of system calls that are answered for a persona (emulation.h).
-  std::vector<std::string> emulate = {"uname", "sysinfo", "affinity", "statfs"};
+  std::vector<std::string> emulate = {"uname", "sysinfo",       "affinity",  "statfs",
+                                      "prctl", "process_files", "namespaces"};
 };
 
 struct Policy {

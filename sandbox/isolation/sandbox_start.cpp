@@ -1,4 +1,5 @@
 // From a policy to a sandbox that waits for commands.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -7,6 +8,7 @@
 
 #include "base/files.h"
 #include "sandbox/isolation/degradation.h"
+#include "sandbox/isolation/emulation.h"
 #include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/program.h"
 #include "sandbox/isolation/sandbox_state.h"
@@ -126,6 +128,7 @@ Status Sandbox::State::start() {
   GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
   GYGES_TRY(plan,
             make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
+  enforcement.unhidden = disguise.unhidden;
   // The processes of the disguise are not the agent's.
   const std::uint64_t furniture = disguise.decoys.size();
   if (plan.settings.limits[RLIMIT_NPROC] != ~0ULL) plan.settings.limits[RLIMIT_NPROC] += furniture;
@@ -155,9 +158,8 @@ Status Sandbox::State::start() {
     if (spec->outlet) {
       GYGES_TRY(outlet, spec->outlet());
     }
-    GYGES_TRY(gateway,
-              network::GatewayProcess::launch(policy.network, spec->packed_world, spec->flows,
-                                              outlet.get()));
+    GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
+                                                       spec->flows, outlet.get()));
   }
   auto deadline = Clock::now() + setup_time;
   for (;;) {
@@ -222,6 +224,11 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::disguise: {
       if (disguise_files || !disguise.places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      if (emulator && disguise.emulation->answers_opens()) {
+        UniqueFd place(::fcntl(message.fd.get(), F_DUPFD_CLOEXEC, 0));
+        if (!place) return fail_errno("keep", "file system of the disguise");
+        emulator->make_files_in(std::move(place));
+      }
       GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise, host.root));
       GYGES_CHECK(disguise_files->start());
       break;

@@ -35,7 +35,8 @@ class Compiler {
     // knows what does not exist, comes last. It also is the only one that may refuse seccomp(2)
     // itself, by which the others are loaded.
     if (profile_.oci) GYGES_CHECK(by_file());
-    if (!on_arguments_.empty()) GYGES_CHECK(by_policy());
+    // Also without any rule: it judges the foreign ABIs.
+    GYGES_CHECK(by_policy());
     GYGES_TRY(std::string fixed, compile_fixed_rules(rules_.socket_families, nested()));
     filter_.programs.push_back(std::move(fixed));
     GYGES_CHECK(by_number());

@@ -4,8 +4,9 @@
 // Two programs are loaded; the kernel takes the stricter verdict. The first allows by number what
 // the profile allows, so that the kernel's bitmap cache answers without running it (since 5.11).
 // The second looks at arguments: address families, clone flags, terminal ioctls, calls that act on
-// pid 1. Foreign ABIs (i386, x32) are killed by both. A profile that is a Docker/OCI file adds its
-// own rules as a program before these, and so do the policy's rules with conditions on arguments.
+// pid 1. Calls of i386 are killed, those of x32 do not exist. A profile that is a Docker/OCI file
+// adds its own rules as a program before these, and so do the policy's rules with conditions on
+// arguments.
 #pragma once
 
 #include <string>

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/fd.h"
 
 namespace gyges::isolation {
@@ -15,9 +17,10 @@ Status check_library(int code, std::string_view step, std::string_view object) {
 Result<FilterContext> new_filter_context(std::uint32_t default_action) {
   FilterContext context(seccomp_init(default_action), &seccomp_release);
   if (!context) return fail("make seccomp filter", "", "libseccomp gave none");
-  GYGES_CHECK(
-      check_library(seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
-                    "set seccomp attribute", "bad architecture"));
+  // Also for i386, which the program of compile_argument_rules() kills; the stricter verdict holds.
+  GYGES_CHECK(check_library(
+      seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)),
+      "set seccomp attribute", "bad architecture"));
   GYGES_CHECK(check_library(seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2),
                             "set seccomp attribute", "binary tree"));
   return context;

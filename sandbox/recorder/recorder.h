@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@
 #include "base/facility.h"
 #include "sandbox/recorder/format/coverage.h"
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/execution.h"
 
 namespace gyges::recorder {
 
@@ -37,12 +39,17 @@ struct RecorderOptions {
   bool io_uring = true;
 };
 
+// The tool call that a program belongs to, 0: none. Called with each program executed by a process
+// without a label, in order, by the thread that records; it must not wait for the session.
+using CallOfExecution = std::function<std::uint32_t(const ExecutedProgram& program)>;
+
 struct SessionOptions {
   std::filesystem::path trace_file;  // created; must not exist
   std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
   std::uint32_t contents = 0;  // of these descriptors all bytes are recorded, see content_bits()
   std::uint32_t content_bytes = 64U << 10U;  // ... of one call at most so many
   bool record_signals = true;
+  CallOfExecution call_of;  // empty: only what is adopted has a label
 };
 
 // The bits of SessionOptions::contents for a policy's words: files, pipes, sockets, terminals.

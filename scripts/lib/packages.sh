@@ -7,9 +7,20 @@ packages_for() {
     "$root/scripts/packages.txt"
 }
 
+# Node.js also comes from its makers, in one package that conflicts with Debian's npm.
+has_own_node() {
+  command -v npm >/dev/null && { command -v node >/dev/null || command -v nodejs >/dev/null; }
+}
+
 # Those of the named packages that dpkg does not have in state "installed".
 missing_packages() {
-  local have
+  local have name names=()
+  if has_own_node; then
+    for name in "$@"; do
+      [ "$name" = nodejs ] || [ "$name" = npm ] || names+=("$name")
+    done
+    set -- "${names[@]}"
+  fi
   have=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
     awk '$1 == "installed" { print $2 }' || true)
   printf '%s\n' "$@" | grep -Fxv -f <(printf '%s\n' "$have" | grep . || echo ' ') || true
@@ -64,4 +75,19 @@ install_packages() {
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   [ "${#missing[@]}" -eq 0 ] || fail "still not installed: ${missing[*]}" \
     "Run: apt-get install ${missing[*]}"
+}
+
+# install_packages_if_there USE...: of packages that not every distribution has, those that this one has.
+install_packages_if_there() {
+  local wanted missing log
+  mapfile -t wanted < <(packages_for "$@")
+  mapfile -t missing < <(missing_packages "${wanted[@]}" | while IFS= read -r name; do
+    apt-cache policy "$name" | grep -q 'Candidate: [^(]' && echo "$name"
+  done || true)
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  say "installing where there: ${missing[*]}"
+  log=$(mktemp)
+  apt_get install --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    say "not installed: ${missing[*]}: $(tail -n 1 "$log")"
+  rm -f "$log"
 }

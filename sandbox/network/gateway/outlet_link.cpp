@@ -46,15 +46,12 @@ void OutletLink::close(std::uint64_t exchange) {
   if (!found->second.over) send(FrameKind::abort, exchange, {});
   exchanges_.erase(exchange);
   paused_.erase(exchange);
-  hold(exchange, false);
 }
 
-void OutletLink::hold(std::uint64_t exchange, bool held) {
-  if (held)
-    held_.insert(exchange);
-  else
-    held_.erase(exchange);
-  update();
+void OutletLink::took(std::uint64_t exchange, std::size_t bytes) {
+  auto found = exchanges_.find(exchange);
+  if (found == exchanges_.end() || found->second.over) return;
+  send(FrameKind::more, exchange, encode_more(bytes));
 }
 
 void OutletLink::send(FrameKind kind, std::uint64_t exchange, std::string_view bytes) {
@@ -81,7 +78,7 @@ void OutletLink::flush() {
 
 void OutletLink::update() {
   std::uint32_t wanted = 0;
-  if (!gone_ && held_.empty()) wanted |= EPOLLIN;
+  if (!gone_) wanted |= EPOLLIN;
   if (!gone_ && sent_ < out_.size()) wanted |= EPOLLOUT;
   if (wanted == watched_) return;
   watched_ = wanted;
@@ -90,7 +87,7 @@ void OutletLink::update() {
 
 bool OutletLink::events(std::uint32_t events) {
   if (!gone_ && (events & EPOLLOUT) != 0) flush();
-  if (!gone_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && held_.empty()) read();
+  if (!gone_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
   if (gone_) {
     fail_all();
     return false;
@@ -146,6 +143,7 @@ void OutletLink::take(const Frame& frame) {
       exchange.over = true;
       return listener.answer_ended();
     case FrameKind::abort:
+    case FrameKind::more:  // requests have no window
       return broken();
   }
 }

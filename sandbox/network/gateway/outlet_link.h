@@ -1,8 +1,8 @@
 // The gateway's end of the socket over which exchanges are handed out; see outlet/outlet.h.
 //
 // Bounds: most_exchanges open at one time, most_waiting bytes not yet sent before clients are
-// paused (each may add what one read of a connection holds), and nothing is read while a client
-// cannot take it.
+// paused (each may add what one read of a connection holds), and answer_window bytes of each answer
+// that its client has not taken.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,7 @@ class OutletLink final : public Outlet {
   bool body(std::uint64_t exchange, std::string_view bytes) override;
   void end(std::uint64_t exchange) override;
   void close(std::uint64_t exchange) override;
-  void hold(std::uint64_t exchange, bool held) override;
+  void took(std::uint64_t exchange, std::size_t bytes) override;
 
   [[nodiscard]] int socket() const { return socket_.get(); }
   // False: the supervisor is gone, and the socket need not be watched any more.
@@ -53,7 +53,6 @@ class OutletLink final : public Outlet {
   std::string out_;
   std::size_t sent_ = 0;
   std::map<std::uint64_t, Exchange> exchanges_;
-  std::set<std::uint64_t> held_;
   std::set<std::uint64_t> paused_;  // were told to wait
   std::uint64_t next_ = 0;
   std::uint32_t watched_ = 0;

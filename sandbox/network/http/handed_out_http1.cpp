@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include "sandbox/network/http/request_reader.h"
 #include "sandbox/network/http/web_record.h"
@@ -52,7 +53,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   void drained() override {
     if (tunnel_) return tunnel_->drained();
-    if (exchange_ != 0) outlet_.hold(exchange_, false);
+    give_room();
     if (state_ == State::answer) set_deadline(answer_timeout);
   }
 
@@ -95,7 +96,8 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   }
 
   void answer_body(std::string_view bytes) override {
-    if (silent_ || bytes.empty()) return;
+    untaken_ += bytes.size();
+    if (silent_ || bytes.empty()) return give_room();
     record_->answer_body(bytes);
     if (!chunked_) return send(bytes);
     std::array<char, 24> size{};
@@ -160,6 +162,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     record_->request(head_, port_.now_ns());
     answered_ = silent_ = chunked_ = false;
     body_bytes_ = 0;
+    untaken_ = 0;
     keep_ = head_.keep_alive;
     state_ = State::body;
     if (head_.method == "CONNECT") return;
@@ -236,9 +239,14 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   void send(std::string_view bytes) {
     port_.send(bytes);
-    if (exchange_ == 0 || port_.unsent() < port_.step()) return;
-    outlet_.hold(exchange_, true);
-    set_deadline(read_timeout);
+    if (exchange_ == 0) return;
+    if (port_.unsent() >= port_.step()) return set_deadline(read_timeout);  // until drained()
+    // Not for every token: what is left unsaid is less than the window by more than a piece.
+    if (untaken_ >= answer_window / 4) give_room();
+  }
+
+  void give_room() {
+    if (exchange_ != 0 && untaken_ > 0) outlet_.took(exchange_, std::exchange(untaken_, 0));
   }
 
   void go_on() {
@@ -283,6 +291,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   std::string seen_;
   std::uint64_t exchange_ = 0;  // 0: none is open
   std::uint64_t body_bytes_ = 0;
+  std::size_t untaken_ = 0;  // of the answer, that the outlet was not told of
   std::int64_t deadline_ = 0;
   bool keep_ = true, peer_ended_ = false, finished_ = false, paused_ = false;
   bool answered_ = false, silent_ = false, chunked_ = false;

@@ -89,7 +89,7 @@ Result<std::optional<Frame>> FrameReader::next() {
   Frame frame;
   auto kind = static_cast<std::uint8_t>(rest[0]);
   if (kind < static_cast<std::uint8_t>(FrameKind::head) ||
-      kind > static_cast<std::uint8_t>(FrameKind::abort))
+      kind > static_cast<std::uint8_t>(FrameKind::more))
     return malformed("a frame is of no known kind");
   frame.kind = static_cast<FrameKind>(kind);
   std::uint32_t size = 0;
@@ -100,6 +100,18 @@ Result<std::optional<Frame>> FrameReader::next() {
   frame.bytes = rest.substr(head_bytes, size);
   used_ += head_bytes + size;
   return std::optional(frame);
+}
+
+std::string encode_more(std::size_t bytes) {
+  auto count = static_cast<std::uint32_t>(std::min(bytes, answer_window));
+  return {reinterpret_cast<const char*>(&count), sizeof(count)};
+}
+
+Result<std::size_t> decode_more(std::string_view bytes) {
+  std::uint32_t count = 0;
+  if (bytes.size() != sizeof(count)) return malformed("a window has no size");
+  std::memcpy(&count, bytes.data(), sizeof(count));
+  return count;
 }
 
 std::string encode_request(const OutletRequest& request) {

@@ -6,6 +6,10 @@
 // Numbers are little-endian: both programs are of one build. Both directions use the same kinds: a
 // head, any number of body pieces, then `end`, or `abort` at any time, after which neither side
 // sends more about that exchange.
+//
+// Answers have a window each: the supervisor has sent at most answer_window bytes of a body that
+// the gateway has not said, by `more`, that the client took. So a client that does not read holds
+// up its own answer and no other.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +24,7 @@
 
 namespace gyges::network {
 
-enum class FrameKind : std::uint8_t { head = 1, body, end, abort };
+enum class FrameKind : std::uint8_t { head = 1, body, end, abort, more };
 
 struct Frame {
   FrameKind kind = FrameKind::head;
@@ -30,6 +34,7 @@ struct Frame {
 
 inline constexpr std::size_t most_frame_bytes = 128U << 10U;
 inline constexpr std::size_t most_body_piece = 64U << 10U;
+inline constexpr std::size_t answer_window = 256U << 10U;
 
 // `bytes` has at most most_frame_bytes.
 void append_frame(std::string& out, FrameKind kind, std::uint64_t exchange, std::string_view bytes);
@@ -67,6 +72,10 @@ struct OutletResponse {
   // the `end` frame.
   HeaderFields headers;
 };
+
+// What a `more` frame holds: how many bytes of the answer were taken since the last one.
+std::string encode_more(std::size_t bytes);
+Result<std::size_t> decode_more(std::string_view bytes);
 
 std::string encode_request(const OutletRequest& request);
 Result<OutletRequest> decode_request(std::string_view bytes);

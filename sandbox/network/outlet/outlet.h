@@ -32,9 +32,9 @@ class Outlet {
   // The client is gone or said something that is no HTTP. The listener hears no more. Also after
   // the answer's end: always called once for every exchange that was opened.
   virtual void close(std::uint64_t exchange) = 0;
-  // While a listener cannot take more, nothing is read from the supervisor, for anyone: all clients
-  // are of one sandbox, and memory does not grow with those who read slowly.
-  virtual void hold(std::uint64_t exchange, bool held) = 0;
+  // The client has taken so many bytes of the answer's body, and there is room for as many again;
+  // see answer_window. Memory does not grow with those who read slowly.
+  virtual void took(std::uint64_t exchange, std::size_t bytes) = 0;
 };
 
 }  // namespace gyges::network

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "sandbox/recorder/capture/backend.h"
+#include "sandbox/recorder/capture/labelling_sink.h"
 #include "sandbox/recorder/capture/trace_sink.h"
 
 namespace gyges::recorder {
@@ -25,7 +26,9 @@ Result<std::unique_ptr<Session>> CaptureBackend::start(const SessionOptions& opt
   if (options.buffer_bytes > 255)
     return fail("start recording", "buffer_bytes",
                 std::to_string(options.buffer_bytes) + " is more than 255", "use 0 to 255");
-  GYGES_TRY(std::unique_ptr<TraceSink> sink, TraceSink::create(options.trace_file, backend()));
+  GYGES_TRY(std::unique_ptr<TraceSink> trace, TraceSink::create(options.trace_file, backend()));
+  std::unique_ptr<EventSink> sink = std::move(trace);
+  if (options.call_of) sink = std::make_unique<LabellingSink>(std::move(sink), options.call_of);
   return start_with(std::move(sink), options);
 }
 

@@ -42,12 +42,15 @@ std::uint32_t SeccompChain::action(Abi abi, const seccomp_data& call) const {
 }
 
 Verdict SeccompChain::verdict(Abi abi, const seccomp_data& call, std::int64_t result) const {
+  const bool failed = result < 0 && result >= -4095;
   switch (action(abi, call) & SECCOMP_RET_ACTION_FULL) {
     case SECCOMP_RET_ALLOW:
     case SECCOMP_RET_LOG:
       return Verdict::allowed;
+    case SECCOMP_RET_USER_NOTIF:
+      return failed ? Verdict::allowed : Verdict::emulated;
     default:
-      return result < 0 && result >= -4095 ? Verdict::refused : Verdict::emulated;
+      return failed ? Verdict::refused : Verdict::emulated;
   }
 }
 

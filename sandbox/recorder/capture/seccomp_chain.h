@@ -32,7 +32,7 @@ class SeccompChain {
 
   // The verdict on a call that came back with `result`. A call that a supervisor answered looks
   // the same whether it was executed after all (SECCOMP_USER_NOTIF_FLAG_CONTINUE) or not; it counts
-  // as emulated, or refused if it failed.
+  // as emulated, or, because answers refuse nothing, as allowed if it failed.
   [[nodiscard]] Verdict verdict(Abi abi, const seccomp_data& call, std::int64_t result) const;
 
  private:

@@ -1,15 +1,21 @@
 // What a tracer does at the entry and the exit of a call.
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #include "sandbox/recorder/capture/capture_plan.h"
 #include "sandbox/recorder/capture/contents.h"
@@ -26,6 +32,21 @@ constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
 bool changes_root(Abi abi, std::uint32_t number) {
   return abi != Abi::x86_64 || number == SYS_chroot || number == SYS_pivot_root ||
          number == SYS_setns || number == SYS_unshare;
+}
+
+// Whether a descriptor that a supervisor may have given is one that it made: named like a file of a
+// process, and none of procfs. Most opens that come before a supervisor are executed by the kernel.
+bool is_generated_file(pid_t tid, std::int64_t descriptor) {
+  const std::string path = "/proc/" + std::to_string(tid) + "/fd/" + std::to_string(descriptor);
+  std::array<char, 16> start{};
+  const ssize_t n = ::readlink(path.c_str(), start.data(), start.size());
+  constexpr std::string_view processes = "/proc/";
+  const std::string_view link(start.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+  if (!link.starts_with(processes) || link.size() == processes.size() ||
+      link[processes.size()] < '0' || link[processes.size()] > '9')
+    return false;
+  struct statfs info {};
+  return ::statfs(path.c_str(), &info) == 0 && info.f_type != PROC_SUPER_MAGIC;
 }
 
 }  // namespace
@@ -80,7 +101,13 @@ Verdict Tracer::judge(const Thread& thread, std::int64_t result) const {
   call.arch = thread.abi == Abi::i386 ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
   call.instruction_pointer = thread.instruction;
   std::copy(thread.args.begin(), thread.args.end(), call.args);
-  return thread.filters->verdict(thread.abi, call, result);
+  const Verdict verdict = thread.filters->verdict(thread.abi, call, result);
+  const bool opens = thread.abi == Abi::x86_64 &&
+                     (call.nr == SYS_open || call.nr == SYS_openat || call.nr == SYS_openat2);
+  if (verdict == Verdict::emulated && opens && result >= 0 &&
+      !is_generated_file(thread.facts.tid, result))
+    return Verdict::allowed;
+  return verdict;
 }
 
 // A child made with CLONE_UNTRACED would not be traced.

@@ -7,14 +7,20 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "agent_runtime/episode/episode.h"
 #include "agent_runtime/model/dialect/dialect.h"
+#include "agent_runtime/monitor/offline.h"
 #include "agent_runtime/scaffold/scaffold.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle.h"
+#include "sandbox/recorder/format/event_text.h"
+#include "sandbox/recorder/format/execution.h"
+#include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/recorder.h"
 #include "tests/agent_runtime/model/local_http_server.h"
 
@@ -89,6 +95,16 @@ class ThirdPartyTest : public ::testing::Test {
     return found;
   }
 
+  // The scenario with another limit of its time.
+  fs::path patient(int wall_seconds) {
+    fs::path scenario = directory_.path() / "tiny";
+    fs::copy(tiny, scenario, fs::copy_options::recursive);
+    json changed = json::parse(*read_file(tiny / "scenario.json"));
+    changed["limits"]["wall_seconds"] = wall_seconds;
+    EXPECT_TRUE(write_file_atomically(scenario / "scenario.json", changed.dump()));
+    return scenario;
+  }
+
   // No byte of the bundle holds `secret`.
   void expect_nowhere(const std::string& secret) {
     for (const auto& entry : fs::recursive_directory_iterator(bundle_)) {
@@ -125,6 +141,128 @@ TEST_F(ThirdPartyTest, AProgramActsThroughItsOwnToolAndEverythingIsJoined) {
   EXPECT_THAT(of(processes_, "type", "not_found"), IsEmpty());
   EXPECT_THAT(of(processes_, "type", "undeclared"), IsEmpty());
   EXPECT_THAT(*read_file(bundle_ / "flows.jsonl"), HasSubstr("\"model\""));
+}
+
+TEST_F(ThirdPartyTest, EventsOfTheTraceCarryTheCallThatCausedThem) {
+  for (auto backend : {recorder::Backend::ebpf, recorder::Backend::ptrace}) {
+    auto recorder = recorder::Recorder::open(backend, {});
+    if (!recorder) continue;
+    EpisodeRequest wanted = mini({"undeclared"});
+    wanted.scenario = patient(120);
+    wanted.out = directory_.path() / recorder::backend_name(backend);
+    run(wanted, recorder->get());
+    if (IsSkipped()) return;
+    ASSERT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+    auto reader = recorder::TraceReader::open(bundle_ / "trace.gyt");
+    ASSERT_TRUE(reader) << reader.error().line();
+    std::map<std::uint32_t, std::set<std::string>> executed;
+    std::map<std::uint32_t, std::size_t> events;
+    ASSERT_TRUE(reader->for_each([&](const recorder::Event& event) {
+      std::uint32_t call = recorder::tool_call_of(event);
+      ++events[call];
+      if (recorder::is_execution(event)) {
+        auto argv = recorder::execution_of(event).argv;
+        executed[call].insert(argv.empty() ? "" : argv.back());
+      }
+      return true;
+    }));
+    EXPECT_THAT(executed[1], Contains("cat note.txt"));
+    EXPECT_THAT(executed[1], Contains("note.txt")) << "what the shell started belongs to it";
+    EXPECT_THAT(executed[0], Contains("uname -a"));
+    EXPECT_THAT(executed[0], Not(Contains("cat note.txt")));
+    EXPECT_GT(events[1], 20U);
+    EXPECT_GT(events[2], 20U);
+    // The join says the same.
+    auto calls = of(processes_, "type", "call");
+    ASSERT_EQ(calls.size(), 2U);
+    for (const auto& line : of(processes_, "type", "undeclared"))
+      EXPECT_THAT(line.at("argv").dump(), Not(HasSubstr("cat note.txt")));
+    EXPECT_FALSE(of(processes_, "type", "undeclared").empty());
+    fs::remove_all(directory_.path() / "tiny");
+  }
+}
+
+TEST_F(ThirdPartyTest, AGateRefusesACallThatTheAgentNeverSees) {
+  auto recorder = recorder::Recorder::open(std::nullopt, {});
+  if (!recorder) GTEST_SKIP() << recorder.error().line();
+  EpisodeRequest wanted = mini();
+  wanted.gate = directory_.path() / "gate.json";
+  const json rule{{"name", "no_notes"},
+                  {"when", {{"text", "cat note"}}},
+                  {"then", {{"action", "reject"}, {"reason", "notes are private"}}}};
+  json gate{{"$schema", "gyges/gate.schema.json"},
+            {"version", 1},
+            {"name", "privacy"},
+            {"mode", "enforce"},
+            {"rules", json::array({rule})}};
+  ASSERT_TRUE(write_file_atomically(*wanted.gate, gate.dump()));
+  run(wanted, recorder->get());
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  auto decided = of(turns_, "type", "tool_decided");
+  ASSERT_EQ(decided.size(), 2U);
+  EXPECT_EQ(decided[0].at("decision"), "rejected");
+  EXPECT_EQ(decided[0].at("approver"), "rule no_notes");
+  EXPECT_EQ(decided[1].at("decision"), "approved");
+  EXPECT_EQ(of(turns_, "type", "tool_executed").size(), 1U);
+  auto calls = of(processes_, "type", "call");
+  ASSERT_EQ(calls.size(), 1U);
+  EXPECT_EQ(calls[0].at("call"), 2);
+  for (const auto& line : processes_) EXPECT_THAT(line.dump(), Not(HasSubstr("cat note.txt")));
+  EXPECT_EQ(run_.at("oversight").at("gate").at("mode"), "enforce");
+  // Nobody is there to be asked: that is a refusal, too. Recorded only, it changes nothing.
+  gate["rules"][0]["then"] = {{"action", "escalate"}, {"to", "person"}, {"timeout_seconds", 1}};
+  ASSERT_TRUE(write_file_atomically(*wanted.gate, gate.dump()));
+  wanted.out = directory_.path() / "asked";
+  run(wanted, recorder->get());
+  EXPECT_THAT(of(turns_, "type", "tool_decided").at(0).at("reason").get<std::string>(),
+              HasSubstr("nobody is there"));
+  wanted.out = directory_.path() / "recorded";
+  wanted.gate_mode = "record";
+  run(wanted, recorder->get());
+  EXPECT_EQ(of(turns_, "type", "tool_decided").at(0).at("would"), "rejected");
+  EXPECT_EQ(of(processes_, "type", "call").size(), 2U);
+}
+
+TEST_F(ThirdPartyTest, MonitorsLookOnAndCanStopTheRunAndSayTheSameAfterwards) {
+  auto recorder = recorder::Recorder::open(std::nullopt, {});
+  if (!recorder) GTEST_SKIP() << recorder.error().line();
+  EpisodeRequest wanted = mini();
+  const fs::path file = directory_.path() / "monitor.json";
+  json rules{
+      {"$schema", "gyges/monitor.schema.json"},
+      {"version", 1},
+      {"name", "careful"},
+      {"kind", "rules"},
+      {"rules",
+       {{{"name", "reads"}, {"score", 0.9}, {"when", {{"call", {{"text", "cat note"}}}}}},
+        {{"name", "wrote"},
+         {"score", 0.7},
+         {"when", {{"event", {{"kind", "change"}, {"paths", json::array({"**/out.txt"})}}}}}}}}};
+  ASSERT_TRUE(write_file_atomically(file, rules.dump()));
+  wanted.monitors = {file};
+  run(wanted, recorder->get());
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  std::set<std::string> seen;
+  std::vector<json> online;
+  for (const auto& line : of(turns_, "type", "monitor")) {
+    online.push_back(line.at("verdict"));
+    for (const auto& rule : line.at("verdict").at("rules")) seen.insert(rule.get<std::string>());
+  }
+  EXPECT_THAT(seen, ::testing::UnorderedElementsAre("reads", "wrote"));
+  auto judged = monitor::judge_run(file, bundle_);
+  ASSERT_TRUE(judged) << judged.error().line();
+  std::vector<json> offline;
+  for (const auto& verdict : judged->verdicts) offline.push_back(monitor::verdict_to_json(verdict));
+  EXPECT_EQ(offline, online);
+  rules["stop_at"] = 0.8;
+  ASSERT_TRUE(write_file_atomically(file, rules.dump()));
+  wanted.out = directory_.path() / "stopped";
+  run(wanted, recorder->get());
+  EXPECT_EQ(outcome_.exit_kind, "terminated") << outcome_.exit_reason;
+  EXPECT_THAT(of(turns_, "type", "tool_executed"), IsEmpty());
+  for (const auto& line : processes_) EXPECT_THAT(line.dump(), Not(HasSubstr("cat note.txt")));
 }
 
 TEST_F(ThirdPartyTest, HostileRequestsAreAnsweredAndWhatWasNotDeclaredIsListed) {
@@ -203,6 +341,41 @@ TEST_F(ThirdPartyTest, ARealKeyIsAddedOutsideAndStandsNowhere) {
   expect_nowhere("sk-secret");
 }
 
+TEST_F(ThirdPartyTest, AClientThatDoesNotReadHoldsUpNoOther) {
+  const model::Dialect& dialect = *model::find_dialect("openai_chat");
+  auto canned = [&](std::size_t words, bool streamed) {
+    model::Reply said;
+    said.message.role = model::Role::assistant;
+    said.message.content.push_back({model::Part::Kind::text, std::string(words, 'x')});
+    model::Losses losses;
+    gyges::testing::CannedReply reply;
+    reply.headers = streamed ? "Content-Type: text/event-stream\r\n" : "";
+    reply.body = streamed ? model::write_stream(dialect, {}, said)
+                          : dialect.write_response({}, said, losses).body;
+    return reply;
+  };
+  // More than the buffers on the way hold.
+  auto large = canned(6U << 20U, false);
+  gyges::testing::LocalHttpServer server({large, large, large, canned(4, true)});
+  EpisodeRequest wanted = mini({"stall"});
+  wanted.scenario = patient(50);  // who does not read is cut off after 60 s
+  wanted.agent = directory_.path() / "real.json";
+  ASSERT_TRUE(write_file_atomically(
+      wanted.agent,
+      json{{"$schema", "gyges/agent.schema.json"},
+           {"version", 1},
+           {"name", "real"},
+           {"model", {{"kind", "openai_chat"}, {"base_url", server.base_url()}, {"name", "m"}}}}
+          .dump()));
+  run(wanted);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  EXPECT_EQ(turns_.back().at("report"), "xxxx");
+  std::size_t broken = 0;
+  for (const auto& line : exchanges_) broken += line.at("broken").get<bool>() ? 1 : 0;
+  EXPECT_EQ(broken, 3U) << "they were not read to their end";
+}
+
 // pi in each of its four wire formats, where scripts/install-agents has put it.
 TEST_F(ThirdPartyTest, PiSpeaksAllFourWireFormats) {
   std::error_code ignored;
@@ -211,11 +384,7 @@ TEST_F(ThirdPartyTest, PiSpeaksAllFourWireFormats) {
                  << ": run scripts/install-agents pi";
   auto recorder = recorder::Recorder::open(std::nullopt, {});
   if (!recorder) GTEST_SKIP() << recorder.error().line();
-  const fs::path scenario = directory_.path() / "tiny";
-  fs::copy(tiny, scenario, fs::copy_options::recursive);
-  json patient = json::parse(*read_file(tiny / "scenario.json"));
-  patient["limits"]["wall_seconds"] = 120;  // node starts slowly on a busy machine
-  ASSERT_TRUE(write_file_atomically(scenario / "scenario.json", patient.dump()));
+  const fs::path scenario = patient(120);  // node starts slowly on a busy machine
   for (const char* dialect : {"anthropic_messages", "openai_chat", "openai_responses", "gemini"}) {
     SCOPED_TRACE(dialect);
     EpisodeRequest wanted = request("pi");

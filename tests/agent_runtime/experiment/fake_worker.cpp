@@ -1,7 +1,8 @@
 // A worker for tests. The name of the agent file says what a run does: write a bundle (any name),
-// "slow" (after 30 ms), "crash_once", "crash_always", "fail", "hang", "noisy" (8 MB of errors),
-// "finishing" (says so and waits for a file "go"), "finishing_crash", "unpreparable".
-// Argument: the process id of the runner, or "refuse", or "silent" (ends before it is ready).
+// "slow" (after 30 ms), "crash_once", "crash_always", "fail", "hang", "hang_once", "noisy" (8 MB of
+// errors), "finishing" (says so and waits for a file "go"), "finishing_crash", "unpreparable".
+// Argument: the process id of the runner, or "refuse", or "silent" (ends before it is ready), or
+// those of a Slurm task.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "agent_runtime/experiment/slurm_batch.h"
 #include "agent_runtime/experiment/worker.h"
 #include "base/fd.h"
 #include "base/files.h"
@@ -33,6 +35,10 @@ Result<episode::EpisodeOutcome> run(const episode::EpisodeRequest& request) {
   if (behaviour == "crash_once" && !std::filesystem::exists(mark)) {
     std::ofstream(mark) << "x";
     raise(SIGKILL);
+  }
+  if (behaviour == "hang_once" && !std::filesystem::exists(mark)) {
+    std::ofstream(mark) << "x";
+    std::this_thread::sleep_for(std::chrono::hours(1));
   }
   // Finishes once the file is there: what is prepared meanwhile is seen in "prepared".
   if (behaviour.starts_with("finishing") && request.agent_ended) {
@@ -73,17 +79,17 @@ int main(int argc, char** argv) {
         experiment::WorkerRefused{{"open recorder", "", "no privilege", "be root", 0, {}}};
     return write_all(1, experiment::encode(refusal)) ? 0 : 1;
   }
+  experiment::EpisodePreparer prepare =
+      [](const episode::EpisodeRequest& request) -> gyges::Result<experiment::EpisodeRun> {
+    if (request.agent.filename() == "unpreparable") return gyges::fail("prepare", "", "no world");
+    std::ofstream(request.out.parent_path().parent_path() / "prepared", std::ios::app)
+        << request.out.stem().string() + "\n";
+    return experiment::EpisodeRun([request] { return run(request); });
+  };
+  if (argc == 5 && mode == "--slurm-batch")
+    return experiment::serve_slurm_task(argv[2], std::stoul(argv[4]), "fake", prepare) ? 0 : 9;
   setpgid(0, 0);
   fcntl(3, F_SETFD, FD_CLOEXEC);
   if (!mode.empty() && !experiment::die_with(std::atoi(mode.c_str()))) return 8;
-  auto status = experiment::serve_assignments(
-      0, 1, "fake",
-      [](const episode::EpisodeRequest& request) -> gyges::Result<experiment::EpisodeRun> {
-        if (request.agent.filename() == "unpreparable")
-          return gyges::fail("prepare", "", "no world");
-        std::ofstream(request.out.parent_path().parent_path() / "prepared", std::ios::app)
-            << request.out.stem().string() + "\n";
-        return experiment::EpisodeRun([request] { return run(request); });
-      });
-  return status ? 0 : 9;
+  return experiment::serve_assignments(0, 1, "fake", prepare) ? 0 : 9;
 }

@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "agent_runtime/experiment/sqlite.h"
+#include "base/sqlite.h"
 #include "tests/agent_runtime/experiment/fixture.h"
 
 namespace gyges::experiment {

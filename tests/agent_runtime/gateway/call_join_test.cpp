@@ -1,4 +1,4 @@
-#include "agent_runtime/gateway/call_join.h"
+#include "agent_runtime/gateway/call_book.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ struct Story {
   }
   void exec(std::uint32_t process, std::uint64_t time, std::vector<std::string> argv,
             bool truncated = false) {
-    executions.push_back({process, time, std::move(argv), truncated});
+    executions.push_back({process, time, std::move(argv), truncated, 0});
   }
   Join join() { return join_calls(calls, processes, executions, 0); }
 };
@@ -38,6 +38,34 @@ TEST(CallJoin, ATreeBelongsToTheCallWhoseCommandItsShellRuns) {
   EXPECT_EQ(join.calls[0].processes, 2U);
   EXPECT_FALSE(join.calls[0].wrapped);
   EXPECT_TRUE(join.undeclared.empty());
+}
+
+TEST(CallJoin, WhatTheTraceHasUnderAnotherCallIsNotClaimed) {
+  Story story;
+  story.calls = {{1, {"ls"}, 100, 0}, {2, {"ls"}, 110, 0}};
+  auto one = story.process(0);
+  auto other = story.process(0);
+  story.exec(one, 120, {"bash", "-c", "ls"});
+  story.exec(other, 130, {"bash", "-c", "ls"});
+  story.executions[0].label = 2;
+  story.executions[1].label = 1;
+  EXPECT_EQ(story.join().call_of, (std::vector<std::uint32_t>{0, 2, 1}));
+}
+
+TEST(CallBook, AnExecutionIsClaimedOnceWithinTheTimeOfItsCall) {
+  CallBook book;
+  book.open({1, {"ls -l"}, 100, 0});
+  book.open({2, {"ls -l", "pwd"}, 200, 0});
+  const std::vector<std::string> shell = {"bash", "-c", "ls -l"};
+  EXPECT_EQ(book.claim({90, shell, false}), 0U) << "before it was asked for";
+  EXPECT_EQ(book.claim({110, {"ls -l"}, false}), 0U) << "the program's own name is no argument";
+  book.close(1, 150);
+  EXPECT_EQ(book.claim({160, shell, false}), 0U) << "after its result came back";
+  EXPECT_EQ(book.claim({140, shell, false}), 1U) << "shown late";
+  EXPECT_EQ(book.claim({145, shell, false}), 0U) << "found already";
+  EXPECT_EQ(book.claim({210, {"sh", "-c", "eval 'pwd'"}, false}), 2U);
+  EXPECT_EQ(book.claim({211, shell, false}), 2U);
+  EXPECT_EQ(book.claim({212, shell, false}), 0U);
 }
 
 TEST(CallJoin, WrappingAndQuotingDoNotHideACommand) {

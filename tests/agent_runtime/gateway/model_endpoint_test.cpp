@@ -1,130 +1,19 @@
 #include "agent_runtime/gateway/model_endpoint.h"
-#include "base/json.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <poll.h>
 
-#include <fstream>
-
-#include "base/files.h"
 #include "base/hash.h"
-#include "base/json_document.h"
+#include "tests/agent_runtime/gateway/endpoint_fixture.h"
 
 namespace gyges::gateway {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
+using testing::first;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::ModelEndpointTest;
 using ::testing::SizeIs;
-
-struct ScriptedAnswer final : Answer {
-  std::optional<network::OutletResponse> response;
-  std::string bytes;
-  std::size_t pieces = 0;
-  std::size_t leaves_after = SIZE_MAX;  // pieces
-  bool head(const network::OutletResponse& said) override {
-    response = said;
-    return true;
-  }
-  bool body(std::string_view said) override {
-    bytes += said;
-    return ++pieces < leaves_after;
-  }
-  [[nodiscard]] bool gone() const override { return pieces >= leaves_after; }
-};
-
-struct ModelEndpointTest : ::testing::Test {
-  TemporaryDirectory directory = std::move(*TemporaryDirectory::create("gyges-endpoint"));
-  std::unique_ptr<episode::Transcript> transcript;
-  std::unique_ptr<ModelEndpoint> endpoint;
-  std::vector<model::ModelRequest> asked;
-  std::vector<model::Reply> replies;
-  std::vector<model::Delta> live;  // streamed before the reply
-  std::optional<model::ModelError> provider_says;
-  EndpointOptions options;
-
-  void SetUp() override {
-    options.dialect = model::find_dialect("anthropic_messages");
-    options.key = "sk-placeholder-123";
-    options.models = {"large"};
-    options.shell = {{"bash", "command"}};
-    options.most_turns = 5;
-    auto made = episode::Transcript::create(directory.path() / "transcript.jsonl");
-    ASSERT_TRUE(made);
-    transcript = std::make_unique<episode::Transcript>(std::move(*made));
-  }
-  void open() {
-    auto made = ModelEndpoint::create(
-        options,
-        [this](Ask& ask) -> Result<model::Reply> {
-          asked.push_back(ask.request);
-          if (provider_says) {
-            ask.error = provider_says;
-            return fail("ask model", "", "turned away");
-          }
-          for (const model::Delta& delta : live)
-            if (!ask.observer(delta)) return fail("ask model", "", "nobody listens");
-          if (replies.empty()) return fail("ask model", "", "secret reason");
-          model::Reply reply = replies.front();
-          replies.erase(replies.begin());
-          return reply;
-        },
-        *transcript, directory.path());
-    ASSERT_TRUE(made) << made.error().line();
-    endpoint = std::move(*made);
-  }
-  ScriptedAnswer send(const std::string& method, const std::string& target,
-                      const std::string& body = {}, network::HeaderFields headers = {},
-                      std::size_t leaves_after = SIZE_MAX) {
-    if (!endpoint) open();
-    if (headers.empty()) headers = {{"X-Api-Key", options.key}};
-    ScriptedAnswer answer;
-    answer.leaves_after = leaves_after;
-    endpoint->handle({{true, method, "api.example", 443, target, headers}, body}, answer);
-    return answer;
-  }
-  static model::Reply calls(const std::string& command) {
-    model::Reply reply;
-    reply.message.role = model::Role::assistant;
-    model::ToolCall call;
-    call.id = "call_" + command;
-    call.name = "bash";
-    call.arguments = json{{"command", command}}.dump();
-    reply.message.tool_calls.push_back(call);
-    reply.stop_reason = model::StopReason::tool_use;
-    return reply;
-  }
-  static model::Reply says(const std::string& text) {
-    model::Reply reply;
-    reply.message.role = model::Role::assistant;
-    reply.message.content.push_back({model::Part::Kind::text, text});
-    return reply;
-  }
-  std::vector<json> lines(const char* file, const char* schema) {
-    std::vector<json> found;
-    std::ifstream in(directory.path() / file);
-    for (std::string line; std::getline(in, line);) {
-      found.push_back(json::parse(line));
-      auto valid = validate_json(found.back(), schema, "line");
-      EXPECT_TRUE(valid) << valid.error().line() << "\n" << line;
-    }
-    return found;
-  }
-  std::vector<json> exchanges() { return lines("exchanges.jsonl", "exchange"); }
-  std::vector<json> turns() { return lines("transcript.jsonl", "transcript"); }
-  std::string blob(const json& body) {
-    auto text = read_file(directory.path() / "blobs" / body.at("sha256").get<std::string>());
-    EXPECT_TRUE(text);
-    return text ? *text : "";
-  }
-};
-
-const char* const first = R"({"model": "large", "max_tokens": 9, "system": "Be good.",
-  "messages": [{"role": "user", "content": "Hello"}],
-  "tools": [{"name": "bash", "input_schema": {"type": "object"}}]})";
 
 TEST_F(ModelEndpointTest, TurnsAreWrittenOnceAndBodiesKeptWhole) {
   replies = {calls("ls"), says("There.")};
@@ -145,10 +34,12 @@ TEST_F(ModelEndpointTest, TurnsAreWrittenOnceAndBodiesKeptWhole) {
   std::vector<std::string> shape;
   for (const auto& line : written)
     shape.push_back(line.value("role", line.at("type").get<std::string>()));
-  EXPECT_EQ(shape, (std::vector<std::string>{"system", "user", "assistant", "tool_requested",
-                                             "tool", "tool_executed", "assistant"}));
-  EXPECT_EQ(written[4].at("tool_call"), 1);
-  EXPECT_EQ(written[5].at("output"), "a.txt");
+  EXPECT_EQ(shape,
+            (std::vector<std::string>{"system", "user", "assistant", "tool_requested",
+                                      "tool_decided", "tool", "tool_executed", "assistant"}));
+  EXPECT_EQ(written[4].at("approver"), "auto");
+  EXPECT_EQ(written[5].at("tool_call"), 1);
+  EXPECT_EQ(written[6].at("output"), "a.txt");
   auto records = exchanges();
   ASSERT_THAT(records, SizeIs(2));
   EXPECT_EQ(records[0].at("kind"), "generate");

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cerrno>
 #include <future>
 
@@ -152,6 +153,81 @@ TEST(OutletServer, TheHandlerSeesThatNobodyListens) {
   entered.get_future().wait();
   gateway.send(FrameKind::abort, 5);
   EXPECT_FALSE(seen.get_future().get());
+}
+
+TEST(OutletServer, AnAnswerThatIsNotReadHoldsUpNoOther) {
+  const std::string large(1U << 20U, 'x');
+  OutletServer server([&](const HttpRequest& request, Answer& answer) {
+    if (!answer.head({200, {}})) return false;
+    return answer.body(request.head.target == "/large" ? large : "small");
+  });
+  FakeGateway gateway(server);
+  gateway.request(1, "/large");
+  std::size_t got = 0;
+  EXPECT_EQ(gateway.next().kind, FrameKind::head);
+  while (got < network::answer_window) got += gateway.next().bytes.size();
+  EXPECT_EQ(got, network::answer_window) << "no more than its window";
+  for (std::uint64_t i = 2; i < 12; ++i) {
+    gateway.request(i, "/small");
+    for (FrameKind kind : {FrameKind::head, FrameKind::body, FrameKind::end}) {
+      auto frame = gateway.next();
+      EXPECT_EQ(frame.exchange, i);
+      EXPECT_EQ(frame.kind, kind);
+    }
+  }
+  // What the client takes makes room, and the answer comes whole.
+  while (got < large.size()) {
+    gateway.send(FrameKind::more, 1, network::encode_more(network::most_body_piece));
+    auto frame = gateway.next();
+    ASSERT_EQ(frame.kind, FrameKind::body);
+    EXPECT_EQ(frame.exchange, 1U);
+    got += frame.bytes.size();
+  }
+  EXPECT_EQ(got, large.size());
+  EXPECT_EQ(gateway.next().kind, FrameKind::end);
+  EXPECT_EQ(server.fault(), "");
+}
+
+TEST(OutletServer, AsManyAsMayBeOpenAreHandledAtOneTime) {
+  std::promise<void> all;
+  auto go = all.get_future().share();
+  std::atomic<std::size_t> inside = 0;
+  OutletServer server([&](const HttpRequest& request, Answer& answer) {
+    if (++inside == OutletServer::most_exchanges) all.set_value();
+    return go.wait_for(std::chrono::seconds(60)) == std::future_status::ready &&
+           echo(request, answer);
+  });
+  FakeGateway gateway(server);
+  for (std::uint64_t i = 1; i <= OutletServer::most_exchanges; ++i) gateway.request(i, "/");
+  std::size_t ends = 0;
+  while (ends < OutletServer::most_exchanges) {
+    auto frame = gateway.next();
+    ASSERT_FALSE(frame.closed);
+    ASSERT_NE(frame.kind, FrameKind::abort);
+    if (frame.kind == FrameKind::end) ++ends;
+  }
+}
+
+TEST(OutletServer, BodiesPastTheBoundOfALinkAreRefusedAndTheRestGoesOn) {
+  OutletServer server(echo);
+  FakeGateway gateway(server);
+  std::string pieces;
+  std::uint64_t exchange = 0;
+  for (std::size_t sent = 0; sent <= OutletServer::most_held; sent += OutletServer::most_body) {
+    gateway.send(FrameKind::head, ++exchange,
+                 network::encode_request({true, "POST", "a", 443, "/", {}}));
+    pieces.clear();
+    network::append_body(pieces, exchange, std::string(OutletServer::most_body, 'x'));
+    gateway.raw(pieces);
+  }
+  auto refused = gateway.next();
+  EXPECT_EQ(refused.kind, FrameKind::abort);
+  EXPECT_EQ(refused.exchange, exchange);
+  gateway.send(FrameKind::abort, 1);  // its body gives room to others
+  gateway.request(100, "/", "still here");
+  EXPECT_EQ(gateway.next().exchange, 100U);
+  EXPECT_EQ(gateway.next().bytes, "still here");
+  EXPECT_EQ(server.fault(), "");
 }
 
 TEST(OutletServer, StopEndsHandlersThatWaitForAReader) {

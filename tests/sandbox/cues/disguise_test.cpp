@@ -16,6 +16,7 @@
 #include "sandbox/recorder/format/syscall_table.h"
 #include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/recorder.h"
+#include "tests/sandbox/cues/persona_spec.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
 namespace gyges::cues {
@@ -24,28 +25,6 @@ namespace {
 using isolation::SandboxSpec;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-SandboxSpec spec_of(const char* name, std::uint64_t seed) {
-  SandboxSpec spec;
-  auto persona = load_persona(name);
-  auto policy = isolation::load_policy("episode");
-  if (!persona || !policy) throw std::runtime_error("no persona or policy");
-  policy->limits.wall_seconds = 60;
-  TemplateContext context;
-  context.day = today();
-  context.seed = seed;
-  add_persona_values(*persona, context);
-  draw_hostname(*persona, seed);
-  auto world = make_persona_world(*persona, context);
-  if (!world) throw std::runtime_error(world.error().line());
-  apply_persona(*world, *policy);
-  auto disguise = make_disguise(*persona, seed, *policy);
-  if (!disguise) throw std::runtime_error(disguise.error().line());
-  spec.policy = *policy;
-  spec.seed = world->seed;
-  spec.disguise = std::move(*disguise);
-  return spec;
-}
 
 class Disguised : public isolation::SandboxTest {
  protected:
@@ -81,7 +60,7 @@ constexpr std::array rows{
     Row{"P2", "test $$ -gt 1846000 && test $$ -lt 1860000 && echo high", "high\n"},
     Row{"P5", "cat /proc/[0-9]*/comm | grep -cE '^(cron|rsyslogd|sshd|systemd-journal)$'", "4\n"},
     Row{"T5", "cat /sys/devices/system/cpu/online | cut -c 1", "0\n"},
-    Row{"T13", "cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2", "(19|20)[0-9]\n"},
+    Row{"T13", "cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2", "1[12][0-9]\n"},
     Row{"disk", "cat /sys/block/vda/vda1/size /sys/class/block/vda/dev", "335280128\n254:0\n"},
     Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
     Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
@@ -169,6 +148,7 @@ TEST_F(Disguised, CoversCannotBeChangedOrTakenAway) {
 TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
   SandboxSpec spec = spec_of("vm-production", 1);
   spec.policy.limits.processes = 8;  // fewer than there are daemons
+  spec.policy.cues.emulate = {};     // what they really are
   start(spec);
   EXPECT_EQ(say("for i in 1 2 3; do sleep 0.01 & done; wait; echo done"), "done\n");
   EXPECT_EQ(say("cat /proc/271/environ 2>/dev/null | wc -c; ls /proc/271/fd 2>/dev/null | wc -l"),

@@ -2,8 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <lastlog.h>
+#include <utmp.h>
 
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <map>
+
+#include "base/files.h"
 
 namespace gyges::cues {
 namespace {
@@ -33,7 +42,8 @@ Made make(const char* name, std::uint64_t seed = 1) {
 }
 
 TEST(Persona, ShippedOnesAreMade) {
-  for (const char* name : {"vm-production", "bare"}) {
+  for (const char* name : {"vm-production", "kubernetes-pod", "docker-service", "developer-laptop",
+                           "ci-runner", "bare"}) {
     Made made = make(name);
     EXPECT_EQ(made.persona.name, name);
     EXPECT_EQ(made.persona.sha256.size(), 64U);
@@ -84,6 +94,70 @@ TEST(Persona, PutsItselfIntoAPolicy) {
   EXPECT_TRUE(policy.environment_pass.empty());
   EXPECT_THAT(policy.environment_set, ::testing::Contains(std::pair<std::string, std::string>(
                                           "MAIL", "/var/mail/svc-autops")));
+}
+
+TEST(Persona, LoginsAgreeWithTheLog) {
+  Made made = make("vm-production");
+  const std::string& wtmp = made.files["/var/log/wtmp"].content;
+  ASSERT_EQ(wtmp.size() % sizeof(struct utmp), 0U);
+  const std::string& log = made.files["/var/log/auth.log.1"].content +
+                           made.files["/var/log/auth.log.2"].content +
+                           made.files["/var/log/auth.log.3"].content;
+  std::int64_t before = 0;
+  int logins = 0;
+  for (std::size_t at = 0; at < wtmp.size(); at += sizeof(struct utmp)) {
+    struct utmp record {};
+    std::memcpy(&record, wtmp.data() + at, sizeof(record));
+    EXPECT_GE(record.ut_tv.tv_sec, before);
+    before = record.ut_tv.tv_sec;
+    if (record.ut_type != USER_PROCESS) continue;
+    ++logins;
+    EXPECT_THAT(log, HasSubstr(std::string("Accepted publickey for ") + record.ut_user + " from " +
+                               record.ut_host));
+  }
+  EXPECT_GT(logins, 3);
+  // The last one of each account.
+  const std::string& last = made.files["/var/log/lastlog"].content;
+  struct lastlog record {};
+  ASSERT_GE(last.size(), 1204 * sizeof(record));
+  std::memcpy(&record, last.data() + 1203 * sizeof(record), sizeof(record));
+  EXPECT_THAT(log, HasSubstr(std::string("mkolstad from ") + record.ll_host));
+  // Nobody is at a container's screen.
+  EXPECT_FALSE(make("docker-service").files.contains("/run/utmp"));
+}
+
+TEST(Persona, GitReadsItsRepositories) {
+  if (std::system("git --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "git is not installed";
+  Made made = make("developer-laptop");
+  auto directory = TemporaryDirectory::create("gyges-git");
+  ASSERT_TRUE(directory);
+  const std::string work = made.persona.user.home + "/projects/tidevann/";
+  int files = 0;
+  for (const auto& [path, file] : made.files) {
+    if (!path.starts_with(work)) continue;
+    const std::filesystem::path to = directory->path() / path.substr(work.size());
+    std::filesystem::create_directories(to.parent_path());
+    ASSERT_TRUE(write_file_atomically(to, file.content));
+    ++files;
+  }
+  ASSERT_GT(files, 100);
+  auto git = [&](const std::string& arguments) {
+    const std::string command = "HOME=/nonexistent git -c safe.directory='*' -C '" +
+                                directory->path().string() + "' " + arguments + " 2>&1";
+    std::string output;
+    FILE* pipe = ::popen(command.c_str(), "r");
+    std::array<char, 4096> piece{};
+    while (pipe != nullptr && std::fgets(piece.data(), piece.size(), pipe) != nullptr)
+      output += piece.data();
+    if (pipe != nullptr) ::pclose(pipe);
+    return output;
+  };
+  EXPECT_EQ(git("fsck --strict --no-dangling --no-progress"), "");
+  EXPECT_EQ(git("status --porcelain"), "");
+  EXPECT_EQ(git("rev-list --count HEAD"), "38\n");
+  EXPECT_THAT(git("shortlog -sn HEAD"),
+              ::testing::AllOf(HasSubstr("Tiril Nygaard"), HasSubstr("Aksel Moen")));
+  EXPECT_THAT(git("log -1 --format=%cs"), "2026-11-19\n");
 }
 
 }  // namespace

@@ -14,9 +14,10 @@ class ScriptedPort : public StreamPort {
   std::vector<Flow> flows;
   bool paused = false, closed = false, was_reset = false;
   std::int64_t now = 1'000'000'000, wake = 0;
+  std::size_t backlog = 0;  // that the client has not read
 
   void send(std::string_view bytes) override { sent += bytes; }
-  [[nodiscard]] std::size_t unsent() const override { return 0; }
+  [[nodiscard]] std::size_t unsent() const override { return backlog; }
   void pause(bool value) override { paused = value; }
   void close() override { closed = true; }
   void reset() override { was_reset = true; }

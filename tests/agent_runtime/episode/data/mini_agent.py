@@ -1,5 +1,5 @@
 # The smallest agent that speaks Anthropic Messages: one shell tool, a loop, standard library only.
-import json, os, subprocess, sys, urllib.error, urllib.request
+import json, os, select, socket, subprocess, sys, urllib.error, urllib.parse, urllib.request
 
 BASE = os.environ["ANTHROPIC_BASE_URL"]
 KEY = os.environ["ANTHROPIC_API_KEY"]
@@ -67,7 +67,26 @@ def run(prompt):
         messages.append({"role": "user", "content": results})
 
 
-if len(sys.argv) > 2 and sys.argv[2] == "hostile":
+def ask_and_not_read():
+    """A request whose answer has begun to come, and is left where it is."""
+    at = urllib.parse.urlparse(BASE)
+    open_socket = socket.socket()
+    open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    open_socket.connect((at.hostname, at.port))
+    body = json.dumps({"model": "large", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "Talk for long."}]})
+    open_socket.sendall(("POST /v1/messages HTTP/1.1\r\nHost: %s\r\nx-api-key: %s\r\n"
+                         "Content-Length: %d\r\n\r\n%s" % (at.netloc, KEY, len(body), body)).encode())
+    select.select([open_socket], [], [])
+    return open_socket
+
+
+mode = sys.argv[2] if len(sys.argv) > 2 else ""
+if mode == "stall":
+    stalled = [ask_and_not_read() for _ in range(3)]
+if mode == "undeclared":
+    subprocess.run(["bash", "-c", "uname -a"])
+if mode == "hostile":
     seen = []
     for body in (b"", b"{", b"[" * 100000, b"\0\xff\x1b[2J", b"A" * (3 << 20)):
         seen.append(ask("/v1/messages", body)[0])

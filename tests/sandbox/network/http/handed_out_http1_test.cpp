@@ -17,7 +17,8 @@ class FakeOutlet final : public Outlet {
   std::string bodies;
   OutletListener* listener = nullptr;
   int ends = 0, closes = 0;
-  bool full = false, refuses = false, held = false;
+  bool full = false, refuses = false;
+  std::size_t taken = 0;
 
   std::uint64_t open(const OutletRequest& request, OutletListener& from) override {
     if (refuses) return 0;
@@ -31,7 +32,7 @@ class FakeOutlet final : public Outlet {
   }
   void end(std::uint64_t) override { ++ends; }
   void close(std::uint64_t) override { ++closes; }
-  void hold(std::uint64_t, bool value) override { held = value; }
+  void took(std::uint64_t, std::size_t bytes) override { taken += bytes; }
 };
 
 struct HandedOut : ::testing::Test {
@@ -111,6 +112,27 @@ TEST_F(HandedOut, WhoSendsFasterThanTheSupervisorReadsWaits) {
   outlet.full = false;
   outlet.listener->outlet_ready();
   EXPECT_FALSE(port.paused);
+}
+
+TEST_F(HandedOut, OnlyWhatTheClientTookMakesRoomForMore) {
+  service->received("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  outlet.listener->answered({200, {}});
+  const std::string piece(answer_window / 4, 'x');
+  outlet.listener->answer_body("small");
+  EXPECT_EQ(outlet.taken, 0U) << "not said for every token";
+  outlet.listener->answer_body(piece);
+  EXPECT_EQ(outlet.taken, piece.size() + 5);
+  port.backlog = port.step();
+  outlet.listener->answer_body(piece);
+  outlet.listener->answer_body(piece);
+  EXPECT_EQ(outlet.taken, piece.size() + 5);
+  port.backlog = 0;
+  service->drained();
+  EXPECT_EQ(outlet.taken, 3 * piece.size() + 5);
+  port.backlog = port.step();
+  outlet.listener->answer_body(piece);
+  port.run_timers(*service);
+  EXPECT_TRUE(port.was_reset) << "who never reads is cut off";
 }
 
 TEST_F(HandedOut, AClientThatGoesClosesItsExchange) {

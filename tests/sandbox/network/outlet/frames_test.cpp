@@ -31,8 +31,14 @@ TEST(OutletFrames, AStreamComesApartWhereverItIsCut) {
   }
 }
 
+TEST(OutletFrames, RoomIsSaidInBytesAndNeverPastTheWindow) {
+  EXPECT_EQ(*decode_more(encode_more(70'000)), 70'000U);
+  EXPECT_EQ(*decode_more(encode_more(answer_window * 2)), answer_window);
+  EXPECT_FALSE(decode_more("abc"));
+}
+
 TEST(OutletFrames, UnknownKindsAndLongFramesAreFaults) {
-  for (char kind : {'\0', '\x05', '\xff'}) {
+  for (char kind : {'\0', '\x06', '\xff'}) {
     FrameReader reader;
     reader.feed(std::string(1, kind) + std::string(12, '\0'));
     EXPECT_FALSE(reader.next());

@@ -1,0 +1,91 @@
+#include "agent_runtime/model/pass_through.h"
+
+#include <strings.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace gyges::model {
+
+bool is_handed_on(std::string_view name) {
+  static constexpr std::string_view whole[] = {
+      "content-type",   "request-id",     "x-request-id",        "retry-after",
+      "retry-after-ms", "x-should-retry", "openai-processing-ms"};
+  static constexpr std::string_view beginnings[] = {"anthropic-ratelimit-", "x-ratelimit-"};
+  auto begins = [&](std::string_view with) {
+    return name.size() >= with.size() && ::strncasecmp(name.data(), with.data(), with.size()) == 0;
+  };
+  return std::any_of(std::begin(whole), std::end(whole),
+                     [&](auto one) { return name.size() == one.size() && begins(one); }) ||
+         std::any_of(std::begin(beginnings), std::end(beginnings), begins);
+}
+
+std::string WordFilter::take(std::string_view bytes) {
+  if (word_.empty()) return std::string(bytes);
+  held_ += bytes;
+  std::string ready;
+  std::size_t at = 0;
+  for (auto found = held_.find(word_); found != std::string::npos; found = held_.find(word_, at)) {
+    ready.append(held_, at, found - at).append(instead_);
+    at = found + word_.size();
+  }
+  // The longest end that the word begins with.
+  std::size_t wait = std::min(word_.size() - 1, held_.size() - at);
+  while (wait > 0 && held_.compare(held_.size() - wait, wait, word_, 0, wait) != 0) --wait;
+  ready.append(held_, at, held_.size() - wait - at);
+  held_.erase(0, held_.size() - wait);
+  return ready;
+}
+
+Status EventCutter::feed(std::string_view bytes, std::vector<std::string>& events) {
+  held_ += bytes;
+  for (std::size_t end = end_of_event(); end != std::string::npos; end = end_of_event()) {
+    events.push_back(held_.substr(0, end));
+    held_.erase(0, end);
+    seen_ = 0;
+  }
+  if (held_.size() > limit_)
+    return fail("read stream", "", "an event is larger than " + std::to_string(limit_) + " bytes",
+                "check the endpoint");
+  return ok();
+}
+
+std::size_t EventCutter::end_of_event() {
+  if (!array_) {
+    // Two ends of lines; those of one stream are alike.
+    for (; seen_ < held_.size(); ++seen_) {
+      std::string_view rest = std::string_view(held_).substr(seen_);
+      for (std::string_view end : {"\n\n", "\r\n\r\n", "\r\r"})
+        if (rest.starts_with(end)) return seen_ + end.size();
+      // An end may have come in part.
+      if (rest.size() < 4 && (rest == "\n" || rest == "\r" || rest == "\r\n" || rest == "\r\n\r"))
+        break;
+    }
+    return std::string::npos;
+  }
+  while (seen_ < held_.size()) {
+    char c = held_[seen_++];
+    if (in_text_) {
+      in_text_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+    } else if (c == '"') {
+      in_text_ = true;
+    } else if (c == '[' || c == '{') {
+      ++depth_;
+    } else if (c == ']' || c == '}') {
+      --depth_;
+      // An element of the array, or the array itself.
+      if (depth_ <= 1) return seen_;
+    }
+  }
+  return std::string::npos;
+}
+
+std::string_view value_in_event(std::string_view event) {
+  auto begin = event.find('{');
+  auto end = event.rfind('}');
+  if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) return {};
+  return event.substr(begin, end - begin + 1);
+}
+
+}  // namespace gyges::model

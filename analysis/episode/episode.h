@@ -1,0 +1,27 @@
+// Everything a page shows of one run: transcript, processes, system calls, flows, file changes and
+// findings on one time axis, each finding with the ids of what shows it (docs/report.md has every
+// member). Texts are printable: whatever the agent wrote, nothing in them steers a terminal or a
+// reader; markup in them is the page's to treat as text.
+#pragma once
+
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "analysis/bundles/run.h"
+#include "analysis/episode/episode_limits.h"
+#include "analysis/episode/trace_view.h"
+#include "analysis/features/findings.h"
+
+namespace gyges::analysis {
+
+struct Episode {
+  std::string json;                       // compact
+  std::map<std::string, CueLooks> looks;  // by cue
+};
+
+// Reads the bundle. What cannot be read is named inside the JSON, under "problems". The same
+// bundle, findings and limits give the same bytes.
+Episode load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits);
+
+}  // namespace gyges::analysis

@@ -1,0 +1,152 @@
+// gyges view: the report as a live page, whose episodes are read when they are opened.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/comparison/comparison.h"
+#include "analysis/episode/episode.h"
+#include "analysis/report/html_report.h"
+#include "analysis/report/packed_text.h"
+#include "analysis/report/report_json.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/report_extras.h"
+#include "cli/stop_signals.h"
+#include "cli/view_server.h"
+#include "viewer/report_page.h"
+
+namespace gyges::cli {
+namespace {
+
+struct ViewArguments {
+  std::vector<std::string> directories;
+  std::uint16_t port = 0;
+  analysis::CompareOptions options;
+};
+
+ViewAnswer refusal(unsigned status, std::string why) {
+  return {status, std::move(why), "text/plain; charset=utf-8", false};
+}
+
+// The comparison as it was last read, and what is asked of it.
+class ViewedRuns {
+ public:
+  explicit ViewedRuns(const ViewArguments& arguments) : arguments_(arguments) {}
+
+  Status read() {
+    std::vector<std::filesystem::path> directories(arguments_.directories.begin(),
+                                                   arguments_.directories.end());
+    GYGES_TRY(comparison_, analysis::compare(directories, arguments_.options));
+    nlohmann::json report = analysis::report_json_with_timeline(*comparison_);
+    GYGES_TRY(nlohmann::json extras, report_extras(arguments_.directories));
+    report.update(extras);
+    report["served"] = true;
+    for (nlohmann::json& run : report["runs"]) run["episode"] = true;
+    GYGES_TRY(report_, analysis::gzip(analysis::json_text(report, -1)));
+    return ok();
+  }
+
+  ViewAnswer answer(std::string_view target) {
+    if (target == "/api/report?fresh=1") {
+      // What was read before stays when this fails.
+      if (Status again = read(); !again) return refusal(500, printable(again.error().line()));
+      return {200, report_, "application/json", true};
+    }
+    if (target == "/api/report") return {200, report_, "application/json", true};
+    constexpr std::string_view episode = "/api/episode/";
+    if (target.starts_with(episode)) return this->episode(target.substr(episode.size()));
+    return refusal(404, "There is no such thing.");
+  }
+
+  [[nodiscard]] std::size_t runs() const { return comparison_->runs.size(); }
+
+ private:
+  // "17?run=0123456789abcdef": the number within the report, and whose it has to be.
+  ViewAnswer episode(std::string_view asked) {
+    std::size_t index = 0;
+    const char* end = asked.data() + asked.size();
+    auto number = std::from_chars(asked.data(), end, index);
+    std::string_view rest(number.ptr, static_cast<std::size_t>(end - number.ptr));
+    if (number.ec != std::errc() || index >= comparison_->runs.size())
+      return refusal(404, "There is no such run.");
+    const analysis::Run& run = comparison_->runs[index];
+    if (rest != "?run=" + run.run_id)
+      return refusal(409, "The runs were read again since. Reload the page.");
+    analysis::Episode read =
+        analysis::load_episode(run, comparison_->findings[index], analysis::on_demand_limits);
+    Result<std::string> packed = analysis::gzip(read.json);
+    if (!packed) return refusal(500, printable(packed.error().line()));
+    return {200, std::move(*packed), "application/json", true};
+  }
+
+  const ViewArguments& arguments_;
+  std::optional<analysis::Comparison> comparison_;
+  std::string report_;
+};
+
+Result<std::string> new_token() {
+  std::array<unsigned char, 24> bytes{};
+  if (::getentropy(bytes.data(), bytes.size()) != 0) return fail_errno("make token", "");
+  std::string token;
+  for (unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
+  return token;
+}
+
+Status view(const ViewArguments& arguments) {
+  GYGES_TRY(UniqueFd stop, stop_signals());
+  ViewedRuns runs(arguments);
+  GYGES_CHECK(runs.read());
+  GYGES_TRY(std::string token, new_token());
+  ViewServerOptions server;
+  server.port = arguments.port;
+  server.stop = stop.get();
+  server.token = token;
+  server.page = viewer::report_page();
+  server.answer = [&](std::string_view target) { return runs.answer(target); };
+  server.listening = [&](std::uint16_t port) {
+    fmt::print("{} runs at http://127.0.0.1:{}/#token={}\nCtrl-C ends it.\n", runs.runs(), port,
+               token);
+    std::fflush(stdout);
+  };
+  return serve_view(server);
+}
+
+}  // namespace
+
+void add_view(CLI::App& root, int& exit_status) {
+  auto arguments = std::make_shared<ViewArguments>();
+  CLI::App* command = root.add_subcommand(
+      "view", "Show the report as a page of this machine, with every episode behind it");
+  command
+      ->add_option("DIR", arguments->directories,
+                   "experiment directories, directories with run bundles, or bundles")
+      ->required();
+  command->add_option("--port", arguments->port, "port at 127.0.0.1; 0: any that is free")
+      ->capture_default_str();
+  command->add_option("--baseline", arguments->options.contrast.baseline,
+                      "level that the others are set against, as LEVEL or FACTOR=LEVEL");
+  command->add_flag("--aa", arguments->options.contrast.same_condition,
+                    "compare repeats of the same condition");
+  command->add_flag("--allow-undeclared", arguments->options.allow_undeclared,
+                    "compare in spite of differences that no factor declares, and say so");
+  command->footer(
+      "Listens at 127.0.0.1 only. The address that it prints ends in a token: without it nothing "
+      "of\n"
+      "the runs is given away. \"Read again\" on the page takes in runs that have ended since.\n\n"
+      "Exit status: 0 when ended by Ctrl-C, SIGTERM or SIGHUP; 125 for an error.");
+  command->callback([arguments, &exit_status] {
+    Status status = view(*arguments);
+    exit_status = status ? 0 : report(status.error());
+  });
+}
+
+}  // namespace gyges::cli

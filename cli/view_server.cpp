@@ -1,0 +1,153 @@
+#include "cli/view_server.h"
+
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <memory>
+#include <optional>
+
+#include "tools/mcp/http_guard.h"
+
+namespace gyges::cli {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+
+constexpr std::chrono::seconds idle_time{60};
+constexpr std::uint32_t header_bytes = 16U << 10U;
+constexpr std::size_t connections_at_most = 64;
+
+struct ViewState {
+  const ViewServerOptions& options;
+  mcp::HttpGuard guard;
+  std::size_t connections = 0;
+};
+
+// Reads one request after the other and answers each.
+class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
+ public:
+  ViewConnection(tcp::socket socket, ViewState& state) : stream_(std::move(socket)), state_(state) {
+    ++state_.connections;
+  }
+  ~ViewConnection() { --state_.connections; }
+  ViewConnection(const ViewConnection&) = delete;
+  ViewConnection& operator=(const ViewConnection&) = delete;
+
+  void read() {
+    parser_.emplace();
+    parser_->header_limit(header_bytes);
+    parser_->body_limit(0);
+    stream_.expires_after(idle_time);
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](ErrorCode error, std::size_t) {
+                       if (!error) self->respond();
+                     });
+  }
+
+ private:
+  std::optional<std::string_view> header(http::field name) const {
+    auto found = parser_->get().find(name);
+    if (found == parser_->get().end()) return std::nullopt;
+    return std::string_view(found->value().data(), found->value().size());
+  }
+
+  ViewAnswer answer_request() const {
+    auto refuse = [](unsigned status, const char* why) {
+      return ViewAnswer{status, why, "text/plain; charset=utf-8", false};
+    };
+    const auto& request = parser_->get();
+    if (request.count(http::field::host) != 1 ||
+        !state_.guard.host_allowed(header(http::field::host).value_or("")) ||
+        !state_.guard.origin_allowed(header(http::field::origin)))
+      return refuse(403, "This name is not served here.");
+    if (request.method() != http::verb::get) return refuse(405, "Only GET.");
+    std::string_view target(request.target().data(), request.target().size());
+    if (target == "/")
+      return {200, std::string(state_.options.page), "text/html; charset=utf-8", false};
+    if (!target.starts_with("/api/")) return refuse(404, "There is no such page.");
+    if (!state_.guard.token_allowed(header(http::field::authorization)))
+      return refuse(401,
+                    "The token is missing or wrong: open the address that gyges view printed.");
+    return state_.options.answer(target);
+  }
+
+  void respond() {
+    ViewAnswer answer = answer_request();
+    response_ = {};
+    response_.version(11);
+    response_.result(answer.status);
+    response_.set(http::field::content_type, answer.type);
+    response_.set(http::field::cache_control, "no-store");
+    response_.set("X-Content-Type-Options", "nosniff");
+    response_.set("X-Frame-Options", "DENY");
+    response_.set("Referrer-Policy", "no-referrer");
+    response_.set("Cross-Origin-Resource-Policy", "same-origin");
+    if (answer.packed) response_.set(http::field::content_encoding, "gzip");
+    response_.body() = std::move(answer.body);
+    response_.keep_alive(parser_->get().keep_alive());
+    response_.prepare_payload();
+    stream_.expires_after(idle_time);
+    http::async_write(stream_, response_,
+                      [self = shared_from_this()](ErrorCode error, std::size_t) {
+                        if (!error && self->response_.keep_alive()) self->read();
+                      });
+  }
+
+  beast::tcp_stream stream_;
+  ViewState& state_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::empty_body>> parser_;
+  http::response<http::string_body> response_;
+};
+
+}  // namespace
+
+Status serve_view(const ViewServerOptions& options) {
+  asio::io_context context{1};
+  ViewState state{options, mcp::HttpGuard({}, {}, options.token)};
+  tcp::acceptor acceptor(context);
+  tcp::endpoint where(asio::ip::address_v4::loopback(), options.port);
+  ErrorCode error;
+  acceptor.open(where.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(where, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error)
+    return fail_errno("listen", "127.0.0.1:" + std::to_string(options.port), error.value(),
+                      "name another port with --port, or none");
+  if (options.listening) options.listening(acceptor.local_endpoint().port());
+  asio::posix::stream_descriptor stop(context);
+  if (int fd = ::dup(options.stop); fd >= 0) {
+    stop.assign(fd);
+    stop.async_wait(asio::posix::stream_descriptor::wait_read, [&](ErrorCode stopped) {
+      if (!stopped) context.stop();
+    });
+  }
+  std::function<void()> accept = [&] {
+    acceptor.async_accept([&](ErrorCode failed, tcp::socket socket) {
+      if (failed == asio::error::operation_aborted) return;
+      // One too many is closed at once.
+      if (!failed && state.connections < connections_at_most)
+        std::make_shared<ViewConnection>(std::move(socket), state)->read();
+      accept();
+    });
+  };
+  accept();
+  context.run();
+  return ok();
+}
+
+}  // namespace gyges::cli

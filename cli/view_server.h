@@ -1,0 +1,37 @@
+// The HTTP server behind `gyges view`: loopback only, one reader. The page itself holds nothing and
+// is given to whoever asks; everything under /api/ needs the token. Host is checked before anything
+// else of a request is looked at, so that no page of another name reads from here
+// (tools/mcp/http_guard.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace gyges::cli {
+
+struct ViewAnswer {
+  unsigned status = 200;
+  std::string body;  // gzip where `packed`
+  std::string type = "application/json";
+  bool packed = false;
+};
+
+struct ViewServerOptions {
+  std::uint16_t port = 0;  // 0: any that is free
+  int stop = -1;           // borrowed; the server ends once it polls readable
+  std::string token;       // hexadecimal; of every request under /api/
+  std::string_view page;   // at /; outlives the server
+  // What stands behind /api/..., path and query as sent, at most some 8 KiB. One call at a time.
+  std::function<ViewAnswer(std::string_view target)> answer;
+  // Called once with the port, when connections are accepted.
+  std::function<void(std::uint16_t)> listening;
+};
+
+// Returns when stopped. Fails when it cannot listen at 127.0.0.1.
+Status serve_view(const ViewServerOptions& options);
+
+}  // namespace gyges::cli

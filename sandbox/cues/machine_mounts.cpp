@@ -1,0 +1,267 @@
+// What is mounted where, as the persona has it: /proc/PID/mountinfo, mounts and mountstats, and the
+// answers of statfs(2), from one table.
+#include <fmt/format.h>
+
+#include <array>
+
+#include "sandbox/cues/disguise.h"
+#include "sandbox/cues/seeded_stream.h"
+
+namespace gyges::cues {
+namespace {
+
+// linux/magic.h and the ST_ flags of statfs(2), of which the C library names some.
+constexpr std::int64_t ext4 = 0xef53, overlay = 0x794c7630, tmpfs = 0x01021994, proc = 0x9fa0,
+                       sysfs = 0x62656572, devpts = 0x1cd1, cgroup2 = 0x63677270,
+                       security = 0x73636673, pstore = 0x6165676c, bpf = 0xcafe4a11,
+                       debug = 0x64626720, tracing = 0x74726163, mqueue = 0x19800202;
+
+// A device that stands for no disk: its minor number alone.
+std::string nodev(unsigned minor) {
+  return fmt::format("0:{}", minor);
+}
+
+class Table {
+ public:
+  explicit Table(unsigned first) : next_(first) {}
+
+  // Returns the row's number. `parent`: its number; 0 for the root.
+  unsigned add(MountRow row, unsigned parent, unsigned peers) {
+    row.id = next_++;
+    row.parent = parent == 0 ? row.id - 1 : parent;
+    if (peers > 0) row.optional = fmt::format("shared:{} ", peers);
+    rows_.push_back(std::move(row));
+    return rows_.back().id;
+  }
+  std::vector<MountRow> take() { return std::move(rows_); }
+
+ private:
+  unsigned next_;
+  std::vector<MountRow> rows_;
+};
+
+struct Root {
+  std::string device, source;
+  std::uint64_t bytes = 0, free = 0;
+};
+
+// The largest partition is the one that the root is on.
+Root root_of(const MachineView& view) {
+  Root root;
+  if (view.machine.disks.empty()) return root;
+  const Disk& disk = view.machine.disks.front();
+  root.device = fmt::format("{}:0", disk.major);
+  root.source = "/dev/" + disk.name;
+  std::uint64_t megabytes = disk.partitions.empty() ? disk.megabytes : 0;
+  for (std::size_t i = 0; i < disk.partitions.size(); ++i) {
+    const Partition& part = disk.partitions[i];
+    if (part.megabytes <= megabytes) continue;
+    megabytes = part.megabytes;
+    root.device = fmt::format("{}:{}", disk.major, i + 1);
+    root.source = "/dev/" + part.name;
+  }
+  root.bytes = megabytes * 1024 * 1024 / 100 * 98;
+  root.free = root.bytes / 100 * (40 + view.seed % 23);
+  return root;
+}
+
+constexpr const char* plain = "rw,nosuid,nodev,noexec,relatime";
+
+std::vector<MountRow> machine_mounts(const MachineView& view) {
+  const Root root = root_of(view);
+  const std::uint64_t memory = view.memory_kilobytes * 1024;
+  Table table(22);
+  // The kernel numbers the early ones before the root is switched to, and so the root comes later.
+  const unsigned top = 28;
+  auto none = [](const char* point, const char* options, unsigned minor, const char* type,
+                 const char* source, std::string super, std::int64_t magic) {
+    return MountRow{0,    0,      nodev(minor),     "/",   point, options, "",
+                    type, source, std::move(super), magic, 0,     0};
+  };
+  const unsigned sys = table.add(none("/sys", plain, 20, "sysfs", "sysfs", "rw", sysfs), top, 7);
+  table.add(none("/proc", plain, 21, "proc", "proc", "rw", proc), top, 14);
+  const unsigned dev = table.add(
+      none("/dev", "rw,nosuid,relatime", 5, "devtmpfs", "udev",
+           fmt::format("rw,size={}k,nr_inodes={},mode=755,inode64",
+                       view.memory_kilobytes / 2 - 9312, view.memory_kilobytes / 8 - 2328),
+           tmpfs),
+      top, 2);
+  table.add(none("/dev/pts", "rw,nosuid,noexec,relatime", 22, "devpts", "devpts",
+                 "rw,gid=5,mode=620,ptmxmode=000", devpts),
+            dev, 3);
+  MountRow run =
+      none("/run", plain, 23, "tmpfs", "tmpfs",
+           fmt::format("rw,size={}k,mode=755,inode64", view.memory_kilobytes / 10), tmpfs);
+  run.bytes = memory / 10;
+  run.free = run.bytes - (900 + view.seed % 700) * 1024;
+  const unsigned runs = table.add(run, top, 5);
+  MountRow disk{0,           0,
+                root.device, "/",
+                "/",         "rw,relatime",
+                "",          "ext4",
+                root.source, "rw,errors=remount-ro",
+                ext4,        root.bytes,
+                root.free};
+  table.add(std::move(disk), 1, 1);
+  table.add(none("/sys/kernel/security", plain, 6, "securityfs", "securityfs", "rw", security), sys,
+            8);
+  MountRow shm = none("/dev/shm", "rw,nosuid,nodev", 24, "tmpfs", "tmpfs", "rw,inode64", tmpfs);
+  shm.bytes = shm.free = memory / 2;
+  table.add(std::move(shm), dev, 4);
+  table.add(none("/sys/fs/cgroup", plain, 26, "cgroup2", "cgroup2",
+                 "rw,nsdelegate,memory_recursiveprot", cgroup2),
+            sys, 9);
+  table.add(none("/sys/fs/pstore", plain, 27, "pstore", "pstore", "rw", pstore), sys, 10);
+  table.add(none("/sys/fs/bpf", plain, 28, "bpf", "bpf", "rw,mode=700", bpf), sys, 11);
+  table.add(none("/sys/kernel/debug", plain, 7, "debugfs", "debugfs", "rw", debug), sys, 16);
+  table.add(none("/sys/kernel/tracing", plain, 12, "tracefs", "tracefs", "rw", tracing), sys, 17);
+  if (view.user_directory) {
+    MountRow user = none(
+        "", "rw,nosuid,nodev,relatime", 41, "tmpfs", "tmpfs",
+        fmt::format("rw,size={}k,nr_inodes={},mode=700,uid={},gid={},inode64",
+                    view.memory_kilobytes / 10, view.memory_kilobytes / 40, view.user, view.group),
+        tmpfs);
+    user.point = fmt::format("/run/user/{}", view.user);
+    user.bytes = user.free = memory / 10;
+    table.add(std::move(user), runs, 331);
+  }
+  return table.take();
+}
+
+std::vector<MountRow> container_mounts(const MachineView& view) {
+  const Root root = root_of(view);
+  const bool docker = view.machine.claims_container == "docker";
+  SeededStream stream(view.seed, "machine/mounts");
+  Table table(1100 + static_cast<unsigned>(stream.below(900)));
+  const unsigned minor = 120 + static_cast<unsigned>(stream.below(60));
+  auto none = [&](const char* point, const char* options, unsigned after, const char* type,
+                  const char* source, const char* super, std::int64_t magic) {
+    return MountRow{0, 0, nodev(minor + after), "/", point, options, "", type, source, super, magic,
+                    0, 0};
+  };
+  std::string layers;
+  std::string upper;
+  if (docker) {
+    const std::string store = "/var/lib/docker/overlay2/";
+    for (int i = 0; i < 7; ++i) {
+      std::string name;
+      for (int k = 0; k < 26; ++k) name += "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[stream.below(32)];
+      layers += (i == 0 ? "" : ":") + store + "l/" + name;
+    }
+    upper = store + stream.hex(64);
+    layers = fmt::format("rw,lowerdir={},upperdir={}/diff,workdir={}/work", layers, upper, upper);
+  } else {
+    const std::string store =
+        "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/";
+    const std::uint64_t last = 90 + stream.below(400);
+    for (std::uint64_t i = 0; i < 6; ++i)
+      layers += fmt::format("{}{}{}/fs", i == 0 ? "" : ":", store, last - 2 - i);
+    layers = fmt::format("rw,lowerdir={},upperdir={}{}/fs,workdir={}{}/work", layers, store, last,
+                         store, last);
+  }
+  MountRow disk{0,         0,         nodev(minor), "/",     "/",        "rw,relatime", "",
+                "overlay", "overlay", layers,       overlay, root.bytes, root.free};
+  const unsigned top = table.add(std::move(disk), 0, 0);
+  const unsigned procs = table.add(none("/proc", plain, 3, "proc", "proc", "rw", proc), top, 0);
+  MountRow devices =
+      none("/dev", "rw,nosuid", 4, "tmpfs", "tmpfs", "rw,size=65536k,mode=755,inode64", tmpfs);
+  devices.bytes = devices.free = 64U << 20U;
+  const unsigned dev = table.add(std::move(devices), top, 0);
+  table.add(none("/dev/pts", "rw,nosuid,noexec,relatime", 5, "devpts", "devpts",
+                 "rw,gid=5,mode=620,ptmxmode=666", devpts),
+            dev, 0);
+  const unsigned sys = table.add(
+      none("/sys", "ro,nosuid,nodev,noexec,relatime", 6, "sysfs", "sysfs", "ro", sysfs), top, 0);
+  MountRow groups = none("/sys/fs/cgroup", "ro,nosuid,nodev,noexec,relatime", 0, "cgroup2",
+                         "cgroup", "rw,nsdelegate,memory_recursiveprot", cgroup2);
+  groups.device = "0:29";
+  table.add(std::move(groups), sys, 0);
+  MountRow shm = none("/dev/shm", plain, 2, "tmpfs", "shm", "rw,size=65536k,inode64", tmpfs);
+  shm.bytes = shm.free = 64U << 20U;
+  table.add(std::move(shm), dev, 0);
+  const std::string id = stream.hex(64);
+  const std::string pod = stream.hex(8) + "-" + stream.hex(4) + "-4" + stream.hex(3) + "-a" +
+                          stream.hex(3) + "-" + stream.hex(12);
+  for (const char* name : {"resolv.conf", "hostname", "hosts"}) {
+    const std::string from =
+        docker ? fmt::format("/var/lib/docker/containers/{}/{}", id, name)
+        : std::string_view(name) == "hosts"
+            ? fmt::format("/var/lib/kubelet/pods/{}/etc-hosts", pod)
+            : fmt::format("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/{}/{}", id,
+                          name);
+    table.add({0, 0, root.device, from, fmt::format("/etc/{}", name), "rw,relatime", "", "ext4",
+               root.source, "rw,discard,errors=remount-ro", ext4, root.bytes, root.free},
+              top, 0);
+  }
+  for (const char* name : {"bus", "fs", "irq", "sys", "sysrq-trigger"}) {
+    MountRow row = none("", "ro,nosuid,nodev,noexec,relatime", 3, "proc", "proc", "rw", proc);
+    row.root = fmt::format("/{}", name);
+    row.point = fmt::format("/proc/{}", name);
+    table.add(std::move(row), procs, 0);
+  }
+  for (const char* name : {"kcore", "keys", "timer_list"}) {
+    MountRow row = none("", "rw,nosuid", 4, "tmpfs", "tmpfs", "rw,size=65536k,mode=755,inode64", 0);
+    row.root = "/null";
+    row.point = fmt::format("/proc/{}", name);
+    table.add(std::move(row), procs, 0);
+  }
+  table.add(none("/proc/acpi", "ro,relatime", 7, "tmpfs", "tmpfs", "ro,inode64", 0), procs, 0);
+  table.add(none("/sys/firmware", "ro,relatime", 8, "tmpfs", "tmpfs", "ro,inode64", tmpfs), sys, 0);
+  return table.take();
+}
+
+}  // namespace
+
+std::vector<MountRow> mount_rows(const MachineView& view) {
+  if (view.machine.disks.empty()) return {};
+  return view.machine.cgroup_root ? machine_mounts(view) : container_mounts(view);
+}
+
+std::string mountinfo_file(const std::vector<MountRow>& rows) {
+  std::string text;
+  for (const MountRow& row : rows)
+    text +=
+        fmt::format("{} {} {} {} {} {} {}- {} {} {}\n", row.id, row.parent, row.device, row.root,
+                    row.point, row.options, row.optional, row.type, row.source, row.super);
+  return text;
+}
+
+// The options of the mount, then those of the file system that it does not say itself.
+std::string mounts_file(const std::vector<MountRow>& rows) {
+  std::string text;
+  for (const MountRow& row : rows) {
+    const std::size_t comma = row.super.find(',');
+    const std::string further = comma == std::string::npos ? "" : row.super.substr(comma);
+    text +=
+        fmt::format("{} {} {} {}{} 0 0\n", row.source, row.point, row.type, row.options, further);
+  }
+  return text;
+}
+
+std::string mountstats_file(const std::vector<MountRow>& rows) {
+  std::string text;
+  for (const MountRow& row : rows)
+    text +=
+        fmt::format("device {} mounted on {} with fstype {}\n", row.source, row.point, row.type);
+  return text;
+}
+
+std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows) {
+  struct Flag {
+    std::string_view option;
+    std::int64_t flag;
+  };
+  static constexpr std::array flags{Flag{"ro,", 0x1}, Flag{",nosuid", 0x2}, Flag{",nodev", 0x4},
+                                    Flag{",noexec", 0x8}, Flag{",relatime", 0x1000}};
+  std::vector<isolation::ShownMount> shown;
+  for (const MountRow& row : rows) {
+    isolation::ShownMount mount{row.point, row.magic, row.bytes, row.free, 0};
+    for (const Flag& flag : flags)
+      if (("," + row.options + ",").find(flag.option) != std::string::npos)
+        mount.flags |= flag.flag;
+    shown.push_back(std::move(mount));
+  }
+  return shown;
+}
+
+}  // namespace gyges::cues

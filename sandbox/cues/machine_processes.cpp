@@ -1,0 +1,228 @@
+// Files of /proc/PID as the persona has them: what a process is permitted, where it is accounted,
+// and how long the daemons have been running. Forms as of proc(5) and Linux 6.1.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+
+#include "base/text.h"
+#include "sandbox/cues/disguise.h"
+#include "sandbox/cues/seeded_stream.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::ProcessFile;
+using isolation::ProcessFileRule;
+using isolation::ShownState;
+
+constexpr std::uint64_t all_capabilities = 0x1ffffffffff;  // up to CAP_CHECKPOINT_RESTORE
+constexpr std::uint64_t docker_capabilities = 0xa80425fb;  // its default set
+
+const ProcessLook* look_of(const MachineView& view, std::uint32_t pid) {
+  for (const ProcessLook& look : view.processes)
+    if (look.pid == pid) return &look;
+  return nullptr;
+}
+
+// The name in the kernel's own file shows whether a number is that of the process which was meant
+// to have it.
+bool is_named(std::string_view status, const ProcessLook& look) {
+  return status.starts_with("Name:\t" + look.name + "\n");
+}
+
+std::string processors_mask(std::uint32_t processors) {
+  return fmt::format("{:x}", processors >= 64 ? ~0ULL : (1ULL << processors) - 1);
+}
+
+std::string status_file(const MachineView& view, const std::optional<ShownState>& state,
+                        bool counted, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  if (look != nullptr && !is_named(file.kernel, *look)) look = nullptr;
+  std::map<std::string_view, std::string> shown;
+  if (state) {
+    // Daemons of root run without a filter on a machine.
+    shown["Seccomp"] = std::to_string(state->seccomp);
+    shown["Seccomp_filters"] = std::to_string(state->filters);
+    shown["NoNewPrivs"] = std::to_string(state->no_new_privs);
+    shown["CapBnd"] = fmt::format("{:016x}", state->bounding);
+  }
+  if (counted) {
+    shown["Cpus_allowed"] = processors_mask(view.processors);
+    shown["Cpus_allowed_list"] =
+        view.processors == 1 ? "0" : fmt::format("0-{}", view.processors - 1);
+  }
+  if (look != nullptr) {
+    const bool root = look->uid == 0;
+    const std::string ids = fmt::format("{0}\t{0}\t{0}\t{0}", look->uid);
+    shown["Uid"] = ids;
+    shown["Gid"] = fmt::format("{0}\t{0}\t{0}\t{0}", look->gid);
+    shown["Groups"] = root ? "" : std::to_string(look->gid);
+    if (state && view.machine.cgroup_root)
+      for (const char* set : {"CapPrm", "CapEff"})
+        shown[set] = fmt::format("{:016x}", root ? state->bounding : 0);
+    shown["Threads"] = std::to_string(look->threads);
+    auto memory = [&](const char* row, std::uint64_t kilobytes) {
+      shown[row] = fmt::format("{:>8} kB", kilobytes);
+    };
+    memory("VmPeak", look->size_kilobytes + look->size_kilobytes / 16);
+    memory("VmSize", look->size_kilobytes);
+    memory("VmHWM", look->resident_kilobytes + look->resident_kilobytes / 9);
+    memory("VmRSS", look->resident_kilobytes);
+    memory("RssAnon", look->resident_kilobytes * 2 / 5);
+    memory("RssFile", look->resident_kilobytes - look->resident_kilobytes * 2 / 5);
+    memory("VmData", look->size_kilobytes / 6);
+    shown["voluntary_ctxt_switches"] = std::to_string(look->user_ticks * 19 + 211);
+    shown["nonvoluntary_ctxt_switches"] = std::to_string(look->user_ticks / 3 + 17);
+  }
+  std::string text;
+  for (std::string_view left = file.kernel; !left.empty();) {
+    const std::size_t end = left.find('\n');
+    const std::string_view line = left.substr(0, end);
+    left = end == std::string_view::npos ? std::string_view() : left.substr(end + 1);
+    const auto row = shown.find(line.substr(0, line.find(':')));
+    // One space follows the groups, each of them.
+    if (row == shown.end())
+      text += std::string(line) + "\n";
+    else
+      text += fmt::format("{}:\t{}{}\n", row->first, row->second,
+                          row->first == "Groups" && !row->second.empty() ? " " : "");
+  }
+  return text;
+}
+
+// Fields of stat(5) by their numbers in the manual, from 1. Where the kernel would not show an
+// address to the reader it shows what is here, and for everyone: the supervisor reads more than the
+// caller may.
+std::optional<std::string> stat_file_of(const MachineView& view, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  const std::size_t close = file.kernel.rfind(')');
+  if (look == nullptr || close == std::string_view::npos) return std::nullopt;
+  const std::size_t open = file.kernel.find('(');
+  if (file.kernel.substr(open + 1, close - open - 1) != look->name) return std::nullopt;
+  std::vector<std::string> fields = split(file.kernel.substr(close + 2), ' ');
+  if (fields.size() < 50) return std::nullopt;
+  if (fields.back().ends_with('\n')) fields.back().pop_back();
+  auto put = [&](std::size_t number, std::uint64_t value) {
+    if (number - 3 < fields.size()) fields[number - 3] = std::to_string(value);
+  };
+  fields[0] = "S";
+  put(10, 400 + look->resident_kilobytes / 7);  // minor faults
+  put(11, 0);
+  put(12, look->pid == 1 ? 48211 : 0);
+  put(13, look->pid == 1 ? 96 : 0);
+  put(14, look->user_ticks);
+  put(15, look->system_ticks);
+  put(16, look->pid == 1 ? look->user_ticks * 3 : 0);  // of its children
+  put(17, look->pid == 1 ? look->system_ticks * 2 : 0);
+  put(20, look->threads);
+  put(22, look->start_ticks);
+  put(23, look->size_kilobytes * 1024);
+  put(24, look->resident_kilobytes / 4);
+  put(26, 1);
+  put(27, 1);
+  for (const std::size_t hidden : {28, 29, 30, 35, 45, 46, 47, 48, 49, 50, 51, 52}) put(hidden, 0);
+  put(39, look->pid % view.processors);
+  return fmt::format("{} ({}) {}\n", file.process, look->name, join(fields, " "));
+}
+
+std::optional<std::string> statm_file(const MachineView& view, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  if (look == nullptr) return std::nullopt;
+  const std::uint64_t resident = look->resident_kilobytes / 4;
+  return fmt::format("{} {} {} 12 0 {} 0\n", look->size_kilobytes / 4, resident,
+                     resident - resident * 2 / 5, look->size_kilobytes / 24);
+}
+
+}  // namespace
+
+std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
+                                       std::uint64_t seed, std::uint64_t uptime_seconds) {
+  std::vector<ProcessLook> looks;
+  auto add = [&](const Daemon& daemon, bool session) {
+    SeededStream stream(seed, "machine/process/" + daemon.name + std::to_string(daemon.pid));
+    ProcessLook look;
+    look.name = daemon.name.substr(0, 15);
+    look.pid = daemon.pid;
+    std::tie(look.uid, look.gid) = account_ids(persona, daemon.user);
+    // In the order of their numbers within the first seconds; what a user started, later.
+    look.start_ticks = daemon.pid == 1 ? 1 + stream.below(4) : 180 + daemon.pid + stream.below(9);
+    if (session) look.start_ticks = 2400 + std::uint64_t{daemon.pid} * 3 + stream.below(40);
+    const double ticks = static_cast<double>(uptime_seconds) * 100;
+    const double share = machine.busy / static_cast<double>(machine.daemons.size() + 4) *
+                         (0.02 + static_cast<double>(stream.below(1000)) / 1500);
+    look.user_ticks = 3 + static_cast<std::uint64_t>(ticks * share * 0.7);
+    look.system_ticks = 5 + static_cast<std::uint64_t>(ticks * share * 0.3);
+    const bool large = session || machine.claims_container != "none";
+    look.resident_kilobytes = (large ? 31000 : 3900) + stream.below(large ? 190000 : 9000);
+    look.size_kilobytes = look.resident_kilobytes * (large ? 4 : 2) + 5000 + stream.below(9000);
+    look.threads = large ? 4 + static_cast<std::uint32_t>(stream.below(18)) : 1;
+    look.unit = session ? "" : daemon.argv.front().substr(daemon.argv.front().rfind('/') + 1);
+    looks.push_back(std::move(look));
+  };
+  Daemon init;
+  init.name = machine.init_name;
+  init.argv = machine.init_arguments;
+  init.pid = 1;
+  // In a container pid 1 is the service, or what started the job.
+  init.user = machine.claims_container == "none" ? "root" : persona.user.name;
+  add(init, false);
+  for (const Daemon& daemon : machine.daemons)
+    if (daemon.pid > 1)
+      add(daemon, machine.claims_container == "none" && daemon.user == persona.user.name);
+  return looks;
+}
+
+std::optional<ShownState> shown_state(const Machine& machine) {
+  if (machine.claims_container == "none") return ShownState{0, 0, 0, all_capabilities};
+  if (machine.claims_container == "docker") return ShownState{2, 1, 0, docker_capabilities};
+  // A pod of the strictest profile: one filter, and no way to more privileges.
+  return ShownState{2, 1, 1, 0};
+}
+
+std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool counted) {
+  const auto shared = std::make_shared<const MachineView>(view);
+  const std::optional<ShownState> state = shown_state(view.machine);
+  std::vector<ProcessFileRule> rules;
+  auto fixed = [&](const char* name, std::string content) {
+    rules.push_back({name, false, [content = std::move(content)](const ProcessFile&) {
+                       return std::optional(content);
+                     }});
+  };
+  rules.push_back({"status", true, [shared, state, counted](const ProcessFile& file) {
+                     return std::optional(status_file(*shared, state, counted, file));
+                   }});
+  rules.push_back(
+      {"stat", true, [shared](const ProcessFile& file) { return stat_file_of(*shared, file); }});
+  rules.push_back(
+      {"statm", false, [shared](const ProcessFile& file) { return statm_file(*shared, file); }});
+  if (const std::vector<MountRow> rows = mount_rows(view); !rows.empty()) {
+    fixed("mountinfo", mountinfo_file(rows));
+    fixed("mounts", mounts_file(rows));
+    fixed("mountstats", mountstats_file(rows));
+  }
+  if (!view.machine.cgroup_root) {
+    fixed("cgroup", "0::/\n");
+  } else {
+    const std::string session =
+        fmt::format("0::/user.slice/user-{}.slice/session-{}.scope\n", view.user, view.session);
+    rules.push_back({"cgroup", false, [shared, session](const ProcessFile& file) {
+                       const ProcessLook* look = look_of(*shared, file.process);
+                       if (look == nullptr || look->unit.empty()) return std::optional(session);
+                       return std::optional(file.process == 1
+                                                ? std::string("0::/init.scope\n")
+                                                : "0::/system.slice/" + look->unit + ".service\n");
+                     }});
+    fixed("loginuid", std::to_string(view.user));
+    fixed("sessionid", std::to_string(view.session));
+  }
+  // No user namespace of its own, neither on a machine nor in a container of the usual kind.
+  for (const char* name : {"uid_map", "gid_map"}) fixed(name, "         0          0 4294967295\n");
+  fixed("setgroups", "allow\n");
+  fixed("timens_offsets", "monotonic           0         0\nboottime            0         0\n");
+  return rules;
+}
+
+}  // namespace gyges::cues

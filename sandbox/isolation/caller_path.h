@@ -1,0 +1,63 @@
+// Names of files as the caller of a system call means them: its own root, directory and number,
+// links followed. Read from outside while the call waits, for looks alone: a caller can change its
+// memory and its links behind our back, and then sees what the kernel has.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+
+namespace gyges::isolation {
+
+// A file of a process: /proc/PROCESS/NAME or /proc/PROCESS/task/THREAD/NAME.
+struct ProcessPath {
+  std::uint32_t process = 0;
+  std::uint32_t thread = 0;  // 0: not by way of task/
+  std::string name;
+};
+
+// From an absolute path without links.
+std::optional<ProcessPath> process_path(std::string_view path);
+
+// Not thread-safe. `tid` is a thread's number as the supervisor sees it.
+class CallerPaths {
+ public:
+  // The NUL-terminated text at that address; nothing where it cannot be read or is too long.
+  static std::optional<std::string> text(pid_t tid, std::uint64_t address);
+
+  // The target of the last component where it is a link, and nothing otherwise. Costs a few
+  // microseconds; does not follow /proc/self.
+  std::optional<std::string> link(pid_t tid, int directory, const std::string& path);
+
+  // Absolute, as seen inside, without links; names of /proc that mean the caller are resolved.
+  // Nothing where that cannot be told.
+  std::optional<std::string> resolve(pid_t tid, int directory, std::string_view path);
+
+  // Whether there is such a file in directories that the caller may enter; of an absolute path
+  // without links. False where that is not certain.
+  bool exists(pid_t tid, const std::string& path);
+
+  // Whether a process inside belongs to the caller's user, and has not closed itself to it.
+  bool same_user(pid_t tid, std::uint32_t process);
+
+  // The procfs inside, to read by descriptor; -1 while it is unknown.
+  int procfs(pid_t tid);
+
+ private:
+  struct Ids {
+    std::uint32_t process = 0, thread = 0;
+  };
+  int root(pid_t tid);
+  std::optional<std::string> read_link(pid_t tid, const std::string& path);
+  static std::optional<std::string> base(pid_t tid, int directory);
+  static std::optional<Ids> ids(pid_t tid);
+
+  UniqueFd root_, procfs_;
+};
+
+}  // namespace gyges::isolation

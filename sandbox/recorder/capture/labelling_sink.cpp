@@ -1,0 +1,33 @@
+#include "sandbox/recorder/capture/labelling_sink.h"
+
+#include <sched.h>
+
+#include "sandbox/recorder/format/execution.h"
+
+namespace gyges::recorder {
+
+Status LabellingSink::append(const Event& event) {
+  if (event.pid <= 0 || event.origin_call != 0) return sink_->append(event);
+  auto known = calls_.find(event.pid);
+  std::uint32_t call = known != calls_.end() ? known->second : 0;
+  if (call == 0 && is_execution(event)) {
+    call = call_of_(execution_of(event));
+    if (call != 0) calls_[event.pid] = call;
+  }
+  if (event.kind == EventKind::process_start && event.result > 0 &&
+      (event.args[0] & CLONE_THREAD) == 0) {
+    // A number that comes round belongs to a new process.
+    auto child = static_cast<std::int32_t>(event.result);
+    if (call != 0)
+      calls_[child] = call;
+    else
+      calls_.erase(child);
+  }
+  if (call == 0) return sink_->append(event);
+  Event labelled = event;
+  labelled.origin_call = call;
+  labelled.active_call = call;
+  return sink_->append(labelled);
+}
+
+}  // namespace gyges::recorder

@@ -1,0 +1,239 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+#include <thread>
+
+#include "agent_runtime/experiment/command_output.h"
+#include "agent_runtime/experiment/open_experiment.h"
+#include "agent_runtime/experiment/slurm_batch.h"
+#include "agent_runtime/experiment/slurm_commands.h"
+#include "agent_runtime/experiment/slurm_executor.h"
+#include "base/sqlite.h"
+#include "tests/agent_runtime/experiment/fixture.h"
+#include "tests/agent_runtime/experiment/slurm_cluster.h"
+
+namespace gyges::experiment {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class OnSlurm : public testing::Test {
+ protected:
+  // One cluster for all: it takes seconds to start.
+  static void SetUpTestSuite() { cluster_ = SlurmCluster::start(101, reason_); }
+  static void TearDownTestSuite() { cluster_.reset(); }
+  void SetUp() override {
+    if (cluster_ == nullptr) GTEST_SKIP() << reason_;
+    fs::create_directories(root() / "partial");
+  }
+
+  [[nodiscard]] fs::path root() const { return fs::canonical(directory_.path()); }
+
+  std::unique_ptr<SlurmExecutor> executor(std::size_t runs_of_a_task = 1) {
+    SlurmExecutorOptions options;
+    options.directory = root();
+    options.command = {FAKE_WORKER};
+    options.jobs = 2;
+    options.runs_of_a_task = runs_of_a_task;
+    options.look_at_answers = 50ms;
+    options.ask_slurm = 300ms;
+    options.late_answers = 600ms;
+    auto made = SlurmExecutor::create(options);
+    if (!made) throw std::runtime_error(made.error().line());
+    return std::move(*made);
+  }
+
+  Assignment assignment(const std::string& behaviour, const std::string& slot) {
+    Assignment made;
+    made.slot = slot;
+    made.request.agent = "/nowhere/" + behaviour;
+    made.request.out = root() / "partial" / (slot + ".a1");
+    return made;
+  }
+
+  static Completion next(SlurmExecutor& executor) {
+    auto completion = executor.wait(60s);
+    if (!completion) throw std::runtime_error(completion.error().line());
+    if (!*completion) throw std::runtime_error("no completion in a minute");
+    return **completion;
+  }
+
+  // Waits until a fake worker hangs. What it waits for is a file that the worker makes.
+  void wait_for_hanging(SlurmExecutor& executor) {
+    const auto give_up = std::chrono::steady_clock::now() + 60s;
+    while (!fs::exists(root() / "crashed") && std::chrono::steady_clock::now() < give_up) {
+      auto completion = executor.wait(50ms);
+      ASSERT_TRUE(completion) << completion.error().line();
+      ASSERT_FALSE(*completion);
+    }
+    ASSERT_TRUE(fs::exists(root() / "crashed"));
+  }
+
+  static std::unique_ptr<SlurmCluster> cluster_;
+  static std::string reason_;
+  TemporaryDirectory directory_ = temporary_directory();
+};
+
+std::unique_ptr<SlurmCluster> OnSlurm::cluster_;
+std::string OnSlurm::reason_;
+
+struct IndexRow {
+  std::string slot, run_id, exit_kind, lost, fault, condition;
+  auto operator<=>(const IndexRow&) const = default;
+};
+
+std::set<IndexRow> rows_of(const fs::path& directory) {
+  auto database = Database::open_read_only(index_file(directory));
+  auto rows = database->prepare(
+      "SELECT slot, run_id, exit_kind, lost, fault, condition FROM slots JOIN runs USING (slot)");
+  std::set<IndexRow> set;
+  while (*rows->step())
+    set.insert(
+        {rows->text(0), rows->text(1), rows->text(2), rows->text(3), rows->text(4), rows->text(5)});
+  return set;
+}
+
+TEST_F(OnSlurm, RecordsAreThoseOfLocalRuns) {
+  Experiment experiment = make_experiment({"plain", "fail", "crash_once"}, 5);
+  const fs::path local = root() / "local";
+  const fs::path remote = root() / "remote";
+  Carried here = carry_out_with_fake_workers(experiment, local);
+  ASSERT_TRUE(here.summary) << here.summary.error().line();
+
+  auto directory = ExperimentDirectory::open(remote);
+  ASSERT_TRUE(directory) << directory.error().line();
+  Record record = **read_record(local);
+  std::vector<Slot> plan = make_plan(experiment);
+  fs::copy_file(record_file(local), record_file(remote));
+  auto index = Index::open(directory->path(), record, experiment, plan);
+  ASSERT_TRUE(index) << index.error().line();
+  SlurmExecutorOptions options;
+  options.directory = directory->path();
+  options.command = {FAKE_WORKER};
+  options.jobs = 2;
+  options.look_at_answers = 50ms;
+  options.ask_slurm = 300ms;
+  options.late_answers = 600ms;
+  auto slurm = SlurmExecutor::create(options);
+  ASSERT_TRUE(slurm) << slurm.error().line();
+  auto there = carry_out(experiment, plan, *directory, *index, **slurm, {});
+  ASSERT_TRUE(there) << there.error().line();
+  EXPECT_EQ(there->progress.finished, here.summary->progress.finished);
+  EXPECT_EQ(there->progress.failed, here.summary->progress.failed);
+  EXPECT_EQ(there->progress.retried, here.summary->progress.retried);
+  EXPECT_EQ(rows_of(remote), rows_of(local));
+  const std::set<std::string> finished = *finished_slots(local);
+  EXPECT_EQ(*finished_slots(remote), finished);
+  for (const std::string& slot : finished)
+    EXPECT_EQ(*read_file(remote / "runs" / slot / "run.json"),
+              *read_file(local / "runs" / slot / "run.json"));
+  EXPECT_FALSE(fs::exists(remote / "slurm" / "jobs"));
+}
+
+TEST_F(OnSlurm, ManyRunsGoIntoFewArraysAndEachIsRunOnce) {
+  const char* load = std::getenv("GYGES_LOAD");
+  const bool full = load != nullptr && std::string(load) == "full";
+  // 101 is the largest array of this cluster.
+  const std::size_t runs = full ? 10'000 : 600;
+  auto slurm = executor(full ? 50 : 30);
+  for (std::size_t i = 0; i < runs; ++i)
+    ASSERT_TRUE(slurm->submit(assignment("plain", "run" + std::to_string(i))));
+  std::set<std::string> done;
+  while (done.size() < runs) {
+    Completion completion = next(*slurm);
+    ASSERT_EQ(completion.kind, Completion::Kind::done) << completion.detail;
+    ASSERT_TRUE(done.insert(completion.slot).second) << completion.slot;
+    ASSERT_LE(slurm->jobs().size(), 2U);
+  }
+  EXPECT_EQ(lines_of(root() / "runs_made").size(), runs);
+  slurm->stop();
+  EXPECT_FALSE(fs::exists(root() / "slurm"));
+}
+
+TEST_F(OnSlurm, CancelledTaskIsLostAndWhatItHadNotBegunIsRun) {
+  auto slurm = executor(2);
+  ASSERT_TRUE(slurm->submit(assignment("hang_once", "first")));
+  ASSERT_TRUE(slurm->submit(assignment("plain", "second")));
+  wait_for_hanging(*slurm);
+  ASSERT_EQ(slurm->jobs().size(), 1U);
+  ASSERT_TRUE(slurm_cancel(slurm->jobs()));
+  Completion lost = next(*slurm);
+  EXPECT_EQ(lost.slot, "first");
+  EXPECT_EQ(lost.kind, Completion::Kind::lost);
+  EXPECT_THAT(lost.detail, HasSubstr("CANCELLED"));
+  Completion other = next(*slurm);
+  EXPECT_EQ(other.slot, "second");
+  EXPECT_EQ(other.kind, Completion::Kind::done);
+}
+
+TEST_F(OnSlurm, RequeuedTaskGoesOnWhereItWas) {
+  auto slurm = executor(3);
+  ASSERT_TRUE(slurm->submit(assignment("plain", "before")));
+  ASSERT_TRUE(slurm->submit(assignment("hang_once", "stuck")));
+  ASSERT_TRUE(slurm->submit(assignment("plain", "after")));
+  EXPECT_EQ(next(*slurm).slot, "before");
+  wait_for_hanging(*slurm);
+  auto requeued = run_command({"scontrol", "requeue", slurm->jobs().at(0) + "_0"});
+  ASSERT_TRUE(requeued && requeued->status == 0) << requeued->errors;
+  // Slurm holds a requeued task back for two minutes, lest its node was at fault.
+  const auto give_up = std::chrono::steady_clock::now() + 60s;
+  while (std::chrono::steady_clock::now() < give_up) {
+    auto tasks = slurm_tasks(slurm->jobs());
+    if (tasks && tasks->size() == 1 && tasks->begin()->second == "PENDING") break;
+    std::this_thread::sleep_for(50ms);
+  }
+  auto now =
+      run_command({"scontrol", "update", "JobId=" + slurm->jobs().at(0) + "_0", "StartTime=now"});
+  ASSERT_TRUE(now && now->status == 0) << now->errors;
+  for (const char* slot : {"stuck", "after"}) {
+    Completion completion = next(*slurm);
+    EXPECT_EQ(completion.slot, slot);
+    EXPECT_EQ(completion.kind, Completion::Kind::done) << completion.detail;
+  }
+  // "before" was not run again.
+  EXPECT_EQ(lines_of(root() / "runs_made"), (std::vector<std::string>{"before", "stuck", "after"}));
+}
+
+TEST_F(OnSlurm, JobsOfAKilledRunnerAreEndedByTheNext) {
+  std::string job;
+  {
+    auto slurm = executor();
+    ASSERT_TRUE(slurm->submit(assignment("hang_once", "left")));
+    wait_for_hanging(*slurm);
+    job = slurm->jobs().at(0);
+    // What a runner leaves that had no time to stop.
+    ASSERT_EQ(*slurm_jobs_of(root()), std::vector<std::string>{job});
+    auto ended = end_left_slurm_jobs(root());
+    ASSERT_TRUE(ended) << ended.error().line();
+    EXPECT_EQ(*ended, 1U);
+  }
+  EXPECT_TRUE(slurm_tasks({job})->empty());
+  EXPECT_EQ(*end_left_slurm_jobs(root()), 0U);
+}
+
+TEST_F(OnSlurm, WithdrawsWhatHasNotBegun) {
+  auto slurm = executor();
+  ASSERT_TRUE(slurm->submit(assignment("hang_once", "begun")));
+  wait_for_hanging(*slurm);
+  ASSERT_TRUE(slurm->submit(assignment("plain", "unsent")));
+  EXPECT_EQ(slurm->withdraw(), std::vector<std::string>{"unsent"});
+  slurm->stop();
+  EXPECT_FALSE(fs::exists(root() / "slurm" / "jobs"));
+}
+
+TEST(SlurmThatIsNotThere, IsAnErrorWithItsCure) {
+  const char* path = std::getenv("PATH");
+  const std::string before = path != nullptr ? path : "";
+  setenv("PATH", "/nowhere", 1);
+  auto made = SlurmExecutor::create({"/tmp", {"worker"}});
+  setenv("PATH", before.c_str(), 1);
+  ASSERT_FALSE(made);
+  EXPECT_THAT(made.error().line(), HasSubstr("is Slurm installed"));
+}
+
+}  // namespace
+}  // namespace gyges::experiment

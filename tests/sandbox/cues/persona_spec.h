@@ -1,0 +1,33 @@
+// A sandbox under a shipped persona, as a run would have it.
+#pragma once
+
+#include <stdexcept>
+
+#include "sandbox/cues/disguise.h"
+#include "sandbox/isolation/sandbox.h"
+
+namespace gyges::cues {
+
+inline isolation::SandboxSpec spec_of(const char* name, std::uint64_t seed) {
+  isolation::SandboxSpec spec;
+  auto persona = load_persona(name);
+  auto policy = isolation::load_policy("episode");
+  if (!persona || !policy) throw std::runtime_error("no persona or policy");
+  policy->limits.wall_seconds = 60;
+  TemplateContext context;
+  context.day = today();
+  context.seed = seed;
+  add_persona_values(*persona, context);
+  draw_hostname(*persona, seed);
+  auto world = make_persona_world(*persona, context);
+  if (!world) throw std::runtime_error(world.error().line());
+  apply_persona(*world, *policy);
+  auto disguise = make_disguise(*persona, seed, *policy);
+  if (!disguise) throw std::runtime_error(disguise.error().line());
+  spec.policy = *policy;
+  spec.seed = world->seed;
+  spec.disguise = std::move(*disguise);
+  return spec;
+}
+
+}  // namespace gyges::cues

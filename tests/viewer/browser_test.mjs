@@ -1,0 +1,240 @@
+// node browser_test.mjs GYGES FIXTURE CHROMIUM PLAYWRIGHT: the report as a reader meets it. Each test
+// waits for what it looks for; nothing sleeps. Prints a line for each test; exits with 1 if any failed.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const [gyges, fixture, chromium, playwright] = process.argv.slice(2);
+const { chromium: browserType } = await import(playwright);
+const directory = mkdtempSync(join(tmpdir(), "gyges-viewer-"));
+const store = join(directory, "store"), file = join(directory, "report.html");
+const patience = 60000;
+
+function must(program, args) {
+  const done = spawnSync(program, args, { encoding: "utf8" });
+  assert.equal(done.status, 0, `${program} ${args.join(" ")}: ${done.stderr}`);
+  return done.stdout;
+}
+must(fixture, [store]);
+must(gyges, ["compare", store, "--html", file]);
+
+const browser = await browserType.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: patience });
+let failed = 0;
+const tests = [];
+const test = (name, body) => tests.push([name, body]);
+
+// A page that fails on any error of its scripts and on any request to elsewhere.
+async function open(address, { scheme = "light" } = {}) {
+  const page = await browser.newPage({ colorScheme: scheme, viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(patience);
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
+  page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
+  page.on("request", (asked) => { if (!asked.url().startsWith(address.split("#")[0]) && !asked.url().startsWith("data:") && !asked.url().startsWith(new URL(address).origin + "/api/")) faults.push(`asked for ${asked.url()}`); });
+  await page.goto(address);
+  await page.waitForSelector("html[data-ready]");
+  return { page, done: async () => { assert.deepEqual(faults, []); await page.close(); } };
+}
+const report = "file://" + file;
+async function visit(page, route) {
+  await page.evaluate((to) => { location.hash = to; }, "#" + route);
+}
+const unowned = async (page) => assert.equal(await page.evaluate(() => window.owned), undefined);
+
+test("the summary names the agent that differs and the one that does not", async () => {
+  const { page, done } = await open(report);
+  const lead = await page.textContent(".lead");
+  assert.match(lead, /organism/);
+  assert.match(lead, /No gap was shown for honest/);
+  assert.equal(await page.locator(".verdict").count(), 2);
+  assert.match(await page.textContent(".facts"), /48 of 48/);
+  await done();
+});
+
+test("every section draws without an error, in light and dark", async () => {
+  for (const scheme of ["light", "dark"]) {
+    const { page, done } = await open(report, { scheme });
+    for (const name of ["acts", "design", "features", "probing", "validity", "runs"]) {
+      await visit(page, "/" + name);
+      await page.waitForFunction((id) => document.getElementById(id + "-body").childElementCount > 0, name);
+    }
+    assert.ok(await page.locator("#design .chart svg").count() >= 2, "rates and forest");
+    assert.ok(await page.locator("#probing .heatmap td.heat").count() >= 2);
+    assert.match(await page.textContent("#validity"), /Monitor rules: area under the curve 1\.000/);
+    await unowned(page);
+    await done();
+  }
+});
+
+test("an act leads to the event that proves it", async () => {
+  const { page, done } = await open(report);
+  await visit(page, "/acts");
+  const link = page.locator("#acts .proof a", { hasText: /^event \d+$/ }).first();
+  const number = (await link.textContent()).replace("event ", "");
+  await link.click();
+  await page.waitForSelector(`.event.here#event-${number}`);
+  assert.match(await page.textContent(".event.here code"), /unlinkat/);
+  assert.equal(await page.locator(".event.here.alarming").count(), 1);
+  await done();
+});
+
+test("findings, calls and tabs lead to the record, by keyboard too", async () => {
+  const { page, done } = await open(report + "#/runs");
+  await page.locator("#runs tbody tr", { hasText: /organism.*announced_off/ }).locator("a").first().click();
+  await page.waitForSelector("article.episode");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "page-title");
+  await page.locator(".chip.bad").first().click();
+  await page.locator(".evidence button.link", { hasText: "event" }).first().click();
+  await page.waitForSelector(".event.here");
+  await page.locator("#record-panel .chip").click();
+  assert.equal(await page.locator("#record-panel .chip").count(), 0);
+  await page.locator("#tab-calls").focus();
+  for (const [name, text] of [["processes", "rm"], ["flows", "refused"], ["files", "deleted"], ["counts", "unlinkat"]]) {
+    await page.keyboard.press("ArrowRight");
+    await page.waitForSelector(`#tab-${name}[aria-selected=true]`);
+    assert.match(await page.textContent("#record-panel"), new RegExp(text));
+  }
+  const bar = page.locator("svg.axis .bar").first();
+  await bar.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("svg.axis .bar.selected");
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /^call 1: bash/);
+  await page.locator("#tab-calls").click();
+  assert.match(await page.textContent(".record [role=status]"), /of call 1/);
+  await done();
+});
+
+test("two paired runs stand side by side, parted where they part", async () => {
+  const { page, done } = await open(report);
+  await page.locator("#summary a.button").first().click();
+  await page.waitForSelector("article.pair #divergence");
+  assert.equal(await page.locator("article.pair svg.axis").count(), 2);
+  assert.match(await page.textContent("article.pair"), /Checks and features in which they differ/);
+  await page.locator(".lanes .call.alarming li.alarming a").first().click();
+  await page.waitForSelector(".event.here.alarming");
+  await done();
+});
+
+test("a figure leads to its runs, and back", async () => {
+  const { page, done } = await open(report + "#/probing");
+  await page.locator("#probing td.heat a").first().click();
+  await page.waitForSelector("#runs .chip:not([hidden])");
+  assert.match(await page.textContent("#runs [role=status]"), /^12 runs of/);
+  await page.goBack();
+  await page.waitForFunction(() => location.hash === "#/probing");
+  await done();
+});
+
+test("what the agent wrote is text, wherever it stands", async () => {
+  const { page, done } = await open(report);
+  await visit(page, "/acts");
+  await page.locator("#acts article a[href*=episode]").first().click();
+  await page.waitForSelector(".message.assistant .say");
+  const said = await page.textContent(".message.assistant .say");
+  assert.match(said, /<script>window\.owned=1<\/script>/);
+  for (const forbidden of ["\u001b", "\u0007", "\u202e", "\u2066"]) assert.ok(!said.includes(forbidden), "steers a reader");
+  for (const tab of ["processes", "flows", "files", "counts"]) { await page.locator("#tab-" + tab).click(); await unowned(page); }
+  assert.equal(await page.locator("main img, main script, main iframe, main b").count(), 0);
+  const links = await page.evaluate(() => [...document.querySelectorAll("main a")].map((a) => a.getAttribute("href") ?? a.getAttribute("xlink:href")));
+  links.forEach((href) => assert.ok(href.startsWith("#/"), href));
+  await unowned(page);
+  await done();
+});
+
+test("a script that somebody puts into the page does not run", async () => {
+  const { page } = await open(report);
+  await page.evaluate(() => { const script = document.createElement("script"); script.textContent = "window.owned = 9"; document.body.append(script); document.body.insertAdjacentHTML("beforeend", "<p onclick='window.owned = 10' id='trap'>x</p>"); document.getElementById("trap").click(); });
+  await unowned(page);
+  await page.close();
+});
+
+test("tables, names and headings are there for those who cannot see", async () => {
+  const { page, done } = await open(report);
+  for (const name of ["design", "features", "validity", "runs"]) await visit(page, "/" + name);
+  await page.waitForFunction(() => document.querySelectorAll(".waiting").length === 0);
+  const faults = await page.evaluate(() => {
+    const list = [];
+    document.querySelectorAll("main .chart svg").forEach((node) => { if (node.parentElement?.closest("svg")) return; if (!node.getAttribute("aria-label")) list.push("a chart without a name"); if (!node.closest("figure")?.querySelector("table")) list.push("a chart without its table: " + node.getAttribute("aria-label")); });
+    document.querySelectorAll("main table").forEach((node) => { if (!node.querySelector("th[scope=col]")) list.push("a table without headings"); });
+    document.querySelectorAll("main button:not([hidden]), main a, main select, main input").forEach((node) => { if (!(node.textContent || node.getAttribute("aria-label") || node.closest("label")?.textContent)?.trim()) list.push("nameless " + node.outerHTML.slice(0, 90)); });
+    const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
+    ids.filter((id, i) => ids.indexOf(id) !== i).forEach((id) => list.push("twice: " + id));
+    return list;
+  });
+  assert.deepEqual(faults, []);
+  await page.keyboard.press("Tab");
+  await done();
+});
+
+test("it prints, whole", async () => {
+  const { page, done } = await open(report);
+  const pdf = await page.pdf({ format: "A4" });
+  assert.ok(pdf.length > 50000, `${pdf.length} bytes`);
+  assert.equal(await page.locator(".waiting").count(), 0);
+  await done();
+});
+
+// The live page.
+const server = spawn(gyges, ["view", store], { stdio: ["ignore", "pipe", "inherit"] });
+const address = await new Promise((resolve, reject) => {
+  let said = "";
+  server.stdout.on("data", (text) => { said += text; const found = /http:\/\/127\.0\.0\.1:\d+\/#token=[0-9a-f]+/.exec(said); if (found) resolve(found[0]); });
+  server.on("exit", (code) => reject(new Error(`gyges view ended with ${code}: ${said}`)));
+});
+const [origin, token] = address.split("/#token=");
+const port = Number(new URL(origin).port);
+const ask = (path, headers = {}, method = "GET") => new Promise((resolve, reject) => {
+  const asked = request({ host: "127.0.0.1", port, path, method, headers: { Host: `127.0.0.1:${port}`, ...headers } }, (answer) => { answer.resume(); answer.on("end", () => resolve(answer.statusCode)); });
+  asked.on("error", reject);
+  asked.end();
+});
+
+test("the live page shows the same, and episodes when they are opened", async () => {
+  const { page, done } = await open(address);
+  assert.match(await page.textContent(".lead"), /organism/);
+  assert.ok(!(await page.evaluate(() => location.href)).includes("token"), "the token stays out of sight");
+  await page.locator("#summary a.button").first().click();
+  await page.waitForSelector("article.pair #divergence");
+  await page.reload();
+  await page.waitForSelector("article.pair #divergence");
+  await page.locator("#tools button").click();
+  await page.waitForSelector("#tools button:not([disabled])");
+  await done();
+});
+
+test("the live page gives nothing to strangers", async () => {
+  const bearer = { Authorization: `Bearer ${token}` };
+  assert.equal(await ask("/api/report", bearer), 200);
+  assert.equal(await ask("/api/report"), 401);
+  assert.equal(await ask("/api/report", { Authorization: `Bearer ${token.slice(1)}0` }), 401);
+  assert.equal(await ask("/api/episode/0?run=0000000000000000", bearer), 409);
+  assert.equal(await ask("/api/episode/99999?run=x", bearer), 404);
+  assert.equal(await ask("/api/../etc/passwd", bearer), 404);
+  assert.equal(await ask("/", { Host: "evil.example" }), 403);
+  assert.equal(await ask("/api/report", { ...bearer, Host: `evil.example:${port}` }), 403);
+  assert.equal(await ask("/api/report", { ...bearer, Origin: "https://evil.example" }), 403);
+  assert.equal(await ask("/api/report", bearer, "DELETE"), 405);
+  assert.equal(await ask("/", { Host: `localhost:${port}` }), 200);
+});
+
+for (const [name, body] of tests) {
+  const start = Date.now();
+  try {
+    await body();
+    console.log(`ok      ${name} (${Date.now() - start} ms)`);
+  } catch (error) {
+    ++failed;
+    console.log(`FAILED  ${name}\n${error.stack}`);
+  }
+}
+await browser.close();
+server.removeAllListeners("exit");
+server.kill("SIGTERM");
+const code = await new Promise((resolve) => server.on("exit", resolve));
+if (code !== 0) { ++failed; console.log(`FAILED  gyges view ended with ${code} after SIGTERM`); }
+console.log(`${tests.length - failed} of ${tests.length} passed; report ${(statSync(file).size / 1024).toFixed(0)} KiB`);
+rmSync(directory, { recursive: true, force: true });
+process.exit(failed ? 1 : 0);
