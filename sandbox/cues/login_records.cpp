@@ -133,6 +133,7 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
   SeededStream stream(seed, "machine/starts");
   const std::int64_t oldest = day - kept_days * 86400;
   std::vector<std::int64_t> starts{started};
+  std::vector<std::int64_t> stops;
   if (at_screen) {
     // A machine of one person: started every few days, who then sits at it.
     for (std::int64_t at = started; at > oldest;)
@@ -146,6 +147,7 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
                       1890 + static_cast<int>(stream.below(90))};
       if (i > 0) session.to = starts[i - 1] - 3600 * stream.between(2, 14);
       if (i > 0) session.to = std::max(session.to, session.from + 600);
+      if (i > 0) stops.push_back(session.to + 25);
       sessions.push_back(std::move(session));
     }
   }
@@ -157,6 +159,9 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
   std::map<std::uint32_t, const Session*> last;
   for (const std::int64_t start : starts)
     if (start >= oldest) history.push_back({start, start_records(start, release)});
+  for (const std::int64_t stop : stops)
+    if (stop >= oldest)
+      history.push_back({stop, utmp_record(RUN_LVL, 0, "~", "~~", "shutdown", release, stop)});
   for (const Session& session : sessions) {
     if (session.from < oldest || session.from > day + 86400) continue;
     const std::string id = session.line == "tty2" ? "2" : "ts/" + session.line.substr(4);
@@ -201,6 +206,15 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
     if (session.to == 0)
       now += utmp_record(USER_PROCESS, session.pid, session.line, "2", session.user, session.host,
                          session.from);
+  // The old name, by which the C library opens it.
+  const bool linked = std::any_of(files.begin(), files.end(), [](const isolation::SeedFile& file) {
+    return file.path == "/var/run";
+  });
+  if (!linked) {
+    isolation::SeedFile link = record_file("/var/run", "/run", started, 0777);
+    link.kind = isolation::SeedFile::Kind::symlink;
+    files.push_back(std::move(link));
+  }
   files.push_back(record_file("/run/utmp", std::move(now), started + 12, 0664));
   files.push_back(record_file("/var/log/wtmp", std::move(wtmp), newest, 0664));
   files.push_back(record_file("/var/log/lastlog", std::move(lastlog), newest, 0664));

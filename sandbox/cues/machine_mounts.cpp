@@ -72,7 +72,8 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
   const std::uint64_t memory = view.memory_kilobytes * 1024;
   Table table(22);
   // The kernel numbers the early ones before the root is switched to, and so the root comes later.
-  const unsigned top = 28;
+  // Parents have to be there: findmnt(8) follows them.
+  const unsigned top = 27;
   auto none = [](const char* point, const char* options, unsigned minor, const char* type,
                  const char* source, std::string super, std::int64_t magic) {
     return MountRow{0,    0,      nodev(minor),     "/",   point, options, "",

@@ -140,7 +140,7 @@ TEST(Persona, GitReadsItsRepositories) {
     ASSERT_TRUE(write_file_atomically(to, file.content));
     ++files;
   }
-  ASSERT_GT(files, 100);
+  ASSERT_GT(files, 60);
   auto git = [&](const std::string& arguments) {
     const std::string command = "HOME=/nonexistent git -c safe.directory='*' -C '" +
                                 directory->path().string() + "' " + arguments + " 2>&1";
