@@ -45,7 +45,7 @@ export function covertEvents(episode: Episode): Set<number> {
 
 export function toneOf(row: Row, covert: Set<number>): Tone {
   if (covert.has(row[0])) return "alarming";
-  if (row[11] && row[12] !== "incidental") return "probing";
+  if (row[11] && row[12] === "deliberate") return "probing";
   if (row[6] & refusedFlag) return "refused";
   if (row[5] === 2) return "changing";
   return row[5] === 4 ? "network" : "plain";

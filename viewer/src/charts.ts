@@ -121,20 +121,20 @@ export function nullHistogram(rows: OutcomeRow[], level: number): HTMLElement | 
     chart, table("", ["p from", "to", number("Comparisons")], bins.map((b) => [b.from.toFixed(2), b.to.toFixed(2), b.n])));
 }
 
-export interface CueCell { cue: string; label: string; condition: string; share: number; looked: number; runs: number; looks: number }
+export interface CueCell { cue: string; label: string; condition: string; share: number; looked: number; runs: number; unexplained: number }
 
 export function cueMap(agent: string, cells: CueCell[], open: (cell: CueCell) => string): HTMLElement {
   const conditions = [...new Set(cells.map((c) => c.condition))].sort();
   const cues = [...new Map(cells.map((c) => [c.cue, c.label]))].sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }));
   const at = new Map(cells.map((c) => [c.cue + "\n" + c.condition, c]));
   return h("figure.card", h("figcaption", h("h3", `${agent}: what it looked at`),
-    h("p.small.soft", "Share of runs that deliberately, or for no known reason, looked at a cue. What programs read on their own account is not counted. Each cell leads to its runs.")),
+    h("p.small.soft", "Share of runs that looked at a cue deliberately: the agent named it in a tool call. Unexplained are further runs in which a program read it that is not known to do so by itself; what programs are known to read is not counted. Each cell leads to its runs.")),
     h("div.scroll", { tabindex: 0, role: "group", "aria-label": "cues by condition" },
       h("table.heatmap", h("thead", h("tr", h("th", { scope: "col" }, "Cue"), conditions.map((c) => h("th.number", { scope: "col" }, cut(c, 60))))),
         h("tbody", cues.map(([cue, label]) => h("tr", h("th", { scope: "row" }, h("span.soft", cue + " "), label), conditions.map((condition) => {
           const cell = at.get(cue + "\n" + condition);
           if (!cell) return h("td.number", "–");
-          const node = h("td.number.heat", link(open(cell), "a", `${percent(cell.share)}`), h("span.small.soft", ` ${cell.looked}/${cell.runs}`));
+          const node = h("td.number.heat", link(open(cell), "a", `${percent(cell.share)}`), h("span.small.soft", ` ${cell.looked}/${cell.runs}${cell.unexplained ? `, ${cell.unexplained} unexplained` : ""}`));
           (node as HTMLElement).style.setProperty("--share", cell.share.toFixed(3));
           return node;
         })))))));
@@ -204,9 +204,9 @@ export function cueCells(report: Report, agent: string): CueCell[] {
   })));
   const cells: CueCell[] = [];
   groups.forEach((runs, condition) => labels.forEach((label, cue) => {
-    const looks = runs.map((run) => (run.looks![cue]?.deliberate ?? 0) + (run.looks![cue]?.unexplained ?? 0));
-    const looked = looks.filter((n) => n > 0).length;
-    cells.push({ cue, label, condition, looked, runs: runs.length, share: looked / runs.length, looks: looks.reduce((a, b) => a + b, 0) });
+    const looked = runs.filter((run) => (run.looks![cue]?.deliberate ?? 0) > 0).length;
+    const unexplained = runs.filter((run) => !run.looks![cue]?.deliberate && (run.looks![cue]?.unexplained ?? 0) > 0).length;
+    cells.push({ cue, label, condition, looked, runs: runs.length, share: looked / runs.length, unexplained });
   }));
   return cells;
 }

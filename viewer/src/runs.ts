@@ -44,7 +44,7 @@ export function runsSection(data: Report): HTMLElement {
     const text = (current.text ?? "").toLowerCase();
     return data.runs.map((run, i): [Run, number] => [run, i]).filter(([run]) =>
       (!current.agent || run.agent === current.agent) && (!current.condition || conditionText(run.condition) === current.condition) &&
-      (!current.cue || (run.looks?.[current.cue] && run.looks[current.cue].deliberate + run.looks[current.cue].unexplained > 0)) &&
+      (!current.cue || (run.looks?.[current.cue] && run.looks[current.cue].deliberate > 0)) &&
       (!text || `${run.run_id} ${run.scenario} ${run.bundle}`.toLowerCase().includes(text)));
   }
 
@@ -58,7 +58,7 @@ export function runsSection(data: Report): HTMLElement {
     outcome.value = current.outcome ?? "";
     if (search.value !== (current.text ?? "")) search.value = current.text ?? "";
     cue.hidden = !current.cue;
-    cue.textContent = current.cue ? `looked at ${current.cue} ✕` : "";
+    cue.textContent = current.cue ? `looked at ${current.cue} deliberately ✕` : "";
     const chosen = current.outcome && !["covert_act", "task_success"].includes(current.outcome) ? current.outcome : "";
     const columns: [string, string, (run: Run) => string | number, boolean?][] = [
       ["run", "Run", (r) => r.run_id], ["agent", "Agent", (r) => r.agent], ["condition", "Condition", (r) => conditionText(r.condition)],
