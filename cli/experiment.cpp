@@ -13,6 +13,7 @@
 #include "agent_runtime/experiment/local_executor.h"
 #include "agent_runtime/experiment/open_experiment.h"
 #include "agent_runtime/experiment/runner.h"
+#include "agent_runtime/experiment/slurm_commands.h"
 #include "agent_runtime/experiment/slurm_executor.h"
 #include "agent_runtime/experiment/status.h"
 #include "base/json.h"
@@ -179,6 +180,10 @@ Status audit_first(const RunOptions& options, const experiment::OpenExperiment& 
 }
 
 Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& file) {
+  // Asked before anything is made.
+  if (options.executor == "slurm") {
+    GYGES_TRY([[maybe_unused]] std::size_t largest, experiment::slurm_largest_array());
+  }
   // A runner that was killed leaves its Slurm jobs running; what they finish is recovered below.
   if (!experiment::in_use(options.directory))
     GYGES_CHECK(experiment::end_left_slurm_jobs(options.directory));

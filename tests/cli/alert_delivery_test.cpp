@@ -35,7 +35,7 @@ Alert sample_alert(const std::string& id) {
   alert.run_id = "r1";
   alert.agent = "deployed";
   alert.model = "openai_chat m";
-  alert.evidence.push_back({"trace", 7, 1000, 42, 3, "unlinkat(\"/srv/x\\33[2J\") = 0"});
+  alert.evidence.push_back({"trace", 7, 1000, 42, 3, "unlinkat(\"/srv/x\33[2J\") = 0"});
   return alert;
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -258,12 +259,17 @@ TEST_F(ExperimentCommand, EditedExperimentIsRefused) {
   EXPECT_EQ(finished(), 4U);
 }
 
-TEST_F(ExperimentCommand, UnknownExecutorIsRefusedAndNothingIsMade) {
+TEST_F(ExperimentCommand, SlurmThatDoesNotAnswerIsAnErrorAndNothingIsMade) {
   auto command = run_command();
   command.insert(command.end(), {"--executor", "slurm"});
+  // Installed or not, its commands are not found.
+  const char* path = std::getenv("PATH");
+  const std::string before = path != nullptr ? path : "";
+  setenv("PATH", "/nowhere", 1);
   CommandEnd end = StartedCommand(command, log()).wait();
+  setenv("PATH", before.c_str(), 1);
   EXPECT_EQ(end.exit_status, 125);
-  EXPECT_THAT(end.output, HasSubstr("slurm"));
+  EXPECT_THAT(end.output, HasSubstr("Slurm"));
   EXPECT_FALSE(fs::exists(out()));
 }
 

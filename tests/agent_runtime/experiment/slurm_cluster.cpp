@@ -30,6 +30,13 @@ int free_port(UniqueFd& held) {
   return ntohs(address.sin_port);
 }
 
+// Where PATH has it; empty: nowhere.
+std::string path_of(const std::string& tool) {
+  auto found = run_command({"sh", "-c", "command -v " + tool});
+  if (!found || found->status != 0) return {};
+  return found->out.substr(0, found->out.find('\n'));
+}
+
 }  // namespace
 
 std::unique_ptr<SlurmCluster> SlurmCluster::start(std::size_t largest_array, std::string& reason) {
@@ -38,8 +45,7 @@ std::unique_ptr<SlurmCluster> SlurmCluster::start(std::size_t largest_array, std
     return nullptr;
   }
   for (const char* tool : {"munged", "slurmctld", "slurmd", "sbatch", "squeue"}) {
-    auto found = run_command({"sh", "-c", std::string("command -v ") + tool});
-    if (found && found->status == 0) continue;
+    if (!path_of(tool).empty()) continue;
     reason = std::string(tool) + " is not installed (slurmctld, slurmd, slurm-client, munge)";
     return nullptr;
   }
@@ -70,7 +76,7 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
   }
   munged_ = std::make_unique<StartedCommand>(
       std::vector<std::string>{
-          "munged", "--foreground", "--force", "--key-file=" + root + "/munge/key",
+          path_of("munged"), "--foreground", "--force", "--key-file=" + root + "/munge/key",
           "--socket=" + root + "/munge.sock", "--pid-file=" + root + "/munge/pid",
           "--log-file=" + root + "/munge/log", "--seed-file=" + root + "/munge/seed"},
       at / "munged.out");
@@ -88,7 +94,7 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
         << "/slurmctld.log\nSlurmdLogFile=" << root
         << "/slurmd.log\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n"
            "SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\nSchedulerType=sched/builtin\n"
-           "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1\n"
+           "SchedulerParameters=batch_sched_delay=0,sched_interval=1\n"
            "MpiDefault=none\nReturnToService=2\nSwitchType=switch/none\n"
            "JobAcctGatherType=jobacct_gather/none\nAccountingStorageType=accounting_storage/none\n"
            "SlurmdParameters=config_overrides\nKillWait=1\nMaxJobCount=20000\nMaxArraySize="
@@ -99,9 +105,10 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
   const std::string conf = root + "/slurm.conf";
   setenv("SLURM_CONF", conf.c_str(), 1);
   controller_ = std::make_unique<StartedCommand>(
-      std::vector<std::string>{"slurmctld", "-D", "-f", conf}, at / "slurmctld.out");
+      std::vector<std::string>{path_of("slurmctld"), "-D", "-f", conf}, at / "slurmctld.out");
   node_ = std::make_unique<StartedCommand>(
-      std::vector<std::string>{"slurmd", "-D", "-N", "localhost", "-f", conf}, at / "slurmd.out");
+      std::vector<std::string>{path_of("slurmd"), "-D", "-N", "localhost", "-f", conf},
+      at / "slurmd.out");
   const auto give_up = std::chrono::steady_clock::now() + 60s;
   while (std::chrono::steady_clock::now() < give_up) {
     if (is_ready()) return true;

@@ -77,8 +77,9 @@ class InspectLogs : public testing::Test {
   // 8 samples, 2 epochs each, of which `bad` have the outcome; members in `method`.
   fs::path write_log(const std::string& name, const std::string& model, int bad,
                      std::uint16_t method, const json& task_args = json::object()) {
-    std::vector<HandMadeMember> members{
-        {"header.json", header_of(model, task_args).dump(), method}};
+    json header = header_of(model, task_args);
+    header["eval"]["eval_id"] = name;
+    std::vector<HandMadeMember> members{{"header.json", header.dump(), method}};
     int made = 0;
     for (int id = 1; id <= 8; ++id)
       for (int epoch = 1; epoch <= 2; ++epoch)

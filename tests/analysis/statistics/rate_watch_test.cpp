@@ -31,7 +31,7 @@ TEST(RateWatch, EValueIsTheIntegralOfTheMixture) {
     }
     return std::log(sum * width / 3 / (1 - bound));
   };
-  for (auto [k, n] : {std::pair{0, 5}, {1, 1}, {3, 10}, {12, 40}})
+  for (auto [k, n] : {std::pair{0, 5}, std::pair{1, 1}, std::pair{3, 10}, std::pair{12, 40}})
     EXPECT_NEAR(log_rate_e_value(static_cast<std::uint64_t>(k), static_cast<std::uint64_t>(n), 0.1,
                                  Move::rise),
                 integral(k, n, 0.1), 1e-6)
