@@ -69,6 +69,7 @@ function(gyges_precompiled_library target)
   if(NOT TARGET gyges_precompiled_code)
     gyges_precompiled(gyges_precompiled_code code)
   endif()
+  target_link_libraries(${target} PRIVATE gyges_fmt)  # compiled by the same definitions
   target_precompile_headers(${target} REUSE_FROM gyges_precompiled_code)
   gyges_join_sources(${target} 6)
 endfunction()

@@ -84,9 +84,12 @@ TEST(JsonSchema, EachKeywordAcceptsAndRefuses) {
        R"({"next": {"next": {}}})", R"({"next": {"last": {}}})"},
   };
   for (const Row& row : rows) {
-    if (row.fits != nullptr) EXPECT_EQ(fault(row.schema, json::parse(row.fits)), "") << row.schema;
-    if (row.does_not != nullptr)
+    if (row.fits != nullptr) {
+      EXPECT_EQ(fault(row.schema, json::parse(row.fits)), "") << row.schema;
+    }
+    if (row.does_not != nullptr) {
       EXPECT_NE(fault(row.schema, json::parse(row.does_not)), "") << row.schema;
+    }
   }
 }
 

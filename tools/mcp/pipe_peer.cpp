@@ -75,7 +75,6 @@ Status PipePeer::exchange(Clock::time_point deadline, int cancel_fd) {
   if (fds[0].revents != 0) {
     std::array<char, 65536> chunk;
     ssize_t n = ::read(from_.get(), chunk.data(), chunk.size());
-    closed_ = n == 0;
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return broken("it has ended");
     if (n > 0) {
       unread_.append(chunk.data(), static_cast<std::size_t>(n));

@@ -101,8 +101,8 @@ TEST_F(DamagedStore, ARunOfAnotherVersionIsExcludedWithThePlaceThatSaysSo) {
 
 TEST_F(DamagedStore, ReportsOfWhatIsLeftAreTheSameBytes) {
   fs::remove(bundles_[0] / "transcript.jsonl");
-  EXPECT_EQ(json_text(report_json_with_timeline(compared()), 2),
-            json_text(report_json_with_timeline(compared()), 2));
+  EXPECT_EQ(json_text(report_json(compared()), 2),
+            json_text(report_json(compared()), 2));
 }
 
 }  // namespace

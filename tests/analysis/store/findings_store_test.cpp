@@ -48,7 +48,7 @@ class StoreOfFindings : public testing::Test {
     options.threads = 2;
     auto comparison = compare({root()}, options);
     EXPECT_TRUE(comparison) << comparison.error().line();
-    return json_text(report_json_with_timeline(*comparison), 2);
+    return json_text(report_json(*comparison), 2);
   }
 
   TemporaryDirectory directory_ = *TemporaryDirectory::create("findings");
