@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <thread>
@@ -54,23 +55,30 @@ struct PackedEpisode {
   std::string problem;
 };
 
-// With the widest limits under which it fits.
+// With limits under which it fits. Each try reads the trace, so that limits which are far too wide
+// by the size of the last try are passed over.
 PackedEpisode pack_episode(const Run& run, const Findings& findings, std::size_t bytes) {
   PackedEpisode result;
-  for (const EpisodeLimits& limits : file_limits) {
-    Episode episode = load_episode(run, findings, limits);
+  for (std::size_t level = 0; level < std::size(file_limits);) {
+    Episode episode = load_episode(run, findings, file_limits[level]);
     result.looks = std::move(episode.looks);
     Result<std::string> packed = gzip(episode.json);
     if (!packed) {
       result.problem = packed.error().line();
-      continue;
+      result.packed.clear();
+      return result;
     }
-    result.problem.clear();
-    result.packed = std::move(*packed);
-    if (in_file(result.packed.size()) <= bytes) return result;
+    std::size_t size = in_file(packed->size());
+    if (size <= bytes) {
+      result.problem.clear();
+      result.packed = std::move(*packed);
+      return result;
+    }
     result.problem = "it is too large for this file";
+    std::size_t rows = file_limits[level++].rows;
+    while (level + 1 < std::size(file_limits) && size / rows * file_limits[level].rows > 2 * bytes)
+      ++level;
   }
-  result.packed.clear();
   return result;
 }
 
