@@ -108,16 +108,14 @@ std::optional<std::string> CallerPaths::text(pid_t tid, std::uint64_t address) {
   return std::nullopt;
 }
 
-int CallerPaths::root(pid_t tid) {
-  if (!root_)
-    root_.reset(
-        ::open(fmt::format("/proc/{}/root", tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  return root_.get();
+UniqueFd CallerPaths::root_of(pid_t tid) {
+  return UniqueFd(
+      ::open(fmt::format("/proc/{}/root", tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
-int CallerPaths::procfs(pid_t tid) {
+int CallerPaths::procfs() {
   if (procfs_) return procfs_.get();
-  const int top = root(tid);
+  const int top = root_.get();
   if (top < 0) return -1;
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
@@ -129,8 +127,8 @@ int CallerPaths::procfs(pid_t tid) {
   return procfs_.get();
 }
 
-std::optional<std::string> CallerPaths::read_link(pid_t tid, const std::string& path) {
-  const int top = root(tid);
+std::optional<std::string> CallerPaths::read_link(const std::string& path) {
+  const int top = root_.get();
   if (top < 0) return std::nullopt;
   open_how how{};
   how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
@@ -143,7 +141,7 @@ std::optional<std::string> CallerPaths::read_link(pid_t tid, const std::string& 
 
 // The supervisor may enter directories that the caller may not, and must not tell of what is there.
 bool CallerPaths::exists(pid_t tid, const std::string& path) {
-  const int top = root(tid);
+  const int top = root_.get();
   struct stat caller {};
   if (top < 0 || ::stat(fmt::format("/proc/{}", tid).c_str(), &caller) != 0) return false;
   open_how how{};
@@ -165,7 +163,7 @@ bool CallerPaths::exists(pid_t tid, const std::string& path) {
 }
 
 bool CallerPaths::same_user(pid_t tid, std::uint32_t process) {
-  const int inside = procfs(tid);
+  const int inside = procfs();
   struct stat caller {};
   struct stat other {};
   return inside >= 0 && ::stat(fmt::format("/proc/{}", tid).c_str(), &caller) == 0 &&
@@ -183,9 +181,9 @@ std::optional<std::string> CallerPaths::base(pid_t tid, int directory) {
 }
 
 std::optional<std::string> CallerPaths::link(pid_t tid, int directory, const std::string& path) {
-  if (path.front() == '/') return read_link(tid, path);
+  if (path.front() == '/') return read_link(path);
   const std::optional<std::string> from = base(tid, directory);
-  return from ? read_link(tid, *from + "/" + path) : std::nullopt;
+  return from ? read_link(*from + "/" + path) : std::nullopt;
 }
 
 // The last of the numbers in a row such as "NSpid:\t4711\t23": that of the innermost namespace.
@@ -267,7 +265,7 @@ std::optional<std::string> CallerPaths::resolve(pid_t tid, int directory, std::s
     }
     at += "/" + part;
     if (at == "/proc") continue;
-    if (const std::optional<std::string> target = read_link(tid, at)) {
+    if (const std::optional<std::string> target = read_link(at)) {
       if (++links > most_links) return std::nullopt;
       if (target->front() == '/')
         at.clear();

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/fd.h"
 
@@ -45,15 +46,26 @@ class CallerPaths {
   // Whether a process inside belongs to the caller's user, and has not closed itself to it.
   bool same_user(pid_t tid, std::uint32_t process);
 
+  // Before anything else: takes the caller's root, which is held for good, unless one is held.
+  // `still_there` says afterwards whether the number is the caller's yet; false where it is not.
+  template <typename StillThere>
+  bool hold_root(pid_t tid, StillThere still_there) {
+    if (root_) return true;
+    UniqueFd found = root_of(tid);
+    if (!still_there()) return false;
+    root_ = std::move(found);
+    return true;
+  }
+
   // The procfs inside, to read by descriptor; -1 while it is unknown.
-  int procfs(pid_t tid);
+  int procfs();
 
  private:
   struct Ids {
     std::uint32_t process = 0, thread = 0;
   };
-  int root(pid_t tid);
-  std::optional<std::string> read_link(pid_t tid, const std::string& path);
+  static UniqueFd root_of(pid_t tid);
+  std::optional<std::string> read_link(const std::string& path);
   static std::optional<std::string> base(pid_t tid, int directory);
   static std::optional<Ids> ids(pid_t tid);
 

@@ -351,6 +351,11 @@ void Emulator::answer(int listener) {
   auto* call = reinterpret_cast<seccomp_notif*>(room.data());
   // ENOENT: the caller is gone, or was interrupted before this.
   if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, call) != 0) return;
+  const bool held = paths_->hold_root(static_cast<pid_t>(call->pid), [&] {
+    std::uint64_t id = call->id;
+    return ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+  });
+  if (!held) return;
   Answer result = answer_call(*emulation_, listener, *call, *paths_, files_.get());
   if (result.file) {
     AddFile add;

@@ -145,7 +145,7 @@ std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string
 
 std::optional<UniqueFd> ProcessFiles::make(pid_t tid, const ProcessPath& file,
                                            const ProcessFileRule& rule, CallerPaths& paths) {
-  const int procfs = paths.procfs(tid);
+  const int procfs = paths.procfs();
   if (procfs < 0) return std::nullopt;
   std::string path = std::to_string(file.process);
   if (file.thread != 0) path += fmt::format("/task/{}", file.thread);
