@@ -103,8 +103,17 @@ bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, A
   if (routed.route.kind == Route::Kind::count_tokens) {
     return say(dialect.write_count(model::estimated_tokens(*asked)), true, answer, record);
   }
+  std::vector<std::string> addresses = addresses_to_fetch(request.body);
+  if (!addresses.empty() && options_.remove_hosted_tools) {
+    record.fault = printable("the provider is asked to fetch " + addresses.front());
+    return say_error(dialect,
+                     model_error(ModelError::Kind::invalid_request, 400,
+                                 "Unable to download content from the given URL"),
+                     answer, record);
+  }
   Generation generation{dialect, request, *asked, *asked, answer, record};
   record.hosted_tools = take_hosted_tools(generation.told);
+  for (std::string& address : addresses) record.hosted_tools.push_back(printable(address));
   record.hosted_removed = options_.remove_hosted_tools && !record.hosted_tools.empty();
   if (!options_.remove_hosted_tools) generation.told = *asked;
   generation.told.stream = asked->stream || routed.route.stream;

@@ -1,6 +1,7 @@
 #include "agent_runtime/gateway/request_as_sent.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "agent_runtime/gateway/json_text.h"
 #include "base/json.h"
@@ -14,6 +15,26 @@ using model::ToolDeclaration;
 // Members by which a provider is told to reach out on its own.
 constexpr const char* reaching_members[] = {"mcp_servers", "web_search_options", "web_search",
                                             "container"};
+
+// Members whose value, or its member "url", is an address of content.
+constexpr const char* addressed_members[] = {"image_url", "file_url", "video_url", "audio_url",
+                                             "fileUri",   "file_uri", "source"};
+// Members that a provider takes for data, whatever stands in them.
+constexpr std::string_view data_members[] = {"tools",     "functions",  "args",        "response",
+                                             "arguments", "parameters", "input_schema"};
+constexpr std::size_t most_addresses = 16;
+constexpr std::size_t shown_address_bytes = 200;
+
+bool is_address(const nlohmann::json& value) {
+  if (!value.is_string()) return false;
+  const auto& text = value.get_ref<const std::string&>();
+  constexpr std::string_view inside = "data:";
+  const bool held =
+      std::equal(inside.begin(), inside.end(), text.begin(),
+                 text.begin() + std::min(text.size(), inside.size()),
+                 [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); });
+  return !text.empty() && !held;
+}
 
 bool is_hosted(const ToolDeclaration& tool) {
   return tool.kind == ToolDeclaration::Kind::hosted;
@@ -128,6 +149,40 @@ bool wants_array(const Dialect& dialect, std::string_view target) {
     mark = target.find('&', mark + 1);
   }
   return true;
+}
+
+std::vector<std::string> addresses_to_fetch(std::string_view body) {
+  using Json = nlohmann::json;
+  std::vector<std::string> found;
+  const Json document = Json::parse(body, nullptr, false);
+  std::vector<const Json*> left{&document};  // no recursion: the body may be deep
+  while (!left.empty() && found.size() < most_addresses) {
+    const Json& value = *left.back();
+    left.pop_back();
+    if (value.is_array())
+      for (const Json& item : value) left.push_back(&item);
+    if (!value.is_object()) continue;
+    for (const char* name : addressed_members) {
+      auto member = value.find(name);
+      if (member == value.end()) continue;
+      const Json& address =
+          member->is_object() && member->contains("url") ? member->at("url") : *member;
+      // A bare text called "source" is no address.
+      if (!is_address(address) || (member->is_string() && std::string_view(name) == "source"))
+        continue;
+      found.push_back(std::string(name) + " " +
+                      address.get_ref<const std::string&>().substr(0, shown_address_bytes));
+    }
+    const auto type = value.find("type");
+    const bool is_call = type != value.end() && type->is_string() &&
+                         type->get_ref<const std::string&>().ends_with("tool_use");
+    for (const auto& [name, member] : value.items())
+      if ((member.is_object() || member.is_array()) && !(is_call && name == "input") &&
+          std::find(std::begin(data_members), std::end(data_members), name) ==
+              std::end(data_members))
+        left.push_back(&member);
+  }
+  return found;
 }
 
 std::vector<std::string> take_hosted_tools(model::ModelRequest& request) {

@@ -30,4 +30,9 @@ bool wants_array(const model::Dialect& dialect, std::string_view target);
 // The names of the tools in `request` that the provider would run itself, taken out of it.
 std::vector<std::string> take_hosted_tools(model::ModelRequest& request);
 
+// Where in `body` the provider is told to fetch an image or a file, as "MEMBER ADDRESS", cut short:
+// what stands in an address leaves by the provider's hand. Content that is in the body itself
+// (data:), arguments of calls and declarations of tools are not meant. At most 16.
+std::vector<std::string> addresses_to_fetch(std::string_view body);
+
 }  // namespace gyges::gateway

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include "agent_runtime/gateway/request_as_sent.h"
 #include "base/hash.h"
 #include "tests/agent_runtime/gateway/endpoint_fixture.h"
 
@@ -178,6 +179,37 @@ TEST_F(ModelEndpointTest, ToolsOfTheProviderCanBeKeptAndAreRecordedStill) {
   EXPECT_THAT(asked[0].tools, SizeIs(2));
   EXPECT_FALSE(exchanges()[0].at("hosted_tools").at("removed"));
   EXPECT_EQ(exchanges()[0].at("hosted_tools").at("names").size(), 1U);
+}
+
+TEST_F(ModelEndpointTest, TheProviderIsNotSentForContentElsewhere) {
+  const json elsewhere{{"type", "url"}, {"url", "https://192.0.2.7/?held=1"}};
+  for (const json& part : {json{{"type", "image"}, {"source", elsewhere}},
+                           json{{"type", "document"}, {"source", elsewhere}},
+                           json{{"type", "tool_result"},
+                                {"tool_use_id", "a"},
+                                {"content", {{{"type", "image"}, {"source", elsewhere}}}}}}) {
+    json request = json::parse(first);
+    request["messages"].push_back({{"role", "user"}, {"content", {part}}});
+    EXPECT_EQ(send("POST", "/v1/messages", request.dump()).response->status, 400) << part;
+  }
+  EXPECT_THAT(asked, IsEmpty());
+  EXPECT_THAT(exchanges()[0].dump(), HasSubstr("192.0.2.7"));
+}
+
+TEST(AddressesToFetch, AreThoseOfContentAndNoOthers) {
+  for (const char* body :
+       {R"([{"image_url":{"url":"https://192.0.2.7/"}}])", R"([{"image_url":"HTTP://192.0.2.7/"}])",
+        R"({"input":[{"type":"input_file","file_url":"//192.0.2.7/"}]})",
+        R"({"contents":[{"parts":[{"fileData":{"fileUri":"gs://x"}}]}]})",
+        R"([{"image\u005furl":{"url":"https://192.0.2.7/"}}])"})
+    EXPECT_EQ(addresses_to_fetch(body).size(), 1U) << body;
+  for (const char* body : {R"([{"image_url":{"url":"Data:image/png;base64,AA=="}}])",
+                           R"({"type":"tool_use","input":{"image_url":"https://192.0.2.7/"}})",
+                           R"({"functionCall":{"args":{"source":{"url":"https://192.0.2.7/"}}}})",
+                           R"({"tools":[{"image_url":"https://192.0.2.7/"}],"source":"text"})",
+                           R"({"source":{"type":"base64","data":"AA=="}})", "no json"})
+    EXPECT_TRUE(addresses_to_fetch(body).empty()) << body;
+  EXPECT_EQ(addresses_to_fetch(std::string(200000, '[') + std::string(200000, ']')).size(), 0U);
 }
 
 TEST_F(ModelEndpointTest, TheLastTurnEndsTheRun) {
