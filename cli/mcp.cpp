@@ -39,6 +39,7 @@ struct ServeOptions {
   std::uint64_t call_seconds = 600;
   std::uint64_t output_bytes = 65536;
   std::uint32_t warm = 2;
+  std::string server_name;
   std::string http;
   std::string token_file;
   mcp::HttpOptions server;
@@ -69,6 +70,7 @@ Result<mcp::SessionOptions> session_options(const ServeOptions& options) {
   }
   if (!options.token_file.empty()) session.secrets.emplace_back(options.token_file);
   session.tools = options.tools;
+  session.server_name = options.server_name;
   session.call_timeout = std::chrono::seconds(options.call_seconds);
   session.output_bytes = options.output_bytes;
   session.warm = options.warm;
@@ -189,6 +191,9 @@ void add_serve_options(CLI::App& command, ServeOptions& options) {
                      "the machine the tools work in: a shipped persona or a manifest's path");
   command.add_option("--seed", options.seed, "of what the persona generates")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 53U));
+  command.add_option("--server-name", options.server_name,
+                     "what clients are told the server is called (gyges), where the agent should "
+                     "not learn of a sandbox");
   add_seal_key_option(command);
   command.add_option("--recorder", options.recorder, recorder_help)
       ->check(CLI::IsMember({"auto", "ebpf", "ptrace", "off"}))

@@ -257,6 +257,12 @@ std::string RecordedSessions::capabilities(Revision) const {
   return R"({"tools":{}})";
 }
 
+std::string RecordedSessions::server_info() const {
+  const std::string& name = parts_->options.server_name;
+  if (name.empty()) return Service::server_info();
+  return json_text({{"name", name}, {"version", "1.0.0"}});
+}
+
 std::string RecordedSessions::instructions() const {
   return "Tools that work in a Linux machine of this session's own. Files written in one call are "
          "there in the next.";

@@ -29,6 +29,8 @@ struct SessionOptions {
   std::filesystem::path records;               // gets a directory for each session
   std::vector<std::filesystem::path> secrets;  // files that are masked
   std::vector<std::string> tools;              // names; empty: default_tools()
+  // What clients, and through them agents, are told that the server is; empty: Gyges.
+  std::string server_name;
   std::chrono::seconds call_timeout{600};
   std::uint64_t output_bytes = 65536;  // of a call's output, what a client is given
   std::uint32_t warm = 2;              // sandboxes that stand ready
@@ -51,6 +53,7 @@ class RecordedSessions final : public Service {
   RecordedSessions& operator=(const RecordedSessions&) = delete;
 
   [[nodiscard]] std::string capabilities(Revision revision) const override;
+  [[nodiscard]] std::string server_info() const override;
   [[nodiscard]] std::string instructions() const override;
   [[nodiscard]] const std::vector<ToolEntry>& tools() const override;
   // A sandbox from the pool and a new directory below `records`.

@@ -20,7 +20,6 @@ constexpr const char* meta_log_level = "io.modelcontextprotocol/logLevel";
 constexpr std::size_t max_name_bytes = 128;
 constexpr std::size_t max_token_bytes = 256;
 constexpr std::size_t page_tools = 50;
-constexpr std::string_view server_info = R"({"name":"gyges","version":"0.1.0"})";
 constexpr int list_ttl_ms = 300'000;
 
 constexpr std::array<std::string_view, 8> levels = {"debug", "info",     "notice", "warning",
@@ -201,7 +200,7 @@ Step Protocol::initialize(Peer& peer, const Message& message, const Headers& hea
   Answer answer;
   answer.result = R"({"protocolVersion":")" + std::string(name_of(revision)) +
                   R"(","capabilities":)" + service_.capabilities(revision) + R"(,"serverInfo":)" +
-                  std::string(server_info) + R"(,"instructions":)" +
+                  service_.server_info() + R"(,"instructions":)" +
                   json_string(service_.instructions()) + "}";
   Step step = reply(request, answer);
   step.initialized = true;
@@ -355,7 +354,7 @@ std::string Protocol::reply_text(const Request& request, const Answer& answer) c
   if (!stateless(request.revision)) return result_text(request.id, answer.result);
   std::string head =
       std::string(R"({"resultType":")") + (answer.input_required ? "input_required" : "complete") +
-      R"(","_meta":{"io.modelcontextprotocol/serverInfo":)" + std::string(server_info) + "}";
+      R"(","_meta":{"io.modelcontextprotocol/serverInfo":)" + service_.server_info() + "}";
   if (is_list(request.method) && !answer.input_required)
     head += R"(,"ttlMs":)" + std::to_string(list_ttl_ms) + R"(,"cacheScope":"private")";
   // Results are objects: "{" and the rest.

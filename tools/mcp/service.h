@@ -85,6 +85,10 @@ class Service {
   // JSON text of the object of server capabilities.
   [[nodiscard]] virtual std::string capabilities(Revision revision) const = 0;
   [[nodiscard]] virtual std::string instructions() const = 0;
+  // JSON text of the object that clients, and through them agents, are told of the server.
+  [[nodiscard]] virtual std::string server_info() const {
+    return R"({"name":"gyges","version":"0.1.0"})";
+  }
   [[nodiscard]] virtual const std::vector<ToolEntry>& tools() const = 0;
   // Whether a method besides tools/call is answered by the session.
   [[nodiscard]] virtual bool in_session(std::string_view method) const {

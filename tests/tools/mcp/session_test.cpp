@@ -100,6 +100,14 @@ class SessionTest : public ::testing::Test {
   std::unique_ptr<RecordedSessions> service_;
 };
 
+TEST_F(SessionTest, ClientsAreToldTheNameThatIsWanted) {
+  options_.server_name = "the \"works\" tools";
+  if (!start()) return;
+  const std::string info = service_->server_info();
+  EXPECT_EQ(json::parse(info).at("name"), options_.server_name);
+  EXPECT_EQ(info.find("gyges"), std::string::npos);
+}
+
 TEST_F(SessionTest, CallsShareASandboxAndLeaveASealedBundle) {
   std::ofstream(options_.workspace / "there.txt") << "from the host\n";
   if (!start()) return;
