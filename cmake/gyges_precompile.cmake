@@ -60,7 +60,7 @@ endfunction()
 
 # gyges_precompiled_library(TARGET), _test(TARGET), _command_line(TARGET)
 function(gyges_precompiled_library target)
-  if(GYGES_FUZZ)
+  if(GYGES_SANITIZE)  # slow to compile, and built from nothing each time
     gyges_join_sources(${target} 6)
   endif()
   if(NOT GYGES_PRECOMPILE)
@@ -75,6 +75,9 @@ function(gyges_precompiled_library target)
 endfunction()
 
 function(gyges_precompiled_test target)
+  if(GYGES_SANITIZE)
+    gyges_join_sources(${target} 8)
+  endif()
   if(NOT GYGES_PRECOMPILE)
     return()
   endif()
