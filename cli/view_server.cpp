@@ -116,8 +116,8 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
 }  // namespace
 
 Status serve_view(const ViewServerOptions& options) {
+  ViewState state{options, mcp::HttpGuard({}, {}, options.token)};  // outlives the connections
   asio::io_context context{1};
-  ViewState state{options, mcp::HttpGuard({}, {}, options.token)};
   tcp::acceptor acceptor(context);
   tcp::endpoint where(asio::ip::address_v4::loopback(), options.port);
   ErrorCode error;
