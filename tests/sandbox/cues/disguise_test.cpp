@@ -80,8 +80,9 @@ TEST_F(Disguised, EveryCueSaysThePersonas) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     EXPECT_TRUE(std::regex_match(disguised[i], std::regex(rows[i].expected)))
         << rows[i].cue << ": " << disguised[i];
-    // Pid 1 has a session of its own in every sandbox.
-    if (std::string_view(rows[i].cue) == "P13") continue;
+    // Pid 1 has a session of its own in every sandbox, and a host may have as many threads as the
+    // persona by chance.
+    if (std::string_view(rows[i].cue) == "P13" || std::string_view(rows[i].cue) == "T13") continue;
     EXPECT_FALSE(std::regex_match(say(rows[i].command), std::regex(rows[i].expected)))
         << rows[i].cue << " says the same without a disguise";
   }
