@@ -176,12 +176,23 @@ class Consumer {
   }
 
   std::uint64_t drain(std::uint64_t limit) {
-    return programs_->rings().drain(limit, [this](const wire::record& record) {
+    const std::uint64_t bytes = programs_->rings().drain(limit, [this](const wire::record& record) {
       Stream* stream = streams_[record.session % wire::session_slots].get();
       if (stream == nullptr || stream->id != record.session) return;
       stream->take(record);
       if (!stream->status && !stream->doomed) doom(*stream);
     });
+    if (!programs_->rings().status()) end_all(programs_->rings().status());
+    return bytes;
+  }
+
+  // Records of any session may be among those that cannot be read.
+  void end_all(const Status& status) {
+    for (auto& stream : streams_) {
+      if (stream == nullptr) continue;
+      stream->keep(status);
+      if (!stream->doomed) doom(*stream);
+    }
   }
 
   // Slows down the sandboxes that fill the rings, each no more than its part in it.

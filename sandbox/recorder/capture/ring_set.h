@@ -1,4 +1,6 @@
-// The rings of all CPUs as the consumer sees them, read in place and merged by time.
+// The rings of all CPUs as the consumer sees them, read in place and merged by time. Memory is
+// mapped as far as records have come: all of it at once would take a millisecond for each 8 MiB,
+// and as long again when it is given back, of which a short run needs little.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +20,8 @@ class RingSet {
   RingSet(const RingSet&) = delete;
   RingSet& operator=(const RingSet&) = delete;
 
-  // Maps the areas of `cpus` CPUs. `ring_bytes` is a power of two. What the rings hold, of somebody
-  // who had them before, is passed over.
+  // Maps the areas of `cpus` CPUs; `areas_fd` is borrowed for as long as this lives. `ring_bytes`
+  // is a power of two. What the rings hold, of somebody who had them before, is passed over.
   Status map(int areas_fd, std::uint32_t cpus, std::uint32_t ring_bytes);
 
   [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(rings_.size()); }
@@ -41,6 +43,10 @@ class RingSet {
   // Bytes in the fullest ring.
   [[nodiscard]] std::uint64_t fullest() const;
 
+  // An error once the kernel refused to map more: what was recorded since cannot be read.
+  [[nodiscard]] const Status& status() const { return status_; }
+  [[nodiscard]] std::size_t mapped_bytes() const;
+
  private:
   struct Ring {
     wire::cpu_area* area = nullptr;
@@ -54,11 +60,17 @@ class RingSet {
   }
   // Reads the heads and returns the time before that.
   std::uint64_t look();
+  // Maps what of the areas is not mapped yet.
+  Status reach(std::size_t from, std::size_t to);
+  Status reach_records(const Ring& ring);
 
   std::vector<Ring> rings_;
   std::uint32_t ring_bytes_ = 0;
-  void* areas_ = nullptr;
+  int areas_fd_ = -1;
+  std::byte* areas_ = nullptr;  // reserved, mapped window by window
   std::size_t areas_bytes_ = 0;
+  std::vector<bool> mapped_;  // windows
+  Status status_;
 };
 
 template <class Visit>
