@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
+#include "cli/own_session.h"
 #include "cli/record_place.h"
 #include "cli/seal_key_option.h"
 #include "cli/stop_signals.h"
@@ -113,7 +114,11 @@ Result<std::string> read_token(const std::string& file) {
 }
 
 Status serve_with(mcp::Service& service, const ServeOptions& options, int stop) {
-  if (options.http.empty()) return mcp::serve_stdio(service, {STDIN_FILENO, STDOUT_FILENO, stop});
+  if (options.http.empty()) {
+    mcp::StdioLimits limits;
+    limits.calls.parallel = options.server.sessions.calls.parallel;
+    return mcp::serve_stdio(service, {STDIN_FILENO, STDOUT_FILENO, stop}, limits);
+  }
   mcp::HttpOptions server = options.server;
   GYGES_CHECK(read_address(options.http, server));
   if (!options.token_file.empty()) {
@@ -129,7 +134,7 @@ Status serve_with(mcp::Service& service, const ServeOptions& options, int stop) 
   return mcp::serve_http(service, server);
 }
 
-Status serve(const ServeOptions& options) {
+Status serve_here(const ServeOptions& options) {
   GYGES_TRY(UniqueFd stop, stop_signals());
   if (options.conformance_fixtures) {
     auto fixtures = mcp::make_conformance_fixtures();
@@ -146,6 +151,16 @@ Status serve(const ServeOptions& options) {
   return serve_with(*service, options, stop.get());
 }
 
+// The exit status.
+Result<int> serve(const ServeOptions& options) {
+  if (options.http.empty()) {
+    GYGES_TRY(std::optional<int> ended, go_on_in_own_session());
+    if (ended) return *ended;
+  }
+  GYGES_CHECK(serve_here(options));
+  return 0;
+}
+
 void add_http_options(CLI::App& command, ServeOptions& options) {
   command.add_option("--http", options.http,
                      "serve streamable HTTP at [ADDRESS:]PORT instead of standard input and output "
@@ -160,7 +175,7 @@ void add_http_options(CLI::App& command, ServeOptions& options) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command
-      .add_option("--max-waiting-calls", options.server.sessions.waiting_calls,
+      .add_option("--max-waiting-calls", options.server.sessions.calls.waiting,
                   "calls of one session that wait for their turn")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
@@ -214,6 +229,11 @@ void add_serve_options(CLI::App& command, ServeOptions& options) {
                   "of a call's output that the client is given; the middle is left out")
       ->check(CLI::Range(1024, 1 << 24))
       ->capture_default_str();
+  command
+      .add_option("--max-parallel-calls", options.server.sessions.calls.parallel,
+                  "calls of one session that run at once")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command.add_option("--warm", options.warm, "sandboxes that stand ready for new sessions")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -242,7 +262,7 @@ void add_mcp(CLI::App& root, int& exit_status) {
       "  codex -c 'mcp_servers.gyges={command=\"gyges\",args=[\"mcp\",\"serve\"]}'");
   serve_command->callback([options, &exit_status] {
     auto status = serve(*options);
-    exit_status = status ? 0 : report(status.error());
+    exit_status = status ? *status : report(status.error());
   });
 }
 

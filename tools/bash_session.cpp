@@ -13,7 +13,8 @@ class BashSession final : public Tool {
   [[nodiscard]] std::string_view name() const override { return "bash_session"; }
   [[nodiscard]] std::string_view description() const override {
     return "Runs a command line in a shell that stays: directory, variables, functions and "
-           "background jobs carry over to the next call. Standard input is empty.";
+           "background jobs carry over to the next call. Calls of it run one after the other. "
+           "Standard input is empty.";
   }
   [[nodiscard]] std::string_view parameters() const override {
     return R"({"type":"object","additionalProperties":false,"properties":{)"

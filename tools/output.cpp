@@ -10,6 +10,14 @@
 
 namespace gyges::tools {
 
+std::uint64_t OutputStore::take(std::uint64_t bytes) {
+  std::uint64_t left = left_;
+  std::uint64_t taken = 0;
+  do taken = std::min(left, bytes);
+  while (!left_.compare_exchange_weak(left, left - taken));
+  return taken;
+}
+
 Output::~Output() {
   std::error_code ignored;
   if (!partial_.empty()) std::filesystem::remove(partial_, ignored);
@@ -27,7 +35,7 @@ void Output::append(std::string_view bytes) {
 void Output::keep(std::string_view bytes) {
   if (!problem_.empty()) return;
   if (partial_.empty()) {
-    partial_ = store_->directory_ / ".output";
+    partial_ = store_->directory_ / (".output-" + std::to_string(++store_->last_));
     file_ = UniqueFd(
         ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (!file_) {
@@ -36,7 +44,8 @@ void Output::keep(std::string_view bytes) {
       return;
     }
   }
-  std::uint64_t room = std::min(store_->output_bytes_ - kept_, store_->left_);
+  std::uint64_t room =
+      store_->take(std::min<std::uint64_t>(store_->output_bytes_ - kept_, bytes.size()));
   if (bytes.size() > room) {
     cut_ = true;
     bytes = bytes.substr(0, static_cast<std::size_t>(room));
@@ -48,7 +57,6 @@ void Output::keep(std::string_view bytes) {
   }
   hasher_.update(bytes);
   kept_ += bytes.size();
-  store_->left_ -= bytes.size();
 }
 
 std::optional<KeptOutput> Output::finish() {

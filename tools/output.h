@@ -2,6 +2,7 @@
 // whole of it as a file named by its hash.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -14,7 +15,7 @@
 
 namespace gyges::tools {
 
-// Where whole outputs go: the blobs of one run. Used by the thread of one episode.
+// Where whole outputs go: the blobs of one run. Thread-safe; an Output is used by one thread.
 class OutputStore {
  public:
   static constexpr std::uint64_t default_output_bytes = 64U << 20U;
@@ -31,7 +32,10 @@ class OutputStore {
   friend class Output;
   std::filesystem::path directory_;
   std::uint64_t output_bytes_;
-  std::uint64_t left_;
+  // Takes up to `bytes` of what is left.
+  std::uint64_t take(std::uint64_t bytes);
+  std::atomic<std::uint64_t> left_;
+  std::atomic<std::uint32_t> last_ = 0;  // number of the output that was begun last
 };
 
 struct KeptOutput {

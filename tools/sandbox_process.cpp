@@ -31,13 +31,20 @@ struct Ends {
   std::string_view unwritten;
 };
 
-// `event_fd` and `cancel_fd` are -1 where nothing is to be waited for.
-void poll_once(Ends& ends, int event_fd, int cancel_fd, milliseconds timeout, Output& output) {
-  std::array<pollfd, 4> fds{};
+// What a process's end shows at, and a request to stop it; -1 where nothing is to be waited for.
+struct Signs {
+  int event_fd = -1;
+  int end_fd = -1;
+  int cancel_fd = -1;
+};
+
+void poll_once(Ends& ends, const Signs& signs, milliseconds timeout, Output& output) {
+  std::array<pollfd, 5> fds{};
   fds[0] = {ends.output.get(), POLLIN, 0};
   fds[1] = {ends.input.get(), POLLOUT, 0};
-  fds[2] = {event_fd, POLLIN, 0};
-  fds[3] = {cancel_fd, POLLIN, 0};
+  fds[2] = {signs.event_fd, POLLIN, 0};
+  fds[3] = {signs.end_fd, POLLIN, 0};
+  fds[4] = {signs.cancel_fd, POLLIN, 0};
   if (::poll(fds.data(), fds.size(),
              static_cast<int>(std::max(timeout, milliseconds(0)).count())) <= 0)
     return;
@@ -57,12 +64,12 @@ struct Waited {
 
 Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Output& output) {
   Waited waited;
+  Signs signs{context.sandbox.event_fd(), context.sandbox.end_fd(id), context.cancel_fd};
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   for (;;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
-    poll_once(ends, waited.end ? -1 : context.sandbox.event_fd(),
-              waited.end || waited.stopped() ? -1 : context.cancel_fd, std::min(left, longest_poll),
-              output);
+    if (waited.stopped()) signs.cancel_fd = -1;
+    poll_once(ends, signs, std::min(left, longest_poll), output);
     if (context.progress && !waited.end) context.progress(output.window().total());
     if (!waited.end) {
       auto end = context.sandbox.wait(id, Clock::now());
@@ -72,6 +79,7 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
       }
       if (*end) {
         waited.end = **end;
+        signs = {};
         deadline = Clock::now() + grace_after_end;
       }
     }

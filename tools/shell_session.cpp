@@ -115,12 +115,13 @@ void ShellSession::pump(const ToolContext& context, Turn& turn) {
   auto deadline = std::min(Clock::now() + context.timeout, context.deadline);
   while (!turn.exit_code && !turn.end) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
-    std::array<pollfd, 5> fds{};
+    std::array<pollfd, 6> fds{};
     fds[0] = {output_.get(), POLLIN, 0};
     fds[1] = {turn.unwritten.empty() ? -1 : commands_.get(), POLLOUT, 0};
     fds[2] = {statuses_.get(), POLLIN, 0};
     fds[3] = {context.sandbox.event_fd(), POLLIN, 0};
     fds[4] = {turn.stopped() ? -1 : context.cancel_fd, POLLIN, 0};
+    fds[5] = {context.sandbox.end_fd(id_), POLLIN, 0};
     int timeout = static_cast<int>(std::clamp(left, milliseconds(0), longest_poll).count());
     if (::poll(fds.data(), fds.size(), timeout) > 0) {
       if (fds[0].revents != 0) read_some(output_, turn.output);

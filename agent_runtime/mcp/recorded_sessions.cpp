@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <deque>
+#include <mutex>
 
 #include "agent_runtime/mcp/session_record.h"
 #include "base/json.h"
@@ -24,6 +27,12 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds progress_interval{500};
 constexpr std::size_t max_id_bytes = 256;
 constexpr std::size_t max_tool_name_bytes = 256;
+constexpr const char* sandbox_ended = "the sandbox ended";
+constexpr std::chrono::hours longest_wait_for_session{
+    24};  // of one with a network, for its session
+// What keeps no state between calls, so that calls of it may run side by side.
+constexpr std::array<std::string_view, 7> tools_without_state = {
+    "bash", "python", "read_file", "write_file", "list_dir", "search", "http_request"};
 
 // What of them the registry holds is served.
 constexpr std::array<std::string_view, 8> sensible_tools = {
@@ -84,9 +93,16 @@ struct RecordedSessions::Parts {
   recorder::Recorder* recorder = nullptr;
   run::RunInputs inputs;
   std::vector<ToolEntry> tools;
-  // Without a network all sessions take from one pool. With one, a sandbox's flows go to the bundle
-  // of its session, which has no name before it begins: each is started with its session.
+  // Without a network all sessions take from one pool.
   std::unique_ptr<isolation::SandboxPool> pool;
+  // With one, a sandbox's flows go to the bundle of its session, which has no name before that
+  // begins: each has a route that is led there then.
+  struct Ahead {
+    std::shared_ptr<run::FlowRoute> route;
+    std::unique_ptr<isolation::SandboxPool> one;
+  };
+  std::mutex mutex;
+  std::deque<Ahead> ahead;
 
   [[nodiscard]] isolation::SandboxSpec spec() const {
     isolation::SandboxSpec spec;
@@ -96,6 +112,22 @@ struct RecordedSessions::Parts {
     spec.packed_world = inputs.packed_world;
     spec.disguise = inputs.disguise;
     return spec;
+  }
+  [[nodiscard]] Ahead make_ahead() const {
+    auto route = std::make_shared<run::FlowRoute>();
+    isolation::SandboxSpec with_route = spec();
+    with_route.flows = [route](network::Flow flow) { return route->take(std::move(flow)); };
+    return {route, isolation::SandboxPool::ahead(std::move(with_route), longest_wait_for_session)};
+  }
+  // Where all sandboxes share a pool it is empty.
+  Ahead take_ahead() {
+    if (pool) return {};
+    Ahead next = make_ahead();
+    const std::lock_guard lock(mutex);
+    ahead.push_back(std::move(next));
+    next = std::move(ahead.front());
+    ahead.pop_front();
+    return next;
   }
   void notice(const std::string& line) const {
     if (options.notice) options.notice(line);
@@ -117,7 +149,9 @@ class RecordedSession final : public Session {
         environment_(isolation::command_environment(parts.inputs.policy)),
         store_(record_.bundle().directory() / "blobs") {}
 
+  // Every call has ended.
   ~RecordedSession() override {
+    if (reason_.empty() && !sandbox_->sandbox().alive()) reason_ = sandbox_ended;
     isolation::Enforcement enforcement = sandbox_->sandbox().enforcement();
     state_.shell.reset();
     run::RecordEnd end = sandbox_->finish(parts_.inputs.policy.limits, record_.bundle());
@@ -130,46 +164,64 @@ class RecordedSession final : public Session {
       parts_.notice("record " + directory + " is not sealed: " + printable(sealed.error().line()));
   }
 
-  [[nodiscard]] bool alive() const override { return alive_; }
+  [[nodiscard]] bool alive() const override { return alive_ && sandbox_->sandbox().alive(); }
 
   Answer call(const Request& request, Link& link) override {
     auto result = run(request, link);
     if (result) return answer_of(*result, request);
     // What is not recorded is not run: the session ends here.
-    alive_ = false;
-    reason_ = "the record could not be written: " + printable(result.error().line());
-    parts_.notice(reason_);
+    std::string reason = "the record could not be written: " + printable(result.error().line());
+    parts_.notice(reason);
+    end_with(std::move(reason));
     return fault_answer(Code::internal_error, "The record of the session could not be written.");
   }
 
  private:
-  Result<tools::ToolResult> run(const Request& request, Link& link) {
+  // No further call begins; the first reason counts.
+  void end_with(std::string reason) {
+    const std::lock_guard lock(mutex_);
+    alive_ = false;
+    if (reason_.empty()) reason_ = std::move(reason);
+  }
+
+  Result<std::uint32_t> request_in_transcript(const Request& request, model::ToolCall& call) {
     const auto& params = *request.params;
-    model::ToolCall call;
-    call.call = ++calls_;
     call.id = id_in_conversation(request);
     call.name = params.at("name").get<std::string>();
     call.arguments = params.contains("arguments") ? json_text(params.at("arguments")) : "{}";
-    episode::Transcript& transcript = record_.transcript();
-    GYGES_CHECK(transcript.tool_requested(calls_, call));
-    GYGES_CHECK(transcript.tool_decided(calls_, true, "auto", ""));
+    const std::lock_guard lock(mutex_);
+    call.call = ++calls_;
+    GYGES_CHECK(record_.transcript().tool_requested(call.call, call));
+    GYGES_CHECK(record_.transcript().tool_decided(call.call, true, "auto", ""));
+    return call.call;
+  }
+
+  Result<tools::ToolResult> run(const Request& request, Link& link) {
+    model::ToolCall call;
+    GYGES_TRY(std::uint32_t number, request_in_transcript(request, call));
+    // Marks come from several threads, and while another call's process is adopted: the recorder's
+    // sessions take a lock for each.
     recorder::Session* session = sandbox_->session();
     auto begin = Clock::now();
     if (session != nullptr)
-      GYGES_CHECK(session->tool_call_started(calls_, call.name.substr(0, max_tool_name_bytes)));
-    tools::ToolResult result = tools::call_tool(context(request, link), call.name, call.arguments);
-    if (session != nullptr) GYGES_CHECK(session->tool_call_ended(calls_));
+      GYGES_CHECK(session->tool_call_started(number, call.name.substr(0, max_tool_name_bytes)));
+    tools::ToolResult result =
+        tools::call_tool(context(request, link, number), call.name, call.arguments);
+    if (session != nullptr) GYGES_CHECK(session->tool_call_ended(number));
     auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin);
-    GYGES_CHECK(transcript.tool_executed(calls_, static_cast<std::uint64_t>(took.count()), result));
+    {
+      const std::lock_guard lock(mutex_);
+      GYGES_CHECK(record_.transcript().tool_executed(
+          number, static_cast<std::uint64_t>(took.count()), result));
+    }
     if (result.sandbox_lost) {
-      alive_ = false;
-      reason_ = "the sandbox ended";
+      end_with(sandbox_ended);
       result.output += "\n[This machine is gone. The next call begins in a new one.]";
     }
     return result;
   }
 
-  tools::ToolContext context(const Request& request, Link& link) {
+  tools::ToolContext context(const Request& request, Link& link, std::uint32_t number) {
     const isolation::Policy& policy = parts_.inputs.policy;
     const SessionOptions& options = parts_.options;
     bool has_workspace = policy.filesystem.workspace != isolation::Filesystem::Workspace::none;
@@ -178,7 +230,7 @@ class RecordedSession final : public Session {
     tools::ToolContext context{.sandbox = sandbox_->sandbox()};
     context.environment = environment_;
     context.home = has_workspace ? options.workspace.string() : policy.identity.home;
-    context.call = calls_;
+    context.call = number;
     context.timeout = options.call_timeout;
     context.deadline = Clock::time_point::max();
     context.output_bytes = output;
@@ -208,8 +260,9 @@ class RecordedSession final : public Session {
   std::vector<std::string> environment_;
   tools::OutputStore store_;
   tools::ToolState state_;
+  std::mutex mutex_;  // of the transcript and of what follows
   std::uint32_t calls_ = 0;
-  bool alive_ = true;
+  std::atomic<bool> alive_ = true;
   std::string reason_;
 };
 
@@ -246,6 +299,8 @@ Result<std::unique_ptr<RecordedSessions>> RecordedSessions::create(SessionOption
     spec.prepared = true;
     spec.flows = [](const network::Flow&) { return ok(); };
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> tried, isolation::Sandbox::start(spec));
+    for (std::uint32_t i = 0; i < parts->options.warm; ++i)
+      parts->ahead.push_back(parts->make_ahead());
   } else {
     GYGES_TRY(parts->pool, isolation::SandboxPool::create(
                                std::move(spec), std::max<std::uint32_t>(parts->options.warm, 1)));
@@ -253,8 +308,15 @@ Result<std::unique_ptr<RecordedSessions>> RecordedSessions::create(SessionOption
   return std::unique_ptr<RecordedSessions>(new RecordedSessions(std::move(parts)));
 }
 
-std::string RecordedSessions::capabilities(Revision) const {
-  return R"({"tools":{}})";
+std::string RecordedSessions::capabilities(Revision revision) const {
+  return stateless(revision) ? R"({"tools":{}})" : R"({"tools":{},"logging":{}})";
+}
+
+std::string RecordedSessions::lane(const Request& request) const {
+  auto name = request.params->at("name").get<std::string>();
+  bool alone = std::find(tools_without_state.begin(), tools_without_state.end(), name) ==
+               tools_without_state.end();
+  return alone ? name : std::string();
 }
 
 std::string RecordedSessions::server_info() const {
@@ -275,8 +337,10 @@ const std::vector<ToolEntry>& RecordedSessions::tools() const {
 Result<std::unique_ptr<Session>> RecordedSessions::open(const ClientInfo& client) {
   GYGES_TRY(SessionRecord record,
             SessionRecord::create(parts_->options.records / directory_name(client)));
+  Parts::Ahead ahead = parts_->take_ahead();
   auto sandbox = run::RecordedSandbox::start(parts_->spec(), record.bundle(), parts_->recorder,
-                                             parts_->pool.get(), nullptr);
+                                             parts_->pool ? parts_->pool.get() : ahead.one.get(),
+                                             std::move(ahead.route));
   if (!sandbox) {
     record.discard();
     return tl::unexpected<Error>(std::move(sandbox.error()));

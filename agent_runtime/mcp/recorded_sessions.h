@@ -56,6 +56,9 @@ class RecordedSessions final : public Service {
   [[nodiscard]] std::string server_info() const override;
   [[nodiscard]] std::string instructions() const override;
   [[nodiscard]] const std::vector<ToolEntry>& tools() const override;
+  // A tool whose calls depend on each other has a lane of its name: the shell that stays, edits of
+  // files, lists.
+  [[nodiscard]] std::string lane(const Request& request) const override;
   // A sandbox from the pool and a new directory below `records`.
   Result<std::unique_ptr<Session>> open(const ClientInfo& client) override;
 

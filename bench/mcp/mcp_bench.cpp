@@ -26,7 +26,7 @@ using Headers = std::map<std::string, std::string>;
 struct Target {
   std::uint16_t port = 0;
   std::string path;
-  std::string call;
+  std::string params;  // of a call, JSON text
 };
 
 [[noreturn]] void give_up(const std::string& why) {
@@ -52,7 +52,10 @@ Headers begin(HttpClient& client, const Target& target) {
 }
 
 void call(HttpClient& client, const Target& target, const Headers& headers) {
-  HttpReply reply = client.post(target.call, headers, target.path);
+  thread_local int id = 0;
+  std::string text = R"({"jsonrpc":"2.0","id":)" + std::to_string(++id) +
+                     R"(,"method":"tools/call","params":)" + target.params + "}";
+  HttpReply reply = client.post(text, headers, target.path);
   json answer = reply.json();
   if (reply.status != 200 || !answer.contains("result") ||
       answer.at("result").value("isError", false))
@@ -102,11 +105,7 @@ int main(int argc, char** argv) {
   target.path = argv[2];
   json arguments = json::parse(argv[4], nullptr, false);
   if (!arguments.is_object()) give_up("the arguments are no JSON object");
-  target.call = json{{"jsonrpc", "2.0"},
-                     {"id", 1},
-                     {"method", "tools/call"},
-                     {"params", {{"name", argv[3]}, {"arguments", arguments}}}}
-                    .dump();
+  target.params = json{{"name", argv[3]}, {"arguments", arguments}}.dump();
   double seconds = argc > 6 ? std::atof(argv[6]) : 5;
   std::vector<double> took = in_turn(target, seconds);
   unsigned clients = 2 * std::max(1U, std::thread::hardware_concurrency());

@@ -62,26 +62,6 @@ Status check_command(const Command& command) {
   return ok();
 }
 
-// What comes before the reason in CommandEnd::start_error.
-std::string_view words_of(init::StartStep step) {
-  switch (step) {
-    case init::StartStep::descriptors:
-      return "pass its streams: ";
-    case init::StartStep::limits:
-      return "set its limits: ";
-    case init::StartStep::privileges:
-      return "become the policy's user: ";
-    case init::StartStep::directory:
-      return "enter its directory: ";
-    case init::StartStep::filter:
-      return "load the system call filter: ";
-    case init::StartStep::find:
-    case init::StartStep::execute:
-      break;
-  }
-  return "";
-}
-
 }  // namespace
 
 void Sandbox::State::kill() {
@@ -101,80 +81,6 @@ void Sandbox::State::hit(std::string limit, std::string detail) {
   for (const LimitHit& known : limits)
     if (known.limit == limit) return;
   limits.push_back({std::move(limit), std::move(detail)});
-}
-
-void Sandbox::State::note_end(const init::Reply& reply, bool started_ok) {
-  CommandEnd end;
-  int status = reply.status;
-  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
-  if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
-  if (!started_ok) {
-    auto step = static_cast<init::StartStep>(reply.number[0]);
-    end.start_error = std::string(words_of(step)) + std::strerror(reply.error);
-    end.exit_code = step != init::StartStep::directory && reply.error == ENOENT ? 127 : 126;
-    ended[reply.id] = std::move(end);
-    started.erase(reply.id);
-    relabelled.erase(reply.id);
-    return;
-  }
-  end.user_ns = reply.number[0];
-  end.system_ns = reply.number[1];
-  end.max_rss_bytes = reply.number[2];
-  if (end.signal == SIGXFSZ)
-    hit("file_bytes", fmt::format("a file reached {} bytes", policy.limits.file_bytes));
-  std::uint64_t cpu_seconds = (end.user_ns + end.system_ns) / 1000000000U;
-  if (policy.limits.cpu_seconds > 0 && (end.signal == SIGXCPU || end.signal == SIGKILL) &&
-      cpu_seconds + 1 >= policy.limits.cpu_seconds)
-    hit("cpu_seconds", fmt::format("a process used {} s of processor time", cpu_seconds));
-  started.erase(reply.id);
-  relabelled.erase(reply.id);
-  ended[reply.id] = std::move(end);
-}
-
-void Sandbox::State::note(const init::Reply& reply) {
-  switch (reply.tell) {
-    case init::Tell::ended:
-      note_end(reply, true);
-      break;
-    case init::Tell::not_started:
-      note_end(reply, false);
-      break;
-    case init::Tell::wall_time:
-      hit("wall_seconds", fmt::format("the sandbox lived for {} s", policy.limits.wall_seconds));
-      break;
-    case init::Tell::stopped:
-      stopped = reply;
-      break;
-    case init::Tell::failed:
-      if (auto failure = failure_of_init(reply)) hit("sandbox", failure->line());
-      break;
-    default:
-      break;
-  }
-}
-
-// A message that nobody waits for.
-Status Sandbox::State::take(Message message) {
-  if (message.reply.tell == init::Tell::listener)
-    return emulator && message.fd ? emulator->add(std::move(message.fd)) : ok();
-  note(message.reply);
-  return ok();
-}
-
-// The answer to a spawn; other messages are noted meanwhile.
-Result<Message> Sandbox::State::await(CommandId id) {
-  auto deadline = Clock::now() + setup_time;
-  for (;;) {
-    auto message = receive_reply(process.control.get(), deadline);
-    if (!message) return tl::unexpected<Error>(std::move(message.error()));
-    if (!*message) return fail("start command", "", "pid 1 did not answer within 120 s");
-    const init::Reply& reply = (*message)->reply;
-    if (auto failure = failure_of_init(reply)) return tl::unexpected<Error>(*failure);
-    if (reply.id == id &&
-        (reply.tell == init::Tell::spawned || reply.tell == init::Tell::not_spawned))
-      return std::move(**message);
-    GYGES_CHECK(take(std::move(**message)));
-  }
 }
 
 void Sandbox::State::note_final_limits() {
@@ -243,6 +149,7 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
   auto or_null = [&](int fd) { return fd >= 0 ? fd : null.get(); };
   int fds[4] = {payload.get(), or_null(command.standard_input), or_null(command.standard_output),
                 or_null(command.standard_error)};
+  const std::lock_guard lock(state.mutex);
   CommandId id = state.next_id++;
   GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::spawn, id, 0, 0}, fds));
   GYGES_TRY(Message answer, state.await(id));
@@ -270,6 +177,7 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
 Status Sandbox::relabel(CommandId id, std::uint32_t tool_call) {
   State& state = *state_;
   if (state.session == nullptr) return ok();
+  const std::lock_guard lock(state.mutex);
   auto found = state.relabelled.find(id);
   if (found == state.relabelled.end())
     return fail("label command", std::to_string(id), "it has ended, or was not started for this");
@@ -278,29 +186,6 @@ Status Sandbox::relabel(CommandId id, std::uint32_t tool_call) {
   if (::poll(&ended, 1, 0) > 0) return ok();
   GYGES_TRY(pid_t pid, pid_of(found->second));
   return state.session->adopt(found->second.get(), pid, tool_call);
-}
-
-Result<std::optional<CommandEnd>> Sandbox::wait(CommandId id,
-                                                std::chrono::steady_clock::time_point deadline) {
-  State& state = *state_;
-  for (;;) {
-    if (auto found = state.ended.find(id); found != state.ended.end()) {
-      CommandEnd end = std::move(found->second);
-      state.ended.erase(found);
-      return std::optional<CommandEnd>(std::move(end));
-    }
-    if (state.started.count(id) == 0)
-      return fail("wait for command", std::to_string(id), "no such command is running");
-    auto message = receive_reply(state.process.control.get(), deadline);
-    if (!message) return tl::unexpected<Error>(std::move(message.error()));
-    if (!*message) return std::optional<CommandEnd>();
-    if (auto failure = failure_of_init((*message)->reply)) return tl::unexpected<Error>(*failure);
-    GYGES_CHECK(state.take(std::move(**message)));
-  }
-}
-
-int Sandbox::event_fd() const {
-  return state_->process.control.get();
 }
 
 Status Sandbox::signal(CommandId id, int signal_number, bool whole_group) {
@@ -313,10 +198,12 @@ const Enforcement& Sandbox::enforcement() const {
 }
 
 std::vector<LimitHit> Sandbox::limits_hit() const {
+  const std::lock_guard lock(state_->mutex);
   return state_->limits;
 }
 
 void Sandbox::note_limit(LimitHit limit) {
+  const std::lock_guard lock(state_->mutex);
   state_->hit(std::move(limit.limit), std::move(limit.detail));
 }
 

@@ -4,7 +4,9 @@
 // Life cycle: start() -> spawn()/wait() any number of times -> stop(). Destruction without stop()
 // kills everything inside. If the supervisor dies, the kernel kills pid 1 and with it the tree.
 //
-// Thread-safety: one Sandbox is used by one thread at a time; different sandboxes are independent.
+// Thread-safety: spawn() to note_limit() may be called by several threads at once, each waiting for
+// the end of its own command; everything else by one thread while no other uses the sandbox.
+// Different sandboxes are independent.
 #pragma once
 
 #include <chrono>
@@ -152,9 +154,9 @@ class Sandbox {
   // Starts a command; its process is labelled with the tool call before its first instruction.
   Result<CommandId> spawn(const Command& command);
 
-  // Moves the command's first process, started with `relabelled`, to another tool call: what it does
-  // and starts from now on belongs to that call, what it has started before does not. Call it while
-  // the process waits for something. Without effect where nothing is recorded.
+  // Moves the command's first process, started with `relabelled`, to another tool call: what it
+  // does and starts from now on belongs to that call, what it has started before does not. Call it
+  // while the process waits for something. Without effect where nothing is recorded.
   Status relabel(CommandId id, std::uint32_t tool_call);
 
   // Waits until the command's first process ends; nullopt at the deadline (the command goes on).
@@ -163,8 +165,13 @@ class Sandbox {
                                          std::chrono::steady_clock::time_point deadline);
 
   // A descriptor that polls readable when wait() may make progress, for callers that also pump
-  // output. Borrowed.
+  // output. Borrowed. Where several threads wait, another may read what this one polls for: they
+  // poll end_fd() too.
   [[nodiscard]] int event_fd() const;
+
+  // Polls readable once a thread has read that this command has ended. Borrowed, until wait() has
+  // told of the end. -1 where there was no descriptor to be had.
+  [[nodiscard]] int end_fd(CommandId id);
 
   // Sends a signal to the command's first process, or to its whole process group.
   Status signal(CommandId id, int signal_number, bool whole_group);

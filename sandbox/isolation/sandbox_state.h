@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,9 +43,13 @@ struct Sandbox::State {
   std::unique_ptr<Emulator> emulator;  // null: no system call is emulated
   std::optional<Cgroup> cgroup;
   Enforcement enforcement;
+  // Held by whatever starts commands or waits for them: of the control socket's messages and of all
+  // from here to `next_id`.
+  mutable std::mutex mutex;
   std::vector<LimitHit> limits;
   std::map<CommandId, CommandEnd> ended;
-  std::map<CommandId, bool> started;  // alive commands
+  std::map<CommandId, UniqueFd> bells;       // of commands that end_fd() was called for
+  std::map<CommandId, bool> started;         // alive commands
   std::map<CommandId, UniqueFd> relabelled;  // pidfds of alive commands that relabel() is for
   CommandId next_id = 1;
   bool reaped = false;
@@ -65,6 +70,8 @@ struct Sandbox::State {
   Status take(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
+  void ring(CommandId id) const;
+  int bell(CommandId id);
   Result<Message> await(CommandId id);
   void note_final_limits();
 };

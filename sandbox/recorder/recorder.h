@@ -7,7 +7,8 @@
 // does to its parentage.
 //
 // Thread-safety: a Recorder may start sessions from any thread; one Session is used by one thread
-// at a time.
+// at a time, but for the marks of tool calls and flush(): once it is open, any thread may call them,
+// also while another adopts.
 #pragma once
 
 #include <sys/types.h>

@@ -128,6 +128,11 @@ class FixtureSession final : public Session {
     if (auto answer = answer_input_fixture(name, request)) return *answer;
     if (name == "test_tool_with_logging" || name == "test_logging_tool") return log(request, link);
     if (name == "test_tool_with_progress") return progress(request, link);
+    if (name == "test_reconnection") {
+      link.end_stream();
+      pause(link);
+      return content_answer("The stream was taken up again.");
+    }
     std::string argument;
     if (auto given = params.find("arguments"); given != params.end())
       for (const char* key : {"prompt", "message"})
@@ -211,8 +216,9 @@ class ConformanceFixtures final : public Service {
                                                    : empty_schema);
     tools_.back().header_arguments.emplace_back("region", "region");
     for (const std::string& name : input_fixture_tools()) add(name, empty_schema);
-    for (const char* name : {"test_tool_with_logging", "test_logging_tool",
-                             "test_tool_with_progress", "test_missing_capability"})
+    for (const char* name :
+         {"test_tool_with_logging", "test_logging_tool", "test_tool_with_progress",
+          "test_missing_capability", "test_reconnection"})
       add(name, empty_schema);
     add("test_sampling",
         R"({"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"}}})");

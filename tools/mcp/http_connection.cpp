@@ -6,7 +6,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
 #include <cctype>
-#include <cstdio>
+#include <cerrno>
 
 #include "tools/mcp/http_link.h"
 
@@ -35,6 +35,13 @@ bool contains_type(const std::optional<std::string>& accept, std::string_view ty
 
 }  // namespace
 
+std::string stream_header(bool keep_connection) {
+  return status_line(200) +
+         "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+         "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n" +
+         (keep_connection ? "" : "Connection: close\r\n") + "\r\n";
+}
+
 HttpConnection::HttpConnection(asio::ip::tcp::socket socket, std::shared_ptr<HttpState> state)
     : stream_(std::move(socket)), state_(std::move(state)) {
   ++state_->connections;
@@ -52,6 +59,7 @@ void HttpConnection::close() {
   if (closed_) return;
   closed_ = true;
   if (running_ && cancel_on_hangup_) running_->cancel();
+  leave_stream();
   end_call();
   Error ignored;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
@@ -132,8 +140,9 @@ void HttpConnection::check_header() {
   if (!state_->sessions.within_rate(address_, HttpSessions::Clock::now()))
     return refuse(429, "Too many requests.", whole);
   if (request.method() == http::verb::delete_ && whole) return take_delete();
+  if (request.method() == http::verb::get && whole) return take_get();
   if (request.method() != http::verb::post)
-    return refuse(405, "Only POST and DELETE are served.", whole);
+    return refuse(405, "Only POST, GET and DELETE are served.", whole);
   std::string type = header("Content-Type").value_or("");
   for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (!type.starts_with("application/json"))
@@ -225,6 +234,7 @@ void HttpConnection::act(const std::shared_ptr<HttpSession>& session, Step step)
         auto found = session->running.find(step.text);
         if (found != session->running.end())
           if (auto link = found->second.lock()) link->cancel();
+        if (session->calls) session->calls->drop_cancelled();
       }
       break;
     case Step::Kind::answer:
@@ -238,29 +248,30 @@ void HttpConnection::act(const std::shared_ptr<HttpSession>& session, Step step)
 
 void HttpConnection::begin_call(const std::shared_ptr<HttpSession>& session, Step step) {
   Request request = std::move(step.request);
-  auto link =
-      std::make_shared<HttpLink>(session->questions, weak_from_this(), stream_.get_executor());
-  link->streams = takes_streams();
-  std::erase_if(session->running, [](const auto& one) { return one.second.expired(); });
   bool by_id = !stateless(request.revision);
+  auto link = std::make_shared<HttpLink>(session->questions, weak_from_this(),
+                                         by_id ? session : nullptr, stream_.get_executor());
+  link->id = request.id;
+  link->streams = takes_streams();
+  // Clients of older revisions take an event without data for a broken one.
+  link->may_begin_early = link->streams && request.revision == Revision::r2025_11_25;
+  std::erase_if(session->running, [](const auto& one) { return one.second.expired(); });
   if (by_id && !session->running.emplace(request.id, link).second)
     return answer(400,
                   error_text(request.id,
                              {Code::invalid_request, "A request with this id is under way.", {}}));
-  SessionThread* thread = state_->sessions.thread_of(*session, step.client);
-  auto done = [self = weak_from_this(), link = std::weak_ptr<HttpLink>(link),
-               executor = stream_.get_executor(), request](Answer given) {
-    asio::post(executor, [self, link, request, given = std::move(given)] {
-      auto connection = self.lock();
-      // Nothing is said of a cancelled request, but HTTP wants an end.
-      if (connection && connection->running_ == link.lock())
-        connection->finish_call(request, given);
+  // Nothing is said of a cancelled request, but HTTP wants an end.
+  auto done = [state = state_, link, executor = stream_.get_executor(), request](Answer given) {
+    asio::post(executor, [state, link, request, given = std::move(given)] {
+      link->finish(state->protocol.reply_text(request, given),
+                   static_cast<unsigned>(Protocol::http_status(request, given)));
     });
   };
   running_ = link;
   held_ = shared_from_this();
   stream_.expires_never();
-  if (thread != nullptr && thread->submit(request, link, done)) return watch_for_hangup();
+  SessionCalls* calls = state_->sessions.calls_of(session, step.client);
+  if (calls != nullptr && calls->submit(request, link, std::move(done))) return watch_for_hangup();
   end_call();
   if (by_id) session->running.erase(request.id);
   answer(429, error_text(request.id, {Code::busy, "Too many calls wait for their turn.", {}}));
@@ -271,11 +282,11 @@ void HttpConnection::begin_call(const std::shared_ptr<HttpSession>& session, Ste
 void HttpConnection::watch_for_hangup() {
   stream_.socket().async_wait(
       asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const Error& error) {
-        if (error || self->closed_ || !self->running_) return;
+        if (error || self->closed_ || self->complete_) return;
         char byte = 0;
         ssize_t n =
             ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (n == 0) self->close();
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) self->close();
       });
 }
 
@@ -288,7 +299,7 @@ void HttpConnection::end_call() {
 void HttpConnection::refuse(unsigned status, std::string_view why, bool keep) {
   keep_ = keep_ && keep;
   answer(status, error_text("", {Code::invalid_request, std::string(why), {}}),
-         status == 405   ? "Allow: POST, DELETE\r\n"
+         status == 405   ? "Allow: POST, GET, DELETE\r\n"
          : status == 401 ? "WWW-Authenticate: Bearer\r\n"
                          : "");
 }
@@ -301,33 +312,6 @@ void HttpConnection::answer(unsigned status, std::string body, const std::string
   complete_ = true;
   end_call();
   send(head + "\r\n" + body, true);
-}
-
-void HttpConnection::stream(std::string message) {
-  if (closed_ || complete_ || !running_ || !running_->streams) return;
-  std::string bytes;
-  if (!streaming_) {
-    streaming_ = true;
-    bytes = status_line(200) +
-            "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-            "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n" +
-            (keep_ ? "" : "Connection: close\r\n") + "\r\n";
-  }
-  std::string event = "event: message\ndata: " + std::move(message) + "\n\n";
-  char size[24];
-  std::snprintf(size, sizeof size, "%zx\r\n", event.size());
-  send(bytes + size + event + "\r\n", false);
-}
-
-void HttpConnection::finish_call(const Request& request, const Answer& given) {
-  if (closed_ || complete_) return;
-  std::string text = state_->protocol.reply_text(request, given);
-  if (!streaming_)
-    return answer(static_cast<unsigned>(Protocol::http_status(request, given)), std::move(text));
-  stream(std::move(text));
-  end_call();
-  complete_ = true;
-  if (!closed_) send("0\r\n\r\n", true);
 }
 
 void HttpConnection::send(std::string bytes, bool last) {
@@ -348,10 +332,7 @@ void HttpConnection::write_next() {
   asio::async_write(stream_, asio::buffer(unsent_.front()),
                     [self = shared_from_this()](Error error, std::size_t) {
                       self->writing_ = false;
-                      if (error) {
-                        self->cancel_on_hangup_ = true;
-                        return self->close();
-                      }
+                      if (error) return self->close();
                       self->written();
                     });
 }

@@ -19,11 +19,11 @@ namespace gyges::mcp {
 
 // What the connections of a server have in common. Used by the thread that runs the server.
 struct HttpState {
-  HttpState(Service& service, const HttpOptions& given, HttpGuard who)
+  HttpState(Service& service, const HttpOptions& given, HttpGuard who, HttpSessions::Over over)
       : options(given),
         guard(std::move(who)),
         protocol(service),
-        sessions(service, given.sessions) {
+        sessions(service, given.sessions, std::move(over)) {
     bounds.message_bytes = options.body_bytes;
   }
   HttpOptions options;
@@ -37,6 +37,12 @@ struct HttpState {
 
 class HttpLink;
 
+// The beginning of an answer that is an event stream.
+std::string stream_header(bool keep_connection);
+// Keeps the message as the stream's next event, where the session is still there to keep it (null:
+// it is not), and hands it to the connection that reads it.
+void deliver_event(HttpSession* session, EventStream& stream, std::string message);
+
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
   HttpConnection(boost::asio::ip::tcp::socket socket, std::shared_ptr<HttpState> state);
@@ -45,8 +51,18 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnection& operator=(const HttpConnection&) = delete;
 
   void start() { read_header(); }
-  // Cancels what runs and closes. By the server's thread.
+  // All by the server's thread. Cancels what runs and closes.
   void close();
+  // Once a second: says what is due on a stream.
+  void look(std::chrono::steady_clock::time_point now);
+  // Whether the link's answer is waited for here.
+  [[nodiscard]] bool answers(const HttpLink& link) const;
+  // What comes from now on is of this stream; another connection that reads it ends.
+  void begin_stream(const std::shared_ptr<EventStream>& events);
+  // One message; without `id` where it is not kept.
+  void stream(const std::string& message, const std::string& id = {});
+  void stream_comment(const std::string& text);
+  void end_stream();
 
  private:
   friend class HttpLink;
@@ -58,6 +74,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void read_body();
   void take_request();
   void take_delete();
+  void take_get();
   void take_post();
   void take_stateless(const Message& message, const Headers& headers);
   void take_initialize(const Message& message, const Headers& headers);
@@ -65,13 +82,12 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void begin_call(const std::shared_ptr<HttpSession>& session, Step step);
   void watch_for_hangup();
   void end_call();
+  void leave_stream();
 
   // A refusal without a message of the protocol, or a whole answer; then the next request.
   void refuse(unsigned status, std::string_view why, bool keep = true);
   void answer(unsigned status, std::string body, const std::string& more_headers = {});
-  // From a running call; `last` ends it.
-  void stream(std::string message);
-  void finish_call(const Request& request, const Answer& answer);
+  void finish_call(std::string message, unsigned status);
   void send(std::string bytes, bool last);
   void write_next();
   void written();
@@ -94,9 +110,12 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool keep_ = true;        // the connection serves another request after it
   bool closed_ = false;
   bool cancel_on_hangup_ = false;
-  std::string session_header_;         // of the answer
-  std::shared_ptr<HttpLink> running_;  // the call that is being answered
-  // This connection, while a call runs: then nothing may be read or written that would hold it.
+  std::chrono::steady_clock::time_point last_streamed_;
+  std::shared_ptr<EventStream> events_;  // that are sent here
+  std::string session_header_;           // of the answer
+  std::shared_ptr<HttpLink> running_;    // the call that is being answered
+  // This connection, while a call runs or a stream is open: then nothing may be read or written
+  // that would hold it.
   std::shared_ptr<HttpConnection> held_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <vector>
 
 #include "tools/mcp/http_connection.h"
@@ -22,7 +23,9 @@ constexpr std::chrono::milliseconds pause_without_descriptors{100};
 class HttpServer {
  public:
   HttpServer(Service& service, const HttpOptions& options, HttpGuard guard)
-      : state_(std::make_shared<HttpState>(service, options, std::move(guard))),
+      : state_(std::make_shared<HttpState>(
+            service, options, std::move(guard),
+            [this](std::weak_ptr<HttpSession> session) { tell_of_the_end(std::move(session)); })),
         acceptor_(context_),
         sweep_timer_(context_),
         pause_timer_(context_),
@@ -56,6 +59,15 @@ class HttpServer {
   }
 
  private:
+  // By a thread of the session's.
+  void tell_of_the_end(std::weak_ptr<HttpSession> session) {
+    asio::post(context_, [weak = std::move(session)] {
+      auto known = weak.lock();
+      if (known && wants_session_over(known->peer))
+        deliver_event(known.get(), *known->streams.own(), session_over_text());
+    });
+  }
+
   void stop() {
     state_->stopping = true;
     ErrorCode ignored;
@@ -91,8 +103,11 @@ class HttpServer {
     sweep_timer_.expires_after(sweep_interval);
     sweep_timer_.async_wait([this](ErrorCode cancelled) {
       if (cancelled) return;
-      state_->sessions.sweep(HttpSessions::Clock::now());
+      auto now = HttpSessions::Clock::now();
+      state_->sessions.sweep(now);
       std::erase_if(connections_, [](const auto& weak) { return weak.expired(); });
+      for (auto& weak : connections_)
+        if (auto connection = weak.lock()) connection->look(now);
       sweep();
     });
   }

@@ -1,6 +1,7 @@
-// An MCP server over streamable HTTP: POST and DELETE at /mcp. Answers are one JSON object, written
-// at once, or where a call has something to say before its answer an event stream. There is no
-// stream for the server's own messages (GET is answered 405), for it has none.
+// An MCP server over streamable HTTP: POST, GET and DELETE at /mcp. Answers are one JSON object,
+// written at once, or where a call has something to say before its answer an event stream. GET is
+// the stream of the server's own messages or, with Last-Event-ID, the rest of one whose connection
+// broke.
 //
 // Clients of revisions with sessions get a session and a sandbox each, named in Mcp-Session-Id.
 // Requests of 2026-07-28 have no session: those that come to /mcp, or to /mcp/NAME with the same

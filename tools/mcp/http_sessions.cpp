@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <system_error>
+
+#include "tools/mcp/http_connection.h"
 
 namespace gyges::mcp {
 namespace {
@@ -44,7 +47,7 @@ bool HttpSessions::make_room() {
   if (size() < limits_.sessions) return true;
   auto oldest = sessions_.end();
   for (auto it = sessions_.begin(); it != sessions_.end(); ++it)
-    if (!it->second->thread &&
+    if (!it->second->calls &&
         (oldest == sessions_.end() || it->second->used < oldest->second->used))
       oldest = it;
   if (oldest == sessions_.end()) return false;
@@ -85,9 +88,11 @@ void HttpSessions::retire(HttpSession& session) {
   for (auto& [id, link] : session.running)
     if (auto running = link.lock()) running->cancel();
   session.running.clear();
-  if (!session.thread) return;
-  session.thread->stop();
-  ending_.push_back(std::move(session.thread));
+  // Those of calls end with their answers.
+  if (auto reader = session.streams.own()->reader.lock()) reader->end_stream();
+  if (!session.calls) return;
+  session.calls->stop();
+  ending_.push_back(std::move(session.calls));
 }
 
 bool HttpSessions::end(const std::string& id) {
@@ -98,13 +103,20 @@ bool HttpSessions::end(const std::string& id) {
   return true;
 }
 
-SessionThread* HttpSessions::thread_of(HttpSession& session, const ClientInfo& client) {
-  if (!session.thread) {
-    // It may have been let go to make room since it was found.
-    if (sessions_.count(session.id) == 0) return nullptr;
-    session.thread = std::make_unique<SessionThread>(service_, client, limits_.waiting_calls);
+SessionCalls* HttpSessions::calls_of(const std::shared_ptr<HttpSession>& session,
+                                     const ClientInfo& client) {
+  if (session->calls) return session->calls.get();
+  // It may have been let go to make room since it was found.
+  if (sessions_.count(session->id) == 0) return nullptr;
+  auto over = [tell = over_, weak = std::weak_ptr<HttpSession>(session)] {
+    if (tell) tell(weak);
+  };
+  try {
+    session->calls = std::make_unique<SessionCalls>(service_, client, limits_.calls, over);
+  } catch (const std::system_error&) {
+    return nullptr;  // no thread is to be had
   }
-  return session.thread.get();
+  return session->calls.get();
 }
 
 bool HttpSessions::within_rate(const std::string& address, Clock::time_point now) {
@@ -123,7 +135,8 @@ bool HttpSessions::within_rate(const std::string& address, Clock::time_point now
 void HttpSessions::sweep(Clock::time_point now) {
   for (auto it = sessions_.begin(); it != sessions_.end();) {
     HttpSession& session = *it->second;
-    bool busy = session.thread && session.thread->busy() > 0;
+    if (session.calls) session.calls->drop_cancelled();
+    bool busy = session.calls && session.calls->busy() > 0;
     if (busy) session.used = now;
     if (busy || now - session.used < limits_.idle) {
       ++it;
@@ -132,7 +145,7 @@ void HttpSessions::sweep(Clock::time_point now) {
     retire(session);
     it = sessions_.erase(it);
   }
-  std::erase_if(ending_, [](const auto& thread) { return thread->finished(); });
+  std::erase_if(ending_, [](const auto& calls) { return calls->finished(); });
 }
 
 void HttpSessions::end_all() {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,8 +13,9 @@
 #include <vector>
 
 #include "tools/mcp/call_link.h"
+#include "tools/mcp/event_streams.h"
 #include "tools/mcp/protocol.h"
-#include "tools/mcp/session_thread.h"
+#include "tools/mcp/session_calls.h"
 
 namespace gyges::mcp {
 
@@ -22,7 +24,7 @@ std::optional<std::string> shared_session_name(std::string_view target);
 
 struct SessionLimits {
   std::size_t sessions = 32;        // of all clients, those that are being sealed among them
-  std::size_t waiting_calls = 16;   // of one session
+  CallLimits calls{8, 16};          // of one session
   std::chrono::seconds idle{1800};  // a session without a call for so long is ended
   double rate = 5000;               // requests a second of one client address
 };
@@ -32,7 +34,8 @@ struct HttpSession {
   Peer peer;
   std::shared_ptr<OpenQuestions> questions = std::make_shared<OpenQuestions>();
   std::map<std::string, std::weak_ptr<CallLink>> running;  // by the JSON text of the request's id
-  std::unique_ptr<SessionThread> thread;                   // null before the first call
+  EventStreams streams;
+  std::unique_ptr<SessionCalls> calls;  // null before the first call
   std::chrono::steady_clock::time_point used;
 };
 
@@ -40,9 +43,12 @@ class HttpSessions {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // By a thread of the session that is over by itself.
+  using Over = std::function<void(std::weak_ptr<HttpSession>)>;
+
   // `service` is borrowed.
-  HttpSessions(Service& service, const SessionLimits& limits)
-      : service_(service), limits_(limits) {}
+  HttpSessions(Service& service, const SessionLimits& limits, Over over)
+      : service_(service), limits_(limits), over_(std::move(over)) {}
 
   // A new session with an id that cannot be guessed. Where there is no room the session that was
   // used longest ago among those that have called nothing makes some; null where there is none.
@@ -54,8 +60,8 @@ class HttpSessions {
   std::shared_ptr<HttpSession> shared(const std::string& name, const ClientInfo& client);
   // Whether there was one. Cancels its calls and seals its record, without waiting for that.
   bool end(const std::string& id);
-  // The thread that answers its calls, made at the first; null where there is no room.
-  SessionThread* thread_of(HttpSession& session, const ClientInfo& client);
+  // What answers its calls, made at the first; null where there is no room.
+  SessionCalls* calls_of(const std::shared_ptr<HttpSession>& session, const ClientInfo& client);
 
   // Whether a request from this address is within the rate.
   bool within_rate(const std::string& address, Clock::time_point now);
@@ -78,8 +84,9 @@ class HttpSessions {
 
   Service& service_;
   SessionLimits limits_;
+  Over over_;
   std::map<std::string, std::shared_ptr<HttpSession>> sessions_;
-  std::vector<std::unique_ptr<SessionThread>> ending_;
+  std::vector<std::unique_ptr<SessionCalls>> ending_;
   std::map<std::string, Bucket> rates_;
 };
 

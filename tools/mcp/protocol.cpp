@@ -151,6 +151,17 @@ int log_severity(std::string_view level) {
   return found != levels.end() ? static_cast<int>(found - levels.begin()) : -1;
 }
 
+std::string session_over_text() {
+  return notification_text(
+      "notifications/message",
+      R"({"level":"warning","data":"This session's machine has ended. The next call begins in a )"
+      R"(new one, without what was written before."})");
+}
+
+bool wants_session_over(const Peer& peer) {
+  return peer.initialized && log_severity(peer.log_level) <= log_severity("warning");
+}
+
 Step Protocol::refuse(const BadMessage& bad) const {
   return refusal(bad.id, bad.fault, 400);
 }

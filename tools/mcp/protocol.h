@@ -82,6 +82,11 @@ class Protocol {
   Service& service_;
 };
 
+// What a client with a session is told, by a message of the server's own, when the session's
+// sandbox has ended by itself; and whether it wants to hear of it (logging/setLevel).
+std::string session_over_text();
+bool wants_session_over(const Peer& peer);
+
 // The least severe levels come first: debug, info, notice, warning, error, critical, alert,
 // emergency. -1 for another word.
 int log_severity(std::string_view level);

@@ -53,20 +53,22 @@ class Link {
   virtual void notify(std::string_view method, std::string_view params) = 0;
   // Asks the client (sampling, elicitation), and waits; revisions with sessions only.
   virtual Answer ask(std::string_view method, std::string_view params) = 0;
+  // Ends the stream of the request, where the client can come back for the rest; the call goes on.
+  virtual void end_stream() {}
   // Polls readable once the request has been cancelled or its client is gone. Borrowed; -1 where
   // there was no descriptor to be had.
   [[nodiscard]] virtual int cancel_fd() const = 0;
 };
 
-// The state behind a client's calls: a sandbox. Used by one thread at a time, the same from open()
-// to the end.
+// The state behind a client's calls: a sandbox. Opened and ended by one thread.
 class Session {
  public:
   // Ends it; what was recorded is kept.
   virtual ~Session() = default;
-  // Never throws. Answers tools/call, and what Service::in_session() names.
+  // Never throws. Answers tools/call, and what Service::in_session() names. Several threads may
+  // call at once, but never two in the same lane.
   virtual Answer call(const Request& request, Link& link) = 0;
-  // False: no further call can succeed.
+  // False: no further call can succeed. Thread-safe, and quick.
   [[nodiscard]] virtual bool alive() const = 0;
 };
 
@@ -94,6 +96,12 @@ class Service {
   [[nodiscard]] virtual bool in_session(std::string_view method) const {
     static_cast<void>(method);
     return false;
+  }
+  // Calls of one session that have the same lane run one after the other; those without one (empty)
+  // wait for no other.
+  [[nodiscard]] virtual std::string lane(const Request& request) const {
+    static_cast<void>(request);
+    return {};
   }
   // Answers other methods (resources, prompts, completion); nullopt: there is no such method.
   virtual std::optional<Answer> answer(const Request& request) {

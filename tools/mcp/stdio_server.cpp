@@ -4,16 +4,18 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 
 #include "tools/mcp/call_link.h"
 #include "tools/mcp/line_output.h"
 #include "tools/mcp/protocol.h"
-#include "tools/mcp/session_thread.h"
+#include "tools/mcp/session_calls.h"
 
 namespace gyges::mcp {
 namespace {
@@ -136,6 +138,7 @@ class StdioServer {
     if (line_.empty()) return;
     auto message = read_message(line_, bounds_);
     Step step = message ? protocol_.handle(peer_, *message, {}) : protocol_.refuse(message.error());
+    tell_ = wants_session_over(peer_);
     switch (step.kind) {
       case Step::Kind::reply:
         output_.send(std::move(step.text));
@@ -145,6 +148,7 @@ class StdioServer {
         break;
       case Step::Kind::cancel:
         calls_.cancel(step.text);
+        if (session_) session_->drop_cancelled();
         break;
       case Step::Kind::answer:
         questions_->answer(step.text, std::move(step.response));
@@ -162,16 +166,31 @@ class StdioServer {
                               {Code::invalid_request, "A request with this id is under way.", {}}));
       return;
     }
-    if (!session_)
-      session_ = std::make_unique<SessionThread>(service_, step.client, limits_.waiting_calls);
     auto done = [this, request, link](const Answer& answer) {
       calls_.remove(request.id);
       // Nothing is said of a cancelled request.
       if (!link->cancelled()) output_.send(protocol_.reply_text(request, answer));
     };
-    if (session_->submit(request, link, done)) return;
+    if (has_session(step.client) && session_->submit(request, link, done)) return;
     calls_.remove(request.id);
     output_.send(error_text(request.id, {Code::busy, "Too many calls wait for their turn.", {}}));
+  }
+
+  // False where no thread is to be had for it now.
+  bool has_session(const ClientInfo& client) {
+    if (session_) return true;
+    try {
+      session_ = std::make_unique<SessionCalls>(service_, client, limits_.calls,
+                                                [this] { tell_of_the_end(); });
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
+  }
+
+  // By the session's thread.
+  void tell_of_the_end() {
+    if (tell_.load()) output_.send(session_over_text());
   }
 
   // The client has said all it has to say, but may still read.
@@ -196,13 +215,14 @@ class StdioServer {
   Protocol protocol_;
   Bounds bounds_;
   Peer peer_;
+  std::atomic<bool> tell_ = false;  // whether the client hears of a session that is over
   std::string line_;
   bool too_long_ = false;
   bool stopped_ = false;
   std::shared_ptr<OpenQuestions> questions_ = std::make_shared<OpenQuestions>();
   LineOutput output_;
   RunningCalls calls_;
-  std::unique_ptr<SessionThread> session_;  // last: its thread uses the others
+  std::unique_ptr<SessionCalls> session_;  // last: its threads use the others
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "tools/mcp/service.h"
+#include "tools/mcp/session_calls.h"
 
 namespace gyges::mcp {
 
@@ -16,8 +17,8 @@ struct StdioStreams {
 };
 
 struct StdioLimits {
-  std::size_t line_bytes = 8U << 20U;     // of a message; a longer line is answered by an error
-  std::size_t waiting_calls = 64;         // calls that wait for their turn
+  std::size_t line_bytes = 8U << 20U;  // of a message; a longer line is answered by an error
+  CallLimits calls;
   std::size_t unsent_bytes = 16U << 20U;  // answers that the client does not read; then it is gone
 };
 

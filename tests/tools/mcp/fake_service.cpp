@@ -1,6 +1,7 @@
 #include "tests/tools/mcp/fake_service.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 
 namespace gyges::mcp {
 namespace {
@@ -22,6 +23,13 @@ class FakeSession final : public Session {
                     R"({"level":"info","data":")" + std::string(1000, 'x') + R"("})");
     if (name == "end") alive_ = false;
     json arguments = request.params->value("arguments", json::object());
+    if (name == "turn" && arguments.value("hold", false)) return wait(link);
+    if (name == "steps") {
+      link.notify("notifications/message", R"({"level":"info","data":"one"})");
+      pollfd fd{service_.gate.get(), POLLIN, 0};
+      ::poll(&fd, 1, 30'000);
+      link.notify("notifications/message", R"({"level":"info","data":"two"})");
+    }
     return {json_text({{"content", json::array()}, {"echo", arguments}}), std::nullopt, false};
   }
 
@@ -34,19 +42,23 @@ class FakeSession final : public Session {
   }
 
   FakeService& service_;
-  bool alive_ = true;
+  std::atomic<bool> alive_ = true;
 };
 
 }  // namespace
 
-FakeService::FakeService() {
-  for (const char* name : {"echo", "wait", "chatty", "end"})
+FakeService::FakeService() : gate(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  for (const char* name : {"echo", "wait", "chatty", "end", "turn", "steps"})
     tools_.push_back(
         {name, std::string(R"({"name":")") + name + R"(","inputSchema":{"type":"object"}})", {}});
 }
 
 Result<std::unique_ptr<Session>> FakeService::open(const ClientInfo&) {
   return std::make_unique<FakeSession>(*this);
+}
+
+std::string FakeService::lane(const Request& request) const {
+  return request.params->at("name") == "turn" ? "turn" : "";
 }
 
 std::string initialize_text(const std::string& version) {

@@ -14,15 +14,24 @@
 namespace gyges::mcp {
 
 // Tools: echo (returns its arguments), wait (until cancelled), chatty (sends many notifications),
-// end (the session is over).
+// end (the session is over), turn (one call at a time; waits until cancelled where it is told to
+// hold), steps (a notification, then waits for go(), another, and the answer).
 class FakeService final : public Service {
  public:
   FakeService();
   [[nodiscard]] std::string capabilities(Revision) const override { return R"({"tools":{}})"; }
   [[nodiscard]] std::string instructions() const override { return "fake"; }
   [[nodiscard]] const std::vector<ToolEntry>& tools() const override { return tools_; }
+  [[nodiscard]] std::string lane(const Request& request) const override;
   Result<std::unique_ptr<Session>> open(const ClientInfo& client) override;
 
+  // Lets all calls of `steps` go on.
+  void go() {
+    std::uint64_t one = 1;
+    [[maybe_unused]] ssize_t written = ::write(gate.get(), &one, sizeof one);
+  }
+
+  UniqueFd gate;
   std::atomic<int> opened = 0;
   std::atomic<int> closed = 0;
   std::atomic<int> waiting = 0;    // calls of `wait` that have begun

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 
 namespace gyges::mcp {
@@ -79,7 +80,44 @@ std::string HttpClient::read_stream() {
   return data;
 }
 
+HttpReply HttpClient::open_stream(const std::map<std::string, std::string>& headers,
+                                  const std::string& body) {
+  std::string text = body.empty() ? "GET" : "POST";
+  text += " /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\n";
+  if (!body.empty())
+    text +=
+        "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  for (const auto& [name, value] : headers) text += name + ": " + value + "\r\n";
+  send(text + "\r\n" + body);
+  return receive_header();
+}
+
+HttpClient::StreamEvent HttpClient::next_event() {
+  for (;;) {
+    std::size_t size = std::strtoul(take_line().c_str(), nullptr, 16);
+    std::string chunk = take(size + 2);
+    if (size == 0 || chunk.empty()) return {};
+    StreamEvent event;
+    for (std::size_t at = 0, end = 0; at < size; at = end + 1) {
+      end = std::min(chunk.find('\n', at), size);
+      std::string line = chunk.substr(at, end - at);
+      if (line.starts_with("id: ")) event.id = line.substr(4);
+      if (line.starts_with("data: ")) event.data = line.substr(6);
+    }
+    if (!event.id.empty() || !event.data.empty()) return event;
+  }
+}
+
 HttpReply HttpClient::receive() {
+  HttpReply reply = receive_header();
+  if (reply.headers.count("transfer-encoding") != 0)
+    reply.body = read_stream();
+  else if (auto length = reply.headers.find("content-length"); length != reply.headers.end())
+    reply.body = take(std::stoul(length->second));
+  return reply;
+}
+
+HttpReply HttpClient::receive_header() {
   HttpReply reply;
   std::string line = take_line();
   if (!line.starts_with("HTTP/1.1 ")) return reply;
@@ -89,10 +127,6 @@ HttpReply HttpClient::receive() {
     for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     reply.headers[name] = header.substr(colon + 2);
   }
-  if (reply.headers.count("transfer-encoding") != 0)
-    reply.body = read_stream();
-  else if (auto length = reply.headers.find("content-length"); length != reply.headers.end())
-    reply.body = take(std::stoul(length->second));
   reply.status = std::stoi(line.substr(9, 3));
   return reply;
 }

@@ -30,6 +30,15 @@ class HttpClient {
                  const std::string& target = "/mcp");
   HttpReply request(const std::string& method, const std::map<std::string, std::string>& headers,
                     const std::string& target = "/mcp");
+  // Of an event stream: sends the request and reads the header alone; `body` empty: a GET.
+  HttpReply open_stream(const std::map<std::string, std::string>& headers,
+                        const std::string& body = {});
+  // The next event of it that is no comment. Id and data are empty at its end, or after 20 s.
+  struct StreamEvent {
+    std::string id;
+    std::string data;
+  };
+  StreamEvent next_event();
   // Whether the server closes within 20 s.
   bool closed();
   void close() { fd_.reset(); }
@@ -38,6 +47,7 @@ class HttpClient {
   bool fill();
   std::string take(std::size_t count);
   std::string take_line();
+  HttpReply receive_header();
   std::string read_stream();
   UniqueFd fd_;
   std::string read_;

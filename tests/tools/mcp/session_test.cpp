@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -161,6 +163,137 @@ TEST_F(SessionTest, CallsShareASandboxAndLeaveASealedBundle) {
   EXPECT_TRUE(read) << read.error().line();
   EXPECT_GT(calls, 50U);
   EXPECT_EQ(origins, (std::set<std::uint32_t>{1, 2, 3}));
+}
+
+TEST_F(SessionTest, CallsRunSideBySideAndEachIsJoinedToItsProcesses) {
+  if (!start()) return;
+  auto session = open();
+  ASSERT_TRUE(session);
+  // The first ends only because the second runs beside it.
+  std::string held;
+  std::thread slow([&] {
+    held = text_of(call(*session, "bash",
+                        {{"command", "until [ -e go ]; do sleep 0.02; done; env echo held"}}));
+  });
+  EXPECT_EQ(text_of(call(*session, "bash", {{"command", "env printf quick; touch go"}})), "quick");
+  slow.join();
+  EXPECT_EQ(held, "held\n");
+  session.reset();
+  if (!recorder_) GTEST_SKIP() << "system calls are not looked at: no recorder on this host";
+  auto reader = recorder::TraceReader::open(bundle() / "trace.gyt");
+  ASSERT_TRUE(reader) << reader.error().line();
+  std::map<std::string, std::set<std::uint32_t>> programs;  // which calls executed them
+  auto read = reader->for_each([&](const recorder::Event& event) {
+    if (event.kind != recorder::EventKind::process_exec) return true;
+    for (const auto& capture : event.captures)
+      if (capture.kind == recorder::CaptureKind::file_identity)
+        programs[std::string(capture.bytes.substr(capture.bytes.rfind('/') + 1))].insert(
+            event.origin_call);
+    return true;
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  // Which of the two was the first is not said.
+  ASSERT_EQ(programs["touch"].size(), 1U);
+  std::uint32_t quick = *programs["touch"].begin();
+  EXPECT_TRUE(quick == 1 || quick == 2);
+  EXPECT_EQ(programs["printf"], programs["touch"]);
+  EXPECT_EQ(programs["echo"], (std::set<std::uint32_t>{3 - quick}));
+  for (std::uint32_t label : programs["sleep"]) EXPECT_EQ(label, 3 - quick);
+}
+
+TEST_F(SessionTest, ManyCallsAtOnceAreAllAnswered) {
+  if (!start()) return;
+  auto session = open();
+  ASSERT_TRUE(session);
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10; ++i) {
+        std::string words = std::to_string(t) + "-" + std::to_string(i);
+        json result = call(*session, "bash", {{"command", "echo " + words}});
+        right += text_of(result) == words + "\n" ? 1 : 0;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 60);
+  session.reset();
+  json document = json::parse(*read_file(bundle() / "run.json"));
+  EXPECT_EQ(document.at("client").at("calls"), 60);
+  auto faults = recorder::verify_bundle(bundle());
+  ASSERT_TRUE(faults) << faults.error().line();
+  EXPECT_THAT(*faults, IsEmpty());
+}
+
+TEST_F(SessionTest, LongOutputsOfCallsAtOnceAreKeptApart) {
+  options_.output_bytes = 1024;
+  if (!start()) return;
+  auto session = open();
+  ASSERT_TRUE(session);
+  std::vector<std::thread> threads;
+  for (int t = 1; t <= 4; ++t)
+    threads.emplace_back([&, t] {
+      std::string command = "for i in 1 2 3; do yes " + std::to_string(t) + " | head -n 5000; done";
+      call(*session, "bash", {{"command", command}});
+    });
+  for (std::thread& thread : threads) thread.join();
+  session.reset();
+  std::set<std::string> kept;
+  for (const auto& entry : fs::directory_iterator(bundle() / "blobs")) {
+    std::string bytes = *read_file(entry.path());
+    EXPECT_EQ(bytes.size(), 30'000U);
+    kept.insert(bytes.substr(0, 2));
+    EXPECT_EQ(bytes.find_first_not_of(bytes.substr(0, 2)), std::string::npos);
+  }
+  EXPECT_EQ(kept, (std::set<std::string>{"1\n", "2\n", "3\n", "4\n"}));
+}
+
+TEST_F(SessionTest, ASandboxThatEndsWhileNobodyCallsEndsItsSession) {
+  options_.policy.limits.wall_seconds = 1;
+  if (!start()) return;
+  auto session = open();
+  ASSERT_TRUE(session);
+  call(*session, "bash", {{"command", "true"}});
+  EXPECT_TRUE(eventually([&] { return !session->alive(); }));
+  session.reset();
+  json document = json::parse(*read_file(bundle() / "run.json"));
+  EXPECT_EQ(document.at("exit").at("kind"), "time_limit");
+}
+
+TEST_F(SessionTest, FlowsOfSandboxesMadeAheadGoToTheBundleOfTheirSession) {
+  options_.policy.network.mode = network::NetworkPolicy::Mode::gateway;
+  options_.warm = 2;
+  if (!start()) return;
+  auto one = open();
+  auto two = open();
+  auto three = open();  // more than were made ahead
+  ASSERT_TRUE(one && two && three);
+  int number = 0;
+  for (Session* session : {one.get(), two.get(), three.get()})
+    call(*session, "bash",
+         {{"command", "(echo > /dev/tcp/192.0.2." + std::to_string(++number) + "/80) 2>&1"}});
+  one.reset();
+  two.reset();
+  three.reset();
+  std::set<std::string> reached;
+  for (const auto& entry : fs::directory_iterator(options_.records)) {
+    std::istringstream flows(*read_file(entry.path() / "flows.jsonl"));
+    std::set<std::string> of_session;
+    for (std::string line; std::getline(flows, line);)
+      of_session.insert(json::parse(line).at("destination"));
+    EXPECT_EQ(of_session.size(), 1U);
+    reached.insert(of_session.begin(), of_session.end());
+  }
+  EXPECT_EQ(reached, (std::set<std::string>{"192.0.2.1", "192.0.2.2", "192.0.2.3"}));
+}
+
+TEST_F(SessionTest, ToolsWithoutStateHaveNoLane) {
+  options_.tools = {"bash", "bash_session", "edit_file", "read_file", "todo"};
+  if (!start()) return;
+  for (const char* tool : {"bash", "read_file"})
+    EXPECT_EQ(service_->lane(request(tool, json::object())), "") << tool;
+  for (const char* tool : {"bash_session", "edit_file", "todo"})
+    EXPECT_EQ(service_->lane(request(tool, json::object())), tool);
 }
 
 TEST_F(SessionTest, SessionsSeeNothingOfEachOtherNorOfTheRecords) {

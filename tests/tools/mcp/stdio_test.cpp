@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <set>
 #include <thread>
 
 #include "tests/tools/mcp/fake_service.h"
@@ -95,7 +96,9 @@ TEST_F(StdioTest, CallsThatRunWhenTheInputEndsAreStillAnswered) {
   for (int i = 1; i <= 5; ++i) all += call_text(i, "echo") + "\n";
   ASSERT_TRUE(write_all(in_.write.get(), all));
   in_.write.reset();
-  for (int i = 0; i <= 5; ++i) EXPECT_EQ(message().at("id"), i);
+  std::set<int> ids;  // calls run side by side
+  for (int i = 0; i <= 5; ++i) ids.insert(message().at("id").get<int>());
+  EXPECT_EQ(ids, (std::set<int>{0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(line(), "");
 }
 
@@ -127,15 +130,25 @@ TEST_F(StdioTest, AStormOfCallsAndCancellationsLeavesTheServerAsItWas) {
 
 TEST_F(StdioTest, TooManyWaitingCallsAreRefused) {
   StdioLimits limits;
-  limits.waiting_calls = 3;
+  limits.calls = {1, 3};
   serve(limits);
   send(initialize_text());
   message();
   send(call_text(1, "wait"));
   ASSERT_TRUE(eventually([&] { return service_.waiting == 1; }));
-  for (int i = 2; i <= 6; ++i) send(call_text(i, "echo"));
-  EXPECT_EQ(message().at("error").at("code"), 429);
-  EXPECT_EQ(message().at("id"), 6);
+  for (int i = 2; i <= 5; ++i) send(call_text(i, "echo"));
+  json refused = message();
+  EXPECT_EQ(refused.at("error").at("code"), 429);
+  EXPECT_EQ(refused.at("id"), 5);
+}
+
+TEST_F(StdioTest, ASlowCallHoldsNoQuickOne) {
+  begin();
+  send(call_text("slow", "wait"));
+  ASSERT_TRUE(eventually([&] { return service_.waiting == 1; }));
+  send(call_text(2, "echo"));
+  EXPECT_EQ(message().at("id"), 2);
+  EXPECT_EQ(service_.cancelled, 0);
 }
 
 TEST_F(StdioTest, TheSameIdTwiceIsRefused) {
@@ -205,7 +218,9 @@ TEST_F(StdioTest, AClientThatVanishesEndsTheSession) {
 TEST_F(StdioTest, ASessionThatHasEndedMakesRoomForANewOne) {
   begin();
   send(call_text(1, "end"));
-  message();
+  EXPECT_EQ(message().at("id"), 1);
+  // The client is told of it, before the next call is answered.
+  EXPECT_EQ(message().at("method"), "notifications/message");
   send(call_text(2, "echo"));
   EXPECT_EQ(message().at("id"), 2);
   EXPECT_EQ(service_.opened, 2);
