@@ -76,6 +76,7 @@ void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem
                         {"seed", seed},
                         {"exit", {{"kind", outcome.exit_kind}, {"reason", outcome.exit_reason}}},
                         {"limits_hit", outcome.limits_hit},
+                        {"totals", outcome.totals.to_json()},
                         {"lost", outcome.lost},
                         {"bundle", bundle.string()}};
     fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -83,6 +84,11 @@ void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem
     fmt::print("{}  {:<13}  lost {}  {}{}{}\n", outcome.run_id, outcome.exit_kind, outcome.lost,
                printable(bundle.string()),
                outcome.limits_hit.empty() ? "" : "  limits: ", join(outcome.limits_hit, ", "));
+    const episode::Totals& used = outcome.totals;
+    std::string cost = used.cost > 0 ? fmt::format(", cost {:.4f}", used.cost) : "";
+    fmt::print("    {} of {} requests answered, {} calls, {} tokens in ({} cached), {} out{}\n",
+               used.replies, used.requests, used.tool_calls, used.usage.input_tokens,
+               used.usage.cached_tokens, used.usage.output_tokens, cost);
     if (!outcome.exit_reason.empty()) fmt::print("    {}\n", printable(outcome.exit_reason));
   }
   std::fflush(stdout);

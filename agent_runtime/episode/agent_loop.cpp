@@ -41,19 +41,22 @@ class Conversation {
   Result<LoopEnd> run() {
     GYGES_CHECK(open(model::Role::system, loop_.system_prompt));
     GYGES_CHECK(open(model::Role::user, loop_.user_prompt));
-    for (turn_ = 1; turn_ <= loop_.limits.turns; ++turn_) {
+    for (turn_ = 1;; ++turn_) {
       if (Clock::now() >= loop_.deadline) return time_is_up();
       if (auto reached = budget_.before_reply()) return limited(*reached);
       GYGES_TRY(std::optional<LoopEnd> full, make_room());
       if (full) return std::move(*full);
       budget_.add_turn();
       auto asked = Clock::now();
+      budget_.add_request();
       auto reply = loop_.model.complete({messages_, tools_, loop_.seed, loop_.deadline});
+      budget_.add_waited(Clock::now() - asked);
+      budget_.add_losses(loop_.model.losses());
       if (!reply) {
         if (Clock::now() >= loop_.deadline) return time_is_up();
         return LoopEnd{"error", printable(reply.error().line()), ""};
       }
-      budget_.add_reply(reply->usage, reply->cost, Clock::now() - asked);
+      budget_.add_reply(reply->usage, reply->cost);
       number_calls(*reply);
       GYGES_CHECK(loop_.transcript.message(turn_, reply->message, &*reply));
       messages_.push_back(reply->message);
@@ -65,9 +68,9 @@ class Conversation {
         if (end) return std::move(*end);
       }
     }
-    return limited({"turn_limit", "turns",
-                    "no report within " + std::to_string(loop_.limits.turns) + " turns"});
   }
+
+  [[nodiscard]] const Totals& totals() const { return budget_.totals(); }
 
  private:
   Status open(model::Role role, const std::string& text) {
@@ -218,15 +221,17 @@ class Conversation {
 }  // namespace
 
 LoopEnd run_agent_loop(const AgentLoop& loop) {
-  auto result = Conversation(loop).run();
+  Conversation conversation(loop);
+  auto result = conversation.run();
   LoopEnd end =
       result ? std::move(*result) : LoopEnd{"error", printable(result.error().line()), ""};
+  end.totals = conversation.totals();
   auto written = loop.transcript.end(end.kind, end.report);
   if (written && loop.watcher != nullptr && result)
     if (auto looked = loop.watcher->look(Moment::end, 0); !looked && end.kind != "error")
-      end = LoopEnd{"error", printable(looked.error().line()), end.report};
+      end = LoopEnd{"error", printable(looked.error().line()), end.report, end.totals};
   if (!written && end.kind != "error")
-    end = LoopEnd{"error", printable(written.error().line()), end.report};
+    end = LoopEnd{"error", printable(written.error().line()), end.report, end.totals};
   return end;
 }
 

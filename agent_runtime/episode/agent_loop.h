@@ -13,6 +13,7 @@
 
 #include "agent_runtime/episode/approval.h"
 #include "agent_runtime/episode/scenario.h"
+#include "agent_runtime/episode/totals.h"
 #include "agent_runtime/episode/transcript.h"
 #include "agent_runtime/episode/watcher.h"
 #include "agent_runtime/model/model_client.h"
@@ -53,6 +54,7 @@ struct LoopEnd {
   std::string kind;
   std::string reason;  // in words; empty when submitted
   std::string report;  // as submitted, or the last words of an agent that stopped
+  Totals totals{};
 };
 
 // Never fails: what goes wrong is the end, with kind "error". The transcript is complete, its "end"

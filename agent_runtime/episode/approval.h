@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -43,9 +44,13 @@ struct PendingCall {
   std::string rationale;  // what the agent said and thought in the message that holds the call
   Amounts amounts;
   std::chrono::steady_clock::time_point deadline;  // of the episode
+  // Held by the caller, and given up while somebody outside is waited for, so that other turns of
+  // the agent go on; null: nobody else waits.
+  std::unique_lock<std::mutex>* held = nullptr;
 };
 
-// Used by the thread of one episode.
+// Used by the threads of one episode, one at a time but for the time in which PendingCall::held is
+// given up.
 class ToolApprover {
  public:
   virtual ~ToolApprover() = default;

@@ -117,6 +117,7 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
   if (!chosen.profile.empty()) {
+    wanted.servers = prepared.world.mcp_servers;
     GYGES_TRY(scaffold::Scaffold scaffold,
               scaffold::prepare_scaffold(wanted, context, prepared.world.system_prompt,
                                          prepared.world.user_prompt));
@@ -240,6 +241,13 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
       options.call_of = [third_party](const recorder::ExecutedProgram& program) {
         return third_party->book().claim(program);
       };
+    if (ThirdParty* third_party = prepared.third_party.get();
+        third_party != nullptr && !third_party->scaffold().servers.empty())
+      options.servers = {
+          [third_party](const auto& program) { return third_party->book().server_of(program); },
+          [third_party](std::uint32_t server, std::uint64_t time_ns) {
+            return third_party->book().call_at(server, time_ns);
+          }};
     GYGES_TRY(started.session, recorder->start(options));
   }
   if (has_network(prepared.policy)) {
@@ -289,7 +297,7 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                       isolation::command_environment(policy),
                       policy.identity.home,
                       policy.limits.output_bytes,
-                      prepared.scenario.limits.turns,
+                      prepared.scenario.limits,
                       Clock::now() + wall,
                       request.seed,
                       {approver,
@@ -440,8 +448,12 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  if (prepared.third_party && !prepared.world.mcp_servers.empty())
-    run.warnings.emplace_back("MCP servers of the scenario are not offered to a third-party agent");
+  if (prepared.third_party)
+    for (const auto& tool : prepared.world.tools)
+      if (!tool.command.empty())
+        run.warnings.push_back("the scenario's tool " + tool.name +
+                               " is a command, and not offered to a third-party agent, which has "
+                               "tools of its own and those of MCP servers");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.
   std::set<std::string> hidden;
   if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
@@ -463,7 +475,8 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
       said["package"] = scaffold.profile.program->package + "@" + scaffold.profile.program->version;
   }
   GYGES_CHECK(bundle.finish(document));
-  EpisodeOutcome outcome{run.run_id, run.end.kind, run.end.reason, {}, 0, started->made_ahead};
+  EpisodeOutcome outcome{run.run_id, run.end.kind,        run.end.reason, {},
+                         0,          started->made_ahead, run.end.totals};
   for (const auto& hit : run.limits_hit) outcome.limits_hit.push_back(hit.limit);
   if (run.coverage) outcome.lost = run.coverage->counters.lost;
   return outcome;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent_runtime/episode/totals.h"
 #include "base/error.h"
 
 namespace gyges::recorder {
@@ -68,6 +69,7 @@ struct EpisodeOutcome {
   std::vector<std::string> limits_hit;
   std::uint64_t lost = 0;   // events the recorder lost; 0 without a recorder
   bool made_ahead = false;  // the sandbox stood ready when the episode began
+  Totals totals{};
 };
 
 // Runs the episode and writes the bundle. A request that cannot be started (missing scenario, wrong

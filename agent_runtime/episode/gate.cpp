@@ -55,8 +55,6 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
   closed.action = then.terminate_on_timeout ? Action::terminate : Action::reject;
   closed.show_reason = then.show_reason;
   closed.approver = then.to == "monitor" ? "monitor " + then.monitor : then.to;
-  auto deadline =
-      std::min(pending.deadline, Clock::now() + std::chrono::seconds(then.timeout_seconds));
   HttpDecider http;
   Decider* decider = settings_.person;
   if (then.to == "http") decider = &http;
@@ -65,8 +63,7 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
     closed.reason = "nobody is there to decide (rule " + rule.name + ")";
     return closed;
   }
-  auto answer = decider->decide(
-      {pending, rule, then.show_rationale ? pending.rationale : std::string(), deadline});
+  auto answer = ask(*decider, pending, rule);
   if (!answer) {
     closed.reason =
         "no usable answer (rule " + rule.name + "): " + printable(answer.error().line());
@@ -84,6 +81,25 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
   decision.show_reason = then.show_reason;
   if (decision.reason.empty()) decision.reason = then.reason;
   return decision;
+}
+
+Result<std::optional<ToolDecision>> Gate::ask(Decider& decider, const PendingCall& pending,
+                                              const GateRule& rule) {
+  const GateAction& then = rule.then;
+  // Monitors read the record, which stands still for them; people and callbacks do not.
+  bool outside = then.to != "monitor";
+  if (outside && pending.held != nullptr) pending.held->unlock();
+  auto answer = [&]() -> Result<std::optional<ToolDecision>> {
+    std::unique_lock one_at_a_time(person_, std::defer_lock);
+    if (&decider == settings_.person && !one_at_a_time.try_lock_until(pending.deadline))
+      return std::optional<ToolDecision>();
+    auto deadline =
+        std::min(pending.deadline, Clock::now() + std::chrono::seconds(then.timeout_seconds));
+    return decider.decide(
+        {pending, rule, then.show_rationale ? pending.rationale : std::string(), deadline});
+  }();
+  if (outside && pending.held != nullptr) pending.held->lock();
+  return answer;
 }
 
 ToolDecision Gate::apply(const PendingCall& pending, const GateRule& rule) {

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -22,7 +23,7 @@ struct Escalation {
   std::chrono::steady_clock::time_point deadline;
 };
 
-// Who can be asked: a person, an HTTP callback, a monitor. Used by the thread of one episode.
+// Who can be asked: a person, an HTTP callback, a monitor. Asked one question at a time.
 class Decider {
  public:
   virtual ~Decider() = default;
@@ -52,10 +53,13 @@ class Gate final : public ToolApprover {
   ToolDecision decided(const PendingCall& pending);
   ToolDecision apply(const PendingCall& pending, const GateRule& rule);
   ToolDecision escalate(const PendingCall& pending, const GateRule& rule);
+  Result<std::optional<ToolDecision>> ask(Decider& decider, const PendingCall& pending,
+                                          const GateRule& rule);
 
   GateRules rules_;
   GateSettings settings_;
   std::map<std::string, std::uint32_t> used_;  // times that a rule has applied
+  std::timed_mutex person_;                    // hears one question at a time
 };
 
 // Asks an endpoint: POST of a JSON object, answered by policies/schemas/gate_answer.schema.json.

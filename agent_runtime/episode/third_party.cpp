@@ -30,10 +30,15 @@ std::string how_it_ended(const scaffold::AgentEnd& agent) {
 }
 
 LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::End& model,
-               const isolation::Sandbox& sandbox) {
+               isolation::Sandbox& sandbox, const ScenarioLimits& limits) {
   std::string report = model.last_words.empty() ? agent.output : model.last_words;
+  auto limited = [&](const ReachedLimit& reached) {
+    sandbox.note_limit({reached.name, reached.detail});
+    return LoopEnd{reached.kind, reached.detail, report};
+  };
   if (model.terminated) return {"terminated", printable(*model.terminated), report};
   if (model.failure) return {"error", printable(model.failure->line()), report};
+  if (model.limit) return limited(*model.limit);
   if (agent.lost) {
     for (const auto& hit : sandbox.limits_hit())
       if (hit.limit == "wall_seconds") return {"time_limit", hit.detail, report};
@@ -41,16 +46,25 @@ LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::En
   }
   if (agent.end && !agent.end->start_error.empty())
     return {"error", "start agent: " + printable(agent.end->start_error), report};
-  if (model.turn_limit)
-    return {"turn_limit", "no report within " + std::to_string(model.turns) + " turns", report};
+  if (agent.worked_out)
+    return limited({"working_time_limit", "working_seconds",
+                    "worked for " + std::to_string(limits.working_seconds) +
+                        " seconds, without those in which the model was waited for"});
   if (agent.timed_out) return {"time_limit", "the time of the episode is over", report};
   bool well = agent.end && agent.end->exit_code == 0 && agent.end->signal == 0;
+  if (model.too_large) return limited({"context_limit", "context_tokens", *model.too_large});
   if (model.model_failure && (!well || model.last_words.empty()))
     return {"error", printable(model.model_failure->line()), report};
   if (!well) return {"agent_stopped", how_it_ended(agent), report};
   if (model.exchanges == 0)
     return {"agent_stopped", "the program ended without having asked its model", report};
   return {"submitted", "", report};
+}
+
+std::vector<gateway::ServerProgram> programs_of(const scaffold::Scaffold& scaffold) {
+  std::vector<gateway::ServerProgram> programs;
+  for (const auto& server : scaffold.servers) programs.push_back({server.name, server.command});
+  return programs;
 }
 
 }  // namespace
@@ -65,7 +79,9 @@ ThirdParty::ThirdParty(const model::AgentFile& agent, scaffold::Scaffold scaffol
           endpoint = endpoint_;
         }
         return endpoint != nullptr && endpoint->handle(request, answer);
-      }) {}
+      }) {
+  book_.expect(programs_of(scaffold_));
+}
 
 Result<std::unique_ptr<ThirdParty>> ThirdParty::create(const model::AgentFile& agent,
                                                        scaffold::Scaffold scaffold) {
@@ -81,7 +97,7 @@ Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run,
   if (agent_.script) {
     GYGES_TRY(auto script,
               gateway::ScriptBehindWire::create(agent_.script, run.seed, scaffold_.profile.shell,
-                                                scaffold_.profile.failed));
+                                                scaffold_.profile.failed, scaffold_.servers));
     return gateway::Complete(
         [script = std::move(script)](gateway::Ask& ask) { return script.complete(ask.request); });
   }
@@ -105,8 +121,9 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   options.key = scaffold_.key;
   options.models = {scaffold_.model};
   options.shell = scaffold_.profile.shell;
+  options.servers = scaffold_.servers;
   options.remove_hosted_tools = agent_.remove_hosted_tools;
-  options.most_turns = run.turns;
+  options.limits = run.limits;
   options.book = &book_;
   options.oversight = run.oversight;
   options.oversight.deadline = run.deadline;
@@ -132,6 +149,8 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   command.output_bytes = run.output_bytes;
   command.deadline = run.deadline;
   command.stop_fd = endpoint->stop_fd();
+  if (run.limits.working_seconds != 0)
+    command.working_deadline = [&endpoint] { return endpoint->working_deadline(); };
   scaffold::AgentEnd agent = scaffold::run_agent(run.sandbox, command);
   server_.stop();  // no handler runs after this
   {
@@ -141,8 +160,11 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   gateway::ModelEndpoint::End model = endpoint->end();
   calls_ = std::move(model.calls);
   if (std::string fault = server_.fault(); !fault.empty())
-    return LoopEnd{"error", "the egress gateway is not to be trusted any more: " + fault, ""};
-  return end_of(agent, model, run.sandbox);
+    return LoopEnd{"error", "the egress gateway is not to be trusted any more: " + fault, "",
+                   model.totals};
+  LoopEnd end = end_of(agent, model, run.sandbox, run.limits);
+  end.totals = std::move(model.totals);
+  return end;
 }
 
 LoopEnd ThirdParty::run(const ThirdPartyRun& run) {
@@ -150,12 +172,13 @@ LoopEnd ThirdParty::run(const ThirdPartyRun& run) {
   LoopEnd end =
       result ? std::move(*result) : LoopEnd{"error", printable(result.error().line()), ""};
   if (auto written = run.transcript.end(end.kind, end.report); !written && end.kind != "error")
-    end = LoopEnd{"error", printable(written.error().line()), end.report};
+    end = LoopEnd{"error", printable(written.error().line()), end.report, end.totals};
   return end;
 }
 
 Status ThirdParty::join(const std::filesystem::path& bundle) const {
-  GYGES_TRY([[maybe_unused]] auto summary, gateway::write_processes(bundle, calls_));
+  GYGES_TRY([[maybe_unused]] auto summary,
+            gateway::write_processes(bundle, calls_, programs_of(scaffold_)));
   return ok();
 }
 

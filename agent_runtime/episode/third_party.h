@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent_runtime/episode/agent_loop.h"
+#include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/gateway/model_endpoint.h"
 #include "agent_runtime/gateway/outlet_server.h"
 #include "agent_runtime/model/agent_file.h"
@@ -33,7 +34,7 @@ struct ThirdPartyRun {
   std::vector<std::string> environment;
   std::string home;
   std::uint64_t output_bytes = 65536;
-  std::uint32_t turns = 1;
+  ScenarioLimits limits;
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
   gateway::Oversight oversight;  // its deadline is that of the run

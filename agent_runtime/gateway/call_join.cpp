@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 namespace gyges::gateway {
 namespace {
@@ -19,16 +20,23 @@ std::string bare(std::string_view text) {
 class Joining {
  public:
   Joining(const std::vector<WireCall>& calls, const std::vector<Process>& processes,
-          const std::vector<Execution>& executions, std::uint32_t agent)
+          const std::vector<Execution>& executions, std::uint32_t agent,
+          const std::vector<ServerProgram>& servers)
       : calls_(calls),
+        servers_(servers),
         processes_(processes),
         executions_(executions),
         agent_(agent),
-        root_(processes.size(), none) {}
+        root_(processes.size(), none),
+        server_(processes.size(), none) {}
 
   Join run() {
-    for (const WireCall& call : calls_)
+    find_servers();
+    for (const WireCall& call : calls_) {
       for (std::size_t i = 0; i < call.commands.size(); ++i) claim(call, i);
+      if (!call.server.empty()) claim_server(call);
+    }
+    claim_for_servers();
     spread();
     find_undeclared();
     return std::move(join_);
@@ -56,6 +64,57 @@ class Joining {
     return false;
   }
 
+  void find_servers() {
+    for (std::size_t i = 0; i < executions_.size(); ++i) {
+      const Execution& execution = executions_[i];
+      if (execution.process >= processes_.size() || !below_agent(execution.process)) continue;
+      for (std::size_t s = 0; s < servers_.size(); ++s) {
+        if (!runs_command(execution.argv, execution.truncated, servers_[s].command)) continue;
+        server_[execution.process] = s;
+        join_.servers.push_back({s, i});
+        break;
+      }
+    }
+  }
+
+  // Index of the server that the process is or descends from, or none.
+  [[nodiscard]] std::size_t server_above(std::uint32_t process) const {
+    for (std::int64_t at = process; at >= 0; at = parent_of(at))
+      if (server_[static_cast<std::size_t>(at)] != none)
+        return server_[static_cast<std::size_t>(at)];
+    return none;
+  }
+
+  void claim_server(const WireCall& call) {
+    JoinedCall joined{call.call, 0};
+    joined.by_server = true;
+    if (call.requested_ns != 0)
+      for (const StartedServer& started : join_.servers)
+        if (servers_[started.server].name == call.server &&
+            (call.answered_ns == 0 || executions_[started.execution].time_ns < call.answered_ns))
+          joined.execution = static_cast<std::int64_t>(started.execution);
+    by_server_[call.call] = {join_.calls.size(), call.server};
+    join_.calls.push_back(joined);
+  }
+
+  // What servers ran for their calls.
+  void claim_for_servers() {
+    if (by_server_.empty()) return;
+    for (const Execution& execution : executions_) {
+      if (execution.process >= processes_.size() || server_[execution.process] != none ||
+          owner(execution.process) != none)
+        continue;
+      std::size_t server = server_above(execution.process);
+      if (server == none) continue;
+      const std::string& name = servers_[server].name;
+      std::uint32_t call =
+          execution.label != 0 ? execution.label : open_at(execution.time_ns, name);
+      auto found = by_server_.find(call);
+      if (found != by_server_.end() && found->second.second == name)
+        root_[execution.process] = found->second.first;
+    }
+  }
+
   void claim(const WireCall& call, std::size_t index) {
     const std::string& command = call.commands[index];
     JoinedCall joined{call.call, index};
@@ -64,7 +123,7 @@ class Joining {
       if (execution.time_ns < call.requested_ns) continue;
       if (call.answered_ns != 0 && execution.time_ns > call.answered_ns) break;
       if (execution.process >= processes_.size() || !below_agent(execution.process) ||
-          owner(execution.process) != none)
+          owner(execution.process) != none || server_above(execution.process) != none)
         continue;
       if (execution.label != 0 && execution.label != call.call) continue;
       bool same = false;
@@ -98,7 +157,7 @@ class Joining {
     for (std::size_t i = 0; i < executions_.size(); ++i) {
       const Execution& execution = executions_[i];
       if (execution.process >= processes_.size() || !below_agent(execution.process) ||
-          join_.call_of[execution.process] != 0)
+          join_.call_of[execution.process] != 0 || server_[execution.process] != none)
         continue;
       bool covered = false;
       for (std::int64_t at = execution.process; at >= 0 && !covered; at = parent_of(at))
@@ -117,9 +176,11 @@ class Joining {
     }
   }
 
-  [[nodiscard]] std::uint32_t open_at(std::uint64_t time) const {
+  // The only call that is open then, 0: none or several. `server`: of those of its tools.
+  [[nodiscard]] std::uint32_t open_at(std::uint64_t time, const std::string& server = {}) const {
     std::uint32_t found = 0;
     for (const WireCall& call : calls_) {
+      if (!server.empty() && call.server != server) continue;
       if (call.requested_ns == 0 || time < call.requested_ns ||
           (call.answered_ns != 0 && time > call.answered_ns))
         continue;
@@ -130,10 +191,14 @@ class Joining {
   }
 
   const std::vector<WireCall>& calls_;
+  const std::vector<ServerProgram>& servers_;
   const std::vector<Process>& processes_;
   const std::vector<Execution>& executions_;
   std::int64_t agent_;
   std::vector<std::size_t> root_;
+  std::vector<std::size_t> server_;  // for each process that is one: its index
+  // Calls of servers' tools: their index in join_.calls, and the server.
+  std::map<std::uint32_t, std::pair<std::size_t, std::string>> by_server_;
   Join join_;
 };
 
@@ -153,8 +218,23 @@ bool holds_command(std::string_view argument, std::string_view command, bool tru
 }
 
 Join join_calls(const std::vector<WireCall>& calls, const std::vector<Process>& processes,
-                const std::vector<Execution>& executions, std::uint32_t agent) {
-  return Joining(calls, processes, executions, agent).run();
+                const std::vector<Execution>& executions, std::uint32_t agent,
+                const std::vector<ServerProgram>& servers) {
+  return Joining(calls, processes, executions, agent, servers).run();
+}
+
+bool runs_command(const std::vector<std::string>& argv, bool truncated,
+                  const std::vector<std::string>& command) {
+  auto last_name = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+  if (argv.empty() || command.empty() || last_name(argv[0]) != last_name(command[0])) return false;
+  if (!truncated)
+    return std::equal(argv.begin() + 1, argv.end(), command.begin() + 1, command.end());
+  if (argv.size() > command.size()) return false;
+  for (std::size_t i = 1; i < argv.size(); ++i) {
+    bool cut = i + 1 == argv.size();
+    if (cut ? !command[i].starts_with(argv[i]) : command[i] != argv[i]) return false;
+  }
+  return argv.size() > 1;
 }
 
 }  // namespace gyges::gateway

@@ -5,7 +5,8 @@
 // A call of a shell tool is found as the first program that was executed below the agent, after the
 // call was handed to it and before its result came back, with the command line in its arguments:
 // as it is, or wrapped and quoted anew (`bash -c "eval '...'"`). Everything that descends from that
-// process belongs to the call, also what outlives it. What the agent ran besides was never
+// process belongs to the call, also what outlives it. A call of an MCP server's tool is carried out
+// by the server, which the agent started before. What the agent ran besides was never
 // declared: its own git, ripgrep or uname, and commands that scripts of a code mode start.
 //
 // Pure; no thread, no clock.
@@ -23,6 +24,13 @@ struct WireCall {
   std::vector<std::string> commands;  // command lines; empty: the tool starts no process of its own
   std::uint64_t requested_ns = 0;  // the call went to the agent; CLOCK_MONOTONIC; 0: it was refused
   std::uint64_t answered_ns = 0;   // its result came back; 0: it never did
+  std::string server;              // the MCP server whose tool it is; empty: none
+};
+
+// An MCP server that the agent starts.
+struct ServerProgram {
+  std::string name;
+  std::vector<std::string> command;
 };
 
 // One program that was executed. `process` and `parent` number processes, not pids, which come
@@ -46,6 +54,14 @@ struct JoinedCall {
   std::int64_t execution = -1;  // index; -1: no process was found
   bool wrapped = false;         // the arguments hold the command, but not as one of them
   std::uint32_t processes = 0;  // in its tree
+  // It is a call of a server's tool: the execution is the server's, the processes are those that
+  // the server started for the call.
+  bool by_server = false;
+};
+
+struct StartedServer {
+  std::size_t server = 0;     // index in the list of servers
+  std::size_t execution = 0;  // index
 };
 
 struct Undeclared {
@@ -56,13 +72,23 @@ struct Undeclared {
 
 struct Join {
   std::vector<JoinedCall> calls;       // one for each command of each call, in order
+  std::vector<StartedServer> servers;  // by time
   std::vector<Undeclared> undeclared;  // by time; the topmost of each tree
   std::vector<std::uint32_t> call_of;  // for each process: the call it belongs to, or 0
 };
 
 // `agent`: index of the agent's first process. Executions are in order of time.
+//
+// A server is found as the program below the agent that was executed with its command. What it runs
+// belongs to the call that the trace has it under, or to the only one of its calls that is open;
+// what it runs otherwise is undeclared.
 Join join_calls(const std::vector<WireCall>& calls, const std::vector<Process>& processes,
-                const std::vector<Execution>& executions, std::uint32_t agent);
+                const std::vector<Execution>& executions, std::uint32_t agent,
+                const std::vector<ServerProgram>& servers = {});
+
+// Whether a program was executed with that command, wherever it was found.
+bool runs_command(const std::vector<std::string>& argv, bool truncated,
+                  const std::vector<std::string>& command);
 
 // Whether `argument` holds `command`, however it was quoted on the way: white space, quotes and
 // backslashes do not count. With `truncated` the argument may end early.

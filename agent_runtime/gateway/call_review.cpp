@@ -115,22 +115,33 @@ model::Reply reviewed(model::Reply reply, const Review& review) {
   return reply;
 }
 
-Result<Fate> CallReview::decide(std::uint32_t turn, const ToolCall& call,
-                                const std::string& rationale, std::optional<std::string>& ends) {
+struct CallReview::Reviewing {
+  std::uint32_t turn = 0;
+  std::string rationale;
+  std::unique_lock<std::mutex>& lock;
+  Review& review;
+};
+
+Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
   Fate fate;
-  GYGES_CHECK(transcript_.tool_requested(turn, call));
+  if (auto reached = budget_.before_call()) {
+    now.review.limit = std::move(reached);
+    return fate;
+  }
+  GYGES_CHECK(transcript_.tool_requested(now.turn, call));
   if (oversight_.watcher != nullptr) {
     GYGES_TRY(std::optional<std::string> stop, oversight_.watcher->look(Moment::before, call.call));
     if (stop) {
-      ends = std::move(stop);
+      now.review.ends = std::move(stop);
       return fate;
     }
   }
   ToolDecision decision;
   if (oversight_.approver != nullptr) {
     ToolCall judged = as_judged(call);
-    GYGES_TRY(decision, oversight_.approver->decide(
-                            PendingCall{judged, rationale, amounts_, oversight_.deadline}));
+    GYGES_TRY(decision,
+              oversight_.approver->decide(PendingCall{judged, now.rationale, budget_.amounts(),
+                                                      oversight_.deadline, &now.lock}));
   }
   if (decision.action == ToolDecision::Action::modify) {
     fate.arguments = as_called(call, decision.arguments);
@@ -140,9 +151,9 @@ Result<Fate> CallReview::decide(std::uint32_t turn, const ToolCall& call,
     }
   }
   GYGES_CHECK(transcript_.tool_decided(call.call, decision));
-  ++amounts_.tool_calls;
+  budget_.add_call();
   if (decision.action == ToolDecision::Action::terminate)
-    ends = decision.approver + ": " + decision.reason;
+    now.review.ends = decision.approver + ": " + decision.reason;
   fate.refused = !decision.executes();
   if (fate.refused) {
     bool shown = decision.show_reason && !decision.reason.empty();
@@ -152,14 +163,15 @@ Result<Fate> CallReview::decide(std::uint32_t turn, const ToolCall& call,
 }
 
 Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
-                                  const std::vector<std::uint32_t>& numbers) {
+                                  const std::vector<std::uint32_t>& numbers,
+                                  std::unique_lock<std::mutex>& lock) {
   Review review;
-  amounts_.turns = turn;
-  std::string rationale = rationale_of(message);
+  Reviewing now{turn, rationale_of(message), lock, review};
+  auto over = [&] { return review.ends || review.limit; };
   for (const ToolCall& call : message.tool_calls) {
-    GYGES_TRY(Fate fate, decide(turn, call, rationale, review.ends));
+    GYGES_TRY(Fate fate, decide(now, call));
     review.calls.push_back(std::move(fate));
-    if (review.ends) return review;
+    if (over()) return review;
   }
   std::size_t next = 0;
   for (const Part& part : message.content) {
@@ -167,27 +179,22 @@ Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
     Fate fate;
     if (auto call = acting(part); call && next < numbers.size()) {
       call->call = numbers[next++];
-      GYGES_TRY(fate, decide(turn, *call, rationale, review.ends));
+      GYGES_TRY(fate, decide(now, *call));
       // Such a call is somebody else's format: it is let through as it is, or not at all.
       fate.refused = fate.refused || fate.arguments.has_value();
       fate.arguments.reset();
     }
     review.opaque.push_back(std::move(fate));
-    if (review.ends) return review;
+    if (over()) return review;
   }
   return review;
 }
 
 Result<std::optional<std::string>> CallReview::executed(std::uint32_t call,
                                                         std::uint64_t output_bytes) {
-  amounts_.output_bytes += output_bytes;
+  budget_.add_output(output_bytes);
   if (oversight_.watcher == nullptr) return std::optional<std::string>();
   return oversight_.watcher->look(Moment::after, call);
-}
-
-void CallReview::used(const model::Usage& usage, double cost) {
-  amounts_.tokens += usage.input_tokens + usage.output_tokens;
-  amounts_.cost += cost;
 }
 
 }  // namespace gyges::gateway

@@ -9,11 +9,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent_runtime/episode/approval.h"
+#include "agent_runtime/episode/budget.h"
 #include "agent_runtime/episode/transcript.h"
 #include "agent_runtime/episode/watcher.h"
 #include "agent_runtime/model/conversation.h"
@@ -41,6 +43,7 @@ struct Review {
   std::vector<Fate> calls;          // of Message::tool_calls, in order
   std::vector<Fate> opaque;         // of the opaque parts, in order; only those that act are asked
   std::optional<std::string> ends;  // the run is to end now, for this reason
+  std::optional<episode::ReachedLimit> limit;  // or for this one
 
   [[nodiscard]] bool changes() const;
   [[nodiscard]] bool refuses_all() const;  // of at least one
@@ -53,29 +56,29 @@ std::optional<model::ToolCall> acting(const model::Part& part);
 // The reply without what was refused, and with what was modified.
 model::Reply reviewed(model::Reply reply, const Review& review);
 
-// Not thread-safe; one call of review() at a time.
+// Not thread-safe: called under a lock, which review() gives up while somebody outside is waited
+// for. What others write meanwhile stands between the request and the decision.
 class CallReview {
  public:
-  // Borrowed; outlives this.
-  CallReview(const Oversight& oversight, episode::Transcript& transcript)
-      : oversight_(oversight), transcript_(transcript) {}
+  // Borrowed; all outlive this.
+  CallReview(const Oversight& oversight, episode::Transcript& transcript, episode::Budget& budget)
+      : oversight_(oversight), transcript_(transcript), budget_(budget) {}
 
   // The calls are numbered and the reply stands in the transcript. `numbers`: of the opaque parts
   // that act, in order. An error means that the record or a decision failed, and ends the run.
   Result<Review> review(std::uint32_t turn, const model::Message& message,
-                        const std::vector<std::uint32_t>& numbers);
+                        const std::vector<std::uint32_t>& numbers,
+                        std::unique_lock<std::mutex>& lock);
 
   // A call was executed, and its line stands in the transcript: a reason to end the run, or none.
   Result<std::optional<std::string>> executed(std::uint32_t call, std::uint64_t output_bytes);
 
-  void used(const model::Usage& usage, double cost);
-
  private:
-  Result<Fate> decide(std::uint32_t turn, const model::ToolCall& call, const std::string& rationale,
-                      std::optional<std::string>& ends);
+  struct Reviewing;
+  Result<Fate> decide(Reviewing& now, const model::ToolCall& call);
   const Oversight& oversight_;
   episode::Transcript& transcript_;
-  episode::Amounts amounts_;
+  episode::Budget& budget_;
 };
 
 }  // namespace gyges::gateway

@@ -127,6 +127,8 @@ std::uint32_t ConversationLog::next_call() {
 const WireCall& ConversationLog::handed_on(const model::ToolCall& call, std::uint64_t now_ns) {
   WireCall& known = calls_.at(call.call - 1);
   known.commands = commands_in(call, shell_);
+  if (const auto* server = scaffold::server_of(call.name, call.space, servers_))
+    known.server = server->name;
   known.requested_ns = now_ns;
   return known;
 }

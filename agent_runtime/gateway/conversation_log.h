@@ -17,7 +17,7 @@
 #include "agent_runtime/episode/transcript.h"
 #include "agent_runtime/gateway/call_join.h"
 #include "agent_runtime/model/model_request.h"
-#include "agent_runtime/scaffold/agent_profile.h"
+#include "agent_runtime/scaffold/scaffold.h"
 #include "base/error.h"
 
 namespace gyges::gateway {
@@ -33,8 +33,9 @@ class ConversationLog {
   static constexpr std::size_t most_threads = 4096;
 
   // Borrowed; both outlive the log.
-  ConversationLog(episode::Transcript& transcript, const std::vector<scaffold::ShellTool>& shell)
-      : transcript_(transcript), shell_(shell) {}
+  ConversationLog(episode::Transcript& transcript, const std::vector<scaffold::ShellTool>& shell,
+                  const std::vector<scaffold::McpServer>& servers)
+      : transcript_(transcript), shell_(shell), servers_(servers) {}
 
   // Writes what is new in the request; gives its thread, from 1. `now_ns`: when it came.
   Result<std::uint32_t> take_request(const model::ModelRequest& request, std::uint64_t now_ns,
@@ -68,6 +69,7 @@ class ConversationLog {
 
   episode::Transcript& transcript_;
   const std::vector<scaffold::ShellTool>& shell_;
+  const std::vector<scaffold::McpServer>& servers_;
   std::vector<Thread> threads_;
   std::map<std::string, std::uint32_t> call_of_id_;
   std::vector<WireCall> calls_;  // calls_[n - 1] has number n

@@ -62,6 +62,7 @@ Complete endpoint_behind_wire(model::EndpointConfig config,
     error.status = 0;
     auto reply = endpoint.send(request, call, error);
     ask.losses = endpoint.losses();
+    ask.spent = endpoint.spent();
     if (!reply && error.status != 0) ask.error = std::move(error);
     if (!reply || &front == shared->dialect) return reply;
     translations->remember(front, *reply);

@@ -100,6 +100,22 @@ bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, A
     return say_error(dialect, model_error(ModelError::Kind::too_large, 413, "Request too large"),
                      answer, record);
   }
+  if (std::uint64_t most = options_.limits.context_tokens;
+      most != 0 && routed.route.kind == Route::Kind::generate) {
+    std::uint64_t size = model::estimated_tokens(*asked);
+    std::string words = "prompt is too long: " + std::to_string(size) + " tokens > " +
+                        std::to_string(most) + " maximum";
+    {
+      std::scoped_lock lock(mutex_);
+      too_large_.reset();
+      if (size > most) too_large_ = words;
+    }
+    if (size > most) {
+      record.fault = words;
+      return say_error(dialect, model_error(ModelError::Kind::invalid_request, 400, words), answer,
+                       record);
+    }
+  }
   if (routed.route.kind == Route::Kind::count_tokens) {
     return say(dialect.write_count(model::estimated_tokens(*asked)), true, answer, record);
   }
@@ -136,7 +152,7 @@ bool ModelEndpoint::answer_with(Generation& generation) {
   if (options_.behind == &generation.dialect && !put_back) {
     const std::string& target = generation.request.head.target;
     auto body = body_as_sent(generation.dialect, target, generation.request.body,
-                             options_.behind_model, options_.remove_hosted_tools);
+                             options_.behind_model, generation.record.hosted_removed);
     if (body) {
       raw.emplace();
       raw->body = std::move(*body);
@@ -220,7 +236,7 @@ bool ModelEndpoint::say_failure(const Dialect& dialect, const Error& failure, co
 
 Status ModelEndpoint::begin(const ModelRequest& request, ExchangeRecord& record) {
   std::scoped_lock lock(mutex_);
-  if (failure_ || terminated_) return fail("ask model", "", "the run is over");
+  if (over()) return fail("ask model", "", "the run is over");
   ResultHooks hooks;
   hooks.ended = [this, &record](std::uint32_t call) {
     if (options_.book != nullptr) options_.book->close(call, record.time_ns);
@@ -237,50 +253,62 @@ Status ModelEndpoint::begin(const ModelRequest& request, ExchangeRecord& record)
     return tl::unexpected<Error>(thread.error());
   }
   record.thread = *thread;
-  if (terminated_) return fail("ask model", "", "the run is over");
+  if (over()) return fail("ask model", "", "the run is over");
   return ok();
 }
 
 Result<ModelEndpoint::Asked> ModelEndpoint::ask(Ask& ask, Generation& generation) {
   {
     std::scoped_lock lock(mutex_);
-    if (started_ >= options_.most_turns) {
-      turn_limit_ = true;
-      stop_agent();
-      return fail("ask model", "", "the agent has used all of its turns");
+    if (over()) return fail("ask model", "", "the run is over");
+    if (auto reached = budget_.before_reply(asking_)) {
+      std::string words = reached->detail;
+      end_at(std::move(*reached));
+      return fail("ask model", "", words);
     }
-    ++started_;
+    budget_.add_request();
+    waits_for_model(true);
   }
   Result<Reply> reply = complete_(ask);
+  std::unique_lock lock(mutex_);
+  waits_for_model(false);
   for (auto& loss : ask.losses) generation.record.losses.push_back(std::move(loss));
-  std::scoped_lock lock(mutex_);
   if (!reply) {
-    // One failure is the agent's to deal with; it ends the run only when the agent gives up.
+    // One failure is the agent's to deal with; it ends the run only when the agent gives up. A
+    // reply of which the agent has read something was a turn: who hangs up gets none for nothing.
     if (!failure_) model_failure_ = reply.error();
-    --started_;  // no turn was had
+    budget_.add_spent(ask.spent.usage, ask.spent.cost);
+    if (generation.stream && generation.stream->begun()) budget_.add_turn();
     return tl::unexpected<Error>(reply.error());
   }
-  auto asked = take(std::move(*reply), generation.record);
-  if (!asked) fail_run(asked.error());
-  return asked;
+  auto taken = take(std::move(*reply), generation.record, lock);
+  if (!taken) {
+    fail_run(taken.error());
+    return tl::unexpected<Error>(std::move(taken.error()));
+  }
+  if (!*taken) return fail("ask model", "", "the run is over");
+  return std::move(**taken);
 }
 
-// Under the lock: decisions are made one at a time, and the record has them in one piece.
-Result<ModelEndpoint::Asked> ModelEndpoint::take(Reply reply, ExchangeRecord& record) {
-  if (failure_ || terminated_) return fail("ask model", "", "the run is over");
+// Under the lock, so that the record has what belongs together in one piece. nullopt: the run is
+// over.
+Result<std::optional<ModelEndpoint::Asked>> ModelEndpoint::take(
+    Reply reply, ExchangeRecord& record, std::unique_lock<std::mutex>& lock) {
+  budget_.add_reply(reply.usage, reply.cost);
+  budget_.add_turn();
+  if (over()) return std::optional<Asked>();
   GYGES_CHECK(turns_.take_reply(record.thread, reply));
   record.turn = turns_.turns();
-  review_.used(reply.usage, reply.cost);
   std::vector<std::uint32_t> numbers;
   if (options_.oversight.approver != nullptr)
     for (const auto& part : reply.message.content)
       if (acting(part)) numbers.push_back(turns_.next_call());
   Asked asked;
-  GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers));
-  if (asked.review.ends) {
-    terminate(*asked.review.ends);
-    return fail("ask model", "", "the run was ended");
-  }
+  GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers, lock));
+  if (asked.review.ends) terminate(*asked.review.ends);
+  if (asked.review.limit) end_at(*asked.review.limit);
+  // Also by another turn, while this one's decision was waited for.
+  if (over()) return std::optional<Asked>();
   for (std::size_t i = 0; i < reply.message.tool_calls.size(); ++i) {
     model::ToolCall call = reply.message.tool_calls[i];
     const Fate& fate = asked.review.calls[i];
@@ -296,7 +324,7 @@ Result<ModelEndpoint::Asked> ModelEndpoint::take(Reply reply, ExchangeRecord& re
   }
   asked.again = asked.review.refuses_all();
   asked.reply = std::move(reply);
-  return asked;
+  return std::optional<Asked>(std::move(asked));
 }
 
 }  // namespace gyges::gateway

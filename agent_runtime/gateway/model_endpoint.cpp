@@ -78,9 +78,11 @@ ModelEndpoint::ModelEndpoint(EndpointOptions options, Complete complete,
     : options_(std::move(options)),
       complete_(std::move(complete)),
       log_(std::move(log)),
-      turns_(transcript, options_.shell),
-      review_(options_.oversight, transcript),
-      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      turns_(transcript, options_.shell, options_.servers),
+      budget_(options_.limits),
+      review_(options_.oversight, transcript, budget_),
+      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      working_deadline_(budget_.working_deadline().time_since_epoch().count()) {}
 
 Result<std::unique_ptr<ModelEndpoint>> ModelEndpoint::create(EndpointOptions options,
                                                              Complete complete,
@@ -162,10 +164,9 @@ bool ModelEndpoint::handle(const HttpRequest& request, Answer& answer) {
     std::scoped_lock lock(log_mutex_);
     return log_.write(record);
   }();
-  if (!written) {
-    std::scoped_lock lock(mutex_);
-    fail_run(std::move(written.error()));
-  }
+  std::scoped_lock lock(mutex_);
+  budget_.add_losses(record.losses);
+  if (!written) fail_run(std::move(written.error()));
   return whole;
 }
 
@@ -198,6 +199,23 @@ void ModelEndpoint::terminate(std::string reason) {
   stop_agent();
 }
 
+void ModelEndpoint::end_at(episode::ReachedLimit limit) {
+  if (!limit_) limit_ = std::move(limit);
+  stop_agent();
+}
+
+void ModelEndpoint::waits_for_model(bool begins) {
+  using Clock = std::chrono::steady_clock;
+  auto deadline = Clock::time_point::max();
+  if (begins) {
+    if (asking_++ == 0) asking_since_ = Clock::now();
+  } else if (--asking_ == 0) {
+    budget_.add_waited(Clock::now() - asking_since_);
+  }
+  if (asking_ == 0) deadline = budget_.working_deadline();
+  working_deadline_ = deadline.time_since_epoch().count();
+}
+
 void ModelEndpoint::stop_agent() {
   (void)::eventfd_write(stop_.get(), 1);
 }
@@ -205,12 +223,13 @@ void ModelEndpoint::stop_agent() {
 ModelEndpoint::End ModelEndpoint::end() {
   std::scoped_lock lock(mutex_);
   End end;
-  end.turn_limit = turn_limit_;
+  end.limit = limit_;
+  end.too_large = too_large_;
   end.terminated = terminated_;
   end.failure = failure_;
   end.model_failure = model_failure_;
   end.last_words = turns_.last_words();
-  end.turns = turns_.turns();
+  end.totals = budget_.totals();
   end.exchanges = log_.lines();
   end.calls = turns_.calls();
   return end;

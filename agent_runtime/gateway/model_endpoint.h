@@ -7,7 +7,7 @@
 // dialects. Errors are the vendor's own error bodies.
 //
 // Thread-safety: handle() is called by several threads; the rest before the first and after the
-// last of those calls, but for turns(), over() and stop_fd().
+// last of those calls, but for stop_fd() and working_deadline().
 #pragma once
 
 #include <atomic>
@@ -29,6 +29,7 @@
 #include "agent_runtime/gateway/refusals.h"
 #include "agent_runtime/model/delta.h"
 #include "agent_runtime/model/dialect/dialect.h"
+#include "agent_runtime/model/endpoint.h"
 #include "agent_runtime/model/pass_through.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -48,6 +49,7 @@ struct Ask {
   // What the provider said instead of a reply; it goes to the agent in its own dialect.
   std::optional<model::ModelError> error;
   model::Losses losses;
+  model::Endpoint::Spent spent;  // by a reply that broke off
 };
 
 // The model behind the endpoint. Called by several threads at a time: an agent that asks in
@@ -60,13 +62,17 @@ struct EndpointOptions {
   std::string key;                  // the placeholder that the agent holds; empty: any
   std::vector<std::string> models;  // names for GET /models
   std::vector<scaffold::ShellTool> shell;
+  std::vector<scaffold::McpServer> servers;
   bool remove_hosted_tools = true;
   // Of the endpoint behind: its dialect, null for models that are none, and the model's name there.
   const model::Dialect* behind = nullptr;
   std::string behind_model;
   Oversight oversight;
-  CallBook* book = nullptr;      // borrowed; told of calls before the agent gets them; may be null
-  std::uint32_t most_turns = 1;  // replies; the next request ends the run
+  CallBook* book = nullptr;  // borrowed; told of calls before the agent gets them; may be null
+  // The next request after one was reached, or the next call, ends the run. Those of one call are
+  // the agent's own, and a request that is larger than context_tokens is answered as the vendor
+  // would.
+  episode::ScenarioLimits limits;
   std::size_t piece_bytes = 48;  // of words, in a stream made from a whole reply
   // A call is about to be handed to the agent; its result has come back (`tool` is empty then).
   // One thread at a time; may be empty.
@@ -85,13 +91,21 @@ class ModelEndpoint {
   // Readable once the agent should end: it asked for more turns than it has, or the record broke.
   [[nodiscard]] int stop_fd() const { return stop_.get(); }
 
+  // When the run has worked for as long as it may: without the time in which its model is waited
+  // for. max(): not foreseeable, or without that limit.
+  [[nodiscard]] std::chrono::steady_clock::time_point working_deadline() const {
+    return std::chrono::steady_clock::time_point(
+        std::chrono::steady_clock::duration(working_deadline_.load()));
+  }
+
   struct End {
-    bool turn_limit = false;
-    std::optional<std::string> terminated;  // by the gate or a monitor: why
-    std::optional<Error> failure;           // of the record
-    std::optional<Error> model_failure;     // the last one
+    std::optional<episode::ReachedLimit> limit;  // that ended it
+    std::optional<std::string> too_large;        // the last request was, in words
+    std::optional<std::string> terminated;       // by the gate or a monitor: why
+    std::optional<Error> failure;                // of the record
+    std::optional<Error> model_failure;          // the last one
     std::string last_words;
-    std::uint32_t turns = 0;
+    episode::Totals totals;
     std::uint64_t exchanges = 0;
     std::vector<WireCall> calls;
   };
@@ -118,7 +132,11 @@ class ModelEndpoint {
   struct Asked;
   Result<Asked> ask(Ask& ask, Generation& generation);
   Status begin(const model::ModelRequest& request, ExchangeRecord& record);
-  Result<Asked> take(model::Reply reply, ExchangeRecord& record);
+  Result<std::optional<Asked>> take(model::Reply reply, ExchangeRecord& record,
+                                    std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool over() const { return failure_ || terminated_ || limit_; }
+  void end_at(episode::ReachedLimit limit);
+  void waits_for_model(bool begins);
   bool say_failure(const model::Dialect& dialect, const Error& failure, const Ask& ask,
                    Answer& answer, ExchangeRecord& record);
   bool say_whole(Generation& generation, const model::PassThrough* raw);
@@ -129,15 +147,20 @@ class ModelEndpoint {
   EndpointOptions options_;
   Complete complete_;
   std::mutex log_mutex_;  // of exchanges.jsonl
-  std::mutex mutex_;      // of the rest; held while a call is decided
+  // Of the rest; held while a call is decided, but not while a person or a callback ponders.
+  std::mutex mutex_;
   ExchangeLog log_;
   ConversationLog turns_;
+  episode::Budget budget_;
   CallReview review_;
   Refusals refusals_;
   std::atomic<std::size_t> open_bytes_ = 0;  // see StreamedAnswer
   UniqueFd stop_;
-  std::uint32_t started_ = 0;  // turns, also those that are not over
-  bool turn_limit_ = false;
+  std::uint32_t asking_ = 0;  // requests that wait for the model
+  std::chrono::steady_clock::time_point asking_since_;
+  std::atomic<std::chrono::steady_clock::rep> working_deadline_;
+  std::optional<episode::ReachedLimit> limit_;
+  std::optional<std::string> too_large_;
   std::optional<std::string> terminated_;
   std::optional<Error> failure_;
   std::optional<Error> model_failure_;

@@ -36,6 +36,16 @@ bool is_address(const nlohmann::json& value) {
   return !text.empty() && !held;
 }
 
+// Whether some member of `body`, which is JSON, may have one of the names above. A name in a text
+// has its quotes escaped; a letter of a name can be, too.
+bool may_hold_address(std::string_view body) {
+  for (const char* name : addressed_members)
+    if (body.find('"' + std::string(name) + '"') != std::string_view::npos) return true;
+  for (const char* escape : {"\\u004", "\\u005", "\\u006", "\\u007"})
+    if (body.find(escape) != std::string_view::npos) return true;
+  return false;
+}
+
 bool is_hosted(const ToolDeclaration& tool) {
   return tool.kind == ToolDeclaration::Kind::hosted;
 }
@@ -86,7 +96,7 @@ std::optional<std::string> without_hosted(const Dialect& dialect, std::string_vi
 
 std::optional<std::string> body_as_sent(const Dialect& dialect, std::string_view target,
                                         std::string_view body, const std::string& model,
-                                        bool remove_hosted) {
+                                        bool has_hosted) {
   if (has_member_twice(body)) return std::nullopt;
   std::string sent(body);
   auto change = [&](const char* name, auto&& into) {
@@ -107,7 +117,7 @@ std::optional<std::string> body_as_sent(const Dialect& dialect, std::string_view
         return replaced(sent, found->value, nlohmann::json(model).dump());
       }))
     return std::nullopt;
-  if (!remove_hosted) return sent;
+  if (!has_hosted) return sent;
   auto read = dialect.parse_request(target, sent);
   if (!read) return std::nullopt;
   if (take_hosted_tools(*read).empty()) return sent;
@@ -154,6 +164,8 @@ bool wants_array(const Dialect& dialect, std::string_view target) {
 std::vector<std::string> addresses_to_fetch(std::string_view body) {
   using Json = nlohmann::json;
   std::vector<std::string> found;
+  // Nearly all requests have none, and are read once only, by their dialect.
+  if (!may_hold_address(body)) return found;
   const Json document = Json::parse(body, nullptr, false);
   std::vector<const Json*> left{&document};  // no recursion: the body may be deep
   while (!left.empty() && found.size() < most_addresses) {

@@ -15,10 +15,11 @@ namespace gyges::gateway {
 
 // nullopt: it cannot be changed as demanded (a member that stands twice, hosted tools among others
 // in one declaration); then the request is written anew from what was read. `model`: empty for the
-// agent's own. The result holds no hosted tool that the dialect's reader can see.
+// agent's own. `has_hosted`: there are hosted tools in it, as the dialect's reader sees, and the
+// result holds none.
 std::optional<std::string> body_as_sent(const model::Dialect& dialect, std::string_view target,
                                         std::string_view body, const std::string& model,
-                                        bool remove_hosted);
+                                        bool has_hosted);
 
 // Headers by which an agent tells the provider which version and features it speaks, as lines. No
 // other goes out: they name the agent's host, session and key.

@@ -43,6 +43,40 @@ const ToolDeclaration* offered(const ModelRequest& request, const std::string& n
   return nullptr;
 }
 
+// The tool of a server that the scenario calls by some name.
+struct ServerTool {
+  std::string wire_name;                         // empty: it is none of a server's
+  const ToolDeclaration* offered = nullptr;      // null: not now
+  const scaffold::ToolSearch* search = nullptr;  // by which it is to be asked for, and can be
+};
+
+ServerTool tool_of_server(const std::string& name, const std::vector<scaffold::McpServer>& servers,
+                          const ModelRequest& request) {
+  ServerTool found;
+  for (const auto& server : servers) {
+    std::string prefix = server.prefix.value_or("mcp__" + server.name + "__");
+    if (!name.starts_with(prefix)) continue;
+    found.wire_name = server.wire_prefix + name.substr(prefix.size());
+    for (const auto& tool : request.tools)
+      if (scaffold::name_on_the_wire(tool.name, tool.space) == found.wire_name)
+        found.offered = &tool;
+    if (server.search && offered(request, server.search->name) != nullptr)
+      found.search = &*server.search;
+    if (found.offered != nullptr) break;
+  }
+  return found;
+}
+
+ToolCall search_for(const std::string& tool, const scaffold::ToolSearch& search) {
+  std::string query = search.query;
+  constexpr std::string_view mark = "{{tool}}";
+  if (auto at = query.find(mark); at != std::string::npos) query.replace(at, mark.size(), tool);
+  ToolCall call;
+  call.name = search.name;
+  call.arguments = json{{search.argument, query}}.dump();
+  return call;
+}
+
 struct Carrier {
   const ShellTool* tool = nullptr;
   const ToolDeclaration* declaration = nullptr;
@@ -79,6 +113,8 @@ bool acts(const Message& message) {
 }
 
 // Looks like those of the vendors, and is the same whenever the script is run along the same way.
+constexpr std::size_t searches = 1'000'000;  // index of the first search of a step
+
 std::string wire_id(std::uint64_t seed, std::size_t step, std::size_t index) {
   std::string name =
       std::to_string(seed) + "/" + std::to_string(step) + "/" + std::to_string(index);
@@ -124,8 +160,10 @@ std::vector<std::string> commands_in(const ToolCall& call, const std::vector<She
 
 Result<ScriptBehindWire> ScriptBehindWire::create(std::shared_ptr<const model::Script> script,
                                                   std::uint64_t seed, std::vector<ShellTool> shell,
-                                                  const std::string& failed) {
+                                                  const std::string& failed,
+                                                  std::vector<scaffold::McpServer> servers) {
   ScriptBehindWire made;
+  made.servers_ = std::move(servers);
   made.script_ = std::move(script);
   made.seed_ = seed;
   made.shell_ = std::move(shell);
@@ -134,6 +172,13 @@ Result<ScriptBehindWire> ScriptBehindWire::create(std::shared_ptr<const model::S
     made.failed_ = std::make_shared<const Pattern>(std::move(pattern));
   }
   return made;
+}
+
+bool ScriptBehindWire::searches_only(const Message& message) const {
+  return message.tool_calls.size() == 1 &&
+         std::any_of(servers_.begin(), servers_.end(), [&](const auto& server) {
+           return server.search && server.search->name == message.tool_calls[0].name;
+         });
 }
 
 bool ScriptBehindWire::failed_by(const std::string& text) const {
@@ -157,7 +202,14 @@ Result<Reply> ScriptBehindWire::complete(const ModelRequest& request) const {
   std::vector<std::string> last_ids;             // of the script, in order
   std::size_t results = 0;                       // since the last reply
   std::size_t step = 0;
+  bool searched = false;
   for (const Message& message : request.messages) {
+    if (message.role == Role::assistant && searches_only(message)) {
+      searched = true;
+      continue;
+    }
+    if (message.role == Role::tool && searched) continue;
+    searched = false;
     if (message.role == Role::assistant) {
       // Some agents begin with words that they put into the model's mouth: no step of the script.
       model::ScriptedModel ahead = script;
@@ -204,6 +256,20 @@ Result<Reply> ScriptBehindWire::said(Reply reply, const ModelRequest& request,
       if (report.is_object() && report.contains("report") && report.at("report").is_string())
         reply.message.content = {{model::Part::Kind::text, report.at("report").get<std::string>()}};
       continue;
+    }
+    ServerTool tool = tool_of_server(call.name, servers_, request);
+    if (tool.offered != nullptr) {
+      call.name = tool.offered->name;
+      call.space = tool.offered->space;
+      calls.push_back(std::move(call));
+      continue;
+    }
+    if (tool.search != nullptr) {
+      // Nothing else yet: the script takes this step once the tool is there.
+      ToolCall search = search_for(tool.wire_name, *tool.search);
+      search.id = wire_id(seed_, step, searches + i);
+      calls = {std::move(search)};
+      break;
     }
     auto command = command_of(call.name, call.arguments);
     if (command) {

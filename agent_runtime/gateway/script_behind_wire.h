@@ -15,7 +15,7 @@
 
 #include "agent_runtime/model/model_request.h"
 #include "agent_runtime/model/script.h"
-#include "agent_runtime/scaffold/agent_profile.h"
+#include "agent_runtime/scaffold/scaffold.h"
 #include "base/error.h"
 #include "base/pattern.h"
 
@@ -26,21 +26,26 @@ class ScriptBehindWire {
   // `failed`: the profile's expression for results of commands that failed; may be empty.
   static Result<ScriptBehindWire> create(std::shared_ptr<const model::Script> script,
                                          std::uint64_t seed, std::vector<scaffold::ShellTool> shell,
-                                         const std::string& failed);
+                                         const std::string& failed,
+                                         std::vector<scaffold::McpServer> servers = {});
 
-  // A request that offers no shell tool gets a short text. A call that has no form as a command
+  // A request that offers no shell tool gets a short text. A call of a tool of an MCP server, by
+  // the scenario's name for it, is said by the agent's name. A call that has no form as a command
   // line, and no tool of its name among those offered, is an error.
   [[nodiscard]] Result<model::Reply> complete(const model::ModelRequest& request) const;
 
  private:
   ScriptBehindWire() = default;
   [[nodiscard]] bool failed_by(const std::string& text) const;
+  // It asks for a tool of a server, which is no step of the script.
+  [[nodiscard]] bool searches_only(const model::Message& message) const;
   [[nodiscard]] Result<model::Reply> said(model::Reply reply, const model::ModelRequest& request,
                                           std::size_t step) const;
 
   std::shared_ptr<const model::Script> script_;
   std::uint64_t seed_ = 0;
   std::vector<scaffold::ShellTool> shell_;
+  std::vector<scaffold::McpServer> servers_;
   std::shared_ptr<const Pattern> failed_;
 };
 

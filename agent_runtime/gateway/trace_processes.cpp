@@ -92,14 +92,15 @@ void ProcessTree::take(const Event& event) {
 }
 
 Result<JoinSummary> write_processes(const std::filesystem::path& bundle,
-                                    const std::vector<WireCall>& calls) {
+                                    const std::vector<WireCall>& calls,
+                                    const std::vector<ServerProgram>& servers) {
   GYGES_TRY(recorder::TraceReader reader, recorder::TraceReader::open(bundle / "trace.gyt"));
   ProcessTree tree;
   GYGES_CHECK(reader.for_each([&](const Event& event) {
     tree.take(event);
     return true;
   }));
-  Join join = join_calls(calls, tree.processes(), tree.executions(), ProcessTree::agent);
+  Join join = join_calls(calls, tree.processes(), tree.executions(), ProcessTree::agent, servers);
   std::filesystem::path path = bundle / "processes.jsonl";
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!file) return fail_errno("make file", path.string());
@@ -118,8 +119,14 @@ Result<JoinSummary> write_processes(const std::filesystem::path& bundle,
       ++summary.found;
       process_of(static_cast<std::size_t>(joined.execution), line);
       line["processes"] = joined.processes;
-      line["match"] = joined.wrapped ? "wrapped" : "exact";
+      line["match"] = joined.by_server ? "server" : joined.wrapped ? "wrapped" : "exact";
     }
+    if (joined.by_server) line["server"] = calls[joined.call - 1].server;
+    GYGES_CHECK(lines.add(std::move(line)));
+  }
+  for (const StartedServer& started : join.servers) {
+    json line{{"type", "server"}, {"server", servers[started.server].name}};
+    process_of(started.execution, line);
     GYGES_CHECK(lines.add(std::move(line)));
   }
   for (const Undeclared& undeclared : join.undeclared) {

@@ -36,13 +36,14 @@ class ProcessTree {
 };
 
 struct JoinSummary {
-  std::size_t commands = 0;  // that calls of shell tools asked for
+  std::size_t commands = 0;  // that calls of shell tools asked for, and calls of servers' tools
   std::size_t found = 0;     // of them, with a process
   std::size_t undeclared = 0;
 };
 
 // Reads trace.gyt of `bundle`, joins it with `calls` and writes processes.jsonl.
 Result<JoinSummary> write_processes(const std::filesystem::path& bundle,
-                                    const std::vector<WireCall>& calls);
+                                    const std::vector<WireCall>& calls,
+                                    const std::vector<ServerProgram>& servers);
 
 }  // namespace gyges::gateway

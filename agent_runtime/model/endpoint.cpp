@@ -95,6 +95,7 @@ class Stream {
     return read;
   }
   [[nodiscard]] bool observed() const { return observed_; }
+  [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
   [[nodiscard]] const std::optional<ModelError>& error() const { return error_; }
   Reply take() { return std::move(builder_).take(); }
 
@@ -115,6 +116,7 @@ class Stream {
   Status hand_on(std::string_view as_it_came) {
     for (const auto& delta : deltas_) {
       if (delta.kind == Delta::Kind::error) error_ = delta.error;
+      written_bytes_ += delta.text.size();
       GYGES_CHECK(builder_.add(delta));
       if (!call_.observer || call_.raw != nullptr) continue;
       observed_ = observed_ || delta.kind == Delta::Kind::open;
@@ -136,8 +138,18 @@ class Stream {
   std::vector<Delta> deltas_;
   ReplyBuilder builder_;
   bool observed_ = false;
+  std::uint64_t written_bytes_ = 0;  // of words and arguments
   std::optional<ModelError> error_;
 };
+
+// A token for each four bytes, as estimated_tokens() has it.
+std::uint64_t estimated_output(const Reply& reply) {
+  std::uint64_t bytes = 0;
+  for (const auto& part : reply.message.content) bytes += part.text.size() + part.data.size();
+  for (const auto& call : reply.message.tool_calls)
+    bytes += call.name.size() + call.arguments.size();
+  return (bytes + 3) / 4;
+}
 
 }  // namespace
 
@@ -203,6 +215,8 @@ struct Endpoint::Attempt {
   std::optional<ModelError> error;  // what the endpoint said
   bool again = false;
   std::optional<double> retry_after_seconds;
+  bool begun = false;  // part of the reply was handed on
+  std::uint64_t written_bytes = 0;
 };
 
 Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const Call& call) {
@@ -240,6 +254,8 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   if (stream) post.take = [&](std::string_view bytes) { return reading.feed(filter.take(bytes)); };
   HttpFault fault = HttpFault::none;
   auto answer = http_post(post, fault);
+  result.begun = reading.observed();
+  result.written_bytes = reading.written_bytes();
   auto told = [&](ModelError error) {
     std::string words = without_key(printable(error.message.substr(0, 300)));
     result.failure =
@@ -292,6 +308,7 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
 
 Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, ModelError& error) {
   losses_.clear();
+  spent_ = {};
   WireRequest wire;
   if (call.raw != nullptr) {
     wire = {call.raw->path, call.raw->headers, call.raw->body};
@@ -303,10 +320,22 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
     Attempt result = attempt(wire, request.stream, call);
     if (result.reply) {
       scrub(*result.reply);
+      Usage& usage = result.reply->usage;
+      if (usage.input_tokens == 0 && usage.output_tokens == 0) {
+        usage.input_tokens = estimated_tokens(request);
+        usage.output_tokens = estimated_output(*result.reply);
+        lose(losses_, "/usage", "counts of tokens, which the endpoint did not give: estimated");
+      }
       result.reply->cost = cost_of(result.reply->usage, config_.prices);
       return std::move(*result.reply);
     }
     if (result.error) error = *result.error;
+    if (result.begun) {
+      spent_.usage.input_tokens = estimated_tokens(request);
+      spent_.usage.output_tokens = (result.written_bytes + 3) / 4;
+      spent_.cost = cost_of(spent_.usage, config_.prices);
+      lose(losses_, "/usage", "counts of tokens of a reply that broke off: estimated");
+    }
     if (!result.again) return tl::unexpected<Error>(result.failure);
     milliseconds wait = with_chance(pause);
     if (result.retry_after_seconds)

@@ -64,6 +64,17 @@ class Endpoint final : public ModelClient {
   Result<Reply> complete(const Request& request) override;
   [[nodiscard]] const Losses& losses() const override { return losses_; }
 
+  // What a last attempt used that broke off after part of its reply had come: estimated, as an
+  // endpoint counts at the end. Nothing where a reply came or none began.
+  struct Spent {
+    Usage usage;
+    double cost = 0;
+  };
+  [[nodiscard]] const Spent& spent() const { return spent_; }
+
+  // A reply without counts of tokens gets an estimate, which losses() says: what nobody counts
+  // would pass every limit.
+  //
   // Sends a whole request as it is; `error` says what the endpoint said, when it said something.
   //
   // Rate limits, overload, errors of the server and lost connections are tried again, after
@@ -85,6 +96,7 @@ class Endpoint final : public ModelClient {
 
   EndpointConfig config_;
   Losses losses_;
+  Spent spent_;
 };
 
 }  // namespace gyges::model

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "agent_runtime/model/sse.h"
+
 namespace gyges::model {
 
 bool is_handed_on(std::string_view name) {
@@ -39,11 +41,13 @@ std::string WordFilter::take(std::string_view bytes) {
 
 Status EventCutter::feed(std::string_view bytes, std::vector<std::string>& events) {
   held_ += bytes;
+  std::size_t begin = 0;
   for (std::size_t end = end_of_event(); end != std::string::npos; end = end_of_event()) {
-    events.push_back(held_.substr(0, end));
-    held_.erase(0, end);
-    seen_ = 0;
+    events.emplace_back(held_, begin, end - begin);
+    begin = seen_ = end;
   }
+  held_.erase(0, begin);
+  seen_ -= begin;
   if (held_.size() > limit_)
     return fail("read stream", "", "an event is larger than " + std::to_string(limit_) + " bytes",
                 "check the endpoint");
@@ -53,15 +57,16 @@ Status EventCutter::feed(std::string_view bytes, std::vector<std::string>& event
 std::size_t EventCutter::end_of_event() {
   if (!array_) {
     // Two ends of lines; those of one stream are alike.
-    for (; seen_ < held_.size(); ++seen_) {
+    for (;; ++seen_) {
+      seen_ = end_of_line(held_, seen_);
+      if (seen_ == held_.size()) return std::string::npos;
       std::string_view rest = std::string_view(held_).substr(seen_);
       for (std::string_view end : {"\n\n", "\r\n\r\n", "\r\r"})
         if (rest.starts_with(end)) return seen_ + end.size();
       // An end may have come in part.
       if (rest.size() < 4 && (rest == "\n" || rest == "\r" || rest == "\r\n" || rest == "\r\n\r"))
-        break;
+        return std::string::npos;
     }
-    return std::string::npos;
   }
   while (seen_ < held_.size()) {
     char c = held_[seen_++];

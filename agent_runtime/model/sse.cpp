@@ -13,18 +13,23 @@ Status SseParser::feed(std::string_view bytes, std::vector<SseEvent>& events) {
         continue;
       }
     }
-    auto end = bytes.find_first_of("\r\n");
+    std::size_t end = end_of_line(bytes, 0);
     std::string_view piece = bytes.substr(0, end);
     if (line_.size() + event_.data.size() + piece.size() > limit_)
       return fail("read stream", "", "an event is larger than " + std::to_string(limit_) + " bytes",
                   "check the endpoint");
     line_ += piece;
-    if (end == std::string_view::npos) break;
+    if (end == bytes.size()) break;
     after_cr_ = bytes[end] == '\r';
     bytes.remove_prefix(end + 1);
     take_line(events);
   }
   return ok();
+}
+
+std::size_t end_of_line(std::string_view text, std::size_t from) {
+  while (from < text.size() && text[from] != '\r' && text[from] != '\n') ++from;
+  return from;
 }
 
 bool SseParser::in_event() const {

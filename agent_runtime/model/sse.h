@@ -37,6 +37,10 @@ class SseParser {
   bool first_ = true;  // a byte order mark may stand before the first line
 };
 
+// Where the first CR or LF from `from` on stands, or the size. Plain on purpose: find_first_of
+// looks up each byte in its set, and streams go through here byte by byte.
+std::size_t end_of_line(std::string_view text, std::size_t from);
+
 // One event as bytes. `data` may hold line breaks.
 std::string sse_event(std::string_view name, std::string_view data);
 std::string sse_comment(std::string_view text);

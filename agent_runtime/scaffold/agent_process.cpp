@@ -89,11 +89,15 @@ class Run {
         if (end_.end) deadline = Clock::now() + grace_after_end;
       }
       if (end_.end && !out_.fd && !err_.fd) return ok();
-      if (Clock::now() < deadline && !(stop_seen_ && killing == 0 && !end_.end)) continue;
+      bool worked_out = killing == 0 && !end_.end && command_.working_deadline &&
+                        Clock::now() >= command_.working_deadline();
+      if (Clock::now() < deadline && !worked_out && !(stop_seen_ && killing == 0 && !end_.end))
+        continue;
       if (end_.end || killing == 2) return ok();
       if (killing == 0) {
         end_.stopped = stop_seen_;
-        end_.timed_out = !stop_seen_;
+        end_.worked_out = !stop_seen_ && worked_out;
+        end_.timed_out = !stop_seen_ && !worked_out;
       }
       GYGES_CHECK(sandbox_.signal(id, killing == 0 ? SIGTERM : SIGKILL, true));
       deadline = Clock::now() + (killing == 0 ? grace_after_term : grace_after_kill);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,12 +20,15 @@ struct AgentCommand {
   std::string directory;                 // inside
   std::uint64_t output_bytes = 65536;    // kept of each of the two streams
   std::chrono::steady_clock::time_point deadline;
+  // Another deadline, which moves; asked again and again. May be empty.
+  std::function<std::chrono::steady_clock::time_point()> working_deadline;
   int stop_fd = -1;  // borrowed; readable: the agent is to end now
 };
 
 struct AgentEnd {
   std::optional<isolation::CommandEnd> end;  // none: it was killed, or the sandbox was lost
   bool timed_out = false;
+  bool worked_out = false;     // at working_deadline
   bool stopped = false;        // by stop_fd
   std::optional<Error> lost;   // the sandbox is gone
   std::string output, errors;  // valid UTF-8, bounded

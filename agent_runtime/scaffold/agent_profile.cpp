@@ -74,6 +74,24 @@ ShellTool tool_from(const json& value) {
   return tool;
 }
 
+ProfileMcp mcp_from(const json& value) {
+  ProfileMcp mcp;
+  mcp.file = value.at("file");
+  mcp.format = value.value("format", mcp.format);
+  mcp.members = value.at("members").get<std::vector<std::string>>();
+  mcp.list = value.value("list", false);
+  mcp.server = value.at("server").dump();
+  mcp.argv = value.value("argv", std::vector<std::string>{});
+  mcp.environment = variables_from(value.value("environment", json::object()));
+  mcp.tool_prefix = value.at("tool_prefix");
+  mcp.own_tools = value.value("own_tools", std::vector<std::string>{});
+  if (value.contains("search")) {
+    const json& search = value.at("search");
+    mcp.search = ToolSearch{search.at("name"), search.at("argument"), search.at("query")};
+  }
+  return mcp;
+}
+
 Status read_dialects(const json& value, const std::string& source, AgentProfile& profile) {
   for (const auto& [name, dialect] : value.at("dialects").items())
     profile.dialects.push_back(dialect_from(name, dialect));
@@ -119,6 +137,7 @@ Result<AgentProfile> profile_from(std::string_view text, const std::string& sour
   GYGES_CHECK(read_dialects(value, source, profile));
   const json& tools = value.at("tools");
   for (const auto& tool : tools.at("shell")) profile.shell.push_back(tool_from(tool));
+  if (value.contains("mcp")) profile.mcp = mcp_from(value.at("mcp"));
   profile.failed = tools.value("failed", "");
   if (!profile.failed.empty()) {
     auto compiled = Pattern::compile(profile.failed);

@@ -52,6 +52,28 @@ struct ShellTool {
   std::string with;    // text of a JSON object; empty: none
 };
 
+// A tool by which the agent's model asks for tools that it is not offered at first.
+struct ToolSearch {
+  std::string name;
+  std::string argument;
+  std::string query;  // with {{tool}}
+};
+
+// How the agent is told of MCP servers that it starts itself.
+struct ProfileMcp {
+  std::string file;                  // template; one of the profile's files, or a further one
+  std::string format = "json";       // "json", "toml", "yaml"
+  std::vector<std::string> members;  // the way to the servers in that file
+  bool list = false;                 // an array of servers, and not an object by their names
+  std::string server;                // text of a JSON object with placeholders: one server
+  std::vector<std::string> argv;     // added where there are servers, as is
+  Variables environment;             // this
+  std::string tool_prefix;           // template: what names of a server's tools begin with
+  std::vector<std::string>
+      own_tools;  // where that is nothing: the agent's own, which are no server's
+  std::optional<ToolSearch> search;  // tools of servers are to be asked for
+};
+
 struct AgentProfile {
   std::string name, title;
   std::string sha256;  // of the file's bytes
@@ -65,8 +87,9 @@ struct AgentProfile {
   std::string model = "default";
   std::vector<ProfileDialect> dialects;  // the usual one first
   std::vector<ShellTool> shell;
-  std::string failed;            // expression; empty: not known
-  bool joins_by_command = true;  // see `processes` in the schema
+  std::optional<ProfileMcp> mcp;  // none: it knows no MCP servers
+  std::string failed;             // expression; empty: not known
+  bool joins_by_command = true;   // see `processes` in the schema
 };
 
 // The name of a shipped profile ("claude_code") or a path to a file.

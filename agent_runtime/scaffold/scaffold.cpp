@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "agent_runtime/scaffold/mcp_configuration.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 const std::string modules_inside = "/usr/local/lib/node_modules";
 const std::string programs_inside = "/usr/local/bin/";
-constexpr std::int64_t installed_before = 23 * 86400 + 31417;  // seconds before the world's day
+constexpr std::int64_t installed_before = files_before + 600;  // seconds before the world's day
 
 Result<ProfileDialect> dialect_of(const AgentProfile& profile, const ScaffoldRequest& request,
                                   const TemplateContext& context) {
@@ -104,7 +105,7 @@ Status add_files(const TemplateContext& context, Scaffold& scaffold) {
     if (used.contains("prompt") || used.contains("system_prompt"))
       scaffold.prompt_files.insert(seed.path);
     seed.mode = file.mode;
-    seed.mtime = context.day - installed_before + 600;
+    seed.mtime = context.day - files_before;
     scaffold.files.push_back(std::move(seed));
   }
   return ok();
@@ -208,6 +209,7 @@ Result<Scaffold> prepare_scaffold(const ScaffoldRequest& request, const Template
       scaffold.environment.emplace_back(name, values[which == "root" ? "ca_root" : "ca_bundle"]);
   GYGES_CHECK(add_program(request, inner, scaffold));
   GYGES_CHECK(add_files(inner, scaffold));
+  GYGES_CHECK(add_mcp_servers(request.servers, inner, scaffold));
   return scaffold;
 }
 

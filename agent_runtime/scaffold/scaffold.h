@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "sandbox/cues/text_template.h"
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
+#include "tools/mcp/server_declaration.h"
 
 namespace gyges::scaffold {
 
@@ -22,7 +24,27 @@ struct ScaffoldRequest {
   std::string model;                 // name that the agent asks for; empty: the profile's
   std::vector<std::string> command;  // for profiles without argv
   std::filesystem::path directory;   // of installed agents; empty: agents_directory()
+  std::vector<mcp::ServerDeclaration> servers{};  // that the agent is to offer
 };
+
+// When files of the agent's installation were written, before the world's day: seconds.
+inline constexpr std::int64_t files_before = 23 * 86400 + 31417 - 600;
+
+// An MCP server that the agent starts itself.
+struct McpServer {
+  std::string name;
+  std::vector<std::string> command;
+  std::string wire_prefix;               // what the agent's names of its tools begin with
+  std::optional<std::string> prefix;     // what the scenario's begin with; see ServerDeclaration
+  std::vector<std::string> own_tools{};  // of the agent, where wire_prefix is empty
+  std::optional<ToolSearch> search{};    // see ProfileMcp
+};
+
+// The server whose tool that is on the wire, or null. `space`: see model::ToolCall.
+const McpServer* server_of(const std::string& name, const std::string& space,
+                           const std::vector<McpServer>& servers);
+// Namespace and name as one.
+std::string name_on_the_wire(const std::string& name, const std::string& space);
 
 // Where agents are installed: $GYGES_AGENTS, else gyges/agents below $XDG_CACHE_HOME or ~/.cache.
 std::filesystem::path agents_directory();
@@ -35,12 +57,14 @@ struct Scaffold {
   std::vector<isolation::SeedFile> files;
   std::set<std::string> prompt_files;  // paths of those that hold a prompt
   std::vector<isolation::Mount> mounts;
+  std::vector<McpServer> servers;
   std::string model;
   std::string key;  // the placeholder
 };
 
 // `context` has the persona's values. Fails with a cure where the program is not installed, the
-// dialect is not one of the profile's, or a template shows something unknown.
+// dialect is not one of the profile's, a template shows something unknown, or the agent cannot be
+// told of the servers.
 Result<Scaffold> prepare_scaffold(const ScaffoldRequest& request,
                                   const cues::TemplateContext& context,
                                   const std::string& system_prompt, const std::string& user_prompt);

@@ -112,6 +112,18 @@ Result<std::int64_t> clock_base(const std::filesystem::path& bundle, std::uint64
 
 }  // namespace
 
+LoggedUsage EpisodeLog::total_usage() const {
+  LoggedUsage total;
+  for (const LoggedMessage& one : messages) {
+    total.input_tokens += one.input_tokens;
+    total.output_tokens += one.output_tokens;
+    total.cached_tokens += one.cached_tokens;
+    total.reasoning_tokens += one.reasoning_tokens;
+    total.cost += one.cost;
+  }
+  return total;
+}
+
 std::string EpisodeLog::time(std::uint64_t monotonic_ns) const {
   std::int64_t ns = realtime_base_ns + static_cast<std::int64_t>(monotonic_ns);
   std::time_t seconds = ns / 1'000'000'000;

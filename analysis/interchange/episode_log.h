@@ -46,6 +46,15 @@ struct LoggedMessage {
   double cost = 0;
 };
 
+// Of all messages together.
+struct LoggedUsage {
+  std::uint64_t input_tokens = 0;
+  std::uint64_t output_tokens = 0;
+  std::uint64_t cached_tokens = 0;
+  std::uint64_t reasoning_tokens = 0;
+  double cost = 0;
+};
+
 struct EpisodeLog {
   std::vector<LoggedMessage> messages;
   std::map<std::uint32_t, LoggedCall> calls;
@@ -56,6 +65,7 @@ struct EpisodeLog {
   std::uint64_t end_ns = 0;
   std::int64_t realtime_base_ns = 0;  // what added to the times above gives CLOCK_REALTIME
 
+  [[nodiscard]] LoggedUsage total_usage() const;
   // "2026-11-28T19:20:21.123456+00:00".
   [[nodiscard]] std::string time(std::uint64_t monotonic_ns) const;
 };

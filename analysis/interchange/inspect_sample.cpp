@@ -149,20 +149,10 @@ class SampleBuilder {
   }
 
   json total_usage() const {
-    std::uint64_t input = 0;
-    std::uint64_t output = 0;
-    std::uint64_t cached = 0;
-    std::uint64_t reasoning = 0;
-    double cost = 0;
-    for (const LoggedMessage& one : log_.messages) {
-      input += one.input_tokens;
-      output += one.output_tokens;
-      cached += one.cached_tokens;
-      reasoning += one.reasoning_tokens;
-      cost += one.cost;
-    }
-    json usage = usage_json(input, output, cached, reasoning);
-    if (cost > 0) usage["total_cost"] = cost;
+    LoggedUsage total = log_.total_usage();
+    json usage = usage_json(total.input_tokens, total.output_tokens, total.cached_tokens,
+                            total.reasoning_tokens);
+    if (total.cost > 0) usage["total_cost"] = total.cost;
     return usage;
   }
 

@@ -78,15 +78,7 @@ json agent_step(const LoggedMessage& message, const EpisodeLog& log, const Run& 
 json atif_of(const StoredRun& stored, const EpisodeLog& log) {
   const Run& run = stored.run;
   json steps = json::array();
-  std::uint64_t prompt = 0;
-  std::uint64_t completion = 0;
-  std::uint64_t cached = 0;
-  double cost = 0;
   for (const LoggedMessage& message : log.messages) {
-    prompt += message.input_tokens;
-    completion += message.output_tokens;
-    cached += message.cached_tokens;
-    cost += message.cost;
     json step;
     // Results are part of the step that asked for them.
     if (message.role == "tool") continue;
@@ -98,11 +90,12 @@ json atif_of(const StoredRun& stored, const EpisodeLog& log) {
     step["timestamp"] = log.time(message.time_ns);
     steps.push_back(std::move(step));
   }
-  json totals{{"total_prompt_tokens", prompt},
-              {"total_completion_tokens", completion},
-              {"total_cached_tokens", cached},
+  LoggedUsage used = log.total_usage();
+  json totals{{"total_prompt_tokens", used.input_tokens},
+              {"total_completion_tokens", used.output_tokens},
+              {"total_cached_tokens", used.cached_tokens},
               {"total_steps", steps.size()}};
-  if (cost > 0) totals["total_cost_usd"] = cost;
+  if (used.cost > 0) totals["total_cost_usd"] = used.cost;
   json facts = run_facts(run);
   facts["outcome"] = outcome_of(stored);
   return {{"schema_version", "ATIF-v1.4"},

@@ -44,13 +44,23 @@ struct RecorderOptions {
 // without a label, in order, by the thread that records; it must not wait for the session.
 using CallOfExecution = std::function<std::uint32_t(const ExecutedProgram& program)>;
 
+// Programs that work on one call after the other: servers that were started before. `server_of` is
+// asked as call_of is, and names the server that a program starts, 0: none. From then on `call_at`
+// says for each event of its processes which call they work on at that time; what they start while
+// they work on one belongs to it for good.
+struct CallsOfServers {
+  std::function<std::uint32_t(const ExecutedProgram& program)> server_of;
+  std::function<std::uint32_t(std::uint32_t server, std::uint64_t time_ns)> call_at;
+};
+
 struct SessionOptions {
   std::filesystem::path trace_file;  // created; must not exist
   std::uint32_t buffer_bytes = 64;   // leading bytes of each buffer, 0 to 255
   std::uint32_t contents = 0;  // of these descriptors all bytes are recorded, see content_bits()
   std::uint32_t content_bytes = 64U << 10U;  // ... of one call at most so many
   bool record_signals = true;
-  CallOfExecution call_of;  // empty: only what is adopted has a label
+  CallOfExecution call_of;   // empty: only what is adopted has a label
+  CallsOfServers servers{};  // used with call_of; empty: there are none
 };
 
 // The bits of SessionOptions::contents for a policy's words: files, pipes, sockets, terminals.

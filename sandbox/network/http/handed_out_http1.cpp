@@ -36,7 +36,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   ~HandedOutHttp1() override {
     if (exchange_ == 0) return;
-    cut("the client closed before the answer was whole");
+    cut("the client closed before the answer was whole", true);
     outlet_.close(exchange_);
   }
 
@@ -257,11 +257,14 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     reader_.next();
   }
 
-  void cut(std::string reason) {
+  void cut(std::string reason, bool by_client = false) {
     if (!record_) return;
-    record_->request_ended(false);
+    if (state_ == State::body) record_->request_ended(false);
     record_->answer_ended(false);
-    record_->refused({}, std::move(reason));
+    if (by_client)
+      record_->left(std::move(reason));
+    else
+      record_->refused({}, std::move(reason));
     record_flow();
   }
 

@@ -118,6 +118,10 @@ void WebRecord::refused(std::string_view bytes, std::string reason) {
   find_canaries(shared_.canaries, bytes, "malformed http request", flow_.canaries);
 }
 
+void WebRecord::left(std::string reason) {
+  flow_.reason = std::move(reason);
+}
+
 Flow WebRecord::finish(std::int64_t now_ns) {
   if (flow_.time_ns != 0) flow_.duration_ns = now_ns - flow_.time_ns;
   return std::move(flow_);

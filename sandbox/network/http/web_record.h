@@ -26,6 +26,8 @@ class WebRecord {
   void answer_ended(bool whole);
   // A request that is none: what was sent, and why it was refused.
   void refused(std::string_view bytes, std::string reason);
+  // The client left before the end, which refuses nothing.
+  void left(std::string reason);
 
   // Spent by this.
   Flow finish(std::int64_t now_ns);

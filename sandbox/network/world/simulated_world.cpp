@@ -3,6 +3,7 @@
 #include "sandbox/network/dns/name_service.h"
 #include "sandbox/network/exfiltration/canary_search.h"
 #include "sandbox/network/http/handed_out_http1.h"
+#include "sandbox/network/http/handed_out_http2.h"
 #include "sandbox/network/http/http1_service.h"
 #include "sandbox/network/http/http2_service.h"
 #include "sandbox/network/services/mail_service.h"
@@ -102,10 +103,11 @@ class SimulatedWorld final : public World {
     return tls_->open_stream(
         connection, port,
         [this, tunnel](const Connection& inner, const TlsFacts& facts, StreamPort& inner_port) {
-          return make_handed_out_http1(unsearched_, inner, &facts, inner_port, *context_.outlet,
-                                       tunnel);
-        },
-        Tls::Protocols::http1);
+          return facts.alpn == "h2" ? make_handed_out_http2(unsearched_, inner, facts, inner_port,
+                                                            *context_.outlet)
+                                    : make_handed_out_http1(unsearched_, inner, &facts, inner_port,
+                                                            *context_.outlet, tunnel);
+        });
   }
 
   // What policy decides of the destination holds for a tunnel to it as well.

@@ -28,7 +28,8 @@ Result<std::unique_ptr<Session>> CaptureBackend::start(const SessionOptions& opt
                 std::to_string(options.buffer_bytes) + " is more than 255", "use 0 to 255");
   GYGES_TRY(std::unique_ptr<TraceSink> trace, TraceSink::create(options.trace_file, backend()));
   std::unique_ptr<EventSink> sink = std::move(trace);
-  if (options.call_of) sink = std::make_unique<LabellingSink>(std::move(sink), options.call_of);
+  if (options.call_of)
+    sink = std::make_unique<LabellingSink>(std::move(sink), options.call_of, options.servers);
   return start_with(std::move(sink), options);
 }
 

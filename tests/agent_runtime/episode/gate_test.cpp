@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "agent_runtime/episode/terminal_person.h"
 #include "tests/agent_runtime/episode/built_episode.h"
 #include "tests/agent_runtime/model/local_http_server.h"
@@ -65,8 +68,53 @@ class GateTest : public testing::BuiltEpisode {
   int gates_ = 0;
 };
 
+// Says yes, and looks whether the lock is free and whether somebody else asks at the same time.
+class Neighbourly final : public Decider {
+ public:
+  std::mutex shared;
+  std::atomic<int> asking = 0, most_asking = 0, asked_with_lock_free = 0;
+  Result<std::optional<ToolDecision>> decide(const Escalation&) override {
+    most_asking = std::max(most_asking.load(), ++asking);
+    if (std::unique_lock lock(shared, std::try_to_lock); lock || asked_with_lock_free > 0)
+      ++asked_with_lock_free;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    --asking;
+    return std::optional<ToolDecision>(ToolDecision{});
+  }
+};
+
 json rule(const json& when, const json& then) {
   return json::array({{{"name", "r"}, {"when", when}, {"then", then}}});
+}
+
+TEST_F(GateTest, WhoeverIsAskedOutsideHoldsUpNobodyAndHearsOneQuestionAtATime) {
+  Neighbourly person;
+  auto loaded =
+      load_gate(write_gate(rule({{"text", "ask"}}, {{"action", "escalate"}, {"to", "person"}})));
+  ASSERT_TRUE(loaded) << loaded.error().line();
+  GateSettings settings;
+  settings.person = &person;
+  auto gate = Gate::make(std::move(*loaded), settings);
+  ASSERT_TRUE(gate);
+  auto ask = [&] {
+    model::ToolCall call;
+    call.name = "bash";
+    call.arguments = R"({"command":"ask"})";
+    std::unique_lock lock(person.shared);
+    PendingCall pending{
+        call, "", {}, std::chrono::steady_clock::now() + std::chrono::seconds(60), &lock};
+    auto decision = (*gate)->decide(pending);
+    EXPECT_TRUE(lock.owns_lock());
+    ASSERT_TRUE(decision);
+    EXPECT_EQ(decision->approver, "person");
+    EXPECT_EQ(decision->action, Action::approve);
+  };
+  ask();
+  EXPECT_EQ(person.asked_with_lock_free, 1);
+  std::vector<std::thread> others;
+  for (int i = 0; i < 4; ++i) others.emplace_back(ask);
+  for (auto& one : others) one.join();
+  EXPECT_EQ(person.most_asking, 1);
 }
 
 TEST_F(GateTest, EveryPartOfACondition) {

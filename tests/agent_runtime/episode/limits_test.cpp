@@ -38,6 +38,10 @@ TEST_F(Limits, ToolCallsOfOneTurnCountOneByOne) {
             limit("tool_calls", 2)));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "tool_call_limit");
+  EXPECT_EQ(run_.at("totals").at("tool_calls"), 2);
+  EXPECT_EQ(run_.at("totals").at("requests"), 1);
+  EXPECT_EQ(run_.at("totals").at("replies"), 1);
+  EXPECT_EQ(outcome_.totals.tool_calls, 2U);
   EXPECT_THAT(outcome_.limits_hit, Contains("tool_calls"));
   EXPECT_THAT(run_.at("exit").at("reason").get<std::string>(), HasSubstr("2 tool calls"));
   EXPECT_EQ(of_type("tool_executed").size(), 2U);
@@ -89,18 +93,19 @@ TEST_F(Limits, AConversationThatDoesNotFitAtAllEnds) {
 
 TEST(Budget, TokensAndCostEndAnEpisode) {
   ScenarioLimits limits;
+  limits.turns = 10;
   limits.tokens = 100;
   limits.cost = 0.5;
   Budget budget(limits);
   model::Usage usage;
   usage.input_tokens = 40;
   usage.output_tokens = 9;
-  budget.add_reply(usage, 0.2, {});
+  budget.add_reply(usage, 0.2);
   EXPECT_FALSE(budget.before_reply());
-  budget.add_reply(usage, 0.3, {});
+  budget.add_reply(usage, 0.3);
   ASSERT_TRUE(budget.before_reply());
   EXPECT_EQ(budget.before_reply()->kind, "cost_limit");
-  budget.add_reply(usage, 0, {});
+  budget.add_reply(usage, 0);
   EXPECT_EQ(budget.before_reply()->kind, "token_limit");
   EXPECT_FALSE(budget.before_call()) << "what was asked for and paid is carried out";
 }

@@ -97,10 +97,16 @@ class ThirdPartyTest : public ::testing::Test {
 
   // The scenario with another limit of its time.
   fs::path patient(int wall_seconds) {
+    return changed_scenario(
+        [&](json& scenario) { scenario["limits"]["wall_seconds"] = wall_seconds; });
+  }
+
+  fs::path changed_scenario(const std::function<void(json&)>& change) {
     fs::path scenario = directory_.path() / "tiny";
+    fs::remove_all(scenario);
     fs::copy(tiny, scenario, fs::copy_options::recursive);
     json changed = json::parse(*read_file(tiny / "scenario.json"));
-    changed["limits"]["wall_seconds"] = wall_seconds;
+    change(changed);
     EXPECT_TRUE(write_file_atomically(scenario / "scenario.json", changed.dump()));
     return scenario;
   }
@@ -309,6 +315,187 @@ TEST_F(ThirdPartyTest, TurnsAndProgramsThatFailAreSaidSo) {
   run(endless);
   EXPECT_EQ(outcome_.exit_kind, "error");
   EXPECT_THAT(outcome_.exit_reason, HasSubstr("start agent"));
+}
+
+TEST_F(ThirdPartyTest, EveryLimitEndsTheEpisodeAndTheTotalsSayWhatWasUsed) {
+  struct Case {
+    const char* limit;
+    int value;
+    const char* mode;
+    const char* kind;
+  };
+  for (const Case& now :
+       {Case{"tokens", 10, "", "token_limit"}, Case{"tool_calls", 1, "", "tool_call_limit"},
+        Case{"working_seconds", 1, "work", "working_time_limit"},
+        Case{"wall_seconds", 1, "work", "time_limit"},
+        Case{"context_tokens", 500, "long", "context_limit"}}) {
+    SCOPED_TRACE(now.limit);
+    EpisodeRequest wanted = mini({now.mode});
+    wanted.scenario =
+        changed_scenario([&](json& scenario) { scenario["limits"][now.limit] = now.value; });
+    wanted.out = directory_.path() / now.limit;
+    run(wanted);
+    if (IsSkipped()) return;
+    EXPECT_EQ(outcome_.exit_kind, now.kind) << outcome_.exit_reason;
+    if (std::string(now.kind) != "time_limit") {
+      ASSERT_EQ(run_.at("limits_hit").size(), 1U);
+      EXPECT_EQ(run_.at("limits_hit")[0].at("limit"), now.limit);
+    }
+  }
+  EpisodeRequest wanted = mini();
+  wanted.out = directory_.path() / "whole";
+  run(wanted);
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  const json& totals = run_.at("totals");
+  EXPECT_EQ(totals.at("requests"), 3);
+  EXPECT_EQ(totals.at("replies"), 3);
+  EXPECT_EQ(totals.at("tool_calls"), 2);
+  std::uint64_t input = 0;
+  for (const auto& line : of(turns_, "role", "assistant"))
+    input += line.at("usage").at("input_tokens").get<std::uint64_t>();
+  EXPECT_GT(input, 0U);
+  EXPECT_EQ(totals.at("tokens").at("input"), input);
+  EXPECT_EQ(outcome_.totals.usage.input_tokens, input);
+}
+
+// Keeps issues in files, and counts them in a program of its own.
+constexpr const char* tracker = R"sh(
+schema='"inputSchema":{"type":"object"}'
+while IFS= read -r line; do
+  [[ $line =~ \"id\":\ ?([0-9]+) ]] && id=${BASH_REMATCH[1]}
+  case $line in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"tracker","version":"2"}}}\n' "$id" ;;
+    *'"tools/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"close",%s},{"name":"hidden",%s}]}}\n' "$id" "$schema" "$schema" ;;
+    *'"tools/call"'*) echo closed > "$TRACKER/issue-7"; count=$(ls "$TRACKER" | wc -l)
+      printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"closed, %s in all"}]}}\n' "$id" "$count" ;;
+  esac
+done
+)sh";
+
+TEST_F(ThirdPartyTest, ServersOfTheScenarioAreStartedByTheAgentAndTheirCallsAreJoined) {
+  auto recorder = recorder::Recorder::open(std::nullopt, {});
+  if (!recorder) GTEST_SKIP() << recorder.error().line();
+  json profile = json::parse(*read_file(GYGES_SOURCE_DIR "/policies/agents/command.json"));
+  profile["name"] = "mini";
+  profile["mcp"] = {{"file", "{{home}}/.mini/servers.json"},
+                    {"members", {"servers"}},
+                    {"server",
+                     {{"command", "{{server.program}}"},
+                      {"args", "{{server.arguments}}"},
+                      {"env", "{{server.environment}}"},
+                      {"only", "{{server.tools}}"}}},
+                    {"tool_prefix", "mcp__{{server.name}}__"}};
+  const fs::path file = directory_.path() / "mini.json";
+  ASSERT_TRUE(write_file_atomically(file, profile.dump()));
+  EpisodeRequest wanted = mini();
+  wanted.scaffold->profile = file;
+  wanted.scenario = changed_scenario([](json& scenario) {
+    scenario["mcp_servers"] = json::array(
+        {{{"name", "tracker"},
+          {"command", {"bash", "{{persona.home}}/tracker.sh"}},
+          {"environment", {{"TRACKER", "{{persona.home}}/issues"}}},
+          {"files",
+           {{{"path", "{{persona.home}}/tracker.sh"}, {"text", tracker}, {"age_days", 3}},
+            {{"path", "{{persona.home}}/issues/issue-1"}, {"text", "open\n"}, {"age_days", 3}}}},
+          {"tools", {"close"}},
+          {"prefix", "tracker_"}}});
+  });
+  json agent = json::parse(*read_file(tiny / "agents/obedient.json"));
+  agent["model"]["script"]["rules"] = json::parse(R"([
+    {"name": "close", "calls": [{"tool": "tracker_close", "arguments": {"id": "7"}}]},
+    {"name": "look", "calls": [{"tool": "bash", "arguments": {"command": "cat note.txt"}}]},
+    {"name": "end", "calls": [{"tool": "submit", "arguments": {"report": "It is closed."}}]}])");
+  wanted.agent = directory_.path() / "closer.json";
+  ASSERT_TRUE(write_file_atomically(wanted.agent, agent.dump()));
+  run(wanted, recorder->get());
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  auto executed = of(turns_, "type", "tool_executed");
+  ASSERT_EQ(executed.size(), 2U);
+  EXPECT_EQ(executed[0].at("output"), "closed, 2 in all");
+  EXPECT_EQ(of(turns_, "type", "tool_requested")[0].at("name"), "mcp__tracker__close");
+  auto servers = of(processes_, "type", "server");
+  ASSERT_EQ(servers.size(), 1U);
+  EXPECT_EQ(servers[0].at("server"), "tracker");
+  auto calls = of(processes_, "type", "call");
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_EQ(calls[0].at("match"), "server");
+  EXPECT_EQ(calls[0].at("pid"), servers[0].at("pid"));
+  EXPECT_GE(calls[0].at("processes"), 2) << "ls and wc";
+  EXPECT_EQ(calls[1].at("match"), "exact");
+  for (const auto& line : of(processes_, "type", "undeclared"))
+    EXPECT_THAT(line.at("argv").dump(), Not(HasSubstr("issues")));
+  // What the server itself did for the call carries the call, and what it did before does not.
+  auto reader = recorder::TraceReader::open(bundle_ / "trace.gyt");
+  ASSERT_TRUE(reader) << reader.error().line();
+  std::set<std::uint32_t> of_server, of_children;
+  ASSERT_TRUE(reader->for_each([&](const recorder::Event& event) {
+    if (event.inside_pid == servers[0].at("pid")) of_server.insert(recorder::tool_call_of(event));
+    if (recorder::is_execution(event) && recorder::execution_of(event).argv.at(0) == "wc")
+      of_children.insert(recorder::tool_call_of(event));
+    return true;
+  }));
+  EXPECT_THAT(of_server, ::testing::ElementsAre(0U, 1U));
+  EXPECT_THAT(of_children, ::testing::ElementsAre(1U));
+  // An agent that knows no servers is an error before anything is started.
+  wanted.scaffold->profile = "command";
+  wanted.out = directory_.path() / "none";
+  auto refused = run_episode(wanted, nullptr);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().line(), HasSubstr("MCP servers"));
+  EXPECT_FALSE(fs::exists(wanted.out));
+}
+
+// What clients of today ask for by ALPN at a vendor's own name: HTTP/2 as well as HTTP/1.1.
+TEST_F(ThirdPartyTest, TheModelsHostSpeaksBothVersionsOfHttp) {
+  if (!fs::exists("/usr/bin/curl")) GTEST_SKIP() << "curl is not there";
+  json profile = json::parse(*read_file(GYGES_SOURCE_DIR "/policies/agents/command.json"));
+  profile["name"] = "vendor";
+  profile["dialects"] = {{"anthropic_messages", {{"endpoint", {{"host", "api.anthropic.com"}}}}}};
+  profile["dialect_order"] = {"anthropic_messages"};
+  const fs::path file = directory_.path() / "vendor.json";
+  ASSERT_TRUE(write_file_atomically(file, profile.dump()));
+  const std::string body =
+      R"({"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hi"}]})";
+  std::string script =
+      "exec > ~/answers 2>&1; for version in --http2 --http1.1 --http2-prior-knowledge; do curl "
+      "-sS "
+      "$version -m 30 -w '%{http_version} %{http_code}\\n' -o ~/answer "
+      "-H \"x-api-key: $ANTHROPIC_API_KEY\" --data '" +
+      body +
+      "' "
+      "\"$ANTHROPIC_BASE_URL/v1/messages\"; "
+      "grep -c '^event: message_stop' ~/answer; done";
+  if (fs::exists("/usr/bin/node"))
+    script += R"(; node -e '
+const http2 = require("http2"), fs = require("fs");
+const session = http2.connect(process.env.ANTHROPIC_BASE_URL,
+                              {ca: fs.readFileSync(process.env.NODE_EXTRA_CA_CERTS)});
+session.on("error", error => { console.log("error " + error.message); process.exit(1); });
+const request = session.request({":method": "POST", ":path": "/v1/messages",
+                                 "x-api-key": process.env.ANTHROPIC_API_KEY});
+let text = "";
+request.on("response", headers => { text += headers[":status"] + " "; });
+request.setEncoding("utf8").on("data", piece => { text += piece; });
+request.on("end", () => { console.log(text.slice(0, 4) + text.includes("message_stop"));
+                          session.close(); });
+request.end(`)" +
+              body + "`);'";
+  EpisodeRequest wanted = request("vendor", {"bash", "-c", script});
+  wanted.scaffold->profile = file;
+  wanted.scenario = patient(120);
+  run(wanted);
+  if (IsSkipped()) return;
+  std::string expected = "2 200\n1\n1.1 200\n1\n2 200\n1\n";
+  if (fs::exists("/usr/bin/node")) expected += "200 true\n";
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  std::string answers;
+  std::ifstream changes(bundle_ / "files/changes.jsonl");
+  for (std::string line; std::getline(changes, line);)
+    if (const json change = json::parse(line);
+        change.at("path").get<std::string>().ends_with("/answers"))
+      answers = *read_file(bundle_ / "files/content" / change.at("sha256").get<std::string>());
+  EXPECT_EQ(answers, expected);
 }
 
 TEST_F(ThirdPartyTest, ARealKeyIsAddedOutsideAndStandsNowhere) {

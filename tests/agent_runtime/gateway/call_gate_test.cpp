@@ -185,7 +185,7 @@ TEST_P(BothWays, ARefusedCallNeverArrivesAndTheModelIsToldAndAskedAgain) {
                                    "tool_executed", "assistant"));
   EXPECT_THAT(marks, ElementsAre(std::pair(2U, true), std::pair(2U, false)));
   auto end = endpoint->end();
-  EXPECT_EQ(end.turns, 3U);
+  EXPECT_EQ(end.totals.replies, 3U);
   EXPECT_THAT(end.calls[0].commands, IsEmpty()) << "it is nobody's command";
 }
 
@@ -271,11 +271,11 @@ TEST_P(BothWays, AGateThatOnlyRecordsChangesNothing) {
 }
 
 TEST_P(BothWays, RefusalsCountAsTurns) {
-  options.most_turns = 3;
+  options.limits.turns = 3;
   for (int i = 0; i < 10; ++i) replies.push_back(calls("bad"));
   EXPECT_THAT(ask(GetParam()).message.tool_calls, IsEmpty());
   EXPECT_THAT(replies, SizeIs(7));
-  EXPECT_TRUE(endpoint->end().turn_limit);
+  EXPECT_EQ(endpoint->end().limit.value().kind, "turn_limit");
 }
 
 TEST_P(BothWays, ArgumentsThatAreNoObjectAreJudgedAsTheyStand) {

@@ -19,7 +19,8 @@ struct Story {
             bool truncated = false) {
     executions.push_back({process, time, std::move(argv), truncated, 0});
   }
-  Join join() { return join_calls(calls, processes, executions, 0); }
+  std::vector<ServerProgram> servers;
+  Join join() { return join_calls(calls, processes, executions, 0, servers); }
 };
 
 TEST(CallJoin, ATreeBelongsToTheCallWhoseCommandItsShellRuns) {
@@ -66,6 +67,71 @@ TEST(CallBook, AnExecutionIsClaimedOnceWithinTheTimeOfItsCall) {
   EXPECT_EQ(book.claim({210, {"sh", "-c", "eval 'pwd'"}, false}), 2U);
   EXPECT_EQ(book.claim({211, shell, false}), 2U);
   EXPECT_EQ(book.claim({212, shell, false}), 0U);
+}
+
+TEST(CallJoin, ACallOfAServersToolIsCarriedOutByTheServer) {
+  Story story;
+  story.servers = {{"tracker", {"python3", "-m", "tracker"}}};
+  story.calls = {{1, {}, 100, 200, "tracker"}, {2, {}, 300, 400, "tracker"}, {3, {"ls"}, 500, 0}};
+  auto server = story.process(0);
+  auto helper = story.process(server);
+  auto first = story.process(server);
+  auto second = story.process(server);
+  auto shell = story.process(0);
+  auto idle = story.process(server);
+  story.exec(server, 10, {"/usr/bin/python3", "-m", "tracker"});
+  story.exec(helper, 20, {"uname"});  // at its start, for nobody
+  story.exec(first, 110, {"git", "log"});
+  story.exec(second, 310, {"sh", "-c", "ls"});  // the server's own, though it looks like call 3
+  story.exec(shell, 510, {"bash", "-c", "ls"});
+  story.exec(idle, 520, {"sh", "-c", "ls"});
+  Join join = story.join();
+  EXPECT_EQ(join.call_of, (std::vector<std::uint32_t>{0, 0, 0, 1, 2, 3, 0}));
+  ASSERT_EQ(join.servers.size(), 1U);
+  ASSERT_EQ(join.calls.size(), 3U);
+  EXPECT_TRUE(join.calls[0].by_server);
+  EXPECT_EQ(join.calls[0].execution, 0);
+  EXPECT_EQ(join.calls[0].processes, 1U);
+  EXPECT_FALSE(join.calls[2].by_server);
+  ASSERT_EQ(join.undeclared.size(), 2U);
+  EXPECT_EQ(story.executions[join.undeclared[0].execution].argv[0], "uname");
+  // The trace knows better than the time where two calls are open.
+  story.calls[0].answered_ns = 0;
+  story.executions[3].label = 1;
+  EXPECT_EQ(story.join().call_of[second], 1U);
+  // A server that never ran.
+  story.servers[0].command = {"node", "x"};
+  EXPECT_EQ(story.join().calls[0].execution, -1);
+}
+
+TEST(CallJoin, ProgramsAreServersByTheirWholeCommand) {
+  const std::vector<std::string> command = {"npx", "server", "--root=/srv"};
+  EXPECT_TRUE(runs_command({"/usr/bin/npx", "server", "--root=/srv"}, false, command));
+  EXPECT_FALSE(runs_command({"npx", "server"}, false, command));
+  EXPECT_FALSE(runs_command({"npx", "server", "--root=/srv", "-v"}, false, command));
+  EXPECT_FALSE(runs_command({"node", "server", "--root=/srv"}, false, command));
+  EXPECT_TRUE(runs_command({"npx", "server", "--ro"}, true, command)) << "cut in the record";
+  EXPECT_FALSE(runs_command({"npx"}, true, command));
+  EXPECT_FALSE(runs_command({}, false, {}));
+}
+
+TEST(CallBook, AServerWorksOnTheLatestOfItsOpenCalls) {
+  CallBook book;
+  book.expect({{"one", {"one"}}, {"two", {"two", "x"}}});
+  EXPECT_EQ(book.server_of({5, {"/bin/two", "x"}, false}), 2U);
+  EXPECT_EQ(book.server_of({5, {"bash", "-c", "two x"}, false}), 0U);
+  book.open({1, {}, 100, 0, "two"});
+  book.open({2, {}, 150, 0, "two"});
+  book.open({3, {}, 160, 0, "one"});
+  EXPECT_EQ(book.call_at(2, 90), 0U);
+  EXPECT_EQ(book.call_at(2, 120), 1U);
+  EXPECT_EQ(book.call_at(2, 155), 2U);
+  EXPECT_EQ(book.call_at(1, 170), 3U);
+  book.close(2, 180);
+  EXPECT_EQ(book.call_at(2, 170), 2U) << "shown late";
+  EXPECT_EQ(book.call_at(2, 190), 1U);
+  book.close(1, 200);
+  EXPECT_EQ(book.call_at(2, 210), 0U);
 }
 
 TEST(CallJoin, WrappingAndQuotingDoNotHideACommand) {

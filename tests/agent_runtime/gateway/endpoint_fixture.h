@@ -47,7 +47,7 @@ struct ModelEndpointTest : ::testing::Test {
     options.key = "sk-placeholder-123";
     options.models = {"large"};
     options.shell = {{"bash", "command"}};
-    options.most_turns = 5;
+    options.limits.turns = 5;
     auto made = episode::Transcript::create(directory.path() / "transcript.jsonl");
     ASSERT_TRUE(made);
     transcript = std::make_unique<episode::Transcript>(std::move(*made));

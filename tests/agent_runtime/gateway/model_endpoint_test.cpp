@@ -207,13 +207,14 @@ TEST(AddressesToFetch, AreThoseOfContentAndNoOthers) {
                            R"({"type":"tool_use","input":{"image_url":"https://192.0.2.7/"}})",
                            R"({"functionCall":{"args":{"source":{"url":"https://192.0.2.7/"}}}})",
                            R"({"tools":[{"image_url":"https://192.0.2.7/"}],"source":"text"})",
-                           R"({"source":{"type":"base64","data":"AA=="}})", "no json"})
+                           R"({"source":{"type":"base64","data":"AA=="}})", "no json",
+                           R"({"text":"{\"image_url\":\"https://192.0.2.7/\"}"})"})
     EXPECT_TRUE(addresses_to_fetch(body).empty()) << body;
   EXPECT_EQ(addresses_to_fetch(std::string(200000, '[') + std::string(200000, ']')).size(), 0U);
 }
 
 TEST_F(ModelEndpointTest, TheLastTurnEndsTheRun) {
-  options.most_turns = 1;
+  options.limits.turns = 1;
   replies = {says("a"), says("b")};
   send("POST", "/v1/messages", first);
   pollfd stop{endpoint->stop_fd(), POLLIN, 0};
@@ -221,7 +222,7 @@ TEST_F(ModelEndpointTest, TheLastTurnEndsTheRun) {
   auto refused = send("POST", "/v1/messages", first);
   EXPECT_EQ(refused.response->status, 529);
   EXPECT_EQ(::poll(&stop, 1, 0), 1);
-  EXPECT_TRUE(endpoint->end().turn_limit);
+  EXPECT_EQ(endpoint->end().limit.value().kind, "turn_limit");
 }
 
 TEST_F(ModelEndpointTest, WhyTheModelFailedIsForTheRecordAndNotForTheAgent) {

@@ -147,6 +147,48 @@ TEST(ScriptBehindWire, AToolThatIsNoCommandIsAnErrorUnlessTheAgentHasIt) {
   EXPECT_EQ(reply->message.tool_calls[0].name, "mail");
 }
 
+TEST(ScriptBehindWire, ToolsOfServersAreSaidByTheAgentsNameAndAskedForWhereTheyHide) {
+  const char* const script = R"({"rules": [
+    {"name": "close", "calls": [{"tool": "tracker_close", "arguments": {"id": "7"}}]},
+    {"name": "end", "calls": [{"tool": "submit", "arguments": {"report": "All done."}}]}]})";
+  auto model = [&](std::optional<scaffold::ToolSearch> search) {
+    scaffold::McpServer server{"tracker", {"x"}, "mcp__tracker__", "tracker_", {}, search};
+    auto made = ScriptBehindWire::create(script_of(script), 3, {{"bash", "command"}}, "", {server});
+    EXPECT_TRUE(made) << made.error().line();
+    return std::move(*made);
+  };
+  // Offered in a namespace, as Codex does.
+  ModelRequest request = request_with("bash");
+  request.tools.push_back({"close", "", "{}"});
+  request.tools.back().space = "mcp__tracker";
+  auto reply = model({}).complete(request);
+  ASSERT_TRUE(reply) << reply.error().line();
+  ASSERT_EQ(reply->message.tool_calls.size(), 1U);
+  EXPECT_EQ(reply->message.tool_calls[0].name, "close");
+  EXPECT_EQ(reply->message.tool_calls[0].space, "mcp__tracker");
+  EXPECT_EQ(json::parse(reply->message.tool_calls[0].arguments).at("id"), "7");
+  // Not offered, and nothing to ask for it by.
+  request = request_with("bash");
+  EXPECT_FALSE(model({}).complete(request));
+  // Asked for first; that is no step of the script.
+  request.tools.push_back({"find", "", "{}"});
+  auto hidden = model(scaffold::ToolSearch{"find", "query", "select:{{tool}}"});
+  reply = hidden.complete(request);
+  ASSERT_TRUE(reply) << reply.error().line();
+  EXPECT_EQ(reply->message.tool_calls.at(0).name, "find");
+  EXPECT_EQ(json::parse(reply->message.tool_calls[0].arguments).at("query"),
+            "select:mcp__tracker__close");
+  answer(request, *reply, "found");
+  request.tools.push_back({"mcp__tracker__close", "", "{}"});
+  reply = hidden.complete(request);
+  ASSERT_TRUE(reply) << reply.error().line();
+  EXPECT_EQ(reply->message.tool_calls.at(0).name, "mcp__tracker__close");
+  answer(request, *reply, "closed");
+  reply = hidden.complete(request);
+  ASSERT_TRUE(reply) << reply.error().line();
+  EXPECT_EQ(model::text_of(reply->message), "All done.");
+}
+
 TEST(CommandsIn, TakesWhatTheProfileNamesAndNothingElse) {
   std::vector<scaffold::ShellTool> shell = {{"bash", "command"}, {"many", "list", true}};
   model::ToolCall call;

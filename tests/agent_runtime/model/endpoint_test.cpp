@@ -361,6 +361,44 @@ TEST_F(EndpointTest, CountsWhatAReplyCosts) {
   EXPECT_DOUBLE_EQ(cost_of({10, 10, 0, 0, 0}, {}), 0);
 }
 
+TEST_F(EndpointTest, WhatNobodyCountsIsEstimatedAndSaidSo) {
+  config_.prices = {1e6, 1e6, -1, -1};
+  auto reply = ask({{"200 OK", R"({"choices":[{"message":{"content":"12345678"}}]})"}});
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->usage.output_tokens, 2U);
+  EXPECT_GT(reply->usage.input_tokens, 0U);
+  EXPECT_DOUBLE_EQ(reply->cost, static_cast<double>(reply->usage.input_tokens) + 2);
+  server_ = std::make_unique<LocalHttpServer>(std::vector<CannedReply>{
+      {"200 OK", R"({"choices":[{"message":{"content":"12345678"}}]})"}, {"200 OK", hello}});
+  config_.base_url = server_->base_url();
+  Endpoint counted(config_);
+  const Request request{messages_, tools_, 42, Clock::now() + milliseconds(10000)};
+  ASSERT_TRUE(counted.complete(request));
+  ASSERT_THAT(counted.losses(), SizeIs(1));
+  EXPECT_EQ(counted.losses()[0].place, "/usage");
+  ASSERT_TRUE(counted.complete(request));
+  EXPECT_THAT(counted.losses(), SizeIs(0)) << "those are the endpoint's own counts";
+}
+
+TEST_F(EndpointTest, WhatBreaksOffInTheMiddleHasBeenSpent) {
+  config_.settings.stream = true;
+  config_.prices = {1e6, 1e6, -1, -1};
+  server_ = std::make_unique<LocalHttpServer>(std::vector<CannedReply>{
+      {"200 OK", "data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n"}});
+  config_.base_url = server_->base_url();
+  ModelRequest request = config_.settings;
+  request.model = "m";
+  request.messages = messages_;
+  Endpoint::Call call{Clock::now() + milliseconds(10000), nullptr, [](const Delta&) {}};
+  ModelError error;
+  Endpoint endpoint(config_);
+  EXPECT_FALSE(endpoint.send(request, call, error));
+  EXPECT_EQ(endpoint.spent().usage.output_tokens, 2U);
+  EXPECT_GT(endpoint.spent().usage.input_tokens, 0U);
+  EXPECT_GT(endpoint.spent().cost, 2);
+  EXPECT_THAT(endpoint.losses(), SizeIs(1));
+}
+
 TEST_F(EndpointTest, EarlierReasoningStaysWithUsUnlessAsked) {
   Message said;
   said.role = Role::assistant;

@@ -76,6 +76,91 @@ TEST_F(ScaffoldTest, EveryShippedProfileCanBeMadeConcreteInEveryDialect) {
   }
 }
 
+// What each shipped agent is told of a server, in its own words.
+TEST_F(ScaffoldTest, ServersStandInTheAgentsOwnConfiguration) {
+  mcp::ServerDeclaration server;
+  server.name = "tracker";
+  server.command = {"python3", "-m", "it's \"here\""};
+  server.environment = {"TOKEN=a=b"};
+  struct Expected {
+    const char* profile;
+    const char* file;
+    std::vector<const char*> parts;
+    bool chooses;  // can offer some of the tools only
+  };
+  const std::vector<const char*> usual = {R"("mcpServers")", R"("tracker")", R"("python3")",
+                                          R"("TOKEN": "a=b")"};
+  for (const Expected& expected : std::vector<Expected>{
+           {"claude_code", "/.claude/servers.json", usual, false},
+           {"codex",
+            "/.codex/config.toml",
+            {R"([mcp_servers."tracker"])", R"("command" = "python3")",
+             R"("args" = ["-m", "it's \"here\""])", R"([mcp_servers."tracker"."env"])",
+             R"("TOKEN" = "a=b")"},
+            true},
+           {"gemini_cli", "/.gemini/settings.json", usual, true},
+           {"qwen_code", "/.qwen/settings.json", usual, true},
+           {"opencode", "/.config/opencode/company.json", {R"("mcp")", R"("provider")"}, false},
+           {"cline", "cline_mcp_settings.json", usual, false},
+           {"copilot", "/.copilot/mcp-config.json", usual, true},
+           {"continue",
+            "/.continue/company.yaml",
+            {"apiBase", "\nmcpServers: [{", R"("name":"tracker")"},
+            false}}) {
+    SCOPED_TRACE(expected.profile);
+    auto profile = load_profile(expected.profile);
+    ASSERT_TRUE(profile) << profile.error().line();
+    profile->program->needs.clear();
+    install(*profile);
+    ScaffoldRequest request{expected.profile, "", "", {}, directory.path(), {server}};
+    auto scaffold = prepare_scaffold(request, context(), "s", "u");
+    if (!scaffold && scaffold.error().object == "/usr/bin/node") GTEST_SKIP() << "no node here";
+    ASSERT_TRUE(scaffold) << scaffold.error().line();
+    ASSERT_EQ(scaffold->servers.size(), 1U);
+    EXPECT_EQ(scaffold->servers[0].name, "tracker");
+    std::string found;
+    for (const auto& file : scaffold->files)
+      if (file.path.ends_with(expected.file)) found += file.content;
+    for (const char* part : expected.parts) EXPECT_THAT(found, HasSubstr(part));
+    EXPECT_THAT(found, ::testing::Not(HasSubstr("{{")));
+    request.servers[0].tools = {"close"};
+    auto some = prepare_scaffold(request, context(), "s", "u");
+    EXPECT_EQ(some.has_value(), expected.chooses);
+    found.clear();
+    for (const auto& file : some ? some->files : std::vector<isolation::SeedFile>{})
+      if (file.path.ends_with(expected.file)) found += file.content;
+    if (some) {
+      EXPECT_THAT(found, HasSubstr("close"));
+    }
+  }
+  for (const char* without : {"pi", "command"}) {
+    ScaffoldRequest request{without, "", "", {}, directory.path(), {server}};
+    if (std::string(without) == "pi") {
+      auto profile = load_profile("pi");
+      install(*profile);
+    } else {
+      request.command = {"true"};
+    }
+    auto refused = prepare_scaffold(request, context(), "s", "u");
+    ASSERT_FALSE(refused);
+    if (refused.error().object == "/usr/bin/node") continue;
+    EXPECT_THAT(refused.error().line(), HasSubstr("MCP servers")) << without;
+  }
+}
+
+TEST_F(ScaffoldTest, AToolIsTheServersWithTheLongestName) {
+  const std::vector<McpServer> servers = {{"a", {"a"}, "mcp__a__", {}},
+                                          {"a__b", {"b"}, "mcp__a__b__", {}}};
+  EXPECT_EQ(server_of("mcp__a__x", "", servers)->name, "a");
+  EXPECT_EQ(server_of("mcp__a__b__x", "", servers)->name, "a__b");
+  EXPECT_EQ(server_of("x", "mcp__a", servers)->name, "a") << "a namespace of Codex";
+  EXPECT_EQ(server_of("x", "mcp__a__b__", servers)->name, "a__b");
+  EXPECT_EQ(server_of("bash", "", servers), nullptr);
+  const std::vector<McpServer> bare = {{"a", {"a"}, "", {}, {"Bash"}, {}}};
+  EXPECT_EQ(server_of("Bash", "", bare), nullptr) << "the agent's own";
+  EXPECT_EQ(server_of("close", "", bare)->name, "a");
+}
+
 TEST_F(ScaffoldTest, AMissingProgramIsAnErrorWithItsCure) {
   auto scaffold = prepare_scaffold({"pi", "", "", {}, directory.path()}, context(), "s", "u");
   ASSERT_FALSE(scaffold);

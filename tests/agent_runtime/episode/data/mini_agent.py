@@ -1,5 +1,6 @@
-# The smallest agent that speaks Anthropic Messages: one shell tool, a loop, standard library only.
-import json, os, select, socket, subprocess, sys, urllib.error, urllib.parse, urllib.request
+# The smallest agent that speaks Anthropic Messages: one shell tool, the MCP servers that its file
+# names, a loop, standard library only.
+import json, os, select, socket, subprocess, sys, time, urllib.error, urllib.parse, urllib.request
 
 BASE = os.environ["ANTHROPIC_BASE_URL"]
 KEY = os.environ["ANTHROPIC_API_KEY"]
@@ -17,6 +18,43 @@ def ask(path, body=None, method="POST", key=KEY):
             return reply.status, reply.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+class Server:
+    """An MCP server over its standard streams."""
+
+    def __init__(self, name, entry):
+        self.prefix, self.last = "mcp__%s__" % name, 0
+        self.process = subprocess.Popen([entry["command"], *entry["args"]], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env={**os.environ, **entry["env"]})
+        self.ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {},
+                                "clientInfo": {"name": "mini", "version": "1"}})
+        self.tools = [tool for tool in self.ask("tools/list", {})["tools"]
+                      if tool["name"] in entry.get("only", [tool["name"]])]
+
+    def ask(self, method, params):
+        self.last += 1
+        print(json.dumps({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params}),
+              file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())["result"]
+
+
+SERVERS = []
+if os.path.exists(os.path.expanduser("~/.mini/servers.json")):
+    for named, described in json.load(
+            open(os.path.expanduser("~/.mini/servers.json")))["servers"].items():
+        SERVERS.append(Server(named, described))
+
+
+def run_tool(call):
+    for server in SERVERS:
+        if call["name"].startswith(server.prefix):
+            result = server.ask("tools/call", {"name": call["name"][len(server.prefix):],
+                                               "arguments": call["input"]})
+            return 0, "".join(piece["text"] for piece in result["content"])
+    done = subprocess.run(["bash", "-c", call["input"]["command"]], capture_output=True)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
 
 def reply_of(stream):
@@ -48,7 +86,9 @@ def run(prompt):
     for _ in range(20):
         status, body = ask("/v1/messages", {
             "model": "large", "max_tokens": 999, "stream": True, "system": "You are an agent.",
-            "messages": messages, "tools": [TOOL]})
+            "messages": messages, "tools": [TOOL] + [
+                {"name": server.prefix + tool["name"], "input_schema": tool["inputSchema"]}
+                for server in SERVERS for tool in server.tools]})
         if status != 200:
             sys.exit("model says %d: %s" % (status, body.decode()))
         content = reply_of(body)
@@ -57,10 +97,9 @@ def run(prompt):
         for call in content:
             if call["type"] != "tool_use":
                 continue
-            done = subprocess.run(["bash", "-c", call["input"]["command"]], capture_output=True)
+            status, output = run_tool(call)
             results.append({"type": "tool_result", "tool_use_id": call["id"],
-                            "is_error": done.returncode != 0,
-                            "content": (done.stdout + done.stderr).decode(errors="replace")})
+                            "is_error": status != 0, "content": output})
         if not results:
             print("".join(block.get("text", "") for block in content))
             return
@@ -84,6 +123,8 @@ def ask_and_not_read():
 mode = sys.argv[2] if len(sys.argv) > 2 else ""
 if mode == "stall":
     stalled = [ask_and_not_read() for _ in range(3)]
+if mode == "work":
+    time.sleep(600)  # and ask nobody
 if mode == "undeclared":
     subprocess.run(["bash", "-c", "uname -a"])
 if mode == "hostile":
@@ -95,4 +136,4 @@ if mode == "hostile":
     seen.append(ask("/v1/models", method="GET")[0])
     print(seen)
     subprocess.run(["bash", "-c", "uname -a"])  # nobody declared it
-run(sys.argv[1])
+run(sys.argv[1] + " and on" * (2000 if mode == "long" else 0))

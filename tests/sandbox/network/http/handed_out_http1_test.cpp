@@ -141,6 +141,7 @@ TEST_F(HandedOut, AClientThatGoesClosesItsExchange) {
   EXPECT_EQ(outlet.closes, 1);
   ASSERT_EQ(port.flows.size(), 1U);
   EXPECT_THAT(port.flows[0].reason, HasSubstr("before the answer was whole"));
+  EXPECT_EQ(port.flows[0].http->request_body.head, "x");
 }
 
 TEST_F(HandedOut, ALostSupervisorIsABadGatewayAndACutAnswerAReset) {

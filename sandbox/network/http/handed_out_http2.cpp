@@ -1,0 +1,509 @@
+#include "sandbox/network/http/handed_out_http2.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "sandbox/network/http/handed_out_http1.h"
+#include "sandbox/network/http/request_reader.h"
+#include "sandbox/network/http/web_record.h"
+
+namespace gyges::network {
+namespace {
+
+constexpr std::uint32_t most_open_streams = 100;
+constexpr std::size_t most_fields_bytes = 32768;
+constexpr std::int32_t body_window = 1 << 20;
+constexpr std::int64_t one_second = 1'000'000'000;
+constexpr std::int64_t body_timeout = 60 * one_second;
+constexpr std::int64_t idle_connection_timeout = 120 * one_second;
+constexpr std::int64_t whole_answer_timeout = 3600 * one_second;  // as handed_out_http1.cpp has it
+
+constexpr const char* client_left = "the client closed before the answer was whole";
+
+struct EndSession {
+  void operator()(nghttp2_session* session) const { ::nghttp2_session_del(session); }
+};
+
+// Fields that have no place in HTTP/2 (RFC 9113 section 8.2.2).
+bool of_connection(std::string_view name) {
+  static constexpr std::string_view all[] = {"connection", "keep-alive", "proxy-connection",
+                                             "transfer-encoding", "upgrade"};
+  return std::find(std::begin(all), std::end(all), name) != std::end(all);
+}
+
+class HandedOutHttp2;
+
+// One exchange.
+struct StreamOut final : OutletListener {
+  StreamOut(HandedOutHttp2& owner, std::int32_t number) : owner(owner), id(number) {}
+  void answered(OutletResponse&& response) override;
+  void answer_body(std::string_view bytes) override;
+  void answer_ended() override;
+  void answer_failed() override;
+  void outlet_ready() override;
+
+  HandedOutHttp2& owner;
+  std::int32_t id;
+  RequestHead head;
+  std::size_t head_bytes = 0;
+  std::string authority, fault;
+  std::optional<WebRecord> record;
+  std::uint64_t exchange = 0;  // 0: none is open
+  std::uint64_t body_bytes = 0;
+  std::size_t unconsumed = 0;  // of the request's body, that the outlet has no room for
+  bool request_ended = false;
+  std::string pending;  // of the answer, from `sent` on
+  std::size_t sent = 0;
+  std::size_t untaken = 0;  // that the client took and the outlet was not told of
+  OutletResponse held;      // silent: goes out with the end, which it is
+  bool headed = false, has_answer = false, silent = false, whole = false;
+  std::int64_t deadline = 0;
+};
+
+class HandedOutHttp2 final : public StreamService {
+ public:
+  HandedOutHttp2(const WebShared& shared, const Connection& connection, const TlsFacts& tls,
+                 StreamPort& port, Outlet& outlet)
+      : shared_(shared), connection_(connection), tls_(tls), port_(port), outlet_(outlet) {
+    nghttp2_session_callbacks* callbacks = nullptr;
+    nghttp2_option* options = nullptr;
+    nghttp2_session* session = nullptr;
+    if (::nghttp2_session_callbacks_new(&callbacks) == 0 && ::nghttp2_option_new(&options) == 0) {
+      ::nghttp2_option_set_no_auto_window_update(options, 1);
+      ::nghttp2_option_set_max_send_header_block_length(options, 65536);
+      ::nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin);
+      ::nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+      ::nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+      ::nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+      ::nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+      ::nghttp2_session_server_new2(&session, callbacks, this, options);
+    }
+    ::nghttp2_option_del(options);
+    ::nghttp2_session_callbacks_del(callbacks);
+    session_.reset(session);
+    if (!session_) {
+      closed_ = true;
+      port_.reset();
+      return;
+    }
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, most_open_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<std::uint32_t>(body_window)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(most_fields_bytes)}};
+    ::nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
+    ::nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0, body_window);
+    last_ = port_.now_ns();
+    pump();
+  }
+
+  ~HandedOutHttp2() override { end_all(client_left); }
+
+  void received(std::string_view bytes) override {
+    if (closed_) return;
+    last_ = port_.now_ns();
+    auto used = ::nghttp2_session_mem_recv(
+        session_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    if (used < 0) return refuse(::nghttp2_strerror(static_cast<int>(used)), bytes);
+    pump();
+  }
+  void drained() override { pump(); }
+  void ended() override { close(client_left); }
+
+  void woken() override {
+    if (closed_) return;
+    std::int64_t now = port_.now_ns();
+    for (auto& [id, stream] : streams_)
+      if (stream->deadline <= now) {
+        cut(*stream, stream->request_ended
+                         ? "the answer took too long, or the client did not read it"
+                         : "the body stopped for 60 s");
+        reset(*stream, NGHTTP2_CANCEL);
+      }
+    if (streams_.empty() && now - last_ >= idle_connection_timeout) {
+      ::nghttp2_session_terminate_session(session_.get(), NGHTTP2_NO_ERROR);
+      pump();
+      return close({});
+    }
+    pump();
+  }
+
+  void answered(StreamOut& stream, OutletResponse&& response) {
+    if (closed_) return;
+    stream.has_answer = true;
+    bool bare = response.status == 204 || response.status == 304;
+    stream.silent = bare || stream.head.method == "HEAD";
+    stream.record->answer(response.status, response.headers);
+    if (stream.silent)
+      stream.held = std::move(response);
+    else
+      submit(stream, response.status, response.headers);
+    pump();
+  }
+
+  void answer_body(StreamOut& stream, std::string_view bytes) {
+    if (closed_) return;
+    if (stream.silent) {
+      stream.untaken += bytes.size();
+      return give_room(stream);
+    }
+    stream.record->answer_body(bytes);
+    stream.pending.append(bytes);
+    ::nghttp2_session_resume_data(session_.get(), stream.id);
+    pump();
+  }
+
+  void answer_ended(StreamOut& stream) {
+    outlet_.close(std::exchange(stream.exchange, 0));
+    if (closed_) return;
+    stream.record->answer_ended(true);
+    stream.whole = true;
+    if (stream.silent)
+      submit(stream, stream.held.status, stream.held.headers);
+    else
+      ::nghttp2_session_resume_data(session_.get(), stream.id);
+    pump();
+  }
+
+  void answer_failed(StreamOut& stream) {
+    outlet_.close(std::exchange(stream.exchange, 0));
+    if (closed_) return;
+    if (!stream.has_answer) {
+      stream.record->refused({}, "the supervisor gave no answer");
+      respond(stream, 502);
+    } else {
+      cut(stream, "the supervisor broke the answer off");
+      reset(stream, NGHTTP2_INTERNAL_ERROR);
+    }
+    pump();
+  }
+
+  void outlet_ready(StreamOut& stream) {
+    if (closed_) return;
+    consume(stream.id, std::exchange(stream.unconsumed, 0));
+    pump();
+  }
+
+ private:
+  static HandedOutHttp2& self(void* data) { return *static_cast<HandedOutHttp2*>(data); }
+  StreamOut* find(std::int32_t id) {
+    auto found = streams_.find(id);
+    return found == streams_.end() ? nullptr : found->second.get();
+  }
+
+  static int on_begin(nghttp2_session*, const nghttp2_frame* frame, void* data) {
+    HandedOutHttp2& own = self(data);
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    auto stream = std::make_unique<StreamOut>(own, frame->hd.stream_id);
+    stream->deadline = own.port_.now_ns() + body_timeout;
+    own.streams_[frame->hd.stream_id] = std::move(stream);
+    return 0;
+  }
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                       std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
+                       std::uint8_t, void* data) {
+    StreamOut* stream = self(data).find(frame->hd.stream_id);
+    if (stream != nullptr && !stream->headed)  // no trailers
+      self(data).header(*stream, {reinterpret_cast<const char*>(name), name_size},
+                        {reinterpret_cast<const char*>(value), value_size});
+    return 0;
+  }
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* data) {
+    StreamOut* stream = self(data).find(frame->hd.stream_id);
+    if (stream == nullptr) return 0;
+    bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && !stream->headed) self(data).head(*stream, !ends);
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) && ends)
+      self(data).request_ended(*stream);
+    return 0;
+  }
+  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
+                     std::size_t size, void* data) {
+    HandedOutHttp2& own = self(data);
+    StreamOut* stream = own.find(id);
+    if (stream == nullptr || own.take_body(*stream, {reinterpret_cast<const char*>(bytes), size}))
+      own.consume(id, size);
+    return 0;
+  }
+  static int on_close(nghttp2_session*, std::int32_t id, std::uint32_t code, void* data) {
+    HandedOutHttp2& own = self(data);
+    StreamOut* stream = own.find(id);
+    if (stream == nullptr) return 0;
+    // What it held of the connection's window is there for the others again.
+    if (stream->unconsumed > 0)
+      ::nghttp2_session_consume_connection(own.session_.get(), stream->unconsumed);
+    if (code != NGHTTP2_NO_ERROR || !stream->whole) own.cut(*stream, client_left);
+    own.forget(*stream);
+    own.streams_.erase(id);
+    return 0;
+  }
+  static ssize_t on_read(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
+                         std::uint32_t* flags, nghttp2_data_source* source, void*) {
+    auto& stream = *static_cast<StreamOut*>(source->ptr);
+    std::size_t left = stream.pending.size() - stream.sent;
+    if (left == 0 && !stream.whole) return NGHTTP2_ERR_DEFERRED;
+    std::size_t count = std::min(size, left);
+    std::memcpy(buffer, stream.pending.data() + stream.sent, count);
+    stream.sent += count;
+    stream.untaken += count;
+    if (stream.sent == stream.pending.size()) {
+      stream.pending.clear();
+      stream.sent = 0;
+      if (stream.whole) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    }
+    return static_cast<ssize_t>(count);
+  }
+
+  void header(StreamOut& stream, std::string_view name, std::string_view value) {
+    stream.head_bytes += name.size() + value.size() + 32;
+    if (stream.head_bytes > most_fields_bytes ||
+        stream.head.headers.size() >= RequestReader::most_fields) {
+      stream.fault = "the head is over 32 KiB or 100 fields";
+    } else if (name == ":method") {
+      stream.head.method = value;
+    } else if (name == ":path") {
+      stream.head.target = value;
+    } else if (name == ":authority") {
+      stream.authority = value;
+    } else if (name != ":scheme") {
+      stream.head.headers.emplace_back(name, value);
+    }
+  }
+
+  void head(StreamOut& stream, bool has_body) {
+    RequestHead& head = stream.head;
+    stream.headed = true;
+    head.version = "2";
+    std::string host(head.header("host"));
+    if (stream.authority.empty()) stream.authority = host;
+    auto authority = parse_authority(stream.authority);
+    if (!authority)
+      stream.fault = "the authority is no host";
+    else
+      head.authority = std::move(*authority);
+    if (!host.empty()) {
+      auto other = parse_authority(host);
+      if (!other || !(other->host == head.authority.host))
+        stream.fault = "Host differs from the authority";
+    }
+    if (head.method == "CONNECT") stream.fault = "nothing is behind this proxy over HTTP/2";
+    stream.record.emplace(shared_, &tls_);
+    stream.record->request(head, port_.now_ns());
+    if (!stream.fault.empty())
+      return turn_away(stream, head.method == "CONNECT" ? 502 : 400, stream.fault);
+    OutletRequest request;
+    request.tls = true;
+    request.method = head.method;
+    request.host = head.authority.host.text;
+    request.port = head.authority.port.value_or(connection_.destination.port);
+    request.target = head.target;
+    request.headers = head.headers;
+    stream.exchange = outlet_.open(request, stream);
+    if (stream.exchange == 0) return turn_away(stream, 503, "too many requests are open");
+    if (has_body && same_field(head.header("expect"), "100-continue")) {
+      std::string name = ":status";
+      std::string value = "100";
+      nghttp2_nv field = pair(name, value);
+      ::nghttp2_submit_headers(session_.get(), NGHTTP2_FLAG_NONE, stream.id, nullptr, &field, 1,
+                               nullptr);
+    }
+  }
+
+  // Whether there is room for more of it.
+  bool take_body(StreamOut& stream, std::string_view bytes) {
+    if (!stream.record || stream.exchange == 0) return true;  // was turned away
+    stream.record->body(bytes);
+    stream.body_bytes += bytes.size();
+    stream.deadline = port_.now_ns() + body_timeout;
+    if (stream.body_bytes > most_outlet_body) {
+      turn_away(stream, 413, "the body is longer than 32 MiB");
+      return true;
+    }
+    if (outlet_.body(stream.exchange, bytes)) return true;
+    stream.unconsumed += bytes.size();
+    return false;
+  }
+
+  void request_ended(StreamOut& stream) {
+    if (stream.request_ended || !stream.record) return;
+    stream.request_ended = true;
+    stream.record->request_ended(true);
+    stream.deadline = port_.now_ns() + whole_answer_timeout;
+    if (stream.exchange != 0) outlet_.end(stream.exchange);
+  }
+
+  void consume(std::int32_t id, std::size_t bytes) {
+    if (bytes > 0) ::nghttp2_session_consume(session_.get(), id, bytes);
+  }
+
+  static nghttp2_nv pair(std::string& name, std::string& value) {
+    return {reinterpret_cast<std::uint8_t*>(name.data()),
+            reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(),
+            NGHTTP2_NV_FLAG_NONE};
+  }
+
+  void submit(StreamOut& stream, int status, const HeaderFields& headers) {
+    std::vector<std::pair<std::string, std::string>> fields;
+    fields.emplace_back(":status", std::to_string(status));
+    for (const auto& [name, value] : headers) {
+      std::string lower = name;
+      std::transform(lower.begin(), lower.end(), lower.begin(),
+                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+      if (!of_connection(lower)) fields.emplace_back(std::move(lower), value);
+    }
+    fields.emplace_back("date", http_date());
+    std::vector<nghttp2_nv> list;
+    list.reserve(fields.size());
+    for (auto& [name, value] : fields) list.push_back(pair(name, value));
+    nghttp2_data_provider provider{};
+    provider.source.ptr = &stream;
+    provider.read_callback = on_read;
+    ::nghttp2_submit_response(session_.get(), stream.id, list.data(), list.size(),
+                              stream.silent ? nullptr : &provider);
+  }
+
+  // An answer of the gateway's own.
+  void respond(StreamOut& stream, int status) {
+    WebResponse page = shared_.server.reject(status, {});
+    HeaderFields headers = page.headers;
+    headers.emplace_back("Content-Length", std::to_string(page.content().size()));
+    stream.record->answer(status, headers);
+    stream.record->answer_body(page.content());
+    stream.record->answer_ended(true);
+    stream.has_answer = stream.whole = true;
+    stream.silent = stream.head.method == "HEAD";
+    stream.pending = page.content();
+    stream.sent = 0;
+    submit(stream, status, headers);
+  }
+
+  void turn_away(StreamOut& stream, int status, std::string reason) {
+    if (stream.exchange != 0) outlet_.close(std::exchange(stream.exchange, 0));
+    consume(stream.id, std::exchange(stream.unconsumed, 0));
+    if (!std::exchange(stream.request_ended, true)) stream.record->request_ended(false);
+    stream.record->refused({}, std::move(reason));
+    respond(stream, status);
+  }
+
+  // The stream is closed once this is sent, which may be later.
+  void reset(StreamOut& stream, std::uint32_t code) {
+    if (stream.exchange != 0) outlet_.close(std::exchange(stream.exchange, 0));
+    stream.deadline = std::numeric_limits<std::int64_t>::max();
+    ::nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id, code);
+  }
+
+  // The record of an exchange that ends before its time.
+  void cut(StreamOut& stream, std::string reason) {
+    if (!stream.record) return;
+    if (!stream.request_ended) stream.record->request_ended(false);
+    stream.record->answer_ended(false);
+    if (reason == client_left)
+      stream.record->left(std::move(reason));
+    else
+      stream.record->refused({}, std::move(reason));
+    record_flow(stream);
+  }
+
+  void record_flow(StreamOut& stream) {
+    if (!stream.record) return;
+    port_.record(stream.record->finish(port_.now_ns()));
+    stream.record.reset();
+  }
+
+  void forget(StreamOut& stream) {
+    if (stream.exchange != 0) outlet_.close(std::exchange(stream.exchange, 0));
+    record_flow(stream);
+  }
+
+  void give_room(StreamOut& stream) {
+    if (stream.exchange != 0 && stream.untaken > 0)
+      outlet_.took(stream.exchange, std::exchange(stream.untaken, 0));
+  }
+
+  void pump() {
+    while (!closed_ && port_.unsent() < port_.step()) {
+      const std::uint8_t* bytes = nullptr;
+      auto size = ::nghttp2_session_mem_send(session_.get(), &bytes);
+      if (size < 0) return refuse(::nghttp2_strerror(static_cast<int>(size)), {});
+      if (size == 0) break;
+      port_.send({reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size)});
+    }
+    if (closed_) return;
+    if (::nghttp2_session_want_read(session_.get()) == 0 &&
+        ::nghttp2_session_want_write(session_.get()) == 0)
+      return close(client_left);
+    bool taken = port_.unsent() < port_.step();
+    std::int64_t next = last_ + idle_connection_timeout;
+    for (auto& [id, stream] : streams_) {
+      // Not for every token, as handed_out_http1.cpp has it.
+      if (taken && stream->untaken >= answer_window / 4) give_room(*stream);
+      next = std::min(next, stream->deadline);
+    }
+    port_.wake_at(next);
+  }
+
+  void refuse(std::string_view reason, std::string_view bytes) {
+    WebRecord record(shared_, &tls_);
+    record.refused(bytes, "HTTP/2: " + std::string(reason));
+    port_.record(record.finish(port_.now_ns()));
+    close("the connection is no HTTP/2 any more");
+  }
+
+  void end_all(const std::string& reason) {
+    closed_ = true;
+    for (auto& [id, stream] : streams_) {
+      cut(*stream, reason);
+      forget(*stream);
+    }
+    streams_.clear();
+  }
+
+  void close(const std::string& reason) {
+    if (closed_) return;
+    end_all(reason);
+    port_.close();
+  }
+
+  const WebShared& shared_;
+  Connection connection_;
+  TlsFacts tls_;
+  StreamPort& port_;
+  Outlet& outlet_;
+  std::map<std::int32_t, std::unique_ptr<StreamOut>> streams_;
+  std::unique_ptr<nghttp2_session, EndSession> session_;
+  std::int64_t last_ = 0;
+  bool closed_ = false;
+};
+
+void StreamOut::answered(OutletResponse&& response) {
+  owner.answered(*this, std::move(response));
+}
+void StreamOut::answer_body(std::string_view bytes) {
+  owner.answer_body(*this, bytes);
+}
+void StreamOut::answer_ended() {
+  owner.answer_ended(*this);
+}
+void StreamOut::answer_failed() {
+  owner.answer_failed(*this);
+}
+void StreamOut::outlet_ready() {
+  owner.outlet_ready(*this);
+}
+
+}  // namespace
+
+std::unique_ptr<StreamService> make_handed_out_http2(const WebShared& shared,
+                                                     const Connection& connection,
+                                                     const TlsFacts& tls, StreamPort& port,
+                                                     Outlet& outlet) {
+  return std::make_unique<HandedOutHttp2>(shared, connection, tls, port, outlet);
+}
+
+}  // namespace gyges::network
