@@ -245,7 +245,7 @@ Result<int> run_audit(const AuditCommand& command) {
       std::printf("%s", cues::audit_to_text(audit, command.all).c_str());
     }
     found = found || !audit.undeclared().empty() ||
-            (limit && (audit.leaks_from(*limit) > 0 || audit.contradictions() > 0));
+            (limit && (audit.leaks_from(*limit) > 0 || audit.contradictions_from(*limit) > 0));
   }
   return found ? exit_found : 0;
 }
@@ -280,7 +280,8 @@ void add_cues_audit(CLI::App& parent, int& exit_status) {
   command
       ->add_option(
           "--fail-on", options->fail_on,
-          "exit with 1 from leaks of this severity on; none: for undeclared differences alone")
+          "exit with 1 from leaks and contradictions of this severity on; none: for undeclared "
+          "differences alone")
       ->check(CLI::IsMember({"none", "low", "medium", "high", "critical"}))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "of the worlds");
@@ -290,8 +291,8 @@ void add_cues_audit(CLI::App& parent, int& exit_status) {
   command->add_flag("--all", options->all, "list leaks of low severity too");
   command->add_flag("--json", options->json, "machine-readable output");
   command->footer(
-      "Exit status: 1 for an undeclared difference, a contradiction, or a leak from --fail-on "
-      "on.\n\n"
+      "Exit status: 1 for an undeclared difference, and for a leak or contradiction from "
+      "--fail-on on.\n\n"
       "Examples:\n"
       "  gyges cues audit log_retention --condition oversight=announced --condition "
       "oversight=unmentioned\n"

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "agent_runtime/episode/agent_loop.h"
+#include "agent_runtime/episode/reveal.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/episode/scripted_colleague.h"
@@ -115,6 +116,7 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
                                        request.seed, day, sites));
   GYGES_TRY(isolation::Policy policy,
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
+  GYGES_CHECK(check_against_policy(prepared.scenario, prepared.condition, policy));
   prepared.policy = policy_of_run(std::move(policy), prepared.world, prepared.scenario.limits);
   if (!chosen.profile.empty()) {
     wanted.servers = prepared.world.mcp_servers;
@@ -380,6 +382,19 @@ void collect(const isolation::Limits& limits, Started& started,
                            printable(joined.error().line()));
 }
 
+// Null where nothing was drawn.
+nlohmann::json what_was_revealed(const World& world, const recorder::BundleWriter& bundle,
+                                 bool recorded, RunDocument& run) {
+  if (world.reveals.empty()) return {};
+  if (!recorded || !run.coverage)
+    return reveals_to_json(world.reveals, std::nullopt, "system calls were not recorded");
+  auto readings = find_readings(bundle.trace_file(), world.reveals);
+  if (readings) return reveals_to_json(world.reveals, *readings, "");
+  run.warnings.push_back("the trace could not be searched for who read what was drawn: " +
+                         printable(readings.error().line()));
+  return reveals_to_json(world.reveals, std::nullopt, "the trace could not be read");
+}
+
 }  // namespace
 
 Status check_episode(const EpisodeRequest& request) {
@@ -433,6 +448,8 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   run.enforcement = started->sandbox->enforcement();
   for (const std::string& name : run.enforcement.degraded)
     run.warnings.push_back("degraded: " + isolation::degradation_words(name));
+  for (const std::string& step : run.enforcement.unhidden)
+    run.warnings.push_back("not hidden: " + printable(step));
   nlohmann::json servers;
   auto end = converse(prepared, request, bundle, *started, servers);
   if (end)
@@ -461,9 +478,11 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
       observables_of(prepared.world, prepared.policy, !prepared.third_party, hidden);
   if (std::string gate = prepared.oversight.observable(); !gate.empty())
     observables.add("gate", gate);
+  nlohmann::json revealed = what_was_revealed(prepared.world, bundle, recorder != nullptr, run);
   nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
                                         prepared.persona, prepared.policy, observables);
   document["oversight"] = prepared.oversight.to_json();
+  if (!revealed.is_null()) document["reveals"] = std::move(revealed);
   if (!servers.is_null()) document["mcp_servers"] = std::move(servers);
   if (prepared.third_party) {
     const scaffold::Scaffold& scaffold = prepared.third_party->scaffold();

@@ -9,6 +9,7 @@
 #include "base/json_document.h"
 #include "base/pattern.h"
 #include "base/text.h"
+#include "sandbox/isolation/policy.h"
 
 namespace gyges::episode {
 namespace {
@@ -232,6 +233,7 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
     GYGES_TRY(Factor one, read_factor(whole, place));
     scenario.factors.emplace(name, std::move(one));
   }
+  GYGES_TRY(scenario.reveals, reveals_from_json(value.value("reveals", json::object()), source));
   scenario.task_paths = value.at("task_paths").get<std::vector<std::string>>();
   const json& checks = value.at("checks");
   GYGES_CHECK(check_expressions(checks, source + " at /checks"));
@@ -262,6 +264,27 @@ Status check_facts(const Scenario& scenario, const std::map<std::string, std::st
 }
 
 }  // namespace
+
+Status check_against_policy(const Scenario& scenario,
+                            const std::map<std::string, std::string>& condition,
+                            const isolation::Policy& policy) {
+  const bool gateway = policy.network.mode == network::NetworkPolicy::Mode::gateway;
+  for (const auto& [name, level] : condition) {
+    const auto& facts = scenario.factors.at(name).levels.at(level).facts;
+    const auto stated = facts.find("network");
+    if (stated == facts.end()) continue;
+    const std::string place = name + "=" + level;
+    if (stated->second == "connected" && !gateway)
+      return fail("choose condition", place,
+                  "states a network, and the policy " + policy.name + " has none",
+                  "use a policy whose network.mode is gateway, or another level");
+    if (stated->second == "isolated" && gateway)
+      return fail("choose condition", place,
+                  "states that there is no network, and the policy " + policy.name + " has one",
+                  "use a policy whose network.mode is none, or another level");
+  }
+  return ok();
+}
 
 Result<std::map<std::string, std::string>> complete_condition(
     const Scenario& scenario, const std::map<std::string, std::string>& chosen) {

@@ -9,11 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "agent_runtime/episode/reveal.h"
 #include "base/error.h"
 #include "sandbox/cues/world_files.h"
 #include "tools/mcp/server_declaration.h"
 #include "tools/tool_set.h"
 #include "tools/tool_state.h"
+
+namespace gyges::isolation {
+struct Policy;
+}
 
 namespace gyges::episode {
 
@@ -74,6 +79,7 @@ struct Scenario {
   std::vector<cues::WorldFile> files;
   std::vector<cues::LogSeries> logs;
   std::map<std::string, Factor> factors;
+  std::vector<Reveal> reveals;
   std::vector<std::string> task_paths;
   std::string checks;  // the text of the array of checks
   std::string sha256;  // of scenario.json and of every file it names, in order
@@ -87,5 +93,11 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory);
 // an error that names both.
 Result<std::map<std::string, std::string>> complete_condition(
     const Scenario& scenario, const std::map<std::string, std::string>& chosen);
+
+// Whether a policy keeps up what a complete condition states of the world. The fact `network` is
+// "connected" only with a gateway, "isolated" only without one; other facts are none of a policy's.
+Status check_against_policy(const Scenario& scenario,
+                            const std::map<std::string, std::string>& condition,
+                            const isolation::Policy& policy);
 
 }  // namespace gyges::episode

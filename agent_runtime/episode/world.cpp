@@ -111,6 +111,37 @@ Status add_levels(const Scenario& scenario, const std::map<std::string, std::str
   return ok();
 }
 
+// What this run's cues say, should somebody read them. A path of theirs is no other file's: the
+// record of who read it would be about that one.
+Status add_reveals(const Scenario& scenario, const cues::TemplateContext& context, World& world) {
+  std::set<std::string> taken;
+  for (const auto& file : scenario.files) {
+    GYGES_TRY(std::string path, cues::render(file.path, context, file.source));
+    taken.insert(std::move(path));
+  }
+  for (const auto& [name, factor] : scenario.factors)
+    for (const std::string& observable : factor.observables)
+      if (observable.starts_with("file:")) taken.insert(observable.substr(5));
+  for (const Reveal& reveal : scenario.reveals) {
+    const RevealLevel& level = draw(reveal, context.seed);
+    // Of all, so that whether a scenario can be used is no matter of the seed.
+    for (const RevealLevel& one : reveal.levels) {
+      std::set<std::string> used;
+      GYGES_TRY([[maybe_unused]] SeedFile made, cues::make_seed_file(one.file, context, &used));
+      if (!factors_in(used).empty())
+        return fail("make world", one.file.source, "its text depends on a factor",
+                    "what is drawn must not differ between conditions: take the placeholder out");
+    }
+    GYGES_TRY(SeedFile file, cues::make_seed_file(level.file, context, nullptr));
+    if (!taken.insert(file.path).second)
+      return fail("make world", level.file.source,
+                  "another file of the scenario is at " + file.path, "give it a path of its own");
+    world.reveals.push_back({reveal.name, level.name, file.path});
+    world.files.push_back(std::move(file));
+  }
+  return ok();
+}
+
 // The texts of the tools, which may show factors, and what the agent does not see as text.
 Status add_tools(const Scenario& scenario, const cues::TemplateContext& context, World& world,
                  Shown& shown) {
@@ -246,6 +277,7 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
     world.files.push_back(std::move(seeded));
   }
   GYGES_CHECK(add_levels(scenario, condition, context, world, shown));
+  GYGES_CHECK(add_reveals(scenario, context, world));
   for (const auto& [factor, level] : condition)
     if (!scenario.factors.at(factor).levels.at(level).gate.empty())
       world.gate_mode = scenario.factors.at(factor).levels.at(level).gate;

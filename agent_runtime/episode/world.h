@@ -29,6 +29,7 @@ struct World {
   tools::MailPlaces mail;
   std::string gate_mode;  // "enforce", "record", "off"; empty: as the gate says
   std::vector<ScriptedAnswer> answers;
+  std::vector<DrawnReveal> reveals;  // as drawn for this run; their files are among `files`
 };
 
 // `condition` is complete (complete_condition()). `day` is a midnight in UTC. The same arguments

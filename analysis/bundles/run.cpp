@@ -55,6 +55,22 @@ void read_coverage(const Json& coverage, Run& run) {
   run.not_observable = texts(coverage.value("not_observable", Json::array()));
 }
 
+void read_reveals(const Json& list, Run& run) {
+  for (const Json& value : list) {
+    Run::Reveal one;
+    one.name = text_member(value, "name");
+    one.level = text_member(value, "level");
+    one.path = text_member(value, "path");
+    one.known = value.at("read").is_boolean();
+    one.read = one.known && value.at("read").get<bool>();
+    const Json first = value.value("first", Json::object());
+    one.event = first.value("event", std::uint64_t{0});
+    one.time_ns = first.value("time_ns", std::uint64_t{0});
+    one.tool_call = first.value("tool_call", 0U);
+    run.reveals.push_back(std::move(one));
+  }
+}
+
 Run read_run(const Json& json) {
   Run run;
   run.run_id = text_member(json, "run_id");
@@ -80,6 +96,7 @@ Run read_run(const Json& json) {
     run.host = text_member(host, "kernel") + " " + text_member(host, "machine");
   if (const Json& coverage = json.at("coverage"); coverage.is_object())
     read_coverage(coverage, run);
+  read_reveals(json.value("reveals", Json::array()), run);
   run.lost = json.value("lost", std::uint64_t{0});
   run.warnings = texts(json.value("warnings", Json::array()));
   auto observables = json.find("observables");

@@ -44,6 +44,16 @@ struct Run {
   std::map<std::string, std::vector<std::string>> declared;
   bool has_observables = false;
   std::map<std::string, std::string> observables;  // item -> hash
+  // A cue whose content was drawn for this run.
+  struct Reveal {
+    std::string name, level, path;
+    bool known = false;  // whether it was read
+    bool read = false;
+    std::uint64_t event = 0;      // of the first reading, where it was read
+    std::uint64_t time_ns = 0;    // CLOCK_MONOTONIC
+    std::uint32_t tool_call = 0;  // 0: none
+  };
+  std::vector<Reveal> reveals;
   bool has_coverage = false;
   std::string backend;
   bool complete = false;

@@ -110,7 +110,7 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   view.machine_uuid = uuid(stream);
   view.user = persona.user.uid;
   view.group = persona.user.gid;
-  view.session = 40 + stream.below(900);
+  view.session = session_of(seed);
   for (const WorldFile& file : persona.files)
     view.user_directory = view.user_directory || file.path.starts_with("/run/user/");
   timespec up{};

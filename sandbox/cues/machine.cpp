@@ -4,6 +4,8 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#include <cstdlib>
+
 #include "base/files.h"
 #include "base/json.h"
 
@@ -27,6 +29,12 @@ Pairs pairs_from_json(const json& from, const char* key) {
   return pairs;
 }
 
+unsigned number_at_end(const std::string& name) {
+  const std::size_t before = name.find_last_not_of("0123456789");
+  const std::size_t first = before == std::string::npos ? 0 : before + 1;
+  return static_cast<unsigned>(std::strtoul(name.c_str() + first, nullptr, 10));
+}
+
 Disk disk_from_json(const json& value) {
   Disk disk;
   take(value, "name", disk.name);
@@ -35,8 +43,9 @@ Disk disk_from_json(const json& value) {
   take(value, "model", disk.model);
   take(value, "slot", disk.slot);
   for (const json& part : value.value("partitions", json::array()))
-    disk.partitions.push_back(
-        {part.at("name").get<std::string>(), part.at("megabytes").get<std::uint64_t>()});
+    disk.partitions.push_back({part.at("name").get<std::string>(),
+                               part.at("megabytes").get<std::uint64_t>(),
+                               number_at_end(part.at("name").get<std::string>())});
   return disk;
 }
 

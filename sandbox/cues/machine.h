@@ -17,8 +17,9 @@ namespace gyges::cues {
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 struct Partition {
-  std::string name;
+  std::string name;  // "vda15"
   std::uint64_t megabytes = 0;
+  unsigned number = 0;  // at the name's end, which is its minor number too
 };
 
 struct Disk {

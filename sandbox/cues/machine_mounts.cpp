@@ -53,11 +53,10 @@ Root root_of(const MachineView& view) {
   root.device = fmt::format("{}:0", disk.major);
   root.source = "/dev/" + disk.name;
   std::uint64_t megabytes = disk.partitions.empty() ? disk.megabytes : 0;
-  for (std::size_t i = 0; i < disk.partitions.size(); ++i) {
-    const Partition& part = disk.partitions[i];
+  for (const Partition& part : disk.partitions) {
     if (part.megabytes <= megabytes) continue;
     megabytes = part.megabytes;
-    root.device = fmt::format("{}:{}", disk.major, i + 1);
+    root.device = fmt::format("{}:{}", disk.major, part.number);
     root.source = "/dev/" + part.name;
   }
   root.bytes = megabytes * 1024 * 1024 / 100 * 98;

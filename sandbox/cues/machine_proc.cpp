@@ -184,12 +184,11 @@ std::string cpuinfo_file(const MachineView& view) {
 std::string partitions_file(const Machine& machine) {
   std::string text = "major minor  #blocks  name\n\n";
   for (const Disk& disk : machine.disks) {
-    unsigned minor = 0;
-    auto row = [&](const std::string& name, std::uint64_t megabytes) {
-      text += fmt::format("{:4d}  {:7d} {:10d} {}\n", disk.major, minor++, megabytes * 1024, name);
+    auto row = [&](const std::string& name, unsigned minor, std::uint64_t megabytes) {
+      text += fmt::format("{:4d}  {:7d} {:10d} {}\n", disk.major, minor, megabytes * 1024, name);
     };
-    row(disk.name, disk.megabytes);
-    for (const Partition& part : disk.partitions) row(part.name, part.megabytes);
+    row(disk.name, 0, disk.megabytes);
+    for (const Partition& part : disk.partitions) row(part.name, part.number, part.megabytes);
   }
   return text;
 }
@@ -198,18 +197,19 @@ std::string diskstats_file(const Machine& machine, std::uint64_t seed) {
   std::string text;
   SeededStream stream(seed, "machine/diskstats");
   for (const Disk& disk : machine.disks) {
-    unsigned minor = 0;
-    auto row = [&](const std::string& name, std::uint64_t reads, std::uint64_t writes) {
+    auto row = [&](const std::string& name, unsigned minor, std::uint64_t reads,
+                   std::uint64_t writes) {
       text +=
           fmt::format("{:4d} {:7d} {} {} {} {} {} {} {} {} {} 0 {} {} 0 0 0 0 {} {}\n", disk.major,
-                      minor++, name, reads, reads / 5, reads * 41, reads / 2, writes, writes * 2,
+                      minor, name, reads, reads / 5, reads * 41, reads / 2, writes, writes * 2,
                       writes * 37, writes * 3, writes, writes * 2, writes / 9, writes / 11);
     };
     const std::uint64_t reads = 210000 + stream.below(90000);
     const std::uint64_t writes = 9000000 + stream.below(4000000);
-    row(disk.name, reads, writes);
+    row(disk.name, 0, reads, writes);
     for (std::size_t i = 0; i < disk.partitions.size(); ++i)
-      row(disk.partitions[i].name, i == 0 ? reads - 190 : 95, i == 0 ? writes - 3 : 2);
+      row(disk.partitions[i].name, disk.partitions[i].number, i == 0 ? reads - 190 : 95,
+          i == 0 ? writes - 3 : 2);
   }
   return text;
 }
@@ -249,6 +249,17 @@ std::string interrupts_file(const MachineView& view) {
   for (const Local& local : locals)
     text += fmt::format("{:>3}:{}   {}\n", local.name, counts(local.about), local.words);
   return text + "ERR:          0\nMIS:          0\n";
+}
+
+// All controllers in the one hierarchy of version 2. The host's would tell its own hierarchies, and
+// how many sandboxes it runs at the moment.
+std::string cgroups_file(std::uint64_t seed) {
+  static constexpr std::array controllers{"cpuset",  "cpu",     "cpuacct", "blkio",      "memory",
+                                          "devices", "freezer", "net_cls", "perf_event", "net_prio",
+                                          "hugetlb", "pids",    "rdma",    "misc"};
+  std::string text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n";
+  for (const char* name : controllers) text += fmt::format("{}\t0\t{}\t1\n", name, 62 + seed % 47);
+  return text;
 }
 
 std::string bus_pci_file(const Machine& machine) {
@@ -326,6 +337,7 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
                            used = machine.memory_used, seed,
                            offset] { return meminfo_file(total, swap, used, seed, offset); });
   fixed("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+  fixed("/proc/cgroups", cgroups_file(seed));
   fixed("/proc/partitions", partitions_file(machine));
   fixed("/proc/diskstats", diskstats_file(machine, seed));
   fixed("/proc/interrupts", interrupts_file(view));

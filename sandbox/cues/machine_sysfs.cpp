@@ -238,14 +238,13 @@ void put_disks(const Machine& machine, Tree& tree) {
   tree.directory("block");
   for (const Disk& disk : machine.disks) {
     const std::string base = device_of(machine, disk.slot) + "/block/" + disk.name;
-    unsigned minor = 0;
-    auto common = [&](const std::string& at, std::uint64_t megabytes) {
+    auto common = [&](const std::string& at, unsigned minor, std::uint64_t megabytes) {
       tree.file(at + "/dev", fmt::format("{}:{}\n", disk.major, minor));
       tree.file(at + "/size", fmt::format("{}\n", megabytes * 2048));
       tree.file(at + "/ro", "0\n");
-      tree.link(fmt::format("dev/block/{}:{}", disk.major, minor++), at);
+      tree.link(fmt::format("dev/block/{}:{}", disk.major, minor), at);
     };
-    common(base, disk.megabytes);
+    common(base, 0, disk.megabytes);
     tree.file(base + "/removable", "0\n");
     tree.file(base + "/hidden", "0\n");
     tree.file(base + "/queue/rotational", "0\n", 0644);
@@ -254,11 +253,10 @@ void put_disks(const Machine& machine, Tree& tree) {
     tree.file(base + "/queue/physical_block_size", "512\n");
     if (!disk.model.empty()) tree.file(base + "/device/model", line(disk.model));
     std::uint64_t start = 2048;
-    for (std::size_t i = 0; i < disk.partitions.size(); ++i) {
-      const Partition& part = disk.partitions[i];
+    for (const Partition& part : disk.partitions) {
       const std::string at = base + "/" + part.name;
-      common(at, part.megabytes);
-      tree.file(at + "/partition", fmt::format("{}\n", i + 1));
+      common(at, part.number, part.megabytes);
+      tree.file(at + "/partition", fmt::format("{}\n", part.number));
       tree.file(at + "/start", fmt::format("{}\n", start));
       start += part.megabytes * 2048;
       tree.link("class/block/" + part.name, at);

@@ -1,6 +1,7 @@
 #include "sandbox/cues/persona.h"
 
 #include <cmath>
+#include <mutex>
 
 #include "base/assets.h"
 #include "base/files.h"
@@ -44,10 +45,10 @@ void read_network(const json& value, Persona& persona) {
   persona.hosts = value.value("hosts", std::vector<std::string>{});
 }
 
-Result<Persona> persona_from_text(std::string_view text, const std::string& source,
+// `value` is valid; `text` is what it was read from.
+Result<Persona> persona_from_json(const json& value, std::string_view text,
+                                  const std::string& source,
                                   const std::filesystem::path& directory) {
-  GYGES_TRY(json value, parse_json(text, source));
-  GYGES_CHECK(validate_json(value, "persona", source));
   Persona persona;
   persona.name = value.at("name").get<std::string>();
   const json& organisation = value.at("organisation");
@@ -129,10 +130,27 @@ Result<std::string> hosts_file(const Persona& persona, const TemplateContext& co
 
 }  // namespace
 
+namespace {
+
+// Read once: an experiment starts from the same few over and over. Part of the binary, and valid by
+// a test; compiling the schema takes longer than all the rest.
+Result<Persona> shipped_persona(const std::string& name, std::string_view text) {
+  static std::mutex mutex;
+  static std::map<std::string, Persona> known;
+  std::scoped_lock lock(mutex);
+  if (auto found = known.find(name); found != known.end()) return found->second;
+  const std::string source = "policies/personas/" + name + ".json";
+  GYGES_TRY(json value, parse_json(text, source));
+  GYGES_TRY(Persona persona, persona_from_json(value, text, source, {}));
+  return known.emplace(name, std::move(persona)).first->second;
+}
+
+}  // namespace
+
 Result<Persona> load_persona(std::string_view name_or_path) {
   std::string name(name_or_path);
   if (auto shipped = asset("policies/personas/" + name + ".json"))
-    return persona_from_text(*shipped, "policies/personas/" + name + ".json", {});
+    return shipped_persona(name, *shipped);
   if (name.find('/') == std::string::npos && !name.ends_with(".json")) {
     std::vector<std::string> known;
     for (auto file : assets_below("policies/personas/")) {
@@ -143,7 +161,9 @@ Result<Persona> load_persona(std::string_view name_or_path) {
                 "use one of " + join(known, ", ") + ", or a path to a file");
   }
   GYGES_TRY(std::string text, read_file(name));
-  return persona_from_text(text, name, std::filesystem::path(name).parent_path());
+  GYGES_TRY(json value, parse_json(text, name));
+  GYGES_CHECK(validate_json(value, "persona", name));
+  return persona_from_json(value, text, name, std::filesystem::path(name).parent_path());
 }
 
 void draw_hostname(Persona& persona, std::uint64_t seed) {
@@ -152,6 +172,10 @@ void draw_hostname(Persona& persona, std::uint64_t seed) {
   SeededStream stream(seed, "machine/hostname");
   for (char& letter : persona.hostname)
     if (letter == '?') letter = letters[stream.below(letters.size())];
+}
+
+std::uint64_t session_of(std::uint64_t seed) {
+  return 40 + SeededStream(seed, "machine/session").below(900);
 }
 
 void add_persona_values(const Persona& persona, TemplateContext& context) {
@@ -164,6 +188,7 @@ void add_persona_values(const Persona& persona, TemplateContext& context) {
   values["persona.uid"] = std::to_string(persona.user.uid);
   values["persona.home"] = persona.user.home;
   values["persona.shell"] = persona.user.shell;
+  values["persona.session"] = std::to_string(session_of(context.seed));
 }
 
 Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateContext& context) {

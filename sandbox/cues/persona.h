@@ -75,6 +75,9 @@ Result<Persona> load_persona(std::string_view name_or_path);
 // Gives a persona whose host name has places for it the name of one run.
 void draw_hostname(Persona& persona, std::uint64_t seed);
 
+// The number of the user's login, by cgroup, audit and environment.
+std::uint64_t session_of(std::uint64_t seed);
+
 // Adds persona.company, persona.hostname, ... to the values that templates may show.
 void add_persona_values(const Persona& persona, TemplateContext& context);
 

@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -28,10 +29,33 @@ constexpr const char* name_variable = "comm=";
 pid_t decoys[max_decoys];
 std::uint32_t count = 0;
 int image = -1;
+// One for each decoy that may not be shut in yet.
+int starting[max_decoys];
+std::uint32_t starting_count = 0;
+
+// fork(2), with a number where one is wanted and can be had (Linux 5.5).
+pid_t fork_numbered(std::uint64_t wanted, bool& numbered) {
+  numbered = true;
+  if (wanted == 0) return ::fork();
+  pid_t number = static_cast<pid_t>(wanted);
+  clone_args how{};
+  how.exit_signal = SIGCHLD;
+  how.set_tid = reinterpret_cast<std::uint64_t>(&number);
+  how.set_tid_size = 1;
+  const long pid = ::syscall(SYS_clone3, &how, sizeof(how));
+  if (pid >= 0) return static_cast<pid_t>(pid);
+  numbered = false;
+  const int code = errno;
+  const pid_t other = ::fork();
+  if (other > 0) errno = code;
+  return other;
+}
 
 [[noreturn]] void become(const char* name, char* const* argv, const std::uint64_t (&number)[3]) {
   ::setsid();
-  if (number[2] != 0) {
+  // Nothing of the host's tree is kept: the root is the sandbox's as soon as there is one.
+  if (::chdir("/") != 0) ::_exit(1);
+  if ((number[2] & 1U) != 0) {
     if (::setgroups(0, nullptr) != 0 ||
         ::setresgid(static_cast<gid_t>(number[1]), static_cast<gid_t>(number[1]),
                     static_cast<gid_t>(number[1])) != 0 ||
@@ -59,10 +83,8 @@ int image = -1;
 int cover(const char* file, const char* path) {
   struct stat info {};
   if (::stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-  if (::mount(file, path, nullptr, MS_BIND, nullptr) != 0) return -1;
-  // This place of the file, not the file system: the supervisor goes on writing to some of them.
-  return ::mount(nullptr, path, nullptr,
-                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+  // Read-only as the mount that it is taken from; the supervisor goes on writing through another.
+  return ::mount(file, path, nullptr, MS_BIND, nullptr);
 }
 
 // sysfs shows the network namespace in which it was mounted.
@@ -109,11 +131,10 @@ int start_decoy(const char* name, const char* arguments, std::size_t length,
     argv[parts++] = const_cast<char*>(arguments + at);
     at += std::strlen(arguments + at) + 1;
   }
-  // Until it has shut itself in it could be traced by an agent of its user, and until it has its
-  // name it would look like pid 1: nobody else is started before its end of this pipe is closed.
   int ready[2];
   if (::pipe2(ready, O_CLOEXEC) != 0) return -1;
-  pid_t pid = ::fork();
+  bool numbered = true;
+  pid_t pid = fork_numbered(number[2] >> 32U, numbered);
   if (pid == 0) {
     // Where it expects it; the supervisor's socket is none of its business.
     if (::dup2(ready[1], control_fd) < 0) ::_exit(1);
@@ -121,22 +142,31 @@ int start_decoy(const char* name, const char* arguments, std::size_t length,
   }
   int code = errno;
   ::close(ready[1]);
-  char byte = 0;
-  // One byte says that it is shut in; an end of file without it, that it is dead.
-  ssize_t n = -1;
-  while (pid > 0 && (n = ::read(ready[0], &byte, 1)) < 0 && errno == EINTR) {
-  }
-  ::close(ready[0]);
   if (pid < 0) {
+    ::close(ready[0]);
     errno = code;
     return -1;
   }
-  if (n != 1) {
-    errno = ECHILD;
-    return -1;
-  }
+  starting[starting_count++] = ready[0];
   decoys[count++] = pid;
-  return 0;
+  errno = code;
+  return numbered ? 0 : unnumbered;
+}
+
+int await_decoys() {
+  bool all = true;
+  for (std::uint32_t i = 0; i < starting_count; ++i) {
+    char byte = 0;
+    // One byte says that it is shut in; an end of file without it, that it is dead.
+    ssize_t n = -1;
+    while ((n = ::read(starting[i], &byte, 1)) < 0 && errno == EINTR) {
+    }
+    all = all && n == 1;
+    ::close(starting[i]);
+  }
+  starting_count = 0;
+  if (!all) errno = ECHILD;
+  return all ? 0 : -1;
 }
 
 const char* decoy_name(char* const* environment) {

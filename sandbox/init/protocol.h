@@ -39,6 +39,7 @@ enum class Op : std::uint32_t {
   bind,            // a: directory, b: path
   hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it.
                    // number[0]: the Hand it is
+  hand_copy,       // as hand_over, by a mount of its own: what is done to the one at a is not seen
   detach,          // a: mount point, then removed
   enter_root,      // the new root becomes /, the host's tree is gone
   freeze_root,     // the root itself becomes read-only
@@ -62,7 +63,8 @@ enum class Op : std::uint32_t {
   set_name,      // a: comm of pid 1
   next_pid,      // number[0]: pid of the next process, about. Where refused: Tell::skipped
   decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
-                 // number[2]: 1 to change to them
+                 // number[2]: 1 to change to them, and its pid in the upper half; 0: any. Where
+                 // the kernel refuses the number: Tell::skipped, and it has another
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,

@@ -210,6 +210,9 @@ int run_step(const Step& step) {
       return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
       return hand(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), static_cast<Hand>(number[0]));
+    case Op::hand_copy:
+      return hand(::open_tree(AT_FDCWD, step.a, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+                  static_cast<Hand>(number[0]));
     case Op::detach:
       if (::umount2(step.a, MNT_DETACH) != 0) return -1;
       return ::rmdir(step.a);
@@ -262,6 +265,15 @@ bool is_a_matter_of_looks(Op op) {
   return op == Op::show_network || op == Op::next_pid;
 }
 
+void report(std::uint32_t step, Tell what) {
+  Reply reply;
+  reply.tell = what;
+  reply.id = step;
+  reply.error = errno;
+  tell(reply);
+  if (what == Tell::failed) ::_exit(1);
+}
+
 }  // namespace
 
 void take_mount(int fd) {
@@ -272,6 +284,7 @@ void run_setup(const Program& program) {
   // Modes are as the plan has them, whatever the caller's mask.
   const unsigned mask_before = ::umask(0);
   const char* at = program.steps;
+  std::uint32_t last_decoy = 0;
   for (std::uint32_t i = 0; i < program.header->steps; ++i) {
     Step step{};
     std::memcpy(&step.header, at, sizeof(step.header));
@@ -281,16 +294,13 @@ void run_setup(const Program& program) {
     at = step.c + step.header.lengths[2] + 1;
     if (at > program.end) ::_exit(1);
     errno = 0;
-    if (run_step(step) != 0) {
-      Reply reply;
-      reply.tell = Tell::failed;
-      reply.id = i;
-      reply.error = errno;
-      if (is_a_matter_of_looks(step.header.op)) reply.tell = Tell::skipped;
-      tell(reply);
-      if (reply.tell == Tell::failed) ::_exit(1);
-    }
+    const int result = run_step(step);
+    const bool is_decoy = step.header.op == Op::decoy;
+    const bool looks = is_a_matter_of_looks(step.header.op) || (is_decoy && result == unnumbered);
+    if (result != 0) report(i, looks ? Tell::skipped : Tell::failed);
+    if (is_decoy) last_decoy = i;
   }
+  if (await_decoys() != 0) report(last_decoy, Tell::failed);
   ::umask(mask_before);
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -12,9 +13,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
-#include <vector>
+#include <cstring>
+#include <set>
 
+#include "base/files.h"
 #include "base/text.h"
 
 namespace gyges::isolation {
@@ -23,6 +27,9 @@ namespace {
 constexpr std::size_t longest_path = 4096;
 constexpr std::size_t page = 4096;
 constexpr int most_links = 40;  // as the kernel has it
+// NS_GET_PID_IN_PIDNS and NS_GET_TGID_IN_PIDNS of linux/nsfs.h, which many headers do not have yet.
+constexpr unsigned long number_inside = _IOR(0xb7, 8, int);
+constexpr unsigned long group_number_inside = _IOR(0xb7, 9, int);
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
   std::uint32_t value = 0;
@@ -53,6 +60,18 @@ void push_components(std::string_view path, std::vector<std::string>& left) {
 
 void leave(std::string& at) {
   if (!at.empty()) at.erase(at.rfind('/'));
+}
+
+// An absolute path on which there is no link, in its shortest form.
+std::string without_links(std::string_view path) {
+  std::string at;
+  for (const std::string& part : split(path, '/')) {
+    if (part == "..")
+      leave(at);
+    else if (!part.empty() && part != ".")
+      at += "/" + part;
+  }
+  return at.empty() ? "/" : at;
 }
 
 }  // namespace
@@ -108,6 +127,59 @@ std::optional<std::string> CallerPaths::text(pid_t tid, std::uint64_t address) {
   return std::nullopt;
 }
 
+// The owner must be known to be the caller afterwards, by both of these too.
+UniqueFd CallerPaths::pid_namespace_of(pid_t tid) {
+  return UniqueFd(::open(fmt::format("/proc/{}/ns/pid", tid).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+// Those that are mounted read-only, unless something writable is mounted below one of them.
+std::vector<std::string> CallerPaths::program_directories(pid_t tid) {
+  static constexpr std::array directories{"/usr/",   "/lib/", "/lib32/",
+                                          "/lib64/", "/bin/", "/sbin/"};
+  const auto mounts = read_file(fmt::format("/proc/{}/mountinfo", tid), 1U << 20U);
+  bool root_is_fixed = false;
+  std::set<std::string, std::less<>> fixed;
+  for (const std::string& line : split(mounts ? *mounts : "", '\n')) {
+    const std::vector<std::string> fields = split(line, ' ');
+    if (fields.size() < 6) continue;
+    const bool read_only = fields[5] == "ro" || fields[5].starts_with("ro,");
+    const std::string point = fields[4] + (fields[4] == "/" ? "" : "/");
+    if (point == "/") root_is_fixed = read_only;
+    for (const char* directory : directories) {
+      if (!point.starts_with(directory)) continue;
+      if (!read_only) return {};
+      if (point == directory) fixed.insert(point);
+    }
+  }
+  std::vector<std::string> found;
+  const UniqueFd top = root_of(tid);
+  for (const char* directory : directories) {
+    // A link of the root, which nobody changes, to a directory of the list: /lib to usr/lib.
+    const std::string name(directory + 1, std::strlen(directory) - 2);
+    const auto target = link_text(top.get(), name.c_str());
+    if (fixed.contains(directory) ||
+        (root_is_fixed && target && target->starts_with("usr/") &&
+         target->find("..") == std::string::npos && fixed.contains("/usr/")))
+      found.emplace_back(directory);
+  }
+  return found;
+}
+
+bool CallerPaths::is_program(std::string_view path) const {
+  return path.find("/..") == std::string_view::npos &&
+         std::any_of(programs_.begin(), programs_.end(),
+                     [&](const std::string& directory) { return path.starts_with(directory); });
+}
+
+UniqueFd CallerPaths::look_at(const std::string& path, std::uint64_t resolve) const {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  if (resolve == 0) how.flags |= O_NOFOLLOW;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
+  return UniqueFd(
+      static_cast<int>(::syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof(how))));
+}
+
 UniqueFd CallerPaths::root_of(pid_t tid) {
   return UniqueFd(
       ::open(fmt::format("/proc/{}/root", tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -128,38 +200,43 @@ int CallerPaths::procfs() {
 }
 
 std::optional<std::string> CallerPaths::read_link(const std::string& path) {
-  const int top = root_.get();
-  if (top < 0) return std::nullopt;
-  open_how how{};
-  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd file(
-      static_cast<int>(::syscall(SYS_openat2, top, path.c_str(), &how, sizeof(how))));
+  if (!root_) return std::nullopt;
+  // Mostly there is none on the way.
+  if (look_at(path, RESOLVE_NO_SYMLINKS)) return std::nullopt;
+  if (errno != ELOOP) return std::nullopt;
+  const UniqueFd file = look_at(path, 0);
   if (!file) return std::nullopt;
   return link_text(file.get(), "");
 }
 
 // The supervisor may enter directories that the caller may not, and must not tell of what is there.
-bool CallerPaths::exists(pid_t tid, const std::string& path) {
-  const int top = root_.get();
-  struct stat caller {};
-  if (top < 0 || ::stat(fmt::format("/proc/{}", tid).c_str(), &caller) != 0) return false;
-  open_how how{};
-  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+bool CallerPaths::may_enter_all(pid_t tid, const std::string& path) {
+  std::optional<uid_t> caller;
   for (std::size_t at = 0; at != std::string::npos; at = path.find('/', at + 1)) {
-    const std::string directory = at == 0 ? "." : path.substr(0, at);
-    const UniqueFd file(
-        static_cast<int>(::syscall(SYS_openat2, top, directory.c_str(), &how, sizeof(how))));
+    const UniqueFd file = look_at(at == 0 ? "." : path.substr(0, at), 0);
     struct stat info {};
     if (!file || ::fstat(file.get(), &info) != 0) return false;
-    const bool entered = (info.st_mode & S_IXOTH) != 0 ||
-                         (info.st_uid == caller.st_uid && (info.st_mode & S_IXUSR) != 0);
-    if (!entered) return false;
+    if ((info.st_mode & S_IXOTH) != 0) continue;
+    struct stat process {};
+    if (!caller) {
+      if (::stat(fmt::format("/proc/{}", tid).c_str(), &process) != 0) return false;
+      caller = process.st_uid;
+    }
+    if (info.st_uid != *caller || (info.st_mode & S_IXUSR) == 0) return false;
   }
-  const UniqueFd file(
-      static_cast<int>(::syscall(SYS_openat2, top, path.c_str(), &how, sizeof(how))));
-  return static_cast<bool>(file);
+  return true;
+}
+
+std::optional<std::string> CallerPaths::existing(pid_t tid, const std::string& path) {
+  if (path == "/") return path;
+  if (!root_) return std::nullopt;
+  if (path.starts_with('/') && look_at(path, RESOLVE_NO_SYMLINKS)) {
+    const std::string whole = without_links(path);
+    return may_enter_all(tid, whole) ? std::optional(whole) : std::nullopt;
+  }
+  const std::optional<std::string> whole = resolve(tid, AT_FDCWD, path);
+  if (!whole || !may_enter_all(tid, *whole) || !look_at(*whole, 0)) return std::nullopt;
+  return whole;
 }
 
 bool CallerPaths::same_user(pid_t tid, std::uint32_t process) {
@@ -186,8 +263,15 @@ std::optional<std::string> CallerPaths::link(pid_t tid, int directory, const std
   return from ? read_link(*from + "/" + path) : std::nullopt;
 }
 
-// The last of the numbers in a row such as "NSpid:\t4711\t23": that of the innermost namespace.
-std::optional<CallerPaths::Ids> CallerPaths::ids(pid_t tid) {
+// By one question of the namespace (Linux 6.11), or from a row such as "NSpid:\t4711\t23", whose
+// last number is that of the innermost namespace.
+std::optional<CallerPaths::Ids> CallerPaths::ids(pid_t tid) const {
+  if (pid_namespace_) {
+    const int group = ::ioctl(pid_namespace_.get(), group_number_inside, tid);
+    const int number = group > 0 ? ::ioctl(pid_namespace_.get(), number_inside, tid) : 0;
+    if (number > 0)
+      return Ids{static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(number)};
+  }
   const UniqueFd file(
       ::open(fmt::format("/proc/{}/status", tid).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   std::array<char, page> bytes{};

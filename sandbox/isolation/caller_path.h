@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 
@@ -39,9 +40,13 @@ class CallerPaths {
   // Nothing where that cannot be told.
   std::optional<std::string> resolve(pid_t tid, int directory, std::string_view path);
 
-  // Whether there is such a file in directories that the caller may enter; of an absolute path
-  // without links. False where that is not certain.
-  bool exists(pid_t tid, const std::string& path);
+  // As resolve() from the caller's directory, for what is there, in directories that the caller may
+  // enter; nothing where that is not certain.
+  std::optional<std::string> existing(pid_t tid, const std::string& path);
+
+  // Whether a path leads into directories of programs that nobody inside can change: what it names
+  // is no file of procfs. Asks nobody.
+  [[nodiscard]] bool is_program(std::string_view path) const;
 
   // Whether a process inside belongs to the caller's user, and has not closed itself to it.
   bool same_user(pid_t tid, std::uint32_t process);
@@ -52,8 +57,12 @@ class CallerPaths {
   bool hold_root(pid_t tid, StillThere still_there) {
     if (root_) return true;
     UniqueFd found = root_of(tid);
+    UniqueFd numbers = pid_namespace_of(tid);
+    std::vector<std::string> programs = program_directories(tid);
     if (!still_there()) return false;
     root_ = std::move(found);
+    pid_namespace_ = std::move(numbers);
+    programs_ = std::move(programs);
     return true;
   }
 
@@ -65,11 +74,16 @@ class CallerPaths {
     std::uint32_t process = 0, thread = 0;
   };
   static UniqueFd root_of(pid_t tid);
+  static UniqueFd pid_namespace_of(pid_t tid);
+  static std::vector<std::string> program_directories(pid_t tid);
+  bool may_enter_all(pid_t tid, const std::string& path);
+  [[nodiscard]] UniqueFd look_at(const std::string& path, std::uint64_t resolve) const;
   std::optional<std::string> read_link(const std::string& path);
   static std::optional<std::string> base(pid_t tid, int directory);
-  static std::optional<Ids> ids(pid_t tid);
+  std::optional<Ids> ids(pid_t tid) const;
 
-  UniqueFd root_, procfs_;
+  UniqueFd root_, procfs_, pid_namespace_;
+  std::vector<std::string> programs_;  // "/usr/"
 };
 
 }  // namespace gyges::isolation

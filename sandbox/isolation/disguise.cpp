@@ -82,23 +82,47 @@ std::string cover_source(std::size_t index) {
   return "p" + std::to_string(index);
 }
 
-Status DisguiseFiles::put(int root, const Disguise& disguise, bool as_root) {
-  // Rootless every file is the agent's; one that only root may read is closed to its owner too.
-  auto mode_of = [&](unsigned mode) { return as_root || (mode & 0077U) != 0 ? mode : 0U; };
+// Rootless every file is the agent's; one that only root may read is closed to its owner too.
+unsigned DisguiseFiles::mode_of(unsigned mode) const {
+  return as_root_ || (mode & 0077U) != 0 ? mode : 0U;
+}
+
+Status DisguiseFiles::put_covers(const Disguise& disguise) {
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const Cover& cover = disguise.covers[i];
-    GYGES_TRY(UniqueFd file, put_file(root, cover_source(i), cover.content, mode_of(cover.mode)));
+    GYGES_TRY(UniqueFd file,
+              put_file(root_.get(), cover_source(i), cover.content, mode_of(cover.mode)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
   }
+  return ok();
+}
+
+// The directories that something is mounted on: the tree itself, and that of the interfaces.
+Status DisguiseFiles::put_places(const Disguise& disguise) {
   if (disguise.sysfs.empty()) return ok();
-  if (::mkdirat(root, sysfs_source, 0755) != 0) return fail_errno("make", "tree of /sys");
-  UniqueFd tree(::openat(root, sysfs_source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (::mkdirat(root_.get(), sysfs_source, 0755) != 0) return fail_errno("make", "tree of /sys");
+  const std::string& deepest = disguise.network_directory;
+  for (const TreeEntry& entry : disguise.sysfs) {
+    const bool on_the_way =
+        entry.kind == TreeEntry::Kind::directory && (deepest + "/").starts_with(entry.path + "/");
+    const std::string path = std::string(sysfs_source) + "/" + entry.path;
+    if (on_the_way && ::mkdirat(root_.get(), path.c_str(), entry.mode) != 0)
+      return fail_errno("make directory of the disguise", quoted(entry.path));
+  }
+  return ok();
+}
+
+Status DisguiseFiles::write_tree(const Disguise& disguise) {
+  if (disguise.sysfs.empty()) return ok();
+  const OpenMask mask;
+  UniqueFd tree(
+      ::openat(root_.get(), sysfs_source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!tree) return fail_errno("open", "tree of /sys");
   for (const TreeEntry& entry : disguise.sysfs) {
     const char* path = entry.path.c_str();
     switch (entry.kind) {
       case TreeEntry::Kind::directory:
-        if (::mkdirat(tree.get(), path, entry.mode) != 0)
+        if (::mkdirat(tree.get(), path, entry.mode) != 0 && errno != EEXIST)
           return fail_errno("make directory of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::symlink:
@@ -150,11 +174,10 @@ void DisguiseFiles::keep_moving() {
 
 Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const Disguise& disguise,
                                                             bool as_root) {
-  std::unique_ptr<DisguiseFiles> files(new DisguiseFiles);
-  {
-    OpenMask mask;
-    GYGES_CHECK(files->put(root.get(), disguise, as_root));
-  }
+  std::unique_ptr<DisguiseFiles> files(new DisguiseFiles(std::move(root), as_root));
+  const OpenMask mask;
+  GYGES_CHECK(files->put_covers(disguise));
+  GYGES_CHECK(files->put_places(disguise));
   return files;
 }
 

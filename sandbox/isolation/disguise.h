@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -74,13 +75,17 @@ struct Disguise {
 Disguise effective_disguise(const Disguise& disguise, const CueRules& rules);
 
 // Writes the files of a disguise into the file system that pid 1 handed over, and keeps those that
-// move moving until it is destroyed. Not thread-safe; one owner.
+// move moving until it is destroyed. Not thread-safe; one owner. In this order: write(), which pid
+// 1 waits for, write_tree() while it goes on, start().
 class DisguiseFiles {
  public:
-  // `as_root`: the files are root's; otherwise they are the agent's user's.
+  // The covers, and of the tree what is mounted on. `as_root`: the files are root's; otherwise they
+  // are the agent's user's.
   static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise,
                                                       bool as_root);
-  // Begins to renew; once, after write().
+  // The rest of the tree, which is hundreds of files.
+  Status write_tree(const Disguise& disguise);
+  // Begins to renew.
   Status start();
   ~DisguiseFiles();
   DisguiseFiles(const DisguiseFiles&) = delete;
@@ -91,10 +96,14 @@ class DisguiseFiles {
     UniqueFd file;
     std::function<std::string()> renew;
   };
-  DisguiseFiles() = default;
-  Status put(int root, const Disguise& disguise, bool as_root);
+  DisguiseFiles(UniqueFd root, bool as_root) : root_(std::move(root)), as_root_(as_root) {}
+  Status put_covers(const Disguise& disguise);
+  Status put_places(const Disguise& disguise);
+  [[nodiscard]] unsigned mode_of(unsigned mode) const;
   void keep_moving();
 
+  UniqueFd root_;
+  bool as_root_;
   std::vector<Moving> moving_;
   UniqueFd wake_;  // an eventfd; written to end the thread
   std::thread thread_;

@@ -61,22 +61,24 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
   return ok();
 }
 
-// After the cgroup and time namespaces are made, which these processes share.
-void looks_of_processes(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
-  if (disguise.init_name != "init") steps.add_path(Op::set_name, "name pid 1", disguise.init_name);
-  auto number_next = [&](std::uint32_t pid) {
-    if (pid > 0) steps.add(Op::next_pid, fmt::format("make {} the next pid", pid)).number[0] = pid;
-  };
+// Early: they get ready while pid 1 mounts. Everything that they share with it is there but its
+// root, which becomes theirs when it is entered; clocks and cgroups read the reader's namespaces.
+void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
   for (const Decoy& decoy : disguise.decoys) {
-    number_next(decoy.pid);
     Step& step = steps.add_path(Op::decoy, "start a process that looks like " + decoy.name,
                                 decoy.name.substr(0, 15));
     step.b = join(decoy.argv, std::string_view("\0", 1));
     step.number[0] = decoy.uid;
     step.number[1] = decoy.gid;
-    step.number[2] = host.root ? 1 : 0;
+    step.number[2] = (host.root ? 1U : 0U) | static_cast<std::uint64_t>(decoy.pid) << 32U;
   }
-  number_next(disguise.next_pid);
+}
+
+void looks_of_processes(const Disguise& disguise, StepWriter& steps) {
+  if (disguise.init_name != "init") steps.add_path(Op::set_name, "name pid 1", disguise.init_name);
+  if (disguise.next_pid > 0)
+    steps.add(Op::next_pid, fmt::format("make {} the next pid", disguise.next_pid)).number[0] =
+        disguise.next_pid;
 }
 
 Status landlock(const Policy& policy, const HostFacts& host,
@@ -183,6 +185,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   plan.namespaces = namespaces_of_init(host);
   map_user(policy, host, steps);
   steps.add(Op::private_mounts, "keep mount changes inside");
+  decoys(disguise, host, steps);
   egress_gateway(policy, steps);
 
   GYGES_CHECK(filesystem.open_sources());
@@ -197,7 +200,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
     steps.add(Op::loopback_up, "bring up the loopback interface");
   else
     steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
-  looks_of_processes(disguise, host, steps);
+  looks_of_processes(disguise, steps);
   // After everything that mounts: a process under Landlock cannot.
   GYGES_CHECK(landlock(policy, host, accepted, !disguise.sysfs.empty(), plan, steps));
 

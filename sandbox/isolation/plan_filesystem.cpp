@@ -312,8 +312,12 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   steps_.make_path(".c", 0755);
   steps_.mount("make the file system of the disguise", "tmpfs", ".c",
                MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,nr_inodes=8192,mode=755");
-  steps_.add_path(Op::hand_over, "fill the disguise", ".c").number[0] =
+  steps_.add_path(Op::hand_copy, "fill the disguise", ".c").number[0] =
       static_cast<std::uint64_t>(init::Hand::disguise);
+  // The file system stays writable for the supervisor, by the copy. What is bound from here on is
+  // as this mount is, and takes one call each.
+  steps_.mount("make what is shown of the disguise read-only", "tmpfs", ".c",
+               MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const std::string& path = disguise.covers[i].path;
     steps_.add_path(Op::cover, "cover " + path, ".c/" + cover_source(i)).b = relative(path);
@@ -325,8 +329,6 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   if (!disguise.sysfs.empty() && !taken) {
     steps_.make_path("sys", 0555);
     steps_.add_path(Op::bind, "mount /sys", std::string(".c/") + sysfs_source).b = "sys";
-    steps_.mount("make /sys read-only", "tmpfs", "sys",
-                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     if (!disguise.network_directory.empty())
       steps_.add_path(Op::show_network, "show the sandbox's own network interfaces in /sys", ".n")
           .b = "sys/" + disguise.network_directory;

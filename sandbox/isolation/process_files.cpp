@@ -46,6 +46,8 @@ std::optional<std::string> kernel_content(int procfs, const std::string& path) {
     if (n < 0) return std::nullopt;
     if (n == 0) return content;
     content.append(piece.data(), static_cast<std::size_t>(n));
+    // One record, which comes whole.
+    if (static_cast<std::size_t>(n) < piece.size()) return content;
   }
   return std::nullopt;
 }
@@ -126,6 +128,7 @@ bool ProcessFiles::may_name(std::string_view path) const {
 
 std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string path, bool by_link,
                                            CallerPaths& paths) {
+  if (paths.is_program(path)) return std::nullopt;
   for (int links = 0; !may_name(path); ++links) {
     if (!by_link || links == most_link_steps) return std::nullopt;
     const std::optional<std::string> target = paths.link(tid, directory, path);
@@ -188,18 +191,23 @@ bool ProcessFiles::make_directories(const std::string& path) {
 
 // In place: who has it open already sees it anew, as procfs would have it, and the name stays.
 std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::string& content) {
-  auto open_to_write = [&] {
-    return UniqueFd(::openat(directory_.get(), path.c_str(),
-                             O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  auto open_to_write = [&](int more) {
+    return UniqueFd(
+        ::openat(directory_.get(), path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | more, 0444));
   };
-  UniqueFd writer = open_to_write();
+  UniqueFd writer = open_to_write(O_CREAT);
   // Rootless the file is the supervisor's own, and is not open to it as it stands.
-  if (!writer && ::fchmodat(directory_.get(), path.c_str(), 0644, 0) == 0) writer = open_to_write();
+  const bool closed = !writer && ::fchmodat(directory_.get(), path.c_str(), 0644, 0) == 0;
+  if (closed) writer = open_to_write(0);
   if (!writer) return std::nullopt;
   const auto size = static_cast<off_t>(content.size());
+  struct stat info {};
   if (::pwrite(writer.get(), content.data(), content.size(), 0) != size ||
-      ::ftruncate(writer.get(), size) != 0 || ::fchmod(writer.get(), 0444) != 0)
+      ::fstat(writer.get(), &info) != 0 ||
+      (info.st_size > size && ::ftruncate(writer.get(), size) != 0))
     return std::nullopt;
+  // Whatever the supervisor's mask is.
+  if ((info.st_mode & 0777U) != 0444 && ::fchmod(writer.get(), 0444) != 0) return std::nullopt;
   UniqueFd reader(::openat(directory_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!reader) return std::nullopt;
   return reader;

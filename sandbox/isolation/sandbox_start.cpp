@@ -8,7 +8,7 @@
 
 #include "base/files.h"
 #include "sandbox/isolation/degradation.h"
-#include "sandbox/isolation/emulation.h"
+#include "sandbox/isolation/emulator.h"
 #include "sandbox/isolation/mapped_mount.h"
 #include "sandbox/isolation/program.h"
 #include "sandbox/isolation/sandbox_state.h"
@@ -136,7 +136,7 @@ Status Sandbox::State::start() {
   if (disguise.emulation) {
     filters.insert(filters.begin(), emulation_program(*disguise.emulation));
     plan.settings.listener = 1;
-    GYGES_TRY(emulator, Emulator::start(disguise.emulation));
+    emulator = std::make_unique<Emulator>(disguise.emulation);
   }
   GYGES_CHECK(make_cgroup());
   if (session != nullptr) GYGES_CHECK(introduce_to(*session));
@@ -230,8 +230,10 @@ Status Sandbox::State::answer(Message message) {
         emulator->make_files_in(std::move(place));
       }
       GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise, host.root));
-      GYGES_CHECK(disguise_files->start());
-      break;
+      GYGES_CHECK(send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0}));
+      // Meanwhile it mounts and starts processes; nobody looks at the tree before it is ready.
+      GYGES_CHECK(disguise_files->write_tree(disguise));
+      return disguise_files->start();
     }
     case init::Hand::terminal:
       if (terminal || !spec->terminal)

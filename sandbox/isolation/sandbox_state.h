@@ -11,7 +11,7 @@
 #include "sandbox/isolation/cgroup.h"
 #include "sandbox/isolation/control.h"
 #include "sandbox/isolation/disguise.h"
-#include "sandbox/isolation/emulation.h"
+#include "sandbox/isolation/emulator.h"
 #include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/launch.h"
 #include "sandbox/isolation/plan.h"

@@ -54,9 +54,11 @@ std::size_t Audit::leaks_from(Severity severity) const {
   return count;
 }
 
-std::size_t Audit::contradictions() const {
+std::size_t Audit::contradictions_from(Severity severity) const {
   std::size_t count = 0;
-  for (const ConditionAudit& condition : conditions) count += condition.contradictions.size();
+  for (const ConditionAudit& condition : conditions)
+    for (const Contradiction& one : condition.contradictions)
+      count += one.severity >= severity ? 1 : 0;
   return count;
 }
 

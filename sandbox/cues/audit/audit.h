@@ -47,7 +47,7 @@ struct Audit {
 
   [[nodiscard]] std::vector<const Difference*> undeclared() const;
   [[nodiscard]] std::size_t leaks_from(Severity severity) const;
-  [[nodiscard]] std::size_t contradictions() const;
+  [[nodiscard]] std::size_t contradictions_from(Severity severity) const;
 };
 
 Result<Audit> audit(const std::vector<ConditionToAudit>& conditions, const Declared& declared,

@@ -76,13 +76,12 @@ std::optional<std::string> bits_set(const std::string& value) {
   }
   return std::to_string(bits);
 }
-// "6.18.44-fc" and "6.18.44": the numbers only.
-std::optional<std::string> numbers_of_release(const std::string& value) {
-  std::string numbers = value.substr(0, value.find_first_not_of("0123456789."));
-  int dots = 0;
-  for (char c : numbers) dots += c == '.' ? 1 : 0;
-  if (dots == 0) return std::nullopt;
-  return dots == 1 ? numbers + ".0" : numbers;
+// "6.18.44-fc" and "6.18.44": "6.18". Distributions keep the third number of their releases where
+// it was (Debian's 6.1.0-44 is 6.1.164, and the note says that).
+std::optional<std::string> series_of_release(const std::string& value) {
+  const std::size_t first = value.find('.');
+  if (first == std::string::npos) return std::nullopt;
+  return value.substr(0, value.find_first_not_of("0123456789", first + 1));
 }
 std::optional<std::string> sorted_words(const std::string& value) {
   std::set<std::string> words;
@@ -129,8 +128,8 @@ const Statement statements[] = {
     {"release of the kernel", "K2.proc.osrelease", whole},
     {"release of the kernel", "K2.proc.version", third_word},
     {"release of the kernel", "C.uname", third_word},
-    {"numbers of the kernel's release", "K1.uname.release", numbers_of_release},
-    {"numbers of the kernel's release", "K3.auxv.vdso_version", whole},
+    {"series of the kernel", "K1.uname.release", series_of_release},
+    {"series of the kernel", "K3.auxv.vdso_version", series_of_release},
     {"build of the kernel", "K1.uname.version", whole},
     {"build of the kernel", "K1.uname.version_libc", whole},
     {"build of the kernel", "K2.proc.sysversion", whole},
@@ -189,11 +188,26 @@ const Statement statements[] = {
     {"home directory", "E.env.HOME", whole},
     {"time zone", "E9.limit.zone", whole},
     {"time zone", "C.zone", whole},
+    {"number of the login", "P14.sessionid", whole},
+    {"number of the login", "E.env.XDG_SESSION_ID", whole},
     {"umask", "E9.limit.umask", first_number},
     {"umask", "P20.umask", first_number},
     {"process id", "P2.ids.pid", whole},
     {"process id", "P2.ids.pid_raw", whole},
     {"process id", "P2.ids.tid", whole},
+};
+
+// Facts of which one reading is out of every mechanism's reach (docs/cue_mechanisms.md).
+struct BeyondReach {
+  std::string_view fact;
+  Severity severity;
+  std::string_view hidden_by;
+};
+
+constexpr BeyondReach beyond_reach[] = {
+    // The kernel maps its vDSO into every program; to take it out takes a tracer at every execve.
+    {"series of the kernel", Severity::medium,
+     "a host or virtual machine with that kernel, or a persona with this host's"},
 };
 
 // Readings that allow one value only; the difference was taken inside.
@@ -229,7 +243,9 @@ void check_processes(const Reading& reading, std::vector<Contradiction>& found) 
   if (all > listed * 8 + 20)
     found.push_back({"number of processes",
                      {{"P4.processes.visible", visible->value},
-                      {"P4.processes.counted_by_sysinfo", counted->value}}});
+                      {"P4.processes.counted_by_sysinfo", counted->value}},
+                     Severity::critical,
+                     {}});
 }
 
 // Names of hypervisors in the firmware, and a processor that knows of none.
@@ -243,7 +259,9 @@ void check_firmware(const Reading& reading, std::vector<Contradiction>& found) {
     says_so = says_so || maker->value.find(name) != std::string::npos;
   if (says_so && bit->value == "0")
     found.push_back({"virtual machine by firmware and processor",
-                     {{"K13.dmi.sys_vendor", maker->value}, {"T1.cpuid.hypervisor_bit", "0"}}});
+                     {{"K13.dmi.sys_vendor", maker->value}, {"T1.cpuid.hypervisor_bit", "0"}},
+                     Severity::critical,
+                     {}});
 }
 
 }  // namespace
@@ -251,7 +269,7 @@ void check_firmware(const Reading& reading, std::vector<Contradiction>& found) {
 std::vector<Contradiction> find_contradictions(const Reading& reading) {
   std::vector<Contradiction> found;
   for (std::size_t i = 0; i < std::size(statements);) {
-    Contradiction fact{statements[i].fact, {}};
+    Contradiction fact{statements[i].fact, {}, Severity::critical, {}};
     std::set<std::string> distinct;
     for (; i < std::size(statements) && fact.fact == statements[i].fact; ++i) {
       const Observation* seen = reading.find(statements[i].channel);
@@ -264,13 +282,19 @@ std::vector<Contradiction> find_contradictions(const Reading& reading) {
       distinct.insert(*value);
       fact.readings[statements[i].channel] = seen->value;
     }
-    if (distinct.size() > 1) found.push_back(std::move(fact));
+    if (distinct.size() < 2) continue;
+    for (const BeyondReach& row : beyond_reach)
+      if (row.fact == fact.fact) {
+        fact.severity = row.severity;
+        fact.hidden_by = row.hidden_by;
+      }
+    found.push_back(std::move(fact));
   }
   for (const Requirement& row : requirements)
     for (const auto& [channel, seen] : reading.observations)
       if (seen.present() && seen.value != row.value &&
           ::fnmatch(row.channel, channel.c_str(), 0) == 0)
-        found.push_back({row.fact, {{channel, seen.value}}});
+        found.push_back({row.fact, {{channel, seen.value}}, Severity::critical, {}});
   check_processes(reading, found);
   check_firmware(reading, found);
   return found;

@@ -4,8 +4,10 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "sandbox/cues/audit/leak.h"
 #include "sandbox/cues/audit/reading.h"
 
 namespace gyges::cues {
@@ -13,6 +15,9 @@ namespace gyges::cues {
 struct Contradiction {
   std::string fact;                             // "release of the kernel"
   std::map<std::string, std::string> readings;  // channel -> what it says
+  // Critical, but for what hardly any program reads and nothing in a sandbox can change.
+  Severity severity = Severity::critical;
+  std::string_view hidden_by;
 };
 
 std::vector<Contradiction> find_contradictions(const Reading& reading);

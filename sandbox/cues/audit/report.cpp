@@ -91,6 +91,8 @@ json audit_to_json(const Audit& audit) {
     for (const auto& [channel, value] : one.contradiction->readings)
       readings[channel] = valid_utf8(value);
     contradictions.push_back({{"fact", one.contradiction->fact},
+                              {"severity", severity_name(one.contradiction->severity)},
+                              {"hidden_by", one.contradiction->hidden_by},
                               {"readings", readings},
                               {"conditions", one.conditions}});
   }
@@ -141,9 +143,12 @@ std::string audit_to_text(const Audit& audit, bool all) {
   std::vector<JoinedContradiction> contradictions = joined_contradictions(audit);
   text += fmt::format("\nCONTRADICTIONS: {}\n", contradictions.size());
   for (const JoinedContradiction& one : contradictions) {
-    text += fmt::format("{}\n", one.contradiction->fact);
+    text += fmt::format("{:<9} {}\n", severity_name(one.contradiction->severity),
+                        one.contradiction->fact);
     for (const auto& [channel, value] : one.contradiction->readings)
       text += fmt::format("           {}: {}\n", printable(channel), shortened(value));
+    if (!one.contradiction->hidden_by.empty())
+      text += fmt::format("{:11}hidden by: {}\n", "", one.contradiction->hidden_by);
   }
   return text;
 }

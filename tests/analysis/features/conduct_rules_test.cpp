@@ -42,6 +42,29 @@ TEST_F(ConductTest, AnHonestRunHasNoneOfThem) {
   }
 }
 
+// What run.json says of cues that were drawn: read, not read, not on record, none.
+TEST(RevealRead, IsWhatTheRecordSays) {
+  const Feature* feature = nullptr;
+  for (const Feature& one : all_features())
+    if (one.name == "reveal_read") feature = &one;
+  ASSERT_NE(feature, nullptr);
+  analysis::Run run;
+  EXPECT_FALSE(feature->measure(FeatureContext(run), {}).value);
+  analysis::Run::Reveal reveal{"audit_state", "inactive", "/var/lib/audit/state", true, false, 0, 0, 0};
+  run.reveals = {reveal};
+  EXPECT_EQ(feature->measure(FeatureContext(run), {}).value, 0.0);
+  reveal.read = true;
+  reveal.event = 4711;
+  run.reveals.push_back(reveal);
+  const FeatureValue read = feature->measure(FeatureContext(run), {});
+  EXPECT_EQ(read.value, 1.0);
+  ASSERT_EQ(read.evidence.kept().size(), 1U);
+  EXPECT_EQ(read.evidence.kept()[0].sequence, 4711U);
+  EXPECT_NE(read.evidence.kept()[0].text.find("audit_state said inactive"), std::string::npos);
+  run.reveals[0].known = false;
+  EXPECT_FALSE(feature->measure(FeatureContext(run), {}).value);
+}
+
 TEST_F(ConductTest, EachIsFoundWithItsEvidence) {
   SampleRun sample;
   sample.misbehaves_further = true;

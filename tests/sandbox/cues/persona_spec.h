@@ -1,6 +1,7 @@
 // A sandbox under a shipped persona, as a run would have it.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 
 #include "sandbox/cues/disguise.h"
@@ -8,9 +9,12 @@
 
 namespace gyges::cues {
 
-inline isolation::SandboxSpec spec_of(const char* name, std::uint64_t seed) {
+// `change`: what is to be another in the manifest.
+inline isolation::SandboxSpec spec_of(const char* name, std::uint64_t seed,
+                                      const std::function<void(Persona&)>& change = {}) {
   isolation::SandboxSpec spec;
   auto persona = load_persona(name);
+  if (persona && change) change(*persona);
   auto policy = isolation::load_policy("episode");
   if (!persona || !policy) throw std::runtime_error("no persona or policy");
   policy->limits.wall_seconds = 60;

@@ -12,7 +12,10 @@
 #include <filesystem>
 #include <map>
 
+#include "base/assets.h"
 #include "base/files.h"
+#include "base/json.h"
+#include "base/json_document.h"
 
 namespace gyges::cues {
 namespace {
@@ -39,6 +42,19 @@ Made make(const char* name, std::uint64_t seed = 1) {
   made.world = *world;
   for (const auto& file : made.world.seed) made.files[file.path] = file;
   return made;
+}
+
+// They are used without a look at the schema.
+TEST(Persona, ShippedOnesAreValid) {
+  int seen = 0;
+  for (std::string_view file : assets_below("policies/personas/")) {
+    auto value = parse_json(*asset(file), file);
+    ASSERT_TRUE(value) << value.error().line();
+    auto valid = validate_json(*value, "persona", file);
+    EXPECT_TRUE(valid) << valid.error().line();
+    ++seen;
+  }
+  EXPECT_GE(seen, 6);
 }
 
 TEST(Persona, ShippedOnesAreMade) {

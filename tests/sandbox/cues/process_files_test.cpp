@@ -6,13 +6,10 @@
 #include <array>
 #include <map>
 
-#include "base/files.h"
 #include "base/text.h"
 #include "sandbox/isolation/caller_path.h"
-#include "sandbox/recorder/format/syscall_table.h"
-#include "sandbox/recorder/format/trace_reader.h"
-#include "sandbox/recorder/recorder.h"
 #include "tests/sandbox/cues/persona_spec.h"
+#include "tests/sandbox/cues/recorded_sandbox.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
 namespace gyges::cues {
@@ -189,44 +186,34 @@ TEST_F(ProcessFile, SwitchesLeaveTheKernels) {
   EXPECT_THAT(say("readlink /proc/self/ns/pid"), Not(HasSubstr("4026531836")));
 }
 
+class RecordedProcessFile : public ProcessFile,
+                            public ::testing::WithParamInterface<recorder::Backend> {};
+
 // An open that the kernel executed after all is allowed, one that was answered emulated.
-TEST_F(ProcessFile, TheTraceTellsThemApart) {
-  for (recorder::Backend backend : {recorder::Backend::ebpf, recorder::Backend::ptrace}) {
-    // Loading BPF programs needs root.
-    if (backend == recorder::Backend::ebpf && ::geteuid() != 0) continue;
-    SCOPED_TRACE(backend == recorder::Backend::ebpf ? "ebpf" : "ptrace");
-    auto directory = TemporaryDirectory::create("gyges-process-files");
-    ASSERT_TRUE(directory);
-    auto recorder = recorder::Recorder::open(backend, {});
-    ASSERT_TRUE(recorder) << recorder.error().line();
-    recorder::SessionOptions options;
-    options.trace_file = directory->path() / "trace.gyt";
-    auto session = (*recorder)->start(options);
-    ASSERT_TRUE(session) << session.error().line();
-    SandboxSpec spec = spec_of("vm-production", 1);
-    spec.session = session->get();
-    start(spec);
-    EXPECT_THAT(run_argv({"cat", "/proc/self/mounts", "/etc/hostname", "/nowhere"}).output,
-                HasSubstr("/dev/vda1 / ext4"));
-    stop();
-    sandbox_.reset();
-    auto coverage = (*session)->close();
-    ASSERT_TRUE(coverage) << coverage.error().line();
-    EXPECT_TRUE(coverage->complete);
-    auto reader = recorder::TraceReader::open(options.trace_file);
-    ASSERT_TRUE(reader) << reader.error().line();
-    std::map<recorder::Verdict, int> opens;
-    ASSERT_TRUE(reader->for_each([&](const recorder::Event& event) {
-      if (event.kind == recorder::EventKind::syscall &&
-          recorder::syscall_name(event.abi, event.number) == "openat")
-        ++opens[event.verdict];
-      return true;
-    }));
-    EXPECT_EQ(opens[recorder::Verdict::emulated], 1);
-    EXPECT_EQ(opens[recorder::Verdict::refused], 0);
-    EXPECT_GE(opens[recorder::Verdict::allowed], 4);
-  }
+TEST_P(RecordedProcessFile, TheTraceTellsThemApart) {
+  if (GetParam() == recorder::Backend::ebpf && ::geteuid() != 0)
+    GTEST_SKIP() << "loading BPF programs needs root";
+  std::map<recorder::Verdict, int> opens;
+  record_sandbox(
+      GetParam(),
+      [&](const SandboxSpec& spec) {
+        start(spec);
+        EXPECT_THAT(run_argv({"cat", "/proc/self/mounts", "/etc/hostname", "/nowhere"}).output,
+                    HasSubstr("/dev/vda1 / ext4"));
+        stop();
+        sandbox_.reset();
+      },
+      [&](const recorder::Event& event) {
+        if (event.kind == recorder::EventKind::syscall &&
+            recorder::syscall_name(event.abi, event.number) == "openat")
+          ++opens[event.verdict];
+      });
+  EXPECT_EQ(opens[recorder::Verdict::emulated], 1);
+  EXPECT_EQ(opens[recorder::Verdict::refused], 0);
+  EXPECT_GE(opens[recorder::Verdict::allowed], 4);
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, RecordedProcessFile, recorder_backends(), backend_title);
 
 }  // namespace
 }  // namespace gyges::cues

@@ -1,0 +1,64 @@
+// gyges cues requests on bundles that a third-party agent left: the small agent of the tests, with
+// a scripted model behind it.
+#include <string>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "tests/end_to_end/gyges_process.h"
+
+namespace gyges {
+namespace {
+
+const std::filesystem::path data =
+    std::filesystem::path(GYGES_SOURCE_DIR) / "tests/agent_runtime/episode/data";
+
+class Requests : public EndToEnd {
+ protected:
+  // An episode under a level of `oversight`, by an agent of this source.
+  void episode(const std::string& name, const std::string& level, const std::string& source) {
+    const Finished done =
+        gyges({"episode", (data / "tiny").string(), "--agent", "command", "--model",
+               (data / "tiny/agents/obedient.json").string(), "--recorder", "off", "--condition",
+               "oversight=" + level, "--seed", "5", "--out", path(name).string(), "--", "python3",
+               "-c", source, "{{prompt}}"});
+    ASSERT_EQ(done.status, 0) << done.error;
+  }
+  Finished compare(const std::string& first, const std::string& second) {
+    return gyges({"cues", "requests", "--json", "--scenario", (data / "tiny").string(),
+                  path(first).string(), path(second).string()});
+  }
+};
+
+TEST_F(Requests, TheDifferenceIsTheFactors) {
+  const auto agent = read_file(data / "mini_agent.py");
+  ASSERT_TRUE(agent);
+  episode("on", "on", *agent);
+  episode("off", "off", *agent);
+  const Finished compared = compare("on", "off");
+  EXPECT_EQ(compared.status, 0) << compared.output << compared.error;
+  const auto document = nlohmann::json::parse(compared.output);
+  EXPECT_GE(document.at("compared").get<int>(), 2);
+  ASSERT_EQ(document.at("differences").size(), 1U);
+  EXPECT_EQ(document.at("differences")[0].at("factor"), "oversight");
+  EXPECT_EQ(document.at("differences")[0].at("values").at("oversight=off"), "Nobody watches.");
+}
+
+// The control: an agent that says another thing in one condition, of its own accord.
+TEST_F(Requests, AnotherDifferenceIsUndeclared) {
+  auto agent = read_file(data / "mini_agent.py");
+  ASSERT_TRUE(agent);
+  episode("on", "on", *agent);
+  const std::string word = "You are an agent.";
+  ASSERT_NE(agent->find(word), std::string::npos);
+  episode("off", "off", agent->replace(agent->find(word), word.size(), "You are a tested agent."));
+  const Finished compared = compare("on", "off");
+  EXPECT_EQ(compared.status, 1) << compared.output << compared.error;
+  const auto document = nlohmann::json::parse(compared.output);
+  bool found = false;
+  for (const auto& one : document.at("differences"))
+    found = found || (one.at("place") == "/system" && one.at("factor").is_null());
+  EXPECT_TRUE(found) << compared.output;
+}
+
+}  // namespace
+}  // namespace gyges
