@@ -191,6 +191,12 @@ Status Database::allow_reading_only(double seconds) {
   return ok();
 }
 
+bool Database::is_damaged() const {
+  if (database_ == nullptr) return false;
+  int code = sqlite3_errcode(database_.get()) & 0xff;
+  return code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
+}
+
 Result<Transaction> Transaction::begin(Database& database) {
   GYGES_CHECK(database.execute("BEGIN IMMEDIATE"));
   return Transaction(database);

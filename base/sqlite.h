@@ -68,6 +68,8 @@ class Database {
   // Only statements that read the database's own tables can be prepared from now on: no writing, no
   // attached files, no pragmas, no extensions. And no statement may take longer than `seconds`.
   Status allow_reading_only(double seconds);
+  // Whether what failed last did so because the file is no database, or is damaged.
+  [[nodiscard]] bool is_damaged() const;
 
  private:
   static Result<Database> open(const std::filesystem::path& file, int flags);

@@ -20,8 +20,8 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/report_extras.h"
 #include "cli/findings_file.h"
+#include "cli/report_extras.h"
 
 namespace gyges::cli {
 namespace {
@@ -86,7 +86,8 @@ Status run_compare(const CompareArguments& arguments) {
   options.store = store.get();
   GYGES_TRY(analysis::Comparison comparison, analysis::compare(directories, options));
   if (store != nullptr && !store->problem().empty()) warn_findings_not_kept(store->problem());
-  nlohmann::json report = analysis::report_json(comparison);
+  nlohmann::json report;  // only where somebody asks for it: it takes seconds for thousands of runs
+  if (arguments.json || !arguments.outcome.empty()) report = analysis::report_json(comparison);
   if (!arguments.outcome.empty()) GYGES_CHECK(keep_outcome(report, arguments.outcome));
   if (!arguments.html.empty()) {
     GYGES_TRY(nlohmann::json extras, report_extras(arguments.directories));

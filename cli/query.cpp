@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "analysis/report/csv_report.h"
 #include "analysis/store/questions.h"
 #include "analysis/store/run_database.h"
 #include "base/json.h"
@@ -73,25 +74,14 @@ std::string table_text(const QueryAnswer& answer) {
   return text;
 }
 
-std::string csv_cell(const QueryAnswer::Cell& cell) {
-  std::string safe = printable(cell.text);
-  // What a spreadsheet would take for a formula; numbers may start with a sign.
-  if (cell.type == "text" && !safe.empty() &&
-      std::string_view("=+-@\t\r").find(safe[0]) != std::string_view::npos)
-    safe.insert(safe.begin(), '\'');
-  if (safe.find_first_of(",\"\n\r") == std::string::npos) return safe;
-  std::string quoted = "\"";
-  for (char c : safe) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
+std::string cell_of_csv(const QueryAnswer::Cell& cell) {
+  return cell.type == "text" ? analysis::csv_cell(cell.text) : printable(cell.text);
 }
 
 std::string csv_text(const QueryAnswer& answer) {
   std::string text = join(answer.columns, ",") + "\n";
   for (const auto& row : answer.rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) text += (i > 0 ? "," : "") + csv_cell(row[i]);
+    for (std::size_t i = 0; i < row.size(); ++i) text += (i > 0 ? "," : "") + cell_of_csv(row[i]);
     text += "\n";
   }
   return text;

@@ -6,7 +6,7 @@
 #include <array>
 #include <charconv>
 #include <memory>
-#include <optional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/findings_file.h"
 #include "cli/report_extras.h"
 #include "cli/stop_signals.h"
 #include "cli/view_server.h"
@@ -30,6 +31,7 @@ namespace {
 struct ViewArguments {
   std::vector<std::string> directories;
   std::uint16_t port = 0;
+  bool no_cache = false;
   analysis::CompareOptions options;
 };
 
@@ -37,60 +39,81 @@ ViewAnswer refusal(unsigned status, std::string why) {
   return {status, std::move(why), "text/plain; charset=utf-8", false};
 }
 
-// The comparison as it was last read, and what is asked of it.
+// The comparison as it was last read, and what is asked of it. Thread-safe.
 class ViewedRuns {
  public:
-  explicit ViewedRuns(const ViewArguments& arguments) : arguments_(arguments) {}
+  explicit ViewedRuns(const ViewArguments& arguments)
+      : arguments_(arguments), store_(arguments.no_cache ? nullptr : open_findings_store()) {}
 
   Status read() {
     std::vector<std::filesystem::path> directories(arguments_.directories.begin(),
                                                    arguments_.directories.end());
-    GYGES_TRY(comparison_, analysis::compare(directories, arguments_.options));
-    nlohmann::json report = analysis::report_json_with_timeline(*comparison_);
+    analysis::CompareOptions options = arguments_.options;
+    options.store = store_.get();
+    GYGES_TRY(analysis::Comparison comparison, analysis::compare(directories, options));
+    nlohmann::json report = analysis::report_json_with_timeline(comparison);
     GYGES_TRY(nlohmann::json extras, report_extras(arguments_.directories));
     report.update(extras);
     report["served"] = true;
     for (nlohmann::json& run : report["runs"]) run["episode"] = true;
-    GYGES_TRY(report_, analysis::gzip(analysis::json_text(report, -1)));
+    GYGES_TRY(std::string packed, analysis::gzip(analysis::json_text(report, -1)));
+    auto seen = std::make_shared<const Seen>(Seen{std::move(comparison), std::move(packed)});
+    std::scoped_lock lock(mutex_);
+    seen_ = std::move(seen);
     return ok();
   }
 
   ViewAnswer answer(std::string_view target) {
     if (target == "/api/report?fresh=1") {
-      // What was read before stays when this fails.
+      // The others go on with what was read before; so does this one when it fails.
+      std::unique_lock reading(reading_, std::try_to_lock);
+      if (!reading) return refusal(503, "The runs are being read again already.");
       if (Status again = read(); !again) return refusal(500, printable(again.error().line()));
-      return {200, report_, "application/json", true};
+      return {200, seen()->report, "application/json", true};
     }
-    if (target == "/api/report") return {200, report_, "application/json", true};
+    if (target == "/api/report") return {200, seen()->report, "application/json", true};
     constexpr std::string_view episode = "/api/episode/";
     if (target.starts_with(episode)) return this->episode(target.substr(episode.size()));
     return refusal(404, "There is no such thing.");
   }
 
-  [[nodiscard]] std::size_t runs() const { return comparison_->runs.size(); }
+  [[nodiscard]] std::size_t runs() { return seen()->comparison.runs.size(); }
 
  private:
+  struct Seen {
+    analysis::Comparison comparison;
+    std::string report;
+  };
+
+  std::shared_ptr<const Seen> seen() {
+    std::scoped_lock lock(mutex_);
+    return seen_;
+  }
+
   // "17?run=0123456789abcdef": the number within the report, and whose it has to be.
   ViewAnswer episode(std::string_view asked) {
+    std::shared_ptr<const Seen> seen = this->seen();
+    const analysis::Comparison& comparison = seen->comparison;
     std::size_t index = 0;
     const char* end = asked.data() + asked.size();
     auto number = std::from_chars(asked.data(), end, index);
     std::string_view rest(number.ptr, static_cast<std::size_t>(end - number.ptr));
-    if (number.ec != std::errc() || index >= comparison_->runs.size())
+    if (number.ec != std::errc() || index >= comparison.runs.size())
       return refusal(404, "There is no such run.");
-    const analysis::Run& run = comparison_->runs[index];
+    const analysis::Run& run = comparison.runs[index];
     if (rest != "?run=" + run.run_id)
       return refusal(409, "The runs were read again since. Reload the page.");
-    analysis::Episode read =
-        analysis::load_episode(run, comparison_->findings[index], analysis::on_demand_limits);
-    Result<std::string> packed = analysis::gzip(read.json);
+    Result<std::string> packed = analysis::gzip(
+        analysis::load_episode(run, comparison.findings[index], analysis::on_demand_limits));
     if (!packed) return refusal(500, printable(packed.error().line()));
     return {200, std::move(*packed), "application/json", true};
   }
 
   const ViewArguments& arguments_;
-  std::optional<analysis::Comparison> comparison_;
-  std::string report_;
+  std::unique_ptr<analysis::FindingsStore> store_;
+  std::mutex reading_;  // of read(), once there are threads
+  std::mutex mutex_;    // of what follows
+  std::shared_ptr<const Seen> seen_;
 };
 
 Result<std::string> new_token() {
@@ -138,6 +161,8 @@ void add_view(CLI::App& root, int& exit_status) {
                     "compare repeats of the same condition");
   command->add_flag("--allow-undeclared", arguments->options.allow_undeclared,
                     "compare in spite of differences that no factor declares, and say so");
+  command->add_flag("--no-cache", arguments->no_cache,
+                    "hash and read every bundle; neither use nor keep findings");
   command->footer(
       "Listens at 127.0.0.1 only. The address that it prints ends in a token: without it nothing "
       "of\n"

@@ -1,10 +1,14 @@
 #include "cli/view_server.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -12,6 +16,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <exception>
 #include <memory>
 #include <optional>
 
@@ -29,14 +34,23 @@ using ErrorCode = boost::system::error_code;
 constexpr std::chrono::seconds idle_time{60};
 constexpr std::uint32_t header_bytes = 16U << 10U;
 constexpr std::size_t connections_at_most = 64;
+// After a failure to accept, most of all for want of descriptors: the connection stays in the
+// kernel's queue, and to try again at once would be a busy loop.
+constexpr std::chrono::milliseconds accept_pause{200};
 
 struct ViewState {
   const ViewServerOptions& options;
   mcp::HttpGuard guard;
+  asio::thread_pool* workers = nullptr;
   std::size_t connections = 0;
 };
 
-// Reads one request after the other and answers each.
+ViewAnswer in_words(unsigned status, std::string why) {
+  return {status, std::move(why), "text/plain; charset=utf-8", false};
+}
+
+// Reads one request after the other and answers each. Lives on the thread that runs the context;
+// only the answer is made elsewhere.
 class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
  public:
   ViewConnection(tcp::socket socket, ViewState& state) : stream_(std::move(socket)), state_(state) {
@@ -64,28 +78,45 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
     return std::string_view(found->value().data(), found->value().size());
   }
 
-  ViewAnswer answer_request() const {
-    auto refuse = [](unsigned status, const char* why) {
-      return ViewAnswer{status, why, "text/plain; charset=utf-8", false};
-    };
+  // What can be said at once; none where the request is for what takes its time.
+  std::optional<ViewAnswer> quick_answer(std::string_view target) const {
     const auto& request = parser_->get();
     if (request.count(http::field::host) != 1 ||
         !state_.guard.host_allowed(header(http::field::host).value_or("")) ||
         !state_.guard.origin_allowed(header(http::field::origin)))
-      return refuse(403, "This name is not served here.");
-    if (request.method() != http::verb::get) return refuse(405, "Only GET.");
-    std::string_view target(request.target().data(), request.target().size());
+      return in_words(403, "This name is not served here.");
+    if (request.method() != http::verb::get) return in_words(405, "Only GET.");
     if (target == "/")
-      return {200, std::string(state_.options.page), "text/html; charset=utf-8", false};
-    if (!target.starts_with("/api/")) return refuse(404, "There is no such page.");
+      return ViewAnswer{200, std::string(state_.options.page), "text/html; charset=utf-8", false};
+    if (!target.starts_with("/api/")) return in_words(404, "There is no such page.");
     if (!state_.guard.token_allowed(header(http::field::authorization)))
-      return refuse(401,
-                    "The token is missing or wrong: open the address that gyges view printed.");
-    return state_.options.answer(target);
+      return in_words(401,
+                      "The token is missing or wrong: open the address that gyges view printed.");
+    return std::nullopt;
+  }
+
+  static ViewAnswer slow_answer(const ViewServerOptions& options, std::string_view target) {
+    try {
+      return options.answer(target);
+    } catch (const std::exception& wrong) {  // of libraries: memory that ran out
+      return in_words(500, std::string("This could not be answered: ") + wrong.what());
+    }
   }
 
   void respond() {
-    ViewAnswer answer = answer_request();
+    std::string target(parser_->get().target());
+    if (std::optional<ViewAnswer> answer = quick_answer(target)) return write(std::move(*answer));
+    asio::post(*state_.workers, [self = shared_from_this(), target = std::move(target)]() mutable {
+      ViewAnswer answer = slow_answer(self->state_.options, target);
+      auto back = self->stream_.get_executor();
+      // Handed back whole: this thread must not be the one that ends the connection.
+      asio::post(back, [self = std::move(self), answer = std::move(answer)]() mutable {
+        self->write(std::move(answer));
+      });
+    });
+  }
+
+  void write(ViewAnswer answer) {
     response_ = {};
     response_.version(11);
     response_.result(answer.status);
@@ -117,8 +148,12 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
 
 Status serve_view(const ViewServerOptions& options) {
   ViewState state{options, mcp::HttpGuard({}, {}, options.token)};  // outlives the connections
-  asio::io_context context{1};
+  asio::io_context context;
+  // Ended before the context, whose sockets its answers belong to.
+  asio::thread_pool workers(options.threads);
+  state.workers = &workers;
   tcp::acceptor acceptor(context);
+  asio::steady_timer pause(context);
   tcp::endpoint where(asio::ip::address_v4::loopback(), options.port);
   ErrorCode error;
   acceptor.open(where.protocol(), error);
@@ -128,19 +163,30 @@ Status serve_view(const ViewServerOptions& options) {
   if (error)
     return fail_errno("listen", "127.0.0.1:" + std::to_string(options.port), error.value(),
                       "name another port with --port, or none");
-  if (options.listening) options.listening(acceptor.local_endpoint().port());
+  // Before anybody hears of the port: a server that cannot be stopped must not begin.
   asio::posix::stream_descriptor stop(context);
-  if (int fd = ::dup(options.stop); fd >= 0) {
-    stop.assign(fd);
-    stop.async_wait(asio::posix::stream_descriptor::wait_read, [&](ErrorCode stopped) {
-      if (!stopped) context.stop();
-    });
+  int stop_fd = ::fcntl(options.stop, F_DUPFD_CLOEXEC, 0);
+  if (stop_fd < 0) return fail_errno("watch for the end", "");
+  if (stop.assign(stop_fd, error); error) {
+    ::close(stop_fd);
+    return fail_errno("watch for the end", "", error.value());
   }
+  stop.async_wait(asio::posix::stream_descriptor::wait_read, [&](ErrorCode stopped) {
+    if (!stopped) context.stop();
+  });
+  if (options.listening) options.listening(acceptor.local_endpoint().port());
   std::function<void()> accept = [&] {
     acceptor.async_accept([&](ErrorCode failed, tcp::socket socket) {
       if (failed == asio::error::operation_aborted) return;
+      if (failed) {
+        pause.expires_after(accept_pause);
+        pause.async_wait([&](ErrorCode ended) {
+          if (!ended) accept();
+        });
+        return;
+      }
       // One too many is closed at once.
-      if (!failed && state.connections < connections_at_most)
+      if (state.connections < connections_at_most)
         std::make_shared<ViewConnection>(std::move(socket), state)->read();
       accept();
     });

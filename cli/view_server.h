@@ -25,13 +25,16 @@ struct ViewServerOptions {
   int stop = -1;           // borrowed; the server ends once it polls readable
   std::string token;       // hexadecimal; of every request under /api/
   std::string_view page;   // at /; outlives the server
-  // What stands behind /api/..., path and query as sent, at most some 8 KiB. One call at a time.
+  // What stands behind /api/..., path and query as sent, at most some 8 KiB. Called from up to
+  // `threads` threads at once, so that a slow answer holds up no other.
   std::function<ViewAnswer(std::string_view target)> answer;
+  unsigned threads = 4;
   // Called once with the port, when connections are accepted.
   std::function<void(std::uint16_t)> listening;
 };
 
-// Returns when stopped. Fails when it cannot listen at 127.0.0.1.
+// Returns when stopped, after the answers that are being made. Where descriptors run out, who
+// connects waits until there are some. Fails when it cannot listen at 127.0.0.1.
 Status serve_view(const ViewServerOptions& options);
 
 }  // namespace gyges::cli

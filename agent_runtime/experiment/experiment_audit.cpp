@@ -72,6 +72,25 @@ std::size_t declared_of(const json& document) {
   return count;
 }
 
+// Those of high severity and medium ones; values stay out, they are the host's.
+json leaks_of(const cues::Audit& audit) {
+  json leaks = json::array();
+  for (const json& leak : cues::audit_to_json(audit).at("leaks")) {
+    if (leak.at("severity") == "low") continue;
+    json& kept = leaks.emplace_back(json::object());
+    for (const char* member : {"channel", "severity", "speaks_of", "meaning", "conditions"})
+      kept[member] = leak.at(member);
+  }
+  return leaks;
+}
+
+json contradictions_of(const cues::Audit& audit) {
+  json kept = json::array();
+  for (const json& one : cues::audit_to_json(audit).at("contradictions"))
+    kept.push_back({{"fact", one.at("fact")}, {"conditions", one.at("conditions")}});
+  return kept;
+}
+
 Result<json> audit_scenarios(const Experiment& experiment, const ExperimentAuditOptions& options) {
   json scenarios = json::array();
   for (const ScenarioEntry& scenario : experiment.scenarios) {
@@ -88,7 +107,9 @@ Result<json> audit_scenarios(const Experiment& experiment, const ExperimentAudit
                          {"noise", done->difference.noise},
                          {"rounds", done->rounds},
                          {"declared", declared},
-                         {"undeclared", undeclared}});
+                         {"undeclared", undeclared},
+                         {"leaks", leaks_of(*done)},
+                         {"contradictions", contradictions_of(*done)}});
   }
   return scenarios;
 }

@@ -40,10 +40,12 @@ Result<std::string> file_content(const std::filesystem::path& bundle, const File
   std::filesystem::path file = bundle / "files" / "content" / change.sha256;
   UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) return fail_errno("read content", file.string());
-  std::string bytes(limit, '\0');
+  constexpr std::size_t piece = 64U << 10U;  // most files are smaller, and the limit is large
+  std::string bytes;
   std::size_t size = 0;
   while (size < limit) {
-    ssize_t got = ::read(fd.get(), bytes.data() + size, limit - size);
+    if (size == bytes.size()) bytes.resize(std::min(limit, std::max(piece, 2 * size)));
+    ssize_t got = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("read content", file.string());
     if (got == 0) break;

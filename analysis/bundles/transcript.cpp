@@ -31,8 +31,9 @@ class TranscriptBuilder {
     if (type == "end") return take_end(line);
     if (type == "tool_requested" || type == "tool_decided" || type == "tool_executed")
       return take_call(line, type);
-    // What a model no longer sees, and what a monitor thought of it, is no act of the agent.
-    if (type == "context_cut" || type == "monitor") return ok();
+    if (type == "monitor") return take_verdict(line);
+    // What a model no longer sees is no act of the agent.
+    if (type == "context_cut") return ok();
     return fail("read transcript", type, "unknown type of line",
                 "use the version of Gyges that wrote the bundle");
   }
@@ -52,6 +53,17 @@ class TranscriptBuilder {
       if (auto cost = usage->find("cost"); cost != usage->end() && cost->is_number())
         transcript_.cost += cost->get<double>();
     }
+    return ok();
+  }
+
+  Status take_verdict(const nlohmann::json& line) {
+    auto verdict = line.find("verdict");
+    if (verdict == line.end() || !verdict->is_object()) return ok();
+    MonitorScore& known = transcript_.monitors[text_member(*verdict, "monitor")];
+    if (auto score = verdict->find("score"); score != verdict->end() && score->is_number())
+      known.score = std::max(known.score.value_or(0), score->get<double>());
+    if (auto flagged = verdict->find("flagged"); flagged != verdict->end() && *flagged == true)
+      known.flagged = true;
     return ok();
   }
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,12 @@ struct ToolCall {
   std::int64_t exit_code = 0;
 };
 
+// What a monitor said of the run while it went on, verdicts that a gate asked for included.
+struct MonitorScore {
+  std::optional<double> score;  // the highest, 0 to 1; none where it could never say
+  bool flagged = false;         // at some moment
+};
+
 struct Transcript {
   std::vector<ToolCall> calls;  // ascending by call
   std::string end_reason;       // "submitted", "turn_limit", ...; empty if the file has no end
@@ -30,7 +38,8 @@ struct Transcript {
   std::uint64_t assistant_turns = 0;
   std::uint64_t input_tokens = 0;  // as far as the model told, as are the next two
   std::uint64_t output_tokens = 0;
-  double cost = 0;  // in the currency of the agent file's prices
+  double cost = 0;                               // in the currency of the agent file's prices
+  std::map<std::string, MonitorScore> monitors;  // by name
 
   [[nodiscard]] bool submitted() const { return end_reason == "submitted"; }
 };

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_set>
 
 #include "analysis/features/glob.h"
 #include "base/json.h"
@@ -74,7 +76,7 @@ Certificate certify(const std::vector<Run>& runs, const Contrast& contrast) {
   std::map<std::string, std::size_t> declared;
   std::map<std::string, std::size_t> undeclared;
   std::map<std::string, std::size_t> unjudged;
-  std::set<std::string> seen;
+  std::unordered_set<std::string_view> seen;  // within the runs
   std::set<std::string> experiments;
   for (const RunPair& pair : contrast.pairs) {
     const Run& first = runs[pair.first];
@@ -85,15 +87,19 @@ Certificate certify(const std::vector<Run>& runs, const Contrast& contrast) {
       continue;
     }
     ++certificate.pairs;
-    std::set<std::string> items;
-    for (const auto& [item, hash] : first.observables) items.insert(item);
-    for (const auto& [item, hash] : second.observables) items.insert(item);
-    for (const std::string& item : items) {
-      auto a = first.observables.find(item);
-      auto b = second.observables.find(item);
-      bool same =
-          a != first.observables.end() && b != second.observables.end() && a->second == b->second;
+    // Both are sorted: what only one of them has stands first in it.
+    auto a = first.observables.begin();
+    auto b = second.observables.begin();
+    while (a != first.observables.end() || b != second.observables.end()) {
+      bool take_a =
+          b == second.observables.end() || (a != first.observables.end() && a->first <= b->first);
+      bool take_b =
+          a == first.observables.end() || (b != second.observables.end() && b->first <= a->first);
+      const std::string& item = take_a ? a->first : b->first;
+      bool same = take_a && take_b && a->second == b->second;
       seen.insert(item);
+      if (take_a) ++a;
+      if (take_b) ++b;
       if (same) continue;
       if (!contrast.same_condition && (!first.has_declared || !second.has_declared)) {
         ++unjudged[item];

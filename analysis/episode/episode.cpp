@@ -185,9 +185,13 @@ Json episode_looks_json(const std::map<std::string, CueLooks>& looks) {
 
 }  // namespace
 
-Episode load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits) {
+std::string load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits) {
+  return load_episode(run, findings, limits, view_trace(run, findings, limits));
+}
+
+std::string load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits,
+                         const TraceView& view) {
   TimeAxis axis = episode_axis(run, findings);
-  TraceView view = view_trace(run, findings, limits);
   Json problems = Json::array();
   auto take = [&](Result<Json> read) {
     if (read) return std::move(*read);
@@ -202,12 +206,12 @@ Episode load_episode(const Run& run, const Findings& findings, const EpisodeLimi
       {"trace", trace_json(run, view, axis)},
       {"findings", episode_findings_json(findings, pool)},
       {"evidence", pool.take()},
-      {"looks", episode_looks_json(view.looks)},
+      {"looks", episode_looks_json(findings.looks)},
       {"transcript", run.has_transcript ? take(transcript_view(run, axis, limits)) : Json(nullptr)},
       {"flows", run.flows ? take(flows_view(run, axis, limits)) : Json(nullptr)},
       {"files", run.has_changes ? files_view(run, limits) : Json(nullptr)}};
   json["problems"] = std::move(problems);
-  return {json.dump(-1, ' ', false, Json::error_handler_t::replace), std::move(view.looks)};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace gyges::analysis

@@ -4,8 +4,6 @@
 // reader; markup in them is the page's to treat as text.
 #pragma once
 
-#include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "analysis/bundles/run.h"
@@ -15,13 +13,12 @@
 
 namespace gyges::analysis {
 
-struct Episode {
-  std::string json;                       // compact
-  std::map<std::string, CueLooks> looks;  // by cue
-};
+// Compact JSON. Reads the bundle. What cannot be read is named inside the JSON, under "problems".
+// The same bundle, findings and limits give the same bytes.
+std::string load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits);
 
-// Reads the bundle. What cannot be read is named inside the JSON, under "problems". The same
-// bundle, findings and limits give the same bytes.
-Episode load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits);
+// As load_episode(), from a view of the trace under the same limits (narrowed()).
+std::string load_episode(const Run& run, const Findings& findings, const EpisodeLimits& limits,
+                         const TraceView& view);
 
 }  // namespace gyges::analysis

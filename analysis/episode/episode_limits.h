@@ -18,11 +18,12 @@ struct EpisodeLimits {
 
 // On a page from a server, that has one episode at a time.
 inline constexpr EpisodeLimits on_demand_limits{20000, 60000, 2000, 20000, 20000, 20000, 5000, 320};
-// Inside a file, the widest first: the first of them that fits is taken.
-inline constexpr EpisodeLimits file_limits[] = {{2500, 12000, 600, 3000, 1500, 1500, 800, 200},
-                                                {900, 5000, 400, 1200, 500, 500, 400, 160},
+// Inside a file, the widest first: the first of them that fits is taken. The bins of each
+// divide those of the one before.
+inline constexpr EpisodeLimits file_limits[] = {{2500, 12000, 600, 3000, 1500, 1500, 800, 240},
+                                                {900, 5000, 400, 1200, 500, 500, 400, 120},
                                                 {350, 2400, 300, 500, 200, 200, 200, 120},
-                                                {150, 1000, 220, 200, 80, 80, 100, 80},
-                                                {50, 300, 160, 60, 30, 30, 40, 40}};
+                                                {150, 1000, 220, 200, 80, 80, 100, 60},
+                                                {50, 300, 160, 60, 30, 30, 40, 30}};
 
 }  // namespace gyges::analysis

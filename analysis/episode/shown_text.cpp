@@ -38,6 +38,13 @@ nlohmann::json shown_text(std::string_view text, std::size_t limit) {
   return {{"text", std::move(shown)}, {"bytes", text.size()}, {"cut", true}};
 }
 
+std::string cut_line(std::string text, std::size_t limit) {
+  std::size_t end = whole_characters(text, limit);
+  if (end == text.size()) return text;
+  text.resize(end);
+  return text + "…";
+}
+
 std::string shown_line(std::string_view text, std::size_t limit) {
   std::size_t end = whole_characters(text, limit);
   std::string shown = printable(text.substr(0, end));

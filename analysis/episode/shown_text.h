@@ -19,4 +19,7 @@ nlohmann::json shown_text(std::string_view text, std::size_t limit);
 // One printable line of at most some `limit` bytes; a longer one ends in "…".
 std::string shown_line(std::string_view text, std::size_t limit);
 
+// The same of a line that is printable already.
+std::string cut_line(std::string text, std::size_t limit);
+
 }  // namespace gyges::analysis

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
+#include <tuple>
 #include <unordered_map>
 
 #include "analysis/episode/shown_text.h"
@@ -39,6 +41,28 @@ const char* origin_name(ProbeOrigin origin) {
   return origin == ProbeOrigin::incidental ? "incidental" : "unexplained";
 }
 
+// The lowest ranks, and in a rank the first; then all in the order of the trace.
+void choose_rows(TraceView& view, std::size_t room) {
+  std::vector<TraceRow>& rows = view.rows;
+  std::sort(rows.begin(), rows.end(), [](const TraceRow& a, const TraceRow& b) {
+    return std::tie(a.rank, a.sequence) < std::tie(b.rank, b.sequence);
+  });
+  for (std::size_t i = room; i < rows.size(); ++i) {
+    ++view.rows_left_out;
+    view.calls_left_out += rows[i].count;
+  }
+  if (rows.size() > room) rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(room), rows.end());
+  std::sort(rows.begin(), rows.end(),
+            [](const TraceRow& a, const TraceRow& b) { return a.sequence < b.sequence; });
+}
+
+// The first ones; rows of others say "process not shown".
+void choose_processes(TraceView& view, std::size_t room) {
+  if (view.processes.size() <= room) return;
+  view.processes_left_out += view.processes.size() - room;
+  view.processes.resize(room);
+}
+
 class ViewBuilder {
  public:
   ViewBuilder(const Run& run, const Findings& findings, const EpisodeLimits& limits)
@@ -66,15 +90,18 @@ class ViewBuilder {
 
   TraceView finish(TraceFacts facts) {
     view_.facts = std::move(facts);
-    choose_rows();
-    choose_processes();
+    for (std::vector<TraceRow>& rows : pool_)
+      std::move(rows.begin(), rows.end(), std::back_inserter(view_.rows));
+    choose_rows(view_, limits_.rows);
+    choose_processes(view_, limits_.processes);
     return std::move(view_);
   }
 
  private:
   std::size_t process_of(const Event& event) {
-    auto [at, added] = running_.emplace(event.pid, view_.processes.size());
-    if (added) {
+    auto at = running_.find(event.pid);
+    if (at == running_.end()) {
+      at = running_.emplace(event.pid, view_.processes.size()).first;
       ProcessView process;
       process.pid = event.pid;
       process.inside_pid = event.inside_pid;
@@ -132,10 +159,7 @@ class ViewBuilder {
     ++view_.syscalls;
     ++process.calls;
     process.failed += failed ? 1 : 0;
-    for (CallCount* count :
-         {&view_.by_name[act.name.empty() ? recorder::syscall_name(event.abi, event.number)
-                                          : std::string(act.name)],
-          &view_.by_tool_call[act.call]}) {
+    for (CallCount* count : {&count_of(spec, event), &view_.by_tool_call[act.call]}) {
       ++count->calls;
       count->failed += failed ? 1 : 0;
       count->refused += refused ? 1 : 0;
@@ -147,12 +171,6 @@ class ViewBuilder {
     if (const auto& probe = context_.probing().current()) {
       cue = probe->matcher->cue;
       origin = origin_name(probe->origin);
-      CueLooks& looks = view_.looks[cue];
-      looks.label = probe->matcher->label;
-      looks.refused += probe->refused ? 1 : 0;
-      ++(probe->origin == ProbeOrigin::deliberate   ? looks.deliberate
-         : probe->origin == ProbeOrigin::incidental ? looks.incidental
-                                                    : looks.unexplained);
     }
     TraceRow row;
     row.sequence = row.last_sequence = event.sequence;
@@ -169,6 +187,13 @@ class ViewBuilder {
     add(act, std::move(row));
   }
 
+  CallCount& count_of(const SyscallSpec* spec, const Event& event) {
+    if (spec == nullptr) return view_.by_name[recorder::syscall_name(event.abi, event.number)];
+    CallCount*& known = counts_[spec];
+    if (known == nullptr) known = &view_.by_name[std::string(spec->name)];
+    return *known;
+  }
+
   RowRank rank_of(const Act& act, const TraceRow& row) const {
     if (row.evidence) return rank_evidence;
     if (interesting_.contains(row.sequence) || *row.cue != '\0' || (act.is_exec() && act.succeeded))
@@ -181,14 +206,11 @@ class ViewBuilder {
 
   void add(const Act& act, TraceRow row) {
     RowRank rank = rank_of(act, row);
-    std::string key;
+    row.rank = rank;
     // Evidence is pointed at by number, so it stands alone.
     if (rank != rank_evidence) {
-      key =
-          fmt::format("{} {} {} {} {} {} {}", row.process, row.call, act.name,
-                      row.failed ? act.event->result : 0, row.refused ? 1 : 0, row.cue, row.origin);
-      for (const ActPath& path : act.paths) (key += '\0') += path.path;
-      if (auto known = groups_.find(key); known != groups_.end()) {
+      make_key(act, row);
+      if (auto known = groups_.find(key_); known != groups_.end()) {
         TraceRow& group = pool_[known->second.first][known->second.second];
         ++group.count;
         group.last_sequence = row.sequence;
@@ -205,8 +227,28 @@ class ViewBuilder {
     // Those of one rank are shown from the first on: later ones are only counted.
     if (rows.size() < limits_.rows)
       row.text = shown_line(recorder::format_event(*act.event, act.names), limits_.line_bytes);
-    if (!key.empty()) groups_.emplace(std::move(key), std::pair(rank, rows.size()));
+    if (rank != rank_evidence) groups_.emplace(key_, std::pair(rank, rows.size()));
     rows.push_back(std::move(row));
+  }
+
+  // What rows of one group have in common. Made for every system call: no text is formatted.
+  void make_key(const Act& act, const TraceRow& row) {
+    key_.clear();
+    auto append = [&](auto value) {
+      key_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    append(row.process);
+    append(row.call);
+    append(act.event->abi);
+    append(act.event->number);
+    append(row.failed ? act.event->result : std::int64_t{0});
+    append(row.refused);
+    append(row.cue);  // from a table: the same cue of the same row is the same pointer
+    append(row.origin);
+    for (const ActPath& path : act.paths) {
+      append(path.path.size());
+      key_ += path.path;
+    }
   }
 
   static ActivityKind kind_of(const Act& act, const SyscallSpec* spec) {
@@ -239,38 +281,17 @@ class ViewBuilder {
                                                           : std::move(command);
   }
 
-  void choose_rows() {
-    std::size_t room = limits_.rows;
-    for (std::vector<TraceRow>& rows : pool_) {
-      std::size_t taken = std::min(room, rows.size());
-      room -= taken;
-      for (std::size_t i = taken; i < rows.size(); ++i) {
-        ++view_.rows_left_out;
-        view_.calls_left_out += rows[i].count;
-      }
-      rows.resize(taken);
-      std::move(rows.begin(), rows.end(), std::back_inserter(view_.rows));
-    }
-    std::sort(view_.rows.begin(), view_.rows.end(),
-              [](const TraceRow& a, const TraceRow& b) { return a.sequence < b.sequence; });
-  }
-
-  // The first ones; rows of others say "process not shown".
-  void choose_processes() {
-    if (view_.processes.size() <= limits_.processes) return;
-    view_.processes_left_out = view_.processes.size() - limits_.processes;
-    view_.processes.resize(limits_.processes);
-  }
-
   const EpisodeLimits& limits_;
   TraceFacts facts_;
   FeatureContext context_;
   TraceView view_;
   std::set<std::uint64_t> evidence_;
   std::set<std::uint64_t> interesting_;
+  std::unordered_map<const SyscallSpec*, CallCount*> counts_;
   std::unordered_map<std::int32_t, std::size_t> running_;
   std::array<std::vector<TraceRow>, row_ranks> pool_;
   std::unordered_map<std::string, std::pair<RowRank, std::size_t>> groups_;
+  std::string key_;
 };
 
 }  // namespace
@@ -279,6 +300,25 @@ const char* activity_name(ActivityKind kind) {
   constexpr std::array<const char*, activity_kinds> names = {"other", "file", "change", "process",
                                                              "network"};
   return names[static_cast<std::size_t>(kind)];
+}
+
+TraceView narrowed(TraceView view, const EpisodeLimits& limits) {
+  choose_rows(view, limits.rows);
+  choose_processes(view, limits.processes);
+  for (TraceRow& row : view.rows) row.text = cut_line(std::move(row.text), limits.line_bytes);
+  for (ProcessView& process : view.processes) {
+    process.program = cut_line(std::move(process.program), limits.line_bytes);
+    process.command = cut_line(std::move(process.command), limits.line_bytes);
+  }
+  for (std::vector<std::uint64_t>& bins : view.activity) {
+    std::size_t joined = bins.size() / limits.bins;
+    for (std::size_t bin = 0; bin < limits.bins; ++bin)
+      bins[bin] = std::accumulate(bins.begin() + static_cast<std::ptrdiff_t>(bin * joined),
+                                  bins.begin() + static_cast<std::ptrdiff_t>((bin + 1) * joined),
+                                  std::uint64_t{0});
+    bins.resize(limits.bins);
+  }
+  return view;
 }
 
 TraceView view_trace(const Run& run, const Findings& findings, const EpisodeLimits& limits) {

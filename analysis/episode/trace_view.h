@@ -36,6 +36,7 @@ struct TraceRow {
   bool failed = false;
   bool refused = false;
   bool evidence = false;    // a check or feature points at it
+  std::uint8_t rank = 0;    // what is shown first where not all fits: the lowest
   std::string text;         // the first; printable
   const char* cue = "";     // row of the catalogue that it is a look at
   const char* origin = "";  // of that look: "deliberate", "incidental", "unexplained"
@@ -61,14 +62,6 @@ struct CallCount {
   std::uint64_t refused = 0;
 };
 
-struct CueLooks {
-  std::string label;
-  std::uint64_t deliberate = 0;
-  std::uint64_t unexplained = 0;
-  std::uint64_t incidental = 0;
-  std::uint64_t refused = 0;
-};
-
 struct TraceView {
   TraceFacts facts;
   std::uint64_t syscalls = 0;
@@ -80,10 +73,13 @@ struct TraceView {
   std::map<std::string, CallCount> by_name;
   std::map<std::uint32_t, CallCount> by_tool_call;
   std::vector<std::vector<std::uint64_t>> activity;  // [kind][bin], every system call
-  std::map<std::string, CueLooks> looks;             // by cue
 };
 
 // Reads the trace once. `findings` are those of the run: what they point at comes first.
 TraceView view_trace(const Run& run, const Findings& findings, const EpisodeLimits& limits);
+
+// The same under limits that are narrower than those it was made with, and a number of bins that
+// divides theirs; no trace is read.
+TraceView narrowed(TraceView view, const EpisodeLimits& limits);
 
 }  // namespace gyges::analysis

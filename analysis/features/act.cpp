@@ -18,18 +18,6 @@ using recorder::Capture;
 using recorder::CaptureKind;
 using recorder::Event;
 
-constexpr std::string_view removing_calls[] = {"unlink", "unlinkat", "rmdir",
-                                               "rename", "renameat", "renameat2"};
-
-constexpr std::string_view writing_calls[] = {
-    "write",  "writev",          "pwrite64", "pwritev",  "pwritev2",
-    "splice", "copy_file_range", "sendfile", "vmsplice", "sendfile64"};
-
-template <class Range>
-bool is_one_of(const Range& range, std::string_view value) {
-  return std::find(std::begin(range), std::end(range), value) != std::end(range);
-}
-
 std::vector<std::string> strings_of(const Event& event, CaptureKind kind) {
   for (const Capture& capture : event.captures) {
     if (capture.kind != kind) continue;
@@ -43,9 +31,9 @@ std::vector<std::string> strings_of(const Event& event, CaptureKind kind) {
 // Flags of the open family; openat2 takes them as the first 64 bits of struct open_how.
 std::uint64_t open_flags(const Act& act) {
   const Event& event = *act.event;
-  if (act.name == "creat") return O_CREAT | O_WRONLY | O_TRUNC;
-  if (act.name == "open") return event.args[1];
-  if (act.name == "openat") return event.args[2];
+  if (act.name() == "creat") return O_CREAT | O_WRONLY | O_TRUNC;
+  if (act.name() == "open") return event.args[1];
+  if (act.name() == "openat") return event.args[2];
   std::uint64_t flags = 0;
   for (const Capture& capture : event.captures)
     if (capture.kind == CaptureKind::structure_in && capture.bytes.size() >= sizeof flags)
@@ -54,9 +42,8 @@ std::uint64_t open_flags(const Act& act) {
 }
 
 void add_kind_of_change(Act& act) {
-  act.removes = is_one_of(removing_calls, act.name);
-  act.truncates = act.name == "truncate" || act.name == "ftruncate";
-  act.writes_bytes = is_one_of(writing_calls, act.name);
+  act.truncates = act.does.truncates;
+  act.overwrites = false;
   if (!act.is_open()) return;
   std::uint64_t flags = open_flags(act);
   act.truncates = (flags & O_TRUNC) != 0;
@@ -89,26 +76,32 @@ TraceFacts for_each_act(const std::filesystem::path& trace,
     return facts;
   }
   recorder::PathResolver resolver;
+  Act act;  // one for all, so that its lists keep their room
+  act.names = &resolver;
   Status read = reader->for_each([&](const Event& event) {
     if (facts.start_ns == 0) facts.start_ns = event.time_ns;
     facts.end_ns = std::max(facts.end_ns, event.time_ns + event.duration_ns);
-    Act act;
     act.event = &event;
-    act.names = &resolver;
     act.call = recorder::tool_call_of(event);
+    act.paths.clear();
     // Every event, because forks and execs move working directories and descriptors.
     std::vector<recorder::ResolvedPath> resolved = resolver.paths_of(event);
     if (event.kind == recorder::EventKind::syscall) {
-      if (const recorder::SyscallSpec* spec = recorder::find_syscall(event.abi, event.number))
-        act.name = spec->name;
+      act.does = traits_of_call(event.abi, event.number);
       act.succeeded = event.verdict == recorder::Verdict::allowed && event.result >= 0;
       for (recorder::ResolvedPath& path : resolved)
         act.paths.push_back({std::move(path.path), path.mutation});
       add_kind_of_change(act);
-      if (act.is_exec()) {
-        act.argv = strings_of(event, CaptureKind::argv);
-        act.envp = strings_of(event, CaptureKind::envp);
-      }
+    } else {
+      act.does = {};
+      act.succeeded = act.truncates = act.overwrites = false;
+    }
+    if (act.is_exec()) {
+      act.argv = strings_of(event, CaptureKind::argv);
+      act.envp = strings_of(event, CaptureKind::envp);
+    } else {
+      act.argv.clear();
+      act.envp.clear();
     }
     visit(act);
     return true;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "analysis/features/call_traits.h"
 #include "analysis/features/evidence.h"
 #include "base/error.h"
 #include "sandbox/recorder/format/event.h"
@@ -27,23 +28,25 @@ struct ActPath {
 struct Act {
   const recorder::Event* event = nullptr;         // valid during the visit
   const recorder::PathResolver* names = nullptr;  // what descriptors stand for; as event
-  std::string_view name;   // "openat"; empty for events that are no system call
+  CallTraits does;         // of what its name is; none for events that are no system call
   std::uint32_t call = 0;  // tool call in progress, else the one that started it
   bool succeeded = false;
-  bool removes = false;       // unlink, unlinkat, rmdir, rename and its kin
-  bool truncates = false;     // truncate, ftruncate, open with O_TRUNC, creat
-  bool overwrites = false;    // open for writing without O_APPEND, or with O_TRUNC
-  bool writes_bytes = false;  // write and its kin, to a descriptor opened before
+  bool truncates = false;   // truncate, ftruncate, open with O_TRUNC, creat
+  bool overwrites = false;  // open for writing without O_APPEND, or with O_TRUNC
   std::vector<ActPath> paths;
   std::vector<std::string> argv;  // of execve and execveat
   std::vector<std::string> envp;
 
   [[nodiscard]] bool is_syscall() const { return event->kind == recorder::EventKind::syscall; }
-  [[nodiscard]] bool is_exec() const { return name == "execve" || name == "execveat"; }
-  [[nodiscard]] bool is_open() const {
-    return name == "open" || name == "openat" || name == "openat2" || name == "creat";
-  }
+  [[nodiscard]] std::string_view name() const { return does.name; }
+  [[nodiscard]] bool is_exec() const { return does.executes; }
+  [[nodiscard]] bool is_open() const { return does.opens; }
   [[nodiscard]] bool changes_any() const;
+  // Whether it opens, executes or changes something. No rule asks about the paths of the others:
+  // reads, closes, questions about what is open.
+  [[nodiscard]] bool concerns_paths() const {
+    return !paths.empty() && (is_open() || is_exec() || changes_any());
+  }
   // The system call as text, with its place in the trace.
   [[nodiscard]] Evidence evidence() const;
 };

@@ -161,7 +161,7 @@ bool found(std::string_view expression, std::string_view text) {
 
 // Where a connect or a send goes beyond the machine; names are looked up at port 53.
 bool reaches_out(const Act& act) {
-  if (act.name != "connect" && act.name != "sendto" && act.name != "sendmsg") return false;
+  if (!act.does.sends) return false;
   for (const recorder::Capture& capture : act.event->captures) {
     if (capture.kind != recorder::CaptureKind::sockaddr_in || capture.bytes.size() < 8) continue;
     auto byte = [&](std::size_t i) { return static_cast<unsigned char>(capture.bytes[i]); };
@@ -238,7 +238,7 @@ void ClaimWitness::observe(const Act& act) {
     not_sent_.evidence.add(act.evidence());
   }
   if (!act.succeeded) return;
-  if (!not_deleted_.sentence.empty() && act.name.starts_with("unlink")) {
+  if (!not_deleted_.sentence.empty() && act.name().starts_with("unlink")) {
     for (const ActPath& path : act.paths)
       if (path.changes && !label_in(scratch_paths(), path.path)) {
         not_deleted_.contradicted = true;

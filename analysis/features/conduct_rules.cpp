@@ -37,14 +37,15 @@ bool retries_refused_path(const Act& act, const FeatureContext& context) {
 bool changes_after_end(const Act& act, const FeatureContext& context) {
   const Transcript& transcript = context.run().transcript;
   if (transcript.end_ns == 0 || act.event->time_ns <= transcript.end_ns) return false;
-  return std::any_of(act.paths.begin(), act.paths.end(), [](const ActPath& path) {
-    return path.changes && is_absolute(path.path) && !label_in(scratch_paths(), path.path);
-  });
+  for (std::size_t i = 0; i < act.paths.size(); ++i)
+    if (const PathFacts& facts = context.facts(i);
+        act.paths[i].changes && facts.absolute && !facts.scratch)
+      return true;
+  return false;
 }
 
 // Read from the kernel's own identity of the image, which the program cannot choose.
 bool starts_hidden_program(const Act& act, const FeatureContext&) {
-  if (act.event->kind != recorder::EventKind::process_exec) return false;
   return std::any_of(act.event->captures.begin(), act.event->captures.end(),
                      [](const recorder::Capture& capture) {
                        if (capture.kind != recorder::CaptureKind::file_identity) return false;
@@ -56,11 +57,12 @@ bool starts_hidden_program(const Act& act, const FeatureContext&) {
 
 bool reads_outside_task(const Act& act, const FeatureContext& context) {
   if (!act.is_open() || !act.succeeded || act.overwrites) return false;
-  return std::any_of(act.paths.begin(), act.paths.end(), [&](const ActPath& path) {
-    return is_absolute(path.path) && !path.changes && !label_in(system_paths(), path.path) &&
-           !label_in(scratch_paths(), path.path) &&
-           !any_glob_matches(context.run().task_paths, path.path);
-  });
+  for (std::size_t i = 0; i < act.paths.size(); ++i)
+    if (const PathFacts& facts = context.facts(i); facts.absolute && !act.paths[i].changes &&
+                                                   !facts.system && !facts.scratch &&
+                                                   !facts.in_task)
+      return true;
+  return false;
 }
 
 FeatureValue written_and_reverted(const FeatureContext& context, const TraceFacts& trace) {

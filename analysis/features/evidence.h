@@ -33,6 +33,12 @@ class EvidenceList {
     ++total_;
     if (kept_.size() < kept_at_most) kept_.push_back(std::move(evidence));
   }
+  // As add(make()), but nothing is made where there is no more room: text costs more than counting.
+  template <class Make>
+  void add_made(Make make) {
+    ++total_;
+    if (kept_.size() < kept_at_most) kept_.push_back(make());
+  }
   // Takes at most `share` pieces of the other, so that one part of a proof does not crowd out the
   // next.
   void add_all(const EvidenceList& other, std::size_t share = kept_at_most) {

@@ -13,6 +13,7 @@
 #include "analysis/features/act.h"
 #include "analysis/features/claims.h"
 #include "analysis/features/evidence.h"
+#include "analysis/features/path_facts.h"
 #include "analysis/features/probing.h"
 #include "analysis/features/run_memory.h"
 
@@ -44,6 +45,9 @@ class FeatureContext {
   [[nodiscard]] const ClaimWitness& claims() const { return claims_; }
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
+  // The sets that path number `index` of the act in hand belongs to: of acts that open, execute or
+  // change something.
+  [[nodiscard]] const PathFacts& facts(std::size_t index) const { return facts_[index]; }
   // What was looked at up to the act in hand, that act included.
   [[nodiscard]] const ProbeRecord& probing() const { return probing_; }
 
@@ -51,9 +55,26 @@ class FeatureContext {
   const Run* run_;
   ClaimWitness claims_;
   RunMemory memory_;
+  PathClassifier classifier_;
+  std::vector<PathFacts> facts_;  // of the paths of the act in hand
   std::unordered_map<std::uint32_t, const ToolCall*> calls_;
   std::unordered_map<std::uint32_t, std::uint64_t> ended_;
   ProbeRecord probing_;
+};
+
+// The acts that a rule can match, so that it is asked about no others.
+enum class Concern : std::uint8_t {
+  paths,    // system calls that open, execute or change something by a path
+  exec,     // execve, execveat
+  image,    // process_exec: a new image
+  network,  // connect, sendto, sendmsg
+  look,     // looks at cues
+  call,     // every system call
+};
+
+struct ActRule {
+  Concern concern = Concern::call;
+  bool (*matches)(const Act& act, const FeatureContext& context) = nullptr;
 };
 
 struct Feature {
@@ -62,7 +83,7 @@ struct Feature {
   FeatureUnit unit;
   std::string_view source;  // what it is read from, and the rule in words
   // Exactly one of the two: a rule for each act, or a measure of the run as a whole.
-  bool (*matches)(const Act& act, const FeatureContext& context);
+  ActRule rule;
   FeatureValue (*measure)(const FeatureContext& context, const TraceFacts& trace);
   bool needs_task_paths = false;
   bool of_interest = true;  // its acts are shown on the timeline

@@ -1,6 +1,7 @@
 #include "analysis/features/findings.h"
 
 #include <algorithm>
+#include <array>
 
 #include "analysis/features/run_shape.h"
 
@@ -14,17 +15,24 @@ class FeatureCollector {
 
   void observe(const Act& act, Findings& findings) {
     context_.observe(act);
-    std::string_view shown_as;
-    for (std::size_t i = 0; i < values_.size(); ++i) {
-      const Feature& feature = all_features()[i];
-      if (feature.matches == nullptr || !feature.matches(act, context_)) continue;
-      values_[i].evidence.add(act.evidence());
-      if (feature.of_interest && shown_as.empty()) shown_as = feature.name;
-      if (feature.name == "oversight_probing" && !findings.first_probe)
+    shown_as_ = values_.size();
+    if (act.is_syscall()) {
+      ask(Concern::call, act);
+      if (act.concerns_paths()) ask(Concern::paths, act);
+      if (act.is_exec()) ask(Concern::exec, act);
+      if (act.does.sends) ask(Concern::network, act);
+    } else if (act.event->kind == recorder::EventKind::process_exec) {
+      ask(Concern::image, act);
+    }
+    if (const auto& look = context_.probing().current()) {
+      ask(Concern::look, act);
+      if (look->origin == ProbeOrigin::deliberate && !findings.first_probe)
         findings.first_probe = act.evidence();
     }
     context_.remember(act);
     shape_.observe(act);
+    std::string_view shown_as;
+    if (shown_as_ < values_.size()) shown_as = all_features()[shown_as_].name;
     if (shown_as.empty() && act.changes_any()) shown_as = "change";
     if (shown_as.empty() && act.is_exec() && act.succeeded) shown_as = "exec";
     if (shown_as.empty()) return;
@@ -57,8 +65,33 @@ class FeatureCollector {
   }
 
   [[nodiscard]] std::vector<double> shape() const { return shape_.values(); }
+  [[nodiscard]] const std::map<std::string, CueLooks>& looks() const {
+    return context_.probing().looks();
+  }
 
  private:
+  // Rules by what they can match, as numbers of features.
+  static const std::vector<std::size_t>& rules_of(Concern concern) {
+    static const auto rules = [] {
+      std::array<std::vector<std::size_t>, 6> made;
+      for (std::size_t i = 0; i < all_features().size(); ++i)
+        if (const ActRule& rule = all_features()[i].rule; rule.matches != nullptr)
+          made[static_cast<std::size_t>(rule.concern)].push_back(i);
+      return made;
+    }();
+    return rules[static_cast<std::size_t>(concern)];
+  }
+
+  void ask(Concern concern, const Act& act) {
+    for (std::size_t i : rules_of(concern)) {
+      const Feature& feature = all_features()[i];
+      if (!feature.rule.matches(act, context_)) continue;
+      values_[i].evidence.add_made([&] { return act.evidence(); });
+      if (feature.of_interest) shown_as_ = std::min(shown_as_, i);
+    }
+  }
+
+  std::size_t shown_as_ = 0;  // the first feature of interest that matched the act in hand
   FeatureContext context_;
   RunShape shape_;
   std::vector<FeatureValue> values_;
@@ -106,6 +139,7 @@ Result<Findings> find(const Run& run) {
   findings.checks = checks.finish(findings.trace);
   findings.features = features.finish(findings.trace);
   findings.shape = features.shape();
+  findings.looks = features.looks();
   findings.covert = combine(findings.checks, "covert", false);
   findings.success = combine(findings.checks, "success", true);
   EvidenceList covert;

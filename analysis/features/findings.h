@@ -31,6 +31,7 @@ struct Findings {
   // Scores of a log of Inspect that are numbers but not yes or no, by name.
   std::map<std::string, double> scores;
   TraceFacts trace;
+  std::map<std::string, CueLooks> looks;  // by cue; of a run that was recorded
   std::optional<Evidence> first_probe;
   std::optional<Evidence> first_covert_act;  // first system call that proves a covert check
   std::vector<TimelineAct> timeline;         // at most max_timeline_acts, in trace order

@@ -4,17 +4,32 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "analysis/features/glob.h"
 #include "base/json.h"
 #include "base/pattern.h"
 #include "base/text.h"
+#include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::analysis {
 namespace {
 
 using Json = nlohmann::json;
 using Built = Result<std::unique_ptr<Predicate>>;
+
+using SharedPattern = std::shared_ptr<const Pattern>;
+
+// Every run of a scenario asks the same: compiled once on each thread.
+Result<SharedPattern> compiled_pattern(const std::string& expression) {
+  constexpr std::size_t most_patterns = 256;
+  thread_local std::map<std::string, SharedPattern> known;
+  if (auto found = known.find(expression); found != known.end()) return found->second;
+  GYGES_TRY(Pattern pattern, Pattern::compile(expression));
+  if (known.size() >= most_patterns) known.clear();
+  return known.emplace(expression, std::make_shared<const Pattern>(std::move(pattern)))
+      .first->second;
+}
 
 Answer undecided(std::string reason) {
   return {std::nullopt, std::move(reason), {}};
@@ -35,17 +50,17 @@ class FileChanged : public Predicate {
   FileChanged(std::string glob, std::vector<std::string> kinds)
       : glob_(std::move(glob)), kinds_(std::move(kinds)) {}
 
+  void watch(Watchers& watchers) override { watchers.changes.push_back(this); }
   void observe(const Act& act, const Run& run) override {
-    if (!act.succeeded) return;
     for (const ActPath& touched : act.paths) {
       if (!touched.changes || !glob_matches(glob_, touched.path)) continue;
       bool is_among_changes =
           std::any_of(run.changes.begin(), run.changes.end(), [&](const FileChange& change) {
             return change.path == touched.path && contains(kinds_, change.kind) &&
-                   (change.kind != "deleted" || act.removes);
+                   (change.kind != "deleted" || act.does.removes);
           });
       if (!is_among_changes) continue;
-      calls_.add(act.evidence());
+      calls_.add_made([&] { return act.evidence(); });
       return;
     }
   }
@@ -75,10 +90,9 @@ class FileChanged : public Predicate {
 
 class FileContent : public Predicate {
  public:
-  FileContent(std::string glob, Pattern pattern)
+  FileContent(std::string glob, SharedPattern pattern)
       : glob_(std::move(glob)), pattern_(std::move(pattern)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_changes) return undecided("the bundle lists no file changes");
     Answer result;
@@ -90,7 +104,7 @@ class FileContent : public Predicate {
         result.reason = content.error().line();
         continue;
       }
-      Result<bool> found = pattern_.found_in(*content);
+      Result<bool> found = pattern_->found_in(*content);
       if (!found) {
         result.reason = found.error().line();
         continue;
@@ -106,14 +120,14 @@ class FileContent : public Predicate {
 
  private:
   std::string glob_;
-  Pattern pattern_;
+  SharedPattern pattern_;
 };
 
 // Shared by the predicates that a call of the trace makes true.
 class SeenInTrace : public Predicate {
  public:
   void observe(const Act& act, const Run&) override {
-    if (matches(act)) seen_.add(act.evidence());
+    if (matches(act)) seen_.add_made([&] { return act.evidence(); });
   }
   [[nodiscard]] Answer answer(const Run&, const TraceFacts& trace) const override {
     if (seen_.total() > 0) return {true, "", seen_};
@@ -137,9 +151,17 @@ class SyscallMade : public SeenInTrace {
               std::optional<bool> succeeded)
       : names_(std::move(names)), glob_(std::move(glob)), succeeded_(succeeded) {}
 
+  void watch(Watchers& watchers) override {
+    std::set<const char*> places;
+    for (const std::string& name : names_)
+      for (recorder::Abi abi : {recorder::Abi::x86_64, recorder::Abi::i386})
+        if (const recorder::SyscallSpec* spec = recorder::find_syscall(abi, name))
+          places.insert(spec->name.data());
+    for (const char* place : places) watchers.calls[place].push_back(this);
+  }
+
  protected:
   bool matches(const Act& act) override {
-    if (!contains(names_, act.name)) return false;
     if (succeeded_ && *succeeded_ != act.succeeded) return false;
     if (!glob_) return true;
     return std::any_of(act.paths.begin(), act.paths.end(),
@@ -154,12 +176,14 @@ class SyscallMade : public SeenInTrace {
 
 class ProgramExecuted : public SeenInTrace {
  public:
-  ProgramExecuted(std::optional<std::string> glob, std::optional<Pattern> argv)
+  ProgramExecuted(std::optional<std::string> glob, SharedPattern argv)
       : glob_(std::move(glob)), argv_(std::move(argv)) {}
+
+  void watch(Watchers& watchers) override { watchers.execs.push_back(this); }
 
  protected:
   bool matches(const Act& act) override {
-    if (!act.is_exec() || !act.succeeded) return false;
+    if (!act.succeeded) return false;
     bool path_fits =
         !glob_ || std::any_of(act.paths.begin(), act.paths.end(),
                               [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
@@ -172,15 +196,14 @@ class ProgramExecuted : public SeenInTrace {
 
  private:
   std::optional<std::string> glob_;
-  std::optional<Pattern> argv_;
+  SharedPattern argv_;
 };
 
 class ToolCalled : public Predicate {
  public:
-  ToolCalled(std::string name, Pattern arguments)
+  ToolCalled(std::string name, SharedPattern arguments)
       : name_(std::move(name)), arguments_(std::move(arguments)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
     Answer result;
@@ -188,8 +211,8 @@ class ToolCalled : public Predicate {
     for (const ToolCall& call : run.transcript.calls) {
       if (!name_.empty() && call.name != name_) continue;
       // Either form may be meant: JSON as sent, or the texts in it without escapes.
-      Result<bool> found = arguments_.found_in(call.text);
-      if (found && !*found) found = arguments_.found_in(call.arguments);
+      Result<bool> found = arguments_->found_in(call.text);
+      if (found && !*found) found = arguments_->found_in(call.arguments);
       if (!found) result.reason = found.error().line();
       if (!found || !*found) continue;
       result.holds = true;
@@ -203,12 +226,11 @@ class ToolCalled : public Predicate {
 
  private:
   std::string name_;
-  Pattern arguments_;
+  SharedPattern arguments_;
 };
 
 class Submitted : public Predicate {
  public:
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
     Answer result;
@@ -221,12 +243,11 @@ class Submitted : public Predicate {
 
 class ReportMatches : public Predicate {
  public:
-  explicit ReportMatches(Pattern pattern) : pattern_(std::move(pattern)) {}
+  explicit ReportMatches(SharedPattern pattern) : pattern_(std::move(pattern)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
-    Result<bool> found = pattern_.found_in(run.transcript.report);
+    Result<bool> found = pattern_->found_in(run.transcript.report);
     if (!found) return undecided(found.error().line());
     Answer result;
     result.holds = *found;
@@ -237,7 +258,7 @@ class ReportMatches : public Predicate {
   }
 
  private:
-  Pattern pattern_;
+  SharedPattern pattern_;
 };
 
 class Combined : public Predicate {
@@ -245,8 +266,8 @@ class Combined : public Predicate {
   Combined(bool all, std::vector<std::unique_ptr<Predicate>> parts)
       : all_(all), parts_(std::move(parts)) {}
 
-  void observe(const Act& act, const Run& run) override {
-    for (auto& part : parts_) part->observe(act, run);
+  void watch(Watchers& watchers) override {
+    for (auto& part : parts_) part->watch(watchers);
   }
   // One false part decides "all", one true part decides "any", whatever is undecided beside it.
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
@@ -278,7 +299,7 @@ class Not : public Predicate {
  public:
   explicit Not(std::unique_ptr<Predicate> part) : part_(std::move(part)) {}
 
-  void observe(const Act& act, const Run& run) override { part_->observe(act, run); }
+  void watch(Watchers& watchers) override { part_->watch(watchers); }
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
     Answer inner = part_->answer(run, trace);
     if (!inner.holds) return inner;
@@ -342,7 +363,7 @@ Built build_file_content(const Json& json, const std::string& place) {
   GYGES_CHECK(members.known({"path", "matches"}));
   GYGES_TRY(std::string glob, members.required("path"));
   GYGES_TRY(std::string expression, members.required("matches"));
-  GYGES_TRY(Pattern pattern, Pattern::compile(expression));
+  GYGES_TRY(SharedPattern pattern, compiled_pattern(expression));
   return std::make_unique<FileContent>(std::move(glob), std::move(pattern));
 }
 
@@ -362,9 +383,9 @@ Built build_syscall(const Json& json, const std::string& place) {
 Built build_exec(const Json& json, const std::string& place) {
   Members members(json, place);
   GYGES_CHECK(members.known({"path", "argv_matches"}));
-  std::optional<Pattern> argv;
+  SharedPattern argv;
   if (std::optional<std::string> expression = members.text("argv_matches")) {
-    GYGES_TRY(argv, Pattern::compile(*expression));
+    GYGES_TRY(argv, compiled_pattern(*expression));
   }
   return std::make_unique<ProgramExecuted>(members.text("path"), std::move(argv));
 }
@@ -373,7 +394,7 @@ Built build_tool_call(const Json& json, const std::string& place) {
   Members members(json, place);
   GYGES_CHECK(members.known({"name", "arguments_match"}));
   GYGES_TRY(std::string expression, members.required("arguments_match"));
-  GYGES_TRY(Pattern pattern, Pattern::compile(expression));
+  GYGES_TRY(SharedPattern pattern, compiled_pattern(expression));
   return std::make_unique<ToolCalled>(members.text("name").value_or(""), std::move(pattern));
 }
 
@@ -384,7 +405,7 @@ Built build_submitted(const Json& json, const std::string& place) {
 
 Built build_report_matches(const Json& json, const std::string& place) {
   if (!json.is_string()) return fail("read check", place, "is not a text");
-  GYGES_TRY(Pattern pattern, Pattern::compile(json.get<std::string>()));
+  GYGES_TRY(SharedPattern pattern, compiled_pattern(json.get<std::string>()));
   return std::make_unique<ReportMatches>(std::move(pattern));
 }
 
@@ -446,13 +467,21 @@ Result<CheckSet> CheckSet::build(const Run& run) {
     GYGES_TRY(entry.result.kind, members.required("kind"));
     GYGES_TRY(entry.result.title, members.required("title"));
     GYGES_TRY(entry.predicate, build_predicate(check.value("when", Json()), place + "/when"));
+    entry.predicate->watch(set.watchers_);
     set.entries_.push_back(std::move(entry));
   }
   return set;
 }
 
 void CheckSet::observe(const Act& act) {
-  for (Entry& entry : entries_) entry.predicate->observe(act, *run_);
+  if (!act.is_syscall()) return;
+  auto tell = [&](const std::vector<Predicate*>& watching) {
+    for (Predicate* predicate : watching) predicate->observe(act, *run_);
+  };
+  if (act.is_exec()) tell(watchers_.execs);
+  if (!watchers_.changes.empty() && act.changes_any()) tell(watchers_.changes);
+  if (auto found = watchers_.calls.find(act.name().data()); found != watchers_.calls.end())
+    tell(found->second);
 }
 
 std::vector<CheckResult> CheckSet::finish(const TraceFacts& trace) const {

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "analysis/bundles/run.h"
@@ -22,11 +23,23 @@ struct Answer {
   EvidenceList evidence;
 };
 
-// One node of a predicate. Fed with every act of a run, then asked once.
+class Predicate;
+
+// The nodes that want to see an act, by what the act does: most acts of a trace concern none.
+struct Watchers {
+  std::vector<Predicate*> changes;  // acts that changed something
+  std::vector<Predicate*> execs;    // execve, execveat
+  // System calls by name: where the syscall table keeps it (CallTraits::name).
+  std::unordered_map<const char*, std::vector<Predicate*>> calls;
+};
+
+// One node of a predicate. Fed with the acts that it watches, in the order of the trace, then asked
+// once.
 class Predicate {
  public:
   virtual ~Predicate() = default;
-  virtual void observe(const Act& act, const Run& run) = 0;
+  virtual void watch(Watchers&) {}
+  virtual void observe(const Act&, const Run&) {}
   [[nodiscard]] virtual Answer answer(const Run& run, const TraceFacts& trace) const = 0;
 };
 
@@ -57,6 +70,7 @@ class CheckSet {
   explicit CheckSet(const Run& run) : run_(&run) {}
   const Run* run_;
   std::vector<Entry> entries_;
+  Watchers watchers_;
 };
 
 }  // namespace gyges::analysis

@@ -7,7 +7,7 @@
 
 #include "analysis/features/feature.h"
 #include "analysis/features/glob.h"
-#include "analysis/features/path_sets.h"
+#include "analysis/features/path_cache.h"
 #include "base/assets.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -17,8 +17,6 @@ namespace {
 
 using recorder::EventKind;
 using recorder::Verdict;
-
-constexpr std::size_t cached_paths_at_most = 50'000;
 
 // The first component behind the slash, of paths that matchers may name; the rest is most of a
 // trace.
@@ -51,21 +49,25 @@ const std::vector<Compiled>& compiled() {
   return all;
 }
 
+// Rows that name this system call.
+const std::vector<const Compiled*>& rows_of_call(std::string_view name) {
+  static const auto by_call = [] {
+    std::unordered_map<std::string_view, std::vector<const Compiled*>> made;
+    for (const Compiled& row : compiled())
+      for (const std::string& call : row.calls) made[call].push_back(&row);
+    return made;
+  }();
+  static const std::vector<const Compiled*> none;
+  auto found = by_call.find(name);
+  return found == by_call.end() ? none : found->second;
+}
+
 const Compiled& compiled_of(const CueMatcher* matcher) {
   return compiled()[static_cast<std::size_t>(matcher - cue_matchers().data())];
 }
 
 std::string_view last_component(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
-}
-
-constexpr std::string_view reading_calls[] = {
-    "getdents64", "getdents", "readlink", "readlinkat", "access",     "faccessat", "faccessat2",
-    "stat",       "lstat",    "statx",    "statfs",     "newfstatat", "fstatat64", "connect"};
-
-bool reads(const Act& act) {
-  return act.is_open() || std::find(std::begin(reading_calls), std::end(reading_calls), act.name) !=
-                              std::end(reading_calls);
 }
 
 bool is_refused(const Act& act) {
@@ -103,6 +105,20 @@ const std::map<std::string, std::vector<std::string>, std::less<>>& baseline() {
   return table;
 }
 
+// Matchers whose globs the path fits; the same for every run.
+const std::vector<const CueMatcher*>& matchers_of(const std::string& path) {
+  thread_local PathCache<std::vector<const CueMatcher*>> known;
+  return known.of(path, [](const std::string& one) {
+    std::vector<const CueMatcher*> found;
+    bool may = std::any_of(std::begin(watched_roots), std::end(watched_roots),
+                           [&](std::string_view root) { return one.starts_with(root); });
+    if (may)
+      for (const Compiled& row : compiled())
+        if (any_glob_matches(row.paths, one)) found.push_back(row.matcher);
+    return found;
+  });
+}
+
 }  // namespace
 
 bool in_baseline(std::string_view program, std::string_view path) {
@@ -126,19 +142,6 @@ void ProbeRecord::follow_program(const Act& act) {
   }
 }
 
-const std::vector<const CueMatcher*>& ProbeRecord::of_path(const std::string& path) {
-  auto known = by_path_.find(path);
-  if (known != by_path_.end()) return known->second;
-  if (by_path_.size() >= cached_paths_at_most) by_path_.clear();
-  std::vector<const CueMatcher*> found;
-  bool may = std::any_of(std::begin(watched_roots), std::end(watched_roots),
-                         [&](std::string_view root) { return path.starts_with(root); });
-  if (may)
-    for (const Compiled& row : compiled())
-      if (any_glob_matches(row.paths, path)) found.push_back(row.matcher);
-  return by_path_.emplace(path, std::move(found)).first->second;
-}
-
 std::optional<ProbeMatch> ProbeRecord::match(const Act& act, const FeatureContext& context) {
   if (!act.is_syscall()) return std::nullopt;
   ProbeMatch found;
@@ -158,12 +161,12 @@ std::optional<ProbeMatch> ProbeRecord::match(const Act& act, const FeatureContex
     }
     return std::nullopt;
   }
-  std::string_view program;
-  if (auto at = programs_.find(act.event->pid); at != programs_.end()) program = at->second;
-  if (reads(act))
+  if (act.does.opens || act.does.looks)
     for (const ActPath& path : act.paths) {
       if (path.changes) continue;
-      for (const CueMatcher* matcher : of_path(path.path)) {
+      for (const CueMatcher* matcher : matchers_of(path.path)) {
+        std::string_view program;
+        if (auto at = programs_.find(act.event->pid); at != programs_.end()) program = at->second;
         bool deliberate = names_path(context, act.call, path.path) ||
                           names_word(context, act.call, compiled_of(matcher));
         ProbeOrigin origin = deliberate                        ? ProbeOrigin::deliberate
@@ -178,13 +181,11 @@ std::optional<ProbeMatch> ProbeRecord::match(const Act& act, const FeatureContex
       }
     }
   if (found.matcher != nullptr) return found;
+  if (!act.does.asks) return std::nullopt;
   // Libraries make these calls all the time: only a call that the agent named is a question.
-  for (const Compiled& row : compiled()) {
-    if (row.calls.empty() ||
-        std::find(row.calls.begin(), row.calls.end(), act.name) == row.calls.end())
-      continue;
-    if (!names_word(context, act.call, row)) continue;
-    found.matcher = row.matcher;
+  for (const Compiled* row : rows_of_call(act.name())) {
+    if (!names_word(context, act.call, *row)) continue;
+    found.matcher = row->matcher;
     found.origin = ProbeOrigin::deliberate;
     return found;
   }
@@ -192,18 +193,21 @@ std::optional<ProbeMatch> ProbeRecord::match(const Act& act, const FeatureContex
 }
 
 void ProbeRecord::observe(const Act& act, const FeatureContext& context) {
-  follow_program(act);
+  if (!act.is_syscall()) follow_program(act);
   current_ = match(act, context);
-  if (!first_change_ns_ && act.changes_any() &&
-      std::any_of(act.paths.begin(), act.paths.end(), [](const ActPath& path) {
-        return path.changes && !label_in(scratch_paths(), path.path);
-      }))
-    first_change_ns_ = act.event->time_ns;
+  if (!first_change_ns_ && act.succeeded)
+    for (std::size_t i = 0; i < act.paths.size(); ++i)
+      if (act.paths[i].changes && !context.facts(i).scratch) first_change_ns_ = act.event->time_ns;
   if (!current_) return;
+  const CueMatcher& matcher = *current_->matcher;
+  CueLooks& looks = looks_[matcher.cue];
+  looks.label = matcher.label;
+  looks.refused += current_->refused ? 1 : 0;
+  ++(current_->origin == ProbeOrigin::deliberate   ? looks.deliberate
+     : current_->origin == ProbeOrigin::incidental ? looks.incidental
+                                                   : looks.unexplained);
   if (current_->origin == ProbeOrigin::incidental) ++incidental_;
   if (current_->origin != ProbeOrigin::deliberate) return;
-  const CueMatcher& matcher = *current_->matcher;
-  ++looks_[matcher.cue];
   questions_.insert(matcher.question);
   if (!first_ns_) first_ns_ = act.event->time_ns;
   Evidence evidence = act.evidence();
@@ -216,9 +220,14 @@ void ProbeRecord::observe(const Act& act, const FeatureContext& context) {
   evidence_.add(std::move(evidence));
 }
 
+std::size_t ProbeRecord::breadth() const {
+  return static_cast<std::size_t>(std::count_if(
+      looks_.begin(), looks_.end(), [](const auto& one) { return one.second.deliberate > 0; }));
+}
+
 std::size_t ProbeRecord::depth() const {
-  std::size_t most = 0;
-  for (const auto& [cue, looks] : looks_) most = std::max(most, looks);
+  std::uint64_t most = 0;
+  for (const auto& [cue, looks] : looks_) most = std::max(most, looks.deliberate);
   return most;
 }
 

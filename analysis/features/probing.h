@@ -54,6 +54,15 @@ struct ProbeMatch {
   bool refused = false;  // EPERM, EACCES, or by the sandbox's filter
 };
 
+// How often a run looked at one cue.
+struct CueLooks {
+  std::string label;
+  std::uint64_t deliberate = 0;
+  std::uint64_t unexplained = 0;
+  std::uint64_t incidental = 0;
+  std::uint64_t refused = 0;  // of these
+};
+
 // Whether `program` (last component of its path) reads `path` on its own account.
 bool in_baseline(std::string_view program, std::string_view path);
 
@@ -64,8 +73,9 @@ class ProbeRecord {
   void observe(const Act& act, const FeatureContext& context);
   [[nodiscard]] const std::optional<ProbeMatch>& current() const { return current_; }
 
-  [[nodiscard]] std::size_t breadth() const { return looks_.size(); }  // cues
-  [[nodiscard]] std::size_t depth() const;                             // most looks at one cue
+  [[nodiscard]] const std::map<std::string, CueLooks>& looks() const { return looks_; }  // by cue
+  [[nodiscard]] std::size_t breadth() const;  // cues looked at deliberately
+  [[nodiscard]] std::size_t depth() const;    // most deliberate looks at one cue
   [[nodiscard]] std::size_t refused() const { return refused_; }
   [[nodiscard]] std::size_t incidental() const { return incidental_; }
   [[nodiscard]] bool asked(Question question) const { return questions_.contains(question); }
@@ -79,11 +89,10 @@ class ProbeRecord {
 
  private:
   std::optional<ProbeMatch> match(const Act& act, const FeatureContext& context);
-  const std::vector<const CueMatcher*>& of_path(const std::string& path);
   void follow_program(const Act& act);
 
   std::optional<ProbeMatch> current_;
-  std::map<std::string_view, std::size_t> looks_;
+  std::map<std::string, CueLooks> looks_;
   std::set<Question> questions_;
   std::map<Question, EvidenceList> by_question_;
   std::size_t refused_ = 0;
@@ -93,7 +102,6 @@ class ProbeRecord {
   EvidenceList evidence_;
   EvidenceList refused_evidence_;
   std::unordered_map<std::int32_t, std::string> programs_;  // by process: last component
-  std::unordered_map<std::string, std::vector<const CueMatcher*>> by_path_;  // a cache, bounded
 };
 
 }  // namespace gyges::analysis

@@ -14,10 +14,13 @@ void RunMemory::observe(const Act& act) {
         refused_.emplace(path.path, act.call);
       else
         full_ = true;
-    } else if (path.changes && act.removes) {
+    } else if (path.changes && act.does.removes) {
       changed_.erase(path.path);
+      last_changed_.clear();
     } else if (path.changes) {
       // Text is made for the first change of a path alone: a run can write millions of times.
+      if (path.path == last_changed_) continue;
+      last_changed_ = path.path;
       if (changed_.find(path.path) != changed_.end()) continue;
       if (changed_.size() < most_paths)
         changed_.emplace(path.path, act.evidence());

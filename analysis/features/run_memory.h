@@ -34,6 +34,7 @@ class RunMemory {
  private:
   std::map<std::string, std::uint32_t, std::less<>> refused_;  // path -> first tool call
   std::map<std::string, Evidence, std::less<>> changed_;
+  std::string last_changed_;  // is among changed_, or there was no room for it
   bool full_ = false;
 };
 

@@ -33,6 +33,8 @@ class RunShape {
     std::uint32_t depth = 0;
   };
   std::unordered_map<std::int32_t, Task> tasks_;
+  Task* last_ = nullptr;
+  std::int32_t last_tid_ = 0;
   std::unordered_set<std::string> programs_;
   std::array<std::uint64_t, buckets> triples_{};
   std::uint64_t started_ = 0;

@@ -19,6 +19,7 @@ using nlohmann::json;
 
 constexpr int log_version = 2;
 constexpr std::string_view attachment_prefix = "attachment://";
+constexpr std::string_view not_of_inspect = "is it a log of Inspect?";
 
 const json* object_member(const json& object, const char* name) {
   auto found = object.find(name);
@@ -41,7 +42,8 @@ Result<json> member_json(ZipReader& zip, const std::filesystem::path& log, const
   static_cast<void>(zip);
   if (!bytes) return tl::unexpected<Error>(std::move(bytes.error()));
   GYGES_TRY(json value, parse_json(*bytes, log.string() + ": " + name));
-  if (!value.is_object()) return fail("read log", log.string() + ": " + name, "is no JSON object");
+  if (!value.is_object())
+    return fail("read log", log.string() + ": " + name, "is no JSON object", not_of_inspect);
   return value;
 }
 
@@ -262,8 +264,7 @@ class SampleReader {
 Status check_header(const json& header, const std::filesystem::path& log) {
   const json* eval = object_member(header, "eval");
   if (eval == nullptr)
-    return fail("read log", log.string() + ": header.json", "it has no eval",
-                "is it a log of Inspect?");
+    return fail("read log", log.string() + ": header.json", "it has no eval", not_of_inspect);
   std::int64_t version = integer_member(header, "version");
   if (version != log_version)
     return fail("read log", log.string(),
@@ -271,7 +272,8 @@ Status check_header(const json& header, const std::filesystem::path& log) {
                 "convert it with `inspect log convert`");
   for (const char* name : {"task", "model"})
     if (text_member(*eval, name).empty())
-      return fail("read log", log.string() + ": header.json", fmt::format("eval has no {}", name));
+      return fail("read log", log.string() + ": header.json", fmt::format("eval has no {}", name),
+                  not_of_inspect);
   return ok();
 }
 
@@ -313,7 +315,8 @@ Result<StoredRun> read_inspect_sample(const FoundBundle& found) {
                                      zip.read(ZipPlace{found.place[0], found.place[1]})));
   const std::string place = found.bundle.string() + ": " + found.sample;
   for (const char* name : {"id", "epoch"})
-    if (!sample.contains(name)) return fail("read log", place, std::string("it has no ") + name);
+    if (!sample.contains(name))
+      return fail("read log", place, std::string("it has no ") + name, not_of_inspect);
   SampleReader reader(header, sample);
   StoredRun stored;
   stored.run = reader.run();

@@ -229,8 +229,8 @@ class SampleBuilder {
 
   // Starts, changes, network and refusals say what a call did; reads and waits are counted.
   static bool is_shown(const Act& act) {
-    return (act.is_exec() && act.succeeded) || act.changes_any() || act.name == "connect" ||
-           act.name == "bind" || act.name == "sendto" || act.name == "sendmsg" ||
+    return (act.is_exec() && act.succeeded) || act.changes_any() || act.name() == "connect" ||
+           act.name() == "bind" || act.name() == "sendto" || act.name() == "sendmsg" ||
            act.event->verdict != recorder::Verdict::allowed;
   }
 
@@ -239,13 +239,13 @@ class SampleBuilder {
       if (!act.is_syscall()) return;
       CallSyscalls& call = syscalls_[act.call];
       ++call.total;
-      auto counted = call.by_name.find(act.name);
-      ++(counted == call.by_name.end() ? call.by_name[std::string(act.name)] : counted->second);
+      auto counted = call.by_name.find(act.name());
+      ++(counted == call.by_name.end() ? call.by_name[std::string(act.name())] : counted->second);
       if (!is_shown(act) || call.shown.size() >= options_.syscalls_of_a_call) return;
       Evidence evidence = act.evidence();
       call.shown.emplace_back(evidence.time_ns, json{{"seq", act.event->sequence},
                                                      {"pid", act.event->pid},
-                                                     {"syscall", act.name},
+                                                     {"syscall", act.name()},
                                                      {"result", act.event->result},
                                                      {"text", valid_utf8(evidence.text)}});
     });

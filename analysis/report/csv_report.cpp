@@ -9,19 +9,6 @@
 namespace gyges::analysis {
 namespace {
 
-std::string cell(std::string_view text) {
-  std::string safe = printable(text);
-  if (!safe.empty() && std::string_view("=+-@\t\r").find(safe[0]) != std::string_view::npos)
-    safe.insert(safe.begin(), '\'');
-  if (safe.find_first_of(",\"\n\r") == std::string::npos) return safe;
-  std::string quoted = "\"";
-  for (char c : safe) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 std::string cell(const std::optional<bool>& value) {
   if (!value) return "";
   return *value ? "1" : "0";
@@ -49,32 +36,32 @@ std::string header(const Columns& columns) {
   std::vector<std::string> names{"run_id",   "bundle",      "experiment", "agent",
                                  "scenario", "family",      "repeat",     "seed",
                                  "exit",     "duration_ms", "lost",       "complete"};
-  for (const std::string& factor : columns.factors) names.push_back(cell("factor." + factor));
+  for (const std::string& factor : columns.factors) names.push_back(csv_cell("factor." + factor));
   names.emplace_back("covert_act");
   names.emplace_back("task_success");
-  for (const std::string& check : columns.checks) names.push_back(cell("check." + check));
+  for (const std::string& check : columns.checks) names.push_back(csv_cell("check." + check));
   for (const Feature& feature : all_features())
-    names.push_back(cell("feature." + std::string(feature.name)));
+    names.push_back(csv_cell("feature." + std::string(feature.name)));
   return join(names, ",") + "\n";
 }
 
 std::string row(const Run& run, const Findings& findings, const Columns& columns) {
   std::vector<std::string> cells{
-      cell(run.run_id),
-      cell(run.bundle.string()),
-      cell(run.experiment),
-      cell(run.agent),
-      cell(run.scenario),
-      cell(run.family),
+      csv_cell(run.run_id),
+      csv_cell(run.bundle.string()),
+      csv_cell(run.experiment),
+      csv_cell(run.agent),
+      csv_cell(run.scenario),
+      csv_cell(run.family),
       std::to_string(run.repeat),
       std::to_string(run.seed),
-      cell(run.exit_kind),
+      csv_cell(run.exit_kind),
       std::to_string(run.duration_ms),
       std::to_string(run.lost),
       cell(run.has_coverage ? std::optional(run.complete) : std::nullopt)};
   for (const std::string& factor : columns.factors) {
     auto level = run.condition.find(factor);
-    cells.push_back(level == run.condition.end() ? "" : cell(level->second));
+    cells.push_back(level == run.condition.end() ? "" : csv_cell(level->second));
   }
   cells.push_back(cell(findings.covert.holds));
   cells.push_back(cell(findings.success.holds));
@@ -89,6 +76,19 @@ std::string row(const Run& run, const Findings& findings, const Columns& columns
 }
 
 }  // namespace
+
+std::string csv_cell(std::string_view text) {
+  std::string safe = printable(text);
+  if (!safe.empty() && std::string_view("=+-@\t\r").find(safe[0]) != std::string_view::npos)
+    safe.insert(safe.begin(), '\'');
+  if (safe.find_first_of(",\"\n\r") == std::string::npos) return safe;
+  std::string quoted = "\"";
+  for (char c : safe) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 std::string csv_report(const Comparison& comparison) {
   Columns columns = columns_of(comparison);

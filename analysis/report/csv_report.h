@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "analysis/comparison/comparison.h"
 
@@ -14,5 +15,9 @@ namespace gyges::analysis {
 // every feature as feature.NAME. A text that a spreadsheet would take for a formula is preceded by
 // an apostrophe: agents choose names of files and reports.
 std::string csv_report(const Comparison& comparison);
+
+// Such a text as a cell of a row: printable, quoted where it must be, never a formula. Numbers are
+// written as they are: they may begin with a sign.
+std::string csv_cell(std::string_view text);
 
 }  // namespace gyges::analysis

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "analysis/episode/episode.h"
 #include "analysis/report/packed_text.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
@@ -23,6 +24,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t least_episode_bytes = 8U << 10U;
 constexpr std::size_t most_episode_bytes = 400U << 10U;
+constexpr std::size_t least_row_bytes = 8;  // of a row of system calls in the file; most have more
 
 // Base64 makes four bytes of three.
 constexpr std::size_t in_file(std::size_t bytes) {
@@ -51,18 +53,22 @@ std::vector<std::size_t> chosen_runs(const Comparison& comparison, std::size_t r
 
 struct PackedEpisode {
   std::string packed;  // gzip
-  std::map<std::string, CueLooks> looks;
   std::string problem;
 };
 
-// With limits under which it fits. Each try reads the trace, so that limits which are far too wide
-// by the size of the last try are passed over.
+// With the widest limits under which it fits. The trace is read once; what would be far too large,
+// by its rows or by the size of the last try, is not tried.
 PackedEpisode pack_episode(const Run& run, const Findings& findings, std::size_t bytes) {
   PackedEpisode result;
+  TraceView view = view_trace(run, findings, file_limits[0]);
   for (std::size_t level = 0; level < std::size(file_limits);) {
-    Episode episode = load_episode(run, findings, file_limits[level]);
-    result.looks = std::move(episode.looks);
-    Result<std::string> packed = gzip(episode.json);
+    std::size_t rows = std::min(file_limits[level].rows, view.rows.size());
+    if (level + 1 < std::size(file_limits) && rows * least_row_bytes > bytes) {
+      ++level;
+      continue;
+    }
+    if (level > 0) view = narrowed(std::move(view), file_limits[level]);
+    Result<std::string> packed = gzip(load_episode(run, findings, file_limits[level], view));
     if (!packed) {
       result.problem = packed.error().line();
       result.packed.clear();
@@ -75,7 +81,7 @@ PackedEpisode pack_episode(const Run& run, const Findings& findings, std::size_t
       return result;
     }
     result.problem = "it is too large for this file";
-    std::size_t rows = file_limits[level++].rows;
+    rows = file_limits[level++].rows;
     while (level + 1 < std::size(file_limits) && size / rows * file_limits[level].rows > 2 * bytes)
       ++level;
   }
@@ -98,17 +104,6 @@ std::vector<PackedEpisode> pack_episodes(const Comparison& comparison,
   work();
   workers.clear();
   return episodes;
-}
-
-Json looks_json(const std::map<std::string, CueLooks>& looks) {
-  Json json = Json::object();
-  for (const auto& [cue, seen] : looks)
-    json[cue] = {{"label", seen.label},
-                 {"deliberate", seen.deliberate},
-                 {"unexplained", seen.unexplained},
-                 {"incidental", seen.incidental},
-                 {"refused", seen.refused}};
-  return json;
 }
 
 // Text of an element's content.
@@ -157,7 +152,6 @@ Result<std::string> html_report(const Comparison& comparison, const HtmlOptions&
   std::string blocks;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     Json& run = report["runs"][chosen[i]];
-    run["looks"] = looks_json(episodes[i].looks);
     run["episode"] = episodes[i].problem.empty();
     if (episodes[i].problem.empty())
       blocks += block(fmt::format("episode-{}", chosen[i]), episodes[i].packed);

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "analysis/comparison/comparison.h"
-#include "analysis/episode/episode.h"
 #include "base/error.h"
 
 namespace gyges::analysis {

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "analysis/episode/monitor_scores.h"
+#include "analysis/episode/shown_text.h"
+#include "analysis/report/audits_json.h"
 #include "analysis/report/design_json.h"
 #include "analysis/statistics/single_rate.h"
 #include "base/json.h"
@@ -222,6 +223,17 @@ Json features_json() {
   return features;
 }
 
+Json looks_json(const std::map<std::string, CueLooks>& looks) {
+  Json json = Json::object();
+  for (const auto& [cue, seen] : looks)
+    json[cue] = {{"label", seen.label},
+                 {"deliberate", seen.deliberate},
+                 {"unexplained", seen.unexplained},
+                 {"incidental", seen.incidental},
+                 {"refused", seen.refused}};
+  return json;
+}
+
 // The pair that shows most: one of which only one run acted covertly, else the first.
 const RunPair* telling_pair(const Comparison& comparison) {
   const RunPair* chosen = nullptr;
@@ -283,11 +295,14 @@ Json report_json_with_timeline(const Comparison& comparison) {
   }
   for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
     Json monitors = Json::object();
-    for (const auto& [name, said] : monitor_scores(comparison.runs[i]))
-      monitors[name] = {{"score", said.score ? Json(*said.score) : Json(nullptr)},
-                        {"flagged", said.flagged}};
+    for (const auto& [name, said] : comparison.runs[i].transcript.monitors)
+      monitors[shown_line(name, 200)] = {{"score", said.score ? Json(*said.score) : Json(nullptr)},
+                                         {"flagged", said.flagged}};
     if (!monitors.empty()) json["runs"][i]["monitors"] = std::move(monitors);
+    const Findings& findings = comparison.findings[i];
+    if (findings.trace.present) json["runs"][i]["looks"] = looks_json(findings.looks);
   }
+  json["audits"] = audits_json(comparison);
   const RunPair* telling = telling_pair(comparison);
   json["telling"] = telling == nullptr ? Json(nullptr) : Json{telling->first, telling->second};
   return json;

@@ -10,7 +10,41 @@ namespace gyges::analysis {
 namespace {
 
 constexpr std::size_t enumeration_limit = 32;  // 65,536 sums in each half
-constexpr std::uint64_t draws = 100000;
+constexpr std::uint64_t most_draws = 100000;
+constexpr std::uint64_t least_draws = 20000;
+constexpr std::uint64_t signs_drawn = 100'000'000;  // in all, between these bounds
+
+// Sums of differences under random signs, eight at a time: for each eight, the sums of all their
+// patterns are worked out once.
+class RandomSigns {
+ public:
+  explicit RandomSigns(const std::vector<double>& differences) {
+    for (std::size_t at = 0; at < differences.size(); at += 8) {
+      std::size_t size = std::min<std::size_t>(8, differences.size() - at);
+      for (unsigned pattern = 0; pattern < 256; ++pattern) {
+        double sum = 0;
+        for (std::size_t i = 0; i < size; ++i)
+          sum += (pattern >> i & 1U) != 0 ? -differences[at + i] : differences[at + i];
+        sums_.push_back(sum);
+      }
+    }
+  }
+
+  double next() {
+    double sum = 0;
+    std::uint64_t bits = 0;
+    for (std::size_t at = 0; at < sums_.size(); at += 256) {
+      if (at % 2048 == 0) bits = random_();
+      sum += sums_[at + (bits & 255U)];
+      bits >>= 8U;
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<double> sums_;          // 256 for each eight
+  std::mt19937_64 random_{20251121};  // fixed: the same data give the same report
+};
 
 // The sums of all sign patterns, ascending.
 std::vector<double> signed_sums(const double* differences, std::size_t count) {
@@ -68,16 +102,11 @@ std::optional<SignFlip> sign_flip_test(const std::vector<double>& all) {
   }
   std::uint64_t extreme = 0;
   result.enumerated = false;
-  std::mt19937_64 random(20251121);  // fixed: the same data give the same report
-  for (std::uint64_t draw = 0; draw < draws; ++draw) {
-    double sum = 0;
-    for (std::size_t i = 0; i < differences.size();) {
-      std::uint64_t bits = random();
-      for (int bit = 0; bit < 64 && i < differences.size(); ++bit, ++i)
-        sum += (bits >> bit & 1U) != 0 ? -differences[i] : differences[i];
-    }
-    extreme += std::fabs(sum) >= threshold ? 1 : 0;
-  }
+  const std::uint64_t draws =
+      std::clamp<std::uint64_t>(signs_drawn / differences.size(), least_draws, most_draws);
+  RandomSigns signs(differences);
+  for (std::uint64_t draw = 0; draw < draws; ++draw)
+    extreme += std::fabs(signs.next()) >= threshold ? 1 : 0;
   // The observed pattern counts as one draw, which keeps the test valid.
   result.p_value = static_cast<double>(extreme + 1) / static_cast<double>(draws + 1);
   return result;

@@ -113,9 +113,17 @@ void members(Archive& a, ToolCall& c) {
             c.executed_ns, c.exit_code);
 }
 template <class Archive>
+void members(Archive& a, MonitorScore& m) {
+  visit_all(a, m.score, m.flagged);
+}
+template <class Archive>
+void members(Archive& a, CueLooks& l) {
+  visit_all(a, l.label, l.deliberate, l.unexplained, l.incidental, l.refused);
+}
+template <class Archive>
 void members(Archive& a, Transcript& t) {
   visit_all(a, t.calls, t.end_reason, t.report, t.end_ns, t.assistant_turns, t.input_tokens,
-            t.output_tokens, t.cost);
+            t.output_tokens, t.cost, t.monitors);
 }
 template <class Archive>
 void members(Archive& a, FlowSummary& f) {
@@ -144,8 +152,8 @@ void members(Archive& a, TraceFacts& t) {
 }
 template <class Archive>
 void members(Archive& a, Findings& f) {
-  visit_all(a, f.checks, f.features, f.shape, f.covert, f.success, f.scores, f.trace, f.first_probe,
-            f.first_covert_act, f.timeline, f.timeline_cut);
+  visit_all(a, f.checks, f.features, f.shape, f.covert, f.success, f.scores, f.trace, f.looks,
+            f.first_probe, f.first_covert_act, f.timeline, f.timeline_cut);
 }
 template <class Archive>
 void members(Archive& a, std::shared_ptr<const FlowSummary>& flows) {
@@ -157,6 +165,20 @@ void members(Archive& a, std::shared_ptr<const FlowSummary>& flows) {
   visit(a, copy);
   if constexpr (Archive::reads) flows = std::make_shared<const FlowSummary>(std::move(copy));
 }
+// Runs of one scenario have the same checks: parsed once, and one copy for all.
+std::shared_ptr<const nlohmann::json> shared_document(std::string text) {
+  constexpr std::size_t most_documents = 64;
+  thread_local std::map<std::string, std::shared_ptr<const nlohmann::json>> known;
+  auto found = known.find(text);
+  if (found == known.end()) {
+    if (known.size() >= most_documents) known.clear();
+    auto parsed =
+        std::make_shared<const nlohmann::json>(nlohmann::json::parse(text, nullptr, false));
+    found = known.emplace(std::move(text), std::move(parsed)).first;
+  }
+  return found->second;
+}
+
 template <class Archive>
 void members(Archive& a, std::shared_ptr<const nlohmann::json>& json) {
   std::string text;
@@ -165,8 +187,7 @@ void members(Archive& a, std::shared_ptr<const nlohmann::json>& json) {
                            : json->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   visit(a, text);
   if constexpr (Archive::reads) {
-    if (text.empty()) return;
-    json = std::make_shared<const nlohmann::json>(nlohmann::json::parse(text, nullptr, false));
+    if (!text.empty()) json = shared_document(std::move(text));
   }
 }
 template <class Archive>

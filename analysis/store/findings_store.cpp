@@ -26,6 +26,7 @@ constexpr std::size_t most_pending = 256;
 constexpr std::size_t most_pending_bytes = 16U << 20U;
 constexpr std::uint64_t largest_findings = 256U << 20U;
 
+constexpr std::int64_t store_version = 1;  // as PRAGMA user_version below
 constexpr char store_schema[] = R"sql(
 CREATE TABLE IF NOT EXISTS verified (
   bundle TEXT PRIMARY KEY,
@@ -90,11 +91,10 @@ int find_build_id(dl_phdr_info* info, std::size_t, void* found) {
   return 1;
 }
 
-// What SQLite says of a file that is none of its own.
-bool is_damage(const Error& error) {
-  return error.reason == "file is not a database" ||
-         error.reason == "database disk image is malformed" ||
-         error.reason.find("no such column") != std::string::npos;
+// `problem` is the line of an error, which may name its own cure.
+tl::unexpected<Error> unreadable(std::string_view step, const std::string& object,
+                                 const std::string& problem, std::string_view cure) {
+  return fail(step, object, problem, problem.find(". Cure: ") == std::string::npos ? cure : "");
 }
 
 tl::unexpected<Error> unfit(const std::vector<recorder::BundleFault>& faults) {
@@ -116,12 +116,15 @@ Result<std::string> program_identity() {
 }
 
 Result<StoredRun> read_run(const FoundBundle& found) {
-  if (!found.problem.empty()) return fail("read log", found.bundle.string(), found.problem);
+  if (!found.problem.empty())
+    return unreadable("read log", found.bundle.string(), found.problem,
+                      "copy or export the log again, or leave it out");
   if (!found.sample.empty()) return read_inspect_sample(found);
   GYGES_TRY(Run run, load_run(found.bundle, found.experiment));
   GYGES_TRY(Findings findings, find(run));
   if (!findings.trace.problem.empty())
-    return fail("read trace", "trace.gyt", findings.trace.problem);
+    return unreadable("read trace", "trace.gyt", findings.trace.problem,
+                      "see what is left with gyges trace show, and make the run again");
   return StoredRun{std::move(run), std::move(findings)};
 }
 
@@ -149,8 +152,21 @@ struct FindingsStore::State {
     if (problem.empty()) problem = error.line();
   }
 
+  bool useless = false;  // the file is of another version
+
+  Status check_version(const fs::path& file) {
+    GYGES_TRY(Statement asked, database.prepare("PRAGMA user_version"));
+    GYGES_TRY([[maybe_unused]] bool row, asked.step());
+    std::int64_t version = asked.integer(0);
+    useless = version != 0 && version != store_version;
+    if (!useless) return ok();
+    return fail("open findings", file.string(), "it has version " + std::to_string(version),
+                "remove it");
+  }
+
   Status prepare(const fs::path& file) {
     GYGES_TRY(database, Database::open(file));
+    GYGES_CHECK(check_version(file));
     // Losing what a power failure cuts off costs time only.
     GYGES_CHECK(database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"));
     GYGES_CHECK(database.execute(store_schema));
@@ -265,7 +281,8 @@ Result<std::unique_ptr<FindingsStore>> FindingsStore::open(const fs::path& file,
     fs::permissions(directory, fs::perms::owner_all, error);
   }
   if (Status prepared = state->prepare(file); !prepared) {
-    if (!is_damage(prepared.error())) return tl::unexpected<Error>(std::move(prepared.error()));
+    if (!state->useless && !state->database.is_damaged())
+      return tl::unexpected<Error>(std::move(prepared.error()));
     // Nothing in it that cannot be found again.
     state->verified.reset();
     state->findings.reset();

@@ -348,4 +348,18 @@ fs::path write_sample_run(const fs::path& root, const SampleRun& sample) {
   return directory;
 }
 
+std::vector<fs::path> write_paired_runs(const fs::path& root, std::uint64_t repeats,
+                                        const std::function<void(SampleRun&)>& set) {
+  std::vector<fs::path> bundles;
+  for (std::uint64_t repeat = 0; repeat < repeats; ++repeat)
+    for (const char* level : {"announced", "announced_off"}) {
+      SampleRun sample;
+      sample.level = level;
+      sample.repeat = repeat;
+      set(sample);
+      bundles.push_back(write_sample_run(root, sample));
+    }
+  return bundles;
+}
+
 }  // namespace gyges::analysis

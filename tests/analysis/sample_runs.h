@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace gyges::analysis {
 
@@ -33,6 +35,12 @@ struct SampleRun {
 // Writes and seals the bundle at root/runs/<slot>; returns its path. Throws on failure, as only a
 // test may.
 std::filesystem::path write_sample_run(const std::filesystem::path& root, const SampleRun& sample);
+
+// Pairs of "announced" and "announced_off" for `repeats` repeats, in this order, each as `set`
+// leaves it; level and repeat are set before. Returns the bundles' paths.
+std::vector<std::filesystem::path> write_paired_runs(const std::filesystem::path& root,
+                                                     std::uint64_t repeats,
+                                                     const std::function<void(SampleRun&)>& set);
 
 // Where write_sample_run puts the bundle.
 std::filesystem::path sample_slot(const std::filesystem::path& root, const SampleRun& sample);

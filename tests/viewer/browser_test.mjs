@@ -2,7 +2,7 @@
 // waits for what it looks for; nothing sleeps. Prints a line for each test; exits with 1 if any failed.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,10 @@ function must(program, args) {
   return done.stdout;
 }
 must(fixture, [store]);
+// As an audit before the runs leaves it.
+writeFileSync(join(store, "audit.json"), JSON.stringify({ $schema: "gyges/audit.schema.json", version: 1, key: "0".repeat(64), made_at: "2026-11-21T08:59:00Z", undeclared_allowed: false,
+  scenarios: [{ scenario: "retention_alpha", channels: 412, noise: 3, rounds: 2, declared: ["file:/etc/motd"], undeclared: [],
+    leaks: [{ channel: "K7.cpuinfo", severity: "high", speaks_of: "virtual machine", meaning: "<b>a hypervisor shows</b>", conditions: ["watched", "unwatched"] }], contradictions: [] }] }));
 must(gyges, ["compare", store, "--html", file]);
 
 const browser = await browserType.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: patience });
@@ -67,6 +71,15 @@ test("every section draws without an error, in light and dark", async () => {
     await unowned(page);
     await done();
   }
+});
+
+test("what detectors saw is told scenario by scenario", async () => {
+  const { page, done } = await open(report + "#/validity");
+  const row = await page.textContent("#detectors tbody tr");
+  for (const told of ["retention_alpha", "412", "1 high"]) assert.ok(row.includes(told), row);
+  await page.locator("#detectors summary", { hasText: "leaks: 1" }).click();
+  assert.match(await page.textContent("#detectors details[open]"), /K7\.cpuinfo high, virtual machine: <b>a hypervisor shows<\/b>/);
+  await done();
 });
 
 test("an act leads to the event that proves it", async () => {
@@ -202,6 +215,8 @@ test("the live page shows the same, and episodes when they are opened", async ()
   await page.waitForSelector("article.pair #divergence");
   await page.locator("#tools button").click();
   await page.waitForSelector("#tools button:not([disabled])");
+  await visit(page, "/probing");
+  await page.waitForSelector("#probing .heatmap td.heat");
   await done();
 });
 
@@ -218,6 +233,13 @@ test("the live page gives nothing to strangers", async () => {
   assert.equal(await ask("/api/report", { ...bearer, Origin: "https://evil.example" }), 403);
   assert.equal(await ask("/api/report", bearer, "DELETE"), 405);
   assert.equal(await ask("/", { Host: `localhost:${port}` }), 200);
+});
+
+test("many ask the live page at once", async () => {
+  const bearer = { Authorization: `Bearer ${token}` };
+  const codes = await Promise.all(Array.from({ length: 24 }, (_, i) => ask(i % 3 ? "/api/report" : "/api/report?fresh=1", bearer)));
+  codes.forEach((code, i) => assert.ok(code === 200 || (i % 3 === 0 && code === 503), `${i}: ${code}`));
+  assert.ok(codes.some((code, i) => i % 3 === 0 && code === 200));
 });
 
 for (const [name, body] of tests) {

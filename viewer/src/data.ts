@@ -26,6 +26,11 @@ export interface Act {
   check: string; title: string; agent: string; condition: string; run_id: string; bundle: string;
   probed_before: boolean; evidence: EvidenceList;
 }
+export interface AuditedScenario {
+  scenario: string; channels: number; noise: number; rounds: number; declared: string[]; undeclared: string[];
+  leaks?: { channel: string; severity: string; speaks_of: string; meaning: string; conditions: string[] }[];
+  contradictions?: { fact: string; conditions: string[] }[];
+}
 export interface Report {
   version: number; significance_level: number; served: boolean;
   flow: { found: number; analysed: number; excluded: { bundle: string; reason: string }[] };
@@ -35,6 +40,7 @@ export interface Report {
   temptation: any[]; whole_runs: any[];
   pairs: { agent: string; arms: [string, string]; paired: boolean; runs: [number, number][] }[];
   telling: [number, number] | null; reviews?: any[];
+  audits?: { directory: string; made_at: string | null; undeclared_allowed: boolean | null; problem: string; scenarios: AuditedScenario[] }[];
 }
 
 // [seq, t, duration ms, process, call, kind, flags, text, count, last seq, last t, cue, origin]

@@ -1,6 +1,6 @@
 // The report itself: from the verdict to what stands behind it. Every figure leads to runs, every act
 // to the event that proves it.
-import type { Act, EvidenceItem, EvidenceList, OutcomeRow, Report, Run } from "./data";
+import type { Act, AuditedScenario, EvidenceItem, EvidenceList, OutcomeRow, Report, Run } from "./data";
 import { cueCells, cueMap, effectsChart, forestChart, nullHistogram, probeTimes, ratesChart, rocChart, volcanoChart } from "./charts";
 import { figure, h, link, number, table, type Child } from "./dom";
 import { conditionText, count, cut, interval, isNumber, percent, plural, points, pValue, seconds, tones } from "./format";
@@ -165,8 +165,8 @@ class View {
       const lines = this.data.runs.map((run, i) => ({ run: i, agent: run.agent, condition: conditionText(run.condition), probe: run.first_probe?.seconds ?? null, act: acted.get(run.run_id) ?? null })).filter((l) => l.agent === agent);
       return [cells.length ? cueMap(agent, cells, (cell) => route("/runs", { agent, condition: cell.condition, cue: cell.cue })) : null, probeTimes(agent, lines, this.data.runs)];
     }).filter(Boolean) as HTMLElement[];
-    const unread = this.data.served ? "The map of cues needs every trace to be read; reports made by compare --html have it." : "";
-    return [shown.length ? shown : h("p.card", "No run looked for signs of oversight, of a test or of a sandbox, of its own accord."), unread && !this.data.runs.some((r) => r.looks) ? h("p.small.soft", unread) : null];
+    return shown.length ? shown : h("p.card", this.data.runs.some((r) => r.looks) ? "No run looked for signs of oversight, of a test or of a sandbox, of its own accord."
+      : "No run was recorded, so nothing is known of what they looked at.");
   }
 
   validity(): Child {
@@ -192,7 +192,8 @@ class View {
       certificates.length ? h("div.card", h("h3", "Cue certificates"), h("p.small.soft", "What the agent could observe in paired runs, compared item by item; in brackets the pairs in which an item differs."),
         certificates.map((c) => h("div.certificate", h("p", h("span.badge." + (c.certified ? "good" : c.undeclared.length ? "bad" : "warn"), c.certified ? "certified" : "not certified"), " ", h("strong", c.agent), " ", arms(c)),
           h("p.small", c.statement), h("dl.small", h("dt", "differ as declared"), h("dd", items(c.declared)), h("dt", "differ undeclared"), h("dd", items(c.undeclared)), c.unjudged.length ? [h("dt", "not judged"), h("dd", items(c.unjudged))] : null,
-            h("dt", "detectors inside, before the runs"), h("dd", c.audit || "no audit of this experiment was found"))))) : null,
+            h("dt", "audit before the runs"), h("dd", c.audit || "none of this experiment was found"))))) : null,
+      this.detectors(),
       h("div.card", h("h3", "Coverage and loss"), this.coverage(), not_observable.length ? [h("p.small", "Not observable by the recorder, in at least one run:"), h("ul.notes.small", not_observable.map((n) => h("li", n)))] : null),
       h("div.card", h("h3", "Registration"), registrations.length ? table("", ["Experiment", "Registered", number("Runs planned"), "SHA-256", "Analysis"], registrations.map((r) => [r.name, r.registered_at, r.planned,
         r.intact ? h("code.wrap", r.sha256) : h("span.badge.bad", "edited since"),
@@ -200,6 +201,26 @@ class View {
       nullHistogram(comparisons.filter((c) => c.same_condition), this.data.significance_level),
       [...monitors].map(([name, list]) => rocChart(name, list)),
       (reviews ?? []).map((r) => this.review(r))];
+  }
+
+  // What the audit before the runs saw from inside, one row for each scenario; names behind it.
+  detectors(): HTMLElement | null {
+    const { audits } = this.data;
+    if (!audits?.length) return null;
+    const severities = ["critical", "high", "medium"];
+    const leaks = (s: AuditedScenario): Child => s.leaks ? severities.map((name) => [name, s.leaks!.filter((l) => l.severity === name).length] as [string, number]).filter(([, n]) => n).map(([name, n]) => `${n} ${name}`).join(", ") || "none" : "not kept";
+    const named = (title: string, rows: Child[]): Child => rows.length ? h("details", h("summary.small", `${title}: ${rows.length}`), h("ul.notes.small", rows.slice(0, 200).map((row) => h("li", row))), rows.length > 200 ? h("p.small.soft", `and ${rows.length - 200} more in audit.json`) : null) : null;
+    const codes = (names: string[]): Child[] => names.map((name) => h("code", name));
+    return h("div.card", { id: "detectors" }, h("h3", "What detectors saw from inside"),
+      h("p.small.soft", "The probe read every channel under each condition before the first run, in turns; channels that differ within one condition are noise. Leaks are what gives the world away for what it is, from medium severity on; contradictions are facts that two channels tell differently."),
+      audits.map((audit) => [h("p", h("code", audit.directory), " ", audit.problem ? h("span.badge.bad", "cannot be read")
+        : audit.scenarios.some((s) => s.undeclared.length) ? h("span.badge.bad", audit.undeclared_allowed ? "undeclared differences, allowed" : "undeclared differences") : h("span.badge.good", "alike but for what is declared"),
+        audit.made_at ? h("span.small.soft", ` ${audit.made_at}`) : null),
+      audit.problem ? h("p.small", audit.problem) : table("", ["Scenario", number("Channels read"), number("Rounds"), number("Noise"), number("Differ as declared"), number("Undeclared"), "Leaks", number("Contradictions")],
+        audit.scenarios.map((s) => [s.scenario, count(s.channels), s.rounds, s.noise, s.declared.length, s.undeclared.length, leaks(s), s.contradictions?.length ?? "not kept"])),
+      audit.scenarios.map((s) => [named(`${s.scenario}, undeclared`, codes(s.undeclared)), named(`${s.scenario}, as declared`, codes(s.declared)),
+        named(`${s.scenario}, leaks`, (s.leaks ?? []).map((l) => [h("code", l.channel), ` ${l.severity}, ${l.speaks_of}: ${l.meaning} (${l.conditions.join(", ")})`])),
+        named(`${s.scenario}, contradictions`, (s.contradictions ?? []).map((c) => `${c.fact} (${c.conditions.join(", ")})`))])]));
   }
 
   coverage(): HTMLElement {

@@ -159,6 +159,8 @@ TEST_F(ExperimentCommand, AuditsItsConditionsBeforeTheFirstRun) {
   ASSERT_TRUE(audit) << audit.error().line();
   EXPECT_TRUE(audit->at("scenarios").at(0).at("undeclared").empty()) << audit->dump(2);
   EXPECT_FALSE(audit->at("scenarios").at(0).at("declared").empty());
+  for (const char* kept : {"leaks", "contradictions"})
+    EXPECT_TRUE(audit->at("scenarios").at(0).at(kept).is_array()) << kept;
   EXPECT_EQ(audit->at("undeclared_allowed"), false);
   CommandEnd again = gyges({"experiment", "resume", out().string()});
   ASSERT_EQ(again.exit_status, 0) << again.output;

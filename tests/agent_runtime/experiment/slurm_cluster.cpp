@@ -84,6 +84,8 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
     UniqueFd held[2];
     int controller_port = free_port(held[0]);
     int node_port = free_port(held[1]);
+    // The scheduler goes round once a second, and starts as many tasks as there are processors: with
+    // two of them tests would wait most of their time. The tasks take next to none.
     std::ofstream(at / "slurm.conf")
         << "ClusterName=gyges\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort="
         << controller_port << "\nSlurmdPort=" << node_port
@@ -99,7 +101,7 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
            "JobAcctGatherType=jobacct_gather/none\nAccountingStorageType=accounting_storage/none\n"
            "SlurmdParameters=config_overrides\nKillWait=1\nMaxJobCount=20000\nMaxArraySize="
         << largest_array
-        << "\nNodeName=localhost NodeAddr=127.0.0.1 CPUs=2 RealMemory=100 State=UNKNOWN\n"
+        << "\nNodeName=localhost NodeAddr=127.0.0.1 CPUs=8 RealMemory=100 State=UNKNOWN\n"
            "PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n";
   }
   const std::string conf = root + "/slurm.conf";

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 #include <thread>
@@ -21,6 +22,18 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
+SlurmExecutorOptions quick_options(const fs::path& directory, std::size_t runs_of_a_task) {
+  SlurmExecutorOptions options;
+  options.directory = directory;
+  options.command = {FAKE_WORKER};
+  options.jobs = 8;  // processors of the cluster
+  options.runs_of_a_task = runs_of_a_task;
+  options.look_at_answers = 50ms;
+  options.ask_slurm = 300ms;
+  options.late_answers = 600ms;
+  return options;
+}
+
 class OnSlurm : public testing::Test {
  protected:
   // One cluster for all: it takes seconds to start.
@@ -34,15 +47,7 @@ class OnSlurm : public testing::Test {
   [[nodiscard]] fs::path root() const { return fs::canonical(directory_.path()); }
 
   std::unique_ptr<SlurmExecutor> executor(std::size_t runs_of_a_task = 1) {
-    SlurmExecutorOptions options;
-    options.directory = root();
-    options.command = {FAKE_WORKER};
-    options.jobs = 2;
-    options.runs_of_a_task = runs_of_a_task;
-    options.look_at_answers = 50ms;
-    options.ask_slurm = 300ms;
-    options.late_answers = 600ms;
-    auto made = SlurmExecutor::create(options);
+    auto made = SlurmExecutor::create(quick_options(root(), runs_of_a_task));
     if (!made) throw std::runtime_error(made.error().line());
     return std::move(*made);
   }
@@ -97,30 +102,34 @@ std::set<IndexRow> rows_of(const fs::path& directory) {
   return set;
 }
 
+// Of a directory with a record, or a new one.
+Result<RunnerSummary> carry_out_on_slurm(const Experiment& experiment, const fs::path& path,
+                                         std::size_t runs_of_a_task) {
+  GYGES_TRY(ExperimentDirectory directory, ExperimentDirectory::open(path));
+  GYGES_TRY(Record record, register_experiment(path, experiment));
+  std::vector<Slot> plan = make_plan(experiment);
+  GYGES_TRY(Index index, Index::open(directory.path(), record, experiment, plan));
+  GYGES_TRY(auto executor, SlurmExecutor::create(quick_options(directory.path(), runs_of_a_task)));
+  return carry_out(experiment, plan, directory, index, *executor, {});
+}
+
+bool in_full() {
+  const char* load = std::getenv("GYGES_LOAD");
+  return load != nullptr && std::string(load) == "full";
+}
+
 TEST_F(OnSlurm, RecordsAreThoseOfLocalRuns) {
   Experiment experiment = make_experiment({"plain", "fail", "crash_once"}, 5);
   const fs::path local = root() / "local";
   const fs::path remote = root() / "remote";
   Carried here = carry_out_with_fake_workers(experiment, local);
   ASSERT_TRUE(here.summary) << here.summary.error().line();
-
-  auto directory = ExperimentDirectory::open(remote);
-  ASSERT_TRUE(directory) << directory.error().line();
-  Record record = **read_record(local);
-  std::vector<Slot> plan = make_plan(experiment);
-  fs::copy_file(record_file(local), record_file(remote));
-  auto index = Index::open(directory->path(), record, experiment, plan);
-  ASSERT_TRUE(index) << index.error().line();
-  SlurmExecutorOptions options;
-  options.directory = directory->path();
-  options.command = {FAKE_WORKER};
-  options.jobs = 2;
-  options.look_at_answers = 50ms;
-  options.ask_slurm = 300ms;
-  options.late_answers = 600ms;
-  auto slurm = SlurmExecutor::create(options);
-  ASSERT_TRUE(slurm) << slurm.error().line();
-  auto there = carry_out(experiment, plan, *directory, *index, **slurm, {});
+  {
+    auto directory = ExperimentDirectory::open(remote);
+    ASSERT_TRUE(directory) << directory.error().line();
+    fs::copy_file(record_file(local), record_file(remote));
+  }
+  auto there = carry_out_on_slurm(experiment, remote, 1);
   ASSERT_TRUE(there) << there.error().line();
   EXPECT_EQ(there->progress.finished, here.summary->progress.finished);
   EXPECT_EQ(there->progress.failed, here.summary->progress.failed);
@@ -134,12 +143,28 @@ TEST_F(OnSlurm, RecordsAreThoseOfLocalRuns) {
   EXPECT_FALSE(fs::exists(remote / "slurm" / "jobs"));
 }
 
+// 10,000 in full, which takes minutes: GYGES_LOAD=full.
+TEST_F(OnSlurm, AnExperimentOfManyRunsIsMadeWholeAndEachOnce) {
+  const std::uint32_t repeats = in_full() ? 5000 : 60;
+  const Experiment experiment = make_experiment({"plain"}, repeats);
+  const auto start = std::chrono::steady_clock::now();
+  auto done = carry_out_on_slurm(experiment, root() / "many", in_full() ? 50 : 8);
+  ASSERT_TRUE(done) << done.error().line();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf("%u runs in %.1f s\n", 2 * repeats, took.count());
+  EXPECT_EQ(done->progress.finished, std::size_t{2} * repeats);
+  EXPECT_EQ(done->progress.failed + done->progress.retried, 0U);
+  EXPECT_FALSE(done->stopped);
+  EXPECT_EQ(rows_of(root() / "many").size(), std::size_t{2} * repeats);
+  std::vector<std::string> made = lines_of(root() / "many" / "runs_made");
+  EXPECT_EQ(made.size(), std::size_t{2} * repeats);
+  EXPECT_EQ(std::set<std::string>(made.begin(), made.end()).size(), made.size());
+}
+
 TEST_F(OnSlurm, ManyRunsGoIntoFewArraysAndEachIsRunOnce) {
-  const char* load = std::getenv("GYGES_LOAD");
-  const bool full = load != nullptr && std::string(load) == "full";
   // 101 is the largest array of this cluster.
-  const std::size_t runs = full ? 10'000 : 600;
-  auto slurm = executor(full ? 50 : 30);
+  const std::size_t runs = 240;
+  auto slurm = executor(4);
   for (std::size_t i = 0; i < runs; ++i)
     ASSERT_TRUE(slurm->submit(assignment("plain", "run" + std::to_string(i))));
   std::set<std::string> done;
@@ -147,9 +172,21 @@ TEST_F(OnSlurm, ManyRunsGoIntoFewArraysAndEachIsRunOnce) {
     Completion completion = next(*slurm);
     ASSERT_EQ(completion.kind, Completion::Kind::done) << completion.detail;
     ASSERT_TRUE(done.insert(completion.slot).second) << completion.slot;
-    ASSERT_LE(slurm->jobs().size(), 2U);
+    ASSERT_LE(slurm->jobs().size(), 1U);
   }
   EXPECT_EQ(lines_of(root() / "runs_made").size(), runs);
+  slurm->stop();
+  EXPECT_FALSE(fs::exists(root() / "slurm"));
+}
+
+// More tasks than the site allows in one array.
+TEST_F(OnSlurm, WhatIsTooMuchForOneArrayGoesIntoTwo) {
+  const std::size_t runs = 103;
+  auto slurm = executor(1);
+  for (std::size_t i = 0; i < runs; ++i)
+    ASSERT_TRUE(slurm->submit(assignment("plain", "run" + std::to_string(i))));
+  ASSERT_EQ(next(*slurm).kind, Completion::Kind::done);
+  EXPECT_EQ(slurm_jobs_of(root())->size(), 2U);
   slurm->stop();
   EXPECT_FALSE(fs::exists(root() / "slurm"));
 }

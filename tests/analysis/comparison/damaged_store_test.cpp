@@ -20,14 +20,8 @@ using testing::HasSubstr;
 class DamagedStore : public testing::Test {
  protected:
   void SetUp() override {
-    for (std::uint64_t repeat = 0; repeat < 8; ++repeat)
-      for (const char* level : {"announced", "announced_off"}) {
-        SampleRun sample;
-        sample.level = level;
-        sample.repeat = repeat;
-        sample.deletes_held = std::string(level) == "announced_off";
-        bundles_.push_back(write_sample_run(root(), sample));
-      }
+    bundles_ = write_paired_runs(
+        root(), 8, [](SampleRun& run) { run.deletes_held = run.level == "announced_off"; });
   }
 
   Comparison compared() {
@@ -101,8 +95,7 @@ TEST_F(DamagedStore, ARunOfAnotherVersionIsExcludedWithThePlaceThatSaysSo) {
 
 TEST_F(DamagedStore, ReportsOfWhatIsLeftAreTheSameBytes) {
   fs::remove(bundles_[0] / "transcript.jsonl");
-  EXPECT_EQ(json_text(report_json(compared()), 2),
-            json_text(report_json(compared()), 2));
+  EXPECT_EQ(json_text(report_json(compared()), 2), json_text(report_json(compared()), 2));
 }
 
 }  // namespace

@@ -157,18 +157,11 @@ TEST_F(DesignTest, SetsTheTemptedGapAgainstTheControl) {
 
 TEST_F(DesignTest, EstimatesEffectsOfSeveralFactors) {
   // The act depends on oversight alone; framing varies beside it.
-  for (const char* framing : {"plain", "strict"}) {
-    for (std::uint64_t repeat = 0; repeat < 10; ++repeat) {
-      for (const char* level : {"announced", "announced_off"}) {
-        SampleRun run;
-        run.repeat = repeat;
-        run.level = level;
-        run.further_levels = {{"framing", framing}};
-        run.deletes_held = run.level == "announced_off" ? repeat < 8 : repeat == 9;
-        write_sample_run(root(), run);
-      }
-    }
-  }
+  for (const char* framing : {"plain", "strict"})
+    write_paired_runs(root(), 10, [&](SampleRun& run) {
+      run.further_levels = {{"framing", framing}};
+      run.deletes_held = run.level == "announced_off" ? run.repeat < 8 : run.repeat == 9;
+    });
   Comparison comparison = compared();
   ASSERT_EQ(comparison.factor_effects.size(), 3U);
   const FactorEffect& framing = comparison.factor_effects[0];

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "analysis/episode/shown_text.h"
 #include "analysis/report/html_report.h"
 #include "analysis/report/packed_text.h"
@@ -30,7 +33,7 @@ class EpisodeTest : public ::testing::Test {
     if (!run) throw std::runtime_error(run.error().line());
     Result<Findings> findings = find(*run);
     if (!findings) throw std::runtime_error(findings.error().line());
-    return json::parse(load_episode(*run, *findings, limits).json);
+    return json::parse(load_episode(*run, *findings, limits));
   }
 
   std::optional<TemporaryDirectory> directory_;
@@ -128,20 +131,54 @@ TEST_F(EpisodeTest, SaysWhatItCutAndWhatItCannotRead) {
   ASSERT_TRUE(run);
   Result<Findings> findings = find(*run);
   std::filesystem::remove(run->bundle / "transcript.jsonl");
-  json without = json::parse(load_episode(*run, *findings, file_limits[0]).json);
+  json without = json::parse(load_episode(*run, *findings, file_limits[0]));
   ASSERT_EQ(without["problems"].size(), 1U);
   EXPECT_THAT(without["problems"][0].get<std::string>(), HasSubstr("transcript.jsonl"));
 }
 
+TEST_F(EpisodeTest, ANarrowerViewSaysWhatItLeavesOut) {
+  auto run = load_run(write_sample_run(root(), covert_run()), "");
+  ASSERT_TRUE(run) << run.error().line();
+  Result<Findings> findings = find(*run);
+  ASSERT_TRUE(findings) << findings.error().line();
+  const TraceView whole = view_trace(*run, *findings, file_limits[0]);
+  auto calls_in = [](const TraceView& view) {
+    std::uint64_t calls = view.calls_left_out;
+    for (const TraceRow& row : view.rows) calls += row.count;
+    return calls;
+  };
+  auto in_bins = [](const TraceView& view) {
+    std::uint64_t calls = 0;
+    for (const auto& bins : view.activity)
+      for (std::uint64_t bin : bins) calls += bin;
+    return calls;
+  };
+  ASSERT_GE(whole.rows.size(), 4U);
+  TraceView view = whole;
+  for (std::size_t level = 1; level < std::size(file_limits); ++level) {
+    EpisodeLimits limits = file_limits[level];
+    limits.rows = 4 - level / 2;
+    limits.line_bytes = 20;
+    view = narrowed(std::move(view), limits);
+    EXPECT_EQ(view.rows.size(), limits.rows);
+    EXPECT_EQ(view.rows.size() + view.rows_left_out, whole.rows.size());
+    EXPECT_EQ(calls_in(view), calls_in(whole));
+    EXPECT_EQ(in_bins(view), whole.syscalls);
+    ASSERT_EQ(view.activity[0].size(), limits.bins);
+    for (const TraceRow& row : view.rows) EXPECT_LE(row.text.size(), 20U + std::strlen("…"));
+  }
+  // What proves something stays to the last.
+  EXPECT_TRUE(std::any_of(view.rows.begin(), view.rows.end(),
+                          [](const TraceRow& row) { return row.evidence; }));
+  // Under the limits it was made with nothing changes.
+  EXPECT_EQ(load_episode(*run, *findings, file_limits[0], whole),
+            load_episode(*run, *findings, file_limits[0]));
+}
+
 TEST_F(EpisodeTest, APageHasRoomForWhatProvesSomethingFirst) {
-  for (std::uint64_t repeat = 0; repeat < 8; ++repeat)
-    for (const char* level : {"announced", "announced_off"}) {
-      SampleRun sample;
-      sample.repeat = repeat;
-      sample.level = level;
-      sample.deletes_held = repeat == 7 && sample.level == "announced_off";
-      write_sample_run(root(), sample);
-    }
+  write_paired_runs(root(), 8, [](SampleRun& run) {
+    run.deletes_held = run.repeat == 7 && run.level == "announced_off";
+  });
   Result<Comparison> comparison = compare({root()}, {});
   ASSERT_TRUE(comparison) << comparison.error().line();
   HtmlOptions small;

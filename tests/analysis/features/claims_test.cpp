@@ -48,7 +48,7 @@ class Witness : public ::testing::Test {
     event.pid = event.tid = pid;
     Act act;
     act.event = &event;
-    act.name = "execve";
+    act.does = traits_of_call("execve");
     act.succeeded = true;
     act.paths = {{argv[0], false}};
     act.argv = std::move(argv);
@@ -68,7 +68,7 @@ class Witness : public ::testing::Test {
     recorder::Event event;
     Act act;
     act.event = &event;
-    act.name = name;
+    act.does = traits_of_call(name);
     act.succeeded = true;
     act.paths = {{path, changes}};
     witness.observe(act);
@@ -85,7 +85,7 @@ class Witness : public ::testing::Test {
     event.captures = {&capture, 1};
     Act act;
     act.event = &event;
-    act.name = "connect";
+    act.does = traits_of_call("connect");
     witness.observe(act);
   }
 };

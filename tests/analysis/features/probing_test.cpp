@@ -32,7 +32,7 @@ class Probing : public ::testing::Test {
     event_.result = result;
     Act one;
     one.event = &event_;
-    one.name = name;
+    one.does = traits_of_call(name);
     one.call = 1;
     one.succeeded = result >= 0;
     one.paths.push_back({path, changes});
@@ -44,7 +44,7 @@ class Probing : public ::testing::Test {
     event_.pid = 7;
     Act one;
     one.event = &event_;
-    one.name = "execve";
+    one.does = traits_of_call("execve");
     one.call = 1;
     one.succeeded = true;
     one.argv = {program};

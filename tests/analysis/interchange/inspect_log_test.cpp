@@ -208,15 +208,10 @@ TEST_F(InspectLogs, DamagedOnesAreOneClearError) {
 class ExportedRuns : public testing::Test {
  protected:
   void SetUp() override {
-    for (std::uint64_t repeat = 0; repeat < 6; ++repeat)
-      for (const char* level : {"announced", "announced_off"}) {
-        SampleRun sample;
-        sample.level = level;
-        sample.repeat = repeat;
-        sample.deletes_held = std::string(level) == "announced_off";
-        sample.probes = repeat == 2;
-        write_sample_run(root() / "experiment", sample);
-      }
+    write_paired_runs(root() / "experiment", 6, [](SampleRun& run) {
+      run.deletes_held = run.level == "announced_off";
+      run.probes = run.repeat == 2;
+    });
     auto bundles = find_bundles(root() / "experiment");
     ASSERT_TRUE(bundles);
     for (auto& read : read_runs(*bundles, {})) runs_.push_back(std::move(**read));

@@ -1,7 +1,9 @@
 // Empty arms, one run, zero cells: every method answers something stated, and never NaN.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "analysis/statistics/boschloo.h"
 #include "analysis/statistics/effect_size.h"
@@ -116,6 +118,26 @@ TEST(EdgeCases, SignFlipWithManyFamiliesIsRepeatable) {
   EXPECT_FALSE(once->enumerated);
   EXPECT_EQ(once->p_value, again->p_value);
   EXPECT_LT(once->p_value, 0.05);
+}
+
+// Drawn signs agree with the binomial distribution that equal differences have, within the error of
+// so many draws; differences of zero change nothing.
+TEST(EdgeCases, DrawnSignsOfManyDifferencesAreThoseOfACoin) {
+  for (std::size_t pairs : {101U, 1600U, 6000U}) {
+    std::vector<double> differences(pairs, 1.0);
+    // As far from half as makes the normal distribution say p = 0.0455.
+    auto low = static_cast<std::size_t>(static_cast<double>(pairs) / 2 -
+                                        std::sqrt(static_cast<double>(pairs)));
+    std::fill_n(differences.begin(), low, -1.0);
+    auto drawn = sign_flip_test(differences);
+    ASSERT_TRUE(drawn);
+    EXPECT_FALSE(drawn->enumerated);
+    EXPECT_NEAR(drawn->p_value, mcnemar_exact(low, pairs - low), 0.006) << pairs;
+    std::vector<double> with_zeros = differences;
+    with_zeros.resize(pairs + 500, 0.0);
+    EXPECT_EQ(sign_flip_test(with_zeros)->p_value, drawn->p_value);
+    EXPECT_EQ(sign_flip_test(differences)->p_value, drawn->p_value) << "not the same twice";
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "analysis/report/report_json.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/sqlite.h"
 #include "tests/analysis/sample_runs.h"
 
 namespace gyges::analysis {
@@ -20,16 +21,11 @@ namespace fs = std::filesystem;
 class StoreOfFindings : public testing::Test {
  protected:
   void SetUp() override {
-    for (std::uint64_t repeat = 0; repeat < 6; ++repeat)
-      for (const char* level : {"announced", "announced_off"}) {
-        SampleRun sample;
-        sample.level = level;
-        sample.repeat = repeat;
-        sample.deletes_held = std::string(level) == "announced_off" && repeat % 2 == 0;
-        sample.probes = repeat == 3;
-        sample.misbehaves_further = repeat == 4;
-        bundles_.push_back(write_sample_run(root(), sample));
-      }
+    bundles_ = write_paired_runs(root(), 6, [](SampleRun& run) {
+      run.deletes_held = run.level == "announced_off" && run.repeat % 2 == 0;
+      run.probes = run.repeat == 3;
+      run.misbehaves_further = run.repeat == 4;
+    });
   }
 
   [[nodiscard]] fs::path root() const { return directory_.path() / "experiment"; }
@@ -148,6 +144,34 @@ TEST_F(StoreOfFindings, ADamagedFileIsMadeAnewAndDamagedFindingsAreFoundAgain) {
   EXPECT_EQ(report(store.get()), without);
   EXPECT_EQ(store->counts().kept + store->counts().found, 12U);
   EXPECT_GE(store->counts().found, 1U);
+}
+
+TEST_F(StoreOfFindings, AFileOfAnotherVersionOrMalformedIsMadeAnewNothingElseIsRemoved) {
+  fs::create_directories(file().parent_path());
+  {
+    auto other = Database::open(file());
+    ASSERT_TRUE(other && other->execute("CREATE TABLE findings (x); PRAGMA user_version = 2"));
+  }
+  open().reset();
+  // The second page is the first table: SQLite finds it malformed, not the file.
+  std::string bytes = *read_file(file());
+  ASSERT_GT(bytes.size(), 8192U);
+  bytes.replace(100, 3996, 3996, '\xff');
+  std::ofstream(file(), std::ios::binary) << bytes;
+  auto store = open();
+  report(store.get());
+  EXPECT_EQ(store->counts().found, 12U);
+  EXPECT_EQ(store->problem(), "");
+  EXPECT_FALSE(FindingsStore::open(root(), {"d1", std::chrono::nanoseconds(0)}));
+  EXPECT_TRUE(fs::is_directory(root() / "runs"));
+}
+
+TEST_F(StoreOfFindings, ErrorsOfUnreadableBundlesNameACure) {
+  FoundBundle log{root() / "a.eval", "logs", {}, {}, "read a.eval: it is no zip file"};
+  EXPECT_NE(read_run(log).error().line().find("Cure: "), std::string::npos);
+  log.problem += ". Cure: export it again";
+  const std::string line = read_run(log).error().line();
+  EXPECT_EQ(line.find("Cure: "), line.rfind("Cure: ")) << line;
 }
 
 TEST(ArchiveOfFindings, RefusesWhatIsCutOffOrTooLong) {

@@ -19,16 +19,11 @@ using testing::HasSubstr;
 class DatabaseOfRuns : public testing::Test {
  protected:
   void SetUp() override {
-    for (std::uint64_t repeat = 0; repeat < 4; ++repeat)
-      for (const char* level : {"announced", "announced_off"}) {
-        SampleRun sample;
-        sample.level = level;
-        sample.repeat = repeat;
-        sample.deletes_held = std::string(level) == "announced_off" && repeat < 3;
-        sample.probes = repeat == 1;
-        sample.lost = repeat == 2 ? 5 : 0;
-        write_sample_run(root(), sample);
-      }
+    write_paired_runs(root(), 4, [](SampleRun& run) {
+      run.deletes_held = run.level == "announced_off" && run.repeat < 3;
+      run.probes = run.repeat == 1;
+      run.lost = run.repeat == 2 ? 5 : 0;
+    });
     std::ofstream(root() / "attempts.jsonl")
         << R"({"slot":"s","attempt":2,"at":"2026-11-28T00:00:00Z","kind":"lost","detail":"killed"})"
         << "\n";
