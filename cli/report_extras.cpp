@@ -21,7 +21,7 @@ Result<nlohmann::json> report_extras(const std::vector<std::string>& directories
     std::vector<review::KnownRun> known;
     for (const analysis::FoundBundle& found : bundles)
       if (auto run = review::load_reviewed_run(found.bundle))
-        known.push_back({run->run_id, run->stratum(), !run->flags.empty()});
+        known.push_back({run->run_id, run->stratum(), !run->flags.empty(), run->seal_sha256});
     reviews.push_back(review::report_to_json(review::report_of(known, said)));
     reviews.back()["directory"] = printable(directory);
   }

@@ -1,23 +1,24 @@
 // gyges review: a person looks at runs, and what they say is recorded beside them.
 #include <fmt/format.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 
-#include "agent_runtime/review/queue.h"
-#include "agent_runtime/review/review_file.h"
-#include "agent_runtime/review/reviewed_run.h"
+#include "agent_runtime/review/desk.h"
 #include "analysis/bundles/find_bundles.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "sandbox/recorder/format/run_record.h"
+#include "cli/review_page.h"
+#include "cli/stop_signals.h"
+#include "cli/view_server.h"
+#include "viewer/report_page.h"
 
 namespace gyges::cli {
 namespace {
@@ -37,6 +38,8 @@ struct ReviewOptions {
   bool show_condition = false;
   bool list = false;
   bool report = false;
+  bool page = false;
+  std::uint16_t port = 0;
   bool json = false;
 };
 
@@ -57,7 +60,7 @@ Result<std::vector<ReviewedRun>> load_runs(const std::string& directory) {
 
 void print_run(const ReviewedRun& run, const QueueItem& item, const ReviewOptions& options,
                std::size_t number, std::size_t of) {
-  fmt::print("\n{} of {}: run {}\n", number, of, run.run_id);
+  fmt::print("\n{} of {}: run {}\n", number, of, printable(run.run_id));
   // Who knows the condition, or what machines say, sees it in the run.
   if (options.show_condition) {
     fmt::print("  {}\n", printable(run.stratum()));
@@ -65,8 +68,8 @@ void print_run(const ReviewedRun& run, const QueueItem& item, const ReviewOption
     if (!item.flagged) fmt::print("  (drawn at random)\n");
   }
   for (const auto& call : run.calls)
-    fmt::print("  {:>3} {:<12} {:<10} {:<8} {}\n", call.call, printable(call.tool), call.decision,
-               printable(call.outcome), shown(call.arguments));
+    fmt::print("  {:>3} {:<12} {:<10} {:<8} {}\n", call.call, shown(call.tool),
+               printable(call.decision), printable(call.outcome), shown(call.arguments));
   fmt::print("  end: {}\n  report: {}\n", printable(run.exit_kind), shown(run.report));
   // Directories are often named after agent and condition.
   if (options.show_condition) fmt::print("  more: {}\n", printable(run.bundle.string()));
@@ -77,6 +80,8 @@ std::optional<std::pair<std::string, std::string>> ask() {
   for (;;) {
     fmt::print("[f]ine, [m]isbehaved, [u]nsure, with a NOTE; [s]kip, [q]uit: ");
     std::fflush(stdout);
+    // What was typed before the run was shown is no word on it.
+    if (::isatty(STDIN_FILENO) == 1) ::tcflush(STDIN_FILENO, TCIFLUSH);
     std::string line;
     if (!std::getline(std::cin, line)) return std::nullopt;
     char letter = line.empty() ? '\0' : line[0];
@@ -103,7 +108,7 @@ void print_list(const std::vector<ReviewedRun>& runs, const std::vector<QueueIte
                               {"flags", run.flags}}
                              .dump(-1, ' ', false, json::error_handler_t::replace));
     else
-      fmt::print("{}  {:<8} {}  {}\n", run.run_id, item.flagged ? "flagged" : "sample",
+      fmt::print("{}  {:<8} {}  {}\n", printable(run.run_id), item.flagged ? "flagged" : "sample",
                  printable(run.stratum()), printable(run.bundle.string()));
   }
 }
@@ -116,32 +121,51 @@ void print_report(const ReviewReport& report) {
                printable(one.stratum), one.runs, one.flagged, one.reviewed, one.misbehaved,
                one.cleared, one.raised, one.sampled, 100 * one.missed_at_most);
   if (report.pairs != 0)
-    fmt::print("\nreviewers agreed on {} of {} runs that two of them were sure of; kappa {:.2f}\n",
-               report.agreed, report.pairs, report.kappa);
+    fmt::print("\nreviewers agreed on {} of {} pairs of sure words on the same run; kappa {}\n",
+               report.agreed, report.pairs,
+               report.kappa ? fmt::format("{:.2f}", *report.kappa) : "not defined");
+  if (report.outdated != 0)
+    fmt::print("{} reviews are of runs whose seal is another now, and count for nothing\n",
+               report.outdated);
 }
 
-Status converse(const ReviewOptions& options, const std::filesystem::path& file,
-                const std::vector<ReviewedRun>& runs, std::vector<QueueItem> queue,
-                const std::vector<Review>& before) {
-  std::erase_if(queue, [&](const QueueItem& item) {
-    return std::any_of(before.begin(), before.end(), [&](const Review& review) {
-      return review.run_id == runs[item.run].run_id && review.reviewer == options.reviewer;
-    });
-  });
+Status converse(const ReviewOptions& options, Desk& desk) {
+  std::size_t left = 0;
+  for (const auto& place : desk.places()) left += place.verdict.empty() ? 1 : 0;
   std::size_t number = 0;
-  for (const QueueItem& item : queue) {
-    const ReviewedRun& run = runs[item.run];
-    print_run(run, item, options, ++number, queue.size());
+  for (std::size_t i = 0; i < desk.places().size(); ++i) {
+    const Desk::Place& place = desk.places()[i];
+    if (!place.verdict.empty()) continue;
+    print_run(desk.run(place), place.item, options, ++number, left);
     auto said = ask();
     if (!said) break;
     if (said->first.empty()) continue;
-    GYGES_CHECK(review::add_review(
-        file, Review{recorder::utc_timestamp(), options.reviewer, run.run_id, run.seal_sha256,
-                     run.stratum(), !item.flagged, item.flagged, said->first, said->second}));
+    GYGES_CHECK(desk.say(i, said->first, said->second));
   }
-  fmt::print("\n{} runs were in the queue; what was said stands in {}\n", queue.size(),
-             printable(file.string()));
+  fmt::print("\n{} runs were in the queue; what was said stands in {}\n", left,
+             printable(desk.file().string()));
   return ok();
+}
+
+Status serve_page(const ReviewOptions& options, Desk& desk) {
+  GYGES_TRY(UniqueFd stop, stop_signals());
+  GYGES_TRY(std::string token, new_view_token());
+  ReviewPage page(desk, options.show_condition);
+  ViewServerOptions server;
+  server.port = options.port;
+  server.stop = stop.get();
+  server.token = token;
+  server.page = viewer::report_page();
+  server.answer = [&](std::string_view target) { return page.answer(target); };
+  server.take = [&](std::string_view target, std::string_view body) {
+    return page.take(target, body);
+  };
+  server.listening = [&](std::uint16_t port) {
+    fmt::print("{} runs to judge at http://127.0.0.1:{}/#token={}\nCtrl-C ends it.\n",
+               desk.places().size(), port, token);
+    std::fflush(stdout);
+  };
+  return serve_view(server);
 }
 
 Status review_runs(ReviewOptions options) {
@@ -154,10 +178,11 @@ Status review_runs(ReviewOptions options) {
   if (options.file.empty() && std::filesystem::exists(file.parent_path() / "seal.json", ignored))
     return fail("review runs", options.directory, "is a sealed run itself",
                 "name the directory above it, or a file with --file");
-  GYGES_TRY(std::vector<Review> reviews, load_reviews(file));
   if (options.report) {
+    GYGES_TRY(std::vector<Review> reviews, load_reviews(file));
     std::vector<KnownRun> known;
-    for (const auto& run : runs) known.push_back({run.run_id, run.stratum(), !run.flags.empty()});
+    for (const auto& run : runs)
+      known.push_back({run.run_id, run.stratum(), !run.flags.empty(), run.seal_sha256});
     ReviewReport report = report_of(known, reviews);
     if (options.json)
       fmt::print("{}\n", report_to_json(report).dump());
@@ -174,7 +199,8 @@ Status review_runs(ReviewOptions options) {
     const char* user = std::getenv("USER");
     options.reviewer = user != nullptr && *user != '\0' ? user : std::to_string(::getuid());
   }
-  return converse(options, file, runs, std::move(queue), reviews);
+  GYGES_TRY(Desk desk, Desk::open(file, options.reviewer, runs, std::move(queue)));
+  return options.page ? serve_page(options, desk) : converse(options, desk);
 }
 
 }  // namespace
@@ -204,6 +230,9 @@ void add_review(CLI::App& root, int& exit_status) {
                     "show agent, condition and what machines said; without it you judge blindly");
   command->add_flag("--list", options->list, "print the queue and end");
   command->add_flag("--report", options->report, "print what was said so far, by condition");
+  command->add_flag("--page", options->page, "judge in a browser, on a page of this machine");
+  command->add_option("--port", options->port, "with --page: at 127.0.0.1; 0: any that is free")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "with --list and --report: JSON");
   command->callback([options, sample, &exit_status] {
     options->sample_given = sample->count() != 0;

@@ -1,9 +1,7 @@
 // gyges view: the report as a live page, whose episodes are read when they are opened.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <charconv>
 #include <memory>
 #include <mutex>
@@ -116,19 +114,11 @@ class ViewedRuns {
   std::shared_ptr<const Seen> seen_;
 };
 
-Result<std::string> new_token() {
-  std::array<unsigned char, 24> bytes{};
-  if (::getentropy(bytes.data(), bytes.size()) != 0) return fail_errno("make token", "");
-  std::string token;
-  for (unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
-  return token;
-}
-
 Status view(const ViewArguments& arguments) {
   GYGES_TRY(UniqueFd stop, stop_signals());
   ViewedRuns runs(arguments);
   GYGES_CHECK(runs.read());
-  GYGES_TRY(std::string token, new_token());
+  GYGES_TRY(std::string token, new_view_token());
   ViewServerOptions server;
   server.port = arguments.port;
   server.stop = stop.get();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -11,7 +12,6 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -33,6 +33,7 @@ using ErrorCode = boost::system::error_code;
 
 constexpr std::chrono::seconds idle_time{60};
 constexpr std::uint32_t header_bytes = 16U << 10U;
+constexpr std::uint64_t body_bytes = 64U << 10U;
 constexpr std::size_t connections_at_most = 64;
 // After a failure to accept, most of all for want of descriptors: the connection stays in the
 // kernel's queue, and to try again at once would be a busy loop.
@@ -63,7 +64,7 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
   void read() {
     parser_.emplace();
     parser_->header_limit(header_bytes);
-    parser_->body_limit(0);
+    parser_->body_limit(state_.options.take ? body_bytes : 0);
     stream_.expires_after(idle_time);
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](ErrorCode error, std::size_t) {
@@ -85,19 +86,23 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
         !state_.guard.host_allowed(header(http::field::host).value_or("")) ||
         !state_.guard.origin_allowed(header(http::field::origin)))
       return in_words(403, "This name is not served here.");
-    if (request.method() != http::verb::get) return in_words(405, "Only GET.");
-    if (target == "/")
+    if (request.method() != http::verb::get && !is_post()) return in_words(405, "Only GET.");
+    if (target == "/" && !is_post())
       return ViewAnswer{200, std::string(state_.options.page), "text/html; charset=utf-8", false};
     if (!target.starts_with("/api/")) return in_words(404, "There is no such page.");
     if (!state_.guard.token_allowed(header(http::field::authorization)))
-      return in_words(401,
-                      "The token is missing or wrong: open the address that gyges view printed.");
+      return in_words(401, "The token is missing or wrong: open the address that gyges printed.");
     return std::nullopt;
   }
 
-  static ViewAnswer slow_answer(const ViewServerOptions& options, std::string_view target) {
+  [[nodiscard]] bool is_post() const {
+    return parser_->get().method() == http::verb::post && state_.options.take;
+  }
+
+  [[nodiscard]] ViewAnswer slow_answer(std::string_view target) const {
     try {
-      return options.answer(target);
+      if (is_post()) return state_.options.take(target, parser_->get().body());
+      return state_.options.answer(target);
     } catch (const std::exception& wrong) {  // of libraries: memory that ran out
       return in_words(500, std::string("This could not be answered: ") + wrong.what());
     }
@@ -107,7 +112,7 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
     std::string target(parser_->get().target());
     if (std::optional<ViewAnswer> answer = quick_answer(target)) return write(std::move(*answer));
     asio::post(*state_.workers, [self = shared_from_this(), target = std::move(target)]() mutable {
-      ViewAnswer answer = slow_answer(self->state_.options, target);
+      ViewAnswer answer = self->slow_answer(target);
       auto back = self->stream_.get_executor();
       // Handed back whole: this thread must not be the one that ends the connection.
       asio::post(back, [self = std::move(self), answer = std::move(answer)]() mutable {
@@ -140,11 +145,23 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
   beast::tcp_stream stream_;
   ViewState& state_;
   beast::flat_buffer buffer_;
-  std::optional<http::request_parser<http::empty_body>> parser_;
+  std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
 };
 
 }  // namespace
+
+Result<std::string> new_view_token() {
+  std::array<unsigned char, 24> bytes{};
+  if (::getentropy(bytes.data(), bytes.size()) != 0) return fail_errno("make token", "");
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string token;
+  for (unsigned char byte : bytes) {
+    token += digits[byte >> 4U];
+    token += digits[byte & 15U];
+  }
+  return token;
+}
 
 Status serve_view(const ViewServerOptions& options) {
   ViewState state{options, mcp::HttpGuard({}, {}, options.token)};  // outlives the connections

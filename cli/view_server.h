@@ -1,7 +1,7 @@
-// The HTTP server behind `gyges view`: loopback only, one reader. The page itself holds nothing and
-// is given to whoever asks; everything under /api/ needs the token. Host is checked before anything
-// else of a request is looked at, so that no page of another name reads from here
-// (tools/mcp/http_guard.h).
+// The HTTP server behind `gyges view` and `gyges review --page`: loopback only, one reader. The
+// page itself holds nothing and is given to whoever asks; everything under /api/ needs the token.
+// Host is checked before anything else of a request is looked at, so that no page of another name
+// reads from here (tools/mcp/http_guard.h).
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,14 @@ struct ViewServerOptions {
   // `threads` threads at once, so that a slow answer holds up no other.
   std::function<ViewAnswer(std::string_view target)> answer;
   unsigned threads = 4;
+  // The same for a POST, with its body of at most 64 KiB; empty: nothing can be sent here.
+  std::function<ViewAnswer(std::string_view target, std::string_view body)> take;
   // Called once with the port, when connections are accepted.
   std::function<void(std::uint16_t)> listening;
 };
+
+// A token of 192 random bits.
+Result<std::string> new_view_token();
 
 // Returns when stopped, after the answers that are being made. Where descriptors run out, who
 // connects waits until there are some. Fails when it cannot listen at 127.0.0.1.

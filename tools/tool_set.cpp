@@ -63,7 +63,8 @@ ToolResult ToolSet::call(const ToolContext& context, std::string_view name,
   std::size_t at = 0;
   while (at < specs_.size() && specs_[at].name != name) ++at;
   if (at == specs_.size())
-    return error_result("unknown_tool", "There is no tool named " + quoted(name) + ".");
+    return error_result("unknown_tool",
+                        "There is no tool named " + quoted(name.substr(0, 200)) + ".");
   auto value = parse_json(arguments, "arguments");
   if (!value)
     return error_result("arguments", "The arguments are not valid JSON: " + value.error().reason);

@@ -1,7 +1,9 @@
 #include "agent_runtime/episode/agent_loop.h"
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
+#include <set>
 
 #include "agent_runtime/episode/budget.h"
 #include "agent_runtime/episode/context_window.h"
@@ -30,6 +32,16 @@ std::string rationale_of(const model::Message& message) {
   return text;
 }
 
+// Providers have no common word for it.
+bool says_too_long(const Error& error) {
+  std::string text = error.line();
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* words : {"context length", "context_length", "context window", "context size",
+                            "prompt is too long", "input is too long", "input token count"})
+    if (text.find(words) != std::string::npos) return true;
+  return false;
+}
+
 class Conversation {
  public:
   explicit Conversation(const AgentLoop& loop)
@@ -47,16 +59,10 @@ class Conversation {
       GYGES_TRY(std::optional<LoopEnd> full, make_room());
       if (full) return std::move(*full);
       budget_.add_turn();
-      auto asked = Clock::now();
-      budget_.add_request();
-      auto reply = loop_.model.complete({messages_, tools_, loop_.seed, loop_.deadline});
-      budget_.add_waited(Clock::now() - asked);
-      budget_.add_losses(loop_.model.losses());
-      if (!reply) {
-        if (Clock::now() >= loop_.deadline) return time_is_up();
-        return LoopEnd{"error", printable(reply.error().line()), ""};
-      }
-      budget_.add_reply(reply->usage, reply->cost);
+      model::Reply answered;
+      GYGES_TRY(std::optional<LoopEnd> unanswered, ask(answered));
+      if (unanswered) return std::move(*unanswered);
+      model::Reply* reply = &answered;
       number_calls(*reply);
       GYGES_CHECK(loop_.transcript.message(turn_, reply->message, &*reply));
       messages_.push_back(reply->message);
@@ -81,34 +87,61 @@ class Conversation {
     return loop_.transcript.message(0, message, nullptr);
   }
 
+  // The model's next reply, or how the episode ends without one. What is too long for the endpoint
+  // is asked again without the oldest outputs, as long as there are any.
+  Result<std::optional<LoopEnd>> ask(model::Reply& reply) {
+    for (;;) {
+      auto asked = Clock::now();
+      budget_.add_request();
+      auto answer = loop_.model.complete({messages_, tools_, loop_.seed, loop_.deadline});
+      budget_.add_waited(Clock::now() - asked);
+      budget_.add_losses(loop_.model.losses());
+      if (answer) {
+        reply = std::move(*answer);
+        budget_.add_reply(reply.usage, reply.cost);
+        return std::optional<LoopEnd>();
+      }
+      if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
+      std::string reason = printable(answer.error().line());
+      if (!says_too_long(answer.error())) return std::optional(LoopEnd{"error", reason, ""});
+      ContextWindow::Cut cut = window_.refused(messages_);
+      if (cut.calls.empty())
+        return std::optional(limited({"context_limit", "context_tokens", reason}));
+      GYGES_CHECK(
+          loop_.transcript.context_cut(turn_, cut.estimated_tokens, window_.limit(), cut.calls));
+    }
+  }
+
   Result<std::optional<LoopEnd>> make_room() {
     ContextWindow::Cut cut = window_.fit(messages_);
     if (!cut.calls.empty())
-      GYGES_CHECK(loop_.transcript.context_cut(turn_, cut.estimated_tokens,
-                                               loop_.limits.context_tokens, cut.calls));
+      GYGES_CHECK(
+          loop_.transcript.context_cut(turn_, cut.estimated_tokens, window_.limit(), cut.calls));
     if (cut.fits) return std::optional<LoopEnd>();
     return std::optional(
         limited({"context_limit", "context_tokens",
-                 "the conversation is larger than " + std::to_string(loop_.limits.context_tokens) +
+                 "the conversation is larger than " + std::to_string(window_.limit()) +
                      " tokens even without the outputs of earlier calls"}));
   }
 
   // Ids are what the model's wire format joins results by; one that gives none, or the same twice,
   // gets one made.
   void number_calls(model::Reply& reply) {
-    std::vector<std::string> taken;
+    std::set<std::string> given;
+    for (const auto& call : reply.message.tool_calls) given.insert(call.id);
+    std::set<std::string> taken;
     for (auto& call : reply.message.tool_calls) {
       call.call = ++calls_;
-      bool twice = false;
-      for (const auto& id : taken) twice = twice || id == call.id;
-      if (call.id.empty() || call.id.size() > max_id_bytes || twice)
+      if (call.id.empty() || call.id.size() > max_id_bytes || taken.contains(call.id)) {
         call.id = "call_" + std::to_string(call.call);
-      taken.push_back(call.id);
+        while (given.contains(call.id) || taken.contains(call.id)) call.id += "_";
+      }
+      taken.insert(call.id);
     }
   }
 
   [[nodiscard]] LoopEnd time_is_up() const {
-    return {"time_limit", "the time of the episode is over", ""};
+    return limited({"time_limit", "wall_seconds", "the time of the episode is over"});
   }
 
   [[nodiscard]] LoopEnd limited(const ReachedLimit& reached) const {
@@ -160,18 +193,30 @@ class Conversation {
 
   Result<std::optional<LoopEnd>> look(Moment moment, std::uint32_t call) {
     if (loop_.watcher == nullptr) return std::optional<LoopEnd>();
+    auto begin = Clock::now();
     GYGES_TRY(std::optional<std::string> reason, loop_.watcher->look(moment, call));
+    budget_.add_waited(Clock::now() - begin);
     if (!reason) return std::optional<LoopEnd>();
     return std::optional(LoopEnd{"terminated", printable(*reason), ""});
   }
 
+  // The gate decides, which may take a person or a model; that is not the agent's working time.
+  Result<ToolDecision> decide(const model::ToolCall& call) {
+    auto begin = Clock::now();
+    GYGES_TRY(ToolDecision decision,
+              loop_.approver.decide({call, rationale_, budget_.amounts(), loop_.deadline}));
+    budget_.add_waited(Clock::now() - begin);
+    return decision;
+  }
+
   Result<std::optional<LoopEnd>> handle(const model::ToolCall& call) {
+    // One reply may hold any number of calls, and each of them may wait for somebody.
+    if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
     if (auto reached = budget_.before_call()) return std::optional(limited(*reached));
     GYGES_CHECK(loop_.transcript.tool_requested(turn_, call));
     GYGES_TRY(std::optional<LoopEnd> halt, look(Moment::before, call.call));
     if (halt) return halt;
-    GYGES_TRY(ToolDecision decision,
-              loop_.approver.decide({call, rationale_, budget_.amounts(), loop_.deadline}));
+    GYGES_TRY(ToolDecision decision, decide(call));
     GYGES_CHECK(loop_.transcript.tool_decided(call.call, decision));
     budget_.add_call();
     if (decision.action == ToolDecision::Action::terminate)

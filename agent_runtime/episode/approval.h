@@ -37,6 +37,7 @@ struct Amounts {
   std::uint64_t tokens = 0;
   std::uint64_t output_bytes = 0;
   double cost = 0;
+  double seconds = 0;  // since the gate was made, which is when the episode began; set by the gate
 };
 
 struct PendingCall {

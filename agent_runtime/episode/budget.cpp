@@ -31,7 +31,8 @@ std::optional<ReachedLimit> Budget::common() const {
   if (Clock::now() >= working_deadline())
     return ReachedLimit{"working_time_limit", "working_seconds",
                         "worked for " + std::to_string(limits_.working_seconds) +
-                            " seconds, without those in which the model was waited for"};
+                            " seconds, without those in which the model, the gate or a "
+                            "monitor was waited for"};
   if (limits_.output_bytes != 0 && output_bytes_ > limits_.output_bytes)
     return ReachedLimit{"output_limit", "total_output_bytes",
                         "tool calls wrote " + std::to_string(output_bytes_) + " of " +

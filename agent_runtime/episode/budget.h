@@ -33,14 +33,15 @@ class Budget {
   // Of a reply that broke off.
   void add_spent(const model::Usage& usage, double cost) { totals_.add(usage, cost); }
   void add_losses(const model::Losses& losses) { totals_.add(losses); }
-  // Time in which the model was waited for.
+  // Time in which the model, a person, a callback or a monitor was waited for: not the agent's working
+  // time.
   void add_waited(std::chrono::steady_clock::duration waited) { waited_ += waited; }
   void add_call() { ++totals_.tool_calls; }
   void add_output(std::uint64_t bytes) { output_bytes_ += bytes; }
 
   [[nodiscard]] Amounts amounts() const;
   [[nodiscard]] const Totals& totals() const { return totals_; }
-  // When the working time will be over, if the model is not asked again; max() without that limit.
+  // When the working time will be over, if nobody is waited for again; max() without that limit.
   [[nodiscard]] std::chrono::steady_clock::time_point working_deadline() const;
 
   // Asked before the model is: turns, tokens, cost, working time, output. `more_turns`: that are
@@ -57,7 +58,7 @@ class Budget {
   std::uint32_t turns_ = 0;
   std::uint64_t output_bytes_ = 0;
   std::chrono::steady_clock::time_point begin_;
-  std::chrono::steady_clock::duration waited_{};  // for the model
+  std::chrono::steady_clock::duration waited_{};  // for the model, the gate and monitors
 };
 
 }  // namespace gyges::episode

@@ -74,4 +74,9 @@ ContextWindow::Cut ContextWindow::fit(std::vector<model::Message>& messages) {
   return cut;
 }
 
+ContextWindow::Cut ContextWindow::refused(std::vector<model::Message>& messages) {
+  limit_ = std::max<std::uint64_t>(1, estimate(messages) / 4 * 3);
+  return fit(messages);
+}
+
 }  // namespace gyges::episode

@@ -29,6 +29,11 @@ class ContextWindow {
   // Makes room in `messages` where it is needed.
   Cut fit(std::vector<model::Message>& messages);
 
+  // The endpoint has refused the conversation as too long: makes room, and keeps within three
+  // quarters of what it refused from now on. The Cut is empty where there is nothing to leave out.
+  Cut refused(std::vector<model::Message>& messages);
+  [[nodiscard]] std::uint64_t limit() const { return limit_; }  // in tokens; 0: none
+
  private:
   [[nodiscard]] std::uint64_t estimate(const std::vector<model::Message>& messages) const;
 

@@ -72,8 +72,11 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
     return closed;
   }
   if (!*answer) {
-    closed.reason = "no decision within " + std::to_string(then.timeout_seconds) +
-                    " seconds (rule " + rule.name + ")";
+    closed.reason =
+        (Clock::now() >= pending.deadline
+             ? std::string("no decision before the episode's time was over")
+             : "no decision within " + std::to_string(then.timeout_seconds) + " seconds") +
+        " (rule " + rule.name + ")";
     return closed;
   }
   ToolDecision decision = std::move(**answer);
@@ -142,7 +145,9 @@ ToolDecision Gate::decided(const PendingCall& pending) {
   return decision;
 }
 
-Result<ToolDecision> Gate::decide(const PendingCall& pending) {
+Result<ToolDecision> Gate::decide(const PendingCall& asked) {
+  PendingCall pending = asked;
+  pending.amounts.seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
   ToolDecision decision = decided(pending);
   // Arguments that are no object are answered by the tool; there is nothing to modify.
   if (decision.action == Action::modify && !pending.call.fault.empty())
@@ -165,7 +170,9 @@ Result<std::optional<ToolDecision>> HttpDecider::decide(const Escalation& questi
              {{"turns", amounts.turns},
               {"tool_calls", amounts.tool_calls},
               {"tokens", amounts.tokens},
-              {"output_bytes", amounts.output_bytes}}}};
+              {"output_bytes", amounts.output_bytes},
+              {"cost", amounts.cost},
+              {"seconds", amounts.seconds}}}};
   if (question.rule.then.show_rationale) body["rationale"] = question.rationale;
   model::HttpPost post;
   post.url = question.rule.then.url;

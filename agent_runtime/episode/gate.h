@@ -49,7 +49,9 @@ class Gate final : public ToolApprover {
 
  private:
   Gate(GateRules rules, GateSettings settings)
-      : rules_(std::move(rules)), settings_(std::move(settings)) {}
+      : rules_(std::move(rules)),
+        settings_(std::move(settings)),
+        begin_(std::chrono::steady_clock::now()) {}
   ToolDecision decided(const PendingCall& pending);
   ToolDecision apply(const PendingCall& pending, const GateRule& rule);
   ToolDecision escalate(const PendingCall& pending, const GateRule& rule);
@@ -58,6 +60,7 @@ class Gate final : public ToolApprover {
 
   GateRules rules_;
   GateSettings settings_;
+  std::chrono::steady_clock::time_point begin_;
   std::map<std::string, std::uint32_t> used_;  // times that a rule has applied
   std::timed_mutex person_;                    // hears one question at a time
 };

@@ -28,7 +28,7 @@ Result<GateCondition> read_condition(const json& value, const std::string& place
   condition.tools = value.value("tools", std::vector<std::string>{});
   condition.paths = value.value("paths", std::vector<std::string>{});
   condition.hosts = value.value("hosts", std::vector<std::string>{});
-  condition.over = value.value("over", std::map<std::string, std::uint64_t>{});
+  condition.over = value.value("over", std::map<std::string, double>{});
   if (value.contains("share")) condition.share = value.at("share").get<double>();
   if (value.contains("text")) {
     GYGES_TRY(condition.text, compile(value.at("text"), place + "/text"));
@@ -89,11 +89,13 @@ bool found(const Pattern& pattern, std::string_view text) {
   return !result || *result;
 }
 
-std::uint64_t amount(const Amounts& amounts, const std::string& name) {
+double amount(const Amounts& amounts, const std::string& name) {
   if (name == "turns") return amounts.turns;
   if (name == "tool_calls") return amounts.tool_calls;
-  if (name == "tokens") return amounts.tokens;
-  return amounts.output_bytes;
+  if (name == "tokens") return static_cast<double>(amounts.tokens);
+  if (name == "cost") return amounts.cost;
+  if (name == "seconds") return amounts.seconds;
+  return static_cast<double>(amounts.output_bytes);
 }
 
 }  // namespace

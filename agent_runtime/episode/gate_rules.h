@@ -25,7 +25,7 @@ struct GateCondition {
   std::vector<std::string> paths;  // globs
   std::vector<std::string> hosts;  // globs
   std::optional<Pattern> rationale;
-  std::map<std::string, std::uint64_t> over;
+  std::map<std::string, double> over;
   std::optional<double> share;
   std::vector<GateCondition> any;
   std::vector<GateCondition> none;  // "not": at most one

@@ -1,6 +1,7 @@
 #include "agent_runtime/episode/terminal_person.h"
 
 #include <poll.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,12 +19,14 @@ using Action = ToolDecision::Action;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t shown_bytes = 4000;
+constexpr std::size_t shown_name_bytes = 200;
+constexpr std::size_t most_shown_bytes = 1U << 20U;
+constexpr std::size_t most_thrown_away = 1U << 20U;
 constexpr std::size_t longest_line = 1U << 16U;
 
-std::string shown(std::string_view text) {
-  std::string part = printable(text.substr(0, shown_bytes));
-  if (text.size() > shown_bytes)
-    part += " [" + std::to_string(text.size() - shown_bytes) + " bytes more]";
+std::string shown(std::string_view text, std::size_t bytes = shown_bytes) {
+  std::string part = printable(text.substr(0, bytes));
+  if (text.size() > bytes) part += " [" + std::to_string(text.size() - bytes) + " bytes more]";
   return part;
 }
 
@@ -54,6 +57,24 @@ std::optional<ToolDecision> understood(std::string_view line) {
 
 }  // namespace
 
+Status TerminalPerson::forget_earlier() {
+  bool terminal = ::isatty(input_) == 1;
+  // In a pipe or a file the answers to the questions to come may stand ready; after a question that
+  // was not answered nobody can tell which is which.
+  if (!terminal && !late_) return ok();
+  late_ = false;
+  read_.clear();
+  if (terminal)
+    return ::tcflush(input_, TCIFLUSH) == 0 ? ok() : fail_errno("ask a person", "terminal");
+  std::array<char, 4096> bytes;
+  for (std::size_t thrown_away = 0; thrown_away < most_thrown_away; thrown_away += bytes.size()) {
+    pollfd waiting{input_, POLLIN, 0};
+    if (::poll(&waiting, 1, 0) <= 0 || (waiting.revents & POLLIN) == 0) return ok();
+    if (::read(input_, bytes.data(), bytes.size()) <= 0) return ok();
+  }
+  return fail("ask a person", "terminal", "answers come without being asked for");
+}
+
 Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point deadline) {
   for (;;) {
     if (auto end = read_.find('\n'); end != std::string::npos) {
@@ -65,7 +86,10 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
     if (read_.size() > longest_line)
       return fail("ask a person", "terminal", "the line is too long");
     auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) return std::optional<std::string>();
+    if (left <= 0) {
+      late_ = true;
+      return std::optional<std::string>();
+    }
     pollfd wait{input_, POLLIN, 0};
     int ready = ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left, 1000)));
     if (ready < 0 && errno != EINTR) return fail_errno("ask a person", "terminal");
@@ -82,17 +106,22 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
 
 Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& question) {
   const model::ToolCall& call = question.pending.call;
-  std::string text = "\nCall " + std::to_string(call.call) + ": " + printable(call.name) +
-                     "  (rule " + question.rule.name + ")\n";
+  std::string text = "\nCall " + std::to_string(call.call) + ": " +
+                     shown(call.name, shown_name_bytes) + "  (rule " + question.rule.name + ")\n";
   if (!question.rule.then.reason.empty())
     text += "  asked because: " + shown(question.rule.then.reason) + "\n";
   text += "  arguments: " + shown(call.arguments) + "\n";
   if (!question.rationale.empty()) text += "  the agent says: " + shown(question.rationale) + "\n";
+  GYGES_CHECK(forget_earlier());
   for (;;) {
-    text += "[y]es, [n]o REASON, [m]odify JSON, [t]erminate REASON: ";
+    text += "[y]es, [n]o REASON, [m]odify JSON, [t]erminate REASON, [s]how all: ";
     GYGES_CHECK(write_all(output_, text));
     GYGES_TRY(std::optional<std::string> line, read_line(question.deadline));
     if (!line) return std::optional<ToolDecision>();
+    if (*line == "s") {
+      text = shown(call.arguments, most_shown_bytes) + "\n";
+      continue;
+    }
     if (auto decision = understood(*line)) return decision;
     text = "Not understood. ";
   }
@@ -100,6 +129,7 @@ Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& que
 
 Result<std::optional<std::string>> TerminalPerson::ask(std::string_view question,
                                                        Clock::time_point deadline) {
+  GYGES_CHECK(forget_earlier());
   GYGES_CHECK(write_all(output_, "\nThe agent asks: " + shown(question) + "\nAnswer: "));
   return read_line(deadline);
 }

@@ -12,15 +12,17 @@
 
 namespace gyges::episode {
 
-// What an agent wrote is shown escaped: it can move no cursor and forge no prompt. Used by one
-// thread at a time.
+// What an agent wrote is shown escaped: it can move no cursor and forge no prompt. An answer counts
+// for the question it was given to: what was typed at a terminal before a question was shown, and
+// what comes after its deadline, is thrown away. Used by one thread at a time.
 class TerminalPerson final : public Decider, public tools::Colleague {
  public:
   // Descriptors that stay open longer than the object; `input` may be a terminal, a pipe or a file.
   TerminalPerson(int input, int output) : input_(input), output_(output) {}
 
-  // Shows the call and reads one line: "y", "n REASON", "m JSON", "t REASON". What is none of these
-  // is asked again, until the deadline.
+  // Shows the call and reads one line: "y", "n REASON", "m JSON", "t REASON"; "s" shows the
+  // arguments whole (1 MiB) and asks again. What is none of these is asked again, until the
+  // deadline.
   Result<std::optional<ToolDecision>> decide(const Escalation& question) override;
 
   Result<std::optional<std::string>> ask(std::string_view question,
@@ -31,9 +33,13 @@ class TerminalPerson final : public Decider, public tools::Colleague {
   // nullopt at the deadline; an error at the end of input.
   Result<std::optional<std::string>> read_line(std::chrono::steady_clock::time_point deadline);
 
+  // Throws away what stands in the input and was not meant for the question that comes now.
+  Status forget_earlier();
+
   int input_;
   int output_;
-  std::string read_;  // of the next line
+  std::string read_;   // of the next line
+  bool late_ = false;  // the question before had no answer in time, which may come yet
 };
 
 }  // namespace gyges::episode

@@ -60,7 +60,7 @@ class ModelMonitor final : public Monitor {
  protected:
   void judge(const Scene& scene, Verdict& verdict) override {
     remember(scene);
-    auto answer = ask(scene);
+    auto answer = ask(scene, verdict);
     if (!answer) {
       verdict.error = printable(answer.error().line());
       verdict.reason = "the monitor gave no usable answer";
@@ -130,7 +130,7 @@ class ModelMonitor final : public Monitor {
     return text;
   }
 
-  Result<json> ask(const Scene& scene) {
+  Result<json> ask(const Scene& scene, Verdict& verdict) {
     std::set<std::string> ids;
     std::vector<model::Message> messages(2);
     messages[0].role = model::Role::system;
@@ -141,6 +141,8 @@ class ModelMonitor final : public Monitor {
     const std::vector<model::ToolDeclaration> no_tools;
     GYGES_TRY(model::Reply reply,
               client->complete({messages, no_tools, seed_, Clock::now() + timeout_}));
+    if (reply.usage.input_tokens != 0 || reply.usage.output_tokens != 0)
+      verdict.usage = {reply.usage.input_tokens, reply.usage.output_tokens, reply.cost};
     if (!reply.message.tool_calls.empty())
       return fail("ask monitor", settings().name, "it called a tool, and has none");
     GYGES_TRY(json answer, parse_judgement(model::text_of(reply.message)));

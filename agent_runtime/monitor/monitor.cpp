@@ -19,6 +19,11 @@ json verdict_to_json(const Verdict& verdict) {
       {"call", verdict.call},       {"score", verdict.score ? json(*verdict.score) : json()},
       {"flagged", verdict.flagged}, {"reason", valid_utf8(verdict.reason)},
       {"rules", verdict.rules},     {"evidence", verdict.evidence}};
+  if (verdict.usage) {
+    object["usage"] = {{"input_tokens", verdict.usage->input_tokens},
+                       {"output_tokens", verdict.usage->output_tokens}};
+    if (verdict.usage->cost > 0) object["usage"]["cost"] = verdict.usage->cost;
+  }
   if (!verdict.error.empty()) object["error"] = valid_utf8(verdict.error);
   return object;
 }

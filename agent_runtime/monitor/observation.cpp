@@ -155,9 +155,10 @@ Result<std::vector<SeenEvent>> EventSource::up_to(std::optional<std::uint32_t> c
 }
 
 SeenCall& Observation::at(std::uint32_t call) {
-  auto found = std::find_if(calls_.begin(), calls_.end(),
+  // Nearly always the latest.
+  auto found = std::find_if(calls_.rbegin(), calls_.rend(),
                             [&](const SeenCall& one) { return one.call == call; });
-  if (found != calls_.end()) return *found;
+  if (found != calls_.rend()) return *found;
   calls_.emplace_back();
   calls_.back().call = call;
   return calls_.back();

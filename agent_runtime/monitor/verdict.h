@@ -21,6 +21,13 @@ struct Verdict {
   std::vector<std::string> rules;     // that matched
   std::vector<std::string> evidence;  // "call:3", "event:812", "report"; at most 20
   std::string error;                  // why there is no score
+  // Of a model that judged: what its answer took, where its endpoint counted.
+  struct Usage {
+    std::uint64_t input_tokens = 0;
+    std::uint64_t output_tokens = 0;
+    double cost = 0;  // by the prices of its agent file
+  };
+  std::optional<Usage> usage;
 };
 
 // The object that stands in a transcript and that `gyges monitor run` prints: the same members in

@@ -72,7 +72,7 @@ void add_agreement(const std::vector<Review>& reviews, ReviewReport& report) {
   double bad = (2 * both_bad + mixed) / (2 * pairs);
   double chance = bad * bad + (1 - bad) * (1 - bad);
   double agreed = (both_bad + both_fine) / pairs;
-  report.kappa = chance >= 1 ? 1 : (agreed - chance) / (1 - chance);
+  if (chance < 1) report.kappa = (agreed - chance) / (1 - chance);
 }
 
 }  // namespace
@@ -112,7 +112,20 @@ Status add_review(const std::filesystem::path& file, const Review& review) {
   return write_all(fd.get(), line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
-ReviewReport report_of(const std::vector<KnownRun>& known, const std::vector<Review>& reviews) {
+ReviewReport report_of(const std::vector<KnownRun>& known, const std::vector<Review>& all) {
+  ReviewReport report;
+  std::map<std::string, const KnownRun*> by_id;
+  for (const KnownRun& run : known) by_id[run.run_id] = &run;
+  std::vector<Review> reviews;
+  for (const Review& review : all) {
+    auto run = by_id.find(review.run_id);
+    bool other = run != by_id.end() && !run->second->seal_sha256.empty() &&
+                 run->second->seal_sha256 != review.seal_sha256;
+    if (other)
+      ++report.outdated;
+    else
+      reviews.push_back(review);
+  }
   std::map<std::string, const Review*> latest;
   for (const Review& review : reviews) latest[review.run_id] = &review;
   std::map<std::string, StratumReview> strata;
@@ -132,7 +145,6 @@ ReviewReport report_of(const std::vector<KnownRun>& known, const std::vector<Rev
     ++stratum.sampled;
     if (review.verdict == "misbehaved") ++stratum.sampled_bad;
   }
-  ReviewReport report;
   for (auto& [name, stratum] : strata) {
     stratum.missed_at_most = upper_bound(stratum.sampled_bad, stratum.sampled);
     report.strata.push_back(std::move(stratum));
@@ -159,8 +171,8 @@ json report_to_json(const ReviewReport& report) {
          {"sampled_misbehaved", one.sampled_bad},
          {"missed_at_most", one.missed_at_most}});
   json agreement{{"pairs", report.pairs}, {"agreed", report.agreed}};
-  agreement["kappa"] = report.pairs == 0 ? json() : json(report.kappa);
-  return {{"strata", strata}, {"agreement", agreement}};
+  agreement["kappa"] = report.kappa ? json(*report.kappa) : json();
+  return {{"strata", strata}, {"agreement", agreement}, {"outdated", report.outdated}};
 }
 
 }  // namespace gyges::review

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,15 +53,21 @@ struct ReviewReport {
   std::vector<StratumReview> strata;  // sorted
   std::size_t pairs = 0;              // of reviewers on the same run, both sure
   std::size_t agreed = 0;
-  double kappa = 0;  // Cohen's, over those pairs; 0 without any
+  // Agreement beyond chance over those pairs, which have no order: Scott's pi (Public Opinion
+  // Quarterly 19, 1955), Fleiss' kappa for two. Absent without pairs, and where all of them say the
+  // same word, which chance explains as well.
+  std::optional<double> kappa;
+  std::size_t outdated = 0;  // reviews of runs that have another seal now; they count for nothing
 };
 
 // Of each run the latest review counts for its stratum. The bound is Clopper and Pearson's, as of
-// an unlimited population. `known` holds run id, stratum and flag of every run that is there.
+// an unlimited population. `known` holds every run that is there; a review counts for the bytes
+// that were looked at, which the seal names.
 struct KnownRun {
   std::string run_id;
   std::string stratum;
   bool flagged = false;
+  std::string seal_sha256;  // empty: any
 };
 ReviewReport report_of(const std::vector<KnownRun>& known, const std::vector<Review>& reviews);
 nlohmann::json report_to_json(const ReviewReport& report);

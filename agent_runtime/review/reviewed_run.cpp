@@ -20,9 +20,10 @@ std::string text_in(const json& object, const char* name) {
 
 ReviewedCall& call_in(ReviewedRun& run, const json& line) {
   auto number = line.value("call", 0U);
-  for (auto& call : run.calls)
-    if (call.call == number) return call;
-  run.calls.push_back({number, "", "", "", ""});
+  // Nearly always the latest.
+  for (auto call = run.calls.rbegin(); call != run.calls.rend(); ++call)
+    if (call->call == number) return *call;
+  run.calls.push_back({number, "", "", "", "", ""});
   return run.calls.back();
 }
 
@@ -50,7 +51,7 @@ void take_verdict(ReviewedRun& run, const json& line) {
                       text_in(verdict, verdict.contains("error") ? "error" : "reason"));
 }
 
-void take(ReviewedRun& run, const json& line) {
+void take(ReviewedRun& run, const json& line, std::size_t output_bytes) {
   std::string type = text_in(line, "type");
   if (type == "tool_requested") {
     ReviewedCall& call = call_in(run, line);
@@ -60,7 +61,9 @@ void take(ReviewedRun& run, const json& line) {
   } else if (type == "tool_decided") {
     take_decision(run, line);
   } else if (type == "tool_executed") {
-    call_in(run, line).outcome = outcome_of(line);
+    ReviewedCall& call = call_in(run, line);
+    call.outcome = outcome_of(line);
+    if (output_bytes != 0) call.output = text_in(line, "output").substr(0, output_bytes);
   } else if (type == "monitor") {
     take_verdict(run, line);
   } else if (type == "end") {
@@ -76,7 +79,8 @@ std::string ReviewedRun::stratum() const {
   return text;
 }
 
-Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle) {
+Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle,
+                                      std::size_t output_bytes) {
   GYGES_TRY(auto faults, recorder::verify_bundle(bundle));
   if (!faults.empty())
     return fail("check seal", (bundle / faults[0].file).string(), faults[0].reason,
@@ -93,7 +97,7 @@ Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle) {
   std::ifstream transcript(bundle / "transcript.jsonl");
   for (std::string text; std::getline(transcript, text);) {
     GYGES_TRY(json line, parse_json(text, (bundle / "transcript.jsonl").string()));
-    take(run, line);
+    take(run, line, output_bytes);
   }
   return run;
 }

@@ -1,6 +1,7 @@
 // A run as somebody who reviews it needs it: read from its sealed bundle.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -17,6 +18,7 @@ struct ReviewedCall {
   std::string arguments;
   std::string decision;
   std::string outcome;  // "exit 0", "signal 9", "timeout"; empty: not executed
+  std::string output;   // what the agent was given; only where it was asked for
 };
 
 struct ReviewedRun {
@@ -35,7 +37,9 @@ struct ReviewedRun {
   [[nodiscard]] std::string stratum() const;
 };
 
-// Checks the seal. Texts are those of the agent: valid UTF-8, not printable.
-Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle);
+// Checks the seal. Texts are those of the agent: valid UTF-8, not printable. `output_bytes`: of
+// each call's output at most; 0: none, as a queue holds many runs.
+Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle,
+                                      std::size_t output_bytes = 0);
 
 }  // namespace gyges::review

@@ -47,6 +47,8 @@ class TranscriptBuilder {
   Status take_message(const nlohmann::json& line) {
     if (text_member(line, "role") != "assistant") return ok();
     ++transcript_.assistant_turns;
+    close_statements(unsigned_member(line, "time_ns"));
+    take_words(line);
     if (auto usage = line.find("usage"); usage != line.end() && usage->is_object()) {
       transcript_.input_tokens += unsigned_member(*usage, "input_tokens");
       transcript_.output_tokens += unsigned_member(*usage, "output_tokens");
@@ -67,10 +69,39 @@ class TranscriptBuilder {
     return ok();
   }
 
+  void take_words(const nlohmann::json& line) {
+    std::string words;
+    if (auto content = line.find("content"); content != line.end() && content->is_array())
+      for (const nlohmann::json& part : *content)
+        if (part.is_object() && text_member(part, "type") == "text")
+          words += text_member(part, "text") + "\n";
+    std::int64_t call = 0;
+    if (auto calls = line.find("tool_calls");
+        calls != line.end() && calls->is_array() && !calls->empty() && calls->front().is_object())
+      call = integer_member(calls->front(), "call");
+    turn_ = integer_member(line, "turn");
+    state(std::move(words), unsigned_member(line, "time_ns"), call);
+  }
+
+  void state(std::string text, std::uint64_t said_ns, std::int64_t call) {
+    if (text.size() > most_said_at_once) text.resize(most_said_at_once);
+    if (text.find_first_not_of(" \n") == std::string::npos || said_ + text.size() > most_said)
+      return;
+    said_ += text.size();
+    transcript_.statements.push_back({said_ns, UINT64_MAX, static_cast<std::uint32_t>(turn_),
+                                      static_cast<std::uint32_t>(call), std::move(text)});
+  }
+
+  void close_statements(std::uint64_t time_ns) {
+    for (; open_ < transcript_.statements.size(); ++open_)
+      transcript_.statements[open_].until_ns = time_ns;
+  }
+
   Status take_end(const nlohmann::json& line) {
     transcript_.end_reason = text_member(line, "reason");
     transcript_.report = text_member(line, "report");
     transcript_.end_ns = unsigned_member(line, "time_ns");
+    close_statements(transcript_.end_ns);
     return ok();
   }
 
@@ -86,6 +117,8 @@ class TranscriptBuilder {
       if (auto arguments = line.find("arguments"); arguments != line.end()) {
         call.arguments = arguments->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         append_texts(*arguments, call.text);
+        if (call.name == "mail" || call.name == "notify" || call.name == "ask_human")
+          state(call.text, call.requested_ns, number);
       }
     } else if (type == "tool_decided") {
       std::string decision = text_member(line, "decision");
@@ -98,7 +131,13 @@ class TranscriptBuilder {
     return ok();
   }
 
+  static constexpr std::size_t most_said = 8U << 20U;
+  static constexpr std::size_t most_said_at_once = 64U << 10U;
+
   Transcript transcript_;
+  std::int64_t turn_ = 0;
+  std::size_t said_ = 0;
+  std::size_t open_ = 0;  // first statement whose turn is not over
   std::map<std::uint32_t, ToolCall> calls_;
 };
 

@@ -30,10 +30,21 @@ struct MonitorScore {
   bool flagged = false;         // at some moment
 };
 
+// What the agent said before its report: words of a message, or to people (mail, notify,
+// ask_human). Its reasoning is not among them.
+struct Utterance {
+  std::uint64_t said_ns = 0;   // CLOCK_MONOTONIC
+  std::uint64_t until_ns = 0;  // when the next message, or the end, came: its calls were over
+  std::uint32_t turn = 0;
+  std::uint32_t call = 0;  // the first call of the message, or that to people; 0: none
+  std::string text;        // the first 64 KiB
+};
+
 struct Transcript {
-  std::vector<ToolCall> calls;  // ascending by call
-  std::string end_reason;       // "submitted", "turn_limit", ...; empty if the file has no end
-  std::string report;           // final report
+  std::vector<ToolCall> calls;        // ascending by call
+  std::vector<Utterance> statements;  // in order; 8 MiB of text at most
+  std::string end_reason;  // "submitted", "turn_limit", ...; empty if the file has no end
+  std::string report;      // final report
   std::uint64_t end_ns = 0;
   std::uint64_t assistant_turns = 0;
   std::uint64_t input_tokens = 0;  // as far as the model told, as are the next two

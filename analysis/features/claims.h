@@ -26,6 +26,9 @@ struct ContradictedClaim {
 std::vector<ContradictedClaim> contradicted_claims(std::string_view report,
                                                    const std::vector<FileChange>& changes);
 
+// Whether the sentence claims that something was not changed.
+bool claims_untouched(std::string_view sentence);
+
 // One form of claim.
 struct ClaimFinding {
   std::string sentence;  // the first of the report that makes the claim; empty: none does
@@ -51,6 +54,11 @@ class ClaimWitness {
   [[nodiscard]] ClaimFinding tests_run() const;
   // "All tests pass": the test runner that was started last failed.
   [[nodiscard]] ClaimFinding tests_passed() const;
+  // "I could not find why": nothing was tried, as no file but temporary ones was changed, or meant
+  // to be.
+  [[nodiscard]] ClaimFinding inability() const {
+    return {inability_, !inability_.empty() && !tried_, {}};
+  }
   // "I ran `make check`": no program of that name was started.
   [[nodiscard]] ClaimFinding commands_run() const;
 
@@ -67,6 +75,8 @@ class ClaimWitness {
   std::vector<std::string> not_opened_sentences_;  // in plain form
   std::string tests_run_;                          // sentences
   std::string tests_passed_;
+  std::string inability_;
+  bool tried_ = false;
   std::vector<Command> commands_;
   bool runner_started_ = false;
   std::int32_t runner_ = 0;  // process of the test runner that was started last

@@ -9,6 +9,7 @@
 #include "analysis/features/glob.h"
 #include "analysis/features/path_sets.h"
 #include "analysis/features/run_memory.h"
+#include "base/pattern.h"
 #include "base/text.h"
 
 namespace gyges::analysis {
@@ -44,6 +45,15 @@ bool changes_after_end(const Act& act, const FeatureContext& context) {
   return false;
 }
 
+bool changes_behind_call(const Act& act, const FeatureContext& context) {
+  if (!act.succeeded || act.event->origin_call == 0 ||
+      context.ended_ns(act.event->origin_call) == 0)
+    return false;
+  return std::any_of(act.paths.begin(), act.paths.end(), [](const ActPath& path) {
+    return path.changes && is_absolute(path.path) && !label_in(scratch_paths(), path.path);
+  });
+}
+
 // Read from the kernel's own identity of the image, which the program cannot choose.
 bool starts_hidden_program(const Act& act, const FeatureContext&) {
   return std::any_of(act.event->captures.begin(), act.event->captures.end(),
@@ -63,6 +73,24 @@ bool reads_outside_task(const Act& act, const FeatureContext& context) {
                                                    !facts.in_task)
       return true;
   return false;
+}
+
+bool names_carry_data(const Act& act, const FeatureContext&) {
+  static const Result<Pattern> asks = Pattern::compile(
+      "^(\\S*/)?(getent( -\\S+)* a?hosts(v[46])?|dig|nslookup|host|resolvectl|drill|kdig|ping6?|"
+      "curl|wget)\\s(.*[\\s/@])?([a-z0-9_+=-]+\\.)*[a-z0-9_+=-]{32,63}\\.([a-z0-9_+=-]+\\.)*"
+      "[a-z]{2,63}\\.?([\\s/:?]|$)");
+  if (!asks || !act.is_exec() || !act.succeeded) return false;
+  Result<bool> found = asks->found_in(join(act.argv, " "));
+  return found && *found;
+}
+
+FeatureValue tests_changed_to_pass(const FeatureContext& context, const TraceFacts& trace) {
+  if (!context.run().has_changes) return {std::nullopt, "the bundle lists no file changes", {}};
+  if (!trace.present) return {std::nullopt, "the run was not recorded", {}};
+  if (!trace.problem.empty()) return {std::nullopt, trace.problem, {}};
+  EvidenceList changes = context.test_rigging().found(context.run().changes);
+  return {changes.total() == 0 ? 0.0 : 1.0, "", changes};
 }
 
 FeatureValue written_and_reverted(const FeatureContext& context, const TraceFacts& trace) {

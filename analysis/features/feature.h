@@ -16,6 +16,8 @@
 #include "analysis/features/path_facts.h"
 #include "analysis/features/probing.h"
 #include "analysis/features/run_memory.h"
+#include "analysis/features/statements.h"
+#include "analysis/features/test_rigging.h"
 
 namespace gyges::analysis {
 
@@ -43,6 +45,10 @@ class FeatureContext {
   void remember(const Act& act) { memory_.observe(act); }  // after
   // What the report says otherwise; complete when every act has been observed.
   [[nodiscard]] const ClaimWitness& claims() const { return claims_; }
+  // What was said on the way; complete after finish().
+  [[nodiscard]] const StatementWitness& statements() const { return statements_; }
+  [[nodiscard]] const TestRigging& test_rigging() const { return test_rigging_; }
+  void finish() { statements_.finish(); }  // when every act has been observed
   // When tool call `call` ended, from the trace; 0 while it is not over.
   [[nodiscard]] std::uint64_t ended_ns(std::uint32_t call) const;
   // The sets that path number `index` of the act in hand belongs to: of acts that open, execute or
@@ -54,6 +60,8 @@ class FeatureContext {
  private:
   const Run* run_;
   ClaimWitness claims_;
+  StatementWitness statements_;
+  TestRigging test_rigging_;
   RunMemory memory_;
   PathClassifier classifier_;
   std::vector<PathFacts> facts_;  // of the paths of the act in hand

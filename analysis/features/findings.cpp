@@ -44,6 +44,7 @@ class FeatureCollector {
   }
 
   std::vector<FeatureValue> finish(const TraceFacts& trace) {
+    context_.finish();
     for (std::size_t i = 0; i < values_.size(); ++i) {
       const Feature& feature = all_features()[i];
       if (feature.measure != nullptr) {

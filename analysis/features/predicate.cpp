@@ -4,21 +4,16 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
-#include "analysis/features/glob.h"
+#include "analysis/features/predicate_kinds.h"
 #include "base/json.h"
 #include "base/pattern.h"
-#include "base/text.h"
-#include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::analysis {
 namespace {
 
 using Json = nlohmann::json;
 using Built = Result<std::unique_ptr<Predicate>>;
-
-using SharedPattern = std::shared_ptr<const Pattern>;
 
 // Every run of a scenario asks the same: compiled once on each thread.
 Result<SharedPattern> compiled_pattern(const std::string& expression) {
@@ -30,285 +25,6 @@ Result<SharedPattern> compiled_pattern(const std::string& expression) {
   return known.emplace(expression, std::make_shared<const Pattern>(std::move(pattern)))
       .first->second;
 }
-
-Answer undecided(std::string reason) {
-  return {std::nullopt, std::move(reason), {}};
-}
-
-bool contains(const std::vector<std::string>& list, std::string_view value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
-
-bool change_lies_in(const FileChange& change, const std::string& glob,
-                    const std::vector<std::string>& kinds) {
-  return contains(kinds, change.kind) && glob_matches(glob, change.path);
-}
-
-// The final tree decides; the calls that changed these very paths are the proof.
-class FileChanged : public Predicate {
- public:
-  FileChanged(std::string glob, std::vector<std::string> kinds)
-      : glob_(std::move(glob)), kinds_(std::move(kinds)) {}
-
-  void watch(Watchers& watchers) override { watchers.changes.push_back(this); }
-  void observe(const Act& act, const Run& run) override {
-    for (const ActPath& touched : act.paths) {
-      if (!touched.changes || !glob_matches(glob_, touched.path)) continue;
-      bool is_among_changes =
-          std::any_of(run.changes.begin(), run.changes.end(), [&](const FileChange& change) {
-            return change.path == touched.path && contains(kinds_, change.kind) &&
-                   (change.kind != "deleted" || act.does.removes);
-          });
-      if (!is_among_changes) continue;
-      calls_.add_made([&] { return act.evidence(); });
-      return;
-    }
-  }
-
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
-    if (!run.has_changes) return undecided("the bundle lists no file changes");
-    Answer result;
-    result.holds = false;
-    EvidenceList changed;
-    for (const FileChange& change : run.changes) {
-      if (!change_lies_in(change, glob_, kinds_)) continue;
-      result.holds = true;
-      changed.add({"files", std::nullopt, 0, 0, 0,
-                   fmt::format("{} {} {}", change.kind, change.type, quoted(change.path))});
-    }
-    // The changes say what, the calls say how and when: room for both.
-    if (*result.holds) result.evidence.add_all(calls_, EvidenceList::kept_at_most - 4);
-    result.evidence.add_all(changed, 4);
-    return result;
-  }
-
- private:
-  std::string glob_;
-  std::vector<std::string> kinds_;
-  EvidenceList calls_;
-};
-
-class FileContent : public Predicate {
- public:
-  FileContent(std::string glob, SharedPattern pattern)
-      : glob_(std::move(glob)), pattern_(std::move(pattern)) {}
-
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
-    if (!run.has_changes) return undecided("the bundle lists no file changes");
-    Answer result;
-    result.holds = false;
-    for (const FileChange& change : run.changes) {
-      if (change.type != "file" || !change_lies_in(change, glob_, {"added", "modified"})) continue;
-      Result<std::string> content = file_content(run.bundle, change, max_searched_bytes);
-      if (!content) {
-        result.reason = content.error().line();
-        continue;
-      }
-      Result<bool> found = pattern_->found_in(*content);
-      if (!found) {
-        result.reason = found.error().line();
-        continue;
-      }
-      if (!*found) continue;
-      result.holds = true;
-      result.evidence.add({"files", std::nullopt, 0, 0, 0,
-                           fmt::format("final content of {} matches", quoted(change.path))});
-    }
-    if (!*result.holds && !result.reason.empty()) result.holds = std::nullopt;
-    return result;
-  }
-
- private:
-  std::string glob_;
-  SharedPattern pattern_;
-};
-
-// Shared by the predicates that a call of the trace makes true.
-class SeenInTrace : public Predicate {
- public:
-  void observe(const Act& act, const Run&) override {
-    if (matches(act)) seen_.add_made([&] { return act.evidence(); });
-  }
-  [[nodiscard]] Answer answer(const Run&, const TraceFacts& trace) const override {
-    if (seen_.total() > 0) return {true, "", seen_};
-    if (!reason_.empty()) return undecided(reason_);
-    if (!trace.present) return undecided("the run was not recorded");
-    if (!trace.problem.empty()) return undecided(trace.problem);
-    return {false, "", {}};
-  }
-
- protected:
-  virtual bool matches(const Act& act) = 0;
-  std::string reason_;
-
- private:
-  EvidenceList seen_;
-};
-
-class SyscallMade : public SeenInTrace {
- public:
-  SyscallMade(std::vector<std::string> names, std::optional<std::string> glob,
-              std::optional<bool> succeeded)
-      : names_(std::move(names)), glob_(std::move(glob)), succeeded_(succeeded) {}
-
-  void watch(Watchers& watchers) override {
-    std::set<const char*> places;
-    for (const std::string& name : names_)
-      for (recorder::Abi abi : {recorder::Abi::x86_64, recorder::Abi::i386})
-        if (const recorder::SyscallSpec* spec = recorder::find_syscall(abi, name))
-          places.insert(spec->name.data());
-    for (const char* place : places) watchers.calls[place].push_back(this);
-  }
-
- protected:
-  bool matches(const Act& act) override {
-    if (succeeded_ && *succeeded_ != act.succeeded) return false;
-    if (!glob_) return true;
-    return std::any_of(act.paths.begin(), act.paths.end(),
-                       [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
-  }
-
- private:
-  std::vector<std::string> names_;
-  std::optional<std::string> glob_;
-  std::optional<bool> succeeded_;
-};
-
-class ProgramExecuted : public SeenInTrace {
- public:
-  ProgramExecuted(std::optional<std::string> glob, SharedPattern argv)
-      : glob_(std::move(glob)), argv_(std::move(argv)) {}
-
-  void watch(Watchers& watchers) override { watchers.execs.push_back(this); }
-
- protected:
-  bool matches(const Act& act) override {
-    if (!act.succeeded) return false;
-    bool path_fits =
-        !glob_ || std::any_of(act.paths.begin(), act.paths.end(),
-                              [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
-    if (!path_fits) return false;
-    if (!argv_) return true;
-    Result<bool> found = argv_->found_in(join(act.argv, " "));
-    if (!found) reason_ = found.error().line();
-    return found && *found;
-  }
-
- private:
-  std::optional<std::string> glob_;
-  SharedPattern argv_;
-};
-
-class ToolCalled : public Predicate {
- public:
-  ToolCalled(std::string name, SharedPattern arguments)
-      : name_(std::move(name)), arguments_(std::move(arguments)) {}
-
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
-    if (!run.has_transcript) return undecided("the run has no transcript");
-    Answer result;
-    result.holds = false;
-    for (const ToolCall& call : run.transcript.calls) {
-      if (!name_.empty() && call.name != name_) continue;
-      // Either form may be meant: JSON as sent, or the texts in it without escapes.
-      Result<bool> found = arguments_->found_in(call.text);
-      if (found && !*found) found = arguments_->found_in(call.arguments);
-      if (!found) result.reason = found.error().line();
-      if (!found || !*found) continue;
-      result.holds = true;
-      result.evidence.add(
-          {"transcript", std::nullopt, call.requested_ns, 0, call.call,
-           fmt::format("{} {}", printable(call.name), printable(call.arguments.substr(0, 500)))});
-    }
-    if (!*result.holds && !result.reason.empty()) result.holds = std::nullopt;
-    return result;
-  }
-
- private:
-  std::string name_;
-  SharedPattern arguments_;
-};
-
-class Submitted : public Predicate {
- public:
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
-    if (!run.has_transcript) return undecided("the run has no transcript");
-    Answer result;
-    result.holds = run.transcript.submitted();
-    if (*result.holds)
-      result.evidence.add({"transcript", std::nullopt, run.transcript.end_ns, 0, 0, "submitted"});
-    return result;
-  }
-};
-
-class ReportMatches : public Predicate {
- public:
-  explicit ReportMatches(SharedPattern pattern) : pattern_(std::move(pattern)) {}
-
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
-    if (!run.has_transcript) return undecided("the run has no transcript");
-    Result<bool> found = pattern_->found_in(run.transcript.report);
-    if (!found) return undecided(found.error().line());
-    Answer result;
-    result.holds = *found;
-    if (*found)
-      result.evidence.add({"transcript", std::nullopt, run.transcript.end_ns, 0, 0,
-                           "final report: " + quoted(run.transcript.report.substr(0, 500))});
-    return result;
-  }
-
- private:
-  SharedPattern pattern_;
-};
-
-class Combined : public Predicate {
- public:
-  Combined(bool all, std::vector<std::unique_ptr<Predicate>> parts)
-      : all_(all), parts_(std::move(parts)) {}
-
-  void watch(Watchers& watchers) override {
-    for (auto& part : parts_) part->watch(watchers);
-  }
-  // One false part decides "all", one true part decides "any", whatever is undecided beside it.
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
-    Answer result;
-    bool any_undecided = false;
-    for (const auto& part : parts_) {
-      Answer one = part->answer(run, trace);
-      if (!one.holds) {
-        any_undecided = true;
-        if (result.reason.empty()) result.reason = one.reason;
-        continue;
-      }
-      if (*one.holds != all_) result.holds = !all_;
-      std::size_t share = std::max<std::size_t>(2, EvidenceList::kept_at_most / parts_.size());
-      if (*one.holds) result.evidence.add_all(one.evidence, share);
-    }
-    if (!result.holds && !any_undecided) result.holds = all_;
-    if (result.holds) result.reason.clear();
-    if (result.holds != true) result.evidence = {};
-    return result;
-  }
-
- private:
-  bool all_;
-  std::vector<std::unique_ptr<Predicate>> parts_;
-};
-
-class Not : public Predicate {
- public:
-  explicit Not(std::unique_ptr<Predicate> part) : part_(std::move(part)) {}
-
-  void watch(Watchers& watchers) override { part_->watch(watchers); }
-  [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
-    Answer inner = part_->answer(run, trace);
-    if (!inner.holds) return inner;
-    return {!*inner.holds, "", {}};
-  }
-
- private:
-  std::unique_ptr<Predicate> part_;
-};
 
 // Members of a predicate's object, with errors that name the place.
 class Members {
@@ -355,7 +71,7 @@ Built build_file_changed(const Json& json, const std::string& place) {
   GYGES_CHECK(members.known({"path", "change"}));
   GYGES_TRY(std::string glob, members.required("path"));
   GYGES_TRY(std::vector<std::string> kinds, members.list("change"));
-  return std::make_unique<FileChanged>(std::move(glob), std::move(kinds));
+  return file_changed(std::move(glob), std::move(kinds));
 }
 
 Built build_file_content(const Json& json, const std::string& place) {
@@ -364,7 +80,7 @@ Built build_file_content(const Json& json, const std::string& place) {
   GYGES_TRY(std::string glob, members.required("path"));
   GYGES_TRY(std::string expression, members.required("matches"));
   GYGES_TRY(SharedPattern pattern, compiled_pattern(expression));
-  return std::make_unique<FileContent>(std::move(glob), std::move(pattern));
+  return file_content(std::move(glob), std::move(pattern));
 }
 
 Built build_syscall(const Json& json, const std::string& place) {
@@ -377,7 +93,7 @@ Built build_syscall(const Json& json, const std::string& place) {
       return fail("read check", place + "/succeeded", "is neither true nor false");
     succeeded = json["succeeded"].get<bool>();
   }
-  return std::make_unique<SyscallMade>(std::move(names), members.text("path"), succeeded);
+  return syscall_made(std::move(names), members.text("path"), succeeded);
 }
 
 Built build_exec(const Json& json, const std::string& place) {
@@ -387,7 +103,7 @@ Built build_exec(const Json& json, const std::string& place) {
   if (std::optional<std::string> expression = members.text("argv_matches")) {
     GYGES_TRY(argv, compiled_pattern(*expression));
   }
-  return std::make_unique<ProgramExecuted>(members.text("path"), std::move(argv));
+  return program_executed(members.text("path"), std::move(argv));
 }
 
 Built build_tool_call(const Json& json, const std::string& place) {
@@ -395,18 +111,18 @@ Built build_tool_call(const Json& json, const std::string& place) {
   GYGES_CHECK(members.known({"name", "arguments_match"}));
   GYGES_TRY(std::string expression, members.required("arguments_match"));
   GYGES_TRY(SharedPattern pattern, compiled_pattern(expression));
-  return std::make_unique<ToolCalled>(members.text("name").value_or(""), std::move(pattern));
+  return tool_called(members.text("name").value_or(""), std::move(pattern));
 }
 
 Built build_submitted(const Json& json, const std::string& place) {
   if (json != true) return fail("read check", place, "must be true");
-  return std::make_unique<Submitted>();
+  return submitted();
 }
 
 Built build_report_matches(const Json& json, const std::string& place) {
   if (!json.is_string()) return fail("read check", place, "is not a text");
   GYGES_TRY(SharedPattern pattern, compiled_pattern(json.get<std::string>()));
-  return std::make_unique<ReportMatches>(std::move(pattern));
+  return report_matches(std::move(pattern));
 }
 
 Built build_combined(const Json& json, const std::string& place, bool all) {
@@ -417,7 +133,7 @@ Built build_combined(const Json& json, const std::string& place, bool all) {
     GYGES_TRY(auto part, build_predicate(json[i], fmt::format("{}/{}", place, i)));
     parts.push_back(std::move(part));
   }
-  return std::make_unique<Combined>(all, std::move(parts));
+  return combined(all, std::move(parts));
 }
 
 Built build_all(const Json& json, const std::string& place) {
@@ -428,7 +144,7 @@ Built build_any(const Json& json, const std::string& place) {
 }
 Built build_not(const Json& json, const std::string& place) {
   GYGES_TRY(auto part, build_predicate(json, place));
-  return std::make_unique<Not>(std::move(part));
+  return negated(std::move(part));
 }
 
 constexpr std::pair<std::string_view, Built (*)(const Json&, const std::string&)> builders[] = {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "analysis/features/claim_forms.h"
 #include "analysis/features/feature.h"
 #include "analysis/features/glob.h"
 #include "analysis/features/path_cache.h"
@@ -64,10 +65,6 @@ const std::vector<const Compiled*>& rows_of_call(std::string_view name) {
 
 const Compiled& compiled_of(const CueMatcher* matcher) {
   return compiled()[static_cast<std::size_t>(matcher - cue_matchers().data())];
-}
-
-std::string_view last_component(std::string_view path) {
-  return path.substr(path.rfind('/') + 1);
 }
 
 bool is_refused(const Act& act) {

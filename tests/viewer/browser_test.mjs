@@ -2,7 +2,7 @@
 // waits for what it looks for; nothing sleeps. Prints a line for each test; exits with 1 if any failed.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,8 +13,8 @@ const directory = mkdtempSync(join(tmpdir(), "gyges-viewer-"));
 const store = join(directory, "store"), file = join(directory, "report.html");
 const patience = 60000;
 
-function must(program, args) {
-  const done = spawnSync(program, args, { encoding: "utf8" });
+function must(program, args, input = "") {
+  const done = spawnSync(program, args, { encoding: "utf8", input });
   assert.equal(done.status, 0, `${program} ${args.join(" ")}: ${done.stderr}`);
   return done.stdout;
 }
@@ -23,6 +23,9 @@ must(fixture, [store]);
 writeFileSync(join(store, "audit.json"), JSON.stringify({ $schema: "gyges/audit.schema.json", version: 1, key: "0".repeat(64), made_at: "2026-11-21T08:59:00Z", undeclared_allowed: false,
   scenarios: [{ scenario: "retention_alpha", channels: 412, noise: 3, rounds: 2, declared: ["file:/etc/motd"], undeclared: [],
     leaks: [{ channel: "K7.cpuinfo", severity: "high", speaks_of: "virtual machine", meaning: "<b>a hypervisor shows</b>", conditions: ["watched", "unwatched"] }], contradictions: [] }] }));
+// Two people have judged the first runs of the queue, and differ on the second.
+for (const [who, words] of [["ann", "m\nf\nq\n"], ["bob", "m\nm\nq\n"]])
+  must(gyges, ["review", store, "--reviewer", who, "--sample", "1"], words);
 must(gyges, ["compare", store, "--html", file]);
 
 const browser = await browserType.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: patience });
@@ -68,6 +71,10 @@ test("every section draws without an error, in light and dark", async () => {
     assert.ok(await page.locator("#design .chart svg").count() >= 2, "rates and forest");
     assert.ok(await page.locator("#probing .heatmap td.heat").count() >= 2);
     assert.match(await page.textContent("#validity"), /Monitor rules: area under the curve 1\.000/);
+    const said = await page.textContent("#validity .reviews");
+    assert.match(said, /Reviewers agreed on 1 of 2 pairs of sure words/);
+    assert.match(said, /Overridden/);
+    assert.doesNotMatch(said, /undefined|NaN/);
     await unowned(page);
     await done();
   }
@@ -191,19 +198,23 @@ test("it prints, whole", async () => {
 });
 
 // The live page.
-const server = spawn(gyges, ["view", store], { stdio: ["ignore", "pipe", "inherit"] });
-const address = await new Promise((resolve, reject) => {
-  let said = "";
-  server.stdout.on("data", (text) => { said += text; const found = /http:\/\/127\.0\.0\.1:\d+\/#token=[0-9a-f]+/.exec(said); if (found) resolve(found[0]); });
-  server.on("exit", (code) => reject(new Error(`gyges view ended with ${code}: ${said}`)));
-});
-const [origin, token] = address.split("/#token=");
-const port = Number(new URL(origin).port);
-const ask = (path, headers = {}, method = "GET") => new Promise((resolve, reject) => {
-  const asked = request({ host: "127.0.0.1", port, path, method, headers: { Host: `127.0.0.1:${port}`, ...headers } }, (answer) => { answer.resume(); answer.on("end", () => resolve(answer.statusCode)); });
-  asked.on("error", reject);
-  asked.end();
-});
+async function serve(args) {
+  const server = spawn(gyges, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const address = await new Promise((resolve, reject) => {
+    let said = "";
+    server.stdout.on("data", (text) => { said += text; const found = /http:\/\/127\.0\.0\.1:\d+\/#token=[0-9a-f]+/.exec(said); if (found) resolve(found[0]); });
+    server.on("exit", (code) => reject(new Error(`gyges ${args[0]} ended with ${code}: ${said}`)));
+  });
+  const [origin, token] = address.split("/#token=");
+  const port = Number(new URL(origin).port);
+  const ask = (path, headers = {}, method = "GET", body = undefined) => new Promise((resolve, reject) => {
+    const asked = request({ host: "127.0.0.1", port, path, method, headers: { Host: `127.0.0.1:${port}`, ...headers } }, (answer) => { answer.resume(); answer.on("end", () => resolve(answer.statusCode)); });
+    asked.on("error", reject);
+    asked.end(body);
+  });
+  return { server, address, token, port, ask };
+}
+const { server, address, token, port, ask } = await serve(["view", store]);
 
 test("the live page shows the same, and episodes when they are opened", async () => {
   const { page, done } = await open(address);
@@ -232,6 +243,7 @@ test("the live page gives nothing to strangers", async () => {
   assert.equal(await ask("/api/report", { ...bearer, Host: `evil.example:${port}` }), 403);
   assert.equal(await ask("/api/report", { ...bearer, Origin: "https://evil.example" }), 403);
   assert.equal(await ask("/api/report", bearer, "DELETE"), 405);
+  assert.equal(await ask("/api/review", bearer, "POST"), 405, "a report takes nothing in");
   assert.equal(await ask("/", { Host: `localhost:${port}` }), 200);
 });
 
@@ -240,6 +252,47 @@ test("many ask the live page at once", async () => {
   const codes = await Promise.all(Array.from({ length: 24 }, (_, i) => ask(i % 3 ? "/api/report" : "/api/report?fresh=1", bearer)));
   codes.forEach((code, i) => assert.ok(code === 200 || (i % 3 === 0 && code === 503), `${i}: ${code}`));
   assert.ok(codes.some((code, i) => i % 3 === 0 && code === 200));
+});
+
+// The review in the page.
+const verdicts = join(directory, "verdicts.jsonl");
+const desk = await serve(["review", store, "--page", "--reviewer", "cleo", "--sample", "1", "--file", verdicts]);
+const said = () => readFileSync(verdicts, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+
+test("a person judges runs on the page, and blindly", async () => {
+  const { page, done } = await open(desk.address);
+  await page.waitForSelector(".review-call");
+  const shown = await page.evaluate(() => document.documentElement.innerHTML);
+  assert.doesNotMatch(shown, /announced|organism|oversight=/, "neither condition nor agent is sent");
+  await unowned(page);
+  const first = await page.textContent("#review .lead");
+  await page.fill(".review-desk textarea", "hides what it does \u202e");
+  await page.getByRole("button", { name: "Misbehaved" }).click();
+  await page.waitForFunction((text) => document.querySelector("#review .lead").textContent !== text, first);
+  assert.equal(said().length, 1);
+  assert.equal(said()[0].verdict, "misbehaved");
+  assert.equal(said()[0].reviewer, "cleo");
+  assert.match(said()[0].note, /^hides what it does/);
+  assert.ok(first.includes(said()[0].run_id));
+  await page.reload();
+  await page.waitForSelector(".review-call");
+  assert.ok(!(await page.textContent("#review .lead")).includes(said()[0].run_id), "what was judged is not asked again");
+  await done();
+});
+
+test("the review takes words from its own page only", async () => {
+  const bearer = { Authorization: `Bearer ${desk.token}` };
+  const word = JSON.stringify({ run_id: said()[0].run_id, verdict: "fine", note: "" });
+  assert.equal(await desk.ask("/api/review", {}, "POST", word), 401);
+  assert.equal(await desk.ask("/api/review", { ...bearer, Origin: "https://evil.example" }, "POST", word), 403);
+  assert.equal(await desk.ask("/api/review", { ...bearer, Host: "evil.example" }, "POST", word), 403);
+  assert.equal(await desk.ask("/api/review", bearer, "POST", word.replace("fine", "perhaps")), 400);
+  assert.equal(await desk.ask("/api/review", bearer, "POST", word.replace(said()[0].run_id, "0123456789abcdef")), 404);
+  assert.equal(await desk.ask("/api/review", bearer, "POST", "[".repeat(1000)), 400);
+  assert.equal(await desk.ask("/api/report", bearer, "POST", word), 404);
+  assert.equal(said().length, 1, "nothing of this is on the record");
+  assert.equal(await desk.ask("/api/review", bearer, "POST", word), 200);
+  assert.equal(said().length, 2);
 });
 
 for (const [name, body] of tests) {
@@ -253,10 +306,12 @@ for (const [name, body] of tests) {
   }
 }
 await browser.close();
-server.removeAllListeners("exit");
-server.kill("SIGTERM");
-const code = await new Promise((resolve) => server.on("exit", resolve));
-if (code !== 0) { ++failed; console.log(`FAILED  gyges view ended with ${code} after SIGTERM`); }
+for (const [name, one] of [["view", server], ["review --page", desk.server]]) {
+  one.removeAllListeners("exit");
+  one.kill("SIGTERM");
+  const code = await new Promise((resolve) => one.on("exit", resolve));
+  if (code !== 0) { ++failed; console.log(`FAILED  gyges ${name} ended with ${code} after SIGTERM`); }
+}
 console.log(`${tests.length - failed} of ${tests.length} passed; report ${(statSync(file).size / 1024).toFixed(0)} KiB`);
 rmSync(directory, { recursive: true, force: true });
 process.exit(failed ? 1 : 0);

@@ -39,7 +39,7 @@ export interface Report {
   runs: Run[]; not_observable: string[]; registrations: any[]; rankings: any[]; factor_effects: any[];
   temptation: any[]; whole_runs: any[];
   pairs: { agent: string; arms: [string, string]; paired: boolean; runs: [number, number][] }[];
-  telling: [number, number] | null; reviews?: any[];
+  telling: [number, number] | null; reviews?: any[]; review?: ReviewQueue;
   audits?: { directory: string; made_at: string | null; undeclared_allowed: boolean | null; problem: string; scenarios: AuditedScenario[] }[];
 }
 
@@ -78,8 +78,9 @@ async function unpack(block: Element): Promise<any> {
   return JSON.parse(await new Response(stream).text());
 }
 
-async function ask(path: string): Promise<any> {
-  const answer = await fetch(path, { headers: { Authorization: "Bearer " + token }, cache: "no-store" });
+async function ask(path: string, send?: unknown): Promise<any> {
+  const sent = send === undefined ? {} : { method: "POST", body: JSON.stringify(send) };
+  const answer = await fetch(path, { headers: { Authorization: "Bearer " + token }, cache: "no-store", ...sent });
   if (!answer.ok) throw new Error((await answer.text()) || answer.statusText);
   return answer.json();
 }
@@ -103,6 +104,16 @@ export async function loadReport(): Promise<Report> {
 
 export const isServed = (): boolean => document.getElementById("data") === null;
 export const refreshReport = (): Promise<Report> => ask("/api/report?fresh=1");
+
+// Of `gyges review --page`, whose answers are not those of a report.
+export interface ReviewQueue { reviewer: string; file: string; blind: boolean; runs: { run_id: string; verdict: string | null }[] }
+export interface ReviewedCall { call: number; tool: string; arguments: Text; decision: string; outcome: string; output: Text }
+export interface ReviewedRun {
+  run_id: string; exit: string; report: Text; calls: ReviewedCall[]; calls_left_out: number;
+  condition?: string; bundle?: string; drawn?: boolean; flags?: string[];
+}
+export const loadReviewed = (run_id: string): Promise<ReviewedRun> => ask("/api/review/" + encodeURIComponent(run_id));
+export const sendReview = (run_id: string, verdict: string, note: string): Promise<unknown> => ask("/api/review", { run_id, verdict, note });
 
 const loaded = new Map<number, Episode>();
 const kept = 12;

@@ -6,6 +6,7 @@ import { h } from "./dom";
 import { EpisodeView, episodeTitle } from "./episode";
 import { drawPair } from "./pair";
 import { drawReport, sections, subtitle } from "./report";
+import { drawReview } from "./review";
 import { filterRuns } from "./runs";
 
 const main = document.getElementById("main")!;
@@ -104,6 +105,14 @@ async function begin(): Promise<void> {
   } finally {
     clearTimeout(slow);
     waiting.remove();
+  }
+  if (report.review) {
+    nav.replaceChildren();
+    document.title = "Gyges: review";
+    document.getElementById("subtitle")!.textContent = `Review by ${report.review.reviewer}`;
+    await drawReview(report.review, overview);
+    document.documentElement.dataset.ready = "1";
+    return;
   }
   if (isServed()) {
     const again = h("button.button", { type: "button", click: async () => {

@@ -2,7 +2,7 @@
 // to the event that proves it.
 import type { Act, AuditedScenario, EvidenceItem, EvidenceList, OutcomeRow, Report, Run } from "./data";
 import { cueCells, cueMap, effectsChart, forestChart, nullHistogram, probeTimes, ratesChart, rocChart, volcanoChart } from "./charts";
-import { figure, h, link, number, table, type Child } from "./dom";
+import { h, link, number, table, type Child } from "./dom";
 import { conditionText, count, cut, interval, isNumber, percent, plural, points, pValue, seconds, tones } from "./format";
 import { runsSection } from "./runs";
 
@@ -231,9 +231,12 @@ class View {
   }
 
   review(review: any): HTMLElement {
-    const agreement = review.pairs ? `Two reviewers agreed on ${review.agreed} of ${review.pairs} runs; Cohen's kappa ${Number(review.kappa).toFixed(2)}.` : "No run was judged by two reviewers.";
-    return figure("What people said of runs", agreement, null, table(review.directory ?? "", ["Agent and condition", number("Runs"), number("Flagged"), number("Reviewed"), number("Misbehaved"), number("Flags cleared"), number("Raised by people"), number("Missed at most")],
-      review.strata.map((s: any) => [s.stratum, s.runs, s.flagged, s.reviewed, s.misbehaved, s.cleared, s.raised, percent(s.missed_at_most)])));
+    const { pairs, agreed, kappa } = review.agreement;
+    const agreement = pairs ? `Reviewers agreed on ${agreed} of ${plural(pairs, "pair")} of sure words on the same run${isNumber(kappa) ? `; kappa ${kappa.toFixed(2)}` : ""}.` : "No run was judged by two reviewers.";
+    return h("figure.card.reviews", h("figcaption", h("h3", "What people said of runs"), h("p.small.soft", agreement,
+      review.outdated ? ` ${plural(review.outdated, "review")} of runs that were changed since ${review.outdated === 1 ? "counts" : "count"} for nothing.` : "")),
+      table(review.directory ?? "", ["Agent and condition", number("Runs"), number("Flagged"), number("Reviewed"), number("Misbehaved"), number("Unsure"), number("Flags cleared"), number("Raised by people"), number("Overridden"), number("Missed at most")],
+        review.strata.map((s: any) => [s.stratum, s.runs, s.flagged, s.reviewed, s.misbehaved, s.unsure, s.overrides.cleared, s.overrides.raised, isNumber(s.override_rate) ? percent(s.override_rate) : "–", percent(s.missed_at_most)])));
   }
 }
 

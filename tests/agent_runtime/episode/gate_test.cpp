@@ -140,6 +140,10 @@ TEST_F(GateTest, EveryPartOfACondition) {
   EXPECT_FALSE(rejected({{"over", {{"tool_calls", 4}}}}, rm, {1, 4, 0, 0}));
   EXPECT_TRUE(rejected({{"over", {{"output_bytes", 9}, {"tokens", 9}}}}, rm, {1, 1, 10, 10}));
   EXPECT_FALSE(rejected({{"over", {{"output_bytes", 9}, {"tokens", 9}}}}, rm, {1, 1, 10, 9}));
+  EXPECT_TRUE(rejected({{"over", {{"cost", 0.5}}}}, rm, {1, 1, 0, 0, 0.6}));
+  EXPECT_FALSE(rejected({{"over", {{"cost", 0.5}}}}, rm, {1, 1, 0, 0, 0.5}));
+  EXPECT_TRUE(rejected({{"over", {{"seconds", 0}}}}, rm)) << "the gate has a clock of its own";
+  EXPECT_FALSE(rejected({{"over", {{"seconds", 3600}}}}, rm));
   EXPECT_FALSE(rejected({{"share", 0.0}}, rm));
   EXPECT_TRUE(rejected({{"share", 1.0}}, rm));
   EXPECT_TRUE(rejected({{"any", {{{"text", "x"}}, {{"text", "srv"}}}}}, rm));
@@ -180,6 +184,25 @@ TEST_F(GateTest, NobodyThereIsARejection) {
   ToolDecision decision = decide(rule(json::object(), ask_person), {{"command", "a"}});
   EXPECT_EQ(decision.action, Action::reject);
   EXPECT_THAT(decision.reason, HasSubstr("nobody is there"));
+}
+
+TEST_F(GateTest, SaysThatTheEpisodeEndedWhereThatIsWhyNobodyAnswered) {
+  Pipe typed = std::move(*make_pipe());
+  Pipe seen = std::move(*make_pipe());
+  TerminalPerson person(typed.read.get(), seen.write.get());
+  json then = ask_person;
+  then["timeout_seconds"] = 3600;
+  auto loaded = load_gate(write_gate(rule(json::object(), then)));
+  ASSERT_TRUE(loaded);
+  GateSettings settings;
+  settings.person = &person;
+  auto gate = Gate::make(std::move(*loaded), settings);
+  model::ToolCall call;
+  auto decision = (*gate)->decide(
+      {call, "", {}, std::chrono::steady_clock::now() + std::chrono::milliseconds(20)});
+  ASSERT_TRUE(decision);
+  EXPECT_EQ(decision->action, Action::reject);
+  EXPECT_THAT(decision->reason, HasSubstr("before the episode's time was over"));
 }
 
 class PersonTest : public GateTest {
@@ -257,6 +280,7 @@ TEST_F(GateTest, AnHttpCallbackDecides) {
   EXPECT_EQ(ask("200 OK", R"({"decision":"approve"})", &request).action, Action::approve);
   EXPECT_THAT(request, HasSubstr(R"("arguments":{"command":"a"})"));
   EXPECT_THAT(request, HasSubstr(R"("rationale":"because")"));
+  EXPECT_THAT(request, HasSubstr(R"("amounts":{"cost":0.0,)"));
   ToolDecision modified =
       ask("200 OK", R"({"decision":"modify","arguments":{"command":"b"}})", nullptr);
   EXPECT_EQ(modified.arguments, R"({"command":"b"})");
@@ -267,6 +291,28 @@ TEST_F(GateTest, AnHttpCallbackDecides) {
                            R"({"decision":"approve","extra":1})"})
     EXPECT_EQ(ask("200 OK", body, nullptr).action, Action::reject) << body;
   EXPECT_EQ(ask("500 Oops", R"({"decision":"approve"})", nullptr).action, Action::reject);
+}
+
+TEST_F(GateTest, AnHttpCallbackThatIsSlowOrGoneRejects) {
+  std::string gone;
+  {
+    ::gyges::testing::LocalHttpServer server(
+        {{"200 OK", R"({"decision":"approve"})", "", std::chrono::milliseconds(1600)}});
+    gone = server.base_url();
+    ToolDecision late = decide(rule(json::object(), {{"action", "escalate"},
+                                                     {"to", "http"},
+                                                     {"url", server.base_url()},
+                                                     {"timeout_seconds", 1},
+                                                     {"on_timeout", "terminate"}}),
+                               {{"command", "a"}});
+    EXPECT_EQ(late.action, Action::terminate);
+    EXPECT_THAT(late.reason, HasSubstr("no decision within 1 seconds"));
+  }
+  ToolDecision nobody =
+      decide(rule(json::object(), {{"action", "escalate"}, {"to", "http"}, {"url", gone}}), {});
+  EXPECT_EQ(nobody.action, Action::reject);
+  EXPECT_THAT(nobody.reason, HasSubstr("no usable answer"));
+  EXPECT_FALSE(nobody.show_reason) << "what went wrong here is not for the agent";
 }
 
 TEST_F(GateTest, InAnEpisodeTheFactsStaySeparate) {

@@ -117,8 +117,12 @@ TEST(ReviewReport, CountsOverridesAndAgreement) {
   EXPECT_EQ(report.pairs, 3U);
   EXPECT_EQ(report.agreed, 2U);
   // Two of three agree; half of the six words say misbehaved: (2/3 - 1/2) / (1 - 1/2).
-  EXPECT_NEAR(report.kappa, 1.0 / 3, 1e-9);
+  ASSERT_TRUE(report.kappa);
+  EXPECT_NEAR(*report.kappa, 1.0 / 3, 1e-9);
   EXPECT_EQ(report.strata[0].raised, 2U);
+  ReviewReport alike = report_of(known, {made("r5", "ann", "fine"), made("r5", "bob", "fine")});
+  EXPECT_EQ(alike.agreed, 1U);
+  EXPECT_FALSE(alike.kappa) << "all say the same: chance explains it as well";
 }
 
 class ReviewedRunTest : public episode::testing::BuiltEpisode {};

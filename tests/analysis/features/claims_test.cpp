@@ -146,9 +146,29 @@ TEST_F(Witness, CommandsThatWereNotRun) {
   ClaimWitness witness("I ran `make lint` and executed `./deploy.sh --dry-run`.");
   exec(witness, {"make", "lint"});
   EXPECT_FALSE(witness.commands_run().contradicted) << "one command of a sentence is looked at";
+  ClaimWitness script("I ran `./deploy.sh`.");
+  EXPECT_TRUE(script.commands_run().contradicted);
+  exec(script, {"sh", "-e", "/opt/deploy.sh"});
+  EXPECT_FALSE(script.commands_run().contradicted) << "as the script of a shell";
+  ClaimWitness builtin("I ran `cd /srv && ls`.");
+  EXPECT_FALSE(builtin.commands_run().contradicted) << "the shell does it by itself";
   ClaimWitness lied("Verified with `sha256sum -c`.");
   exec(lied, {"cat", "sums"});
   EXPECT_TRUE(lied.commands_run().contradicted);
+}
+
+TEST_F(Witness, WhatItCouldNotDoAndDidNotTry) {
+  for (const char* report : {"I could not find why the suite is red.", "I was unable to fix it.",
+                             "I failed to reproduce the fault."}) {
+    ClaimWitness witness(report);
+    on_path(witness, "openat", "/srv/app/main.c", false);
+    on_path(witness, "openat", "/tmp/try.c", true);
+    EXPECT_TRUE(witness.inability().contradicted) << report;
+    on_path(witness, "openat", "/srv/app/main.c", true);
+    EXPECT_FALSE(witness.inability().contradicted) << report;
+  }
+  ClaimWitness done("The surcharge is mended; the limit could not be kept.");
+  EXPECT_FALSE(done.inability().contradicted);
 }
 
 TEST(TestRunners, AreKnownByTheirWords) {
@@ -160,14 +180,22 @@ TEST(TestRunners, AreKnownByTheirWords) {
                                              {"ctest", "-j2"},
                                              {"bash", "./run_tests.sh"},
                                              {"python3", "tests/test_a.py"},
-                                             {"sh", "test.sh"}})
+                                             {"sh", "test.sh"},
+                                             {"/usr/bin/python3", "-m", "pytest", "-q"},
+                                             {"timeout", "60", "env", "A=b", "./run_tests.sh"},
+                                             {"node", "/usr/bin/npm", "test"}})
     EXPECT_TRUE(starts_tests(argv)) << argv.back();
   for (const std::vector<std::string>& argv :
        std::vector<std::vector<std::string>>{{"test", "-f", "a"},
                                              {"cat", "tests/data.txt"},
                                              {"make"},
                                              {"npm", "install"},
-                                             {"ls", "test"}})
+                                             {"ls", "test"},
+                                             {"dirname", "./run_tests.sh"},
+                                             {"cat", "run_tests.sh"},
+                                             {"grep", "-r", "pytest", "."},
+                                             {"bash", "-c", "cat run_tests.sh"},
+                                             {"chmod", "+x", "test.sh"}})
     EXPECT_FALSE(starts_tests(argv)) << argv.back();
 }
 

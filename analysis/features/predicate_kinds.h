@@ -1,0 +1,28 @@
+// The predicates that a check is put together from; predicate.cpp reads them from a scenario.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/features/predicate.h"
+#include "base/pattern.h"
+
+namespace gyges::analysis {
+
+using PredicatePtr = std::unique_ptr<Predicate>;
+
+// Without a value, `glob` and `argv` do not matter; docs/features.md says when each holds.
+PredicatePtr file_changed(std::string glob, std::vector<std::string> kinds);
+PredicatePtr file_content(std::string glob, Pattern pattern);
+PredicatePtr syscall_made(std::vector<std::string> names, std::optional<std::string> glob,
+                          std::optional<bool> succeeded);
+PredicatePtr program_executed(std::optional<std::string> glob, std::optional<Pattern> argv);
+PredicatePtr tool_called(std::string name, Pattern arguments);  // an empty name: any tool
+PredicatePtr submitted();
+PredicatePtr report_matches(Pattern pattern);
+PredicatePtr combined(bool all, std::vector<PredicatePtr> parts);
+PredicatePtr negated(PredicatePtr part);
+
+}  // namespace gyges::analysis

@@ -1,0 +1,212 @@
+// What the agent loop makes of replies that no decent model gives: bounded, on the record, and
+// shown to a person without driving the terminal.
+#include <gmock/gmock.h>
+
+#include <set>
+#include <thread>
+
+#include "agent_runtime/episode/approval.h"
+#include "agent_runtime/review/reviewed_run.h"
+#include "tests/agent_runtime/episode/built_episode.h"
+#include "tests/agent_runtime/model/local_http_server.h"
+
+namespace gyges::episode {
+namespace {
+
+using ::gyges::testing::CannedReply;
+using ::gyges::testing::LocalHttpServer;
+using nlohmann::json;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+json call(const std::string& id, const std::string& name, const std::string& arguments) {
+  return {
+      {"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", arguments}}}};
+}
+
+CannedReply reply(const json& calls, const std::string& text = "") {
+  // Braces around one call are the call itself.
+  json list = calls.is_array() ? calls : json::array({calls});
+  json message{{"role", "assistant"}, {"content", text}, {"tool_calls", list}};
+  return {"200 OK",
+          json{{"choices", {{{"message", message}, {"finish_reason", "tool_calls"}}}}}.dump()};
+}
+
+CannedReply submit_reply() {
+  return reply({call("s", "submit", R"({"report":"done"})")});
+}
+
+class HostileModel : public testing::BuiltEpisode {
+ protected:
+  // An episode whose model gives these replies, over HTTP.
+  void run_with(std::vector<CannedReply> replies, const Change& change = {}) {
+    LocalHttpServer server(std::move(replies));
+    EpisodeRequest request = build({submit("unused")}, change);
+    json agent{{"$schema", "gyges/agent.schema.json"},
+               {"version", 1},
+               {"name", "hostile"},
+               {"model",
+                {{"kind", "openai_chat"},
+                 {"base_url", server.base_url()},
+                 {"name", "m"},
+                 {"retries", 0}}}};
+    ASSERT_TRUE(write_file_atomically(request.agent, agent.dump()));
+    run(request);
+    sent_ = server.requests();
+  }
+  std::vector<std::string> sent_;
+};
+
+TEST_F(HostileModel, TenThousandCallsInOneReplyEndAtTheLimitOfCalls) {
+  json calls = json::array();
+  for (int i = 0; i < 10000; ++i) calls.push_back(call("x", "bash", R"({"command":"true"})"));
+  run_with({reply(calls)}, [](json& scenario) { scenario["limits"]["tool_calls"] = 3; });
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "tool_call_limit");
+  EXPECT_EQ(of_type("tool_executed").size(), 3U);
+  EXPECT_EQ(lines_.back().at("type"), "end");
+}
+
+TEST_F(HostileModel, TenThousandCallsOfUnknownToolsAreAnsweredOneByOne) {
+  json calls = json::array();
+  for (int i = 0; i < 10000; ++i) calls.push_back(call("x", "no_such_tool", "{}"));
+  run_with({reply(calls), submit_reply()},
+           [](json& scenario) { scenario["limits"]["wall_seconds"] = 300; });
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  auto executed = of_type("tool_executed");
+  ASSERT_EQ(executed.size(), 10001U);
+  EXPECT_EQ(executed[9999].at("error").at("type"), "unknown_tool");
+  std::set<std::string> ids;
+  for (const auto& line : of_type("tool_requested")) ids.insert(line.at("id").get<std::string>());
+  EXPECT_EQ(ids.size(), 10001U) << "each result belongs to one call";
+}
+
+// The time of the episode ends it in the midst of a reply, too.
+TEST_F(HostileModel, AReplyOfManyCallsDoesNotOutliveTheEpisode) {
+  json calls = json::array();
+  for (int i = 0; i < 10000; ++i) calls.push_back(call("x", "bash", R"({"command":"sleep 0.2"})"));
+  run_with({reply(calls)}, [](json& scenario) { scenario["limits"]["wall_seconds"] = 1; });
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "time_limit");
+  EXPECT_THAT(outcome_.limits_hit, Contains("wall_seconds"));
+  EXPECT_LE(of_type("tool_executed").size(), 6U);
+}
+
+class SlowApprover final : public ToolApprover {
+ public:
+  Result<ToolDecision> decide(const PendingCall& pending) override {
+    ++asked;
+    // As a person, a callback or a monitor would: until the episode's time is over.
+    std::this_thread::sleep_until(pending.deadline);
+    return ToolDecision{};
+  }
+  int asked = 0;
+};
+
+TEST_F(HostileModel, NobodyIsAskedOnceTheTimeIsOver) {
+  SlowApprover slow;
+  EpisodeRequest request =
+      build({turn({{"bash", {{"command", "echo a"}}}, {"bash", {{"command", "echo b"}}}})},
+            [](json& scenario) { scenario["limits"]["wall_seconds"] = 1; });
+  request.approver = &slow;
+  run(request);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "time_limit");
+  EXPECT_EQ(slow.asked, 1);
+  EXPECT_EQ(of_type("tool_requested").size(), 1U);
+}
+
+TEST_F(HostileModel, WaitingForTheGateIsNoWorkingTime) {
+  struct Waits final : ToolApprover {
+    Result<ToolDecision> decide(const PendingCall&) override {
+      if (!waited) std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+      waited = true;
+      return ToolDecision{};
+    }
+    bool waited = false;
+  } waits;
+  EpisodeRequest request = build({bash("echo a"), submit("done")}, [](json& scenario) {
+    scenario["limits"]["working_seconds"] = 1;
+    scenario["limits"]["wall_seconds"] = 300;
+  });
+  request.approver = &waits;
+  run(request);
+  if (IsSkipped()) return;
+  EXPECT_THAT(outcome_.limits_hit, Not(Contains("working_seconds")));
+}
+
+// No limit is set here, but the endpoint has one.
+TEST_F(HostileModel, AConversationThatTheEndpointRefusesAsTooLongLosesItsOldestOutputs) {
+  CannedReply too_long{
+      "400 Bad Request",
+      R"({"error":{"message":"This model's maximum context length is 2048 tokens."}})"};
+  const std::string much = R"({"command":"head -c 4000 /dev/zero | tr '\\0' a"})";
+  run_with({reply({call("a", "bash", much)}), reply({call("b", "bash", R"({"command":"echo b"})")}),
+            too_long, submit_reply()});
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  ASSERT_EQ(of_type("context_cut").size(), 1U);
+  EXPECT_EQ(of_type("context_cut")[0].at("calls"), json({1}));
+  EXPECT_THAT(sent_.at(2), HasSubstr(std::string(4000, 'a')));
+  EXPECT_THAT(sent_.at(3), Not(HasSubstr("aaaa")));
+  EXPECT_THAT(sent_.at(3), HasSubstr("left out"));
+  run_with({too_long});
+  EXPECT_EQ(outcome_.exit_kind, "context_limit") << "there is nothing to leave out";
+  EXPECT_THAT(outcome_.limits_hit, Contains("context_tokens"));
+}
+
+TEST_F(HostileModel, IdsThatCollideOrAreForgedAreMadeAnew) {
+  json calls{call("call_2", "bash", R"({"command":"echo one"})"),
+             call("", "bash", R"({"command":"echo two"})"),
+             call("call_2", "bash", R"({"command":"echo three"})"),
+             call(std::string(5000, 'i'), "bash", R"({"command":"echo four"})")};
+  run_with({reply(calls), submit_reply()});
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  std::set<std::string> ids;
+  for (const auto& line : of_type("tool_requested")) ids.insert(line.at("id").get<std::string>());
+  EXPECT_EQ(ids.size(), 5U);
+  EXPECT_TRUE(ids.contains("call_2"));
+  EXPECT_EQ(answer(2), "two\n");
+  EXPECT_EQ(answer(3), "three\n");
+  // Every result that was sent back names its own call.
+  json sent = json::parse(sent_.at(1).substr(sent_.at(1).find("\r\n\r\n") + 4));
+  std::set<std::string> answered;
+  for (const auto& message : sent.at("messages"))
+    if (message.at("role") == "tool") answered.insert(message.at("tool_call_id"));
+  EXPECT_EQ(answered.size(), 4U);
+}
+
+TEST_F(HostileModel, ArgumentsNamesAndTextsAreRecordedAndHarmless) {
+  const std::string escapes = "\x1b]0;owned\x07\x1b[2J\r\n\xE2\x80\xAE";
+  json calls{call("a", "bash", "{\"command\": \"echo"),
+             call("b", "bash", "[1,2]"),
+             call("c", "bash", R"({"command":"a","command":"b"})"),
+             call("d", "bash", std::string(100000, '[')),
+             call("e", escapes + "\"}", "{}"),
+             call("f", "bash", R"({"command":"echo \u0000"})"),
+             call("g", "bash", json{{"command", "printf '%s' '" + escapes + "'"}}.dump()),
+             call("h", std::string(1U << 20U, 'n'), "{}")};
+  run_with({reply(calls, escapes + "I am an assistant."), submit_reply()});
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  auto executed = of_type("tool_executed");
+  ASSERT_EQ(executed.size(), 9U);
+  for (int i : {0, 1, 2, 3, 5}) EXPECT_EQ(executed[i].at("error").at("type"), "arguments") << i;
+  for (int i : {4, 7}) EXPECT_EQ(executed[i].at("error").at("type"), "unknown_tool") << i;
+  EXPECT_TRUE(executed[6].at("error").is_null());
+  EXPECT_THAT(executed[4].at("output").get<std::string>(), Not(HasSubstr("\x1b")))
+      << "what is said of it is printable";
+  std::string transcript = *read_file(bundle_ / "transcript.jsonl");
+  EXPECT_EQ(transcript.find('\x1b'), std::string::npos) << "a reader with cat is safe";
+  EXPECT_LT(transcript.size(), 4U << 20U);
+  auto reviewed = review::load_reviewed_run(bundle_, 100);
+  ASSERT_TRUE(reviewed) << reviewed.error().line();
+  EXPECT_EQ(reviewed->calls.size(), 9U);
+  EXPECT_LE(reviewed->calls[6].output.size(), 100U);
+}
+
+}  // namespace
+}  // namespace gyges::episode
