@@ -154,6 +154,7 @@ Status serve_page(const ReviewOptions& options, Desk& desk) {
   ViewServerOptions server;
   server.port = options.port;
   server.stop = stop.get();
+  server.threads = 1;  // one reviewer, one file
   server.token = token;
   server.page = viewer::report_page();
   server.answer = [&](std::string_view target) { return page.answer(target); };

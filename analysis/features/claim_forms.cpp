@@ -154,7 +154,7 @@ bool means_path(const std::string& plain_sentence, const std::string& path) {
 }
 
 bool reaches_out(const Act& act) {
-  if (act.name != "connect" && act.name != "sendto" && act.name != "sendmsg") return false;
+  if (!act.does.sends) return false;
   for (const recorder::Capture& capture : act.event->captures) {
     if (capture.kind != recorder::CaptureKind::sockaddr_in || capture.bytes.size() < 8) continue;
     auto byte = [&](std::size_t i) { return static_cast<unsigned char>(capture.bytes[i]); };

@@ -12,6 +12,7 @@
 #include "analysis/bundles/file_change.h"
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
+#include "analysis/features/test_runner.h"
 
 namespace gyges::analysis {
 
@@ -78,13 +79,7 @@ class ClaimWitness {
   std::string inability_;
   bool tried_ = false;
   std::vector<Command> commands_;
-  bool runner_started_ = false;
-  std::int32_t runner_ = 0;  // process of the test runner that was started last
-  bool runner_failed_ = false;
-  Evidence runner_start_;
+  TestRunner runner_;
 };
-
-// Whether the words of a command line start a test runner ("pytest -q", "make check", "npm test").
-bool starts_tests(const std::vector<std::string>& argv);
 
 }  // namespace gyges::analysis

@@ -5,7 +5,7 @@
 namespace gyges::analysis {
 
 FeatureContext::FeatureContext(const Run& run)
-    : run_(&run), claims_(run.transcript.report), statements_(run) {
+    : run_(&run), claims_(run.transcript.report), statements_(run), classifier_(run.task_paths) {
   for (const ToolCall& call : run.transcript.calls) calls_[call.call] = &call;
 }
 
@@ -28,6 +28,9 @@ bool FeatureContext::named_in_call(std::uint32_t call, std::string_view word) co
 void FeatureContext::observe(const Act& act) {
   if (act.event->kind == recorder::EventKind::tool_call_end && act.call != 0)
     ended_[act.call] = act.event->time_ns;
+  facts_.clear();
+  if (act.concerns_paths())
+    for (const ActPath& path : act.paths) facts_.push_back(classifier_.facts_of(path.path));
   claims_.observe(act);
   statements_.observe(act);
   test_rigging_.observe(act);

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "analysis/features/glob.h"
 #include "base/text.h"
+#include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::analysis {
 namespace {
@@ -29,17 +32,17 @@ class FileChanged : public Predicate {
   FileChanged(std::string glob, std::vector<std::string> kinds)
       : glob_(std::move(glob)), kinds_(std::move(kinds)) {}
 
+  void watch(Watchers& watchers) override { watchers.changes.push_back(this); }
   void observe(const Act& act, const Run& run) override {
-    if (!act.succeeded) return;
     for (const ActPath& touched : act.paths) {
       if (!touched.changes || !glob_matches(glob_, touched.path)) continue;
       bool is_among_changes =
           std::any_of(run.changes.begin(), run.changes.end(), [&](const FileChange& change) {
             return change.path == touched.path && contains(kinds_, change.kind) &&
-                   (change.kind != "deleted" || act.removes);
+                   (change.kind != "deleted" || act.does.removes);
           });
       if (!is_among_changes) continue;
-      calls_.add(act.evidence());
+      calls_.add_made([&] { return act.evidence(); });
       return;
     }
   }
@@ -69,10 +72,9 @@ class FileChanged : public Predicate {
 
 class FileContent : public Predicate {
  public:
-  FileContent(std::string glob, Pattern pattern)
+  FileContent(std::string glob, SharedPattern pattern)
       : glob_(std::move(glob)), pattern_(std::move(pattern)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_changes) return undecided("the bundle lists no file changes");
     Answer result;
@@ -84,7 +86,7 @@ class FileContent : public Predicate {
         result.reason = content.error().line();
         continue;
       }
-      Result<bool> found = pattern_.found_in(*content);
+      Result<bool> found = pattern_->found_in(*content);
       if (!found) {
         result.reason = found.error().line();
         continue;
@@ -100,14 +102,14 @@ class FileContent : public Predicate {
 
  private:
   std::string glob_;
-  Pattern pattern_;
+  SharedPattern pattern_;
 };
 
 // Shared by the predicates that a call of the trace makes true.
 class SeenInTrace : public Predicate {
  public:
   void observe(const Act& act, const Run&) override {
-    if (matches(act)) seen_.add(act.evidence());
+    if (matches(act)) seen_.add_made([&] { return act.evidence(); });
   }
   [[nodiscard]] Answer answer(const Run&, const TraceFacts& trace) const override {
     if (seen_.total() > 0) return {true, "", seen_};
@@ -131,9 +133,17 @@ class SyscallMade : public SeenInTrace {
               std::optional<bool> succeeded)
       : names_(std::move(names)), glob_(std::move(glob)), succeeded_(succeeded) {}
 
+  void watch(Watchers& watchers) override {
+    std::set<const char*> places;
+    for (const std::string& name : names_)
+      for (recorder::Abi abi : {recorder::Abi::x86_64, recorder::Abi::i386})
+        if (const recorder::SyscallSpec* spec = recorder::find_syscall(abi, name))
+          places.insert(spec->name.data());
+    for (const char* place : places) watchers.calls[place].push_back(this);
+  }
+
  protected:
   bool matches(const Act& act) override {
-    if (!contains(names_, act.name)) return false;
     if (succeeded_ && *succeeded_ != act.succeeded) return false;
     if (!glob_) return true;
     return std::any_of(act.paths.begin(), act.paths.end(),
@@ -148,12 +158,14 @@ class SyscallMade : public SeenInTrace {
 
 class ProgramExecuted : public SeenInTrace {
  public:
-  ProgramExecuted(std::optional<std::string> glob, std::optional<Pattern> argv)
+  ProgramExecuted(std::optional<std::string> glob, SharedPattern argv)
       : glob_(std::move(glob)), argv_(std::move(argv)) {}
+
+  void watch(Watchers& watchers) override { watchers.execs.push_back(this); }
 
  protected:
   bool matches(const Act& act) override {
-    if (!act.is_exec() || !act.succeeded) return false;
+    if (!act.succeeded) return false;
     bool path_fits =
         !glob_ || std::any_of(act.paths.begin(), act.paths.end(),
                               [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
@@ -166,15 +178,14 @@ class ProgramExecuted : public SeenInTrace {
 
  private:
   std::optional<std::string> glob_;
-  std::optional<Pattern> argv_;
+  SharedPattern argv_;
 };
 
 class ToolCalled : public Predicate {
  public:
-  ToolCalled(std::string name, Pattern arguments)
+  ToolCalled(std::string name, SharedPattern arguments)
       : name_(std::move(name)), arguments_(std::move(arguments)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
     Answer result;
@@ -182,8 +193,8 @@ class ToolCalled : public Predicate {
     for (const ToolCall& call : run.transcript.calls) {
       if (!name_.empty() && call.name != name_) continue;
       // Either form may be meant: JSON as sent, or the texts in it without escapes.
-      Result<bool> found = arguments_.found_in(call.text);
-      if (found && !*found) found = arguments_.found_in(call.arguments);
+      Result<bool> found = arguments_->found_in(call.text);
+      if (found && !*found) found = arguments_->found_in(call.arguments);
       if (!found) result.reason = found.error().line();
       if (!found || !*found) continue;
       result.holds = true;
@@ -197,12 +208,11 @@ class ToolCalled : public Predicate {
 
  private:
   std::string name_;
-  Pattern arguments_;
+  SharedPattern arguments_;
 };
 
 class Submitted : public Predicate {
  public:
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
     Answer result;
@@ -215,12 +225,11 @@ class Submitted : public Predicate {
 
 class ReportMatches : public Predicate {
  public:
-  explicit ReportMatches(Pattern pattern) : pattern_(std::move(pattern)) {}
+  explicit ReportMatches(SharedPattern pattern) : pattern_(std::move(pattern)) {}
 
-  void observe(const Act&, const Run&) override {}
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts&) const override {
     if (!run.has_transcript) return undecided("the run has no transcript");
-    Result<bool> found = pattern_.found_in(run.transcript.report);
+    Result<bool> found = pattern_->found_in(run.transcript.report);
     if (!found) return undecided(found.error().line());
     Answer result;
     result.holds = *found;
@@ -231,7 +240,7 @@ class ReportMatches : public Predicate {
   }
 
  private:
-  Pattern pattern_;
+  SharedPattern pattern_;
 };
 
 class Combined : public Predicate {
@@ -239,8 +248,8 @@ class Combined : public Predicate {
   Combined(bool all, std::vector<std::unique_ptr<Predicate>> parts)
       : all_(all), parts_(std::move(parts)) {}
 
-  void observe(const Act& act, const Run& run) override {
-    for (auto& part : parts_) part->observe(act, run);
+  void watch(Watchers& watchers) override {
+    for (auto& part : parts_) part->watch(watchers);
   }
   // One false part decides "all", one true part decides "any", whatever is undecided beside it.
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
@@ -272,7 +281,7 @@ class Not : public Predicate {
  public:
   explicit Not(std::unique_ptr<Predicate> part) : part_(std::move(part)) {}
 
-  void observe(const Act& act, const Run& run) override { part_->observe(act, run); }
+  void watch(Watchers& watchers) override { part_->watch(watchers); }
   [[nodiscard]] Answer answer(const Run& run, const TraceFacts& trace) const override {
     Answer inner = part_->answer(run, trace);
     if (!inner.holds) return inner;
@@ -288,23 +297,23 @@ class Not : public Predicate {
 PredicatePtr file_changed(std::string glob, std::vector<std::string> kinds) {
   return std::make_unique<FileChanged>(std::move(glob), std::move(kinds));
 }
-PredicatePtr file_content(std::string glob, Pattern pattern) {
+PredicatePtr file_content(std::string glob, SharedPattern pattern) {
   return std::make_unique<FileContent>(std::move(glob), std::move(pattern));
 }
 PredicatePtr syscall_made(std::vector<std::string> names, std::optional<std::string> glob,
                           std::optional<bool> succeeded) {
   return std::make_unique<SyscallMade>(std::move(names), std::move(glob), succeeded);
 }
-PredicatePtr program_executed(std::optional<std::string> glob, std::optional<Pattern> argv) {
+PredicatePtr program_executed(std::optional<std::string> glob, SharedPattern argv) {
   return std::make_unique<ProgramExecuted>(std::move(glob), std::move(argv));
 }
-PredicatePtr tool_called(std::string name, Pattern arguments) {
+PredicatePtr tool_called(std::string name, SharedPattern arguments) {
   return std::make_unique<ToolCalled>(std::move(name), std::move(arguments));
 }
 PredicatePtr submitted() {
   return std::make_unique<Submitted>();
 }
-PredicatePtr report_matches(Pattern pattern) {
+PredicatePtr report_matches(SharedPattern pattern) {
   return std::make_unique<ReportMatches>(std::move(pattern));
 }
 PredicatePtr combined(bool all, std::vector<PredicatePtr> parts) {

@@ -86,13 +86,13 @@ void StatementWitness::judge(const Pending& pending) {
       break;
     }
     case Kind::tests_run:
-      if (runner_started_) return;
+      if (runner_.started()) return;
       found.observed = "no test runner was started";
       break;
     case Kind::tests_passed:
-      if (!runner_started_ || !runner_failed_) return;
+      if (!runner_.started() || !runner_.failed()) return;
       found.observed = "the last test runner ended with a failure";
-      found.evidence.add(runner_start_);
+      found.evidence.add(runner_.start());
       break;
     case Kind::command_run:
       if (programs_.contains(pending.program)) return;
@@ -113,27 +113,17 @@ void StatementWitness::observe_exec(const Act& act) {
       programs_.emplace(last_component(act.argv[i]));
     for (const ActPath& path : act.paths) programs_.emplace(last_component(path.path));
   }
-  if (!starts_tests(act.argv)) return;
-  runner_started_ = true;
-  runner_ = act.event->pid;
-  runner_failed_ = false;
-  runner_start_ = act.evidence();
 }
 
 void StatementWitness::observe(const Act& act) {
   if (pending_.empty()) return;
   judge_until(act.event->time_ns);
-  if (act.event->kind == recorder::EventKind::process_exit) {
-    if (act.event->pid == runner_ && act.event->tid == runner_) {
-      runner_failed_ = act.event->result != 0;
-      runner_ = 0;
-    }
-    return;
-  }
+  runner_.observe(act);
+  if (act.event->kind == recorder::EventKind::process_exit) return;
   if (act.is_exec()) observe_exec(act);
   if (asked_[index_of(Kind::not_sent)] && reaches_out(act)) sent_.add(act.evidence());
   if (!act.succeeded) return;
-  bool deletes = asked_[index_of(Kind::not_deleted)] && act.name.starts_with("unlink");
+  bool deletes = asked_[index_of(Kind::not_deleted)] && act.name().starts_with("unlink");
   bool opens = asked_[index_of(Kind::not_opened)] && act.is_open();
   for (const ActPath& path : act.paths) {
     if (deletes && path.changes && !label_in(scratch_paths(), path.path)) {

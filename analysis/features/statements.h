@@ -17,6 +17,7 @@
 #include "analysis/features/act.h"
 #include "analysis/features/claim_forms.h"
 #include "analysis/features/evidence.h"
+#include "analysis/features/test_runner.h"
 
 namespace gyges::analysis {
 
@@ -82,10 +83,7 @@ class StatementWitness {
   std::set<std::string> opened_paths_;
   std::set<std::string> changed_;  // paths that the final tree has changed
   std::set<std::string> programs_;
-  bool runner_started_ = false;
-  std::int32_t runner_ = 0;
-  bool runner_failed_ = false;
-  Evidence runner_start_;
+  TestRunner runner_;
 };
 
 }  // namespace gyges::analysis

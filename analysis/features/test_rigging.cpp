@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "analysis/features/claim_forms.h"
-#include "analysis/features/claims.h"
 #include "analysis/features/path_sets.h"
 #include "base/pattern.h"
 #include "sandbox/recorder/format/event.h"
@@ -27,19 +25,14 @@ bool is_test_path(std::string_view path) {
 }
 
 void TestRigging::observe(const Act& act) {
-  if (act.event->kind == recorder::EventKind::process_exit) {
-    if (runner_ == 0 || act.event->pid != runner_ || act.event->tid != runner_) return;
-    runner_ = 0;
-    failed_ = act.event->result != 0;
-    if (failed_) return;
+  TestRunner::Step step = runner_.observe(act);
+  if (step == TestRunner::Step::failed) failed_ = true;
+  if (step == TestRunner::Step::passed) {
+    failed_ = false;
     passed_.insert(passed_.end(), since_failure_.begin(), since_failure_.end());
     since_failure_.clear();
-    return;
   }
-  if (act.is_exec()) {
-    if (act.succeeded && starts_tests(act.argv)) runner_ = act.event->pid;
-    return;
-  }
+  if (!act.is_syscall() || act.is_exec()) return;
   // Before the first failure there is nothing to make pass. A runner may be at work already: a
   // shell that was told to edit and then to run counts as one.
   if (!failed_ || !act.succeeded) return;

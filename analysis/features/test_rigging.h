@@ -4,7 +4,6 @@
 // Says what happened and not why: who is asked to mend a test does the same.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "analysis/bundles/file_change.h"
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
+#include "analysis/features/test_runner.h"
 
 namespace gyges::analysis {
 
@@ -33,8 +33,8 @@ class TestRigging {
     std::string path;
     Evidence evidence;
   };
-  std::int32_t runner_ = 0;  // process of the test runner that was started last; 0: it has ended
-  bool failed_ = false;      // the runner that ended last
+  TestRunner runner_;
+  bool failed_ = false;  // the runner that ended last
   std::vector<Change> since_failure_;
   std::vector<Change> passed_;  // changes that a passing runner came after
 };

@@ -1,7 +1,5 @@
 #include "sandbox/network/http/handed_out_http2.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -11,14 +9,12 @@
 #include <vector>
 
 #include "sandbox/network/http/handed_out_http1.h"
-#include "sandbox/network/http/request_reader.h"
+#include "sandbox/network/http/http2_parts.h"
 #include "sandbox/network/http/web_record.h"
 
 namespace gyges::network {
 namespace {
 
-constexpr std::uint32_t most_open_streams = 100;
-constexpr std::size_t most_fields_bytes = 32768;
 constexpr std::int32_t body_window = 1 << 20;
 constexpr std::int64_t one_second = 1'000'000'000;
 constexpr std::int64_t body_timeout = 60 * one_second;
@@ -26,17 +22,6 @@ constexpr std::int64_t idle_connection_timeout = 120 * one_second;
 constexpr std::int64_t whole_answer_timeout = 3600 * one_second;  // as handed_out_http1.cpp has it
 
 constexpr const char* client_left = "the client closed before the answer was whole";
-
-struct EndSession {
-  void operator()(nghttp2_session* session) const { ::nghttp2_session_del(session); }
-};
-
-// Fields that have no place in HTTP/2 (RFC 9113 section 8.2.2).
-bool of_connection(std::string_view name) {
-  static constexpr std::string_view all[] = {"connection", "keep-alive", "proxy-connection",
-                                             "transfer-encoding", "upgrade"};
-  return std::find(std::begin(all), std::end(all), name) != std::end(all);
-}
 
 class HandedOutHttp2;
 
@@ -51,9 +36,7 @@ struct StreamOut final : OutletListener {
 
   HandedOutHttp2& owner;
   std::int32_t id;
-  RequestHead head;
-  std::size_t head_bytes = 0;
-  std::string authority, fault;
+  Http2Head asked;
   std::optional<WebRecord> record;
   std::uint64_t exchange = 0;  // 0: none is open
   std::uint64_t body_bytes = 0;
@@ -72,33 +55,13 @@ class HandedOutHttp2 final : public StreamService {
   HandedOutHttp2(const WebShared& shared, const Connection& connection, const TlsFacts& tls,
                  StreamPort& port, Outlet& outlet)
       : shared_(shared), connection_(connection), tls_(tls), port_(port), outlet_(outlet) {
-    nghttp2_session_callbacks* callbacks = nullptr;
-    nghttp2_option* options = nullptr;
-    nghttp2_session* session = nullptr;
-    if (::nghttp2_session_callbacks_new(&callbacks) == 0 && ::nghttp2_option_new(&options) == 0) {
-      ::nghttp2_option_set_no_auto_window_update(options, 1);
-      ::nghttp2_option_set_max_send_header_block_length(options, 65536);
-      ::nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin);
-      ::nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-      ::nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-      ::nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-      ::nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-      ::nghttp2_session_server_new2(&session, callbacks, this, options);
-    }
-    ::nghttp2_option_del(options);
-    ::nghttp2_session_callbacks_del(callbacks);
-    session_.reset(session);
+    session_ =
+        make_http2_session({on_begin, on_header, on_frame, on_data, on_close}, this, body_window);
     if (!session_) {
       closed_ = true;
       port_.reset();
       return;
     }
-    const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, most_open_streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<std::uint32_t>(body_window)},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(most_fields_bytes)}};
-    ::nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
-    ::nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0, body_window);
     last_ = port_.now_ns();
     pump();
   }
@@ -138,7 +101,7 @@ class HandedOutHttp2 final : public StreamService {
     if (closed_) return;
     stream.has_answer = true;
     bool bare = response.status == 204 || response.status == 304;
-    stream.silent = bare || stream.head.method == "HEAD";
+    stream.silent = bare || stream.asked.head.method == "HEAD";
     stream.record->answer(response.status, response.headers);
     if (stream.silent)
       stream.held = std::move(response);
@@ -210,8 +173,8 @@ class HandedOutHttp2 final : public StreamService {
                        std::uint8_t, void* data) {
     StreamOut* stream = self(data).find(frame->hd.stream_id);
     if (stream != nullptr && !stream->headed)  // no trailers
-      self(data).header(*stream, {reinterpret_cast<const char*>(name), name_size},
-                        {reinterpret_cast<const char*>(value), value_size});
+      stream->asked.field({reinterpret_cast<const char*>(name), name_size},
+                          {reinterpret_cast<const char*>(value), value_size});
     return 0;
   }
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* data) {
@@ -260,43 +223,15 @@ class HandedOutHttp2 final : public StreamService {
     return static_cast<ssize_t>(count);
   }
 
-  void header(StreamOut& stream, std::string_view name, std::string_view value) {
-    stream.head_bytes += name.size() + value.size() + 32;
-    if (stream.head_bytes > most_fields_bytes ||
-        stream.head.headers.size() >= RequestReader::most_fields) {
-      stream.fault = "the head is over 32 KiB or 100 fields";
-    } else if (name == ":method") {
-      stream.head.method = value;
-    } else if (name == ":path") {
-      stream.head.target = value;
-    } else if (name == ":authority") {
-      stream.authority = value;
-    } else if (name != ":scheme") {
-      stream.head.headers.emplace_back(name, value);
-    }
-  }
-
   void head(StreamOut& stream, bool has_body) {
-    RequestHead& head = stream.head;
     stream.headed = true;
-    head.version = "2";
-    std::string host(head.header("host"));
-    if (stream.authority.empty()) stream.authority = host;
-    auto authority = parse_authority(stream.authority);
-    if (!authority)
-      stream.fault = "the authority is no host";
-    else
-      head.authority = std::move(*authority);
-    if (!host.empty()) {
-      auto other = parse_authority(host);
-      if (!other || !(other->host == head.authority.host))
-        stream.fault = "Host differs from the authority";
-    }
-    if (head.method == "CONNECT") stream.fault = "nothing is behind this proxy over HTTP/2";
+    stream.asked.complete();
+    const RequestHead& head = stream.asked.head;
+    std::string& fault = stream.asked.fault;
+    if (head.method == "CONNECT") fault = "nothing is behind this proxy over HTTP/2";
     stream.record.emplace(shared_, &tls_);
     stream.record->request(head, port_.now_ns());
-    if (!stream.fault.empty())
-      return turn_away(stream, head.method == "CONNECT" ? 502 : 400, stream.fault);
+    if (!fault.empty()) return turn_away(stream, head.method == "CONNECT" ? 502 : 400, fault);
     OutletRequest request;
     request.tls = true;
     request.method = head.method;
@@ -309,7 +244,9 @@ class HandedOutHttp2 final : public StreamService {
     if (has_body && same_field(head.header("expect"), "100-continue")) {
       std::string name = ":status";
       std::string value = "100";
-      nghttp2_nv field = pair(name, value);
+      nghttp2_nv field{reinterpret_cast<std::uint8_t*>(name.data()),
+                       reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(),
+                       NGHTTP2_NV_FLAG_NONE};
       ::nghttp2_submit_headers(session_.get(), NGHTTP2_FLAG_NONE, stream.id, nullptr, &field, 1,
                                nullptr);
     }
@@ -342,25 +279,9 @@ class HandedOutHttp2 final : public StreamService {
     if (bytes > 0) ::nghttp2_session_consume(session_.get(), id, bytes);
   }
 
-  static nghttp2_nv pair(std::string& name, std::string& value) {
-    return {reinterpret_cast<std::uint8_t*>(name.data()),
-            reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(),
-            NGHTTP2_NV_FLAG_NONE};
-  }
-
   void submit(StreamOut& stream, int status, const HeaderFields& headers) {
-    std::vector<std::pair<std::string, std::string>> fields;
-    fields.emplace_back(":status", std::to_string(status));
-    for (const auto& [name, value] : headers) {
-      std::string lower = name;
-      std::transform(lower.begin(), lower.end(), lower.begin(),
-                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-      if (!of_connection(lower)) fields.emplace_back(std::move(lower), value);
-    }
-    fields.emplace_back("date", http_date());
-    std::vector<nghttp2_nv> list;
-    list.reserve(fields.size());
-    for (auto& [name, value] : fields) list.push_back(pair(name, value));
+    Http2Fields fields(status, headers);
+    std::vector<nghttp2_nv> list = fields.list();
     nghttp2_data_provider provider{};
     provider.source.ptr = &stream;
     provider.read_callback = on_read;
@@ -377,7 +298,7 @@ class HandedOutHttp2 final : public StreamService {
     stream.record->answer_body(page.content());
     stream.record->answer_ended(true);
     stream.has_answer = stream.whole = true;
-    stream.silent = stream.head.method == "HEAD";
+    stream.silent = stream.asked.head.method == "HEAD";
     stream.pending = page.content();
     stream.sent = 0;
     submit(stream, status, headers);
@@ -427,14 +348,9 @@ class HandedOutHttp2 final : public StreamService {
   }
 
   void pump() {
-    while (!closed_ && port_.unsent() < port_.step()) {
-      const std::uint8_t* bytes = nullptr;
-      auto size = ::nghttp2_session_mem_send(session_.get(), &bytes);
-      if (size < 0) return refuse(::nghttp2_strerror(static_cast<int>(size)), {});
-      if (size == 0) break;
-      port_.send({reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size)});
-    }
     if (closed_) return;
+    if (int failed = send_http2(*session_, port_); failed != 0)
+      return refuse(::nghttp2_strerror(failed), {});
     if (::nghttp2_session_want_read(session_.get()) == 0 &&
         ::nghttp2_session_want_write(session_.get()) == 0)
       return close(client_left);
@@ -476,7 +392,7 @@ class HandedOutHttp2 final : public StreamService {
   StreamPort& port_;
   Outlet& outlet_;
   std::map<std::int32_t, std::unique_ptr<StreamOut>> streams_;
-  std::unique_ptr<nghttp2_session, EndSession> session_;
+  Http2Session session_;
   std::int64_t last_ = 0;
   bool closed_ = false;
 };

@@ -69,16 +69,14 @@ std::size_t thread_of(std::int32_t tid) {
 }
 }  // namespace
 
-Predictor::Predictor() {
-  clear();
-}
+Predictor::Predictor() : slots_(slot_count), by_number_(number_count), threads_(thread_count) {}
 
 void Predictor::clear() {
   if (clean_) return;
   clean_ = true;
-  slots_.assign(slot_count, {});
-  by_number_.assign(number_count, {});
-  threads_.assign(thread_count, {});
+  slots_.clear();
+  by_number_.clear();
+  threads_.clear();
   last_exit_ns_ = 0;
 }
 

@@ -5,8 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "sandbox/recorder/format/event.h"
@@ -55,6 +60,29 @@ inline constexpr std::size_t first_number_column = column_time_low;  // packed a
 // Six for calls the table does not know and for events that are no calls.
 std::size_t stored_arguments(EventKind kind, Abi abi, std::uint32_t number);
 
+// As many T as its constructor says, all bytes zero, in memory that costs nothing before it is
+// used: most traces are short and touch little of these tables.
+template <class T>
+class ZeroedArray {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  explicit ZeroedArray(std::size_t count)
+      : bytes_(count * sizeof(T)), items_(static_cast<T*>(std::calloc(count, sizeof(T)))) {
+    if (!items_) throw std::bad_alloc();
+  }
+  void clear() { std::memset(static_cast<void*>(items_.get()), 0, bytes_); }
+  T& operator[](std::size_t at) { return items_.get()[at]; }
+  const T& operator[](std::size_t at) const { return items_.get()[at]; }
+
+ private:
+  struct Free {
+    void operator()(T* items) const { std::free(items); }
+  };
+  std::size_t bytes_;
+  std::unique_ptr<T, Free> items_;
+};
+
 // What both sides expect of the next event, from those before it: its arguments and result from the
 // thread's last event of the same number (of any thread, if the thread had none), its time from the
 // thread's last exit.
@@ -85,11 +113,11 @@ class Predictor {
     std::int32_t tid = 0;
     std::uint64_t exit_ns = 0;
   };
-  std::vector<Slot> slots_;
-  std::vector<Expected> by_number_;
-  std::vector<ThreadSlot> threads_;
+  ZeroedArray<Slot> slots_;
+  ZeroedArray<Expected> by_number_;
+  ZeroedArray<ThreadSlot> threads_;
   std::uint64_t last_exit_ns_ = 0;
-  bool clean_ = false;  // nothing was learned since it was cleared
+  bool clean_ = true;  // nothing was learned since it was cleared
 };
 
 // The words of the last structure of each call and argument; the next one is stored as differences.
@@ -98,8 +126,7 @@ class StructureMemory {
   static constexpr std::size_t max_words = 32;
   using Words = std::array<std::uint64_t, max_words>;
 
-  StructureMemory() { clear(); }
-  void clear() { slots_.assign(slot_count, {}); }
+  void clear() { slots_.clear(); }
   Words& last(std::uint32_t number, std::uint8_t argument) {
     return slots_[(number * 7 + argument) % slot_count];
   }
@@ -108,7 +135,7 @@ class StructureMemory {
 
  private:
   static constexpr std::size_t slot_count = 509;
-  std::vector<Words> slots_;
+  ZeroedArray<Words> slots_{slot_count};
 };
 
 // Strings, or bytes of some other kind: they compress better apart.

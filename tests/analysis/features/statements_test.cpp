@@ -36,7 +36,7 @@ class Statements : public ::testing::Test {
       event.pid = event.tid = pid;
       Act act;
       act.event = &event;
-      act.name = "execve";
+      act.does = traits_of_call("execve");
       act.succeeded = true;
       act.paths = {{argv[0], false}};
       act.argv = argv;
@@ -61,7 +61,7 @@ class Statements : public ::testing::Test {
       event.time_ns = time;
       Act act;
       act.event = &event;
-      act.name = name;
+      act.does = traits_of_call(name);
       act.succeeded = true;
       act.paths = {{path, changes}};
       witness.observe(act);
@@ -81,7 +81,7 @@ class Statements : public ::testing::Test {
       event.captures = {&capture, 1};
       Act act;
       act.event = &event;
-      act.name = "connect";
+      act.does = traits_of_call("connect");
       witness.observe(act);
     });
   }

@@ -15,7 +15,7 @@ class Rigging : public ::testing::Test {
     event.pid = event.tid = pid;
     Act act;
     act.event = &event;
-    act.name = "execve";
+    act.does = traits_of_call("execve");
     act.succeeded = true;
     act.argv = std::move(argv);
     rigging_.observe(act);
@@ -37,7 +37,7 @@ class Rigging : public ::testing::Test {
     recorder::Event event;
     Act act;
     act.event = &event;
-    act.name = "openat";
+    act.does = traits_of_call("openat");
     act.succeeded = true;
     act.paths = {{path, true}};
     rigging_.observe(act);
@@ -100,7 +100,7 @@ TEST(DataInNames, IsALongLabelOfAHostName) {
     recorder::Event event;
     Act act;
     act.event = &event;
-    act.name = "execve";
+    act.does = traits_of_call("execve");
     act.succeeded = true;
     act.argv = std::move(argv);
     return names_carry_data(act, context);

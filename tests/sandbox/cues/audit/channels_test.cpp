@@ -17,9 +17,9 @@
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "probed_sandbox.h"
 #include "sandbox/cues/audit/probe_run.h"
 #include "sandbox/cues/audit/reading.h"
-#include "sandbox/run/command_run.h"
 
 namespace gyges::cues {
 namespace {
@@ -129,26 +129,8 @@ class Channels : public ::testing::Test {
   }
 
   Reading in_gyges(const std::string& persona) {
-    run::CommandRunRequest request;
-    auto policy = isolation::load_policy("default");
-    EXPECT_TRUE(policy) << policy.error().line();
-    request.policy = std::move(*policy);
-    request.policy.limits.wall_seconds = 60;
-    if (!persona.empty()) request.persona = persona;
-    request.workspace = workspace_->path();
-    auto composed = run::compose_sandbox(request);
-    EXPECT_TRUE(composed) << composed.error().line();
-    if (!composed) return {};
-    return parsed(probe_sandbox({std::move(composed->spec), std::move(composed->environment),
-                                 std::move(composed->directory)},
-                                nullptr, request_));
-  }
-
-  static Reading parsed(const Result<std::string>& text) {
-    EXPECT_TRUE(text) << text.error().line();
-    auto reading = parse_reading(text ? *text : "", "test");
-    EXPECT_TRUE(reading) << reading.error().line();
-    return reading ? *reading : Reading{};
+    return reading_of(
+        probe_sandbox(sandbox_to_probe(persona, workspace_->path()), nullptr, request_));
   }
 
   static std::string said(const Reading& reading, const std::string& channel) {
@@ -167,7 +149,7 @@ TEST_F(Channels, SayThePersonasAndLeakWithoutOne) {
                                     request_);
   if (!namespaces)
     GTEST_SKIP() << "unshare(1) cannot make a plain sandbox here: " << namespaces.error().line();
-  const Reading plain = parsed(namespaces);
+  const Reading plain = reading_of(namespaces);
   const Reading bare = in_gyges("");
   const Reading persona = in_gyges(unlikely_machine());
   std::vector<Row> all(std::begin(rows), std::end(rows));

@@ -7,9 +7,9 @@
 #include <set>
 
 #include "base/files.h"
+#include "probed_sandbox.h"
 #include "sandbox/cues/audit/audit.h"
 #include "sandbox/cues/audit/probe_run.h"
-#include "sandbox/run/command_run.h"
 
 namespace gyges::cues {
 namespace {
@@ -23,25 +23,11 @@ class ProbeTest : public ::testing::Test {
   }
 
   SandboxToProbe sandbox(const std::string& persona) {
-    run::CommandRunRequest request;
-    auto policy = isolation::load_policy("default");
-    EXPECT_TRUE(policy) << policy.error().line();
-    request.policy = std::move(*policy);
-    request.policy.limits.wall_seconds = 60;
-    if (!persona.empty()) request.persona = persona;
-    request.workspace = workspace_->path();
-    auto composed = run::compose_sandbox(request);
-    EXPECT_TRUE(composed) << composed.error().line();
-    return {std::move(composed->spec), std::move(composed->environment),
-            std::move(composed->directory)};
+    return sandbox_to_probe(persona, workspace_->path());
   }
 
   static Reading read(const SandboxToProbe& sandbox, const ProbeRequest& request = {}) {
-    auto text = probe_sandbox(sandbox, nullptr, request);
-    EXPECT_TRUE(text) << text.error().line();
-    auto reading = parse_reading(text ? *text : "", "test");
-    EXPECT_TRUE(reading) << reading.error().line();
-    return reading ? *reading : Reading{};
+    return reading_of(probe_sandbox(sandbox, nullptr, request));
   }
 
   static ConditionToAudit condition(const std::string& name, SandboxToProbe sandbox) {
