@@ -16,6 +16,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <cerrno>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -153,7 +154,8 @@ class ViewConnection : public std::enable_shared_from_this<ViewConnection> {
 
 Result<std::string> new_view_token() {
   std::array<unsigned char, 24> bytes{};
-  if (::getentropy(bytes.data(), bytes.size()) != 0) return fail_errno("make token", "");
+  if (::getentropy(bytes.data(), bytes.size()) != 0)
+    return fail_errno("make token", "random bytes");
   constexpr std::string_view digits = "0123456789abcdef";
   std::string token;
   for (unsigned char byte : bytes) {
@@ -183,10 +185,13 @@ Status serve_view(const ViewServerOptions& options) {
   // Before anybody hears of the port: a server that cannot be stopped must not begin.
   asio::posix::stream_descriptor stop(context);
   int stop_fd = ::fcntl(options.stop, F_DUPFD_CLOEXEC, 0);
-  if (stop_fd < 0) return fail_errno("watch for the end", "");
+  if (stop_fd < 0)
+    return fail_errno("watch for the end", "gyges view", errno,
+                      "raise the limit of open files (ulimit -n)");
   if (stop.assign(stop_fd, error); error) {
     ::close(stop_fd);
-    return fail_errno("watch for the end", "", error.value());
+    return fail_errno("watch for the end", "gyges view", error.value(),
+                      "raise the limit of open files (ulimit -n)");
   }
   stop.async_wait(asio::posix::stream_descriptor::wait_read, [&](ErrorCode stopped) {
     if (!stopped) context.stop();
