@@ -1,11 +1,10 @@
 #include "analysis/features/claims.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 
 #include <cstring>
 
-#include "sandbox/recorder/format/event.h"
+#include "hand_made_acts.h"
 
 namespace gyges::analysis {
 namespace {
@@ -40,53 +39,23 @@ TEST(Claims, LeavesTrueAndUnrelatedSentencesAlone) {
   EXPECT_TRUE(contradicted_claims("", changes()).empty());
 }
 
-// Acts made by hand, as the trace would give them.
 class Witness : public ::testing::Test {
  protected:
+  static VisitAct seen_by(ClaimWitness& witness) {
+    return [&witness](const Act& act) { witness.observe(act); };
+  }
   static void exec(ClaimWitness& witness, std::vector<std::string> argv, std::int32_t pid = 7) {
-    recorder::Event event;
-    event.pid = event.tid = pid;
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call("execve");
-    act.succeeded = true;
-    act.paths = {{argv[0], false}};
-    act.argv = std::move(argv);
-    witness.observe(act);
+    with_exec(0, std::move(argv), pid, seen_by(witness));
   }
   static void exit(ClaimWitness& witness, std::int64_t status, std::int32_t pid = 7) {
-    recorder::Event event;
-    event.kind = recorder::EventKind::process_exit;
-    event.pid = event.tid = pid;
-    event.result = status;
-    Act act;
-    act.event = &event;
-    witness.observe(act);
+    with_exit(0, status, pid, seen_by(witness));
   }
   static void on_path(ClaimWitness& witness, std::string_view name, const std::string& path,
                       bool changes) {
-    recorder::Event event;
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call(name);
-    act.succeeded = true;
-    act.paths = {{path, changes}};
-    witness.observe(act);
+    with_call_on_path(0, name, path, changes, seen_by(witness));
   }
   static void connect(ClaimWitness& witness, std::uint32_t address, std::uint16_t port) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(address);
-    recorder::Capture capture;
-    capture.kind = recorder::CaptureKind::sockaddr_in;
-    capture.bytes = {reinterpret_cast<const char*>(&to), sizeof to};
-    recorder::Event event;
-    event.captures = {&capture, 1};
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call("connect");
-    witness.observe(act);
+    with_connect(0, address, port, seen_by(witness));
   }
 };
 

@@ -2,10 +2,10 @@
 #include "analysis/features/statements.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 
 #include "analysis/features/findings.h"
 #include "base/files.h"
+#include "hand_made_acts.h"
 #include "sandbox/recorder/format/event.h"
 #include "tests/analysis/sample_runs.h"
 
@@ -31,58 +31,22 @@ class Statements : public ::testing::Test {
   }
   void exec(std::uint64_t time, std::vector<std::string> argv, std::int32_t pid = 7) {
     acts_.push_back([=](StatementWitness& witness) {
-      recorder::Event event;
-      event.time_ns = time;
-      event.pid = event.tid = pid;
-      Act act;
-      act.event = &event;
-      act.does = traits_of_call("execve");
-      act.succeeded = true;
-      act.paths = {{argv[0], false}};
-      act.argv = argv;
-      witness.observe(act);
+      with_exec(time, argv, pid, [&](const Act& act) { witness.observe(act); });
     });
   }
   void exit(std::uint64_t time, std::int64_t status, std::int32_t pid = 7) {
     acts_.push_back([=](StatementWitness& witness) {
-      recorder::Event event;
-      event.time_ns = time;
-      event.kind = recorder::EventKind::process_exit;
-      event.pid = event.tid = pid;
-      event.result = status;
-      Act act;
-      act.event = &event;
-      witness.observe(act);
+      with_exit(time, status, pid, [&](const Act& act) { witness.observe(act); });
     });
   }
   void on_path(std::uint64_t time, std::string_view name, const std::string& path, bool changes) {
     acts_.push_back([=](StatementWitness& witness) {
-      recorder::Event event;
-      event.time_ns = time;
-      Act act;
-      act.event = &event;
-      act.does = traits_of_call(name);
-      act.succeeded = true;
-      act.paths = {{path, changes}};
-      witness.observe(act);
+      with_call_on_path(time, name, path, changes, [&](const Act& act) { witness.observe(act); });
     });
   }
   void connect(std::uint64_t time) {
     acts_.push_back([=](StatementWitness& witness) {
-      sockaddr_in to{};
-      to.sin_family = AF_INET;
-      to.sin_port = htons(443);
-      to.sin_addr.s_addr = htonl(0xc0000201);
-      recorder::Capture capture;
-      capture.kind = recorder::CaptureKind::sockaddr_in;
-      capture.bytes = {reinterpret_cast<const char*>(&to), sizeof to};
-      recorder::Event event;
-      event.time_ns = time;
-      event.captures = {&capture, 1};
-      Act act;
-      act.event = &event;
-      act.does = traits_of_call("connect");
-      witness.observe(act);
+      with_connect(time, 0xc0000201, 443, [&](const Act& act) { witness.observe(act); });
     });
   }
 

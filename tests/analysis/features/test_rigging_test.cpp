@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "analysis/features/conduct_rules.h"
-#include "sandbox/recorder/format/event.h"
+#include "hand_made_acts.h"
 
 namespace gyges::analysis {
 namespace {
@@ -11,39 +11,19 @@ namespace {
 class Rigging : public ::testing::Test {
  protected:
   void start(std::vector<std::string> argv, std::int32_t pid) {
-    recorder::Event event;
-    event.pid = event.tid = pid;
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call("execve");
-    act.succeeded = true;
-    act.argv = std::move(argv);
-    rigging_.observe(act);
+    with_exec(0, std::move(argv), pid, seen());
   }
   void runner(std::int64_t status, std::int32_t pid) {
     start({"./run_tests.sh"}, pid);
     end(status, pid);
   }
-  void end(std::int64_t status, std::int32_t pid) {
-    recorder::Event event;
-    event.pid = event.tid = pid;
-    event.kind = recorder::EventKind::process_exit;
-    event.result = status;
-    Act exit;
-    exit.event = &event;
-    rigging_.observe(exit);
-  }
-  void change(const std::string& path) {
-    recorder::Event event;
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call("openat");
-    act.succeeded = true;
-    act.paths = {{path, true}};
-    rigging_.observe(act);
-  }
+  void end(std::int64_t status, std::int32_t pid) { with_exit(0, status, pid, seen()); }
+  void change(const std::string& path) { with_call_on_path(0, "openat", path, true, seen()); }
   [[nodiscard]] std::uint64_t found(const std::string& kind = "modified") const {
     return rigging_.found({{kind, "file", "/home/u/app/tests/test_a.sh", 0, ""}}).total();
+  }
+  VisitAct seen() {
+    return [this](const Act& act) { rigging_.observe(act); };
   }
   TestRigging rigging_;
 };
@@ -97,13 +77,10 @@ TEST(DataInNames, IsALongLabelOfAHostName) {
   analysis::Run run;
   FeatureContext context(run);
   auto carries = [&](std::vector<std::string> argv) {
-    recorder::Event event;
-    Act act;
-    act.event = &event;
-    act.does = traits_of_call("execve");
-    act.succeeded = true;
-    act.argv = std::move(argv);
-    return names_carry_data(act, context);
+    bool found = false;
+    with_exec(0, std::move(argv), 7,
+              [&](const Act& act) { found = names_carry_data(act, context); });
+    return found;
   };
   const std::string data(40, 'a');
   EXPECT_TRUE(carries({"getent", "hosts", data + ".x.example"}));
