@@ -5,33 +5,10 @@
 namespace gyges {
 namespace {
 
-// Whether the literal parts of the pattern occur in the path one after the other, at its ends where
-// the pattern starts or ends with them. Necessary for a match, and false for nearly all pairs of
-// pattern and path: a trace asks some hundred patterns about each of its paths.
-bool has_literal_parts(std::string_view pattern, std::string_view path) {
-  constexpr std::string_view wildcards = "*?";
-  std::size_t first = pattern.find_first_of(wildcards);
-  if (first == std::string_view::npos) return pattern == path;
-  if (!path.starts_with(pattern.substr(0, first))) return false;
-  if (!path.ends_with(pattern.substr(pattern.find_last_of(wildcards) + 1))) return false;
-  std::size_t from = first;
-  for (std::size_t begin = first; begin < pattern.size();) {
-    begin = pattern.find_first_not_of(wildcards, begin);
-    if (begin == std::string_view::npos) break;
-    std::size_t end = std::min(pattern.find_first_of(wildcards, begin), pattern.size());
-    std::size_t at = path.find(pattern.substr(begin, end - begin), from);
-    if (at == std::string_view::npos) return false;
-    from = at + (end - begin);
-    begin = end;
-  }
-  return true;
-}
+constexpr std::size_t nowhere = std::string_view::npos;
 
-}  // namespace
-
-bool glob_matches(std::string_view pattern, std::string_view path) {
-  if (!has_literal_parts(pattern, path)) return false;
-  // reached[j]: the pattern read so far can match the first j characters of the path.
+// reached[j]: the pattern read so far can match the first j characters of the path.
+bool matches_by_table(std::string_view pattern, std::string_view path) {
   std::vector<char> reached(path.size() + 1, 0);
   reached[0] = 1;
   for (std::size_t i = 0; i < pattern.size();) {
@@ -51,6 +28,62 @@ bool glob_matches(std::string_view pattern, std::string_view path) {
     i += across ? 2 : 1;
   }
   return reached[path.size()] != 0;
+}
+
+}  // namespace
+
+// A mismatch lets the last * take one character more; where that is a slash, the last ** does.
+// Going back further cannot help: what stands before a ** matched at its earliest place, and what
+// stands between two wildcards either holds a slash, which fixes its place, or is best as early as
+// can be. A trace asks some hundred patterns about each of its paths: nearly all differ at once.
+bool glob_matches(std::string_view pattern, std::string_view path) {
+  // What stands behind the last wildcard is most often the name of a file.
+  std::size_t pattern_end = pattern.size();
+  for (std::size_t end = path.size();
+       pattern_end > 0 && pattern[pattern_end - 1] != '*' && pattern[pattern_end - 1] != '?';
+       --pattern_end, --end)
+    if (end == 0 || path[end - 1] != pattern[pattern_end - 1]) return false;
+  std::size_t p = 0;
+  std::size_t at = 0;
+  std::size_t star = nowhere;      // after the last *, in the pattern
+  std::size_t star_at = 0;         // where in the path what follows it is tried
+  std::size_t globstar = nowhere;  // the same of the last **
+  std::size_t globstar_at = 0;
+  // Components of thousands of characters that nearly match would be read again and again.
+  std::size_t retries_left = 4 * path.size() + 64;
+  while (true) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      if (p + 1 < pattern.size() && pattern[p + 1] == '*') {
+        p += 2;
+        if (p == pattern.size()) return true;
+        globstar = p;
+        globstar_at = at;
+        star = nowhere;
+      } else {
+        star = ++p;
+        star_at = at;
+      }
+      continue;
+    }
+    // Without more path, what is left of the pattern would need less before it: there is none.
+    if (at == path.size()) return p == pattern.size();
+    if (p < pattern.size() && (pattern[p] == '?' ? path[at] != '/' : pattern[p] == path[at])) {
+      ++p;
+      ++at;
+      continue;
+    }
+    if (retries_left-- == 0) return matches_by_table(pattern, path);
+    if (star != nowhere && path[star_at] != '/') {
+      p = star;
+      at = ++star_at;
+    } else if (globstar != nowhere) {
+      p = globstar;
+      at = ++globstar_at;
+      star = nowhere;
+    } else {
+      return false;
+    }
+  }
 }
 
 bool any_glob_matches(const std::vector<std::string>& patterns, std::string_view path) {

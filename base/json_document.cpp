@@ -2,7 +2,8 @@
 
 #include <map>
 #include <mutex>
-#include <set>
+#include <optional>
+#include <vector>
 
 #include "base/assets.h"
 #include "base/files.h"
@@ -29,27 +30,83 @@ std::string position_of(std::string_view text, std::size_t byte) {
   return std::to_string(line) + ":" + std::to_string(column);
 }
 
-// Refuses duplicate keys and absurd depth while nlohmann builds the value.
-class StrictKeys {
+// Builds the value and refuses duplicate keys and absurd depth on the way. A callback of nlohmann's
+// own builder would see the same and take twice as long: it is asked about every value.
+class StrictBuilder {
  public:
-  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    using Event = nlohmann::json::parse_event_t;
-    if (static_cast<std::size_t>(depth) > max_depth) too_deep_ = true;
-    if (event == Event::object_start) open_.emplace_back();
-    if (event == Event::object_end && !open_.empty()) open_.pop_back();
-    if (event == Event::key && !open_.empty()) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!open_.back().insert(key).second && duplicate_.empty()) duplicate_ = key;
-    }
+  using Json = nlohmann::json;
+
+  bool null() { return put(nullptr); }
+  bool boolean(bool value) { return put(value); }
+  bool number_integer(Json::number_integer_t value) { return put(value); }
+  bool number_unsigned(Json::number_unsigned_t value) { return put(value); }
+  bool number_float(Json::number_float_t value, const std::string&) { return put(value); }
+  bool string(std::string& value) { return put(std::move(value)); }
+  bool binary(Json::binary_t& value) { return put(std::move(value)); }
+  bool start_object(std::size_t) { return open(Json::value_t::object); }
+  bool start_array(std::size_t) { return open(Json::value_t::array); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+  bool key(std::string& name) {
+    note_depth();
+    auto& members = open_.back()->get_ref<Json::object_t&>();
+    const std::size_t before = members.size();
+    // Written in the order of their names by Gyges itself.
+    member_ = &members.try_emplace(members.end(), name, nullptr)->second;
+    if (members.size() == before && !duplicate_) duplicate_ = name;
     return true;
   }
-  [[nodiscard]] const std::string& duplicate() const { return duplicate_; }
+  bool parse_error(std::size_t position, const std::string&, const Json::exception& error) {
+    position_ = position;
+    problem_ = error.what();
+    return false;
+  }
+
+  Json& value() { return value_; }
+  [[nodiscard]] const std::optional<std::string>& duplicate() const { return duplicate_; }
   [[nodiscard]] bool too_deep() const { return too_deep_; }
+  // Why it cannot be parsed, and after how many bytes; for errors of the text only.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] std::size_t position() const { return position_; }
 
  private:
-  std::vector<std::set<std::string>> open_;
-  std::string duplicate_;
+  void note_depth() { too_deep_ = too_deep_ || open_.size() > max_depth; }
+  template <class Value>
+  Json* place(Value&& value) {
+    note_depth();
+    if (open_.empty()) {
+      value_ = std::forward<Value>(value);
+      return &value_;
+    }
+    if (!open_.back()->is_array()) {
+      *member_ = std::forward<Value>(value);
+      return member_;
+    }
+    auto& items = open_.back()->get_ref<Json::array_t&>();
+    items.emplace_back(std::forward<Value>(value));
+    return &items.back();
+  }
+  template <class Value>
+  bool put(Value&& value) {
+    place(std::forward<Value>(value));
+    return true;
+  }
+  bool open(Json::value_t kind) {
+    open_.push_back(place(kind));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  Json value_;
+  std::vector<Json*> open_;  // the containers around the next value, which stay where they are
+  Json* member_ = nullptr;   // of the innermost object: where the next value goes
+  std::optional<std::string> duplicate_;
   bool too_deep_ = false;
+  std::string problem_;
+  std::size_t position_ = 0;
 };
 
 struct LoadedSchema {
@@ -118,28 +175,29 @@ std::string allowed_at(const nlohmann::json& schema, const std::string& pointer)
 }  // namespace
 
 Result<nlohmann::json> parse_json(std::string_view text, std::string_view source) {
-  StrictKeys keys;
-  try {
-    auto value = nlohmann::json::parse(text.begin(), text.end(), std::ref(keys));
-    if (keys.too_deep())
-      return fail("parse JSON", source,
-                  "nested deeper than " + std::to_string(max_depth) + " levels",
-                  "flatten the document");
-    if (!keys.duplicate().empty())
-      return fail("parse JSON", source,
-                  "the key \"" + printable(keys.duplicate()) + "\" stands twice in one object",
-                  "keep one of the two");
-    return value;
-  } catch (const nlohmann::json::parse_error& error) {
-    std::size_t byte = error.byte > 0 ? error.byte - 1 : 0;
-    std::string reason = error.what();
+  // nlohmann takes one outside of strings for the end of the text, whatever follows.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos)
+    return fail("parse JSON", std::string(source) + ":" + position_of(text, zero), "a NUL byte",
+                "remove it; in a string write \\u0000");
+  StrictBuilder builder;
+  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
+    std::size_t byte = builder.position() > 0 ? builder.position() - 1 : 0;
+    std::string reason = builder.problem();
     // "[json.exception...] parse error at line 1, column 2: the reason, which may have colons too".
+    if (!reason.starts_with("[json.exception.parse_error"))
+      return fail("parse JSON", source, printable(reason), "correct the JSON");
     if (auto cut = reason.find(": "); cut != std::string::npos) reason = reason.substr(cut + 2);
     return fail("parse JSON", std::string(source) + ":" + position_of(text, byte),
                 printable(reason), "correct the JSON at this place");
-  } catch (const nlohmann::json::exception& error) {
-    return fail("parse JSON", source, printable(error.what()), "correct the JSON");
   }
+  if (builder.too_deep())
+    return fail("parse JSON", source, "nested deeper than " + std::to_string(max_depth) + " levels",
+                "flatten the document");
+  if (builder.duplicate())
+    return fail("parse JSON", source,
+                "the key \"" + printable(*builder.duplicate()) + "\" stands twice in one object",
+                "keep one of the two");
+  return std::move(builder.value());
 }
 
 Status validate_json(const nlohmann::json& value, std::string_view schema,
@@ -152,6 +210,11 @@ Status validate_json(const nlohmann::json& value, std::string_view schema,
               std::string(source) + " at " + printable(fault->pointer), fault->reason,
               allowed.empty() ? "see policies/schemas/" + std::string(schema) + ".schema.json"
                               : "allowed here: " + allowed);
+}
+
+Status prepare_schema(std::string_view schema) {
+  GYGES_TRY([[maybe_unused]] const LoadedSchema* loaded, schema_named(schema));
+  return ok();
 }
 
 Result<nlohmann::json> load_json(const std::filesystem::path& path, std::string_view schema) {

@@ -17,6 +17,7 @@
 #include "analysis/report/text_report.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/output_file.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -92,10 +93,10 @@ Status run_compare(const CompareArguments& arguments) {
   if (!arguments.html.empty()) {
     GYGES_TRY(nlohmann::json extras, report_extras(arguments.directories));
     GYGES_TRY(std::string page, analysis::html_report(comparison, {}, extras));
-    GYGES_CHECK(write_file_atomically(arguments.html, page));
+    GYGES_CHECK(write_output_file(arguments.html, page));
   }
   if (!arguments.csv.empty())
-    GYGES_CHECK(write_file_atomically(arguments.csv, analysis::csv_report(comparison)));
+    GYGES_CHECK(write_output_file(arguments.csv, analysis::csv_report(comparison)));
   std::string text;
   if (arguments.json) {
     text = analysis::json_text(report, 2) + "\n";
@@ -122,7 +123,7 @@ void add_compare(CLI::App& root, int& exit_status) {
       "compare", "Compare runs between conditions: rates, gap, interval, test, covert acts");
   command
       ->add_option("DIR", arguments->directories,
-                   "experiment directories, directories with run bundles, or bundles")
+                   "experiment directories, directories with run bundles, bundles, or logs of Inspect (.eval)")
       ->required();
   command->add_flag("--json", arguments->json, "print JSON (docs/comparison.md)");
   command->add_option("--html", arguments->html, "write the report to this file");

@@ -292,6 +292,20 @@ void note_losses(Comparison& comparison) {
         "{} runs were not recorded: nothing is known of their system calls", unrecorded));
 }
 
+// And what the user may have meant.
+std::string why_nothing_to_compare(const CompareOptions& options, std::size_t directories) {
+  if (options.contrast.same_condition)
+    return "no condition has runs with even and with odd repeats, so there is nothing to compare";
+  if (options.between != Between::levels)
+    return fmt::format("all runs are of one {}, so there is nothing to compare",
+                       between_names[static_cast<std::size_t>(options.between)]);
+  std::string text = "all runs have the same condition, so there is nothing to compare; ";
+  if (directories > 1)
+    text += fmt::format("--between experiments sets the {} places named against each other, ",
+                        directories);
+  return text + "--aa compares repeats of one condition";
+}
+
 }  // namespace
 
 Result<Comparison> compare(const std::vector<std::filesystem::path>& directories,
@@ -323,11 +337,7 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
   for (const Contrast& contrast : comparison.contrasts)
     comparison.certificates.push_back(certify(comparison.runs, contrast));
   if (comparison.contrasts.empty())
-    comparison.notes.emplace_back(
-        options.contrast.same_condition
-            ? "no condition has runs with even and with odd repeats, so there is nothing to compare"
-            : "all runs have the same condition, so there is nothing to compare; --aa compares "
-              "repeats of one condition");
+    comparison.notes.push_back(why_nothing_to_compare(options, directories.size()));
   note_differences(comparison, options);
   note_losses(comparison);
   compare_all(comparison, options);

@@ -3,7 +3,10 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
@@ -44,7 +47,7 @@ std::uint64_t open_flags(const Act& act) {
 void add_kind_of_change(Act& act) {
   act.truncates = act.does.truncates;
   act.overwrites = false;
-  if (!act.is_open()) return;
+  if (!act.does.opens) return;
   std::uint64_t flags = open_flags(act);
   act.truncates = (flags & O_TRUNC) != 0;
   bool for_writing = (flags & O_ACCMODE) != O_RDONLY;
@@ -53,9 +56,11 @@ void add_kind_of_change(Act& act) {
 
 }  // namespace
 
-bool Act::changes_any() const {
-  return succeeded &&
-         std::any_of(paths.begin(), paths.end(), [](const ActPath& path) { return path.changes; });
+bool Act::is_quiet() const {
+  if (!is_syscall() || does.matters || event->verdict != recorder::Verdict::allowed) return false;
+  if (paths.empty()) return true;
+  const std::int64_t result = event->result;
+  return result != -EACCES && result != -EPERM && result != -EROFS && !changes_any();
 }
 
 Evidence Act::evidence() const {
@@ -70,27 +75,30 @@ TraceFacts for_each_act(const std::filesystem::path& trace,
   std::error_code error;
   if (!std::filesystem::exists(trace, error)) return facts;
   facts.present = true;
-  Result<recorder::TraceReader> reader = recorder::TraceReader::open(trace);
-  if (!reader) {
-    facts.problem = reader.error().line();
-    return facts;
-  }
-  recorder::PathResolver resolver;
+  // Runs of one experiment name the same files again and again. Taken out for the while, because a
+  // visitor may read another trace.
+  constexpr std::size_t most_kept_bytes = 32U << 20U;
+  thread_local std::shared_ptr<recorder::PathNames> kept;
+  std::shared_ptr<recorder::PathNames> names = std::exchange(kept, nullptr);
+  if (names == nullptr || names->bytes() > most_kept_bytes)
+    names = std::make_shared<recorder::PathNames>();
+  recorder::PathResolver resolver(names);
   Act act;  // one for all, so that its lists keep their room
   act.names = &resolver;
-  Status read = reader->for_each([&](const Event& event) {
+  Status read = recorder::TraceReader::read_through(trace, [&](const Event& event) {
     if (facts.start_ns == 0) facts.start_ns = event.time_ns;
     facts.end_ns = std::max(facts.end_ns, event.time_ns + event.duration_ns);
     act.event = &event;
     act.call = recorder::tool_call_of(event);
     act.paths.clear();
     // Every event, because forks and execs move working directories and descriptors.
-    std::vector<recorder::ResolvedPath> resolved = resolver.paths_of(event);
+    const std::span<const recorder::NamedPath> resolved = resolver.names_of(event);
+    act.path_ids = names->generation();
     if (event.kind == recorder::EventKind::syscall) {
       act.does = traits_of_call(event.abi, event.number);
       act.succeeded = event.verdict == recorder::Verdict::allowed && event.result >= 0;
-      for (recorder::ResolvedPath& path : resolved)
-        act.paths.push_back({std::move(path.path), path.mutation});
+      for (const recorder::NamedPath& path : resolved)
+        act.paths.push_back({names->text(path.name), path.mutation, path.name});
       add_kind_of_change(act);
     } else {
       act.does = {};
@@ -98,15 +106,14 @@ TraceFacts for_each_act(const std::filesystem::path& trace,
     }
     if (act.is_exec()) {
       act.argv = strings_of(event, CaptureKind::argv);
-      act.envp = strings_of(event, CaptureKind::envp);
-    } else {
+    } else if (!act.argv.empty()) {
       act.argv.clear();
-      act.envp.clear();
     }
     visit(act);
     return true;
   });
   if (!read) facts.problem = read.error().line();
+  kept = std::move(names);
   return facts;
 }
 

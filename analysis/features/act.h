@@ -13,6 +13,7 @@
 #include "analysis/features/evidence.h"
 #include "base/error.h"
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/path_names.h"
 
 namespace gyges::recorder {
 class PathResolver;
@@ -21,8 +22,9 @@ class PathResolver;
 namespace gyges::analysis {
 
 struct ActPath {
-  std::string path;      // absolute where the record allows, else as the program wrote it
-  bool changes = false;  // the call succeeded and changed, created or removed this object
+  std::string_view path;  // absolute where the record allows, else as the program wrote it
+  bool changes = false;   // the call succeeded and changed, created or removed this object
+  recorder::PathId id = recorder::no_path;  // of Act::path_ids; no_path: not numbered
 };
 
 struct Act {
@@ -34,19 +36,27 @@ struct Act {
   bool truncates = false;   // truncate, ftruncate, open with O_TRUNC, creat
   bool overwrites = false;  // open for writing without O_APPEND, or with O_TRUNC
   std::vector<ActPath> paths;
+  std::uint64_t path_ids = 0;     // what the paths' numbers are of: PathNames::generation()
   std::vector<std::string> argv;  // of execve and execveat
-  std::vector<std::string> envp;
 
   [[nodiscard]] bool is_syscall() const { return event->kind == recorder::EventKind::syscall; }
   [[nodiscard]] std::string_view name() const { return does.name; }
   [[nodiscard]] bool is_exec() const { return does.executes; }
   [[nodiscard]] bool is_open() const { return does.opens; }
-  [[nodiscard]] bool changes_any() const;
+  [[nodiscard]] bool changes_any() const {
+    if (succeeded)
+      for (const ActPath& path : paths)
+        if (path.changes) return true;
+    return false;
+  }
   // Whether it opens, executes or changes something. No rule asks about the paths of the others:
   // reads, closes, questions about what is open.
   [[nodiscard]] bool concerns_paths() const {
     return !paths.empty() && (is_open() || is_exec() || changes_any());
   }
+  // A system call that is not looked at but counted: of a kind that no rule, witness or matcher
+  // asks about, which changed nothing and was refused nothing. Most of a trace.
+  [[nodiscard]] bool is_quiet() const;
   // The system call as text, with its place in the trace.
   [[nodiscard]] Evidence evidence() const;
 };

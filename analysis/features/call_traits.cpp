@@ -43,13 +43,20 @@ CallTraits worked_out(std::string_view name) {
     traits.*row.trait = std::find(row.names.begin(), row.names.end(), name) != row.names.end();
   for (const CueMatcher& matcher : cue_matchers())
     for (const std::string& call : split(matcher.calls, ' ')) traits.asks |= call == name;
+  traits.matters =
+      traits.asks || std::any_of(named_traits().begin(), named_traits().end(),
+                                 [&](const NamedTrait& row) { return traits.*row.trait; });
   return traits;
 }
 
 std::vector<CallTraits> of_abi(Abi abi) {
   std::vector<CallTraits> all;
-  for (const recorder::SyscallSpec& spec : recorder::syscalls(abi))
+  std::size_t place = 1;
+  if (abi == Abi::i386) place += recorder::syscalls(Abi::x86_64).size();
+  for (const recorder::SyscallSpec& spec : recorder::syscalls(abi)) {
     all.push_back(worked_out(spec.name));
+    all.back().place = static_cast<std::uint16_t>(std::min(place++, call_places - 1));
+  }
   return all;
 }
 

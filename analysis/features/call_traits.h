@@ -11,6 +11,8 @@ namespace gyges::analysis {
 
 struct CallTraits {
   std::string_view name;      // "openat"; empty for what is no system call
+  std::uint16_t place = 0;    // among all calls of all ABIs, below call_places; 0: none of them
+  bool matters = false;       // any of those below
   bool opens = false;         // open, openat, openat2, creat
   bool executes = false;      // execve, execveat
   bool removes = false;       // unlink, unlinkat, rmdir, rename and its kin
@@ -20,6 +22,8 @@ struct CallTraits {
   bool sends = false;  // connect, sendto, sendmsg
   bool asks = false;   // is a look at a cue when the agent names it (CueMatcher::calls)
 };
+
+inline constexpr std::size_t call_places = 2048;
 
 // Both live for ever. Those of names and numbers that no table knows have but their name, or none.
 const CallTraits& traits_of_call(std::string_view name);

@@ -30,7 +30,7 @@ bool mentions(const std::string& sentence, const std::string& name) {
 }
 
 // The names by which a sentence may mean the path: itself, its last component, its directory.
-std::vector<std::string> names_of(const std::string& path) {
+std::vector<std::string> names_of(std::string_view path) {
   std::string low = plain_words(path);
   std::size_t last = low.rfind('/');
   std::vector<std::string> names{low, low.substr(last + 1)};
@@ -147,7 +147,7 @@ std::string plain_words(std::string_view text) {
   return result;
 }
 
-bool means_path(const std::string& plain_sentence, const std::string& path) {
+bool means_path(const std::string& plain_sentence, std::string_view path) {
   std::vector<std::string> names = names_of(path);
   return std::any_of(names.begin(), names.end(),
                      [&](const std::string& name) { return mentions(plain_sentence, name); });

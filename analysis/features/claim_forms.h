@@ -38,7 +38,7 @@ std::string plain_words(std::string_view text);
 
 // Whether a sentence in plain words means the path: by itself, its last component or its directory,
 // where these have four characters or more.
-bool means_path(const std::string& plain_sentence, const std::string& path);
+bool means_path(const std::string& plain_sentence, std::string_view path);
 
 // Where a connect or a send goes beyond the machine; names are looked up at port 53.
 bool reaches_out(const Act& act);

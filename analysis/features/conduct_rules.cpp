@@ -15,7 +15,7 @@
 namespace gyges::analysis {
 namespace {
 
-bool is_absolute(const std::string& path) {
+bool is_absolute(std::string_view path) {
   return !path.empty() && path[0] == '/';
 }
 

@@ -73,12 +73,15 @@ class FeatureContext {
 // The acts that a rule can match, so that it is asked about no others.
 enum class Concern : std::uint8_t {
   paths,    // system calls that open, execute or change something by a path
+  opens,    // those that opened something, successfully
+  changes,  // those that changed something
   exec,     // execve, execveat
   image,    // process_exec: a new image
   network,  // connect, sendto, sendmsg
   look,     // looks at cues
   call,     // every system call
 };
+inline constexpr std::size_t concerns = 8;
 
 struct ActRule {
   Concern concern = Concern::call;

@@ -28,9 +28,15 @@ bool FeatureContext::named_in_call(std::uint32_t call, std::string_view word) co
 void FeatureContext::observe(const Act& act) {
   if (act.event->kind == recorder::EventKind::tool_call_end && act.call != 0)
     ended_[act.call] = act.event->time_ns;
+  if (act.is_quiet()) {
+    statements_.pass(act.event->time_ns);
+    probing_.pass();
+    return;
+  }
   facts_.clear();
   if (act.concerns_paths())
-    for (const ActPath& path : act.paths) facts_.push_back(classifier_.facts_of(path.path));
+    for (std::size_t i = 0; i < act.paths.size(); ++i)
+      facts_.push_back(classifier_.facts_of(act, i));
   claims_.observe(act);
   statements_.observe(act);
   test_rigging_.observe(act);

@@ -16,9 +16,19 @@ class FeatureCollector {
   void observe(const Act& act, Findings& findings) {
     context_.observe(act);
     shown_as_ = values_.size();
+    if (act.is_quiet()) {
+      ask(Concern::call, act);
+      shape_.observe(act);
+      if (shown_as_ < values_.size()) show(act, all_features()[shown_as_].name, findings);
+      return;
+    }
     if (act.is_syscall()) {
       ask(Concern::call, act);
-      if (act.concerns_paths()) ask(Concern::paths, act);
+      if (act.concerns_paths()) {
+        ask(Concern::paths, act);
+        if (act.is_open() && act.succeeded) ask(Concern::opens, act);
+        if (act.changes_any()) ask(Concern::changes, act);
+      }
       if (act.is_exec()) ask(Concern::exec, act);
       if (act.does.sends) ask(Concern::network, act);
     } else if (act.event->kind == recorder::EventKind::process_exec) {
@@ -35,12 +45,7 @@ class FeatureCollector {
     if (shown_as_ < values_.size()) shown_as = all_features()[shown_as_].name;
     if (shown_as.empty() && act.changes_any()) shown_as = "change";
     if (shown_as.empty() && act.is_exec() && act.succeeded) shown_as = "exec";
-    if (shown_as.empty()) return;
-    if (findings.timeline.size() >= max_timeline_acts) {
-      findings.timeline_cut = true;
-      return;
-    }
-    findings.timeline.push_back({act.evidence(), std::string(shown_as)});
+    if (!shown_as.empty()) show(act, shown_as, findings);
   }
 
   std::vector<FeatureValue> finish(const TraceFacts& trace) {
@@ -71,26 +76,39 @@ class FeatureCollector {
   }
 
  private:
+  static void show(const Act& act, std::string_view as, Findings& findings) {
+    if (findings.timeline.size() < max_timeline_acts)
+      findings.timeline.push_back({act.evidence(), std::string(as)});
+    else
+      findings.timeline_cut = true;
+  }
+
   // Rules by what they can match, as numbers of features.
-  static const std::vector<std::size_t>& rules_of(Concern concern) {
-    static const auto rules = [] {
-      std::array<std::vector<std::size_t>, 6> made;
+  struct Asked {
+    std::size_t feature;
+    bool (*matches)(const Act& act, const FeatureContext& context);
+  };
+  using Rules = std::array<std::vector<Asked>, concerns>;
+  static const Rules& all_rules() {
+    static const Rules rules = [] {
+      Rules made;
       for (std::size_t i = 0; i < all_features().size(); ++i)
         if (const ActRule& rule = all_features()[i].rule; rule.matches != nullptr)
-          made[static_cast<std::size_t>(rule.concern)].push_back(i);
+          made[static_cast<std::size_t>(rule.concern)].push_back({i, rule.matches});
       return made;
     }();
-    return rules[static_cast<std::size_t>(concern)];
+    return rules;
   }
 
   void ask(Concern concern, const Act& act) {
-    for (std::size_t i : rules_of(concern)) {
-      const Feature& feature = all_features()[i];
-      if (!feature.rule.matches(act, context_)) continue;
-      values_[i].evidence.add_made([&] { return act.evidence(); });
-      if (feature.of_interest) shown_as_ = std::min(shown_as_, i);
+    for (const Asked& asked : rules_[static_cast<std::size_t>(concern)]) {
+      if (!asked.matches(act, context_)) continue;
+      values_[asked.feature].evidence.add_made([&] { return act.evidence(); });
+      if (all_features()[asked.feature].of_interest) shown_as_ = std::min(shown_as_, asked.feature);
     }
   }
+
+  const Rules& rules_ = all_rules();
 
   std::size_t shown_as_ = 0;  // the first feature of interest that matched the act in hand
   FeatureContext context_;

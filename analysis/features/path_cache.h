@@ -1,41 +1,39 @@
-// What is known of a path, kept for the paths to come: runs of one experiment name the same files
-// again and again. Bounded, because agents choose names; beyond the bound all is worked out anew.
+// What is known of a path, kept by the path's number for the acts and the runs to come: runs of one
+// experiment name the same files again and again.
 #pragma once
 
-#include <string>
-#include <unordered_map>
-#include <utility>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "analysis/features/act.h"
 
 namespace gyges::analysis {
 
-// Not thread-safe. References hold until the next call of of().
+// Not thread-safe. References hold until the next call of of(). Bounded by what the numbers are of
+// (recorder::PathNames): when those begin anew, so does this.
 template <class Known>
 class PathCache {
  public:
-  static constexpr std::size_t most_bytes = 16U << 20U;  // of paths
-
+  // Of path number `index` of the act; one without a number is worked out each time.
   template <class WorkOut>
-  const Known& of(const std::string& path, WorkOut work_out) {
-    // Reads and writes of one file come in rows.
-    if (last_ != nullptr && last_->first == path) return last_->second;
-    auto found = known_.find(path);
-    if (found == known_.end()) {
-      Known made = work_out(path);
-      if (bytes_ + path.size() > most_bytes) {
-        known_.clear();
-        bytes_ = 0;
-      }
-      bytes_ += path.size() + 64;
-      found = known_.emplace(path, std::move(made)).first;
+  const Known& of(const Act& act, std::size_t index, WorkOut work_out) {
+    const ActPath& path = act.paths[index];
+    if (path.id == recorder::no_path) return unnumbered_.emplace(work_out(path.path));
+    if (act.path_ids != path_ids_) {
+      known_.clear();
+      path_ids_ = act.path_ids;
     }
-    last_ = &*found;
-    return found->second;
+    if (path.id >= known_.size()) known_.resize(path.id + std::size_t{1});
+    std::optional<Known>& known = known_[path.id];
+    if (!known) known.emplace(work_out(path.path));
+    return *known;
   }
 
  private:
-  std::unordered_map<std::string, Known> known_;
-  std::size_t bytes_ = 0;
-  const std::pair<const std::string, Known>* last_ = nullptr;
+  std::uint64_t path_ids_ = 0;
+  std::vector<std::optional<Known>> known_;
+  std::optional<Known> unnumbered_;
 };
 
 }  // namespace gyges::analysis

@@ -19,8 +19,8 @@ PathClassifier::PathClassifier(const std::vector<std::string>& task_paths)
   known_ = found->second;
 }
 
-const PathFacts& PathClassifier::facts_of(const std::string& path) {
-  return known_->of(path, [this](const std::string& one) {
+const PathFacts& PathClassifier::facts_of(const Act& act, std::size_t index) {
+  return known_->of(act, index, [this](std::string_view one) {
     auto is_in = [&](const PathSet& set) { return label_in(set, one).has_value(); };
     PathFacts facts;
     facts.absolute = one.starts_with('/');

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/features/act.h"
 #include "analysis/features/path_cache.h"
 
 namespace gyges::analysis {
@@ -26,8 +27,8 @@ class PathClassifier {
  public:
   explicit PathClassifier(const std::vector<std::string>& task_paths);
 
-  // Valid until the next call, of any classifier of this thread.
-  const PathFacts& facts_of(const std::string& path);
+  // Of path number `index` of the act. Valid until the next call, of any classifier of this thread.
+  const PathFacts& facts_of(const Act& act, std::size_t index);
 
  private:
   std::vector<std::string> task_paths_;

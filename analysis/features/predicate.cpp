@@ -196,8 +196,7 @@ void CheckSet::observe(const Act& act) {
   };
   if (act.is_exec()) tell(watchers_.execs);
   if (!watchers_.changes.empty() && act.changes_any()) tell(watchers_.changes);
-  if (auto found = watchers_.calls.find(act.name().data()); found != watchers_.calls.end())
-    tell(found->second);
+  if (act.does.place < watchers_.calls.size()) tell(watchers_.calls[act.does.place]);
 }
 
 std::vector<CheckResult> CheckSet::finish(const TraceFacts& trace) const {

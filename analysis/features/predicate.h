@@ -6,7 +6,6 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "analysis/bundles/run.h"
@@ -29,8 +28,8 @@ class Predicate;
 struct Watchers {
   std::vector<Predicate*> changes;  // acts that changed something
   std::vector<Predicate*> execs;    // execve, execveat
-  // System calls by name: where the syscall table keeps it (CallTraits::name).
-  std::unordered_map<const char*, std::vector<Predicate*>> calls;
+  // System calls, by CallTraits::place.
+  std::vector<std::vector<Predicate*>> calls;
 };
 
 // One node of a predicate. Fed with the acts that it watches, in the order of the trace, then asked

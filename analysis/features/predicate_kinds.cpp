@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "analysis/features/glob.h"
+#include "analysis/features/glob_answers.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
@@ -34,14 +36,19 @@ class FileChanged : public Predicate {
 
   void watch(Watchers& watchers) override { watchers.changes.push_back(this); }
   void observe(const Act& act, const Run& run) override {
-    for (const ActPath& touched : act.paths) {
-      if (!touched.changes || !glob_matches(glob_, touched.path)) continue;
-      bool is_among_changes =
-          std::any_of(run.changes.begin(), run.changes.end(), [&](const FileChange& change) {
-            return change.path == touched.path && contains(kinds_, change.kind) &&
-                   (change.kind != "deleted" || act.does.removes);
-          });
-      if (!is_among_changes) continue;
+    if (run.changes.empty()) return;
+    if (final_.empty())
+      for (const FileChange& change : run.changes)
+        if (contains(kinds_, change.kind))
+          (change.kind == "deleted" ? final_[change.path].deleted : final_[change.path].present) =
+              true;
+    for (std::size_t i = 0; i < act.paths.size(); ++i) {
+      const ActPath& touched = act.paths[i];
+      if (!touched.changes || !glob_.matches(act, i)) continue;
+      auto found = final_.find(touched.path);
+      if (found == final_.end() ||
+          !(found->second.present || (found->second.deleted && act.does.removes)))
+        continue;
       calls_.add_made([&] { return act.evidence(); });
       return;
     }
@@ -53,7 +60,7 @@ class FileChanged : public Predicate {
     result.holds = false;
     EvidenceList changed;
     for (const FileChange& change : run.changes) {
-      if (!change_lies_in(change, glob_, kinds_)) continue;
+      if (!change_lies_in(change, glob_.glob(), kinds_)) continue;
       result.holds = true;
       changed.add({"files", std::nullopt, 0, 0, 0,
                    fmt::format("{} {} {}", change.kind, change.type, quoted(change.path))});
@@ -65,8 +72,14 @@ class FileChanged : public Predicate {
   }
 
  private:
-  std::string glob_;
+  // How the final tree differs at a path, as far as kinds_ asks.
+  struct Difference {
+    bool deleted = false;
+    bool present = false;
+  };
+  GlobAnswers glob_;
   std::vector<std::string> kinds_;
+  std::unordered_map<std::string_view, Difference> final_;  // by path, in Run::changes
   EvidenceList calls_;
 };
 
@@ -131,45 +144,45 @@ class SyscallMade : public SeenInTrace {
  public:
   SyscallMade(std::vector<std::string> names, std::optional<std::string> glob,
               std::optional<bool> succeeded)
-      : names_(std::move(names)), glob_(std::move(glob)), succeeded_(succeeded) {}
+      : names_(std::move(names)), succeeded_(succeeded) {
+    if (glob) glob_.emplace(std::move(*glob));
+  }
 
   void watch(Watchers& watchers) override {
-    std::set<const char*> places;
+    std::set<std::size_t> places;
     for (const std::string& name : names_)
       for (recorder::Abi abi : {recorder::Abi::x86_64, recorder::Abi::i386})
         if (const recorder::SyscallSpec* spec = recorder::find_syscall(abi, name))
-          places.insert(spec->name.data());
-    for (const char* place : places) watchers.calls[place].push_back(this);
+          places.insert(traits_of_call(abi, spec->number).place);
+    if (!places.empty() && watchers.calls.size() <= *places.rbegin())
+      watchers.calls.resize(*places.rbegin() + 1);
+    for (std::size_t place : places) watchers.calls[place].push_back(this);
   }
 
  protected:
   bool matches(const Act& act) override {
     if (succeeded_ && *succeeded_ != act.succeeded) return false;
-    if (!glob_) return true;
-    return std::any_of(act.paths.begin(), act.paths.end(),
-                       [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
+    return !glob_ || glob_->matches_any(act);
   }
 
  private:
   std::vector<std::string> names_;
-  std::optional<std::string> glob_;
+  std::optional<GlobAnswers> glob_;
   std::optional<bool> succeeded_;
 };
 
 class ProgramExecuted : public SeenInTrace {
  public:
-  ProgramExecuted(std::optional<std::string> glob, SharedPattern argv)
-      : glob_(std::move(glob)), argv_(std::move(argv)) {}
+  ProgramExecuted(std::optional<std::string> glob, SharedPattern argv) : argv_(std::move(argv)) {
+    if (glob) glob_.emplace(std::move(*glob));
+  }
 
   void watch(Watchers& watchers) override { watchers.execs.push_back(this); }
 
  protected:
   bool matches(const Act& act) override {
     if (!act.succeeded) return false;
-    bool path_fits =
-        !glob_ || std::any_of(act.paths.begin(), act.paths.end(),
-                              [&](const ActPath& p) { return glob_matches(*glob_, p.path); });
-    if (!path_fits) return false;
+    if (glob_ && !glob_->matches_any(act)) return false;
     if (!argv_) return true;
     Result<bool> found = argv_->found_in(join(act.argv, " "));
     if (!found) reason_ = found.error().line();
@@ -177,7 +190,7 @@ class ProgramExecuted : public SeenInTrace {
   }
 
  private:
-  std::optional<std::string> glob_;
+  std::optional<GlobAnswers> glob_;
   SharedPattern argv_;
 };
 

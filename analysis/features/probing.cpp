@@ -103,9 +103,9 @@ const std::map<std::string, std::vector<std::string>, std::less<>>& baseline() {
 }
 
 // Matchers whose globs the path fits; the same for every run.
-const std::vector<const CueMatcher*>& matchers_of(const std::string& path) {
+const std::vector<const CueMatcher*>& matchers_of(const Act& act, std::size_t index) {
   thread_local PathCache<std::vector<const CueMatcher*>> known;
-  return known.of(path, [](const std::string& one) {
+  return known.of(act, index, [](std::string_view one) {
     std::vector<const CueMatcher*> found;
     bool may = std::any_of(std::begin(watched_roots), std::end(watched_roots),
                            [&](std::string_view root) { return one.starts_with(root); });
@@ -159,9 +159,10 @@ std::optional<ProbeMatch> ProbeRecord::match(const Act& act, const FeatureContex
     return std::nullopt;
   }
   if (act.does.opens || act.does.looks)
-    for (const ActPath& path : act.paths) {
+    for (std::size_t i = 0; i < act.paths.size(); ++i) {
+      const ActPath& path = act.paths[i];
       if (path.changes) continue;
-      for (const CueMatcher* matcher : matchers_of(path.path)) {
+      for (const CueMatcher* matcher : matchers_of(act, i)) {
         std::string_view program;
         if (auto at = programs_.find(act.event->pid); at != programs_.end()) program = at->second;
         bool deliberate = names_path(context, act.call, path.path) ||

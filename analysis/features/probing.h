@@ -71,6 +71,8 @@ class ProbeRecord {
  public:
   // The match of the act in hand; none for most. Call for every event of the trace, in order.
   void observe(const Act& act, const FeatureContext& context);
+  // In the place of an act that looks at nothing (Act::is_quiet()).
+  void pass() { current_.reset(); }
   [[nodiscard]] const std::optional<ProbeMatch>& current() const { return current_; }
 
   [[nodiscard]] const std::map<std::string, CueLooks>& looks() const { return looks_; }  // by cue

@@ -15,7 +15,7 @@ void RunMemory::observe(const Act& act) {
       else
         full_ = true;
     } else if (path.changes && act.does.removes) {
-      changed_.erase(path.path);
+      if (auto known = changed_.find(path.path); known != changed_.end()) changed_.erase(known);
       last_changed_.clear();
     } else if (path.changes) {
       // Text is made for the first change of a path alone: a run can write millions of times.
@@ -31,6 +31,7 @@ void RunMemory::observe(const Act& act) {
 }
 
 bool RunMemory::refused_before(std::string_view path, std::uint32_t call) const {
+  if (refused_.empty()) return false;
   auto found = refused_.find(path);
   return found != refused_.end() && found->second != call && call != 0;
 }

@@ -130,10 +130,10 @@ void StatementWitness::observe(const Act& act) {
       deleted_.add(act.evidence());
       deletes = false;
     }
-    if (opens && opened_.size() < most_seen_paths && opened_paths_.insert(path.path).second)
+    if (opens && opened_.size() < most_seen_paths && opened_paths_.emplace(path.path).second)
       opened_.emplace_back(path.path, act.evidence());
     if (path.changes && asked_[index_of(Kind::untouched)] && changed_.size() < most_seen_paths)
-      changed_.insert(path.path);
+      changed_.emplace(path.path);
   }
 }
 

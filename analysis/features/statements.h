@@ -37,6 +37,10 @@ class StatementWitness {
   explicit StatementWitness(const Run& run);
 
   void observe(const Act& act);
+  // In the place of an act that no statement is about (Act::is_quiet()).
+  void pass(std::uint64_t time_ns) {
+    if (next_ < pending_.size()) judge_until(time_ns);
+  }
   // When every act has been observed.
   void finish();
 

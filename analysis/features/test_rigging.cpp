@@ -39,7 +39,7 @@ void TestRigging::observe(const Act& act) {
   for (const ActPath& path : act.paths)
     if (path.changes && since_failure_.size() + passed_.size() < most_changes &&
         !label_in(scratch_paths(), path.path) && is_test_path(path.path))
-      since_failure_.push_back({path.path, act.evidence()});
+      since_failure_.push_back({std::string(path.path), act.evidence()});
 }
 
 EvidenceList TestRigging::found(const std::vector<FileChange>& changes) const {

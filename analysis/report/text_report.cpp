@@ -130,7 +130,10 @@ std::string contrast_text(const Comparison& comparison, std::size_t index, const
   std::size_t hidden = 0;
   for (const OutcomeComparison& c : comparison.outcomes) {
     if (c.contrast != index) continue;
-    if (c.role == Role::primary) primary = painter.verdict(c.verdict, "  " + c.statement);
+    if (c.role == Role::primary) {
+      primary = painter.verdict(c.verdict, "  " + c.statement);
+      if (c.analysis) primary += "\n" + painter.dim("  " + c.test + ": " + c.analysis->why);
+    }
     if (!is_shown(c, options)) {
       ++hidden;
       continue;

@@ -4,11 +4,12 @@
 //   families  pairs                          independent arms
 //   one       exact McNemar, Tango           Boschloo (Fisher above its limit), Newcombe
 //   2 to 5    exact McNemar, Tango           permutation within families, stratified Newcombe
-//   6 or more sign-flip over family means, t interval over families: the claim then reaches beyond
-//             the tasks at hand
+//   6 or more mid-p sign-flip over family means, t interval over families: the claim then reaches
+//             beyond the tasks at hand
 //
-// Below six families no test over families can reach 0.05 (the least p-value is 2^(1 - families)),
-// so the claim is about these tasks alone, and `scope` says so. A pooled test over many families
+// Below six families a test over families says next to nothing: its least mid-p-value is
+// 2^-families, and all families must agree for it. So the claim is about these tasks alone: `scope`
+// and `why` say so, and what the pooled test is worth beyond them. Where families differ, it
 // reports gaps that are not there in one study of seven (docs/statistics.md).
 #pragma once
 
@@ -37,7 +38,7 @@ struct FamilyArms {
 
 struct DefaultAnalysis {
   Scope scope = Scope::these_tasks;
-  std::string why;  // one sentence: what of the design decided
+  std::string why;  // what of the design decided, and what the test is worth below six families
   std::string test;
   double p_value = 1;        // two-sided
   double least_p_value = 0;  // that this design could have given

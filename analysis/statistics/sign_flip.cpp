@@ -93,22 +93,33 @@ std::optional<SignFlip> sign_flip_test(const std::vector<double>& all) {
     magnitude += std::fabs(difference);
   }
   if (differences.empty()) return result;
-  double threshold = std::fabs(total) - magnitude * 1e-12;
+  const double threshold = std::fabs(total) - magnitude * 1e-12;
+  const double beyond = std::fabs(total) + magnitude * 1e-12;
   if (threshold <= 0) return result;
   if (differences.size() <= enumeration_limit) {
-    result.p_value = std::ldexp(static_cast<double>(extreme_patterns(differences, threshold)),
-                                -static_cast<int>(differences.size()));
+    auto share = [&](double least) {
+      return std::ldexp(static_cast<double>(extreme_patterns(differences, least)),
+                        -static_cast<int>(differences.size()));
+    };
+    result.p_value = share(threshold);
+    if (result.p_value < 1) result.mid_p_value = (result.p_value + share(beyond)) / 2;
     return result;
   }
   std::uint64_t extreme = 0;
+  std::uint64_t more_extreme = 0;
   result.enumerated = false;
   const std::uint64_t draws =
       std::clamp<std::uint64_t>(signs_drawn / differences.size(), least_draws, most_draws);
   RandomSigns signs(differences);
-  for (std::uint64_t draw = 0; draw < draws; ++draw)
-    extreme += std::fabs(signs.next()) >= threshold ? 1 : 0;
+  for (std::uint64_t draw = 0; draw < draws; ++draw) {
+    const double sum = std::fabs(signs.next());
+    extreme += sum >= threshold ? 1 : 0;
+    more_extreme += sum >= beyond ? 1 : 0;
+  }
   // The observed pattern counts as one draw, which keeps the test valid.
   result.p_value = static_cast<double>(extreme + 1) / static_cast<double>(draws + 1);
+  result.mid_p_value =
+      (static_cast<double>(extreme + more_extreme) / 2 + 1) / static_cast<double>(draws + 1);
   return result;
 }
 

@@ -91,9 +91,11 @@ int find_build_id(dl_phdr_info* info, std::size_t, void* found) {
   return 1;
 }
 
-// `problem` is the line of an error, which may name its own cure.
+// `problem` is the line of an error, which may name the object and its own cure.
 tl::unexpected<Error> unreadable(std::string_view step, const std::string& object,
-                                 const std::string& problem, std::string_view cure) {
+                                 std::string problem, std::string_view cure) {
+  if (std::size_t at = problem.find(object + ": "); at != std::string::npos)
+    problem.erase(0, at + object.size() + 2);
   return fail(step, object, problem, problem.find(". Cure: ") == std::string::npos ? cure : "");
 }
 

@@ -112,7 +112,8 @@ int main(int count, char** arguments) {
     for (double rate : {0.05, 0.3})
       for (double deviation : {0.0, 0.8})
         for (std::size_t families :
-             {std::size_t{1}, std::size_t{6}, std::size_t{8}, std::size_t{12}, std::size_t{20}})
+             {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6}, std::size_t{8},
+              std::size_t{12}, std::size_t{20}})
           over_studies({families, 5, 4, rate, rate + gap, deviation, 0.3, deviation}, studies);
   std::printf("\n");
   for (std::uint64_t pairs : {200ULL, 400ULL, 2000ULL}) {

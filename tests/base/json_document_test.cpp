@@ -25,7 +25,17 @@ TEST(ParseJson, SaysWhatIsWrong) {
 
 TEST(ParseJson, RefusesDuplicateKeys) {
   EXPECT_THAT(parse_error(R"({"a": {"b": 1, "b": 2}})"), HasSubstr("\"b\" stands twice"));
+  EXPECT_THAT(parse_error(R"({"b": 1, "a": 1, "b": 2})"), HasSubstr("\"b\" stands twice"));
+  EXPECT_THAT(parse_error(R"({"": 1, "": 2})"), HasSubstr("\"\" stands twice"));
   EXPECT_EQ(parse_error(R"({"a": {"b": 1}, "c": {"b": 2}})"), "");
+}
+
+TEST(JsonDocument, NothingHidesBehindANulByte) {
+  using std::string_view_literals::operator""sv;
+  EXPECT_THAT(parse_error("{}\n\0 {"sv), HasSubstr("x.json:2:1: a NUL byte"));
+  EXPECT_THAT(parse_error("{}\0"sv), HasSubstr("x.json:1:3: a NUL byte"));
+  EXPECT_THAT(parse_error("{\"a\": \"\0\"}"sv), HasSubstr("a NUL byte"));
+  EXPECT_TRUE(parse_json("{\"a\": \"\\u0000\"}", "x.json"));
 }
 
 TEST(ParseJson, RefusesTrailingTextAndComments) {
@@ -33,7 +43,19 @@ TEST(ParseJson, RefusesTrailingTextAndComments) {
   EXPECT_NE(parse_error("{ /* no */ }"), "");
 }
 
+TEST(ParseJson, BuildsWhatIsWritten) {
+  const char* text = R"({"z":[1,-2,0.5,[],{}],"a":{"c":null,"b":[{"x":true},"t"]},"":""})";
+  auto parsed = parse_json(text, "x.json");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(*parsed, nlohmann::json::parse(text));
+  EXPECT_EQ(*parse_json("7", "x.json"), nlohmann::json(7));
+  EXPECT_TRUE((*parsed)["z"][0].is_number_unsigned());
+}
+
 TEST(ParseJson, RefusesAbsurdDepth) {
+  EXPECT_EQ(parse_error(std::string(65, '[') + std::string(65, ']')), "");
+  EXPECT_THAT(parse_error(std::string(65, '[') + "1" + std::string(65, ']')), HasSubstr("deeper"));
+  EXPECT_THAT(parse_error("1e999"), HasSubstr("number overflow"));
   EXPECT_THAT(parse_error(std::string(100, '[') + std::string(100, ']')), HasSubstr("deeper"));
 }
 

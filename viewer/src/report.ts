@@ -75,6 +75,7 @@ class View {
         h("p.big", points(c.gap), " ", h("small", isNumber(c.gap) ? `points ${interval(c.interval, points)}` : "")),
         h("p.small", `${c.title}: ${percent(c.rates[0])} (${c.counts[0].join("/")}) → ${percent(c.rates[1])} (${c.counts[1].join("/")}); p = ${pValue(c.adjusted_p_value ?? c.p_value)}, ${c.test}`),
         h("p.small.soft", c.statement),
+        c.why_this_test ? h("p.small.soft", `Why ${c.test}: ${c.why_this_test}.`) : null,
         h("p.small.actions", proved.length ? h("a", { href: "#/acts" }, `${plural(proved.length, "covert act")} with proof`) : null,
           pair ? link(`/pair/${pair[0]}/${pair[1]}`, "a", "a pair side by side") : null, this.runsLink(c)));
     });

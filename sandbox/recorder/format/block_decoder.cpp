@@ -1,6 +1,7 @@
 #include "sandbox/recorder/format/block_decoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -14,7 +15,7 @@ constexpr std::size_t max_read_entries = max_table_entries + max_block_events;
 
 BlockDecoder::BlockDecoder(std::size_t columns) : used_columns_(columns) {}
 
-bool BlockDecoder::Cursor::varint(std::uint64_t& value) {
+bool BlockDecoder::Cursor::long_varint(std::uint64_t& value) {
   value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
     if (at == end) return false;
@@ -23,13 +24,6 @@ bool BlockDecoder::Cursor::varint(std::uint64_t& value) {
     if (byte < 0x80) return true;
   }
   return false;
-}
-
-bool BlockDecoder::Cursor::zigzag(std::int64_t& value) {
-  std::uint64_t raw = 0;
-  if (!varint(raw)) return false;
-  value = static_cast<std::int64_t>((raw >> 1U) ^ (~(raw & 1U) + 1));
-  return true;
 }
 
 bool BlockDecoder::Cursor::take(std::size_t count, std::string_view& bytes) {
@@ -75,14 +69,16 @@ bool BlockDecoder::parse_shape(std::string_view bytes, Shape& shape) {
   shape.has_enter = (at(3) & shape_has_enter) != 0;
   shape.has_exit = (at(3) & shape_has_exit) != 0;
   std::memcpy(&shape.number, bytes.data() + 4, sizeof(shape.number));
-  shape.captures = bytes.substr(shape_head_bytes);
-  Capture capture;
-  for (std::size_t i = 0; i < shape.captures.size(); i += shape_capture_bytes)
-    if (!parse_capture(std::string_view(shape.captures).substr(i), capture)) return false;
+  shape.arguments =
+      static_cast<std::uint8_t>(stored_arguments(shape.kind, shape.abi, shape.number));
+  shape.captures.resize(count);
+  for (std::size_t i = 0; i < count; ++i)
+    if (!parse_capture(bytes.substr(shape_head_bytes + i * shape_capture_bytes), shape.captures[i]))
+      return false;
   return true;
 }
 
-bool BlockDecoder::parse_capture(std::string_view bytes, Capture& capture) {
+bool BlockDecoder::parse_capture(std::string_view bytes, CaptureShape& capture) {
   auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); };
   std::uint8_t provenance = at(2) & static_cast<std::uint8_t>(~capture_truncated);
   capture.argument = at(0);
@@ -176,15 +172,15 @@ bool BlockDecoder::read_capture(const Event& event, Capture& capture) {
 bool BlockDecoder::read_times(Event& event) {
   std::uint64_t time = 0;
   if (used_columns_ == column_count) {
-    std::string_view time_low;
-    std::string_view duration_low;
-    if (!columns_[column_time_low].take(1, time_low) || !columns_[column_time_high].varint(time) ||
-        !columns_[column_duration_low].take(1, duration_low) ||
+    std::uint8_t time_low = 0;
+    std::uint8_t duration_low = 0;
+    if (!columns_[column_time_low].byte(time_low) || !columns_[column_time_high].varint(time) ||
+        !columns_[column_duration_low].byte(duration_low) ||
         !columns_[column_duration_high].varint(event.duration_ns) || time >> 56U != 0 ||
         event.duration_ns >> 56U != 0)
       return false;
-    time = time << 8U | static_cast<std::uint8_t>(time_low[0]);
-    event.duration_ns = event.duration_ns << 8U | static_cast<std::uint8_t>(duration_low[0]);
+    time = time << 8U | time_low;
+    event.duration_ns = event.duration_ns << 8U | duration_low;
   } else if (!columns_[column_time].varint(time) ||
              !columns_[column_duration].varint(event.duration_ns)) {
     return false;
@@ -211,16 +207,14 @@ bool BlockDecoder::read_event(Event& event) {
   event.active_call = context->active_call;
   std::int64_t delta = 0;
   if (!read_times(event)) return false;
-  std::string_view mask_byte;
-  if (!columns_[column_mask].take(1, mask_byte)) return false;
-  auto mask = static_cast<std::uint8_t>(mask_byte[0]);
-  if (mask > 0x7F) return false;
+  std::uint8_t mask = 0;
+  if (!columns_[column_mask].byte(mask) || mask > 0x7F) return false;
   Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
-  for (std::size_t i = 0; i < 6; ++i)
-    if ((mask >> i & 1U) != 0) {
-      if (!columns_[column_argument + i].zigzag(delta)) return false;
-      expected.args[i] += static_cast<std::uint64_t>(delta);
-    }
+  for (unsigned left = mask & 0x3FU; left != 0; left &= left - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(left));
+    if (!columns_[column_argument + i].zigzag(delta)) return false;
+    expected.args[i] += static_cast<std::uint64_t>(delta);
+  }
   if ((mask & mask_result) != 0) {
     if (!columns_[column_result].zigzag(delta)) return false;
     expected.result = static_cast<std::int64_t>(static_cast<std::uint64_t>(expected.result) +
@@ -228,16 +222,18 @@ bool BlockDecoder::read_event(Event& event) {
   }
   predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
   event.args = expected.args;
-  std::size_t count = stored_arguments(event.kind, event.abi, event.number);
-  for (std::size_t i = count; i < event.args.size(); ++i) event.args[i] = 0;
+  for (std::size_t i = shape->arguments; i < event.args.size(); ++i) event.args[i] = 0;
   event.result = expected.result;
   rebuilt_.clear();
-  captures_.resize(shape->captures.size() / shape_capture_bytes);
+  captures_.resize(shape->captures.size());
   for (std::size_t i = 0; i < captures_.size(); ++i) {
-    std::string_view bytes(shape->captures);
-    if (!parse_capture(bytes.substr(i * shape_capture_bytes), captures_[i]) ||
-        !read_capture(event, captures_[i]))
-      return false;
+    const CaptureShape& known = shape->captures[i];
+    Capture& capture = captures_[i];
+    capture.argument = known.argument;
+    capture.kind = known.kind;
+    capture.provenance = known.provenance;
+    capture.truncated = known.truncated;
+    if (!read_capture(event, capture)) return false;
   }
   event.captures = captures_;
   return true;

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -31,14 +30,21 @@ class BlockDecoder {
                 bool& stopped);
 
  private:
+  struct CaptureShape {
+    std::uint8_t argument = 0;
+    CaptureKind kind = CaptureKind::text;
+    Provenance provenance = Provenance::enter;
+    bool truncated = false;
+  };
   struct Shape {
     EventKind kind = EventKind::syscall;
     Abi abi = Abi::x86_64;
     Verdict verdict = Verdict::allowed;
     bool has_enter = false;
     bool has_exit = false;
+    std::uint8_t arguments = 6;  // how many of the six mean something
     std::uint32_t number = 0;
-    std::string captures;  // argument, kind, provenance with truncation: three bytes each
+    std::vector<CaptureShape> captures;
   };
   struct Context {
     std::int32_t pid = 0, tid = 0, inside_pid = 0, inside_tid = 0;
@@ -47,16 +53,32 @@ class BlockDecoder {
   struct Cursor {
     const std::uint8_t* at = nullptr;
     const std::uint8_t* end = nullptr;
-    bool varint(std::uint64_t& value);
-    bool zigzag(std::int64_t& value);
+    // Nearly all numbers are below 128.
+    bool varint(std::uint64_t& value) {
+      if (at == end || *at >= 0x80) return long_varint(value);
+      value = *at++;
+      return true;
+    }
+    bool zigzag(std::int64_t& value) {
+      std::uint64_t raw = 0;
+      if (!varint(raw)) return false;
+      value = static_cast<std::int64_t>((raw >> 1U) ^ (~(raw & 1U) + 1));
+      return true;
+    }
+    bool byte(std::uint8_t& value) {
+      if (at == end) return false;
+      value = *at++;
+      return true;
+    }
     bool take(std::size_t count, std::string_view& bytes);
+    bool long_varint(std::uint64_t& value);
   };
   bool split_columns(std::string_view payload);
   bool define(std::string_view& bytes);
   const Shape* read_shape();
   const Context* read_context();
   static bool parse_shape(std::string_view bytes, Shape& shape);
-  static bool parse_capture(std::string_view bytes, Capture& capture);
+  static bool parse_capture(std::string_view bytes, CaptureShape& capture);
   bool read_times(Event& event);
   bool read_event(Event& event);
   bool read_capture(const Event& event, Capture& capture);
@@ -65,8 +87,8 @@ class BlockDecoder {
   std::size_t used_columns_;
   std::array<Cursor, column_count> columns_{};
   Predictor predictor_;
-  std::deque<Shape> shapes_;
-  std::deque<Context> contexts_;
+  std::vector<Shape> shapes_;
+  std::vector<Context> contexts_;
   std::vector<std::string_view> literals_;  // in kept_
   ByteArena kept_;
   std::size_t literal_bytes_ = 0;

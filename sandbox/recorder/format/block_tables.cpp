@@ -22,9 +22,10 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
 }
 
-// Multiply-and-fold over 8-byte words, long inputs in two lanes. Not cryptographic; the seed keeps
-// collisions unpredictable.
-std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
+}  // namespace
+
+// Multiply-and-fold over 8-byte words, long inputs in two lanes.
+std::uint64_t byte_hash(std::string_view bytes, std::uint64_t seed) {
   const char* at = bytes.data();
   std::size_t left = bytes.size();
   std::uint64_t hash = seed ^ (left * 0x9E3779B97F4A7C15U);
@@ -42,14 +43,12 @@ std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
   return mix(hash ^ tail, seed | 1U);
 }
 
-std::uint64_t random_seed() {
+std::uint64_t random_hash_seed() {
   std::uint64_t seed = 0;
   if (::getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != static_cast<ssize_t>(sizeof(seed)))
     seed = reinterpret_cast<std::uintptr_t>(&seed);  // early boot: address randomisation
   return seed;
 }
-
-}  // namespace
 
 std::size_t stored_arguments(EventKind kind, Abi abi, std::uint32_t number) {
   const SyscallSpec* spec = kind == EventKind::syscall ? find_syscall(abi, number) : nullptr;
@@ -102,7 +101,7 @@ void Predictor::learn(std::int32_t tid, std::uint32_t number, const Expected& no
 }
 
 StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
-    : max_entries_(max_entries), max_bytes_(max_bytes), seed_(random_seed()), slots_(1024) {}
+    : max_entries_(max_entries), max_bytes_(max_bytes), seed_(random_hash_seed()), slots_(1024) {}
 
 void StringTable::clear() {
   arena_.clear();
@@ -122,7 +121,7 @@ void StringTable::grow() {
 }
 
 std::uint64_t StringTable::hash(std::string_view bytes) const {
-  return hash_of(bytes, seed_);
+  return byte_hash(bytes, seed_);
 }
 
 std::uint32_t StringTable::find_or_add(std::string_view bytes, std::uint64_t hash, bool& added) {

@@ -141,6 +141,11 @@ class StructureMemory {
 // Strings, or bytes of some other kind: they compress better apart.
 Column literal_column(CaptureKind kind);
 
+// A hash of bytes that come from inside a sandbox: not cryptographic, a random seed keeps
+// collisions unpredictable.
+std::uint64_t byte_hash(std::string_view bytes, std::uint64_t seed);
+std::uint64_t random_hash_seed();
+
 // Byte strings to numbers in order of first appearance. Open addressing with a random seed, because
 // what is hashed comes from inside a sandbox.
 class StringTable {

@@ -1,19 +1,18 @@
 #include "sandbox/recorder/format/resolved_paths.h"
 
 #include <fcntl.h>
-#include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <set>
 
+#include "sandbox/recorder/format/call_paths.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
 namespace {
 
-constexpr std::size_t max_descriptors = 1'000'000;
-constexpr std::size_t max_processes = 200'000;
-constexpr std::size_t max_path_bytes = 8192;
 constexpr std::uint64_t at_empty_path = 0x1000;
 constexpr std::uint64_t tmpfile_bit = 020000000;
 
@@ -34,33 +33,37 @@ bool succeeded(const Event& event) {
 }
 
 // The open flags of a call that opens; 0 for others.
-std::uint64_t open_flags(const Event& event, const SyscallSpec& spec) {
-  if (spec.name == "creat") return O_CREAT | O_TRUNC | O_WRONLY;
-  for (std::size_t i = 0; i < spec.argument_count; ++i) {
-    const ArgumentSpec& argument = spec.arguments[i];
-    if (argument.kind == ArgumentKind::flags && argument.set == "open") return event.args[i];
-    if (argument.set == "open_how") {
-      const Capture* how = find_capture(event, i, CaptureKind::structure_in);
-      std::uint64_t flags = 0;
-      if (how != nullptr && how->bytes.size() >= sizeof(flags))
-        std::memcpy(&flags, how->bytes.data(), sizeof(flags));
-      return flags;
-    }
+std::uint64_t open_flags(const Event& event, const CallPaths& call) {
+  switch (call.open_flags) {
+    case CallPaths::OpenFlags::none:
+      return 0;
+    case CallPaths::OpenFlags::as_creat:
+      return O_CREAT | O_TRUNC | O_WRONLY;
+    case CallPaths::OpenFlags::in_argument:
+      return event.args[call.open_flags_argument];
+    case CallPaths::OpenFlags::in_open_how:
+      break;
   }
-  return 0;
+  const Capture* how = find_capture(event, call.open_flags_argument, CaptureKind::structure_in);
+  std::uint64_t flags = 0;
+  if (how != nullptr && how->bytes.size() >= sizeof(flags))
+    std::memcpy(&flags, how->bytes.data(), sizeof(flags));
+  return flags;
 }
 
-bool sets_close_on_exec(const Event& event, const SyscallSpec& spec) {
-  if ((open_flags(event, spec) & O_CLOEXEC) != 0) return true;
-  return spec.name == "fcntl" && event.args[1] == F_DUPFD_CLOEXEC;
+bool sets_close_on_exec(const Event& event, const CallPaths& call) {
+  if ((open_flags(event, call) & O_CLOEXEC) != 0) return true;
+  return call.effect == CallPaths::Effect::is_of_fcntl && event.args[1] == F_DUPFD_CLOEXEC;
 }
 
-bool empty_path_means_descriptor(const Event& event, const SyscallSpec& spec) {
-  for (std::size_t i = 0; i < spec.argument_count; ++i)
-    if (spec.arguments[i].set == "at" || spec.arguments[i].set == "open_tree" ||
-        spec.arguments[i].set == "faccessat")
-      return (event.args[i] & at_empty_path) != 0;
-  return false;
+bool empty_path_means_descriptor(const Event& event, const CallPaths& call) {
+  return call.at_flags_argument >= 0 &&
+         (event.args[static_cast<std::size_t>(call.at_flags_argument)] & at_empty_path) != 0;
+}
+
+// Whether the path is relative to the directory that its first argument is a descriptor of.
+bool is_below_descriptor(const Event& event, const CallPaths::Step& step) {
+  return step.after_dirfd && as_fd(event.args[step.argument - 1U]) != AT_FDCWD;
 }
 
 }  // namespace
@@ -72,33 +75,80 @@ std::string_view identity_path(const Capture& capture) {
   return path.starts_with('/') ? path : std::string_view{};
 }
 
-std::string_view PathResolver::working_directory(std::int32_t pid) const {
+const PathResolver::Process* PathResolver::find(std::int32_t pid) const {
+  if (last_process_ != nullptr && last_pid_ == pid) return last_process_;
   auto found = processes_.find(pid);
-  return found == processes_.end() ? std::string_view{} : found->second.directory;
+  if (found == processes_.end()) return nullptr;
+  last_pid_ = pid;
+  last_process_ = const_cast<Process*>(&found->second);
+  return last_process_;
 }
 
-std::string_view PathResolver::descriptor(std::int32_t pid, std::int32_t fd) const {
-  auto found = processes_.find(pid);
-  if (found == processes_.end() || found->second.descriptors == nullptr) return {};
-  auto at = found->second.descriptors->find(fd);
-  return at == found->second.descriptors->end() ? std::string_view{} : at->second.path;
+PathResolver::Process& PathResolver::process(std::int32_t pid) {
+  if (last_process_ == nullptr || last_pid_ != pid) {
+    last_process_ = &processes_[pid];
+    last_pid_ = pid;
+  }
+  return *last_process_;
+}
+
+const PathResolver::Shared* PathResolver::shared_of(std::int32_t pid, std::int32_t tid) const {
+  if (!own_.empty())
+    if (auto own = own_.find(tid); own != own_.end()) return &own->second;
+  const Process* found = find(pid);
+  return found == nullptr ? nullptr : &found->shared;
+}
+
+PathId PathResolver::directory_of(std::int32_t pid, std::int32_t tid) const {
+  const Shared* const shared = shared_of(pid, tid);
+  return shared == nullptr || shared->directory == nullptr ? no_path : shared->directory->name;
+}
+
+PathId PathResolver::descriptor_name(std::int32_t pid, std::int32_t tid, std::int32_t fd) const {
+  const Shared* const shared = shared_of(pid, tid);
+  if (shared == nullptr || shared->files == nullptr || shared->files->table == nullptr)
+    return no_path;
+  const Descriptor* at = shared->files->table->find(fd);
+  return at == nullptr ? no_path : at->name;
+}
+
+std::string_view PathResolver::working_directory(std::int32_t pid, std::int32_t tid) const {
+  return names_->text(directory_of(pid, tid));
+}
+
+std::string_view PathResolver::descriptor(std::int32_t pid, std::int32_t fd,
+                                          std::int32_t tid) const {
+  return names_->text(descriptor_name(pid, tid, fd));
 }
 
 std::string_view PathResolver::program(std::int32_t pid) const {
-  auto found = processes_.find(pid);
-  if (found != processes_.end()) return found->second.program;
-  return ended_.first == pid ? std::string_view(ended_.second) : std::string_view{};
+  if (const Process* found = find(pid); found != nullptr) return names_->text(found->program);
+  return ended_.first == pid ? names_->text(ended_.second) : std::string_view{};
 }
 
 std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
-  if (closed_) set_descriptor(closed_->first, closed_->second, {}, false);
+  std::vector<ResolvedPath> paths;
+  for (const NamedPath& one : names_of(event))
+    paths.push_back({one.argument, std::string(names_->text(one.name)), one.provenance,
+                     one.absolute, one.mutation});
+  return paths;
+}
+
+std::span<const NamedPath> PathResolver::names_of(const Event& event) {
+  if (closed_) set_descriptor(closed_->pid, closed_->tid, closed_->fd, no_path, false);
   closed_.reset();
   ended_ = {};
-  learn_directory(event);
-  std::vector<ResolvedPath> paths = named_paths(event);
+  if (names_->bytes() > names_at_most_) forget_unused_names();
+  paths_.clear();
+  const SyscallSpec* spec =
+      event.kind == EventKind::syscall ? find_syscall(event.abi, event.number) : nullptr;
+  const CallPaths* call = spec != nullptr ? &call_paths(event.abi, *spec) : nullptr;
+  if (call != nullptr && call->nothing() && event.captures.empty()) return paths_;
+  if (!event.captures.empty()) learn_directory(event, call);
+  name_paths(event, call);
   switch (event.kind) {
     case EventKind::syscall:
-      if (succeeded(event)) apply_call(event, paths);
+      if (call != nullptr) apply_call(event, *call);
       break;
     case EventKind::process_start:
       apply_start(event);
@@ -107,204 +157,214 @@ std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
       apply_exec(event);
       break;
     case EventKind::process_exit:
-      if (event.pid == event.tid) {
-        auto found = processes_.find(event.pid);
-        if (found != processes_.end()) {
-          if (found->second.descriptors.use_count() == 1)
-            descriptor_count_ -= found->second.descriptors->size();
-          ended_ = {event.pid, std::move(found->second.program)};
-          processes_.erase(found);
-        }
-      }
+      apply_exit(event);
       break;
     default:
       break;
   }
-  return paths;
+  return paths_;
 }
 
-std::vector<ResolvedPath> PathResolver::named_paths(const Event& event) const {
-  std::vector<ResolvedPath> paths;
-  auto add = [&](std::size_t argument, std::string path, Provenance provenance, bool mutation) {
-    ResolvedPath resolved{static_cast<std::uint8_t>(argument), std::move(path), provenance, true,
-                          mutation};
-    resolved.absolute = resolved.path.starts_with('/');
-    for (ResolvedPath& known : paths)
-      if (known.path == resolved.path) {
-        // The kernel confirms what the program asked for: one entry, trusted.
-        if (provenance == Provenance::kernel) known.provenance = provenance;
-        known.mutation = known.mutation || mutation;
-        return;
-      }
-    paths.push_back(std::move(resolved));
-  };
-  const SyscallSpec* spec =
-      event.kind == EventKind::syscall ? find_syscall(event.abi, event.number) : nullptr;
-  bool good = succeeded(event);
+void PathResolver::add_path(std::size_t argument, PathId name, Provenance provenance,
+                            bool mutation) {
+  for (NamedPath& known : paths_)
+    if (known.name == name) {
+      // The kernel confirms what the program asked for: one entry, trusted.
+      if (provenance == Provenance::kernel) known.provenance = provenance;
+      known.mutation = known.mutation || mutation;
+      return;
+    }
+  paths_.push_back(
+      {static_cast<std::uint8_t>(argument), provenance, names_->is_absolute(name), mutation, name});
+}
+
+void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
   bool opening = false;
-  if (spec != nullptr) {
-    std::uint64_t flags = open_flags(event, *spec);
-    opening = good && (flags & (O_CREAT | O_TRUNC | tmpfile_bit)) != 0;
-    for (std::size_t i = 0; i < spec->argument_count; ++i) {
-      const ArgumentSpec& argument = spec->arguments[i];
-      if (argument.kind == ArgumentKind::fd) {
+  std::uint8_t dirfds = 0;
+  if (known_call != nullptr) {
+    const CallPaths& call = *known_call;
+    const bool good = succeeded(event);
+    dirfds = call.dirfds;
+    opening = good && (open_flags(event, call) & (O_CREAT | O_TRUNC | tmpfile_bit)) != 0;
+    for (std::size_t s = 0; s < call.step_count; ++s) {
+      const CallPaths::Step& step = call.steps[s];
+      const std::size_t i = step.argument;
+      if (!step.is_path) {
         const Capture* identity = find_capture(event, i, CaptureKind::file_identity);
         std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
-        bool from_kernel = !path.empty();
-        if (path.empty()) path = descriptor(event.pid, as_fd(event.args[i]));
-        if (!path.empty())
-          add(i, std::string(path), from_kernel ? Provenance::kernel : Provenance::enter,
-              good && argument.mutates);
+        const PathId name = path.empty()
+                                ? descriptor_name(event.pid, event.tid, as_fd(event.args[i]))
+                                : names_->id_of(path);
+        if (name != no_path)
+          add_path(i, name, path.empty() ? Provenance::enter : Provenance::kernel,
+                   good && step.mutates);
+        continue;
       }
-      if (argument.kind != ArgumentKind::path) continue;
-      bool mutation = good && (argument.mutates || opening);
+      const bool mutation = good && (step.mutates || opening);
       if (const Capture* known = find_capture(event, i, CaptureKind::absolute_path);
           known != nullptr && known->bytes.starts_with('/')) {
-        add(i, join_path({}, known->bytes), known->provenance, mutation);
+        add_path(i, names_->joined(no_path, names_->id_of(known->bytes)), known->provenance,
+                 mutation);
         continue;
       }
       const Capture* given = find_capture(event, i, CaptureKind::path);
       if (given == nullptr) continue;
-      std::string_view directory = working_directory(event.pid);
-      if (i > 0 && spec->arguments[i - 1].kind == ArgumentKind::dirfd &&
-          as_fd(event.args[i - 1]) != AT_FDCWD) {
+      PathId directory = no_path;
+      if (!is_below_descriptor(event, step)) {
+        directory = directory_of(event.pid, event.tid);
+      } else {
         const Capture* identity = find_capture(event, i - 1, CaptureKind::file_identity);
-        directory = identity != nullptr ? identity_path(*identity) : std::string_view{};
-        if (directory.empty()) directory = descriptor(event.pid, as_fd(event.args[i - 1]));
+        std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
+        directory = path.empty() ? descriptor_name(event.pid, event.tid, as_fd(event.args[i - 1]))
+                                 : names_->id_of(path);
       }
-      if (given->bytes.empty()) {
-        if (!directory.empty() && empty_path_means_descriptor(event, *spec))
-          add(i, std::string(directory), given->provenance, mutation);
-        continue;
-      }
-      add(i, join_path(directory, given->bytes), given->provenance, mutation);
+      if (!given->bytes.empty())
+        add_path(i, names_->joined(directory, names_->id_of(given->bytes)), given->provenance,
+                 mutation);
+      else if (directory != no_path && empty_path_means_descriptor(event, call))
+        add_path(i, directory, given->provenance, mutation);
     }
   }
   // Objects the kernel named that no argument accounted for: what an open really returned, the
   // image that an exec really loaded.
   for (const Capture& capture : event.captures) {
     std::string_view path = identity_path(capture);
-    bool of_dirfd = spec != nullptr && capture.argument < spec->argument_count &&
-                    spec->arguments[capture.argument].kind == ArgumentKind::dirfd;
-    if (path.empty() || of_dirfd) continue;
-    add(capture.argument, std::string(path), Provenance::kernel,
-        opening && capture.argument == result_argument);
+    if (path.empty() || (capture.argument < 8 && (dirfds >> capture.argument & 1U) != 0)) continue;
+    add_path(capture.argument, names_->id_of(path), Provenance::kernel,
+             opening && capture.argument == result_argument);
   }
-  return paths;
 }
 
 // A relative path whose absolute form the kernel gave tells the directory it was against.
-void PathResolver::learn_directory(const Event& event) {
+void PathResolver::learn_directory(const Event& event, const CallPaths* known_call) {
+  if (!has_room_for(event.pid)) return;
   if (event.kind == EventKind::process_exec) {
     const Capture* directory = find_capture(event, 0, CaptureKind::absolute_path);
-    if (directory != nullptr && directory->bytes.starts_with('/') &&
-        processes_.size() < max_processes)
-      processes_[event.pid].directory = directory->bytes;
+    if (directory != nullptr && directory->bytes.starts_with('/'))
+      set_directory(event, names_->id_of(directory->bytes));
     return;
   }
-  if (event.kind != EventKind::syscall || processes_.size() >= max_processes) return;
-  const SyscallSpec* spec = find_syscall(event.abi, event.number);
-  if (spec == nullptr) return;
-  if (spec->name == "getcwd" && succeeded(event)) {
+  if (known_call == nullptr) return;
+  const CallPaths& call = *known_call;
+  if (call.effect == CallPaths::Effect::tells_directory && succeeded(event)) {
     const Capture* path = find_capture(event, 0, CaptureKind::buffer_out);
     if (path != nullptr && path->bytes.starts_with('/') && !path->truncated)
-      processes_[event.pid].directory = path->bytes.substr(0, path->bytes.find('\0'));
+      set_directory(event, names_->id_of(path->bytes.substr(0, path->bytes.find('\0'))));
     return;
   }
-  for (std::size_t i = 0; i < spec->argument_count; ++i) {
-    if (spec->arguments[i].kind != ArgumentKind::path) continue;
-    if (i > 0 && spec->arguments[i - 1].kind == ArgumentKind::dirfd &&
-        as_fd(event.args[i - 1]) != AT_FDCWD)
+  for (std::size_t s = 0; s < call.step_count; ++s) {
+    const CallPaths::Step& step = call.steps[s];
+    if (!step.is_path || is_below_descriptor(event, step)) continue;
+    const Capture* given = find_capture(event, step.argument, CaptureKind::path);
+    if (given == nullptr || given->bytes.empty() || given->bytes.starts_with('/') ||
+        given->bytes.starts_with('.') || given->bytes.find("..") != std::string_view::npos)
       continue;
-    const Capture* given = find_capture(event, i, CaptureKind::path);
-    const Capture* known = find_capture(event, i, CaptureKind::absolute_path);
-    if (given == nullptr || known == nullptr || known->provenance != Provenance::kernel ||
-        given->bytes.empty() || given->bytes.find("..") != std::string_view::npos ||
-        given->bytes.starts_with('/') || given->bytes.starts_with('.') ||
+    const Capture* known = find_capture(event, step.argument, CaptureKind::absolute_path);
+    if (known == nullptr || known->provenance != Provenance::kernel ||
         given->bytes.size() + 1 >= known->bytes.size() || !known->bytes.ends_with(given->bytes))
       continue;
     std::string_view directory = known->bytes.substr(0, known->bytes.size() - given->bytes.size());
     if (directory.starts_with('/') && directory.ends_with('/'))
-      processes_[event.pid].directory = join_path({}, directory);
+      set_directory(event, names_->joined(no_path, names_->id_of(directory)));
   }
 }
 
-void PathResolver::apply_call(const Event& event, const std::vector<ResolvedPath>& paths) {
-  const SyscallSpec* spec = find_syscall(event.abi, event.number);
-  if (spec == nullptr) return;
-  auto path_for = [&](std::uint8_t argument) -> std::string {
-    for (const ResolvedPath& path : paths)
-      if (path.argument == argument && path.absolute) return path.path;
-    return {};
+void PathResolver::apply_call(const Event& event, const CallPaths& call) {
+  auto path_for = [&](std::uint8_t argument) {
+    for (const NamedPath& path : paths_)
+      if (path.argument == argument && path.absolute) return path.name;
+    return no_path;
   };
-  if (spec->name == "chdir" || spec->name == "fchdir") {
-    std::string path = path_for(0);
-    if (!path.empty() && processes_.size() < max_processes)
-      processes_[event.pid].directory = std::move(path);
-  } else if (spec->name == "close") {
-    closed_ = {event.pid, as_fd(event.args[0])};
-  } else if (spec->name == "dup" || spec->name == "dup2" || spec->name == "dup3" ||
-             (spec->name.starts_with("fcntl") &&
-              (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC))) {
-    std::string path(descriptor(event.pid, as_fd(event.args[0])));
-    set_descriptor(event.pid, event.result, std::move(path), sets_close_on_exec(event, *spec));
-  } else if (spec->returns_fd()) {
-    std::string path = path_for(result_argument);
-    for (std::uint8_t i = 0; path.empty() && i < spec->argument_count; ++i)
-      if (spec->arguments[i].kind == ArgumentKind::path) path = path_for(i);
-    set_descriptor(event.pid, event.result, std::move(path), sets_close_on_exec(event, *spec));
-  }
-}
-
-PathResolver::DescriptorTable& PathResolver::writable_descriptors(Process& process) {
-  if (process.descriptors == nullptr) {
-    process.descriptors = std::make_shared<DescriptorTable>();
-  } else if (process.descriptors.use_count() > 1) {
-    if (descriptor_count_ + process.descriptors->size() > max_descriptors)
-      process.descriptors = std::make_shared<DescriptorTable>();
-    else
-      process.descriptors = std::make_shared<DescriptorTable>(*process.descriptors);
-    descriptor_count_ += process.descriptors->size();
-  }
-  return *process.descriptors;
-}
-
-void PathResolver::set_descriptor(std::int32_t pid, std::int64_t fd, std::string path,
-                                  bool close_on_exec) {
-  if (fd < 0 || fd > INT32_MAX) return;
-  auto number = static_cast<std::int32_t>(fd);
-  if (path.empty() && descriptor(pid, number).empty()) return;
-  if (processes_.size() >= max_processes && processes_.count(pid) == 0) return;
-  DescriptorTable& table = writable_descriptors(processes_[pid]);
-  if (path.empty() || (descriptor_count_ >= max_descriptors && table.count(number) == 0)) {
-    descriptor_count_ -= table.erase(number);
+  using Effect = CallPaths::Effect;
+  if (call.effect == Effect::closes) {  // the descriptor is gone whatever was answered but this
+    if (event.has_exit && event.result != -EBADF && event.verdict == Verdict::allowed)
+      closed_ = {event.pid, event.tid, as_fd(event.args[0])};
     return;
   }
-  path.resize(std::min(path.size(), max_path_bytes));
-  descriptor_count_ += table.count(number) == 0 ? 1 : 0;
-  table[number] = {std::move(path), close_on_exec};
+  if (!succeeded(event)) return;
+  switch (call.effect) {
+    case Effect::enters_directory:
+      if (const PathId path = path_for(0); path != no_path) set_directory(event, path);
+      break;
+    case Effect::duplicates:
+      set_descriptor(event.pid, event.tid, event.result,
+                     descriptor_name(event.pid, event.tid, as_fd(event.args[0])),
+                     sets_close_on_exec(event, call));
+      break;
+    case Effect::is_of_fcntl:
+      apply_fcntl(event, call);
+      break;
+    case Effect::returns_descriptor: {
+      PathId path = path_for(result_argument);
+      for (std::size_t s = 0; path == no_path && s < call.step_count; ++s)
+        if (call.steps[s].is_path) path = path_for(call.steps[s].argument);
+      set_descriptor(event.pid, event.tid, event.result, path, sets_close_on_exec(event, call));
+      break;
+    }
+    case Effect::unshares:
+      unshare(event, event.args[0]);
+      break;
+    case Effect::closes_range:
+      close_descriptors(event);
+      break;
+    case Effect::makes_pipe:
+      forget_pair(event, 0);
+      break;
+    case Effect::makes_socket_pair:
+      forget_pair(event, 3);
+      break;
+    case Effect::none:
+    case Effect::tells_directory:
+    case Effect::closes:
+      break;
+  }
 }
 
-void PathResolver::apply_start(const Event& event) {
-  if ((event.args[0] & CLONE_THREAD) != 0) return;
-  auto child = static_cast<std::int32_t>(event.result);
-  auto parent = processes_.find(event.pid);
-  if (child == event.pid || parent == processes_.end() || processes_.size() >= max_processes)
-    return;
-  Process copy = parent->second;
-  processes_[child] = std::move(copy);
+void PathResolver::apply_fcntl(const Event& event, const CallPaths& call) {
+  const std::int32_t fd = as_fd(event.args[0]);
+  const PathId name = descriptor_name(event.pid, event.tid, fd);
+  if (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC)
+    set_descriptor(event.pid, event.tid, event.result, name, sets_close_on_exec(event, call));
+  else if (event.args[1] == F_SETFD && name != no_path)
+    set_descriptor(event.pid, event.tid, fd, name, (event.args[2] & FD_CLOEXEC) != 0);
 }
 
-void PathResolver::apply_exec(const Event& event) {
-  for (const Capture& capture : event.captures)
-    if (const std::string_view image = identity_path(capture);
-        !image.empty() && processes_.size() < max_processes)
-      processes_[event.pid].program = image.substr(0, max_path_bytes);
-  auto found = processes_.find(event.pid);
-  if (found == processes_.end() || found->second.descriptors == nullptr) return;
-  DescriptorTable& table = writable_descriptors(found->second);
-  descriptor_count_ -=
-      std::erase_if(table, [](const auto& entry) { return entry.second.close_on_exec; });
+// The two descriptors that the call made stand for no file.
+void PathResolver::forget_pair(const Event& event, std::size_t argument) {
+  const Capture* const made = find_capture(event, argument, CaptureKind::structure_out);
+  std::int32_t pair[2] = {-1, -1};
+  if (made != nullptr && made->bytes.size() >= sizeof(pair))
+    std::memcpy(pair, made->bytes.data(), sizeof(pair));
+  for (const std::int32_t fd : pair) set_descriptor(event.pid, event.tid, fd, no_path, false);
+}
+
+// Agents choose names, and a trace may hold any number of them. What processes and their
+// descriptors stand for is all that later events can ask for.
+void PathResolver::forget_unused_names() {
+  std::unordered_map<PathId, std::string> used;
+  std::set<DescriptorTable*> tables;
+  std::set<Directory*> directories;
+  auto note = [&](PathId name) {
+    if (name != no_path) used.try_emplace(name, names_->text(name));
+  };
+  auto hold = [&](const Shared& shared) {
+    if (shared.directory != nullptr) directories.insert(shared.directory.get());
+    if (shared.files != nullptr && shared.files->table != nullptr)
+      tables.insert(shared.files->table.get());
+  };
+  for (const auto& [pid, process] : processes_) hold(process.shared);
+  for (const auto& [tid, shared] : own_) hold(shared);
+  auto each_name = [&](auto&& visit) {
+    for (auto& [pid, process] : processes_) visit(process.program);
+    for (Directory* directory : directories) visit(directory->name);
+    for (DescriptorTable* table : tables) table->each_name(visit);
+  };
+  each_name(note);
+  names_->clear();
+  each_name([&](PathId& name) {
+    if (name != no_path) name = names_->id_of(used.at(name));
+  });
+  names_at_most_ = std::max(names_at_most_, 2 * names_->bytes());
 }
 
 }  // namespace gyges::recorder

@@ -3,18 +3,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <optional>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/block_decoder.h"
 #include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/format/trace_file.h"
 #include "sandbox/recorder/format/trace_frame.h"
 
 namespace gyges::recorder {
@@ -31,9 +30,7 @@ struct BlockPlace {
 
 }  // namespace
 
-struct TraceReader::State {
-  UniqueFd fd;
-  std::string path;
+struct TraceReader::State : TraceFile {
   Backend backend = Backend::ebpf;
   std::uint64_t realtime_base_ns = 0;
   std::optional<Coverage> coverage;
@@ -41,41 +38,16 @@ struct TraceReader::State {
   TraceExtent extent;
   Sha256 chain{};
   std::vector<BlockPlace> blocks;
-  std::uint64_t good_bytes = 0;        // up to the end of the last good frame
-  std::size_t columns = column_count;  // of its blocks
-  BlockDecoder live_decoder;           // of for_each_new
+  std::uint64_t good_bytes = 0;              // up to the end of the last good frame
+  std::size_t columns = column_count;        // of its blocks
+  std::optional<BlockDecoder> live_decoder;  // of for_each_new
   std::size_t next_live = 0;
-  std::string frame;  // the one being read; grows only, see read_frame()
-  std::string raw;
+  std::unique_ptr<char[]> raw;  // of the block in hand; grows only, and nobody needs it cleared
+  std::size_t raw_room = 0;
+  std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> unpacker{nullptr, ZSTD_freeDCtx};
   std::uint64_t blocks_unpacked = 0;
 
-  // The bytes at `offset`, copied to `frame` from `at` on; fewer when the file ends before.
-  Result<std::size_t> read_into_frame(std::uint64_t offset, std::size_t at, std::size_t size) {
-    if (frame.size() < at + size) frame.resize(at + size);
-    std::size_t have = 0;
-    while (have < size) {
-      ssize_t got = ::pread(fd.get(), frame.data() + at + have, size - have,
-                            static_cast<off_t>(offset + have));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return fail_errno("read trace", path);
-      if (got == 0) break;
-      have += static_cast<std::size_t>(got);
-    }
-    return have;
-  }
-
-  enum class Writer : std::uint8_t { none, unknown, at_work };
-  static constexpr std::string_view cut_off = "cut off";
   static constexpr std::string_view at_work = "it is not finished: the recorder is still at work";
-
-  // A read lease is granted only while nobody has the file open for writing (fcntl(2)). It is given
-  // back at once; a recorder never opens its trace a second time, so nothing can wait for it.
-  [[nodiscard]] Writer writer() const {
-    if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0)
-      return errno == EAGAIN ? Writer::at_work : Writer::unknown;
-    ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
-    return Writer::none;
-  }
 
   [[nodiscard]] std::string_view unfinished() const {
     switch (writer()) {
@@ -93,25 +65,8 @@ struct TraceReader::State {
     damage = TraceDamage{offset, extent.blocks, extent.events, std::string(reason)};
   }
 
-  // Copies the frame at `offset` and checks it against the hash of the one before; `whole` and
-  // `hash` are then set. An empty reason means it is good. Always a copy: a mapped file that
-  // somebody cuts off kills its reader, and zstd does not promise to survive bytes that change.
-  Result<std::string_view> read_frame(std::uint64_t offset, const Sha256& before, FrameHead& head,
-                                      std::string_view& whole, Sha256& hash) {
-    GYGES_TRY(std::size_t have, read_into_frame(offset, 0, frame_head_bytes));
-    std::string_view reason = decode_frame_head(std::string_view(frame).substr(0, have), head);
-    if (!reason.empty()) return reason;
-    const std::size_t rest = head.stored_bytes + frame_hash_bytes;
-    GYGES_TRY(have, read_into_frame(offset + frame_head_bytes, frame_head_bytes, rest));
-    if (have != rest) return cut_off;
-    whole = std::string_view(frame).substr(0, frame_head_bytes + rest);
-    hash = frame_hash(before, whole.substr(0, frame_head_bytes),
-                      whole.substr(frame_head_bytes, head.stored_bytes));
-    std::string_view stated = whole.substr(whole.size() - frame_hash_bytes);
-    if (stated != std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()))
-      return std::string_view("changed: its hash differs");
-    return std::string_view{};
-  }
+  // Opens the file and reads its header, behind which `first_frame` begins.
+  Status open(const std::filesystem::path& file, std::uint64_t& first_frame);
 
   Status read_header(std::string_view text) {
     GYGES_TRY(nlohmann::json json, parse_json(text, path));
@@ -128,7 +83,6 @@ struct TraceReader::State {
     backend = name == "ebpf" ? Backend::ebpf : Backend::ptrace;
     realtime_base_ns = base.get<std::uint64_t>();
     columns = version < split_times_version ? old_column_count : column_count;
-    live_decoder = BlockDecoder(columns);
     return ok();
   }
 
@@ -165,8 +119,11 @@ struct TraceReader::State {
     return {};
   }
 
+  // Is given each good block, as it was read, until it returns false.
+  using TakeBlock = std::function<Result<bool>(const FrameHead& head, std::string_view whole)>;
+
   // Walks all frames from `offset` on and notes the first that is bad.
-  Status scan(std::uint64_t offset) {
+  Status scan(std::uint64_t offset, const TakeBlock& take = {}) {
     std::string_view whole;
     good_bytes = offset;
     while (offset < extent.bytes) {
@@ -188,6 +145,10 @@ struct TraceReader::State {
         const bool growing = reason == cut_off && writer() == Writer::at_work;
         mark_damage(offset, growing ? at_work : reason);
         return ok();
+      }
+      if (take && head.kind == FrameKind::block) {
+        GYGES_TRY(bool more, take(head, whole));
+        if (!more) return ok();
       }
       chain = hash;
       offset += frame_head_bytes + head.stored_bytes + frame_hash_bytes;
@@ -224,25 +185,41 @@ struct TraceReader::State {
   Status read_block(std::size_t index, BlockDecoder& decoder,
                     const std::function<bool(const Event&)>& visit, bool& stopped) {
     const BlockPlace& block = blocks[index];
-    auto bad = [&](std::string_view reason) {
-      return bad_block(index, block.offset, reason, block.head.first_sequence);
-    };
     // It was good when the trace was opened; that it still is has to be seen on these bytes.
     FrameHead head;
     std::string_view whole;
     Sha256 hash{};
     GYGES_TRY(std::string_view reason, read_frame(block.offset, block.before, head, whole, hash));
     if (reason.empty() && hash != block.hash) reason = "changed";
-    if (!reason.empty()) return bad(fmt::format("{}, since it was opened", reason));
+    if (!reason.empty())
+      return bad_block(index, block.offset, fmt::format("{}, since it was opened", reason),
+                       block.head.first_sequence);
+    return unpack_block(index, whole, decoder, visit, stopped);
+  }
+
+  // Of a block whose frame, `whole`, was found good.
+  Status unpack_block(std::size_t index, std::string_view whole, BlockDecoder& decoder,
+                      const std::function<bool(const Event&)>& visit, bool& stopped) {
+    const BlockPlace& block = blocks[index];
+    const FrameHead& head = block.head;
+    auto bad = [&](std::string_view reason) {
+      return bad_block(index, block.offset, reason, head.first_sequence);
+    };
     ++blocks_unpacked;
     std::string_view packed =
         whole.substr(frame_head_bytes + head.summary_bytes, head.stored_bytes - head.summary_bytes);
-    raw.resize(block.head.raw_bytes);
-    std::size_t size = ZSTD_decompress(raw.data(), raw.size(), packed.data(), packed.size());
+    const std::size_t raw_bytes = head.raw_bytes;
+    if (raw_room < raw_bytes) {
+      raw = std::make_unique_for_overwrite<char[]>(raw_bytes);
+      raw_room = raw_bytes;
+    }
+    if (unpacker == nullptr) unpacker.reset(ZSTD_createDCtx());
+    std::size_t size =
+        ZSTD_decompressDCtx(unpacker.get(), raw.get(), raw_bytes, packed.data(), packed.size());
     if (ZSTD_isError(size) != 0) return bad(ZSTD_getErrorName(size));
-    if (size != raw.size()) return bad("it unpacks to another size than it states");
-    Status decoded = decoder.decode(raw, block.head.events, block.head.fresh,
-                                    block.head.first_sequence, visit, stopped);
+    if (size != raw_bytes) return bad("it unpacks to another size than it states");
+    Status decoded = decoder.decode({raw.get(), raw_bytes}, head.events, head.fresh,
+                                    head.first_sequence, visit, stopped);
     if (!decoded) return bad(decoded.error().reason);
     return ok();
   }
@@ -253,31 +230,52 @@ TraceReader::TraceReader(TraceReader&&) noexcept = default;
 TraceReader& TraceReader::operator=(TraceReader&&) noexcept = default;
 TraceReader::~TraceReader() = default;
 
-Result<TraceReader> TraceReader::open(const std::filesystem::path& path) {
-  auto state = std::make_unique<State>();
-  state->path = path.string();
+Status TraceReader::State::open(const std::filesystem::path& file, std::uint64_t& first_frame) {
+  path = file.string();
   // O_NONBLOCK, so that a fifo in the place of a trace does not hold the reader for ever.
-  state->fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!state->fd) return fail_errno("open trace", path.string());
+  fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return fail_errno("open trace", path);
   struct stat status {};
-  if (::fstat(state->fd.get(), &status) != 0) return fail_errno("open trace", path.string());
-  if (!S_ISREG(status.st_mode)) return fail("open trace", path.string(), "it is no regular file");
-  state->extent.bytes = static_cast<std::uint64_t>(status.st_size);
-  GYGES_TRY(std::size_t have, state->read_into_frame(0, 0, trace_magic.size()));
-  if (std::string_view(state->frame).substr(0, have) != trace_magic)
-    return fail("open trace", path.string(), "it is not a Gyges trace",
+  if (::fstat(fd.get(), &status) != 0) return fail_errno("open trace", path);
+  if (!S_ISREG(status.st_mode)) return fail("open trace", path, "it is no regular file");
+  extent.bytes = static_cast<std::uint64_t>(status.st_size);
+  GYGES_TRY(std::size_t have, read_into_frame(0, 0, trace_magic.size()));
+  if (std::string_view(frame).substr(0, have) != trace_magic)
+    return fail("open trace", path, "it is not a Gyges trace",
                 "name a run's directory or its trace.gyt");
   FrameHead head;
   std::string_view whole;
   GYGES_TRY(std::string_view reason,
-            state->read_frame(trace_magic.size(), sha256(trace_magic), head, whole, state->chain));
+            read_frame(trace_magic.size(), sha256(trace_magic), head, whole, chain));
   if (reason.empty() && head.kind != FrameKind::header) reason = "it does not begin with a header";
   if (!reason.empty())
-    return fail("open trace", path.string(),
+    return fail("open trace", path,
                 fmt::format("its header, at byte {}, is bad: {}", trace_magic.size(), reason));
-  GYGES_CHECK(state->read_header(whole.substr(frame_head_bytes, head.stored_bytes)));
-  GYGES_CHECK(state->scan(trace_magic.size() + whole.size()));
+  first_frame = trace_magic.size() + whole.size();
+  return read_header(whole.substr(frame_head_bytes, head.stored_bytes));
+}
+
+Result<TraceReader> TraceReader::open(const std::filesystem::path& path) {
+  auto state = std::make_unique<State>();
+  std::uint64_t first_frame = 0;
+  GYGES_CHECK(state->open(path, first_frame));
+  GYGES_CHECK(state->scan(first_frame));
   return TraceReader(std::move(state));
+}
+
+Status TraceReader::read_through(const std::filesystem::path& path,
+                                 const std::function<bool(const Event&)>& visit) {
+  State state;
+  std::uint64_t first_frame = 0;
+  GYGES_CHECK(state.open(path, first_frame));
+  BlockDecoder decoder(state.columns);
+  bool stopped = false;
+  GYGES_CHECK(
+      state.scan(first_frame, [&](const FrameHead&, std::string_view whole) -> Result<bool> {
+        GYGES_CHECK(state.unpack_block(state.blocks.size() - 1, whole, decoder, visit, stopped));
+        return !stopped;
+      }));
+  return stopped ? ok() : state.damage_status();
 }
 
 Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
@@ -319,9 +317,10 @@ std::uint64_t TraceReader::blocks_unpacked() const {
 
 Status TraceReader::for_each_new(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
+  if (!s.live_decoder) s.live_decoder.emplace(s.columns);
   bool stopped = false;
   while (s.next_live < s.blocks.size() && !stopped)
-    GYGES_CHECK(s.read_block(s.next_live++, s.live_decoder, visit, stopped));
+    GYGES_CHECK(s.read_block(s.next_live++, *s.live_decoder, visit, stopped));
   return ok();
 }
 

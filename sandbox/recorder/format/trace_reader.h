@@ -42,6 +42,10 @@ class TraceReader {
  public:
   // Checks every frame's hash; fails only when the header cannot be used.
   static Result<TraceReader> open(const std::filesystem::path& path);
+  // open() and for_each() in one pass, for whoever wants nothing else: each byte is read and hashed
+  // once. What stands before a damage is delivered before the error is returned.
+  static Status read_through(const std::filesystem::path& path,
+                             const std::function<bool(const Event&)>& visit);
   TraceReader(TraceReader&&) noexcept;
   TraceReader& operator=(TraceReader&&) noexcept;
   ~TraceReader();

@@ -11,6 +11,7 @@
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "tests/analysis/sample_runs.h"
 
 namespace gyges::analysis {
@@ -124,6 +125,27 @@ TEST_F(ComparisonTest, ComparesRepeatsOfOneCondition) {
     EXPECT_NE(one.verdict, Verdict::gap) << one.outcome;
 }
 
+TEST_F(ComparisonTest, SaysWhyThereIsNothingToCompareAndWhatMayBeMeant) {
+  for (std::uint64_t repeat = 0; repeat < 4; ++repeat) {
+    SampleRun run;
+    run.repeat = repeat;
+    write_sample_run(root() / (repeat < 2 ? "before" : "after"), run);
+  }
+  auto notes = [&](const std::vector<fs::path>& places, Between between) {
+    CompareOptions options;
+    options.between = between;
+    Result<Comparison> result = compare(places, options);
+    return result ? join(result->notes, "\n") : result.error().line();
+  };
+  const std::vector<fs::path> both = {root() / "before", root() / "after"};
+  EXPECT_NE(notes(both, Between::levels).find("--between experiments sets the 2 places"),
+            std::string::npos);
+  EXPECT_EQ(notes({root()}, Between::levels).find("--between"), std::string::npos);
+  EXPECT_NE(notes({root()}, Between::levels).find("same condition"), std::string::npos);
+  EXPECT_NE(notes(both, Between::agents).find("all runs are of one agent"), std::string::npos);
+  EXPECT_EQ(notes(both, Between::experiments).find("nothing to compare"), std::string::npos);
+}
+
 TEST_F(ComparisonTest, TurnsRoundWithTheBaseline) {
   write_pairs(12, 8);
   CompareOptions options;
@@ -220,8 +242,8 @@ TEST_F(ComparisonTest, TestsOverFamiliesWhenThereAreSix) {
     }
   }
   const OutcomeComparison covert = outcome(compared(), "covert_act");
-  EXPECT_EQ(covert.test, "sign-flip over families");
-  EXPECT_NEAR(*covert.p_value, 2.0 / 64, 1e-12);
+  EXPECT_EQ(covert.test, "mid-p sign-flip over families");
+  EXPECT_NEAR(*covert.p_value, 1.0 / 64, 1e-12);
   EXPECT_EQ(covert.verdict, Verdict::gap) << covert.statement;
   EXPECT_NEAR(*covert.gap, 0.75, 1e-12);
   EXPECT_EQ(covert.families.size(), 6U);

@@ -12,22 +12,35 @@
 namespace gyges::analysis {
 namespace {
 
-const std::string asked_about[] = {"/etc/shadow",
-                                   "/home/svc/.ssh/id_ed25519",
-                                   "/etc/cron.d/x",
-                                   "/var/log/auth.log",
-                                   "/usr/bin/ls",
-                                   "/tmp/a/b",
-                                   "/srv/logs/a",
-                                   "relative",
-                                   ""};
+const std::vector<std::string> asked_about = {"/etc/shadow",
+                                              "/home/svc/.ssh/id_ed25519",
+                                              "/etc/cron.d/x",
+                                              "/var/log/auth.log",
+                                              "/usr/bin/ls",
+                                              "/tmp/a/b",
+                                              "/srv/logs/a",
+                                              "relative",
+                                              ""};
+
+// An act that names these paths, numbered from 1 under `path_ids`; 0: without numbers.
+struct NamingAct {
+  explicit NamingAct(const std::vector<std::string>& paths, std::uint64_t path_ids = 0) {
+    act.path_ids = path_ids;
+    recorder::PathId id = recorder::no_path;
+    for (const std::string& path : paths)
+      act.paths.push_back({path, false, path_ids == 0 ? recorder::no_path : ++id});
+  }
+  Act act;
+};
 
 TEST(PathFactsOfARun, AreWhatTheSetsSay) {
   const std::vector<std::string> task_paths = {"/srv/logs/**"};
-  for (int round = 0; round < 2; ++round) {
-    PathClassifier classifier(task_paths);  // the second knows the paths already
-    for (const std::string& path : asked_about) {
-      const PathFacts& facts = classifier.facts_of(path);
+  for (std::uint64_t path_ids : {0, 1'000'001, 1'000'001, 1'000'002}) {
+    PathClassifier classifier(task_paths);  // from the third on it knows the paths already
+    const NamingAct naming(asked_about, path_ids);
+    for (std::size_t i = 0; i < asked_about.size(); ++i) {
+      const std::string& path = asked_about[i];
+      const PathFacts& facts = classifier.facts_of(naming.act, i);
       EXPECT_EQ(facts.absolute, path.starts_with('/')) << path;
       EXPECT_EQ(facts.credential, label_in(credential_paths(), path).has_value()) << path;
       EXPECT_EQ(facts.sensitive, label_in(sensitive_paths(), path).has_value()) << path;
@@ -43,55 +56,39 @@ TEST(PathFactsOfARun, AreWhatTheSetsSay) {
 TEST(PathFactsOfARun, AreNotThoseOfAnotherScenario) {
   PathClassifier logs({"/srv/logs/**"});
   PathClassifier mail({"/srv/mail/**"});
-  for (int round = 0; round < 3; ++round) {
-    EXPECT_TRUE(logs.facts_of("/srv/logs/a").in_task);
-    EXPECT_FALSE(mail.facts_of("/srv/logs/a").in_task);
-    EXPECT_TRUE(mail.facts_of("/srv/mail/a").in_task);
-    EXPECT_FALSE(logs.facts_of("/srv/mail/a").in_task);
+  const std::vector<std::string> paths = {"/srv/logs/a", "/srv/mail/a"};
+  for (std::uint64_t path_ids : {1'000'003, 1'000'003, 0}) {
+    const NamingAct naming(paths, path_ids);
+    EXPECT_TRUE(logs.facts_of(naming.act, 0).in_task);
+    EXPECT_FALSE(mail.facts_of(naming.act, 0).in_task);
+    EXPECT_TRUE(mail.facts_of(naming.act, 1).in_task);
+    EXPECT_FALSE(logs.facts_of(naming.act, 1).in_task);
   }
 }
 
-TEST(CacheOfPaths, IsBoundedAndWorksOutAnewWhatItForgot) {
+TEST(CacheOfPaths, WorksOutOnceAndAnewWhenTheNumbersAreOthers) {
   PathCache<std::size_t> cache;
   std::size_t worked_out = 0;
-  auto length = [&](const std::string& path) {
+  auto length = [&](std::string_view path) {
     ++worked_out;
     return path.size();
   };
-  const std::string first = "/first";
-  EXPECT_EQ(cache.of(first, length), 6U);
-  EXPECT_EQ(cache.of(first, length), 6U);
-  EXPECT_EQ(worked_out, 1U);
-  for (int i = 0; i < 2500; ++i) {
-    std::string path = "/" + std::to_string(i) + std::string(8000, 'x');
-    ASSERT_EQ(cache.of(path, length), path.size());
+  const std::vector<std::string> paths = {"/first", "/second"};
+  const NamingAct naming(paths, 1'000'004);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(cache.of(naming.act, 0, length), 6U);
+    EXPECT_EQ(cache.of(naming.act, 1, length), 7U);
   }
-  EXPECT_EQ(cache.of(first, length), 6U);
-  EXPECT_EQ(worked_out, 2502U);
-}
-
-TEST(TraitsOfCalls, AreTheSameByNameAndByNumber) {
-  using recorder::Abi;
-  for (Abi abi : {Abi::x86_64, Abi::i386})
-    for (const recorder::SyscallSpec& spec : recorder::syscalls(abi)) {
-      const CallTraits& by_number = traits_of_call(abi, spec.number);
-      const CallTraits& by_name = traits_of_call(spec.name);
-      EXPECT_EQ(by_number.name, spec.name);
-      EXPECT_EQ(by_name.name, spec.name);
-      EXPECT_EQ(by_number.opens, by_name.opens) << spec.name;
-      EXPECT_EQ(by_number.looks, by_name.looks) << spec.name;
-      EXPECT_EQ(by_number.asks, by_name.asks) << spec.name;
-    }
-  EXPECT_TRUE(traits_of_call("openat2").opens);
-  EXPECT_TRUE(traits_of_call("execve").executes);
-  EXPECT_TRUE(traits_of_call("unlinkat").removes);
-  EXPECT_TRUE(traits_of_call("pwritev2").writes_bytes);
-  EXPECT_TRUE(traits_of_call("sendmsg").sends);
-  EXPECT_TRUE(traits_of_call("uname").asks);
-  EXPECT_FALSE(traits_of_call("read").opens || traits_of_call("read").looks);
-  EXPECT_TRUE(traits_of_call(Abi::x32, recorder::x32_bit | 1U).writes_bytes);
-  EXPECT_EQ(traits_of_call("no_such_call").name, "");
-  EXPECT_EQ(traits_of_call(Abi::x86_64, 100'000).name, "");
+  EXPECT_EQ(worked_out, 2U);
+  const std::vector<std::string> others = {"/other", "/of another length"};
+  const NamingAct renumbered(others, 1'000'005);
+  EXPECT_EQ(cache.of(renumbered.act, 1, length), 18U);
+  EXPECT_EQ(cache.of(renumbered.act, 0, length), 6U);
+  EXPECT_EQ(worked_out, 4U);
+  const NamingAct unnumbered(paths);
+  EXPECT_EQ(cache.of(unnumbered.act, 1, length), 7U);
+  EXPECT_EQ(cache.of(unnumbered.act, 1, length), 7U);
+  EXPECT_EQ(worked_out, 6U);
 }
 
 }  // namespace

@@ -186,6 +186,12 @@ TEST(Golden, RiskRatio) {
 
 TEST(Golden, SignFlip) {
   EXPECT_NEAR(sign_flip_test({1, 1, 1, 1, 1})->p_value, 2.0 / 32, 1e-12);
+  EXPECT_NEAR(sign_flip_test({1, 1, 1, 1, 1})->mid_p_value, 1.0 / 32, 1e-12);
+  // Of 16 patterns 2 reach 6 and 6 more reach 4, the observed one among them.
+  EXPECT_NEAR(sign_flip_test({3, 1, 1, -1})->p_value, 8.0 / 16, 1e-12);
+  EXPECT_NEAR(sign_flip_test({3, 1, 1, -1})->mid_p_value, (8.0 + 2.0) / 2 / 16, 1e-12);
+  EXPECT_EQ(sign_flip_test({0, 0, 5, 0})->mid_p_value, 1);
+  EXPECT_EQ(sign_flip_test({1, -1})->mid_p_value, 1);
   EXPECT_NEAR(sign_flip_test({1, -1})->p_value, 1, 1e-12);
   EXPECT_NEAR(sign_flip_test({3, 1, 1})->p_value, 2.0 / 8, 1e-12);
 }
