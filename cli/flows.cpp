@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/output_file.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -138,7 +139,7 @@ int export_flows(const FlowOptions& options) {
     out = std::move(*capture);
   }
   if (!options.output.empty()) {
-    Status written = write_file_atomically(options.output, out);
+    Status written = write_output_file(options.output, out);
     return written ? 0 : report(written.error());
   }
   std::fwrite(out.data(), 1, out.size(), stdout);

@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/output_file.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/policy_commands.h"
@@ -83,7 +84,7 @@ Status learn_policy(const LearnOptions& options) {
   GYGES_TRY(isolation::Policy base, base_policy(options, runs));
   GYGES_TRY(learn::Proposal proposal, learn::propose_policy(runs, base, options.proposal));
   std::string policy = isolation::policy_to_json(proposal.policy).dump(2) + "\n";
-  if (!options.out.empty()) GYGES_CHECK(write_file_atomically(options.out, policy));
+  if (!options.out.empty()) GYGES_CHECK(write_output_file(options.out, policy));
   if (options.json) {
     std::printf("%s\n", document(proposal).dump(2).c_str());
     return ok();

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/json.h"
+#include "base/output_file.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/flag_sets.h"
@@ -39,9 +40,10 @@ Status rename_into_place(const fs::path& partial, const fs::path& output) {
 class ExportFile {
  public:
   static Result<ExportFile> create(const fs::path& output) {
-    std::FILE* file = std::fopen(partial_path(output).c_str(), "wbe");
+    const fs::path place = is_written_in_place(output) ? output : partial_path(output);
+    std::FILE* file = std::fopen(place.c_str(), "wbe");
     if (file == nullptr) return fail_errno("create export", output.string());
-    return ExportFile(file, output);
+    return ExportFile(file, place, output);
   }
 
   void write(std::string_view text) {
@@ -52,18 +54,20 @@ class ExportFile {
     bool closed = std::fclose(file_.release()) == 0;
     if (!closed || !good_) {
       std::error_code ignored;
-      fs::remove(partial_path(output_), ignored);
+      if (place_ != output_) fs::remove(place_, ignored);
       return fail("write export", output_.string(), "the disk is full or failing");
     }
-    return rename_into_place(partial_path(output_), output_);
+    return place_ != output_ ? rename_into_place(place_, output_) : ok();
   }
 
  private:
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  ExportFile(std::FILE* file, fs::path output) : file_(file), output_(std::move(output)) {}
+  ExportFile(std::FILE* file, fs::path place, fs::path output)
+      : file_(file), place_(std::move(place)), output_(std::move(output)) {}
   std::unique_ptr<std::FILE, Close> file_;
+  fs::path place_;  // what is written to
   fs::path output_;
   bool good_ = true;
 };
@@ -194,6 +198,9 @@ Status export_jsonl(TraceReader& reader, const fs::path& output) {
 }
 
 Status export_sqlite(TraceReader& reader, const fs::path& output) {
+  if (is_written_in_place(output))
+    return fail("create export", output.string(), "it is a link, a device or a FIFO",
+                "name a file, as a database is not written from beginning to end");
   fs::path partial = partial_path(output);
   Status read = ok();
   {

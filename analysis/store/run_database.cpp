@@ -6,6 +6,7 @@
 #include "analysis/features/feature.h"
 #include "analysis/store/run_database_schema.h"
 #include "base/json.h"
+#include "base/output_file.h"
 #include "base/text.h"
 
 namespace gyges::analysis {
@@ -212,6 +213,9 @@ Result<RunDatabase> build_run_database(const std::vector<fs::path>& directories,
     GYGES_CHECK(fill(result, bundles, options));
     return result;
   }
+  if (is_written_in_place(file))
+    return fail("write database", file.string(), "it is a link, a device or a FIFO",
+                "name a file, as a database is not written from beginning to end");
   fs::path partial = file;
   partial += ".partial";
   std::error_code error;

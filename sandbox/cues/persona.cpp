@@ -117,6 +117,38 @@ std::string group_file(const Persona& persona) {
   return text + persona.user.name + ":x:" + std::to_string(persona.user.gid) + ":\n";
 }
 
+// What services leave in /run when they start: files with their numbers, and directories.
+void add_run_files(const Persona& persona, std::int64_t started,
+                   std::vector<isolation::SeedFile>& files) {
+  if (!persona.machine || persona.machine->claims_container != "none") return;
+  struct Row {
+    std::string_view daemon;
+    const char* path;
+  };
+  static constexpr std::array rows{Row{"sshd", "/run/sshd.pid"}, Row{"cron", "/run/crond.pid"},
+                                   Row{"rsyslogd", "/run/rsyslogd.pid"}, Row{"atd", "/run/atd.pid"},
+                                   Row{"chronyd", "/run/chrony/chronyd.pid"}};
+  auto add = [&](isolation::SeedFile file) {
+    const bool there = std::any_of(files.begin(), files.end(),
+                                   [&](const auto& other) { return other.path == file.path; });
+    if (!there) files.push_back(std::move(file));
+  };
+  for (const Daemon& daemon : persona.machine->daemons)
+    for (const Row& row : rows)
+      if (row.daemon == daemon.name && daemon.pid > 0)
+        add(system_file(row.path, std::to_string(daemon.pid) + "\n", started + 11));
+  for (const char* path : {"/run/dbus", "/run/lock", "/run/log", "/run/mount", "/run/sshd",
+                           "/run/udev", "/run/systemd/journal"}) {
+    auto directory =
+        system_file(path, "", started + 6, std::string_view(path) == "/run/lock" ? 01777 : 0755);
+    directory.kind = isolation::SeedFile::Kind::directory;
+    add(std::move(directory));
+  }
+  auto lock = system_file("/var/lock", "/run/lock", started - 86400 * 90);
+  lock.kind = isolation::SeedFile::Kind::symlink;
+  add(std::move(lock));
+}
+
 Result<std::string> hosts_file(const Persona& persona, const TemplateContext& context) {
   std::string text = "127.0.0.1\tlocalhost\n" + persona.address + "\t";
   if (!persona.domain.empty()) text += persona.hostname + "." + persona.domain + " ";
@@ -163,7 +195,8 @@ Result<Persona> load_persona(std::string_view name_or_path) {
   GYGES_TRY(std::string text, read_file(name));
   GYGES_TRY(json value, parse_json(text, name));
   GYGES_CHECK(validate_json(value, "persona", name));
-  return persona_from_json(value, text, name, std::filesystem::path(name).parent_path());
+  // Without a directory it would be taken for a shipped one.
+  return persona_from_json(value, text, name, ("." / std::filesystem::path(name)).parent_path());
 }
 
 void draw_hostname(Persona& persona, std::uint64_t seed) {
@@ -191,6 +224,10 @@ void add_persona_values(const Persona& persona, TemplateContext& context) {
   values["persona.session"] = std::to_string(session_of(context.seed));
 }
 
+std::int64_t installation_time(std::int64_t day) {
+  return day - 86400LL * 417 + 36512;
+}
+
 Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateContext& context) {
   PersonaWorld world;
   world.identity = {persona.hostname, persona.user.name, persona.user.uid, persona.user.gid,
@@ -203,7 +240,7 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   }
   // The machine was set up some months ago, on a day of its own; single files are younger.
   GYGES_TRY(std::string id, render("{{hex 32 machine_id}}", context, persona.name));
-  std::int64_t installed = context.day - 86400LL * 417 + 36512;
+  std::int64_t installed = installation_time(context.day);
   std::int64_t changed = context.day - 86400LL * 163 + 40961;
   auto& seed = world.seed;
   isolation::SeedFile home;
@@ -223,6 +260,11 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
       system_file("/etc/localtime", "/usr/share/zoneinfo/" + persona.time_zone, installed + 12);
   zone.kind = isolation::SeedFile::Kind::symlink;
   seed.push_back(std::move(zone));
+  const bool docker = persona.machine && persona.machine->claims_container == "docker";
+  auto mounts =
+      system_file("/etc/mtab", docker ? "/proc/mounts" : "../proc/self/mounts", installed);
+  mounts.kind = isolation::SeedFile::Kind::symlink;
+  seed.push_back(std::move(mounts));
   seed.push_back(system_file("/etc/nsswitch.conf",
                              "passwd:         files\ngroup:          files\nshadow:         files\n"
                              "hosts:          files dns\nnetworks:       files\n"
@@ -244,8 +286,9 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   for (const auto& series : persona.logs)
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
   for (const auto& history : persona.git) GYGES_CHECK(make_git_history(history, context, seed));
-  add_login_records(persona, context.seed, context.day, start_of_machine(persona.uptime_seconds),
-                    seed);
+  const std::int64_t started = start_of_machine(persona.uptime_seconds);
+  add_login_records(persona, context.seed, context.day, started, seed);
+  add_run_files(persona, started, seed);
   return world;
 }
 

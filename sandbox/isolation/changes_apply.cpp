@@ -79,7 +79,19 @@ bool is_startup_file(const std::string& path) {
                                     ".mailcap",
                                     ".mcp.json",
                                     ".psqlrc",
-                                    ".sqliterc"};
+                                    ".sqliterc",
+                                    ".rvmrc",
+                                    ".mise.toml",
+                                    ".lvimrc",
+                                    ".nvim.lua",
+                                    ".cursorrules",
+                                    ".windsurfrules",
+                                    ".clinerules",
+                                    ".aider.conf.yml",
+                                    "agents.md",
+                                    "claude.md",
+                                    "claude.local.md",
+                                    "gemini.md"};
   static constexpr std::array directories{
       ".git",           ".hg",    ".svn",    ".husky",   ".githooks",     ".vscode",
       ".vscode-server", ".idea",  ".vim",    ".emacs.d", ".devcontainer", ".direnv",
@@ -92,6 +104,8 @@ bool is_startup_file(const std::string& path) {
   std::vector<std::string> parts = split(path, '/');
   for (const std::string& part : parts)
     if (is_any_of(directories, part)) return true;
+  // With this git takes any directory for a bare repository, and runs what its config says.
+  if (!parts.empty() && parts.back() == "HEAD") return true;
   return !parts.empty() && is_any_of(names, parts.back());
 }
 

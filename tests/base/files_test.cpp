@@ -1,10 +1,14 @@
 #include "base/files.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/hash.h"
+#include "base/output_file.h"
 
 namespace gyges {
 namespace {
@@ -44,6 +48,32 @@ TEST(Files, TemporaryDirectoryIsRemoved) {
     ASSERT_TRUE(write_file_atomically(path / "a", "x"));
   }
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// Renaming over a device as root would take it from the whole machine.
+TEST(OutputFile, WhatIsNoRegularFileStays) {
+  auto dir = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(dir);
+  const auto fifo = dir->path() / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const UniqueFd end(::open(fifo.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(end);
+  ASSERT_TRUE(write_output_file(fifo, "through"));
+  char seen[16] = {};
+  EXPECT_EQ(::read(end.get(), seen, sizeof(seen)), 7);
+  EXPECT_STREQ(seen, "through");
+  EXPECT_TRUE(is_written_in_place(fifo));
+  EXPECT_TRUE(is_written_in_place("/dev/null"));
+
+  const auto link = dir->path() / "link";
+  std::filesystem::create_symlink("file", link);
+  ASSERT_TRUE(write_output_file(link, "a long text"));
+  ASSERT_TRUE(write_output_file(link, "short"));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(read_file(dir->path() / "file").value(), "short");
+  EXPECT_FALSE(is_written_in_place(dir->path() / "file"));
+  EXPECT_FALSE(is_written_in_place(dir->path() / "none"));
+  ASSERT_TRUE(write_output_file(dir->path() / "none", "new"));
 }
 
 TEST(Hash, KnownAnswer) {

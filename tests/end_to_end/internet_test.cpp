@@ -107,6 +107,15 @@ TEST_F(Internet, CurlSpeaksHttp1AndHttp2UnderATrustedCertificate) {
   EXPECT_NE(run.status, 0);
 }
 
+TEST_F(Internet, AManifestOfTheCurrentDirectoryNeedsNoSlash) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(path(""));
+  const Finished run = gyges({"run", "--recorder", "off", "--policy", "policy.json", "--persona",
+                              "persona.json", "--out", "run", "--", "true"});
+  std::filesystem::current_path(before);
+  EXPECT_EQ(run.status, 0) << run.error;
+}
+
 TEST_F(Internet, WhatThePolicyRefusesIsRefused) {
   NEEDS("curl");
   Finished run = inside("curl -sS -m 20 http://blocked.example/; curl -sS -m 20 http://192.0.2.7/");

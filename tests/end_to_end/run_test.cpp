@@ -98,6 +98,19 @@ TEST_F(RunCommand, ATamperedBundleDoesNotVerify) {
   EXPECT_EQ(gyges({"verify", bundle}).status, 1);
 }
 
+// /bin and /lib are links: where they lead is looked up when the sandbox may already be gone.
+TEST_F(RunCommand, LinksOnTheWayAreNoRacedPathsHoweverShortTheRun) {
+  for (int i = 0; i < 3; ++i) {
+    const std::string bundle = path("links" + std::to_string(i)).string();
+    ASSERT_EQ(
+        gyges({"run", "--out", bundle, "--", "head", "-c1", "/bin/cat", "/lib/os-release"}).status,
+        0);
+    const Finished raced = gyges({"trace", "show", bundle, "--raced"});
+    EXPECT_EQ(raced.status, 0) << raced.error;
+    EXPECT_EQ(raced.output, "");
+  }
+}
+
 TEST_F(RunCommand, TraceNamesStayAsTheContractFixesThem) {
   std::string bundle = path("bundle").string();
   ASSERT_EQ(gyges({"run", "--out", bundle, "--", "cat", "/etc/hostname"}).status, 0);

@@ -4,7 +4,9 @@ namespace gyges::recorder {
 
 std::vector<std::string> not_observable(Backend backend) {
   std::vector<std::string> notes = {
-      "vDSO calls (clock_gettime, gettimeofday, time, getcpu) do not enter the kernel",
+      "vDSO calls (clock_gettime, gettimeofday, time, getcpu) and those by the vsyscall page are "
+      "no "
+      "system calls",
       "contents written and read through memory-mapped files and shared memory",
       backend == Backend::ebpf
           ? "what io_uring operations point to, where the policy allows io_uring: paths, buffers "

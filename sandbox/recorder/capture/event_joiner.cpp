@@ -1,10 +1,14 @@
 #include "sandbox/recorder/capture/event_joiner.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <string>
 
 #include "sandbox/recorder/format/resolved_paths.h"
+#include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
 namespace {
@@ -143,6 +147,34 @@ void EventJoiner::add_captures(const wire::record& record, std::size_t fixed) {
   if (record.size > fixed) add_captures(bytes + fixed, bytes + record.size, false);
 }
 
+// The record of an executed image has the call's arguments as execve numbers them, and a path
+// against a descriptor in the kernel's way: "/dev/fd/7", "/dev/fd/7/name". What was read at entry
+// is not doubled.
+void EventJoiner::place_image_captures(const Event& call, std::size_t known) {
+  const SyscallSpec* const spec = find_syscall(call.abi, call.number);
+  const bool by_descriptor = spec != nullptr && spec->name == "execveat";
+  std::size_t kept = known;
+  for (std::size_t i = known; i < captures_.size(); ++i) {
+    Capture capture = captures_[i];
+    if (by_descriptor) {
+      ++capture.argument;
+      const std::string prefix = "/dev/fd/" + std::to_string(static_cast<int>(call.args[0]));
+      const bool empty = capture.bytes == prefix && (call.args[4] & AT_EMPTY_PATH) != 0;
+      if (capture.kind == CaptureKind::path && (empty || capture.bytes.starts_with(prefix + "/"))) {
+        capture.bytes.remove_prefix(prefix.size() + (empty ? 0 : 1));
+        capture.full_length = static_cast<std::uint32_t>(capture.bytes.size());
+      }
+    }
+    if (capture.argument < call.args.size() && call.args[capture.argument] == 0) continue;
+    const auto end = captures_.begin() + static_cast<std::ptrdiff_t>(known);
+    if (std::none_of(captures_.begin(), end, [&](const Capture& c) {
+          return c.argument == capture.argument && c.kind == capture.kind;
+        }))
+      captures_[kept++] = capture;
+  }
+  captures_.resize(kept);
+}
+
 Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict verdict) {
   const auto& enter = *reinterpret_cast<const wire::enter_record*>(thread.entry.data());
   Event event;
@@ -163,8 +195,10 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
   }
   if (!thread.image.empty()) {
     std::erase_if(captures_, [](const Capture& c) { return c.provenance == Provenance::missing; });
+    const std::size_t known = captures_.size();
     add_captures(thread.image.data() + sizeof(wire::exec_record),
                  thread.image.data() + thread.image.size(), true);
+    place_image_captures(event, known);
     thread.image.clear();
   }
   event.captures = finished_captures();
@@ -294,7 +328,9 @@ Status EventJoiner::take(const wire::record& record) {
         copy_record(thread.denied, record);  // rolled back: SIGSYS follows, or death
         return ok();
       }
-      const bool is_error = denied.result < 0 && denied.result >= -4095;
+      // -512 to -516 come from no filter: a signal ended the wait for a supervisor's answer.
+      const bool interrupted = denied.result <= -512 && denied.result >= -516;
+      const bool is_error = denied.result < 0 && denied.result >= -4095 && !interrupted;
       return hand_over_denied(thread, denied, is_error ? Verdict::refused : Verdict::emulated);
     }
     case wire::record_start:

@@ -57,6 +57,7 @@ class EventJoiner {
   Status end(const wire::end_record& record);
   Status uring(const wire::uring_record& record);
   Status content(const wire::content_record& record);
+  void place_image_captures(const Event& call, std::size_t known);
   void begin_captures();
   void add_captures(const wire::record& record, std::size_t fixed);
   void add_captures(const std::byte* from, const std::byte* to, bool arguments_only);

@@ -62,6 +62,8 @@ void PathCheck::add_root(pid_t pid) {
   root_object_.inode = about.st_ino;
   root_object_.device = about.st_dev;
   root_object_.path = link_of("/proc/self/fd/" + std::to_string(root.get()));
+  const std::string mounts = "/proc/" + std::to_string(pid) + "/ns/mnt";
+  mounts_.reset(open(mounts.c_str(), O_RDONLY | O_CLOEXEC));
   root_ = std::move(root);
 }
 
@@ -80,7 +82,7 @@ UniqueFd PathCheck::root_of(pid_t tid) const {
 PathCheck::Answer PathCheck::look_up(const Event& call, std::size_t argument,
                                      const std::string& requested, const Object& used) {
   const UniqueFd root = root_of(call.tid);
-  if (!root) return Answer::unknown;
+  if (!root || (!stopped_ && !mounts_)) return Answer::unknown;
   const bool absolute = requested.front() == '/';
   std::string path = requested;
   if (!absolute) {

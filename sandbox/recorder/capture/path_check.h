@@ -54,6 +54,7 @@ class PathCheck {
 
   bool stopped_;
   UniqueFd root_;
+  UniqueFd mounts_;  // the root's mount namespace: else nothing is found below it once all ended
   Object root_object_;
   std::unordered_map<std::string, Object> agreed_;  // absolute paths that differ only by links
 };

@@ -228,7 +228,7 @@ std::string descriptor_text(const Event& event, std::size_t argument, std::int32
                             const PathResolver* names) {
   std::string text = fmt::format("{}", fd);
   if (fd < 0) return text;
-  std::string_view known = names != nullptr ? names->descriptor(event.pid, fd) : "";
+  std::string_view known = names != nullptr ? names->descriptor(event.pid, fd, event.tid) : "";
   if (const Capture* identity = find_capture(event, argument, {CaptureKind::file_identity});
       identity != nullptr && identity->bytes.size() > sizeof(FileIdentity) &&
       !is_socket(*identity)) {

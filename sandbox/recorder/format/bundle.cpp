@@ -115,7 +115,11 @@ Result<BundleWriter> BundleWriter::create(const fs::path& directory, SealPlaces 
   }
   for (const fs::path& path : {directory, directory / "blobs", directory / "files"}) {
     fs::create_directories(path, error);
-    if (error) return fail_errno("create bundle", path.string(), error.value());
+    if (error) {
+      auto failure = fail_errno("create bundle", path.string(), error.value());
+      failure.value().cure = "name a directory that can be written, with --out";
+      return failure;
+    }
   }
   return BundleWriter(directory, std::move(places));
 }
@@ -163,7 +167,7 @@ Status BundleWriter::finish(const nlohmann::json& run) {
       GYGES_CHECK(sign(seal, means.key));
     }
   }
-  return write_file_atomically(directory_ / seal_name, seal.dump(1) + "\n");
+  return write_file_atomically(directory_ / seal_name, seal_document(seal));
 }
 
 }  // namespace gyges::recorder

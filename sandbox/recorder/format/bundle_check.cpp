@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
 #include "sandbox/recorder/format/bundle_files.h"
@@ -98,11 +99,17 @@ Result<BundleCheck> check_bundle(const fs::path& directory, const fs::path& ledg
         "it has no seal.json: the run goes on, its supervisor died, or the seal was removed",
         "wait for the run's end; of a run that died, `gyges verify RUN/trace.gyt` checks "
         "the trace alone, whose good part `gyges trace show` prints");
-  GYGES_TRY(nlohmann::json seal, load_json(directory / seal_name, "seal"));
+  const std::string seal_path = (directory / seal_name).string();
+  GYGES_TRY(std::string seal_text, read_file(seal_path));
+  GYGES_TRY(nlohmann::json seal, parse_json(seal_text, seal_path));
+  GYGES_CHECK(validate_json(seal, "seal", seal_path));
   GYGES_TRY(FileList files, list_files(directory));
   BundleCheck check;
   check.run_id = seal["run_id"];
   for (const nlohmann::json& reason : seal["omitted"]) check.omitted.push_back(reason);
+  // The signature is of what it says; not a byte of how it is written has changed either.
+  if (seal_text != seal_document(seal))
+    check.faults.push_back({std::string(seal_name), "changed: it is not written as it was sealed"});
   check_signature(seal, check);
   if (!ledger.empty()) GYGES_CHECK(check_ledger(ledger, seal, check));
   for (const nlohmann::json& sealed : seal["files"]) {

@@ -59,4 +59,8 @@ std::string signed_part(const nlohmann::json& seal) {
   return "gyges seal 1\n" + content.dump();
 }
 
+std::string seal_document(const nlohmann::json& seal) {
+  return seal.dump(1) + "\n";
+}
+
 }  // namespace gyges::recorder

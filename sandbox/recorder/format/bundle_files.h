@@ -30,4 +30,7 @@ Result<FileList> list_files(const std::filesystem::path& directory);
 // no white space, after a line that keeps the key's signatures apart from those of other formats.
 std::string signed_part(const nlohmann::json& seal);
 
+// The bytes of seal.json.
+std::string seal_document(const nlohmann::json& seal);
+
 }  // namespace gyges::recorder

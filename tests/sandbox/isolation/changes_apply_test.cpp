@@ -207,12 +207,14 @@ TEST_F(ApplyChanges, PrivilegeAndTrapsAreNotCarriedOver) {
   add(Kind::added, Type::device, "/w/device");
   add(Kind::added, Type::file, "/w/.git/hooks/pre-commit", "evil", 0755);
   add(Kind::added, Type::file, "/w/.envrc", "evil");
+  add(Kind::added, Type::file, "/w/bare/HEAD", "ref: refs/heads/x");
+  add(Kind::added, Type::file, "/w/CLAUDE.md", "evil");
   add(Kind::added, Type::file, "/w/sub/.GIT/config", "evil");
   add(Kind::added, Type::file, "/w/.Npmrc", "evil");
   add(Kind::modified, Type::file, "/w/.config/autostart/x.desktop", "evil");
   auto applied = apply();
-  for (const char* path : {"fifo", "device", ".git/hooks/pre-commit", ".envrc", "sub/.GIT/config",
-                           ".Npmrc", ".config/autostart/x.desktop"})
+  for (const char* path : {"fifo", "device", ".git/hooks/pre-commit", ".envrc", "bare/HEAD",
+                           "CLAUDE.md", "sub/.GIT/config", ".Npmrc", ".config/autostart/x.desktop"})
     EXPECT_EQ(applied.at(path).action, "skip") << path;
   struct stat info {};
   ASSERT_EQ(::stat((target() / "setuid").c_str(), &info), 0);

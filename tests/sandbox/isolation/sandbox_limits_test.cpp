@@ -79,5 +79,11 @@ TEST_F(SandboxLimits, ProcessorTimeIsBounded) {
   EXPECT_TRUE(was_hit(stop(), "cpu_seconds"));
 }
 
+TEST_F(SandboxLimits, AKillIsNotTheEndOfProcessorTime) {
+  start_with([](Limits& limits) { limits.cpu_seconds = 1; });
+  EXPECT_EQ(run("kill -9 $$").end.signal, SIGKILL);
+  EXPECT_FALSE(was_hit(stop(), "cpu_seconds"));
+}
+
 }  // namespace
 }  // namespace gyges::isolation

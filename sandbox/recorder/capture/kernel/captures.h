@@ -48,6 +48,24 @@ __noinline int put_bytes(struct room* room, struct scratch* scratch, u64 tag_and
   return 0;
 }
 
+// Strings one after the other, as the kernel laid them out for a new image.
+__noinline int put_laid_out(struct room* room, struct scratch* scratch, u32 tag, u64 address,
+                            u64 length) {
+  if (!room || !scratch) return 0;
+  u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - argv_budget);
+  if (!at) return 0;
+  u64 bytes = length;
+  u64 limit = (tag >> 8 & 0xff) == kind_envp ? envp_budget : argv_budget;
+  if (bytes > limit) bytes = limit;
+  if (bytes > argv_budget) bytes = argv_budget;
+  if (bytes && bpf_probe_read_user(at + sizeof(struct capture_head), bytes, (void*)address))
+    return 1;
+  put_head((struct capture_head*)at, tag, bytes < length ? capture_truncated : 0, bytes,
+           length > 0xffffffff ? 0xffffffff : length);
+  advance(scratch, bytes);
+  return 0;
+}
+
 struct strings {
   struct room* room;
   struct scratch* scratch;

@@ -11,6 +11,7 @@ enum {
   kind_structure_in = 5,
   kind_structure_out = 6,
   kind_argv = 9,
+  kind_envp = 10,
   kind_identity = 13,
   kind_socket_peer = 14,
   kind_absolute_path = 15,

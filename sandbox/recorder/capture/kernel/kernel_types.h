@@ -121,7 +121,7 @@ struct fs_struct {
 } KERNEL_TYPE;
 
 struct mm_struct {
-  unsigned long arg_start, arg_end;
+  unsigned long arg_start, arg_end, env_start, env_end;
   struct file* exe_file;
 } KERNEL_TYPE;
 
@@ -150,8 +150,11 @@ struct thread_info {
   u32 status;
 } KERNEL_TYPE;
 
+struct bpf_local_storage;
+
 struct task_struct {
   struct thread_info thread_info;
+  struct bpf_local_storage* bpf_storage;
   int pid, tgid;
   int exit_code;
   struct task_struct* group_leader;

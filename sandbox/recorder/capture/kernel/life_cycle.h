@@ -67,9 +67,11 @@ int BPF_PROG(tk_exec, struct task_struct* task, s32 old_tid, struct linux_binprm
   put_file(room, place.scratch, result_argument, (u64)BPF_CORE_READ(task, mm, exe_file));
   put_directory(room, place.scratch, capture_directory);
   if (missing) {
+    // Numbered as of execve; the reader moves them where execveat has them.
     u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
-    put_bytes(room, place.scratch, TAG(1, kind_argv, from_exit) | LIMIT(structure_limit), from,
-              to - from);
+    put_laid_out(room, place.scratch, TAG(1, kind_argv, from_exit), from, to - from);
+    from = BPF_CORE_READ(task, mm, env_start), to = BPF_CORE_READ(task, mm, env_end);
+    put_laid_out(room, place.scratch, TAG(2, kind_envp, from_exit), from, to - from);
     u8* at = room_at(room, place.scratch->fill,
                      record_limit - sizeof(struct capture_head) - string_limit);
     if (at) {

@@ -88,6 +88,41 @@ TEST_P(CaptureTest, VforkAndExecFromThread) {
   EXPECT_EQ(result.of_kind(EventKind::process_exec).size(), 2U);
 }
 
+// The strings lie in pages that nobody touched before the kernel does, and are gone afterwards.
+TEST_P(CaptureTest, ArgumentsOfAnImageByDescriptorOnPagesNeverTouched) {
+  const std::string many(3000, 'z');
+  const std::string strings = std::string("fake\0hello\0MARK=1\0\0", 20) + many;
+  const Recording result = run([&strings] {
+    const int file = memfd_create("strings", 0);
+    if (write(file, strings.data(), strings.size() + 1) < 0) return 1;
+    auto* const text = static_cast<char*>(
+        mmap(nullptr, strings.size() + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0));
+    char* argv[] = {text, text + 5, text + 20, nullptr};
+    char* envp[] = {text + 11, nullptr};
+    const int image = open("/bin/true", O_PATH);
+    syscall(SYS_execveat, image, text + 18, argv, envp, AT_EMPTY_PATH);
+    return 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  ASSERT_EQ(result.calls("execveat").size(), 1U);
+  const KeptEvent& call = *result.calls("execveat")[0];
+  EXPECT_EQ(call.event.result, 0);
+  EXPECT_EQ(call.capture(CaptureKind::path), "");
+  EXPECT_EQ(call.capture(CaptureKind::argv), std::string("fake\0hello\0", 11) + many + '\0');
+  EXPECT_EQ(call.capture(CaptureKind::envp), std::string("MARK=1\0", 7));
+  for (const Capture& capture : call.event.captures) {
+    if (capture.kind == CaptureKind::path) {
+      EXPECT_EQ(capture.argument, 1);
+    }
+    if (capture.kind == CaptureKind::argv) {
+      EXPECT_EQ(capture.argument, 2);
+    }
+    if (capture.kind == CaptureKind::envp) {
+      EXPECT_EQ(capture.argument, 3);
+    }
+  }
+}
+
 int load_filter(std::uint32_t action, int call) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   if (filter == nullptr || seccomp_rule_add(filter, action, call, 0) != 0) return -1;

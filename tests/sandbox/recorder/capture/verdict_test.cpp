@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +129,25 @@ TEST_P(VerdictTest, EmulatedSuccess) {
   });
   ASSERT_EQ(WEXITSTATUS(result.status), 0);
   EXPECT_EQ(verdicts(result, "rmdir"), "emulated 0");
+}
+
+// Nobody answers, and a signal ends the wait: nothing was refused.
+TEST_P(VerdictTest, AnInterruptedWaitForAnAnswerIsNoRefusal) {
+  const Recording result = run([] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(SIGALRM, &action, nullptr);
+    const int listener =
+        load(answering(SYS_rmdir, SECCOMP_RET_USER_NOTIF), SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    if (listener < 0) return 1;
+    const itimerval soon = {{0, 0}, {0, 20'000}};
+    setitimer(ITIMER_REAL, &soon, nullptr);
+    return rmdir("/gyges_is_not_here") == -1 && errno == EINTR ? 0 : 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const std::string all = verdicts(result, "rmdir");
+  EXPECT_NE(all.find("-512"), std::string::npos) << all;
+  EXPECT_EQ(all.find("refused"), std::string::npos) << all;
 }
 
 TEST_P(VerdictTest, TheStricterOfSeveralPrograms) {

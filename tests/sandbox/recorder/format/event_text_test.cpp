@@ -67,6 +67,20 @@ TEST(EventText, FilesAsStraceShowsThem) {
             "getcwd(\"/root\", 4096) = 6");
 }
 
+// Calls of one family whose flags share bits and not meanings.
+TEST(EventText, FlagsOfTheRightCall) {
+  const std::uint16_t step[] = {1, 1, 014000};
+  EXPECT_EQ(Call("semop", {0, 1, 1}, 0).with(1, CaptureKind::structure_in, raw(step)).text(),
+            "semop(0, [{sem_num=1, sem_op=1, sem_flg=IPC_NOWAIT|SEM_UNDO}], 1) = 0");
+  EXPECT_EQ(Call("shmget", {0, 4096, 015600}, 3).text(),
+            "shmget(IPC_PRIVATE, 4096, IPC_CREAT|SHM_HUGETLB|SHM_NORESERVE|0600) = 3");
+  EXPECT_EQ(Call("sync_file_range", {3, 0, 10, 7}, 0).text(),
+            "sync_file_range(3, 0, 10, SYNC_FILE_RANGE_WAIT_BEFORE|SYNC_FILE_RANGE_WRITE|"
+            "SYNC_FILE_RANGE_WAIT_AFTER) = 0");
+  EXPECT_EQ(Call("userfaultfd", {1}, -EPERM).text(),
+            "userfaultfd(UFFD_USER_MODE_ONLY) = -1 EPERM (Operation not permitted)");
+}
+
 TEST(EventText, Structures) {
   struct stat status {};
   status.st_mode = S_IFREG | 0644;

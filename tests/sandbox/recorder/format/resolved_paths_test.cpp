@@ -2,6 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/close_range.h>
+#include <sched.h>
+
+#include <cerrno>
 
 #include "call.h"
 
@@ -10,6 +14,7 @@ namespace {
 
 using testing::Call;
 using testing::identity;
+using testing::raw;
 
 constexpr std::uint64_t cwd = 0xffffff9c;
 
@@ -147,6 +152,81 @@ TEST(PathResolver, ChildrenInheritAndExecCloses) {
   exit.pid = exit.tid = 200;
   resolver.paths_of(exit);
   EXPECT_EQ(resolver.descriptor(200, 4), "");
+}
+
+Event started(std::int32_t parent, std::int32_t child, std::uint64_t flags) {
+  Event start;
+  start.kind = EventKind::process_start;
+  start.pid = start.tid = parent;
+  start.args[0] = flags;
+  start.result = child;
+  return start;
+}
+
+// One more call, by this thread.
+std::vector<ResolvedPath> by(PathResolver& resolver, Call call, std::int32_t pid,
+                             std::int32_t tid = 0) {
+  call.event().pid = pid;
+  call.event().tid = tid == 0 ? pid : tid;
+  return resolver.paths_of(call.built());
+}
+
+TEST(PathResolver, TasksShareWhatTheKernelLetsThemShare) {
+  PathResolver resolver;
+  by(resolver, Call("chdir", {1}, 0).path(0, "/w"), 100);
+  resolver.paths_of(started(100, 200, CLONE_FS | CLONE_FILES));
+  by(resolver, Call("chdir", {1}, 0).path(0, "/srv"), 200);
+  by(resolver, Call("openat", {cwd, 1, O_RDONLY, 0}, 5).path(1, "log"), 200);
+  EXPECT_EQ(only_path(by(resolver, Call("access", {1, 0}, 0).path(0, "x"), 100)), "/srv/x");
+  EXPECT_EQ(resolver.descriptor(100, 5), "/srv/log");
+  // An exec takes the descriptors apart, not the working directory.
+  Event exec;
+  exec.kind = EventKind::process_exec;
+  exec.pid = exec.tid = 200;
+  resolver.paths_of(exec);
+  by(resolver, Call("close_range", {0, ~0ULL, 0}, 0), 200);
+  EXPECT_EQ(resolver.descriptor(200, 5), "");
+  EXPECT_EQ(resolver.descriptor(100, 5), "/srv/log");
+  by(resolver, Call("chdir", {1}, 0).path(0, "/w"), 200);
+  EXPECT_EQ(resolver.working_directory(100), "/w");
+  // A thread with a directory of its own, and one that takes its own later.
+  resolver.paths_of(started(100, 101, CLONE_THREAD | CLONE_FILES));
+  resolver.paths_of(started(100, 102, CLONE_THREAD | CLONE_FILES | CLONE_FS));
+  by(resolver, Call("chdir", {1}, 0).path(0, "/own"), 100, 101);
+  EXPECT_EQ(only_path(by(resolver, Call("access", {1, 0}, 0).path(0, "x"), 100, 101)), "/own/x");
+  EXPECT_EQ(only_path(by(resolver, Call("access", {1, 0}, 0).path(0, "x"), 100, 102)), "/w/x");
+  by(resolver, Call("unshare", {CLONE_FS | CLONE_FILES}, 0), 100, 102);
+  by(resolver, Call("close", {5}, 0), 100, 102);
+  by(resolver, Call("chdir", {1}, 0).path(0, "/third"), 100, 102);
+  EXPECT_EQ(resolver.descriptor(100, 5, 102), "");
+  EXPECT_EQ(resolver.descriptor(100, 5, 101), "/srv/log");
+  EXPECT_EQ(resolver.working_directory(100, 102), "/third");
+  EXPECT_EQ(resolver.working_directory(100), "/w");
+}
+
+TEST(PathResolver, DescriptorsEndByMoreThanClose) {
+  PathResolver resolver;
+  for (std::int64_t fd = 3; fd < 8; ++fd)
+    by(resolver, Call("openat", {cwd, 1, O_RDONLY, 0}, fd).path(1, "/etc/motd"), 100);
+  by(resolver, Call("close", {3}, -EBADF), 100);
+  by(resolver, Call("close_range", {6, 6, 0}, 0), 100);
+  by(resolver, Call("close_range", {7, 9, CLOSE_RANGE_CLOEXEC}, 0), 100);
+  by(resolver, Call("fcntl", {4, F_SETFD, FD_CLOEXEC}, 0), 100);
+  EXPECT_EQ(resolver.descriptor(100, 3), "/etc/motd");
+  EXPECT_EQ(resolver.descriptor(100, 6), "");
+  EXPECT_EQ(resolver.descriptor(100, 7), "/etc/motd");
+  Event exec;
+  exec.kind = EventKind::process_exec;
+  exec.pid = exec.tid = 100;
+  resolver.paths_of(exec);
+  EXPECT_EQ(resolver.descriptor(100, 4), "");
+  EXPECT_EQ(resolver.descriptor(100, 5), "/etc/motd");
+  EXPECT_EQ(resolver.descriptor(100, 7), "");
+  by(resolver, Call("close", {3}, -EIO), 100);
+  const std::int32_t pair[] = {5, 6};
+  by(resolver, Call("pipe2", {1, 0}, 0).with(0, CaptureKind::structure_out, raw(pair)), 100);
+  EXPECT_EQ(resolver.descriptor(100, 3), "");
+  EXPECT_EQ(resolver.descriptor(100, 5), "");
 }
 
 TEST(PathResolver, RenameAndLinkChangeWhatTheyShould) {

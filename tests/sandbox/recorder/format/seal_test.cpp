@@ -123,6 +123,19 @@ TEST_F(Seal, EveryChangedFieldBreaksTheSignature) {
   EXPECT_TRUE(check().faults.empty()) << "the control";
 }
 
+// White space of the seal itself is nothing that the signature covers.
+TEST_F(Seal, NotAByteOfTheSealMayChange) {
+  ASSERT_TRUE(faults().empty());
+  const std::string sealed = *read_file(directory_ / "seal.json");
+  for (const std::string& changed :
+       {sealed.substr(0, sealed.size() - 1), sealed + "\n", " " + sealed, seal().dump()}) {
+    ASSERT_TRUE(write_file_atomically(directory_ / "seal.json", changed));
+    const auto found = faults();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].file, "seal.json");
+  }
+}
+
 TEST_F(Seal, ATruncatedTraceSealedAnewDiffersFromTheLedger) {
   fs::path trace = directory_ / "trace.gyt";
   fs::resize_file(trace, fs::file_size(trace) - 40);
