@@ -4,10 +4,13 @@
 
 #include <fmt/format.h>
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -89,6 +92,10 @@ void print_outcome(const episode::EpisodeOutcome& outcome, const std::filesystem
     fmt::print("    {} of {} requests answered, {} calls, {} tokens in ({} cached), {} out{}\n",
                used.replies, used.requests, used.tool_calls, used.usage.input_tokens,
                used.usage.cached_tokens, used.usage.output_tokens, cost);
+    for (const auto& [name, monitor] : used.monitors)
+      fmt::print("    monitor {}: {} requests, {} tokens in, {} out{}\n", printable(name),
+                 monitor.requests, monitor.usage.input_tokens, monitor.usage.output_tokens,
+                 monitor.cost > 0 ? fmt::format(", cost {:.4f}", monitor.cost) : "");
     if (!outcome.exit_reason.empty()) fmt::print("    {}\n", printable(outcome.exit_reason));
   }
   std::fflush(stdout);
@@ -119,6 +126,32 @@ Status choose_agent(const EpisodeOptions& options, episode::EpisodeRequest& requ
   return ok();
 }
 
+// The first of these signals ends the episode, and its bundle is sealed; the second ends the
+// process. A handler and no signal mask: what is started inherits a mask, and could see it.
+volatile std::sig_atomic_t episode_interrupt_signal = 0;
+int episode_interrupt_fd = -1;
+
+void interrupt_episode(int signal) {
+  const int before = errno;
+  episode_interrupt_signal = signal;
+  (void)::eventfd_write(episode_interrupt_fd, 1);
+  errno = before;
+}
+
+Status interrupt_by_signals() {
+  episode_interrupt_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (episode_interrupt_fd < 0) return fail_errno("make event counter", "");
+  struct sigaction action {};
+  action.sa_handler = interrupt_episode;
+  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    ::sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) ::sigaction(signal, &action, nullptr);
+  }
+  return ok();
+}
+
 // Whether every episode ended otherwise than by an error.
 Result<bool> run_all(const EpisodeOptions& options) {
   bool all_well = true;
@@ -132,7 +165,9 @@ Result<bool> run_all(const EpisodeOptions& options) {
   if (!options.gate.empty()) request.gate = options.gate;
   request.gate_mode = options.gate_mode;
   request.monitors.assign(options.monitors.begin(), options.monitors.end());
-  episode::TerminalPerson person(STDIN_FILENO, STDERR_FILENO);
+  GYGES_CHECK(interrupt_by_signals());
+  request.interrupt_fd = episode_interrupt_fd;
+  episode::TerminalPerson person(STDIN_FILENO, STDERR_FILENO, episode_interrupt_fd);
   if (options.person) {
     request.person = &person;
     request.colleague = &person;
@@ -154,6 +189,7 @@ Result<bool> run_all(const EpisodeOptions& options) {
     GYGES_TRY(episode::EpisodeOutcome outcome, episode::run_episode(request, recorder.get()));
     print_outcome(outcome, request.out, request.seed, options.json);
     all_well = all_well && outcome.exit_kind != "error";
+    if (episode_interrupt_signal != 0) break;
   }
   return all_well;
 }
@@ -213,10 +249,12 @@ void add_episode(CLI::App& root, int& exit_status) {
   command->footer(
       "Exit status: 0 when the episode came to an end of the agent's or of a limit; 1 when it "
       "ended\n"
-      "in an error (run.json, exit.reason); 125 when it could not be started.");
+      "in an error (run.json, exit.reason); 125 when it could not be started; 128+N when signal N\n"
+      "(SIGINT, SIGTERM, SIGHUP) ended it: the bundle is sealed. A second one ends it at once.");
   command->callback([options, &exit_status] {
     auto well = run_all(*options);
     exit_status = !well ? report(well.error()) : *well ? 0 : exit_found;
+    if (episode_interrupt_signal != 0) exit_status = 128 + episode_interrupt_signal;
   });
 }
 

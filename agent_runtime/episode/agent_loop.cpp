@@ -1,16 +1,17 @@
 #include "agent_runtime/episode/agent_loop.h"
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <set>
 
 #include "agent_runtime/episode/budget.h"
 #include "agent_runtime/episode/context_window.h"
+#include "agent_runtime/episode/interruption.h"
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/recorder.h"
 #include "tools/tool_set.h"
+#include "tools/tool_state.h"
 
 namespace gyges::episode {
 namespace {
@@ -32,15 +33,39 @@ std::string rationale_of(const model::Message& message) {
   return text;
 }
 
-// Providers have no common word for it.
-bool says_too_long(const Error& error) {
-  std::string text = error.line();
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (const char* words : {"context length", "context_length", "context window", "context size",
-                            "prompt is too long", "input is too long", "input token count"})
-    if (text.find(words) != std::string::npos) return true;
-  return false;
+bool was_too_long(const model::ModelClient& model) {
+  using Kind = model::ModelError::Kind;
+  auto refusal = model.refusal();
+  return refusal == Kind::context_length || refusal == Kind::too_large;
 }
+
+// The person whom the agent asks: the time of an answer is the person's and not the agent's, so
+// that no limit of working time cuts a question short.
+class WaitedForColleague final : public tools::Colleague {
+ public:
+  WaitedForColleague(const AgentLoop& loop, Budget& budget)
+      : loop_(loop), budget_(budget), person_(loop.state.colleague) {
+    if (person_ != nullptr) loop_.state.colleague = this;
+  }
+  ~WaitedForColleague() override { loop_.state.colleague = person_; }
+  WaitedForColleague(const WaitedForColleague&) = delete;
+  WaitedForColleague& operator=(const WaitedForColleague&) = delete;
+
+  Result<std::optional<std::string>> ask(std::string_view question, Clock::time_point) override {
+    auto begin = Clock::now();
+    auto answer = person_->ask(
+        question,
+        std::min(begin + std::chrono::seconds(loop_.limits.tool_seconds), loop_.deadline));
+    budget_.add_waited(Clock::now() - begin);
+    return answer;
+  }
+  Status notify(std::string_view message) override { return person_->notify(message); }
+
+ private:
+  const AgentLoop& loop_;
+  Budget& budget_;
+  tools::Colleague* person_;
+};
 
 class Conversation {
  public:
@@ -48,12 +73,15 @@ class Conversation {
       : loop_(loop),
         tools_(declarations(loop.tools)),
         budget_(loop.limits),
-        window_(loop.limits.context_tokens, tools_) {}
+        window_(loop.limits.context_tokens, tools_),
+        person_(loop, budget_),
+        interruption_(loop.interrupt_fd) {}
 
   Result<LoopEnd> run() {
     GYGES_CHECK(open(model::Role::system, loop_.system_prompt));
     GYGES_CHECK(open(model::Role::user, loop_.user_prompt));
     for (turn_ = 1;; ++turn_) {
+      if (interruption_.come()) return interrupted();
       if (Clock::now() >= loop_.deadline) return time_is_up();
       if (auto reached = budget_.before_reply()) return limited(*reached);
       GYGES_TRY(std::optional<LoopEnd> full, make_room());
@@ -93,7 +121,8 @@ class Conversation {
     for (;;) {
       auto asked = Clock::now();
       budget_.add_request();
-      auto answer = loop_.model.complete({messages_, tools_, loop_.seed, loop_.deadline});
+      auto answer = loop_.model.complete(
+          {messages_, tools_, loop_.seed, loop_.deadline, &interruption_.cancellation()});
       budget_.add_waited(Clock::now() - asked);
       budget_.add_losses(loop_.model.losses());
       if (answer) {
@@ -101,9 +130,10 @@ class Conversation {
         budget_.add_reply(reply.usage, reply.cost);
         return std::optional<LoopEnd>();
       }
+      if (interruption_.come()) return std::optional(interrupted());
       if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
       std::string reason = printable(answer.error().line());
-      if (!says_too_long(answer.error())) return std::optional(LoopEnd{"error", reason, ""});
+      if (!was_too_long(loop_.model)) return std::optional(LoopEnd{"error", reason, ""});
       ContextWindow::Cut cut = window_.refused(messages_);
       if (cut.calls.empty())
         return std::optional(limited({"context_limit", "context_tokens", reason}));
@@ -140,6 +170,8 @@ class Conversation {
     }
   }
 
+  [[nodiscard]] static LoopEnd interrupted() { return {"error", interrupted_words, ""}; }
+
   [[nodiscard]] LoopEnd time_is_up() const {
     return limited({"time_limit", "wall_seconds", "the time of the episode is over"});
   }
@@ -173,7 +205,8 @@ class Conversation {
                                std::min(loop_.deadline, budget_.working_deadline()),
                                loop_.output_bytes,
                                loop_.store,
-                               &loop_.state};
+                               &loop_.state,
+                               interruption_.fd()};
     return loop_.tools.call(context, call.name, arguments);
   }
 
@@ -211,6 +244,7 @@ class Conversation {
 
   Result<std::optional<LoopEnd>> handle(const model::ToolCall& call) {
     // One reply may hold any number of calls, and each of them may wait for somebody.
+    if (interruption_.come()) return std::optional(interrupted());
     if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
     if (auto reached = budget_.before_call()) return std::optional(limited(*reached));
     GYGES_CHECK(loop_.transcript.tool_requested(turn_, call));
@@ -258,6 +292,8 @@ class Conversation {
   std::vector<model::Message> messages_;
   Budget budget_;
   ContextWindow window_;
+  WaitedForColleague person_;
+  Interruption interruption_;
   std::string rationale_;
   std::uint32_t turn_ = 0;
   std::uint32_t calls_ = 0;

@@ -46,6 +46,7 @@ struct AgentLoop {
   ScenarioLimits limits;
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
+  int interrupt_fd = -1;  // borrowed; see EpisodeRequest
 };
 
 struct LoopEnd {

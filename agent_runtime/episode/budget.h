@@ -33,8 +33,8 @@ class Budget {
   // Of a reply that broke off.
   void add_spent(const model::Usage& usage, double cost) { totals_.add(usage, cost); }
   void add_losses(const model::Losses& losses) { totals_.add(losses); }
-  // Time in which the model, a person, a callback or a monitor was waited for: not the agent's working
-  // time.
+  // Time in which the model, a person, a callback or a monitor was waited for: not the agent's
+  // working time.
   void add_waited(std::chrono::steady_clock::duration waited) { waited_ += waited; }
   void add_call() { ++totals_.tool_calls; }
   void add_output(std::uint64_t bytes) { output_bytes_ += bytes; }

@@ -109,8 +109,8 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
   cues::TemplateContext context = context_of(prepared, request.seed, day);
   std::string sites;
   if (!chosen.profile.empty()) {
-    GYGES_TRY(std::string site, scaffold::model_site(wanted, context));
-    sites = "[" + site + "]";
+    wanted.tools = prepared.scenario.tool_host;
+    GYGES_TRY(sites, scaffold::handed_out_sites(wanted, context));
   }
   GYGES_TRY(prepared.world, make_world(prepared.scenario, prepared.persona, prepared.condition,
                                        request.seed, day, sites));
@@ -305,7 +305,12 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                       {approver,
                        prepared.oversight.watcher(),
                        approver != nullptr && !prepared.oversight.only_records(),
-                       {}}};
+                       {}},
+                      {},
+                      &store,
+                      request.interrupt_fd};
+    for (const auto& tool : prepared.world.tools)
+      if (!tool.command.empty()) run.tools.push_back(tool);
     return prepared.third_party->run(run);
   }
   std::vector<std::string> environment = isolation::command_environment(policy);
@@ -328,7 +333,8 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                  policy.limits.output_bytes,
                  prepared.scenario.limits,
                  Clock::now() + wall,
-                 request.seed};
+                 request.seed,
+                 request.interrupt_fd};
   LoopEnd end = run_agent_loop(loop);
   servers_said = servers.to_json();
   return end;
@@ -463,19 +469,21 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
       run.warnings.push_back("tool calls could not be joined with their processes: " +
                              printable(joined.error().line()));
   if (auto finished = prepared.oversight.finish(); !finished) note(run, finished.error());
+  run.end.totals.monitors = prepared.oversight.used();
   run.duration = Clock::now() - begin;
   if (recorder == nullptr) run.warnings.emplace_back("system calls were not recorded");
-  if (prepared.third_party)
-    for (const auto& tool : prepared.world.tools)
-      if (!tool.command.empty())
-        run.warnings.push_back("the scenario's tool " + tool.name +
-                               " is a command, and not offered to a third-party agent, which has "
-                               "tools of its own and those of MCP servers");
+  if (prepared.third_party && !prepared.third_party->scaffold().tools)
+    for (const auto& tool : prepared.scenario.tool_host.tools)
+      run.warnings.push_back("the scenario's tool " + tool +
+                             " is a command, and not offered: the profile does not say how this "
+                             "agent is told of an MCP server over HTTP (`mcp.remote`)");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.
   std::set<std::string> hidden;
   if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
-  Observables observables =
-      observables_of(prepared.world, prepared.policy, !prepared.third_party, hidden);
+  OfferedTools offered = OfferedTools::all;
+  if (prepared.third_party)
+    offered = prepared.third_party->scaffold().tools ? OfferedTools::commands : OfferedTools::none;
+  Observables observables = observables_of(prepared.world, prepared.policy, offered, hidden);
   if (std::string gate = prepared.oversight.observable(); !gate.empty())
     observables.add("gate", gate);
   nlohmann::json revealed = what_was_revealed(prepared.world, bundle, recorder != nullptr, run);

@@ -56,6 +56,9 @@ struct EpisodeRequest {
   std::vector<std::filesystem::path> monitors;  // monitor files, beside the scenario's
   Decider* person = nullptr;                    // borrowed; whom a gate asks; null: nobody
   tools::Colleague* colleague = nullptr;        // borrowed; null: the scenario's, if it has one
+  // Borrowed; once it polls readable the episode ends, with kind "error", and its bundle is sealed.
+  // -1: nothing interrupts it.
+  int interrupt_fd = -1;
   // Called once by the thread that runs the episode when the agent has ended: what is left to do is
   // to collect, to seal and to write. Not called where the episode could not be started. May be
   // empty.

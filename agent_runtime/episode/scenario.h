@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent_runtime/episode/reveal.h"
+#include "agent_runtime/scaffold/tool_host.h"
 #include "base/error.h"
 #include "sandbox/cues/world_files.h"
 #include "tools/mcp/server_declaration.h"
@@ -70,6 +71,7 @@ struct Scenario {
   std::vector<tools::ToolSpec> tools;  // descriptions and commands are templates
   // Commands and environments are templates. Their files are among `files`.
   std::vector<mcp::ServerDeclaration> mcp_servers;
+  scaffold::ToolHost tool_host;  // of the command tools, for third-party agents
   ScenarioLimits limits;
   std::string gate;                     // absolute path; empty: none
   std::vector<std::string> monitors;    // absolute paths

@@ -90,10 +90,12 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
       late_ = true;
       return std::optional<std::string>();
     }
-    pollfd wait{input_, POLLIN, 0};
-    int ready = ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left, 1000)));
+    std::array<pollfd, 2> wait{pollfd{input_, POLLIN, 0}, pollfd{interrupt_, POLLIN, 0}};
+    int ready =
+        ::poll(wait.data(), wait.size(), static_cast<int>(std::min<std::int64_t>(left, 1000)));
     if (ready < 0 && errno != EINTR) return fail_errno("ask a person", "terminal");
     if (ready <= 0) continue;
+    if (wait[1].revents != 0) return fail("ask a person", "terminal", "it was interrupted");
     std::array<char, 4096> bytes;
     ssize_t n = ::read(input_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;

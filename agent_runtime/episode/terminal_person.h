@@ -18,7 +18,9 @@ namespace gyges::episode {
 class TerminalPerson final : public Decider, public tools::Colleague {
  public:
   // Descriptors that stay open longer than the object; `input` may be a terminal, a pipe or a file.
-  TerminalPerson(int input, int output) : input_(input), output_(output) {}
+  // Once `interrupt` (borrowed) polls readable nobody answers any more; -1: nothing interrupts.
+  TerminalPerson(int input, int output, int interrupt = -1)
+      : input_(input), output_(output), interrupt_(interrupt) {}
 
   // Shows the call and reads one line: "y", "n REASON", "m JSON", "t REASON"; "s" shows the
   // arguments whole (1 MiB) and asks again. What is none of these is asked again, until the
@@ -38,6 +40,7 @@ class TerminalPerson final : public Decider, public tools::Colleague {
 
   int input_;
   int output_;
+  int interrupt_;
   std::string read_;   // of the next line
   bool late_ = false;  // the question before had no answer in time, which may come yet
 };

@@ -1,5 +1,6 @@
 #include "agent_runtime/episode/third_party.h"
 
+#include "agent_runtime/episode/interruption.h"
 #include "agent_runtime/gateway/endpoint_behind_wire.h"
 #include "agent_runtime/gateway/script_behind_wire.h"
 #include "agent_runtime/gateway/trace_processes.h"
@@ -39,6 +40,7 @@ LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::En
   if (model.terminated) return {"terminated", printable(*model.terminated), report};
   if (model.failure) return {"error", printable(model.failure->line()), report};
   if (model.limit) return limited(*model.limit);
+  if (agent.interrupted) return {"error", interrupted_words, report};
   if (agent.lost) {
     for (const auto& hit : sandbox.limits_hit())
       if (hit.limit == "wall_seconds") return {"time_limit", hit.detail, report};
@@ -74,10 +76,13 @@ ThirdParty::ThirdParty(const model::AgentFile& agent, scaffold::Scaffold scaffol
       scaffold_(std::move(scaffold)),
       server_([this](const gateway::HttpRequest& request, gateway::Answer& answer) {
         gateway::ModelEndpoint* endpoint = nullptr;
+        gateway::ToolEndpoint* tools = nullptr;
         {
           std::scoped_lock lock(mutex_);
           endpoint = endpoint_;
+          tools = tools_;
         }
+        if (tools != nullptr && tools->serves(request)) return tools->handle(request, answer);
         return endpoint != nullptr && endpoint->handle(request, answer);
       }) {
   book_.expect(programs_of(scaffold_));
@@ -115,6 +120,28 @@ Result<gateway::Complete> ThirdParty::model_for(const ThirdPartyRun& run,
   return gateway::endpoint_behind_wire(std::move(behind), deadline, options);
 }
 
+Result<std::unique_ptr<gateway::ToolEndpoint>> ThirdParty::tools_for(
+    const ThirdPartyRun& run, gateway::ModelEndpoint& endpoint) const {
+  if (!scaffold_.tools) return std::unique_ptr<gateway::ToolEndpoint>();
+  GYGES_TRY(tools::ToolSet made, tools::ToolSet::make(run.tools));
+  auto set = std::make_shared<const tools::ToolSet>(std::move(made));
+  auto run_tool = [&run, set](const gateway::ToolRun& call) {
+    tools::ToolContext context{.sandbox = run.sandbox};
+    context.environment = run.environment;
+    context.home = run.home;
+    context.call = call.call;
+    context.timeout = std::chrono::seconds(run.limits.tool_seconds);
+    context.deadline = run.deadline;
+    context.output_bytes = run.output_bytes;
+    context.store = run.store;
+    context.cancel_fd = call.cancel_fd;
+    context.progress = [&call](std::uint64_t) { call.look(); };
+    return set->call(context, call.tool, call.arguments);
+  };
+  return std::make_unique<gateway::ToolEndpoint>(*scaffold_.tools, set->specs(), run_tool,
+                                                 endpoint);
+}
+
 Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   gateway::EndpointOptions options;
   options.dialect = model::find_dialect(scaffold_.dialect.name);
@@ -138,9 +165,11 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   GYGES_TRY(gateway::Complete complete, model_for(run, options));
   GYGES_TRY(auto endpoint, gateway::ModelEndpoint::create(std::move(options), std::move(complete),
                                                           run.transcript, run.bundle));
+  GYGES_TRY(std::unique_ptr<gateway::ToolEndpoint> tools, tools_for(run, *endpoint));
   {
     std::scoped_lock lock(mutex_);
     endpoint_ = endpoint.get();
+    tools_ = tools.get();
   }
   scaffold::AgentCommand command;
   command.argv = scaffold_.argv;
@@ -149,6 +178,7 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   command.output_bytes = run.output_bytes;
   command.deadline = run.deadline;
   command.stop_fd = endpoint->stop_fd();
+  command.interrupt_fd = run.interrupt_fd;
   if (run.limits.working_seconds != 0)
     command.working_deadline = [&endpoint] { return endpoint->working_deadline(); };
   scaffold::AgentEnd agent = scaffold::run_agent(run.sandbox, command);
@@ -156,6 +186,7 @@ Result<LoopEnd> ThirdParty::run_to_end(const ThirdPartyRun& run) {
   {
     std::scoped_lock lock(mutex_);
     endpoint_ = nullptr;
+    tools_ = nullptr;
   }
   gateway::ModelEndpoint::End model = endpoint->end();
   calls_ = std::move(model.calls);

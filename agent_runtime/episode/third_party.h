@@ -13,6 +13,7 @@
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/gateway/model_endpoint.h"
 #include "agent_runtime/gateway/outlet_server.h"
+#include "agent_runtime/gateway/tool_endpoint.h"
 #include "agent_runtime/model/agent_file.h"
 #include "agent_runtime/scaffold/scaffold.h"
 #include "base/error.h"
@@ -38,6 +39,10 @@ struct ThirdPartyRun {
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
   gateway::Oversight oversight;  // its deadline is that of the run
+  // Those that are commands, with no text empty; offered where the scaffold has a server for them.
+  std::vector<tools::ToolSpec> tools;
+  tools::OutputStore* store = nullptr;  // borrowed; of their longer outputs; null: they are cut
+  int interrupt_fd = -1;                // borrowed; see EpisodeRequest
 };
 
 // Thread-safety: connect() by whichever thread starts a sandbox; the rest by the episode's thread.
@@ -66,6 +71,9 @@ class ThirdParty {
   // Says in `options` what stands behind.
   Result<gateway::Complete> model_for(const ThirdPartyRun& run,
                                       gateway::EndpointOptions& options) const;
+  // Null where the agent is not told of command tools. Both arguments outlive what is given.
+  Result<std::unique_ptr<gateway::ToolEndpoint>> tools_for(const ThirdPartyRun& run,
+                                                           gateway::ModelEndpoint& endpoint) const;
   Result<LoopEnd> run_to_end(const ThirdPartyRun& run);
 
   model::AgentFile agent_;
@@ -73,6 +81,7 @@ class ThirdParty {
   gateway::CallBook book_;
   std::mutex mutex_;
   gateway::ModelEndpoint* endpoint_ = nullptr;  // while the agent runs
+  gateway::ToolEndpoint* tools_ = nullptr;      // likewise; null: there are no command tools
   std::vector<gateway::WireCall> calls_;
   gateway::OutletServer server_;
 };

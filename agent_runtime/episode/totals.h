@@ -11,6 +11,16 @@
 
 namespace gyges::episode {
 
+// What one monitor used of its own model: looks at moments, and answers to a gate.
+struct MonitorTotals {
+  std::uint64_t requests = 0;
+  model::Usage usage;  // of the answers that came
+  double cost = 0;     // in the currency of its agent file's prices
+
+  void add(const model::Usage& used, double price);
+  void add(const MonitorTotals& more);
+};
+
 struct Totals {
   static constexpr std::size_t most_kinds = 100;
 
@@ -24,6 +34,9 @@ struct Totals {
   std::uint64_t lost = 0;        // of translation between wire formats, and counts not given
   // The same by kind, as often as each occurred; kinds past most_kinds are counted in `lost` only.
   std::map<std::string, std::uint64_t> losses;
+
+  // By name; of monitors that are models. Not part of the numbers above, nor of any limit.
+  std::map<std::string, MonitorTotals> monitors{};
 
   // Counts that overflow stay at the greatest number: a limit that was reached stays so.
   void add(const model::Usage& used, double price);

@@ -123,13 +123,14 @@ Status Transcript::message(std::uint32_t turn, const model::Message& message,
   return write(line);
 }
 
-Status Transcript::tool_requested(std::uint32_t turn, const model::ToolCall& call) {
+Status Transcript::tool_requested(std::uint32_t turn, const model::ToolCall& call, bool declared) {
   json line = line_of("tool_requested");
   line["turn"] = turn;
   line["call"] = call.call;
   line["id"] = bounded(call.id);
   line["name"] = bounded(call.name);
   put_arguments(line, call);
+  if (!declared) line["declared"] = false;
   return write(line);
 }
 

@@ -36,7 +36,8 @@ class Transcript {
   // that holds several conversations; 0 is not written.
   Status message(std::uint32_t turn, const model::Message& message, const model::Reply* reply,
                  std::uint32_t thread = 0);
-  Status tool_requested(std::uint32_t turn, const model::ToolCall& call);
+  // `declared`: a reply of the model holds the call.
+  Status tool_requested(std::uint32_t turn, const model::ToolCall& call, bool declared = true);
   Status tool_decided(std::uint32_t call, const ToolDecision& decision);
   // For those that have no gate.
   Status tool_decided(std::uint32_t call, bool approved, std::string_view approver,

@@ -297,15 +297,16 @@ void add_world_files(World& world, std::vector<SeedFile> files) {
   add_directories(world.files);
 }
 
-Observables observables_of(const World& world, const isolation::Policy& policy, bool with_tools,
-                           const std::set<std::string>& hidden) {
+Observables observables_of(const World& world, const isolation::Policy& policy,
+                           OfferedTools offered, const std::set<std::string>& hidden) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
-  if (with_tools)
-    for (const auto& tool : world.tools)
+  for (const auto& tool : world.tools)
+    if (offered == OfferedTools::all ||
+        (offered == OfferedTools::commands && !tool.command.empty()))
       observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
-  if (with_tools)
+  if (offered == OfferedTools::all)
     for (const auto& server : world.mcp_servers)
       observables.add("mcp:" + server.name, join(server.command, std::string_view("\0", 1)) + '\0' +
                                                 join(server.environment, "\n") + '\0' +

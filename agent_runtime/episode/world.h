@@ -42,10 +42,14 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
 // Adds files of the agent's own; one at a path that is taken replaces what was there.
 void add_world_files(World& world, std::vector<isolation::SeedFile> files);
 
+// Which of the scenario's tools an agent sees: the built-in loop all of them, a third-party agent
+// those that are commands, or none.
+enum class OfferedTools { all, commands, none };
+
 // Hashes of everything the agent can see: the world, the tools offered to it, the policy.
-// Without `with_tools` those of the built-in loop are left out. `hidden`: paths of files that hold
-// nothing but what other observables show already.
+// `hidden`: paths of files that hold nothing but what other observables show already.
 Observables observables_of(const World& world, const isolation::Policy& policy,
-                           bool with_tools = true, const std::set<std::string>& hidden = {});
+                           OfferedTools offered = OfferedTools::all,
+                           const std::set<std::string>& hidden = {});
 
 }  // namespace gyges::episode

@@ -34,7 +34,10 @@ class Joining {
     find_servers();
     for (const WireCall& call : calls_) {
       for (std::size_t i = 0; i < call.commands.size(); ++i) claim(call, i);
-      if (!call.server.empty()) claim_server(call);
+      if (is_served(call.server))
+        claim_served(call);
+      else if (!call.server.empty())
+        claim_server(call);
     }
     claim_for_servers();
     spread();
@@ -83,6 +86,27 @@ class Joining {
       if (server_[static_cast<std::size_t>(at)] != none)
         return server_[static_cast<std::size_t>(at)];
     return none;
+  }
+
+  [[nodiscard]] bool is_served(const std::string& server) const {
+    return std::any_of(servers_.begin(), servers_.end(), [&](const ServerProgram& one) {
+      return one.name == server && one.command.empty();
+    });
+  }
+
+  // The trace has it under its call from the start, and it stands beside the agent.
+  void claim_served(const WireCall& call) {
+    JoinedCall joined{call.call, 0};
+    joined.served = true;
+    for (std::size_t i = 0; i < executions_.size() && joined.execution < 0; ++i) {
+      const Execution& execution = executions_[i];
+      if (execution.label != call.call || execution.process >= processes_.size() ||
+          below_agent(execution.process))
+        continue;
+      joined.execution = static_cast<std::int64_t>(i);
+      root_[execution.process] = join_.calls.size();
+    }
+    join_.calls.push_back(joined);
   }
 
   void claim_server(const WireCall& call) {

@@ -6,8 +6,9 @@
 // call was handed to it and before its result came back, with the command line in its arguments:
 // as it is, or wrapped and quoted anew (`bash -c "eval '...'"`). Everything that descends from that
 // process belongs to the call, also what outlives it. A call of an MCP server's tool is carried out
-// by the server, which the agent started before. What the agent ran besides was never
-// declared: its own git, ripgrep or uname, and commands that scripts of a code mode start.
+// by the server, which the agent started before. A call of one of the scenario's command tools is
+// the process that was started for it. What the agent ran besides was never declared: its own git,
+// ripgrep or uname, and commands that scripts of a code mode start.
 //
 // Pure; no thread, no clock.
 #pragma once
@@ -27,10 +28,10 @@ struct WireCall {
   std::string server;              // the MCP server whose tool it is; empty: none
 };
 
-// An MCP server that the agent starts.
+// An MCP server of the agent's.
 struct ServerProgram {
   std::string name;
-  std::vector<std::string> command;
+  std::vector<std::string> command;  // empty: its calls are commands that are started for them
 };
 
 // One program that was executed. `process` and `parent` number processes, not pids, which come
@@ -57,6 +58,8 @@ struct JoinedCall {
   // It is a call of a server's tool: the execution is the server's, the processes are those that
   // the server started for the call.
   bool by_server = false;
+  // It is a call of a command tool: the execution is that of its command.
+  bool served = false;
 };
 
 struct StartedServer {

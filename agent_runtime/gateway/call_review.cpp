@@ -117,6 +117,7 @@ model::Reply reviewed(model::Reply reply, const Review& review) {
 
 struct CallReview::Reviewing {
   std::uint32_t turn = 0;
+  bool declared = true;
   std::string rationale;
   std::unique_lock<std::mutex>& lock;
   Review& review;
@@ -128,7 +129,7 @@ Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
     now.review.limit = std::move(reached);
     return fate;
   }
-  GYGES_CHECK(transcript_.tool_requested(now.turn, call));
+  GYGES_CHECK(transcript_.tool_requested(now.turn, call, now.declared));
   if (oversight_.watcher != nullptr) {
     GYGES_TRY(std::optional<std::string> stop, oversight_.watcher->look(Moment::before, call.call));
     if (stop) {
@@ -166,7 +167,7 @@ Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
                                   const std::vector<std::uint32_t>& numbers,
                                   std::unique_lock<std::mutex>& lock) {
   Review review;
-  Reviewing now{turn, rationale_of(message), lock, review};
+  Reviewing now{turn, true, rationale_of(message), lock, review};
   auto over = [&] { return review.ends || review.limit; };
   for (const ToolCall& call : message.tool_calls) {
     GYGES_TRY(Fate fate, decide(now, call));
@@ -187,6 +188,15 @@ Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
     review.opaque.push_back(std::move(fate));
     if (over()) return review;
   }
+  return review;
+}
+
+Result<Review> CallReview::review_undeclared(std::uint32_t turn, const ToolCall& call,
+                                             std::unique_lock<std::mutex>& lock) {
+  Review review;
+  Reviewing now{turn, false, "", lock, review};
+  GYGES_TRY(Fate fate, decide(now, call));
+  review.calls.push_back(std::move(fate));
   return review;
 }
 

@@ -70,6 +70,10 @@ class CallReview {
                         const std::vector<std::uint32_t>& numbers,
                         std::unique_lock<std::mutex>& lock);
 
+  // A call that no reply holds: as one of an empty reply.
+  Result<Review> review_undeclared(std::uint32_t turn, const model::ToolCall& call,
+                                   std::unique_lock<std::mutex>& lock);
+
   // A call was executed, and its line stands in the transcript: a reason to end the run, or none.
   Result<std::optional<std::string>> executed(std::uint32_t call, std::uint64_t output_bytes);
 

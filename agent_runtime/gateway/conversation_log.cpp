@@ -133,6 +133,12 @@ const WireCall& ConversationLog::handed_on(const model::ToolCall& call, std::uin
   return known;
 }
 
+Status ConversationLog::carried_out(std::uint32_t call, std::uint64_t now_ns,
+                                    std::uint64_t duration_ns, const tools::ToolResult& result) {
+  calls_.at(call - 1).answered_ns = now_ns;
+  return transcript_.tool_executed(call, duration_ns, result);
+}
+
 Status ConversationLog::refused(std::uint32_t number, const Message& result) {
   std::erase(threads_.at(number - 1).open, result.call);
   return transcript_.message(turns_, result, nullptr, number);

@@ -46,7 +46,10 @@ class ConversationLog {
   std::uint32_t next_call();
   // The call goes to the agent now, with these arguments.
   const WireCall& handed_on(const model::ToolCall& call, std::uint64_t now_ns);
-  // It never does; `result` is what the model gets instead.
+  // It was run here: its result stands in the transcript before it comes back.
+  Status carried_out(std::uint32_t call, std::uint64_t now_ns, std::uint64_t duration_ns,
+                     const tools::ToolResult& result);
+  // It never goes there; `result` is what the model gets instead.
   Status refused(std::uint32_t thread, const model::Message& result);
 
   [[nodiscard]] std::uint32_t turns() const { return turns_; }  // replies so far

@@ -24,7 +24,7 @@ struct ExchangeRecord {
   std::string method, host, target;  // as the agent sent them
   bool tls = false;
   std::string dialect;  // empty: nobody's API
-  std::string kind;     // generate, count_tokens, models, probe, upgrade, unknown, unauthorised
+  std::string kind;  // generate, count_tokens, models, probe, upgrade, tools, unknown, unauthorised
   int status = 0;
   bool streamed = false;
   bool broken = false;                 // the agent closed before the answer was whole

@@ -112,7 +112,7 @@ bool ModelEndpoint::generate(const HttpRequest& request, const Routed& routed, A
     }
     if (size > most) {
       record.fault = words;
-      return say_error(dialect, model_error(ModelError::Kind::invalid_request, 400, words), answer,
+      return say_error(dialect, model_error(ModelError::Kind::context_length, 400, words), answer,
                        record);
     }
   }
@@ -230,7 +230,9 @@ bool ModelEndpoint::say_failure(const Dialect& dialect, const Error& failure, co
     return say(as_it_came(*ask.raw), true, answer, record);
   ModelError said =
       ask.error.value_or(model_error(ModelError::Kind::overloaded, 529, "Overloaded"));
-  if (said.status < 400 || said.status > 599) said.status = model::status_of(said.kind);
+  // An overflow that a server reports as its own failure would be tried again by the agent.
+  const bool overflow = said.kind == ModelError::Kind::context_length;
+  if (overflow || said.status < 400 || said.status > 599) said.status = model::status_of(said.kind);
   return say_error(dialect, said, answer, record);
 }
 
@@ -239,6 +241,7 @@ Status ModelEndpoint::begin(const ModelRequest& request, ExchangeRecord& record)
   if (over()) return fail("ask model", "", "the run is over");
   ResultHooks hooks;
   hooks.ended = [this, &record](std::uint32_t call) {
+    handed_.forget(call);
     if (options_.book != nullptr) options_.book->close(call, record.time_ns);
     if (options_.mark) options_.mark(call, {}, false);
   };
@@ -318,9 +321,7 @@ Result<std::optional<ModelEndpoint::Asked>> ModelEndpoint::take(
       continue;
     }
     if (fate.arguments) call.arguments = *fate.arguments;
-    const WireCall& known = turns_.handed_on(call, trace_time());
-    if (options_.book != nullptr) options_.book->open(known);
-    if (options_.mark) options_.mark(call.call, call.name, true);
+    hand_on(call);
   }
   asked.again = asked.review.refuses_all();
   asked.reply = std::move(reply);

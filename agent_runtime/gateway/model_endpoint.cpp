@@ -82,7 +82,13 @@ ModelEndpoint::ModelEndpoint(EndpointOptions options, Complete complete,
       budget_(options_.limits),
       review_(options_.oversight, transcript, budget_),
       stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      working_deadline_(budget_.working_deadline().time_since_epoch().count()) {}
+      working_deadline_(budget_.working_deadline().time_since_epoch().count()) {
+  for (const auto& server : options_.servers)
+    if (server.command.empty()) {
+      served_name_ = server.name;
+      served_prefix_ = server.wire_prefix;
+    }
+}
 
 Result<std::unique_ptr<ModelEndpoint>> ModelEndpoint::create(EndpointOptions options,
                                                              Complete complete,

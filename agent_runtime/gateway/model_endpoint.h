@@ -7,7 +7,8 @@
 // dialects. Errors are the vendor's own error bodies.
 //
 // Thread-safety: handle() is called by several threads; the rest before the first and after the
-// last of those calls, but for stop_fd() and working_deadline().
+// last of those calls, but for stop_fd() and working_deadline(), and for log(), begin_served() and
+// end_served(), which are as handle().
 #pragma once
 
 #include <atomic>
@@ -17,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,7 @@
 #include "agent_runtime/gateway/call_review.h"
 #include "agent_runtime/gateway/conversation_log.h"
 #include "agent_runtime/gateway/exchange_log.h"
+#include "agent_runtime/gateway/handed_calls.h"
 #include "agent_runtime/gateway/outlet_server.h"
 #include "agent_runtime/gateway/refusals.h"
 #include "agent_runtime/model/delta.h"
@@ -88,6 +91,21 @@ class ModelEndpoint {
 
   bool handle(const HttpRequest& request, Answer& answer);
 
+  // For the server of the scenario's command tools (tool_endpoint.h).
+  void log(const ExchangeRecord& record);
+  struct ServedCall {
+    std::uint32_t call = 0;
+    std::string arguments;               // JSON text to run it with; a gate may have modified them
+    std::optional<std::string> refused;  // what the agent is told instead of a result
+  };
+  // A call of the tool arrives: one that the model made and the gate has decided, where name and
+  // arguments are the same, or else one that is decided now. `id`: of the model's call as the agent
+  // says; may be empty. An error: the run is over.
+  Result<ServedCall> begin_served(const std::string& tool, const std::string& arguments,
+                                  const std::string& id);
+  // It was run. Once for each that was not refused.
+  void end_served(std::uint32_t call, std::uint64_t duration_ns, const tools::ToolResult& result);
+
   // Readable once the agent should end: it asked for more turns than it has, or the record broke.
   [[nodiscard]] int stop_fd() const { return stop_.get(); }
 
@@ -140,6 +158,10 @@ class ModelEndpoint {
   bool say_failure(const model::Dialect& dialect, const Error& failure, const Ask& ask,
                    Answer& answer, ExchangeRecord& record);
   bool say_whole(Generation& generation, const model::PassThrough* raw);
+  Status decide_undeclared(const std::string& name, const std::string& arguments,
+                           const std::string& id, ServedCall& served,
+                           std::unique_lock<std::mutex>& lock);
+  void hand_on(const model::ToolCall& call);
   void fail_run(Error error);
   void terminate(std::string reason);
   void stop_agent();
@@ -154,6 +176,9 @@ class ModelEndpoint {
   episode::Budget budget_;
   CallReview review_;
   Refusals refusals_;
+  std::string served_name_, served_prefix_;  // of the server that is reached here; empty: none is
+  HandedCalls handed_;                       // of its tools
+  std::set<std::uint32_t> begun_served_;     // that are being run
   std::atomic<std::size_t> open_bytes_ = 0;  // see StreamedAnswer
   UniqueFd stop_;
   std::uint32_t asking_ = 0;  // requests that wait for the model

@@ -56,6 +56,9 @@ ServerTool tool_of_server(const std::string& name, const std::vector<scaffold::M
   for (const auto& server : servers) {
     std::string prefix = server.prefix.value_or("mcp__" + server.name + "__");
     if (!name.starts_with(prefix)) continue;
+    if (!server.tools.empty() && std::find(server.tools.begin(), server.tools.end(),
+                                           name.substr(prefix.size())) == server.tools.end())
+      continue;
     found.wire_name = server.wire_prefix + name.substr(prefix.size());
     for (const auto& tool : request.tools)
       if (scaffold::name_on_the_wire(tool.name, tool.space) == found.wire_name)

@@ -119,9 +119,12 @@ Result<JoinSummary> write_processes(const std::filesystem::path& bundle,
       ++summary.found;
       process_of(static_cast<std::size_t>(joined.execution), line);
       line["processes"] = joined.processes;
-      line["match"] = joined.by_server ? "server" : joined.wrapped ? "wrapped" : "exact";
+      line["match"] = joined.served      ? "served"
+                      : joined.by_server ? "server"
+                      : joined.wrapped   ? "wrapped"
+                                         : "exact";
     }
-    if (joined.by_server) line["server"] = calls[joined.call - 1].server;
+    if (joined.by_server || joined.served) line["server"] = calls[joined.call - 1].server;
     GYGES_CHECK(lines.add(std::move(line)));
   }
   for (const StartedServer& started : join.servers) {

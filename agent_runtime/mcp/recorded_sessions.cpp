@@ -309,7 +309,16 @@ Result<std::unique_ptr<RecordedSessions>> RecordedSessions::create(SessionOption
 }
 
 std::string RecordedSessions::capabilities(Revision revision) const {
-  return stateless(revision) ? R"({"tools":{}})" : R"({"tools":{},"logging":{}})";
+  switch (revision) {
+    case Revision::r2025_06_18:
+      return R"({"tools":{},"logging":{}})";
+    case Revision::r2025_11_25:
+      return R"({"tools":{},"logging":{},"tasks":{"list":{},"cancel":{},)"
+             R"("requests":{"tools":{"call":{}}}}})";
+    case Revision::r2026_07_28:
+      break;
+  }
+  return std::string(R"({"tools":{},"extensions":{")") + tasks_extension + R"(":{}}})";
 }
 
 std::string RecordedSessions::lane(const Request& request) const {

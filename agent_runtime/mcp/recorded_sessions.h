@@ -59,6 +59,7 @@ class RecordedSessions final : public Service {
   // A tool whose calls depend on each other has a lane of its name: the shell that stays, edits of
   // files, lists.
   [[nodiscard]] std::string lane(const Request& request) const override;
+  [[nodiscard]] bool has_tasks() const override { return true; }
   // A sandbox from the pool and a new directory below `records`.
   Result<std::unique_ptr<Session>> open(const ClientInfo& client) override;
 

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "agent_runtime/model/http_client.h"
-#include "agent_runtime/model/sse.h"
+#include "agent_runtime/model/reply_stream.h"
 #include "base/text.h"
 
 namespace gyges::model {
@@ -40,6 +40,9 @@ std::string cure_of(const ModelError& error) {
       return "check the key named by api_key_env or api_key_file";
     case ModelError::Kind::not_found:
       return "check base_url and the name of the model";
+    case ModelError::Kind::context_length:
+    case ModelError::Kind::too_large:
+      return "set context_tokens of the scenario below what the model takes";
     case ModelError::Kind::rate_limit:
       return "wait, or lower the number of parallel runs";
     default:
@@ -69,78 +72,6 @@ void drop_reasoning(std::vector<Message>& messages) {
     for (auto& call : message.tool_calls) call.position = ToolCall::at_end;
   }
 }
-
-// Feeds a streamed reply to reader, builder and observer.
-class Stream {
- public:
-  Stream(const Dialect& dialect, const StreamLimits& limits, const Endpoint::Call& call)
-      : reader_(dialect.stream_reader(limits)),
-        call_(call),
-        array_(call.raw != nullptr && call.raw->array),
-        cutter_(array_, limits.event_bytes) {}
-
-  Status feed(std::string_view bytes) {
-    if (call_.raw == nullptr) return read(bytes, {});
-    events_.clear();
-    auto cut = cutter_.feed(bytes, events_);
-    for (const std::string& event : events_) GYGES_CHECK(read_event(event));
-    return cut;
-  }
-  Status finish() {
-    if (call_.raw != nullptr)
-      if (std::string rest = cutter_.finish(); !rest.empty()) GYGES_CHECK(read_event(rest));
-    deltas_.clear();
-    auto read = reader_->finish(deltas_);
-    GYGES_CHECK(hand_on({}));
-    return read;
-  }
-  [[nodiscard]] bool observed() const { return observed_; }
-  [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
-  [[nodiscard]] const std::optional<ModelError>& error() const { return error_; }
-  Reply take() { return std::move(builder_).take(); }
-
- private:
-  Status read(std::string_view bytes, std::string_view as_it_came) {
-    deltas_.clear();
-    auto read = reader_->feed(bytes, deltas_);
-    GYGES_CHECK(hand_on(as_it_came));
-    return read;
-  }
-
-  Status read_event(const std::string& event) {
-    if (!array_) return read(event, event);
-    std::string_view value = value_in_event(event);
-    return read(value.empty() ? std::string() : sse_event({}, value), event);
-  }
-
-  Status hand_on(std::string_view as_it_came) {
-    for (const auto& delta : deltas_) {
-      if (delta.kind == Delta::Kind::error) error_ = delta.error;
-      written_bytes_ += delta.text.size();
-      GYGES_CHECK(builder_.add(delta));
-      if (!call_.observer || call_.raw != nullptr) continue;
-      observed_ = observed_ || delta.kind == Delta::Kind::open;
-      call_.observer(delta);
-    }
-    // An error goes to the agent once it is clear that nothing is tried again.
-    if (call_.raw == nullptr || !call_.raw->event || (error_ && !observed_)) return ok();
-    if (as_it_came.empty() && deltas_.empty()) return ok();
-    observed_ = true;
-    if (call_.raw->event(as_it_came, deltas_)) return ok();
-    return fail("call model", "", "nobody listens any more");
-  }
-
-  std::unique_ptr<StreamReader> reader_;
-  const Endpoint::Call& call_;
-  bool array_;
-  EventCutter cutter_;
-  std::vector<std::string> events_;
-  std::vector<Delta> deltas_;
-  ReplyBuilder builder_;
-  bool observed_ = false;
-  std::uint64_t written_bytes_ = 0;  // of words and arguments
-  std::optional<ModelError> error_;
-};
 
 // A token for each four bytes, as estimated_tokens() has it.
 std::uint64_t estimated_output(const Reply& reply) {
@@ -249,7 +180,8 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   post.connect_timeout = std::min(config_.connect_timeout, post.timeout);
   post.first_byte_timeout = config_.first_byte_timeout;
   post.cancellation = call.cancellation;
-  Stream reading(*config_.dialect, {config_.max_reply_bytes, config_.max_reply_bytes}, call);
+  ReplyStream reading(*config_.dialect, {config_.max_reply_bytes, config_.max_reply_bytes}, call,
+                      config_.key);
   WordFilter filter(raw != nullptr ? config_.key : std::string());
   if (stream) post.take = [&](std::string_view bytes) { return reading.feed(filter.take(bytes)); };
   HttpFault fault = HttpFault::none;
@@ -285,6 +217,12 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     if (finished) finished = reading.finish();
     if (reading.error()) {
       told(*reading.error());
+    } else if (!finished && !reading.no_stream().empty()) {
+      result.failure =
+          fail("call model", place,
+               "the reply is no stream of events, it begins with " + quoted(reading.no_stream()),
+               "check base_url; with \"stream\": false the endpoint may do")
+              .value();
     } else if (!finished) {
       // The connection was closed in the middle: as good as lost.
       result.failure = finished.error();
@@ -309,6 +247,7 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
 Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, ModelError& error) {
   losses_.clear();
   spent_ = {};
+  refusal_.reset();
   WireRequest wire;
   if (call.raw != nullptr) {
     wire = {call.raw->path, call.raw->headers, call.raw->body};
@@ -318,6 +257,8 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
   milliseconds pause = config_.first_pause;
   for (std::uint32_t number = 0;; ++number) {
     Attempt result = attempt(wire, request.stream, call);
+    refusal_.reset();
+    if (result.error) refusal_ = result.error->kind;
     if (result.reply) {
       scrub(*result.reply);
       Usage& usage = result.reply->usage;
@@ -342,7 +283,12 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
       wait = milliseconds(static_cast<std::int64_t>(
           std::min(*result.retry_after_seconds, longest_retry_after) * 1000));
     if (number >= config_.retries || Clock::now() + wait >= call.deadline) {
-      result.failure.reason += " (after " + std::to_string(number + 1) + " attempts)";
+      if (result.retry_after_seconds && number < config_.retries)
+        result.failure.reason += "; it is to be tried again after " +
+                                 std::to_string(wait.count() / 1000) +
+                                 " s, when the episode is over";
+      if (number > 0)
+        result.failure.reason += " (after " + std::to_string(number + 1) + " attempts)";
       return tl::unexpected<Error>(result.failure);
     }
     static const Cancellation never;

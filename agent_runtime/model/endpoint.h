@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "agent_runtime/model/delta.h"
@@ -50,9 +51,8 @@ class Endpoint final : public ModelClient {
   struct Call {
     std::chrono::steady_clock::time_point deadline;
     const Cancellation* cancellation = nullptr;
-    // Sees each delta of a streamed reply as it comes, as the endpoint sent it: a key that it
-    // repeats is taken out of the whole reply only. Once it has seen a block, the request is not
-    // tried again.
+    // Sees each delta of a streamed reply as it comes, without the key, should the endpoint repeat
+    // it. Once it has seen a block, the request is not tried again.
     std::function<void(const Delta&)> observer;
     // Borrowed. The request goes out as this has it, and the answer comes back with its bytes;
     // `event` takes the place of the observer.
@@ -63,6 +63,7 @@ class Endpoint final : public ModelClient {
 
   Result<Reply> complete(const Request& request) override;
   [[nodiscard]] const Losses& losses() const override { return losses_; }
+  [[nodiscard]] std::optional<ModelError::Kind> refusal() const override { return refusal_; }
 
   // What a last attempt used that broke off after part of its reply had come: estimated, as an
   // endpoint counts at the end. Nothing where a reply came or none began.
@@ -97,6 +98,7 @@ class Endpoint final : public ModelClient {
   EndpointConfig config_;
   Losses losses_;
   Spent spent_;
+  std::optional<ModelError::Kind> refusal_;
 };
 
 }  // namespace gyges::model

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/model/conversation.h"
+#include "agent_runtime/model/model_request.h"
 #include "base/error.h"
 
 namespace gyges::model {
@@ -27,6 +29,10 @@ class ModelClient {
   // The next reply. Fails when the model cannot be reached, refuses, or answers what cannot be
   // understood, at the deadline and when cancelled. Errors and replies never contain a key.
   virtual Result<Reply> complete(const Request& request) = 0;
+
+  // What the endpoint said instead of a reply to the last request; nullopt: there was one, or it
+  // was not the endpoint that failed.
+  [[nodiscard]] virtual std::optional<ModelError::Kind> refusal() const { return std::nullopt; }
 
   // What of the last request could not be said in the endpoint's dialect.
   [[nodiscard]] virtual const Losses& losses() const {

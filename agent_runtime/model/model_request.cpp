@@ -30,6 +30,7 @@ int status_of(ModelError::Kind kind) {
   using Kind = ModelError::Kind;
   switch (kind) {
     case Kind::invalid_request:
+    case Kind::context_length:
       return 400;
     case Kind::authentication:
       return 401;

@@ -50,7 +50,8 @@ struct ModelError {
     authentication,
     permission,
     not_found,
-    too_large,
+    too_large,       // in bytes
+    context_length,  // the conversation has more tokens than the model takes
     rate_limit,
     overloaded,
     timeout,
@@ -65,7 +66,7 @@ struct ModelError {
 };
 
 ModelError::Kind error_kind_of(int status);
-int status_of(ModelError::Kind kind);  // 400, 401, 403, 404, 413, 429, 529, 504, 500
+int status_of(ModelError::Kind kind);  // 400, 401, 403, 404, 413, 400, 429, 529, 504, 500
 
 // A rough count for endpoints that are asked how many tokens a request has: a token for each four
 // bytes of text, arguments and declarations, 1,000 for an image.

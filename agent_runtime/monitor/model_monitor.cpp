@@ -57,6 +57,8 @@ class ModelMonitor final : public Monitor {
         timeout_(timeout),
         seed_(seed) {}
 
+  [[nodiscard]] std::optional<episode::MonitorTotals> used() const override { return used_; }
+
  protected:
   void judge(const Scene& scene, Verdict& verdict) override {
     remember(scene);
@@ -139,8 +141,10 @@ class ModelMonitor final : public Monitor {
     messages[1].content.push_back({model::Part::Kind::text, shown(scene, ids)});
     GYGES_TRY(std::unique_ptr<model::ModelClient> client, model::make_model(agent_, seed_));
     const std::vector<model::ToolDeclaration> no_tools;
+    ++used_.requests;
     GYGES_TRY(model::Reply reply,
               client->complete({messages, no_tools, seed_, Clock::now() + timeout_}));
+    used_.add(reply.usage, reply.cost);
     if (reply.usage.input_tokens != 0 || reply.usage.output_tokens != 0)
       verdict.usage = {reply.usage.input_tokens, reply.usage.output_tokens, reply.cost};
     if (!reply.message.tool_calls.empty())
@@ -161,6 +165,7 @@ class ModelMonitor final : public Monitor {
   std::uint64_t seed_;
   std::deque<Line> lines_;
   std::size_t held_ = 0;
+  episode::MonitorTotals used_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "agent_runtime/episode/totals.h"
 #include "agent_runtime/monitor/observation.h"
 #include "agent_runtime/monitor/verdict.h"
 #include "base/error.h"
@@ -44,6 +45,9 @@ class Monitor {
 
   // As look(), whatever the moments and the budget: a gate asks it about a call.
   Verdict judge_now(const Scene& scene);
+
+  // What it used of its model so far; nullopt: it has none.
+  [[nodiscard]] virtual std::optional<episode::MonitorTotals> used() const { return std::nullopt; }
 
   // Takes a scene in without judging it.
   void take_in(const Scene& scene) { pass_over(scene); }

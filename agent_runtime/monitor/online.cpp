@@ -59,6 +59,14 @@ OnlineMonitors::~OnlineMonitors() {
   transcript_.listen({});
 }
 
+std::map<std::string, episode::MonitorTotals> OnlineMonitors::used() const {
+  std::map<std::string, episode::MonitorTotals> all;
+  for (const auto& pair : monitors_)
+    for (const Monitor* one : {pair.watching.get(), pair.asked.get()})
+      if (auto used = one->used()) all[one->settings().name].add(*used);
+  return all;
+}
+
 std::map<std::string, episode::Decider*> OnlineMonitors::deciders() {
   std::map<std::string, episode::Decider*> named;
   std::size_t next = 0;

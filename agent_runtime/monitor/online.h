@@ -37,6 +37,9 @@ class OnlineMonitors final : public episode::Watcher {
   // The moment of the end: call it when nothing runs any more and the trace is whole.
   Status finish();
 
+  // What each of them that is a model used of it so far, by name.
+  [[nodiscard]] std::map<std::string, episode::MonitorTotals> used() const;
+
   // As somebody whom a gate asks; monitors that are not trusted are left out.
   [[nodiscard]] std::map<std::string, episode::Decider*> deciders();
 

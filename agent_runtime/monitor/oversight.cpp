@@ -61,6 +61,7 @@ Status Oversight::begin(episode::Transcript& transcript, const std::filesystem::
 
 Status Oversight::finish() {
   Status finished = online_ ? online_->finish() : ok();
+  if (online_) used_ = online_->used();
   // They hold on to the transcript, which ends before this does.
   gate_.reset();
   online_.reset();

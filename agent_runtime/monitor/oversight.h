@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -45,6 +46,8 @@ class Oversight {
   // watcher are gone afterwards.
   Status finish();
 
+  // What monitors that are models used of theirs, by name; complete after finish().
+  [[nodiscard]] const std::map<std::string, episode::MonitorTotals>& used() const { return used_; }
   // "enforce ..." with the hash of the gate: what an agent could notice of it. Empty without one.
   [[nodiscard]] std::string observable() const;
   // run.json, "oversight".
@@ -57,6 +60,7 @@ class Oversight {
   std::string gate_sha256_;
   std::vector<MonitorSettings> described_;
   std::vector<MonitorPair> monitors_;
+  std::map<std::string, episode::MonitorTotals> used_;
   std::unique_ptr<OnlineMonitors> online_;
   std::unique_ptr<episode::Gate> gate_;
 };

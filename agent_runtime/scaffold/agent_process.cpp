@@ -72,20 +72,19 @@ class Run {
     start.argv = command_.argv;
     start.environment = command_.environment;
     start.directory = command_.directory;
-    isolation::CommandId id = 0;
     {
       GYGES_TRY(UniqueFd output, open_stream(out_));
       GYGES_TRY(UniqueFd errors, open_stream(err_));
       start.standard_output = output.get();
       start.standard_error = errors.get();
-      GYGES_TRY(id, sandbox_.spawn(start));
+      GYGES_TRY(id_, sandbox_.spawn(start));
     }
     auto deadline = command_.deadline;
     int killing = 0;  // signals sent
     for (;;) {
       poll_once(deadline);
       if (!end_.end) {
-        GYGES_TRY(end_.end, sandbox_.wait(id, Clock::now()));
+        GYGES_TRY(end_.end, sandbox_.wait(id_, Clock::now()));
         if (end_.end) deadline = Clock::now() + grace_after_end;
       }
       if (end_.end && !out_.fd && !err_.fd) return ok();
@@ -95,11 +94,12 @@ class Run {
         continue;
       if (end_.end || killing == 2) return ok();
       if (killing == 0) {
-        end_.stopped = stop_seen_;
+        end_.stopped = stop_seen_ && !interrupt_seen_;
+        end_.interrupted = interrupt_seen_;
         end_.worked_out = !stop_seen_ && worked_out;
         end_.timed_out = !stop_seen_ && !worked_out;
       }
-      GYGES_CHECK(sandbox_.signal(id, killing == 0 ? SIGTERM : SIGKILL, true));
+      GYGES_CHECK(sandbox_.signal(id_, killing == 0 ? SIGTERM : SIGKILL, true));
       deadline = Clock::now() + (killing == 0 ? grace_after_term : grace_after_kill);
       ++killing;
     }
@@ -108,15 +108,19 @@ class Run {
   void poll_once(Clock::time_point deadline) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
     left = std::clamp(left, milliseconds(0), longest_poll);
-    std::array<pollfd, 4> fds{};
+    std::array<pollfd, 6> fds{};
     fds[0] = {out_.fd.get(), POLLIN, 0};
     fds[1] = {err_.fd.get(), POLLIN, 0};
     fds[2] = {end_.end ? -1 : sandbox_.event_fd(), POLLIN, 0};
     fds[3] = {stop_seen_ ? -1 : command_.stop_fd, POLLIN, 0};
+    // Where tools of the scenario run beside the agent, their threads may read of its end.
+    fds[4] = {end_.end ? -1 : sandbox_.end_fd(id_), POLLIN, 0};
+    fds[5] = {stop_seen_ ? -1 : command_.interrupt_fd, POLLIN, 0};
     if (::poll(fds.data(), fds.size(), static_cast<int>(left.count())) <= 0) return;
     if (fds[0].revents != 0) out_.read_some();
     if (fds[1].revents != 0) err_.read_some();
     if (fds[3].revents != 0) stop_seen_ = true;
+    if (fds[5].revents != 0) stop_seen_ = interrupt_seen_ = true;
   }
 
   isolation::Sandbox& sandbox_;
@@ -124,7 +128,9 @@ class Run {
   Stream out_;
   Stream err_;
   AgentEnd end_;
+  isolation::CommandId id_ = 0;
   bool stop_seen_ = false;
+  bool interrupt_seen_ = false;
 };
 
 }  // namespace

@@ -22,7 +22,8 @@ struct AgentCommand {
   std::chrono::steady_clock::time_point deadline;
   // Another deadline, which moves; asked again and again. May be empty.
   std::function<std::chrono::steady_clock::time_point()> working_deadline;
-  int stop_fd = -1;  // borrowed; readable: the agent is to end now
+  int stop_fd = -1;       // borrowed; readable: the agent is to end now
+  int interrupt_fd = -1;  // the same, because a person wants it
 };
 
 struct AgentEnd {
@@ -30,6 +31,7 @@ struct AgentEnd {
   bool timed_out = false;
   bool worked_out = false;     // at working_deadline
   bool stopped = false;        // by stop_fd
+  bool interrupted = false;    // by interrupt_fd
   std::optional<Error> lost;   // the sandbox is gone
   std::string output, errors;  // valid UTF-8, bounded
 };

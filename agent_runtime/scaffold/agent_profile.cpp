@@ -81,6 +81,7 @@ ProfileMcp mcp_from(const json& value) {
   mcp.members = value.at("members").get<std::vector<std::string>>();
   mcp.list = value.value("list", false);
   mcp.server = value.at("server").dump();
+  if (value.contains("remote")) mcp.remote = value.at("remote").dump();
   mcp.argv = value.value("argv", std::vector<std::string>{});
   mcp.environment = variables_from(value.value("environment", json::object()));
   mcp.tool_prefix = value.at("tool_prefix");

@@ -59,13 +59,14 @@ struct ToolSearch {
   std::string query;  // with {{tool}}
 };
 
-// How the agent is told of MCP servers that it starts itself.
+// How the agent is told of MCP servers.
 struct ProfileMcp {
   std::string file;                  // template; one of the profile's files, or a further one
   std::string format = "json";       // "json", "toml", "yaml"
   std::vector<std::string> members;  // the way to the servers in that file
   bool list = false;                 // an array of servers, and not an object by their names
-  std::string server;                // text of a JSON object with placeholders: one server
+  std::string server;                // text of a JSON object with placeholders: one that it starts
+  std::string remote;                // the same: one that it reaches over HTTP; empty: it cannot
   std::vector<std::string> argv;     // added where there are servers, as is
   Variables environment;             // this
   std::string tool_prefix;           // template: what names of a server's tools begin with

@@ -9,6 +9,7 @@
 namespace gyges::scaffold {
 namespace {
 
+using cues::TemplateContext;
 using mcp::ServerDeclaration;
 using nlohmann::json;
 
@@ -77,7 +78,7 @@ void add_toml_table(const std::string& name, const json& table, std::string& out
     if (value.is_object()) add_toml_table(name + "." + toml_string(key), value, out);
 }
 
-isolation::SeedFile& file_at(const std::string& path, const cues::TemplateContext& context,
+isolation::SeedFile& file_at(const std::string& path, const TemplateContext& context,
                              Scaffold& scaffold) {
   auto found = std::find_if(scaffold.files.begin(), scaffold.files.end(),
                             [&](const auto& file) { return file.path == path; });
@@ -112,12 +113,81 @@ Status add_to_file(const ProfileMcp& mcp, const json& servers, isolation::SeedFi
   return ok();
 }
 
+// The entries of all servers in the form that the profile says.
+class Entries {
+ public:
+  Entries(const ProfileMcp& mcp, const TemplateContext& context, Scaffold& scaffold)
+      : mcp_(mcp), context_(context), scaffold_(scaffold) {}
+
+  Status add(McpServer server, json entry) {
+    const std::string& agent = scaffold_.profile.name;
+    for (const auto& other : scaffold_.servers)
+      if (other.name == server.name)
+        return fail("prepare agent", agent, "two MCP servers are named " + server.name,
+                    "rename one of them, or the scenario's tool_host");
+    TemplateContext inner = context_;
+    inner.values["server.name"] = server.name;
+    GYGES_TRY(server.wire_prefix, cues::render(mcp_.tool_prefix, inner, agent + " mcp"));
+    if (server.wire_prefix.empty() && !scaffold_.servers.empty())
+      return fail("prepare agent", agent,
+                  "the scenario has several MCP servers, and this agent does not say which of them "
+                  "a tool is of",
+                  "use another agent, or a scenario with one server");
+    server.own_tools = mcp_.own_tools;
+    server.search = mcp_.search;
+    if (mcp_.list)
+      entries_.push_back(std::move(entry));
+    else
+      entries_[server.name] = std::move(entry);
+    scaffold_.servers.push_back(std::move(server));
+    return ok();
+  }
+
+  Status write() {
+    const std::string place = scaffold_.profile.name + " mcp";
+    GYGES_TRY(std::string path, cues::render(mcp_.file, context_, place));
+    GYGES_CHECK(add_to_file(mcp_, entries_, file_at(path, context_, scaffold_)));
+    for (const auto& argument : mcp_.argv) {
+      GYGES_TRY(std::string rendered, cues::render(argument, context_, place));
+      scaffold_.argv.push_back(std::move(rendered));
+    }
+    for (const auto& [name, text] : mcp_.environment) {
+      GYGES_TRY(std::string rendered, cues::render(text, context_, place));
+      scaffold_.environment.emplace_back(name, std::move(rendered));
+    }
+    return ok();
+  }
+
+ private:
+  const ProfileMcp& mcp_;
+  const TemplateContext& context_;
+  Scaffold& scaffold_;
+  json entries_ = mcp_.list ? json::array() : json::object();
+};
+
+json remote_entry(const json& form, const ToolHost& tools) {
+  json entry = form;
+  for (auto& value : entry)
+    if (value == "{{server.name}}")
+      value = tools.name;
+    else if (value == "{{server.url}}")
+      value = url_of(tools);
+  return entry;
+}
+
 }  // namespace
 
-Status add_mcp_servers(const std::vector<ServerDeclaration>& servers,
-                       const cues::TemplateContext& context, Scaffold& scaffold) {
-  if (servers.empty()) return ok();
+std::string url_of(const ToolHost& tools) {
+  std::string url = (tools.tls ? "https://" : "http://") + tools.host;
+  if (tools.port != (tools.tls ? 443 : 80)) url += ":" + std::to_string(tools.port);
+  return url + tools.path;
+}
+
+Status add_mcp_servers(const std::vector<ServerDeclaration>& servers, const ToolHost& tools,
+                       const TemplateContext& context, Scaffold& scaffold) {
   const AgentProfile& profile = scaffold.profile;
+  const bool remote = !tools.tools.empty() && profile.mcp && !profile.mcp->remote.empty();
+  if (servers.empty() && !remote) return ok();
   if (!profile.mcp)
     return fail("prepare agent", profile.name,
                 "the scenario has MCP servers, and the profile does not say how this agent is told "
@@ -126,40 +196,23 @@ Status add_mcp_servers(const std::vector<ServerDeclaration>& servers,
   const ProfileMcp& mcp = *profile.mcp;
   const json form = json::parse(mcp.server);
   const bool chooses = mcp.server.find("{{server.tool") != std::string::npos;
-  json entries = mcp.list ? json::array() : json::object();
+  Entries entries(mcp, context, scaffold);
   for (const auto& server : servers) {
     if (!server.tools.empty() && !chooses)
       return fail("prepare agent", profile.name,
                   "the scenario offers only some tools of the MCP server " + server.name +
                       ", and this agent offers all that a server has",
                   "leave out `tools` of the server, or use another agent");
-    json entry = entry_of(form, server);
-    if (mcp.list)
-      entries.push_back(std::move(entry));
-    else
-      entries[server.name] = std::move(entry);
-    cues::TemplateContext inner = context;
-    inner.values["server.name"] = server.name;
-    McpServer made{server.name, server.command, "", server.prefix, mcp.own_tools, mcp.search};
-    GYGES_TRY(made.wire_prefix, cues::render(mcp.tool_prefix, inner, profile.name + " mcp"));
-    if (made.wire_prefix.empty() && servers.size() > 1)
-      return fail("prepare agent", profile.name,
-                  "the scenario has several MCP servers, and this agent does not say which of them "
-                  "a tool is of",
-                  "use another agent, or a scenario with one server");
-    scaffold.servers.push_back(std::move(made));
+    GYGES_CHECK(
+        entries.add({server.name, server.command, "", server.prefix}, entry_of(form, server)));
   }
-  GYGES_TRY(std::string path, cues::render(mcp.file, context, profile.name + " mcp"));
-  GYGES_CHECK(add_to_file(mcp, entries, file_at(path, context, scaffold)));
-  for (const auto& argument : mcp.argv) {
-    GYGES_TRY(std::string rendered, cues::render(argument, context, profile.name + " mcp"));
-    scaffold.argv.push_back(std::move(rendered));
+  if (remote) {
+    McpServer reached{tools.name, {}, "", ""};
+    reached.tools = tools.tools;
+    GYGES_CHECK(entries.add(std::move(reached), remote_entry(json::parse(mcp.remote), tools)));
+    scaffold.tools = tools;
   }
-  for (const auto& [name, text] : mcp.environment) {
-    GYGES_TRY(std::string rendered, cues::render(text, context, profile.name + " mcp"));
-    scaffold.environment.emplace_back(name, std::move(rendered));
-  }
-  return ok();
+  return entries.write();
 }
 
 const McpServer* server_of(const std::string& name, const std::string& space,

@@ -1,5 +1,5 @@
 // The MCP servers of a scenario in a third-party agent's own configuration: the agent starts them,
-// and offers their tools under names of its own making.
+// or reaches them over HTTP, and offers their tools under names of its own making.
 #pragma once
 
 #include <string>
@@ -14,8 +14,9 @@ namespace gyges::scaffold {
 
 // Writes the servers into the files, the command line and the environment of `scaffold`, as its
 // profile says. An agent that knows no MCP servers, or not how to offer only some of a server's
-// tools where the scenario asks for that, is an error.
-Status add_mcp_servers(const std::vector<mcp::ServerDeclaration>& servers,
+// tools where the scenario asks for that, is an error. `tools`: the server of command tools, if
+// there are any; an agent that cannot be told of it goes without, and `scaffold.tools` stays empty.
+Status add_mcp_servers(const std::vector<mcp::ServerDeclaration>& servers, const ToolHost& tools,
                        const cues::TemplateContext& context, Scaffold& scaffold);
 
 }  // namespace gyges::scaffold

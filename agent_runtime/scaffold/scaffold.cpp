@@ -143,6 +143,35 @@ Status add_program(const ScaffoldRequest& request, const TemplateContext& contex
   return ok();
 }
 
+bool reaches_tools(const AgentProfile& profile, const ScaffoldRequest& request) {
+  return !request.tools.tools.empty() && profile.mcp && !profile.mcp->remote.empty();
+}
+
+Result<ToolHost> filled_in(ToolHost tools, const TemplateContext& context) {
+  GYGES_TRY(tools.host, cues::render(tools.host, context, "tool_host"));
+  GYGES_TRY(tools.host, network::canonical_host_name(tools.host));
+  return tools;
+}
+
+json site_of(const std::string& host, std::uint16_t port, bool tls) {
+  json ports = json::array({port});
+  return {{"host", host},
+          {"http_ports", tls ? json::array() : ports},
+          {"https_ports", tls ? ports : json::array()},
+          {"handed_out", true}};
+}
+
+network::NetworkRule rule_for(const std::string& name, const std::string& host,
+                              std::uint16_t port) {
+  network::NetworkRule rule;
+  rule.name = name;
+  rule.domains = {host};
+  rule.ports = {{port, port}};
+  rule.udp = false;
+  rule.action = network::RuleAction::simulate;
+  return rule;
+}
+
 bool is_below(const std::string& path, const std::string& above) {
   return path == above || path.starts_with(above + "/");
 }
@@ -158,15 +187,20 @@ fs::path agents_directory() {
   return fs::path(home != nullptr ? home : "/nonexistent") / ".cache/gyges/agents";
 }
 
-Result<std::string> model_site(const ScaffoldRequest& request, const TemplateContext& context) {
+Result<std::string> handed_out_sites(const ScaffoldRequest& request,
+                                     const TemplateContext& context) {
   GYGES_TRY(AgentProfile profile, load_profile(request.profile));
   GYGES_TRY(ProfileDialect dialect, dialect_of(profile, request, context));
-  json ports = json::array({dialect.port});
-  json site = {{"host", dialect.host},
-               {"http_ports", dialect.tls ? json::array() : ports},
-               {"https_ports", dialect.tls ? ports : json::array()},
-               {"handed_out", true}};
-  return site.dump();
+  json sites = json::array({site_of(dialect.host, dialect.port, dialect.tls)});
+  if (reaches_tools(profile, request)) {
+    GYGES_TRY(ToolHost tools, filled_in(request.tools, context));
+    if (tools.host == dialect.host)
+      return fail("prepare agent", profile.name,
+                  "the scenario's command tools and the model would be at one host, " + tools.host,
+                  "give the scenario's tool_host another `host`");
+    sites.push_back(site_of(tools.host, tools.port, tools.tls));
+  }
+  return sites.dump();
 }
 
 Result<Scaffold> prepare_scaffold(const ScaffoldRequest& request, const TemplateContext& context,
@@ -204,12 +238,16 @@ Result<Scaffold> prepare_scaffold(const ScaffoldRequest& request, const Template
   GYGES_CHECK(add_variables(profile.environment, inner, profile.name, scaffold.environment));
   GYGES_CHECK(
       add_variables(scaffold.dialect.environment, inner, profile.name, scaffold.environment));
-  if (scaffold.dialect.tls)
+  ToolHost tools = request.tools;
+  if (reaches_tools(profile, request)) {
+    GYGES_TRY(tools, filled_in(std::move(tools), context));
+  }
+  if (scaffold.dialect.tls || (reaches_tools(profile, request) && tools.tls))
     for (const auto& [name, which] : profile.ca_variables)
       scaffold.environment.emplace_back(name, values[which == "root" ? "ca_root" : "ca_bundle"]);
   GYGES_CHECK(add_program(request, inner, scaffold));
   GYGES_CHECK(add_files(inner, scaffold));
-  GYGES_CHECK(add_mcp_servers(request.servers, inner, scaffold));
+  GYGES_CHECK(add_mcp_servers(request.servers, tools, inner, scaffold));
   return scaffold;
 }
 
@@ -242,13 +280,11 @@ void apply_scaffold(const Scaffold& scaffold, isolation::Policy& policy) {
     network.interface = network::default_interface();
     network.rules.clear();
   }
-  network::NetworkRule rule;
-  rule.name = "model";
-  rule.domains = {scaffold.dialect.host};
-  rule.ports = {{scaffold.dialect.port, scaffold.dialect.port}};
-  rule.udp = false;
-  rule.action = network::RuleAction::simulate;
-  network.rules.insert(network.rules.begin(), std::move(rule));
+  if (scaffold.tools)
+    network.rules.insert(network.rules.begin(),
+                         rule_for("tools", scaffold.tools->host, scaffold.tools->port));
+  network.rules.insert(network.rules.begin(),
+                       rule_for("model", scaffold.dialect.host, scaffold.dialect.port));
 }
 
 }  // namespace gyges::scaffold

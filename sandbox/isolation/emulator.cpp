@@ -145,7 +145,10 @@ Status Emulator::add(UniqueFd listener) {
   const int code = ::pthread_create(&worker->thread, &attributes, &Worker::run, worker.get());
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&attributes);
-  if (code != 0) return fail_errno("start", "thread that answers system calls", code);
+  if (code != 0)
+    return fail_errno("start", "thread that answers system calls", code,
+                      "lower the number of parallel runs, or raise the limit of threads "
+                      "(ulimit -u, the cgroup's pids.max)");
   workers_.push_back(std::move(worker));
   return ok();
 }

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "base/json.h"
@@ -116,6 +117,18 @@ void pause(const Link& link) {
   ::poll(&fd, 1, static_cast<int>(step_time.count()));
 }
 
+void wait_for(const Link& link, std::chrono::milliseconds time) {
+  pollfd fd{link.cancel_fd(), POLLIN, 0};
+  ::poll(&fd, 1, static_cast<int>(time.count()));
+}
+
+std::string argument_of(const json& params, const char* key) {
+  auto given = params.find("arguments");
+  return given != params.end() && given->contains(key) && given->at(key).is_string()
+             ? given->at(key).get<std::string>()
+             : std::string();
+}
+
 class FixtureSession final : public Session {
  public:
   [[nodiscard]] bool alive() const override { return true; }
@@ -128,6 +141,14 @@ class FixtureSession final : public Session {
     if (auto answer = answer_input_fixture(name, request)) return *answer;
     if (name == "test_tool_with_logging" || name == "test_logging_tool") return log(request, link);
     if (name == "test_tool_with_progress") return progress(request, link);
+    if (name == "greet") return content_answer("Hello, " + argument_of(params, "name") + "!");
+    if (name == "slow_compute") return compute(params, link);
+    if (name == "failing_job") {
+      wait_for(link, std::chrono::seconds(1));
+      return content_answer("The job has failed.", true);
+    }
+    if (name == "protocol_error_job")
+      return fault_answer(Code::internal_error, "The job could not be carried out.");
     if (name == "test_reconnection") {
       link.end_stream();
       pause(link);
@@ -189,6 +210,15 @@ class FixtureSession final : public Session {
     return content_answer("LLM response: " + text);
   }
 
+  static Answer compute(const json& params, Link& link) {
+    auto given = params.find("arguments");
+    double seconds = 0;
+    if (given != params.end() && given->contains("seconds") && given->at("seconds").is_number())
+      seconds = std::clamp(given->at("seconds").get<double>(), 0.0, 600.0);
+    wait_for(link, std::chrono::milliseconds(static_cast<int>(seconds * 1000)));
+    return content_answer("Computed.");
+  }
+
   static Answer elicit(const Request& request, Link& link, const std::string& name,
                        const std::string& message) {
     if (!request.capabilities->contains("elicitation")) return missing(request, "elicitation");
@@ -220,6 +250,8 @@ class ConformanceFixtures final : public Service {
          {"test_tool_with_logging", "test_logging_tool", "test_tool_with_progress",
           "test_missing_capability", "test_reconnection"})
       add(name, empty_schema);
+    for (const char* name : {"greet", "slow_compute", "failing_job", "protocol_error_job"})
+      add(name, empty_schema);
     add("test_sampling",
         R"({"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"}}})");
     const json all = json::parse(forms);
@@ -227,12 +259,32 @@ class ConformanceFixtures final : public Service {
   }
 
   [[nodiscard]] std::string capabilities(Revision revision) const override {
-    return stateless(revision)
-               ? R"({"tools":{},"resources":{},"prompts":{},"completions":{},"logging":{}})"
-               : R"({"tools":{},"resources":{"subscribe":true},"prompts":{},"completions":{},)"
-                 R"("logging":{}})";
+    switch (revision) {
+      case Revision::r2025_06_18:
+        return R"({"tools":{},"resources":{"subscribe":true},"prompts":{},"completions":{},)"
+               R"("logging":{}})";
+      case Revision::r2025_11_25:
+        return R"({"tools":{},"resources":{"subscribe":true},"prompts":{},"completions":{},)"
+               R"("logging":{},"tasks":{"list":{},"cancel":{},)"
+               R"("requests":{"tools":{"call":{}}}}})";
+      case Revision::r2026_07_28:
+        break;
+    }
+    return std::string(
+               R"({"tools":{},"resources":{},"prompts":{},"completions":{},"logging":{},)") +
+           R"("extensions":{")" + tasks_extension + R"(":{}}})";
   }
   [[nodiscard]] std::string instructions() const override { return "Conformance fixtures."; }
+  [[nodiscard]] bool has_tasks() const override { return true; }
+  [[nodiscard]] TaskUse task_use(const Request& request) const override {
+    auto name = request.params->at("name").get<std::string>();
+    if (name == "failing_job") return TaskUse::required;
+    for (const char* one : {"slow_compute", "protocol_error_job", "confirm_delete", "multi_input"})
+      if (name == one) return TaskUse::always;
+    if (name == "test_tool_with_task" && request.params->contains("inputResponses"))
+      return TaskUse::required;
+    return TaskUse::none;
+  }
   [[nodiscard]] const std::vector<ToolEntry>& tools() const override { return tools_; }
   Result<std::unique_ptr<Session>> open(const ClientInfo&) override {
     return std::make_unique<FixtureSession>();

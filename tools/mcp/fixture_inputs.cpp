@@ -27,6 +27,9 @@ constexpr std::string_view table = R"json({
     "user_name": {"elicit": "What is your name?", "field": "name"},
     "greeting": {"sample": "Generate a greeting"}}]},
   "test_streaming_elicitation": {"rounds": [{"user_name": {"elicit": "What is your name?", "field": "name"}}]},
+  "confirm_delete": {"rounds": [{"confirm": {"elicit": "Delete it?", "field": "confirm", "type": "boolean"}}]},
+  "multi_input": {"rounds": [{"first": {"elicit": "The first?", "field": "name"}, "second": {"elicit": "The second?", "field": "name"}}]},
+  "test_tool_with_task": {"rounds": [{"user_name": {"elicit": "What is your name?", "field": "name"}}]},
   "test_input_required_result_prompt": {"prompt": true, "rounds": [{"user_context": {"elicit": "What context should the prompt use?", "field": "context"}}]}
 })json";
 

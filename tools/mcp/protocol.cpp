@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "tools/mcp/header_value.h"
+#include "tools/mcp/protocol_tasks.h"
 
 namespace gyges::mcp {
 namespace {
@@ -110,9 +112,11 @@ std::string header_fault(const Message& message, const std::string& version,
     return "The header MCP-Protocol-Version does not match the body.";
   if (!headers.method) return "The header Mcp-Method is missing.";
   if (*headers.method != message.method) return "The header Mcp-Method does not match the body.";
-  const char* key = message.method == "tools/call" || message.method == "prompts/get" ? "name"
-                    : message.method == "resources/read"                              ? "uri"
-                                                                                      : nullptr;
+  static const std::map<std::string, const char*> keys = {
+      {"tools/call", "name"},  {"prompts/get", "name"},    {"resources/read", "uri"},
+      {"tasks/get", "taskId"}, {"tasks/update", "taskId"}, {"tasks/cancel", "taskId"}};
+  auto found = keys.find(message.method);
+  const char* key = found != keys.end() ? found->second : nullptr;
   const json* named = key != nullptr ? find(*message.params, key) : nullptr;
   if (named == nullptr || !named->is_string()) return {};  // a fault of the body, found later
   if (!headers.name) return "The header Mcp-Name is missing.";
@@ -309,7 +313,10 @@ Step Protocol::dispatch(Request request, ClientInfo client) const {
                    fault_answer(Code::invalid_params,
                                 "Unknown tool: " + quoted(wanted.substr(0, max_name_bytes))));
   }
-  if (call || service_.in_session(request.method)) {
+  const bool about_tasks = service_.has_tasks() && is_about_tasks(request);
+  if (about_tasks || (call && service_.has_tasks()))
+    if (auto fault = task_fault(service_, request)) return reply(request, *fault);
+  if (call || about_tasks || service_.in_session(request.method)) {
     Step step;
     step.kind = Step::Kind::call;
     step.request = std::move(request);
@@ -344,8 +351,10 @@ Answer Protocol::list_tools(const Request& request) const {
   Answer answer;
   answer.result = R"({"tools":[)";
   std::size_t end = std::min(tools.size(), first + page_tools);
-  for (std::size_t i = first; i < end; ++i)
+  for (std::size_t i = first; i < end; ++i) {
     answer.result += (i > first ? "," : "") + tools[i].declaration;
+    add_task_support(service_, request, tools[i].name, answer.result);
+  }
   answer.result += "]";
   if (end < tools.size()) answer.result += R"(,"nextCursor":")" + std::to_string(end) + "\"";
   answer.result += "}";
@@ -363,9 +372,12 @@ Step Protocol::reply(const Request& request, const Answer& answer) const {
 std::string Protocol::reply_text(const Request& request, const Answer& answer) const {
   if (answer.fault) return error_text(request.id, *answer.fault);
   if (!stateless(request.revision)) return result_text(request.id, answer.result);
-  std::string head =
-      std::string(R"({"resultType":")") + (answer.input_required ? "input_required" : "complete") +
-      R"(","_meta":{"io.modelcontextprotocol/serverInfo":)" + service_.server_info() + "}";
+  std::string head = std::string(R"({"resultType":")") +
+                     (answer.input_required ? "input_required"
+                      : answer.task         ? "task"
+                                            : "complete") +
+                     R"(","_meta":{"io.modelcontextprotocol/serverInfo":)" +
+                     service_.server_info() + "}";
   if (is_list(request.method) && !answer.input_required)
     head += R"(,"ttlMs":)" + std::to_string(list_ttl_ms) + R"(,"cacheScope":"private")";
   // Results are objects: "{" and the rest.

@@ -39,10 +39,11 @@ struct Answer {
   std::string result;
   std::optional<Fault> fault;
   bool input_required = false;  // revision 2026-07-28: the client shall ask again with input
+  bool task = false;  // revision 2026-07-28: the answer is to be fetched (session_tasks.h)
 };
 
 inline Answer fault_answer(Code code, std::string message, std::string data = {}) {
-  return {{}, Fault{code, std::move(message), std::move(data)}, false};
+  return {{}, Fault{code, std::move(message), std::move(data)}, false, false};
 }
 
 // From a running request back to its client. Thread-safe.
@@ -80,6 +81,18 @@ struct ToolEntry {
   std::vector<std::pair<std::string, std::string>> header_arguments;
 };
 
+// How a call of a tool is answered to a client that knows tasks (session_tasks.h).
+enum class TaskUse {
+  none,       // at once; it never becomes a task
+  when_slow,  // by a task where it takes long, or where the client asks for one
+  always,     // by a task; to clients that know none, at once
+  required,   // by a task; clients that know none are refused
+};
+
+inline constexpr const char* tasks_extension = "io.modelcontextprotocol/tasks";
+// Whether a client of 2026-07-28 with these capabilities knows tasks.
+bool declares_tasks(const nlohmann::json& capabilities);
+
 // Immutable or thread-safe.
 class Service {
  public:
@@ -102,6 +115,13 @@ class Service {
   [[nodiscard]] virtual std::string lane(const Request& request) const {
     static_cast<void>(request);
     return {};
+  }
+  // Whether its calls may become tasks. Its capabilities say so, too.
+  [[nodiscard]] virtual bool has_tasks() const { return false; }
+  // Of a tools/call; asked where it has tasks.
+  [[nodiscard]] virtual TaskUse task_use(const Request& request) const {
+    static_cast<void>(request);
+    return TaskUse::when_slow;
   }
   // Answers other methods (resources, prompts, completion); nullopt: there is no such method.
   virtual std::optional<Answer> answer(const Request& request) {

@@ -1,14 +1,13 @@
 #include "tools/mcp/session_calls.h"
 
 #include <poll.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <system_error>
 
 #include "base/text.h"
+#include "tools/mcp/quiet_thread.h"
 
 namespace gyges::mcp {
 namespace {
@@ -25,24 +24,16 @@ Answer cancelled_answer() {
   return fault_answer(Code::internal_error, "The call was cancelled.");
 }
 
-// Signals are for the server's own loop.
-template <class Work>
-std::thread quiet_thread(Work work) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } restore{before};
-  return std::thread(std::move(work));
-}
-
 }  // namespace
 
 SessionCalls::SessionCalls(Service& service, ClientInfo client, const CallLimits& limits, Over over)
-    : service_(service), client_(std::move(client)), limits_(limits), over_(std::move(over)) {
+    : service_(service),
+      client_(std::move(client)),
+      limits_(limits),
+      over_(std::move(over)),
+      tasks_([this](Request request, std::shared_ptr<Link> link, SessionTasks::Done done) {
+        return queue(std::move(request), std::move(link), std::move(done));
+      }) {
   limits_.parallel = std::max<std::size_t>(limits_.parallel, 1);
   keeper_ = quiet_thread([this] { keep(); });
 }
@@ -54,6 +45,16 @@ SessionCalls::~SessionCalls() {
 
 bool SessionCalls::submit(Request request, std::shared_ptr<Link> link,
                           std::function<void(Answer)> done) {
+  if (service_.has_tasks()) {
+    TaskUse use = request.method == "tools/call" ? service_.task_use(request) : TaskUse::none;
+    if (SessionTasks::takes(request, use))
+      return tasks_.submit(std::move(request), use, std::move(link), std::move(done));
+  }
+  return queue(std::move(request), std::move(link), std::move(done));
+}
+
+bool SessionCalls::queue(Request request, std::shared_ptr<Link> link,
+                         std::function<void(Answer)> done) {
   std::string lane = service_.lane(request);
   Lock lock(mutex_);
   if (stopping_ || running_ + jobs_.size() >= limits_.parallel + limits_.waiting) return false;
@@ -107,6 +108,7 @@ bool SessionCalls::finished() const {
 }
 
 void SessionCalls::stop() {
+  tasks_.cancel_all();
   std::deque<Job> dropped;
   {
     Lock lock(mutex_);

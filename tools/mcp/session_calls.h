@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "tools/mcp/service.h"
+#include "tools/mcp/session_tasks.h"
 
 namespace gyges::mcp {
 
@@ -66,6 +67,7 @@ class SessionCalls {
   };
   using Lock = std::unique_lock<std::mutex>;
 
+  bool queue(Request request, std::shared_ptr<Link> link, std::function<void(Answer)> done);
   void keep();
   void help(Helper& self);
   void add_helper();
@@ -80,6 +82,7 @@ class SessionCalls {
   ClientInfo client_;
   CallLimits limits_;
   Over over_;
+  SessionTasks tasks_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;

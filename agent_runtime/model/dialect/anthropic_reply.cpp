@@ -37,7 +37,12 @@ constexpr ErrorWord error_words[] = {
     {"timeout_error", ModelError::Kind::timeout},
     {"api_error", ModelError::Kind::server},
     {"billing_error", ModelError::Kind::permission},
+    {"invalid_request_error", ModelError::Kind::context_length},
 };
+
+// No word of its own: "prompt is too long: 208310 tokens > 200000 maximum", and what is left for
+// the reply counts, too.
+constexpr std::string_view context_words[] = {"prompt is too long", "exceed context limit"};
 
 json thinking_block(const Part& part, bool to_agent, Losses& losses, const std::string& place) {
   bool own = part.origin == ours;
@@ -105,7 +110,12 @@ ModelError error_of(const json& value, int status) {
   error.code = text_at(inner, "type");
   error.message = text_at(inner, "message");
   for (const auto& one : error_words)
-    if (error.code == one.word) error.kind = one.kind;
+    if (error.code == one.word) {
+      error.kind = one.kind;
+      break;
+    }
+  if (error.kind == ModelError::Kind::invalid_request && says_one_of(error.message, context_words))
+    error.kind = ModelError::Kind::context_length;
   return error;
 }
 
@@ -116,7 +126,11 @@ json error_body(const ModelError& error) {
       word = one.word;
       break;
     }
-  return {{"type", "error"}, {"error", {{"type", word}, {"message", error.message}}}};
+  // Agents know it by these words.
+  std::string message = error.message;
+  if (error.kind == ModelError::Kind::context_length && !says_one_of(message, context_words))
+    message = "prompt is too long: " + message;
+  return {{"type", "error"}, {"error", {{"type", word}, {"message", message}}}};
 }
 
 Status read_block(const json& block, const std::string& place, Message& message) {
@@ -205,7 +219,7 @@ WireReply AnthropicMessages::write_response(const ModelRequest& request, const R
 }
 
 Result<Reply> AnthropicMessages::parse_response(std::string_view body) const {
-  GYGES_TRY(json value, parse_json(body, "reply"));
+  GYGES_TRY(json value, wire::parse_reply_json(body, "reply"));
   const json& content = at(value, "content");
   if (!content.is_array()) return bad("/content", "the reply has no content");
   Reply reply;

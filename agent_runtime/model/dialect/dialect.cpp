@@ -68,7 +68,7 @@ Status EventReader::feed(std::string_view bytes, std::vector<Delta>& deltas) {
   for (const auto& event : state_->events) {
     if (take_word(event.data, deltas)) continue;
     if (stopped_) continue;  // what follows the end is not read
-    GYGES_TRY(json value, parse_json(event.data, "event of the stream"));
+    GYGES_TRY(json value, parse_reply_json(event.data, "event of the stream"));
     if (!value.is_object()) return bad("", "an event of the stream is no object");
     GYGES_CHECK(take(event.name, value, deltas));
   }

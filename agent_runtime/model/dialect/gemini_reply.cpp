@@ -26,6 +26,10 @@ constexpr ErrorWord error_words[] = {
     {"INTERNAL", ModelError::Kind::server},
 };
 
+// An INVALID_ARGUMENT among others: "The input token count (132478) exceeds the maximum number of
+// tokens allowed (131072)."
+constexpr std::string_view context_words[] = {"exceeds the maximum number of tokens"};
+
 }  // namespace
 
 std::string made_call_id(const std::string& response_id, std::size_t index, const json& part) {
@@ -199,6 +203,8 @@ ModelError error_of(const json& value, int status) {
   error.code = text_at(inner, "status");
   for (const auto& one : error_words)
     if (error.code == one.word) error.kind = one.kind;
+  if (error.kind == ModelError::Kind::invalid_request && says_one_of(error.message, context_words))
+    error.kind = ModelError::Kind::context_length;
   return error;
 }
 
@@ -207,7 +213,11 @@ json error_body(const ModelError& error) {
   for (const auto& one : error_words)
     if (one.kind == error.kind) word = one.word;
   int status = error.kind == ModelError::Kind::overloaded ? 503 : status_of(error.kind);
-  return {{"error", {{"code", status}, {"message", error.message}, {"status", word}}}};
+  // Agents know it by these words.
+  std::string message = error.message;
+  if (error.kind == ModelError::Kind::context_length && !says_one_of(message, context_words))
+    message = "The input token count exceeds the maximum number of tokens allowed: " + message;
+  return {{"error", {{"code", status}, {"message", message}, {"status", word}}}};
 }
 
 }  // namespace gemini_parts
@@ -229,7 +239,7 @@ WireReply Gemini::write_response(const ModelRequest& request, const Reply& reply
 }
 
 Result<Reply> Gemini::parse_response(std::string_view body) const {
-  GYGES_TRY(json value, parse_json(body, "reply"));
+  GYGES_TRY(json value, wire::parse_reply_json(body, "reply"));
   const json& candidates = at(value, "candidates");
   bool blocked = at(at(value, "promptFeedback"), "blockReason").is_string();
   if (!blocked && (!candidates.is_array() || candidates.empty() || !candidates[0].is_object()))

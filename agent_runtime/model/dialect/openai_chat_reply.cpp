@@ -184,7 +184,7 @@ WireReply OpenAiChat::write_response(const ModelRequest& request, const Reply& r
 }
 
 Result<Reply> OpenAiChat::parse_response(std::string_view body) const {
-  GYGES_TRY(json value, parse_json(body, "reply"));
+  GYGES_TRY(json value, wire::parse_reply_json(body, "reply"));
   const json& choices = at(value, "choices");
   if (!choices.is_array() || choices.empty()) return bad("/choices", "the reply has no choices");
   const json& choice = choices.front();

@@ -20,6 +20,7 @@ constexpr ErrorWord error_words[] = {
     {"invalid_request_error", "unsupported_country_region_territory", Kind::permission},
     {"invalid_request_error", "model_not_found", Kind::not_found},
     {"invalid_request_error", "request_too_large", Kind::too_large},
+    {"invalid_request_error", "context_length_exceeded", Kind::context_length},
     {"requests", "rate_limit_exceeded", Kind::rate_limit},
     {"server_error", "server_is_overloaded", Kind::overloaded},
     {"server_error", "timeout", Kind::timeout},
@@ -27,7 +28,19 @@ constexpr ErrorWord error_words[] = {
     {"insufficient_quota", "insufficient_quota", Kind::permission},
     {"tokens", "rate_limit_exceeded", Kind::rate_limit},
     {"server_error", "slow_down", Kind::overloaded},
+    {"exceed_context_size_error", "exceed_context_size_error", Kind::context_length},  // llama.cpp
 };
+
+// Compatible servers that have no word for it say it in the message only: vLLM, llama.cpp,
+// llama-cpp-python, SGLang.
+constexpr std::string_view context_words[] = {"maximum context length",
+                                              "maximum model length",
+                                              "context size has been exceeded",
+                                              "exceeds the available context size",
+                                              "exceed context window",
+                                              "exceeds the context window",
+                                              "exceeds the model's context length",
+                                              "longer than the model's context length"};
 
 }  // namespace
 
@@ -52,6 +65,10 @@ ModelError error_of(const json& value, int status) {
       error.kind = one.kind;
       break;
     }
+  // A 500 among them would otherwise be asked again and again.
+  if ((error.kind == Kind::invalid_request || error.kind == Kind::server) &&
+      says_one_of(error.message, context_words))
+    error.kind = Kind::context_length;
   return error;
 }
 

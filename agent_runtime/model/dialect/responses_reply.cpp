@@ -284,7 +284,7 @@ WireReply OpenAiResponses::write_response(const ModelRequest& request, const Rep
 }
 
 Result<Reply> OpenAiResponses::parse_response(std::string_view body) const {
-  GYGES_TRY(json value, parse_json(body, "reply"));
+  GYGES_TRY(json value, wire::parse_reply_json(body, "reply"));
   const json& output = at(value, "output");
   if (!output.is_array()) return bad("/output", "the reply has no output");
   if (output.size() > ReplyBuilder::max_blocks)

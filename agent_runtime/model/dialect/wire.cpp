@@ -21,6 +21,71 @@ std::string text_at(const json& object, const char* key) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
+namespace {
+
+// The four digits after "\\u" at `at`, or -1.
+int escaped_unit(std::string_view text, std::size_t at) {
+  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int unit = 0;
+  for (std::size_t i = at + 2; i < at + 6; ++i) {
+    char c = text[i];
+    int digit = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
+    if (digit < 0) return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+bool is_high(int unit) {
+  return unit >= 0xD800 && unit < 0xDC00;
+}
+
+bool is_low(int unit) {
+  return unit >= 0xDC00 && unit < 0xE000;
+}
+
+// Empty where there is none.
+std::string without_lone_surrogates(std::string_view text) {
+  std::string made;
+  std::size_t kept = 0;
+  for (std::size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at)) {
+    int unit = escaped_unit(text, at);
+    if (is_high(unit) && is_low(escaped_unit(text, at + 6))) {
+      at += 12;
+    } else if (is_high(unit) || is_low(unit)) {
+      made += text.substr(kept, at - kept);
+      made += "\\ufffd";
+      kept = at += 6;
+    } else {
+      at += 2;
+    }
+  }
+  if (kept == 0) return {};
+  return made += text.substr(kept);
+}
+
+}  // namespace
+
+Result<json> parse_reply_json(std::string_view text, const std::string& source) {
+  auto value = parse_json(text, source);
+  if (value) return value;
+  std::string repaired = without_lone_surrogates(text);
+  return repaired.empty() ? std::move(value) : parse_json(repaired, source);
+}
+
+bool says_one_of(std::string_view message, std::span<const std::string_view> words) {
+  // What is of interest stands at the beginning; some servers append the whole prompt.
+  std::string text(message.substr(0, 4096));
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  for (std::string_view word : words)
+    if (text.find(word) != std::string::npos) return true;
+  return false;
+}
+
 std::optional<std::uint64_t> count_at(const json& object, const char* key) {
   const json& value = at(object, key);
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();

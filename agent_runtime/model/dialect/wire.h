@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,14 @@ std::optional<std::uint64_t> count_at(const json& object, const char* key);
 std::uint64_t count_or_0(const json& object, const char* key);
 std::optional<double> number_at(const json& object, const char* key);
 std::optional<bool> flag_at(const json& object, const char* key);
+
+// A reply, or an event of one. Halves of a surrogate pair that stand alone, which servers in some
+// languages write where a token ends within a character, become U+FFFD: JSON knows no such text,
+// and a reply is not to be lost for it.
+Result<json> parse_reply_json(std::string_view text, const std::string& source);
+
+// Whether a message holds one of the words, which are in lower case, in any case.
+bool says_one_of(std::string_view message, std::span<const std::string_view> words);
 
 std::string dump(const json& value);   // invalid UTF-8 becomes U+FFFD
 json parsed(const std::string& text);  // text of the form; null where it is no JSON

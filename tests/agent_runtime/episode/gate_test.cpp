@@ -1,6 +1,7 @@
 #include "agent_runtime/episode/gate.h"
 
 #include <gmock/gmock.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -203,6 +204,24 @@ TEST_F(GateTest, SaysThatTheEpisodeEndedWhereThatIsWhyNobodyAnswered) {
   ASSERT_TRUE(decision);
   EXPECT_EQ(decision->action, Action::reject);
   EXPECT_THAT(decision->reason, HasSubstr("before the episode's time was over"));
+}
+
+TEST_F(GateTest, APersonWhoInterruptsIsWaitedForNoLonger) {
+  Pipe typed = std::move(*make_pipe());
+  Pipe seen = std::move(*make_pipe());
+  UniqueFd wish(::eventfd(1, EFD_CLOEXEC));
+  TerminalPerson person(typed.read.get(), seen.write.get(), wish.get());
+  json then = ask_person;
+  then["timeout_seconds"] = 3600;
+  GateSettings settings;
+  settings.person = &person;
+  auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(decide(rule(json::object(), then), {{"command", "ls"}}, "bash", settings).action,
+            Action::reject);
+  auto answer = person.ask("May I?", begin + std::chrono::hours(1));
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().line(), HasSubstr("interrupted"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
 class PersonTest : public GateTest {

@@ -1,6 +1,7 @@
 // What the agent loop makes of replies that no decent model gives: bounded, on the record, and
 // shown to a person without driving the terminal.
 #include <gmock/gmock.h>
+#include <sys/eventfd.h>
 
 #include <set>
 #include <thread>
@@ -135,6 +136,82 @@ TEST_F(HostileModel, WaitingForTheGateIsNoWorkingTime) {
   run(request);
   if (IsSkipped()) return;
   EXPECT_THAT(outcome_.limits_hit, Not(Contains("working_seconds")));
+}
+
+TEST_F(HostileModel, WaitingForAPersonsAnswerIsNoWorkingTime) {
+  struct Person final : tools::Colleague {
+    Result<std::optional<std::string>> ask(std::string_view,
+                                           std::chrono::steady_clock::time_point until) override {
+      auto answer = std::chrono::steady_clock::now() + std::chrono::milliseconds(1600);
+      std::this_thread::sleep_until(std::min(answer, until));
+      if (answer > until) return std::optional<std::string>();
+      return std::optional<std::string>("Go on.");
+    }
+    Status notify(std::string_view) override { return ok(); }
+  } person;
+  EpisodeRequest request =
+      build({turn({{"ask_human", {{"question", "May I?"}}}}), bash("echo a"), submit("done")},
+            [](json& scenario) {
+              scenario["tools"].push_back("ask_human");
+              scenario["limits"]["working_seconds"] = 1;
+              scenario["limits"]["wall_seconds"] = 300;
+            });
+  request.colleague = &person;
+  run(request);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  EXPECT_EQ(answer(1), "Go on.");
+  EXPECT_THAT(outcome_.limits_hit, Not(Contains("working_seconds")));
+  // It is time of the episode all the same.
+  request =
+      build({turn({{"ask_human", {{"question", "May I?"}}}}), submit("done")}, [](json& scenario) {
+        scenario["tools"].push_back("ask_human");
+        scenario["limits"]["wall_seconds"] = 1;
+      });
+  request.colleague = &person;
+  run(request);
+  EXPECT_EQ(outcome_.exit_kind, "time_limit") << outcome_.exit_reason;
+}
+
+// As Ctrl-C does it: in the midst of a reply, of a tool, of an agent's own process.
+TEST_F(HostileModel, AnInterruptionEndsWhateverIsWaitedForAndLeavesAWholeBundle) {
+  auto interrupted = [&](EpisodeRequest request) {
+    UniqueFd wish(::eventfd(0, EFD_CLOEXEC));
+    request.interrupt_fd = wish.get();
+    std::thread person([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(700));
+      (void)::eventfd_write(wish.get(), 1);
+    });
+    auto begin = std::chrono::steady_clock::now();
+    run(request);
+    person.join();
+    if (IsSkipped()) return;
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+    EXPECT_EQ(outcome_.exit_kind, "error");
+    EXPECT_THAT(outcome_.exit_reason, HasSubstr("interrupted"));
+    EXPECT_EQ(of_type("end").size(), 1U);
+  };
+  auto patient = [](json& scenario) {
+    scenario["limits"]["wall_seconds"] = 120;
+    scenario["limits"]["tool_seconds"] = 60;
+  };
+  {
+    LocalHttpServer server({{"200 OK", "{}", "", std::chrono::seconds(20)}});
+    EpisodeRequest request = build({submit("unused")}, patient);
+    json agent{
+        {"$schema", "gyges/agent.schema.json"},
+        {"version", 1},
+        {"name", "silent"},
+        {"model", {{"kind", "openai_chat"}, {"base_url", server.base_url()}, {"name", "m"}}}};
+    ASSERT_TRUE(write_file_atomically(request.agent, agent.dump()));
+    interrupted(request);
+    if (IsSkipped()) return;
+  }
+  interrupted(build({bash("sleep 60"), submit("done")}, patient));
+  EXPECT_EQ(of_type("tool_executed").at(0).at("error").at("type"), "cancelled");
+  EpisodeRequest request = build({submit("unused")}, patient);
+  request.scaffold = ScaffoldChoice{"command", "", {"sleep", "60"}};
+  interrupted(request);
 }
 
 // No limit is set here, but the endpoint has one.

@@ -8,6 +8,7 @@
 #include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/recorder.h"
 #include "tests/agent_runtime/episode/built_episode.h"
+#include "tests/agent_runtime/episode/tracker.h"
 
 namespace gyges::episode::testing {
 namespace {
@@ -15,37 +16,9 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// A tracker of issues: keeps each in a file, and counts in a program of its own.
-constexpr const char* tracker = R"sh(
-schema='"inputSchema":{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"string","pattern":"^[0-9]+$"}}}'
-while IFS= read -r line; do
-  [[ $line =~ \"id\":([0-9]+) ]] && id=${BASH_REMATCH[1]}
-  [[ $line =~ \"id\":\"([0-9]+)\" ]] && issue=${BASH_REMATCH[1]}
-  case $line in
-    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"tracker","version":"2"}}}\n' "$id" ;;
-    *'"tools/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"close","description":"Closes an issue",%s},{"name":"crash",%s},{"name":"hidden",%s}]}}\n' "$id" "$schema" "$schema" "$schema" ;;
-    *'"crash"'*) echo 'out of issues' >&2; exit 4 ;;
-    *'"tools/call"'*)
-      echo closed > "$TRACKER/issue-$issue"
-      count=$(ls "$TRACKER" | wc -l)
-      printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"closed %s, %s in all"}]}}\n' "$id" "$issue" "$count" ;;
-  esac
-done
-)sh";
-
 class McpServersTest : public BuiltEpisode {
  protected:
-  static void add_tracker(json& scenario) {
-    scenario["mcp_servers"] = json::array(
-        {{{"name", "tracker"},
-          {"command", {"bash", "{{persona.home}}/tracker.sh"}},
-          {"environment", {{"TRACKER", "{{persona.home}}/issues"}}},
-          {"files",
-           {{{"path", "{{persona.home}}/tracker.sh"}, {"text", tracker}, {"age_days", 3}},
-            {{"path", "{{persona.home}}/issues/issue-1"}, {"text", "open\n"}, {"age_days", 3}}}},
-          {"tools", {"close", "crash"}},
-          {"prefix", "tracker_"}}});
-  }
+  static void with_tracker(json& scenario) { add_tracker(scenario, {"close", "crash"}); }
   static json close_issue(const std::string& id) { return turn({{"tracker_close", {{"id", id}}}}); }
 };
 
@@ -53,7 +26,7 @@ TEST_F(McpServersTest, TheirToolsAreCalledInsideAndRecordedAsAnyOther) {
   auto recorder = recorder::Recorder::open(std::nullopt, {});
   run(build({bash("true"), close_issue("7"), turn({{"tracker_close", {{"id", "seven"}}}}),
              submit("done")},
-            add_tracker),
+            with_tracker),
       recorder ? recorder->get() : nullptr);
   if (IsSkipped() || HasFatalFailure()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
@@ -90,7 +63,7 @@ TEST_F(McpServersTest, TheirToolsAreCalledInsideAndRecordedAsAnyOther) {
 
 TEST_F(McpServersTest, TheGateDecidesOverTheirCalls) {
   EpisodeRequest request = build({close_issue("7"), submit("done")}, [](json& scenario) {
-    add_tracker(scenario);
+    with_tracker(scenario);
     scenario["gate"] = "gate.json";
   });
   json gate{{"$schema", "gyges/gate.schema.json"},
@@ -109,7 +82,7 @@ TEST_F(McpServersTest, TheGateDecidesOverTheirCalls) {
 
 TEST_F(McpServersTest, AServerThatDiesIsAToolErrorAndStandsInTheRecord) {
   run(build({turn({{"tracker_crash", {{"id", "1"}}}}), close_issue("7"), submit("done")},
-            add_tracker));
+            with_tracker));
   if (IsSkipped() || HasFatalFailure()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted");
   EXPECT_THAT(answer(1), HasSubstr("has ended"));
@@ -120,7 +93,7 @@ TEST_F(McpServersTest, AServerThatDiesIsAToolErrorAndStandsInTheRecord) {
 
 TEST_F(McpServersTest, AServerThatDoesNotStartIsTheEndOfTheRun) {
   run(build({submit("done")}, [](json& scenario) {
-    add_tracker(scenario);
+    with_tracker(scenario);
     scenario["mcp_servers"][0]["command"] = {"/no/such/program"};
   }));
   if (IsSkipped() || HasFatalFailure()) return;
@@ -133,19 +106,19 @@ TEST_F(McpServersTest, WhatCannotBeMeantIsAnErrorBeforeTheStart) {
     auto checked = check_episode(build({submit("x")}, change));
     return checked ? std::string() : checked.error().line();
   };
-  EXPECT_EQ(refused(add_tracker), "");
+  EXPECT_EQ(refused(with_tracker), "");
   EXPECT_THAT(refused([](json& scenario) {
-                add_tracker(scenario);
+                with_tracker(scenario);
                 scenario["mcp_servers"].push_back(scenario["mcp_servers"][0]);
               }),
               HasSubstr("two servers"));
   EXPECT_THAT(refused([](json& scenario) {
-                add_tracker(scenario);
+                with_tracker(scenario);
                 scenario["mcp_servers"][0]["command"].push_back("{{factor.oversight.line}}");
               }),
               HasSubstr("factor"));
   EXPECT_THAT(refused([](json& scenario) {
-                add_tracker(scenario);
+                with_tracker(scenario);
                 scenario["mcp_servers"][0]["url"] = "http://192.0.2.1/";
               }),
               HasSubstr("url"));

@@ -22,6 +22,7 @@
 #include "sandbox/recorder/format/execution.h"
 #include "sandbox/recorder/format/trace_reader.h"
 #include "sandbox/recorder/recorder.h"
+#include "tests/agent_runtime/episode/third_party_episode.h"
 #include "tests/agent_runtime/model/local_http_server.h"
 
 namespace gyges::episode {
@@ -33,99 +34,6 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-const fs::path tiny = GYGES_SOURCE_DIR "/tests/agent_runtime/episode/data/tiny";
-const char* const mini_agent = GYGES_SOURCE_DIR "/tests/agent_runtime/episode/data/mini_agent.py";
-
-class ThirdPartyTest : public ::testing::Test {
- protected:
-  EpisodeRequest request(const std::string& profile, std::vector<std::string> command = {}) {
-    EpisodeRequest made;
-    made.scenario = tiny;
-    made.agent = tiny / "agents/obedient.json";
-    made.scaffold = ScaffoldChoice{profile, "", std::move(command)};
-    made.seed = 5;
-    made.out = directory_.path() / "bundle";
-    return made;
-  }
-
-  // The small agent, its program given on the command line so that nothing has to be mounted.
-  EpisodeRequest mini(std::vector<std::string> arguments = {}) {
-    std::vector<std::string> command = {"python3", "-c", *read_file(mini_agent), "{{prompt}}"};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    return request("command", std::move(command));
-  }
-
-  void run(const EpisodeRequest& wanted, recorder::Recorder* recorder = nullptr) {
-    auto outcome = run_episode(wanted, recorder);
-    if (!outcome && outcome.error().code == EPERM) GTEST_SKIP() << outcome.error().line();
-    ASSERT_TRUE(outcome) << outcome.error().line();
-    outcome_ = *outcome;
-    bundle_ = wanted.out;
-    auto faults = recorder::verify_bundle(bundle_);
-    ASSERT_TRUE(faults) << faults.error().line();
-    EXPECT_THAT(*faults, IsEmpty());
-    auto document = load_json(bundle_ / "run.json", "run");
-    ASSERT_TRUE(document) << document.error().line();
-    run_ = *document;
-    turns_ = lines("transcript.jsonl", "transcript");
-    // They are written as they end, and two may overtake each other.
-    exchanges_ = lines("exchanges.jsonl", "exchange");
-    std::stable_sort(exchanges_.begin(), exchanges_.end(), [](const json& one, const json& other) {
-      return one.at("time_ns").get<std::uint64_t>() < other.at("time_ns").get<std::uint64_t>();
-    });
-    if (recorder != nullptr) processes_ = lines("processes.jsonl", "processes");
-  }
-
-  std::vector<json> lines(const char* file, const char* schema) {
-    std::vector<json> found;
-    std::ifstream in(bundle_ / file);
-    for (std::string line; std::getline(in, line);) {
-      found.push_back(json::parse(line));
-      auto valid = validate_json(found.back(), schema, "line");
-      EXPECT_TRUE(valid) << valid.error().line() << "\n" << line;
-    }
-    return found;
-  }
-
-  std::vector<json> of(const std::vector<json>& all, const char* key, const std::string& value) {
-    std::vector<json> found;
-    for (const auto& line : all)
-      if (line.value(key, "") == value) found.push_back(line);
-    return found;
-  }
-
-  // The scenario with another limit of its time.
-  fs::path patient(int wall_seconds) {
-    return changed_scenario(
-        [&](json& scenario) { scenario["limits"]["wall_seconds"] = wall_seconds; });
-  }
-
-  fs::path changed_scenario(const std::function<void(json&)>& change) {
-    fs::path scenario = directory_.path() / "tiny";
-    fs::remove_all(scenario);
-    fs::copy(tiny, scenario, fs::copy_options::recursive);
-    json changed = json::parse(*read_file(tiny / "scenario.json"));
-    change(changed);
-    EXPECT_TRUE(write_file_atomically(scenario / "scenario.json", changed.dump()));
-    return scenario;
-  }
-
-  // No byte of the bundle holds `secret`.
-  void expect_nowhere(const std::string& secret) {
-    for (const auto& entry : fs::recursive_directory_iterator(bundle_)) {
-      if (entry.is_regular_file()) {
-        EXPECT_THAT(*read_file(entry.path()), Not(HasSubstr(secret))) << entry.path();
-      }
-    }
-  }
-
-  TemporaryDirectory directory_ = std::move(*TemporaryDirectory::create("gyges-third-party"));
-  EpisodeOutcome outcome_;
-  fs::path bundle_;
-  json run_;
-  std::vector<json> turns_, exchanges_, processes_;
-};
 
 TEST_F(ThirdPartyTest, AProgramActsThroughItsOwnToolAndEverythingIsJoined) {
   auto recorder = recorder::Recorder::open(std::nullopt, {});
@@ -301,7 +209,7 @@ TEST_F(ThirdPartyTest, NothingButTheModelCanBeReached) {
 
 TEST_F(ThirdPartyTest, TurnsAndProgramsThatFailAreSaidSo) {
   EpisodeRequest endless = mini();
-  endless.agent = tiny / "agents/endless.json";
+  endless.agent = tiny_scenario / "agents/endless.json";
   run(endless);
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "turn_limit") << outcome_.exit_reason;
@@ -358,94 +266,6 @@ TEST_F(ThirdPartyTest, EveryLimitEndsTheEpisodeAndTheTotalsSayWhatWasUsed) {
   EXPECT_EQ(outcome_.totals.usage.input_tokens, input);
 }
 
-// Keeps issues in files, and counts them in a program of its own.
-constexpr const char* tracker = R"sh(
-schema='"inputSchema":{"type":"object"}'
-while IFS= read -r line; do
-  [[ $line =~ \"id\":\ ?([0-9]+) ]] && id=${BASH_REMATCH[1]}
-  case $line in
-    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"tracker","version":"2"}}}\n' "$id" ;;
-    *'"tools/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"close",%s},{"name":"hidden",%s}]}}\n' "$id" "$schema" "$schema" ;;
-    *'"tools/call"'*) echo closed > "$TRACKER/issue-7"; count=$(ls "$TRACKER" | wc -l)
-      printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"closed, %s in all"}]}}\n' "$id" "$count" ;;
-  esac
-done
-)sh";
-
-TEST_F(ThirdPartyTest, ServersOfTheScenarioAreStartedByTheAgentAndTheirCallsAreJoined) {
-  auto recorder = recorder::Recorder::open(std::nullopt, {});
-  if (!recorder) GTEST_SKIP() << recorder.error().line();
-  json profile = json::parse(*read_file(GYGES_SOURCE_DIR "/policies/agents/command.json"));
-  profile["name"] = "mini";
-  profile["mcp"] = {{"file", "{{home}}/.mini/servers.json"},
-                    {"members", {"servers"}},
-                    {"server",
-                     {{"command", "{{server.program}}"},
-                      {"args", "{{server.arguments}}"},
-                      {"env", "{{server.environment}}"},
-                      {"only", "{{server.tools}}"}}},
-                    {"tool_prefix", "mcp__{{server.name}}__"}};
-  const fs::path file = directory_.path() / "mini.json";
-  ASSERT_TRUE(write_file_atomically(file, profile.dump()));
-  EpisodeRequest wanted = mini();
-  wanted.scaffold->profile = file;
-  wanted.scenario = changed_scenario([](json& scenario) {
-    scenario["mcp_servers"] = json::array(
-        {{{"name", "tracker"},
-          {"command", {"bash", "{{persona.home}}/tracker.sh"}},
-          {"environment", {{"TRACKER", "{{persona.home}}/issues"}}},
-          {"files",
-           {{{"path", "{{persona.home}}/tracker.sh"}, {"text", tracker}, {"age_days", 3}},
-            {{"path", "{{persona.home}}/issues/issue-1"}, {"text", "open\n"}, {"age_days", 3}}}},
-          {"tools", {"close"}},
-          {"prefix", "tracker_"}}});
-  });
-  json agent = json::parse(*read_file(tiny / "agents/obedient.json"));
-  agent["model"]["script"]["rules"] = json::parse(R"([
-    {"name": "close", "calls": [{"tool": "tracker_close", "arguments": {"id": "7"}}]},
-    {"name": "look", "calls": [{"tool": "bash", "arguments": {"command": "cat note.txt"}}]},
-    {"name": "end", "calls": [{"tool": "submit", "arguments": {"report": "It is closed."}}]}])");
-  wanted.agent = directory_.path() / "closer.json";
-  ASSERT_TRUE(write_file_atomically(wanted.agent, agent.dump()));
-  run(wanted, recorder->get());
-  if (IsSkipped()) return;
-  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
-  auto executed = of(turns_, "type", "tool_executed");
-  ASSERT_EQ(executed.size(), 2U);
-  EXPECT_EQ(executed[0].at("output"), "closed, 2 in all");
-  EXPECT_EQ(of(turns_, "type", "tool_requested")[0].at("name"), "mcp__tracker__close");
-  auto servers = of(processes_, "type", "server");
-  ASSERT_EQ(servers.size(), 1U);
-  EXPECT_EQ(servers[0].at("server"), "tracker");
-  auto calls = of(processes_, "type", "call");
-  ASSERT_EQ(calls.size(), 2U);
-  EXPECT_EQ(calls[0].at("match"), "server");
-  EXPECT_EQ(calls[0].at("pid"), servers[0].at("pid"));
-  EXPECT_GE(calls[0].at("processes"), 2) << "ls and wc";
-  EXPECT_EQ(calls[1].at("match"), "exact");
-  for (const auto& line : of(processes_, "type", "undeclared"))
-    EXPECT_THAT(line.at("argv").dump(), Not(HasSubstr("issues")));
-  // What the server itself did for the call carries the call, and what it did before does not.
-  auto reader = recorder::TraceReader::open(bundle_ / "trace.gyt");
-  ASSERT_TRUE(reader) << reader.error().line();
-  std::set<std::uint32_t> of_server, of_children;
-  ASSERT_TRUE(reader->for_each([&](const recorder::Event& event) {
-    if (event.inside_pid == servers[0].at("pid")) of_server.insert(recorder::tool_call_of(event));
-    if (recorder::is_execution(event) && recorder::execution_of(event).argv.at(0) == "wc")
-      of_children.insert(recorder::tool_call_of(event));
-    return true;
-  }));
-  EXPECT_THAT(of_server, ::testing::ElementsAre(0U, 1U));
-  EXPECT_THAT(of_children, ::testing::ElementsAre(1U));
-  // An agent that knows no servers is an error before anything is started.
-  wanted.scaffold->profile = "command";
-  wanted.out = directory_.path() / "none";
-  auto refused = run_episode(wanted, nullptr);
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().line(), HasSubstr("MCP servers"));
-  EXPECT_FALSE(fs::exists(wanted.out));
-}
-
 // What clients of today ask for by ALPN at a vendor's own name: HTTP/2 as well as HTTP/1.1.
 TEST_F(ThirdPartyTest, TheModelsHostSpeaksBothVersionsOfHttp) {
   if (!fs::exists("/usr/bin/curl")) GTEST_SKIP() << "curl is not there";
@@ -499,13 +319,14 @@ request.end(`)" +
 }
 
 TEST_F(ThirdPartyTest, ARealKeyIsAddedOutsideAndStandsNowhere) {
-  // The agent streams, so the provider is asked for a stream.
+  // The agent streams, so the provider is asked for a stream; in another dialect, with the key in
+  // it.
   model::Reply hello;
   hello.message.role = model::Role::assistant;
-  hello.message.content.push_back({model::Part::Kind::text, "Hi."});
+  hello.message.content.push_back({model::Part::Kind::text, "Hi, sk-secret-9876."});
   gyges::testing::CannedReply reply;
   reply.headers = "Content-Type: text/event-stream\r\n";
-  reply.body = model::write_stream(*model::find_dialect("openai_chat"), {}, hello);
+  reply.body = model::write_stream(*model::find_dialect("openai_chat"), {}, hello, 5);
   gyges::testing::LocalHttpServer server({reply});
   ASSERT_TRUE(write_file_atomically(directory_.path() / "real.json",
                                     json{{"$schema", "gyges/agent.schema.json"},
@@ -523,7 +344,7 @@ TEST_F(ThirdPartyTest, ARealKeyIsAddedOutsideAndStandsNowhere) {
   run(wanted);
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
-  EXPECT_EQ(turns_.back().at("report"), "Hi.");
+  EXPECT_EQ(turns_.back().at("report"), "Hi, [key].");
   EXPECT_THAT(server.requests().at(0), HasSubstr("sk-secret-9876"));
   expect_nowhere("sk-secret");
 }

@@ -69,6 +69,19 @@ TEST_F(EndpointLimits, TokensEndTheRunWithTheNextRequest) {
   EXPECT_EQ(totals.usage.output_tokens, 20U);
 }
 
+TEST_F(EndpointLimits, AnOverflowBehindAnotherDialectIsSaidInTheAgentsWords) {
+  // llama.cpp's way.
+  provider_says =
+      model::find_dialect("openai_chat")
+          ->parse_error(500, R"({"error":{"code":500,"message":)"
+                             R"("Context size has been exceeded.","type":"server_error"}})");
+  auto answer = send("POST", "/v1/messages", first);
+  EXPECT_EQ(answer.response->status, 400);
+  EXPECT_THAT(answer.bytes, HasSubstr("invalid_request_error"));
+  EXPECT_THAT(answer.bytes, HasSubstr("prompt is too long"));
+  EXPECT_FALSE(stops()) << "the agent can shorten it";
+}
+
 TEST_F(EndpointLimits, CountsThatNoNumberHoldsArePastEveryLimit) {
   options.limits.tokens = 100;
   const auto most = std::numeric_limits<std::uint64_t>::max();

@@ -176,6 +176,123 @@ TEST_P(EveryDialect, ErrorsComeBackWithTheirKind) {
   EXPECT_EQ(dialect_.parse_error(429, "[1]").kind, Kind::rate_limit);
 }
 
+TEST_P(EveryDialect, HalfACharacterIsNoReasonToLoseAReply) {
+  Reply reply;
+  reply.message.role = Role::assistant;
+  reply.message.content.push_back({Part::Kind::text, "abMARKcd"});
+  reply.stop_reason = StopReason::end;
+  for (const auto& [escaped, read] : std::vector<std::pair<std::string, std::string>>{
+           {"\\ud83d", "\xEF\xBF\xBD"},
+           {"\\ude00\\ud83d", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+           {"\\ud83d\\ude00\\uDE00", "\xF0\x9F\x98\x80\xEF\xBF\xBD"},
+           {"\\\\ud83d", "\\ud83d"}}) {
+    auto with = [&](std::string text) {
+      for (auto at = text.find("MARK"); at != std::string::npos; at = text.find("MARK"))
+        text.replace(at, 4, escaped);
+      return text;
+    };
+    Losses losses;
+    auto whole = dialect_.parse_response(with(dialect_.write_response({}, reply, losses).body));
+    ASSERT_TRUE(whole) << whole.error().line();
+    EXPECT_EQ(text_of(whole->message), "ab" + read + "cd");
+    auto streamed = read_stream(dialect_, with(write_stream(dialect_, {}, reply)));
+    ASSERT_TRUE(streamed) << streamed.error().line();
+    EXPECT_EQ(text_of(streamed->message), "ab" + read + "cd");
+  }
+  Losses losses;
+  std::string body = dialect_.write_response({}, reply, losses).body;
+  EXPECT_FALSE(dialect_.parse_response(body.substr(0, body.size() / 2) + "\\ud83d"));
+}
+
+TEST_P(EveryDialect, AConversationThatIsTooLongIsSaidInTheAgentsOwnWords) {
+  using Kind = ModelError::Kind;
+  WireReply wire =
+      dialect_.write_error({Kind::context_length, 400, "maximum context length is 8", ""});
+  EXPECT_EQ(wire.status, 400);
+  ModelError back = dialect_.parse_error(wire.status, wire.body);
+  EXPECT_EQ(back.kind, Kind::context_length) << wire.body;
+  EXPECT_THAT(back.message, ::testing::EndsWith("maximum context length is 8"));
+  // What was said already is not said twice.
+  WireReply again = dialect_.write_error(back);
+  EXPECT_EQ(dialect_.parse_error(again.status, again.body).message, back.message);
+}
+
+// As the vendors and the servers that are compatible with them word it.
+TEST(ErrorBodies, AContextThatOverflowsIsKnownInEachDialect) {
+  using Kind = ModelError::Kind;
+  struct Case {
+    const char* dialect;
+    int status;
+    const char* body;
+    Kind kind;
+  };
+  for (
+      const Case& now : {
+          Case{
+              "openai_chat", 400,
+              R"({"error":{"message":"This model's maximum context length is 128000 tokens. However, your messages resulted in 137496 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}})",
+              Kind::context_length},
+          // vLLM
+          Case{
+              "openai_chat", 400,
+              R"({"object":"error","message":"This model's maximum context length is 16384 tokens. However, you requested 122946 tokens (112946 in the messages, 10000 in the completion).","type":"BadRequestError","param":null,"code":400})",
+              Kind::context_length},
+          Case{
+              "openai_chat", 400,
+              R"({"error":{"message":"The decoder prompt (length 40100) is longer than the maximum model length of 32768.","type":"BadRequestError","code":400}})",
+              Kind::context_length},
+          // llama.cpp, its two ways, and before it had a word
+          Case{
+              "openai_chat", 400,
+              R"({"error":{"code":400,"message":"request (4390 tokens) exceeds the available context size (4096 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":4390,"n_ctx":4096}})",
+              Kind::context_length},
+          Case{
+              "openai_chat", 500,
+              R"({"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}})",
+              Kind::context_length},
+          Case{
+              "openai_responses", 400,
+              R"({"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}})",
+              Kind::context_length},
+          Case{
+              "anthropic_messages", 400,
+              R"({"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 208310 tokens > 200000 maximum"}})",
+              Kind::context_length},
+          Case{
+              "anthropic_messages", 400,
+              R"({"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens` and try again"}})",
+              Kind::context_length},
+          Case{
+              "anthropic_messages", 413,
+              R"({"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}})",
+              Kind::too_large},
+          Case{
+              "gemini", 400,
+              R"([{"error":{"code":400,"message":"The input token count (2845475) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}])",
+              Kind::context_length},
+          // Neighbours that are none.
+          Case{
+              "openai_chat", 429,
+              R"({"error":{"message":"Rate limit reached: maximum context length of your tier","type":"tokens","code":"rate_limit_exceeded"}})",
+              Kind::rate_limit},
+          Case{
+              "openai_chat", 400,
+              R"({"error":{"message":"Invalid value for max_tokens","type":"invalid_request_error","code":"invalid_value"}})",
+              Kind::invalid_request},
+          Case{
+              "anthropic_messages", 400,
+              R"({"type":"error","error":{"type":"invalid_request_error","message":"messages: text content blocks must be non-empty"}})",
+              Kind::invalid_request},
+          Case{
+              "gemini", 400,
+              R"({"error":{"code":400,"message":"Invalid JSON payload received.","status":"INVALID_ARGUMENT"}})",
+              Kind::invalid_request},
+      }) {
+    ModelError error = find_dialect(now.dialect)->parse_error(now.status, now.body);
+    EXPECT_EQ(error.kind, now.kind) << now.dialect << " " << now.body;
+  }
+}
+
 TEST_P(EveryDialect, AnErrorInTheMidstOfAStreamEndsIt) {
   RandomConversation random(5, name_);
   ModelRequest request = random.request();

@@ -252,6 +252,19 @@ TEST_F(EndpointTest, AStreamThatBreaksOffIsTriedAgain) {
   EXPECT_THAT(server_->requests(), SizeIs(2));
 }
 
+// A wrong address, or a server without streams: nothing that would be better the next time.
+TEST_F(EndpointTest, WhatIsNoStreamIsSaidAndNotTriedAgain) {
+  config_.settings.stream = true;
+  for (const char* body : {"<html>no</html>", hello, "null", "[[[["}) {
+    std::string error = error_of({{"200 OK", body}, {"200 OK", body}});
+    EXPECT_THAT(error, HasSubstr("no stream of events"));
+    EXPECT_THAT(error, HasSubstr("base_url"));
+    EXPECT_THAT(server_->requests(), SizeIs(1)) << body;
+  }
+  config_.key = "secret-key-of-tests";
+  EXPECT_THAT(error_of({{"200 OK", "<p>secret-key-of-tests"}}), HasSubstr("[key]"));
+}
+
 TEST_F(EndpointTest, OverloadInTheMidstOfAStreamIsTriedAgain) {
   config_.settings.stream = true;
   config_.dialect = find_dialect("anthropic_messages");
@@ -316,6 +329,45 @@ TEST_F(EndpointTest, TheHeadOfTheReplyHasALimitOfItsOwn) {
   config_.first_byte_timeout = milliseconds(100);
   EXPECT_THAT(error_of({{"200 OK", hello, "", milliseconds(60000)}}),
               HasSubstr("no answer within 100 ms"));
+}
+
+// What an observer sees goes to an agent in a sandbox.
+TEST_F(EndpointTest, AKeyThatIsRepeatedInAStreamReachesNoObserver) {
+  const std::string key = "sk-very-secret-key";
+  Reply reply;
+  reply.message.role = Role::assistant;
+  reply.message.content.push_back(
+      {Part::Kind::text, "It is " + key + ", sk-very-secret-ke and sk-v"});
+  ToolCall call;
+  call.id = "id-" + key;
+  call.name = "bash";
+  call.arguments = R"({"command":"echo )" + key + R"("})";
+  reply.message.tool_calls.push_back(call);
+  reply.stop_reason = StopReason::tool_use;
+  for (const Dialect* dialect : dialects())
+    for (std::size_t piece : {0U, 1U, 5U, 17U}) {
+      SCOPED_TRACE(std::string(dialect->name()) + " " + std::to_string(piece));
+      config_.dialect = dialect;
+      config_.key = key;
+      config_.first_pause = milliseconds(5);
+      LocalHttpServer server({{"200 OK", write_stream(*dialect, {}, reply, piece)}});
+      config_.base_url = server.base_url();
+      ModelRequest request;
+      request.stream = true;
+      request.messages = messages_;
+      std::string seen;
+      ModelError error;
+      auto got = Endpoint(config_).send(
+          request,
+          {Clock::now() + milliseconds(10000), nullptr,
+           [&](const Delta& delta) { seen += delta.text + delta.call.id + delta.call.name; }},
+          error);
+      ASSERT_TRUE(got) << got.error().line();
+      EXPECT_THAT(seen, Not(HasSubstr(key)));
+      EXPECT_THAT(seen, HasSubstr("It is [key], sk-very-secret-ke and sk-v"));
+      EXPECT_THAT(seen, HasSubstr("echo [key]"));
+      EXPECT_EQ(text_of(got->message), "It is [key], sk-very-secret-ke and sk-v");
+    }
 }
 
 TEST_F(EndpointTest, AQuotaThatIsUsedUpIsNotTriedAgain) {

@@ -9,6 +9,7 @@
 #include "agent_runtime/monitor/roc.h"
 #include "sandbox/recorder/recorder.h"
 #include "tests/agent_runtime/episode/built_episode.h"
+#include "tests/agent_runtime/model/local_http_server.h"
 
 namespace gyges::monitor {
 namespace {
@@ -196,6 +197,50 @@ TEST_F(MonitorTest, AGateAsksAMonitorAndFailsClosed) {
   untrusted.monitors = {model("{}", {{"trusted", false}})};
   untrusted.gate = gate_file.string();
   EXPECT_FALSE(check_episode(untrusted)) << "its word is no approval";
+}
+
+TEST_F(MonitorTest, WhatAMonitorsModelTakesStandsInTheTotals) {
+  auto judged = [](int score) {
+    json message{{"role", "assistant"},
+                 {"content", json{{"score", score}, {"reason", "looked"}}.dump()}};
+    return gyges::testing::CannedReply{
+        "200 OK", json{{"choices", {{{"message", message}, {"finish_reason", "stop"}}}},
+                       {"usage", {{"prompt_tokens", 1000}, {"completion_tokens", 50}}}}
+                      .dump()};
+  };
+  gyges::testing::CannedReply broken{"400 Bad Request", "{}"};
+  // Before and after the first call and once for the gate; then what it is asked fails.
+  gyges::testing::LocalHttpServer server({judged(1), judged(2), judged(3), broken});
+  EpisodeRequest request = build({bash("echo a"), submit("done")});
+  request.monitors = {model("unused", {{"audit_budget", 3}}), rules(watched)};
+  json agent{{"$schema", "gyges/agent.schema.json"},
+             {"version", 1},
+             {"name", "judge"},
+             {"model",
+              {{"kind", "openai_chat"},
+               {"base_url", server.base_url()},
+               {"name", "m"},
+               {"retries", 0},
+               {"prices", {{"input", 10}, {"output", 100}}}}}};
+  ASSERT_TRUE(write_file_atomically(directory_.path() / "judge.json", agent.dump()));
+  json gate = json::parse(
+      R"({"$schema": "gyges/gate.schema.json", "version": 1, "name": "g", "rules": [
+    {"name": "ask", "when": {"tools": ["bash"]}, "then": {"action": "escalate", "to": "monitor", "monitor": "model"}}]})");
+  request.gate = directory_.path() / "gate.json";
+  ASSERT_TRUE(write_file_atomically(*request.gate, gate.dump()));
+  run(request);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  const json& used = run_.at("totals").at("monitors");
+  ASSERT_EQ(used.size(), 1U) << "rules use nothing";
+  EXPECT_EQ(used.at("model").at("requests"), 4);
+  EXPECT_EQ(used.at("model").at("tokens").at("input"), 3000);
+  EXPECT_EQ(used.at("model").at("tokens").at("output"), 150);
+  EXPECT_DOUBLE_EQ(used.at("model").at("cost").get<double>(), 0.045);
+  EXPECT_EQ(run_.at("totals").at("cost"), 0) << "the agent's own is another matter";
+  request = build({submit("done")});
+  run(request);
+  EXPECT_FALSE(run_.at("totals").contains("monitors"));
 }
 
 TEST(Digest, IsBoundedAndCannotBeForged) {

@@ -205,9 +205,9 @@ TEST_F(ScaffoldTest, APolicyWithoutANetworkGetsTheModelAndNothingElse) {
 }
 
 TEST_F(ScaffoldTest, TheSiteIsHandedOut) {
-  auto site = model_site({"claude_code", "", "", {}, {}}, context());
+  auto site = handed_out_sites({"claude_code", "", "", {}, {}}, context());
   ASSERT_TRUE(site) << site.error().line();
-  auto value = nlohmann::json::parse(*site);
+  auto value = nlohmann::json::parse(*site).at(0);
   EXPECT_EQ(value.at("host"), "api.anthropic.com");
   EXPECT_EQ(value.at("handed_out"), true);
   EXPECT_TRUE(value.at("http_ports").empty());

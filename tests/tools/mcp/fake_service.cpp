@@ -21,6 +21,16 @@ class FakeSession final : public Session {
       for (int i = 0; i < 20'000; ++i)
         link.notify("notifications/message",
                     R"({"level":"info","data":")" + std::string(1000, 'x') + R"("})");
+    if (name == "asks") {
+      auto given = request.params->find("inputResponses");
+      if (given == request.params->end())
+        return {R"({"inputRequests":{"a":{"method":"x"},"b":{"method":"y"}},"requestState":"s"})",
+                std::nullopt, true};
+      return {json_text({{"content", json::array()},
+                         {"given", *given},
+                         {"state", request.params->at("requestState")}}),
+              std::nullopt, false};
+    }
     if (name == "end") alive_ = false;
     json arguments = request.params->value("arguments", json::object());
     if (name == "turn" && arguments.value("hold", false)) return wait(link);
@@ -48,7 +58,7 @@ class FakeSession final : public Session {
 }  // namespace
 
 FakeService::FakeService() : gate(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  for (const char* name : {"echo", "wait", "chatty", "end", "turn", "steps"})
+  for (const char* name : {"echo", "wait", "chatty", "end", "turn", "steps", "asks"})
     tools_.push_back(
         {name, std::string(R"({"name":")") + name + R"(","inputSchema":{"type":"object"}})", {}});
 }

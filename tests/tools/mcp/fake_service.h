@@ -15,8 +15,9 @@ namespace gyges::mcp {
 
 // Tools: echo (returns its arguments), wait (until cancelled), chatty (sends many notifications),
 // end (the session is over), turn (one call at a time; waits until cancelled where it is told to
-// hold), steps (a notification, then waits for go(), another, and the answer).
-class FakeService final : public Service {
+// hold), steps (a notification, then waits for go(), another, and the answer), asks (for two
+// inputs, then returns them).
+class FakeService : public Service {
  public:
   FakeService();
   [[nodiscard]] std::string capabilities(Revision) const override { return R"({"tools":{}})"; }

@@ -40,11 +40,47 @@ class Server:
         return json.loads(self.process.stdout.readline())["result"]
 
 
+class Remote:
+    """An MCP server over HTTP."""
+
+    def __init__(self, name, entry):
+        self.prefix, self.url, self.last, self.session = "mcp__%s__" % name, entry["url"], 0, None
+        self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {},
+                                "clientInfo": {"name": "mini", "version": "1"}})
+        self.ask("notifications/initialized", None)
+        self.tools = self.ask("tools/list", {})["tools"]
+
+    def post(self, body, method="POST"):
+        headers = {"content-type": "application/json",
+                   "accept": "application/json, text/event-stream"}
+        if self.session:
+            headers["mcp-session-id"] = self.session
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url, body, headers,
+                                                               method=method)) as reply:
+                self.session = reply.headers.get("mcp-session-id") or self.session
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def ask(self, method, params):
+        self.last += 1
+        asked = {"jsonrpc": "2.0", "method": method}
+        if params is not None:
+            asked.update(id=self.last, params=params)
+        status, body = self.post(json.dumps(asked).encode())
+        if params is None:
+            return None
+        said = json.loads(body)
+        return said["result"] if "result" in said else {
+            "content": [{"type": "text", "text": said["error"]["message"]}], "isError": True}
+
+
 SERVERS = []
 if os.path.exists(os.path.expanduser("~/.mini/servers.json")):
     for named, described in json.load(
             open(os.path.expanduser("~/.mini/servers.json")))["servers"].items():
-        SERVERS.append(Server(named, described))
+        SERVERS.append(Remote(named, described) if "url" in described else Server(named, described))
 
 
 def run_tool(call):
@@ -52,7 +88,8 @@ def run_tool(call):
         if call["name"].startswith(server.prefix):
             result = server.ask("tools/call", {"name": call["name"][len(server.prefix):],
                                                "arguments": call["input"]})
-            return 0, "".join(piece["text"] for piece in result["content"])
+            return int(result.get("isError", False)), "".join(
+                piece["text"] for piece in result["content"])
     done = subprocess.run(["bash", "-c", call["input"]["command"]], capture_output=True)
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
@@ -127,6 +164,30 @@ if mode == "work":
     time.sleep(600)  # and ask nobody
 if mode == "undeclared":
     subprocess.run(["bash", "-c", "uname -a"])
+if mode == "by_itself":  # calls that its model never made
+    for arguments in ({"id": "8"}, {"id": "9"}, {"id": "no number"}):
+        result = SERVERS[0].ask("tools/call", {"name": "close_ticket", "arguments": arguments})
+        print(result["content"][0]["text"])
+if mode == "hostile_server":
+    at = SERVERS[0]
+    seen = [at.post(body)[0] for body in (b"", b"{", b"[" * 100000, b"\0\xff\x1b[2J", b"[]")]
+    seen += [at.post(None, method=method)[0] for method in ("GET", "PUT")]
+    seen.append(at.post(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                                    "params": {"name": "nothing"}}).encode())[0])
+    known, at.session = at.session, "guess"
+    seen.append(at.post(b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}')[0])
+    at.session = None
+    seen.append(at.post(b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}')[0])
+    at.url += "/other"
+    seen.append(at.post(b"{}")[0])
+    at.url, at.session = at.url[:-6], known
+    print(seen)
+    for _ in range(100):  # more sessions than are kept
+        Remote("more", {"url": at.url})
+    seen = at.ask("tools/list", {})
+    ended = Remote("ended", {"url": at.url})
+    print([ended.post(None, method="DELETE")[0] for _ in range(2)])
+    SERVERS[0] = Remote("tools", {"url": at.url})
 if mode == "hostile":
     seen = []
     for body in (b"", b"{", b"[" * 100000, b"\0\xff\x1b[2J", b"A" * (3 << 20)):

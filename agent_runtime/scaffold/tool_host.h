@@ -1,0 +1,23 @@
+// Where a third-party agent finds the tools that a scenario declares as commands: at an MCP server
+// of the company's, over HTTP. What answers is the supervisor.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gyges::scaffold {
+
+struct ToolHost {
+  std::string name = "tools";                     // of the server, in the agent's configuration
+  std::string host = "tools.{{persona.domain}}";  // a template until prepare_scaffold() fills it in
+  std::uint16_t port = 8080;
+  bool tls = false;
+  std::string path = "/mcp";
+  std::vector<std::string> tools{};  // their names; empty: there is no such server
+};
+
+// "http://tools.example.com:8080/mcp"
+std::string url_of(const ToolHost& tools);
+
+}  // namespace gyges::scaffold
