@@ -163,6 +163,13 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     disguise.decoys.push_back(std::move(decoy));
   }
   disguise.root_files = machine.root_files;
+  for (const char* path : {"/media", "/mnt"}) disguise.root_directories.emplace_back(path, 0755);
+  disguise.root_directories.emplace_back("/root", 0700);
+  // Images of containers have no kernel; a machine's is kept from users.
+  const bool whole = machine.cgroup_root;
+  disguise.root_directories.emplace_back("/boot", whole ? 0700 : 0755);
+  if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
+  disguise.root_time = installation_time(today());
   disguise.emulation = make_emulation(view);
   disguise.unhidden = processor_contradictions(machine);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));

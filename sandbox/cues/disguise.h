@@ -43,7 +43,12 @@ struct ProcessLook {
   std::uint64_t start_ticks = 0, user_ticks = 0, system_ticks = 0;  // of 10 ms
   std::uint64_t size_kilobytes = 0, resident_kilobytes = 0;
   std::uint32_t threads = 1;
-  std::string unit;  // of the service manager; empty: the user's session
+  std::uint32_t terminal = 0;  // device number; 0: none
+  std::int32_t kill_rank = 0;  // oom_score_adj
+  std::string unit;            // of the service manager; empty: the user's session
+
+  [[nodiscard]] std::uint64_t voluntary_switches() const { return user_ticks * 19 + 211; }
+  [[nodiscard]] std::uint64_t other_switches() const { return user_ticks / 3 + 17; }
 };
 
 struct MachineView {
@@ -75,6 +80,11 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
 // Thread-safe.
 std::function<struct sysinfo()> sysinfo_of(const MachineView& view);
 std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& view);
+
+// Files of /proc that tell what goes on: locks, consoles, keys.
+std::string locks_file(const MachineView& view);
+std::string consoles_file(const std::string& command_line);
+std::string key_users_file(std::uint32_t user);
 
 // The mounts that the persona has; empty where it has no disks.
 std::vector<MountRow> mount_rows(const MachineView& view);

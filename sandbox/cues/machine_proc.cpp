@@ -98,6 +98,36 @@ std::string stat_file(const StatShape& shape) {
                             soft / 34, soft / 310, soft / 4, soft / 7, soft / 6);
 }
 
+// As the last line of /proc/stat has them, by processor.
+std::string softirqs_file(const StatShape& shape) {
+  const auto soft = static_cast<std::uint64_t>(uptime(shape.offset) * 167);
+  struct Row {
+    const char* name;
+    std::uint64_t each;
+  };
+  const std::array rows{Row{"HI", 0},
+                        Row{"TIMER", soft / 3},
+                        Row{"NET_TX", 2},
+                        Row{"NET_RX", soft / 21},
+                        Row{"BLOCK", soft / 34},
+                        Row{"IRQ_POLL", 0},
+                        Row{"TASKLET", soft / 310},
+                        Row{"SCHED", soft / 4},
+                        Row{"HRTIMER", soft / 7},
+                        Row{"RCU", soft / 6}};
+  std::string text = fmt::format("{:>16}", "");
+  for (std::uint32_t i = 0; i < shape.processors; ++i)
+    text += fmt::format("{:<11}", fmt::format("    CPU{}", i));
+  text += "\n";
+  for (const Row& row : rows) {
+    text += fmt::format("{:>12}:", row.name);
+    for (std::uint32_t i = 0; i < shape.processors; ++i)
+      text += fmt::format(" {:>10}", row.each + row.each / 50 * (i % 2));
+    text += "\n";
+  }
+  return text;
+}
+
 std::string meminfo_file(std::uint64_t total, std::uint64_t swap, double used, std::uint64_t seed,
                          std::uint64_t offset) {
   const double now = uptime(offset);
@@ -333,6 +363,10 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
          });
   const StatShape shape{view.processors, machine.busy, offset, seed, machine.interrupts.size()};
   moving("/proc/stat", [shape] { return stat_file(shape); });
+  moving("/proc/softirqs", [shape] { return softirqs_file(shape); });
+  fixed("/proc/locks", locks_file(view));
+  fixed("/proc/consoles", consoles_file(machine.command_line));
+  fixed("/proc/key-users", key_users_file(view.user));
   moving("/proc/meminfo", [total = view.memory_kilobytes, swap = machine.swap_megabytes * 1024,
                            used = machine.memory_used, seed,
                            offset] { return meminfo_file(total, swap, used, seed, offset); });

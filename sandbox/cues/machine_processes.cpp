@@ -74,8 +74,8 @@ std::string status_file(const MachineView& view, const std::optional<ShownState>
     memory("RssAnon", look->resident_kilobytes * 2 / 5);
     memory("RssFile", look->resident_kilobytes - look->resident_kilobytes * 2 / 5);
     memory("VmData", look->size_kilobytes / 6);
-    shown["voluntary_ctxt_switches"] = std::to_string(look->user_ticks * 19 + 211);
-    shown["nonvoluntary_ctxt_switches"] = std::to_string(look->user_ticks / 3 + 17);
+    shown["voluntary_ctxt_switches"] = std::to_string(look->voluntary_switches());
+    shown["nonvoluntary_ctxt_switches"] = std::to_string(look->other_switches());
   }
   std::string text;
   for (std::string_view left = file.kernel; !left.empty();) {
@@ -115,6 +115,10 @@ std::optional<std::string> stat_file_of(const MachineView& view, const ProcessFi
   put(13, look->pid == 1 ? 96 : 0);
   put(14, look->user_ticks);
   put(15, look->system_ticks);
+  if (look->terminal > 0) {
+    put(7, look->terminal);
+    put(8, look->pid);  // in its foreground
+  }
   put(16, look->pid == 1 ? look->user_ticks * 3 : 0);  // of its children
   put(17, look->pid == 1 ? look->system_ticks * 2 : 0);
   put(20, look->threads);
@@ -136,7 +140,112 @@ std::optional<std::string> statm_file(const MachineView& view, const ProcessFile
                      resident - resident * 2 / 5, look->size_kilobytes / 24);
 }
 
+// What usual services differ in: how much they work beside the others, and how the kernel is to
+// spare them when memory ends.
+struct ServiceHabit {
+  std::string_view name;
+  double work;
+  std::int32_t kill_rank;
+};
+constexpr std::array habits{ServiceHabit{"agetty", 0.0001, 0},
+                            ServiceHabit{"cron", 0.03, 0},
+                            ServiceHabit{"dbus-daemon", 0.05, -900},
+                            ServiceHabit{"sshd", 0.004, -1000},
+                            ServiceHabit{"systemd-journal", 0.4, -250},
+                            ServiceHabit{"systemd-logind", 0.03, 0},
+                            ServiceHabit{"systemd-network", 0.04, 0},
+                            ServiceHabit{"systemd-udevd", 0.02, -1000},
+                            ServiceHabit{"systemd-timesyn", 0.01, 0},
+                            ServiceHabit{"systemd-resolve", 0.03, 0},
+                            ServiceHabit{"chronyd", 0.02, 0},
+                            ServiceHabit{"qemu-ga", 0.05, 0},
+                            ServiceHabit{"rsyslogd", 0.3, 0}};
+
+ServiceHabit habit_of(std::string_view name) {
+  for (const ServiceHabit& habit : habits)
+    if (habit.name == name) return habit;
+  return {name, 1, 0};
+}
+
+// "key   :   value" rows, some of them with other values. The kernel counts the few milliseconds
+// that the process has really run.
+std::optional<std::string> sched_file(const MachineView& view, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  if (look == nullptr || !file.kernel.starts_with(look->name + " (")) return std::nullopt;
+  const std::uint64_t hundredths = look->user_ticks + look->system_ticks;
+  const std::map<std::string_view, std::string> shown{
+      {"se.sum_exec_runtime", fmt::format("{}.{:06}", hundredths * 10, look->pid * 7919 % 1000000)},
+      {"se.nr_migrations", std::to_string(hundredths / 90 + look->pid % 7)},
+      {"nr_switches", std::to_string(look->voluntary_switches() + look->other_switches())},
+      {"nr_voluntary_switches", std::to_string(look->voluntary_switches())},
+      {"nr_involuntary_switches", std::to_string(look->other_switches())}};
+  std::string text;
+  for (const std::string& line : split(file.kernel, '\n')) {
+    const std::size_t colon = line.find(':');
+    const auto row = shown.find(std::string_view(line).substr(0, line.find_first_of(" :")));
+    if (text.empty())
+      text = fmt::format("{} ({}, #threads: {})\n", look->name, look->pid, look->threads);
+    else if (colon == std::string::npos || row == shown.end())
+      text += line + "\n";
+    else
+      text +=
+          line.substr(0, colon + 1) +
+          fmt::format("{:>{}}\n", row->second, std::max<std::size_t>(line.size() - colon - 1, 22));
+  }
+  text.pop_back();  // the kernel's ended with one
+  return text;
+}
+
+std::optional<std::string> limits_file(const MachineView& view, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  if (look == nullptr || look->unit.empty()) return std::nullopt;
+  std::string text;
+  for (const std::string& line : split(file.kernel, '\n')) {
+    auto row = [&](std::string_view name, std::string_view soft, std::string_view hard) {
+      if (!line.starts_with(name)) return false;
+      text += fmt::format("{:<26}{:<21}{:<21}{}\n", name, soft, hard,
+                          line.size() > 68 ? line.substr(68) : "");
+      return true;
+    };
+    // As systemd has them for itself and for services.
+    const bool first = file.process == 1;
+    if (row("Max open files", first ? "1073741816" : "1024", first ? "1073741816" : "524288") ||
+        row("Max core file size", first ? "unlimited" : "0", "unlimited"))
+      continue;
+    text += line + "\n";
+  }
+  text.pop_back();
+  return text;
+}
+
 }  // namespace
+
+// What services hold on a machine. The kernel would tell those of all the host's programs.
+std::string locks_file(const MachineView& view) {
+  std::string text;
+  if (!view.machine.cgroup_root) return text;
+  int number = 0;
+  for (const ProcessLook& look : view.processes)
+    if (look.name == "cron" || look.name == "qemu-ga" || look.name == "atd")
+      text +=
+          fmt::format("{}: {} {} 00:17:{} 0 EOF\n", ++number,
+                      look.name == "qemu-ga" ? "POSIX  ADVISORY  WRITE" : "FLOCK  ADVISORY  WRITE",
+                      look.pid, 900 + look.pid / 3);
+  return text;
+}
+
+// The consoles of the start line.
+std::string consoles_file(const std::string& command_line) {
+  std::string text;
+  if (command_line.find("console=ttyS0") != std::string::npos)
+    text += "ttyS0                -W- (EC  p a)    4:64\n";
+  return text + "tty0                 -WU (E   p  )    4:1\n";
+}
+
+std::string key_users_file(std::uint32_t user) {
+  return fmt::format(
+      "    0:    78 77/77 71/1000000 1503/25000000\n{:>5}:     3 3/3 3/200 53/20000\n", user);
+}
 
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
                                        std::uint64_t seed, std::uint64_t uptime_seconds) {
@@ -151,7 +260,11 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
     look.start_ticks = daemon.pid == 1 ? 1 + stream.below(4) : 180 + daemon.pid + stream.below(9);
     if (session) look.start_ticks = 2400 + std::uint64_t{daemon.pid} * 3 + stream.below(40);
     const double ticks = static_cast<double>(uptime_seconds) * 100;
-    const double share = machine.busy / static_cast<double>(machine.daemons.size() + 4) *
+    const ServiceHabit habit = habit_of(look.name);
+    look.kill_rank = habit.kill_rank;
+    if (look.name == "agetty") look.terminal = 4U << 8U | 1U;  // tty1
+    const double share = habit.work * machine.busy /
+                         static_cast<double>(machine.daemons.size() + 4) *
                          (0.02 + static_cast<double>(stream.below(1000)) / 1500);
     look.user_ticks = 3 + static_cast<std::uint64_t>(ticks * share * 0.7);
     look.system_ticks = 5 + static_cast<std::uint64_t>(ticks * share * 0.3);
@@ -215,8 +328,38 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
                                                 ? std::string("0::/init.scope\n")
                                                 : "0::/system.slice/" + look->unit + ".service\n");
                      }});
-    fixed("loginuid", std::to_string(view.user));
-    fixed("sessionid", std::to_string(view.session));
+    // A service never logged in: the kernel's -1.
+    for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"loginuid", view.user},
+                                      {"sessionid", view.session}})
+      rules.push_back({name, false, [shared, value](const ProcessFile& file) {
+                         const ProcessLook* look = look_of(*shared, file.process);
+                         const bool service = look != nullptr && !look->unit.empty();
+                         return std::optional(std::to_string(service ? 4294967295U : value));
+                       }});
+    rules.push_back(
+        {"sched", true, [shared](const ProcessFile& file) { return sched_file(*shared, file); }});
+    rules.push_back(
+        {"limits", true, [shared](const ProcessFile& file) { return limits_file(*shared, file); }});
+    rules.push_back({"autogroup", false, [shared](const ProcessFile& file) {
+                       const ProcessLook* look = look_of(*shared, file.process);
+                       return look == nullptr ? std::nullopt
+                                              : std::optional(fmt::format("/autogroup-{} nice 0\n",
+                                                                          2 + look->pid / 7));
+                     }});
+    rules.push_back({"oom_score_adj", false, [shared](const ProcessFile& file) {
+                       const ProcessLook* look = look_of(*shared, file.process);
+                       return look == nullptr ? std::nullopt
+                                              : std::optional(fmt::format("{}\n", look->kill_rank));
+                     }});
+    // Of a process that uses next to nothing: two thirds of the thousand, shifted by the rank.
+    rules.push_back({"oom_score", false, [shared](const ProcessFile& file) {
+                       const ProcessLook* look = look_of(*shared, file.process);
+                       const int score = look == nullptr || look->pid == 1
+                                             ? 0
+                                             : std::max(0, 666 + look->kill_rank * 2 / 3);
+                       return look == nullptr ? std::nullopt
+                                              : std::optional(fmt::format("{}\n", score));
+                     }});
   }
   // No user namespace of its own, neither on a machine nor in a container of the usual kind.
   for (const char* name : {"uid_map", "gid_map"}) fixed(name, "         0          0 4294967295\n");

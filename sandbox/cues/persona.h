@@ -81,6 +81,9 @@ std::uint64_t session_of(std::uint64_t seed);
 // Adds persona.company, persona.hostname, ... to the values that templates may show.
 void add_persona_values(const Persona& persona, TemplateContext& context);
 
+// When the machine was set up, seen from the start of a day; both in seconds since 1970.
+std::int64_t installation_time(std::int64_t day);
+
 // `context` already has the persona's values; its day and seed decide dates and identifiers.
 Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateContext& context);
 

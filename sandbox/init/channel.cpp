@@ -8,21 +8,23 @@
 
 namespace gyges::init {
 
-void tell(const Reply& reply, int fd) {
+void tell(const Reply& reply, int fd, int second) {
   Reply copy = reply;
   iovec bytes{&copy, sizeof(copy)};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  const int fds[2] = {fd, second};
+  const std::size_t size = (second >= 0 ? 2 : 1) * sizeof(int);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {};
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
   if (fd >= 0) {
     message.msg_control = control;
-    message.msg_controllen = sizeof(control);
+    message.msg_controllen = CMSG_SPACE(size);
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    header->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(header), fds, size);
   }
   while (::sendmsg(control_fd, &message, MSG_NOSIGNAL) < 0)
     if (errno != EINTR) ::_exit(1);
@@ -30,11 +32,12 @@ void tell(const Reply& reply, int fd) {
 
 Received receive() {
   Received received;
-  iovec bytes{&received.request, sizeof(received.request)};
+  static char payload[most_in_message];
+  iovec bytes[2] = {{&received.request, sizeof(received.request)}, {payload, sizeof(payload)}};
   alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
   msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
+  message.msg_iov = bytes;
+  message.msg_iovlen = 2;
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
   ssize_t n;
@@ -48,7 +51,9 @@ Received receive() {
     reply.error = errno;
     tell(reply);
   }
-  if (n != static_cast<ssize_t>(sizeof(Request))) ::_exit(1);
+  if (n < static_cast<ssize_t>(sizeof(Request))) ::_exit(1);
+  received.payload = payload;
+  received.size = static_cast<std::size_t>(n) - sizeof(Request);
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
     std::size_t size = header->cmsg_len - CMSG_LEN(0);
@@ -58,15 +63,23 @@ Received receive() {
   return received;
 }
 
-int hand(int fd, Hand what) {
+int offer(int fd, Hand what) {
   if (fd < 0) return -1;
   Reply reply;
   reply.tell = Tell::handed;
   reply.id = static_cast<std::uint32_t>(what);
   tell(reply, fd);
   ::close(fd);
+  return 0;
+}
+
+int await_answer() {
   if (receive().request.ask != Ask::proceed) ::_exit(1);
   return 0;
+}
+
+int hand(int fd, Hand what) {
+  return offer(fd, what) != 0 ? -1 : await_answer();
 }
 
 }  // namespace gyges::init

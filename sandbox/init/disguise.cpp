@@ -1,5 +1,6 @@
 #include "sandbox/init/disguise.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/audit.h>
@@ -8,6 +9,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -24,14 +26,14 @@ namespace gyges::init {
 namespace {
 
 constexpr std::size_t most_arguments = 15;
+constexpr std::size_t longest_arguments = 4096;
 constexpr const char* name_variable = "comm=";
 
 pid_t decoys[max_decoys];
 std::uint32_t count = 0;
-int image = -1;
-// One for each decoy that may not be shut in yet.
-int starting[max_decoys];
-std::uint32_t starting_count = 0;
+// Each that is shut in writes a byte.
+int ready[2] = {-1, -1};
+std::uint32_t starting = 0;
 
 // fork(2), with a number where one is wanted and can be had (Linux 5.5).
 pid_t fork_numbered(std::uint64_t wanted, bool& numbered) {
@@ -51,29 +53,60 @@ pid_t fork_numbered(std::uint64_t wanted, bool& numbered) {
   return other;
 }
 
-[[noreturn]] void become(const char* name, char* const* argv, const std::uint64_t (&number)[3]) {
-  ::setsid();
-  // Nothing of the host's tree is kept: the root is the sandbox's as soon as there is one.
-  if (::chdir("/") != 0) ::_exit(1);
-  if ((number[2] & 1U) != 0) {
-    if (::setgroups(0, nullptr) != 0 ||
-        ::setresgid(static_cast<gid_t>(number[1]), static_cast<gid_t>(number[1]),
-                    static_cast<gid_t>(number[1])) != 0 ||
-        ::setresuid(static_cast<uid_t>(number[0]), static_cast<uid_t>(number[0]),
-                    static_cast<uid_t>(number[0])) != 0)
-      ::_exit(1);
-  }
-  // As user 0 the exec would give all of the bounding set back.
+// As user 0 an exec would give all of it back.
+void drop_bounding_set() {
   for (int capability = 0; capability <= 63; ++capability)
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) break;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return;
+}
+
+// Gives up what pid 1 has: user, groups, capabilities.
+bool give_up(const std::uint64_t (&number)[3]) {
+  const auto user = static_cast<uid_t>(number[0]);
+  const auto group = static_cast<gid_t>(number[1]);
+  if ((number[2] & 1U) != 0 &&
+      (::setgroups(0, nullptr) != 0 || ::setresgid(group, group, group) != 0 ||
+       ::setresuid(user, user, user) != 0))
+    return false;
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2]{};
-  if (::syscall(SYS_capset, &header, data) != 0) ::_exit(1);
+  return ::syscall(SYS_capset, &header, data) == 0;
+}
+
+// Has /proc/PID/cmdline show these, as an exec would, whose cost is most of that of a process: a
+// dozen of them took half of a disguise's start. Linux 3.18 with CONFIG_CHECKPOINT_RESTORE, which
+// distributions have.
+bool show_arguments(const char* arguments, std::size_t length) {
+  if (length >= longest_arguments) return false;
+  // Of other memory than anonymous the kernel shows nothing.
+  void* memory = ::mmap(nullptr, longest_arguments, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  std::memcpy(memory, arguments, length);
+  const auto start = reinterpret_cast<std::uint64_t>(memory);
+  prctl_mm_map map{};
+  // Of these only the arguments are told to anybody; the others have to be in order.
+  map.start_code = map.start_data = map.start_brk = map.start_stack = start;
+  map.end_code = map.end_data = map.brk = start + 1;
+  map.arg_start = start;
+  map.arg_end = map.env_start = map.env_end = start + length + 1;
+  map.exe_fd = ~0U;
+  return ::prctl(PR_SET_MM, PR_SET_MM_MAP, reinterpret_cast<unsigned long>(&map), sizeof(map), 0) ==
+         0;
+}
+
+[[noreturn]] void execute(const char* name, const char* arguments, std::size_t length) {
+  char* argv[most_arguments + 1] = {};
+  std::size_t parts = 0;
+  for (std::size_t at = 0; at <= length && parts < most_arguments;) {
+    argv[parts++] = const_cast<char*>(arguments + at);
+    at += std::strlen(arguments + at) + 1;
+  }
   char variable[32];
   std::strcpy(variable, name_variable);
   if (std::strlen(name) < 16) std::strcat(variable, name);
   char* const environment[] = {variable, nullptr};
+  const int image = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   ::syscall(SYS_execveat, image, "", argv, environment, AT_EMPTY_PATH);
   ::_exit(1);
 }
@@ -103,6 +136,30 @@ int show_network(const char* place, const char* path) {
   return result;
 }
 
+int set_time(const char* path, std::int64_t seconds) {
+  const timespec times[2] = {{seconds, 0}, {seconds, 0}};
+  return static_cast<int>(::syscall(SYS_utimensat, AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+int date_root(std::int64_t seconds) {
+  struct stat root {};
+  DIR* directory = ::opendir("/");
+  if (directory == nullptr || ::stat("/", &root) != 0) return -1;
+  int result = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    char path[300] = "/";
+    std::strcat(path, entry->d_name);
+    struct stat info {};
+    const bool here = std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0;
+    // A host's directory that is mounted here is none of ours.
+    if (here && ::syscall(SYS_newfstatat, AT_FDCWD, path, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        info.st_dev == root.st_dev && set_time(path, seconds) != 0)
+      result = -1;
+  }
+  ::closedir(directory);
+  return set_time("/", seconds) != 0 ? -1 : result;
+}
+
 int choose_next_pid(std::uint64_t pid) {
   char digits[24];
   std::size_t at = sizeof(digits);
@@ -123,50 +180,41 @@ int start_decoy(const char* name, const char* arguments, std::size_t length,
     errno = E2BIG;
     return -1;
   }
-  if (image < 0) image = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  if (image < 0) return -1;
-  char* argv[most_arguments + 1] = {};
-  std::size_t parts = 0;
-  for (std::size_t at = 0; at <= length && parts < most_arguments;) {
-    argv[parts++] = const_cast<char*>(arguments + at);
-    at += std::strlen(arguments + at) + 1;
-  }
-  int ready[2];
-  if (::pipe2(ready, O_CLOEXEC) != 0) return -1;
+  if (ready[0] < 0 && ::pipe2(ready, O_CLOEXEC) != 0) return -1;
   bool numbered = true;
   pid_t pid = fork_numbered(number[2] >> 32U, numbered);
   if (pid == 0) {
-    // Where it expects it; the supervisor's socket is none of its business.
-    if (::dup2(ready[1], control_fd) < 0) ::_exit(1);
-    become(name, argv, number);
+    ::setsid();
+    // Where it expects it; the supervisor's socket is none of its business. Nothing of the host's
+    // tree is kept: the root is the sandbox's as soon as there is one.
+    if (::dup2(ready[1], control_fd) < 0 || ::chdir("/") != 0) ::_exit(1);
+    const bool shown = show_arguments(arguments, length);
+    if (!shown) drop_bounding_set();
+    if (!give_up(number)) ::_exit(1);
+    if (!shown) execute(name, arguments, length);
+    be_decoy(name);
   }
-  int code = errno;
-  ::close(ready[1]);
-  if (pid < 0) {
-    ::close(ready[0]);
-    errno = code;
-    return -1;
-  }
-  starting[starting_count++] = ready[0];
+  if (pid < 0) return -1;
+  ++starting;
   decoys[count++] = pid;
-  errno = code;
   return numbered ? 0 : unnumbered;
 }
 
 int await_decoys() {
-  bool all = true;
-  for (std::uint32_t i = 0; i < starting_count; ++i) {
-    char byte = 0;
-    // One byte says that it is shut in; an end of file without it, that it is dead.
-    ssize_t n = -1;
-    while ((n = ::read(starting[i], &byte, 1)) < 0 && errno == EINTR) {
-    }
-    all = all && n == 1;
-    ::close(starting[i]);
+  if (ready[0] < 0) return 0;
+  // Only theirs is left: an end of file before the last byte says that one is dead.
+  ::close(ready[1]);
+  char bytes[max_decoys];
+  while (starting > 0) {
+    const ssize_t n = ::read(ready[0], bytes, sizeof(bytes));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    starting -= static_cast<std::uint32_t>(n);
   }
-  starting_count = 0;
-  if (!all) errno = ECHILD;
-  return all ? 0 : -1;
+  ::close(ready[0]);
+  ready[0] = ready[1] = -1;
+  if (starting > 0) errno = ECHILD;
+  return starting == 0 ? 0 : -1;
 }
 
 const char* decoy_name(char* const* environment) {

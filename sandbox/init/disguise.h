@@ -15,6 +15,9 @@ inline constexpr std::uint32_t max_decoys = 64;
 int cover(const char* file, const char* path);
 int show_network(const char* place, const char* path);
 int choose_next_pid(std::uint64_t pid);
+int set_time(const char* path, std::int64_t seconds);
+// The time of / and of what lies in its own file system; what is mounted there keeps its own.
+int date_root(std::int64_t seconds);
 // `arguments` are NUL-separated, `length` bytes without the last NUL.
 // It goes on by itself; see await_decoys(). Returns `unnumbered` with errno set where it could not
 // have the wanted number and has another.
@@ -23,7 +26,8 @@ int start_decoy(const char* name, const char* arguments, std::size_t length,
                 const std::uint64_t (&number)[3]);
 // Until it has shut itself in a decoy could be traced by an agent of its user, and until it has its
 // name it would look like pid 1: to be called before anybody else is started. They get there side
-// by side; waiting for each in turn took a switch of processes twelve times.
+// by side; waiting for each in turn took a switch of processes twelve times. -1 with ECHILD: one
+// died.
 int await_decoys();
 
 // The process that was started as a decoy; never returns. `name` becomes its comm.

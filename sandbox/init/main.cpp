@@ -194,10 +194,7 @@ void serve(const Program& program, int signals, int clock) {
     const Request& request = received.request;
     switch (request.ask) {
       case Ask::spawn:
-        spawn(program, request.id, received.fds);
-        break;
-      case Ask::release:
-        release(request.id);
+        spawn(program, received);
         break;
       case Ask::signal:
         signal_command(request.id, request.signal, request.group != 0);
@@ -244,8 +241,10 @@ int main(int argc, char** argv) {
   must(::unshare(static_cast<int>(own_namespaces)) == 0, OwnStep::namespaces);
   Program program = receive_program();
   int clock = make_clock(*program.header);
-  run_setup(program);
+  // First, so that what is started on the way has none of it either. Nothing here executes a
+  // program any more, and what pid 1 may do itself it goes on to hold.
   must(drop_bounding_set(*program.header) == 0, OwnStep::bounding_set);
+  run_setup(program);
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not
   // earlier: a process that is not dumpable cannot write its own uid_map.
   must(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, OwnStep::secrecy);

@@ -23,6 +23,7 @@ inline constexpr std::uint32_t max_slots = 320;          // detached mounts held
 inline constexpr std::uint32_t max_commands = 1024;      // commands alive at one time
 inline constexpr std::uint32_t most_kept = 1024;         // cgroups whose names the keeper holds
 inline constexpr std::uint64_t max_payload = 8U << 20U;  // bytes of a program or a command
+inline constexpr std::uint32_t most_in_message = 16U << 10U;  // of a command that needs no file
 
 enum class Op : std::uint32_t {
   write_file = 1,  // a: path, b: content
@@ -38,7 +39,7 @@ enum class Op : std::uint32_t {
   mount,           // a: type, b: path, c: data, number[0]: flags
   bind,            // a: directory, b: path
   hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it.
-                   // number[0]: the Hand it is
+                   // number[0]: the Hand it is, number[1]: 1 to go on meanwhile (await_answer)
   hand_copy,       // as hand_over, by a mount of its own: what is done to the one at a is not seen
   detach,          // a: mount point, then removed
   enter_root,      // the new root becomes /, the host's tree is gone
@@ -62,6 +63,10 @@ enum class Op : std::uint32_t {
                  // interfaces. Where the kernel refuses: Tell::skipped
   set_name,      // a: comm of pid 1
   next_pid,      // number[0]: pid of the next process, about. Where refused: Tell::skipped
+  date_root,     // number[0]: seconds since 1970: the time of / and of what lies in its own file
+                 // system
+  set_time,      // a: path, number[0]: seconds since 1970
+  await_answer,  // until the supervisor has dealt with what was offered
   decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
                  // number[2]: 1 to change to them, and its pid in the upper half; 0: any. Where
                  // the kernel refuses the number: Tell::skipped, and it has another
@@ -81,6 +86,7 @@ struct ProgramHeader {
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
   std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
   std::uint32_t listener = 0;           // 1: the first filter's listener goes to the supervisor
+  std::uint32_t own_memory = 0;         // 1: commands do not share pid 1's before their program
 };
 
 struct StepHeader {
@@ -91,8 +97,8 @@ struct StepHeader {
 
 enum class Ask : std::uint32_t {
   proceed = 1,  // the handed-over descriptor has been dealt with
-  spawn,        // descriptors: payload, standard input, output, error
-  release,      // let the spawned command `id` exec
+  spawn,        // descriptors: standard input, output, error, and the payload's file unless the
+                // payload follows the request in its message
   signal,       // number to command `id`, or to its process group
   shutdown,     // kill everything, answer `stopped`, exit
   begin,        // the sandbox was handed over: the wall clock starts
@@ -113,7 +119,7 @@ struct Request {
 struct SpawnHeader {
   std::uint32_t argc = 0;
   std::uint32_t envc = 0;
-  std::uint32_t gated = 0;     // 1: waits for release before exec
+  std::uint32_t gated = 0;     // 1: waits at its gate before exec
   std::uint32_t terminal = 0;  // 1: standard input is a terminal, which becomes the controlling one
 };
 
@@ -138,7 +144,8 @@ enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor; id: Hand
   ready,        // the set-up program is done
   failed,       // step `id` (an index, or an OwnStep) failed with `error`
-  spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate
+  spawned,      // with a pidfd; number[0]: pid inside, number[1]: 1 if it waits at its gate,
+                // number[2]: which gate. The first time it comes with that gate's eventfd as well
   not_spawned,  // command `id`: `error`
   ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes
   not_started,  // command `id` could not exec: `error`, number[0]: StartStep

@@ -171,6 +171,13 @@ std::string first_namespace(std::string_view name) {
   return {};
 }
 
+// Made by the kernel. Its target is remembered for the opens that come.
+Answer note_symlink(const seccomp_notif& call, ProcessFiles& files) {
+  if (const auto target = CallerPaths::text(static_cast<pid_t>(call.pid), call.data.args[0]))
+    files.note_link(*target);
+  return leave_to_kernel();
+}
+
 Answer answer_readlink(const seccomp_notif& notified, CallerMemory& memory, CallerPaths& paths) {
   const seccomp_data& call = notified.data;
   const auto tid = static_cast<pid_t>(notified.pid);
@@ -232,6 +239,9 @@ Answer CallAnswers::with_paths(const seccomp_notif& call, int listener, CallerMe
     case SYS_openat:
     case SYS_openat2:
       return files_ ? answer_open(tid, call.data, paths_, *files_) : leave_to_kernel();
+    case SYS_symlink:
+    case SYS_symlinkat:
+      return files_ ? note_symlink(call, *files_) : leave_to_kernel();
     case SYS_readlink:
     case SYS_readlinkat:
       return answer_readlink(call, memory, paths_);

@@ -59,6 +59,9 @@ struct Disguise {
   std::vector<std::string> init_arguments = {"init"};
   std::vector<Decoy> decoys;
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
+  // Empty directories that every system has, where the policy mounts nothing, and their modes.
+  std::vector<std::pair<std::string, unsigned>> root_directories;
+  std::int64_t root_time = 0;  // of / and its links and empty directories, since 1970; 0: now
   std::uint32_t next_pid = 0;  // the first command has this pid or a little more; 0: the kernel's
 
   std::shared_ptr<const Emulation> emulation;  // answers of system calls; null: none

@@ -33,7 +33,9 @@ std::string emulation_program(const Emulation& emulation) {
   if (emulation.processors > 0) calls.push_back(SYS_sched_getaffinity);
   if (!emulation.mounts.empty()) calls.insert(calls.end(), {SYS_statfs, SYS_fstatfs});
   if (emulation.first_namespaces) calls.insert(calls.end(), {SYS_readlink, SYS_readlinkat});
-  if (emulation.answers_opens()) calls.push_back(SYS_openat2);
+  // Links are seen being made, so that not every open has to be looked up for one.
+  if (emulation.answers_opens())
+    calls.insert(calls.end(), {SYS_openat2, SYS_symlink, SYS_symlinkat});
   const unsigned load = BPF_LD | BPF_W | BPF_ABS;
   const unsigned equal = BPF_JMP | BPF_JEQ | BPF_K;
   const sock_filter allow = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);

@@ -158,10 +158,9 @@ int landlock_abi() {
   return abi > 0 ? static_cast<int>(abi) : 0;
 }
 
-void allow_reading_sysfs(LandlockPlan& plan) {
+void allow_reading(LandlockPlan& plan, const std::string& path) {
   for (LandlockRuleset& ruleset : plan.rulesets)
-    if (ruleset.words == words_from_mounts)
-      ruleset.paths.push_back({"/sys", reads & ruleset.files});
+    if (ruleset.words == words_from_mounts) ruleset.paths.push_back({path, reads & ruleset.files});
 }
 
 Result<LandlockPlan> plan_landlock(const Policy& policy, int abi, bool degraded) {

@@ -45,7 +45,7 @@ std::string access_words(std::uint64_t files);
 // accepts that Landlock is missing; then what can be done is.
 Result<LandlockPlan> plan_landlock(const Policy& policy, int abi, bool degraded);
 
-// Lets the ruleset that comes from the mounts read a /sys that is none of the policy's mounts.
-void allow_reading_sysfs(LandlockPlan& plan);
+// Lets the ruleset that comes from the mounts read what is none of the policy's mounts.
+void allow_reading(LandlockPlan& plan, const std::string& path);
 
 }  // namespace gyges::isolation

@@ -55,14 +55,17 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
     return ok();
   }
   steps.add(Op::new_namespaces, "make the time namespace").number[0] = 0x80;  // CLONE_NEWTIME
+  // A child that shares memory stays in its parent's until it executes a program.
+  plan.settings.own_memory = host.exec_enters_time ? 0 : 1;
   if (policy.cues.uptime_seconds > 0)
     steps.write_file("set the uptime", "/proc/self/timens_offsets",
                      fmt::format("monotonic {0} 0\nboottime {0} 0\n", policy.cues.uptime_seconds));
   return ok();
 }
 
-// Early: they get ready while pid 1 mounts. Everything that they share with it is there but its
-// root, which becomes theirs when it is entered; clocks and cgroups read the reader's namespaces.
+// While the supervisor fills the layers; they get ready while pid 1 mounts. Everything that they
+// share with it is there but its root, which becomes theirs when it is entered; clocks and cgroups
+// read the reader's namespaces.
 void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
   for (const Decoy& decoy : disguise.decoys) {
     Step& step = steps.add_path(Op::decoy, "start a process that looks like " + decoy.name,
@@ -81,8 +84,13 @@ void looks_of_processes(const Disguise& disguise, StepWriter& steps) {
         disguise.next_pid;
 }
 
+bool policy_mounts(const Policy& policy, const std::string& path) {
+  return std::any_of(policy.filesystem.mounts.begin(), policy.filesystem.mounts.end(),
+                     [&](const Mount& mount) { return mount.target == path; });
+}
+
 Status landlock(const Policy& policy, const HostFacts& host,
-                const std::vector<std::string>& accepted, bool sysfs, Plan& plan,
+                const std::vector<std::string>& accepted, const Disguise& disguise, Plan& plan,
                 StepWriter& steps) {
   bool accepts = accepted_degradation(Degradation::landlock, accepted);
   auto whole = plan_landlock(policy, host.landlock_abi, false);
@@ -92,7 +100,9 @@ Status landlock(const Policy& policy, const HostFacts& host,
   }
   GYGES_TRY(LandlockPlan walls, plan_landlock(policy, host.landlock_abi, accepts));
   plan.landlock = walls.state;
-  if (sysfs) allow_reading_sysfs(walls);
+  if (!disguise.sysfs.empty()) allow_reading(walls, "/sys");
+  for (const auto& [path, mode] : disguise.root_directories)
+    if ((mode & 0077U) != 0 && !policy_mounts(policy, path)) allow_reading(walls, path);
   for (const LandlockRuleset& ruleset : walls.rulesets) {
     Step& begin = steps.add(Op::landlock_begin, "begin Landlock rules " + ruleset.words);
     begin.number[0] = ruleset.files;
@@ -185,11 +195,12 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   plan.namespaces = namespaces_of_init(host);
   map_user(policy, host, steps);
   steps.add(Op::private_mounts, "keep mount changes inside");
-  decoys(disguise, host, steps);
   egress_gateway(policy, steps);
 
   GYGES_CHECK(filesystem.open_sources());
   filesystem.root_and_scratch();
+  decoys(disguise, host, steps);
+  filesystem.await_layers();
   filesystem.place_mounts();
   filesystem.proc_and_devices(terminal);
   filesystem.disguise(disguise);
@@ -202,7 +213,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
     steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
   looks_of_processes(disguise, steps);
   // After everything that mounts: a process under Landlock cannot.
-  GYGES_CHECK(landlock(policy, host, accepted, !disguise.sysfs.empty(), plan, steps));
+  GYGES_CHECK(landlock(policy, host, accepted, disguise, plan, steps));
 
   drop_privileges(host, kept, steps);
   command_settings(policy, host, kept, plan.settings);

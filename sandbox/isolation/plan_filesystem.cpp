@@ -149,8 +149,13 @@ void FilesystemPlan::root_and_scratch() {
         owner.number[2] = area.mode;
       }
   }
-  steps_.add_path(Op::hand_over, "fill the layers that the sandbox finds", ".s").number[0] =
-      static_cast<std::uint64_t>(init::Hand::scratch);
+  Step& hand = steps_.add_path(Op::hand_over, "fill the layers that the sandbox finds", ".s");
+  hand.number[0] = static_cast<std::uint64_t>(init::Hand::scratch);
+  hand.number[1] = 1;
+}
+
+void FilesystemPlan::await_layers() {
+  if (!plan_.areas.empty()) steps_.add(Op::await_answer, "wait until the layers are filled");
 }
 
 void FilesystemPlan::make_area(Placed& placed) {
@@ -307,6 +312,16 @@ void FilesystemPlan::proc_and_devices(bool terminal) {
 void FilesystemPlan::disguise(const Disguise& disguise) {
   for (const std::string& path : disguise.root_files)
     steps_.add_path(Op::make_file, "make " + path, relative(path));
+  // Rootless they are the agent's user's, and one that is closed to others is closed to it too.
+  for (const auto& [path, mode] : disguise.root_directories)
+    steps_.make_path(relative(path), host_.root || (mode & 0077U) != 0 ? mode : 0U);
+  root_time_ = disguise.root_time;
+  // What was made for this run and is the system's, not the agent's nor the host's.
+  for (const WritableArea& area : plan_.areas)
+    if (root_time_ > 0 && !area.agent_owned && area.host_source.empty() && area.target != "/run" &&
+        area.target != "/tmp")
+      steps_.add_path(Op::set_time, "date " + area.target, relative(area.target)).number[0] =
+          static_cast<std::uint64_t>(root_time_);
   if (!disguise.places_files()) return;
   // A file system of its own: nothing that the agent writes to, and none of its limits.
   steps_.make_path(".c", 0755);
@@ -361,6 +376,8 @@ void FilesystemPlan::enter() {
     steps_.add_path(Op::mask, "mask " + path, relative(path)).number[0] =
         covers_.empty() ? 0 : covers_[i] + 1;
   }
+  if (root_time_ > 0)
+    steps_.add(Op::date_root, "date the root").number[0] = static_cast<std::uint64_t>(root_time_);
   steps_.add(Op::freeze_root, "make the root read-only");
 }
 

@@ -31,7 +31,9 @@ class FilesystemPlan {
   Status open_sources();
 
   // The new root and the file system of the writable layers, filled by the supervisor.
+  // The supervisor fills the layers while other steps go on, until await_layers().
   void root_and_scratch();
+  void await_layers();
 
   void place_mounts();
   void proc_and_devices(bool terminal);
@@ -74,6 +76,7 @@ class FilesystemPlan {
   std::set<std::string> disguised_;    // paths inside; a mask of them has nothing left to hide
   std::uint64_t slots_ = 0;
   unsigned views_ = 0;
+  std::int64_t root_time_ = 0;  // 0: as it is
 };
 
 }  // namespace gyges::isolation

@@ -126,11 +126,20 @@ bool ProcessFiles::may_name(std::string_view path) const {
   return last_names_.contains(last) || all_digits(last);
 }
 
+// Everywhere /etc/mtab leads to /proc/self/mounts, and /dev/stdin to a descriptor.
+bool ProcessFiles::may_be_link(std::string_view path) const {
+  return linked_ || last_of(path) == "mtab" || path.starts_with("/dev/");
+}
+
+void ProcessFiles::note_link(std::string_view target) {
+  linked_ = linked_ || may_name(target);
+}
+
 std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string path, bool by_link,
                                            CallerPaths& paths) {
   if (paths.is_program(path)) return std::nullopt;
   for (int links = 0; !may_name(path); ++links) {
-    if (!by_link || links == most_link_steps) return std::nullopt;
+    if (!by_link || links == most_link_steps || !may_be_link(path)) return std::nullopt;
     const std::optional<std::string> target = paths.link(tid, directory, path);
     if (!target) return std::nullopt;
     path = target->front() == '/' ? *target : path.substr(0, path.rfind('/') + 1) + *target;

@@ -30,6 +30,11 @@ class ProcessFiles {
   // Whether a path may be a name of such a file: by its last component, or as a descriptor.
   [[nodiscard]] bool may_name(std::string_view path) const;
 
+  // Of a link that is made: where it may lead to such a file, what is opened from now on is looked
+  // up for links. Until then it is not, but for what every system has: most opens would wait twice
+  // as long for nothing.
+  void note_link(std::string_view target);
+
   // A new open file for the caller; nothing: the kernel is to open what it has. `by_link`: whether
   // a last component that is a link is followed.
   std::optional<UniqueFd> open(pid_t tid, int directory, std::string path, bool by_link,
@@ -39,6 +44,7 @@ class ProcessFiles {
   std::optional<UniqueFd> make(pid_t tid, const ProcessPath& file, const ProcessFileRule& rule,
                                CallerPaths& paths);
   std::optional<UniqueFd> put(const std::string& path, const std::string& content);
+  [[nodiscard]] bool may_be_link(std::string_view path) const;
   bool make_directories(const std::string& path);
   void sweep(int procfs);
 
@@ -48,6 +54,7 @@ class ProcessFiles {
   std::set<std::string, std::less<>> last_names_;
   std::map<std::uint32_t, std::map<std::string, std::size_t>> made_;  // content hashes by process
   std::size_t files_ = 0;
+  bool linked_ = false;
 };
 
 }  // namespace gyges::isolation

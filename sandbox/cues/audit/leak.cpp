@@ -113,6 +113,15 @@ std::string_view speaks_name(Speaks of) {
 
 std::vector<Leak> find_leaks(const Reading& reading, Claim claim) {
   std::vector<Leak> leaks;
+  const Observation* faulting = reading.find("T1.cpuid.faulting");
+  const bool bound = faulting != nullptr && faulting->value == "impossible";
+  // A mechanism that this host does not have is no advice.
+  auto cure = [&](const LeakRule& rule) -> std::string {
+    if (!bound || !std::string_view(rule.hidden_by).starts_with("CPUID faulting"))
+      return rule.hidden_by;
+    return "nothing on this host, whose processor does not let CPUID fault; a persona that claims "
+           "a virtual machine";
+  };
   for (const auto& [channel, seen] : reading.observations) {
     const LeakRule* worst = nullptr;
     for (const LeakRule& rule : leak_rules()) {
@@ -121,7 +130,7 @@ std::vector<Leak> find_leaks(const Reading& reading, Claim claim) {
     }
     if (worst != nullptr)
       leaks.push_back(
-          {channel, worst->severity, worst->of, seen.shown(), worst->meaning, worst->hidden_by});
+          {channel, worst->severity, worst->of, seen.shown(), worst->meaning, cure(*worst)});
   }
   std::stable_sort(leaks.begin(), leaks.end(),
                    [](const Leak& a, const Leak& b) { return a.severity > b.severity; });

@@ -3,6 +3,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -89,6 +91,14 @@ void read_cpuid(const Channel& channel) {
     std::memcpy(text + 8, &got.d, 4);
     say(channel, "hypervisor_name", "CPUID leaf 0x40000000", text);
   }
+  // Whether the kernel could have it fault instead of answering: asked by setting what is set.
+  constexpr int set_cpuid = 0x1012;  // ARCH_SET_CPUID
+  const bool possible = ::syscall(SYS_arch_prctl, set_cpuid, 1) == 0;
+  if (possible || errno == ENODEV)
+    say(channel, "faulting", "arch_prctl(ARCH_SET_CPUID), raw",
+        possible ? "possible" : "impossible");
+  else
+    say_error(channel, "faulting", "arch_prctl(ARCH_SET_CPUID), raw", errno);
   say_leaf(channel, "hypervisor_features", 0x40000001, 0);
   say_leaf(channel, "caches.0", 4, 0);
   say_leaf(channel, "caches.3", 4, 3);

@@ -107,6 +107,10 @@ Verdict Tracer::judge(const Thread& thread, std::int64_t result) const {
   if (verdict == Verdict::emulated && opens && result >= 0 &&
       !is_generated_file(thread.facts.tid, result))
     return Verdict::allowed;
+  // The supervisor looks at these and answers none.
+  if (verdict == Verdict::emulated && thread.abi == Abi::x86_64 &&
+      (call.nr == SYS_symlink || call.nr == SYS_symlinkat))
+    return Verdict::allowed;
   return verdict;
 }
 

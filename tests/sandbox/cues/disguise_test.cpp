@@ -203,6 +203,40 @@ TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
   EXPECT_TRUE(end.changes.empty());
 }
 
+TEST_F(Disguised, TheRootIsThatOfAnOldSystem) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  start(spec);
+  EXPECT_EQ(say("ls -d /boot /lost+found /media /mnt /root | tr '\\n' ' '"),
+            "/boot /lost+found /media /mnt /root ");
+  EXPECT_EQ(say("ls /mnt && ls /boot 2> /dev/null || echo closed"), "closed\n");
+  // Nothing of it was made a moment ago, but where the system itself writes all the time; what is
+  // the host's is as old as there.
+  const std::string young =
+      "find / -maxdepth 1 -newermt '-1 day' ! -path /dev ! -path /proc ! -path /run ! -path /sys "
+      "! -path /tmp ! -path /usr ! -path /opt ! -path /work 2> /dev/null";
+  EXPECT_EQ(say(young), "");
+  start(spec_of("docker-service", 1));
+  EXPECT_EQ(say("ls /boot && ls -d /.dockerenv"), "/.dockerenv\n");
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_NE(say(young), "");
+}
+
+// Where the kernel tells what its host does: interrupts by kind, locks, keys, consoles.
+TEST_F(Disguised, NothingOfTheHostsWorkIsTold) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  start(spec);
+  EXPECT_EQ(say("awk '$1 == \"TIMER:\" {print ($2 > 100000000)}' /proc/softirqs"), "1\n");
+  EXPECT_EQ(say("awk 'NR == 1 {print NF}' /proc/softirqs"),
+            say("grep -c ^processor /proc/cpuinfo"));
+  EXPECT_EQ(say("awk '{print $5}' /proc/locks | tr '\\n' ' '"), "618 624 ");
+  EXPECT_EQ(say("awk '{print $1}' /proc/key-users | tr '\\n' ' '"), "0: 1207: ");
+  EXPECT_EQ(say("awk '{print $1}' /proc/consoles"), "tty0\n");
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_NE(say("awk '$1 == \"TIMER:\" {print ($2 > 100000000)}' /proc/softirqs"), "1\n");
+}
+
 TEST_F(Disguised, SwitchesLeaveTheHostsLooks) {
   SandboxSpec spec = spec_of("vm-production", 7);
   spec.policy.cues.proc_files = false;

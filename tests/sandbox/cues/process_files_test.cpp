@@ -56,6 +56,9 @@ constexpr std::array ways{
     "ln -sf /proc/self/status /tmp/s && cat /tmp/s",
     "ln -sfn /proc /tmp/p && cat /tmp/p/self/status",
     "ln -sf /tmp/s /tmp/t && cd /tmp && cat t",
+    "perl -e 'syscall(88, $t = \"/proc/self/status\", $n = \"/tmp/u\")'; cat /tmp/u",
+    "cd /tmp && perl -e 'syscall(266, $t = \"../proc/$$/status\", -100, $n = \"v\"); "
+    "open($f, \"<\", \"v\"); print <$f>'",
     "perl -e 'open($f, \"<\", \"/proc/self/status\"); print <$f>'",
     // openat2 from a directory, restricted to what is below it.
     "perl -e 'opendir($d, \"/proc\"); $h = pack(\"Q3\", 0, 0, 8); $p = \"$$/status\"; "
@@ -83,6 +86,8 @@ TEST_F(ProcessFile, MountsAreThePersonasDisk) {
   EXPECT_EQ(say("cat /proc/1/mountinfo"), mounts);
   EXPECT_EQ(say("awk '$2 == \"/\" {print $1, $3}' /proc/mounts"), "/dev/vda1 ext4\n");
   EXPECT_EQ(say("wc -l < /proc/mounts"), say("wc -l < /proc/self/mountinfo"));
+  // A link that was there before anybody could have been seen making it.
+  EXPECT_EQ(say("test -L /etc/mtab && cat /etc/mtab"), say("cat /proc/mounts"));
   // What statfs says of each place is of the type that stands there.
   EXPECT_EQ(say("stat -f -c %T / /usr /home /proc /sys /run /sys/fs/cgroup | tr '\\n' ' '"),
             "ext2/ext3 ext2/ext3 ext2/ext3 proc sysfs tmpfs cgroup2fs ");
@@ -129,6 +134,28 @@ TEST_F(ProcessFile, DaemonsHaveWorkedSinceTheStart) {
   spec.disguise.reset();
   start(spec);
   EXPECT_NE(say(old), "1\n");
+}
+
+// By every file that tells: none of them logged in, was started just now or has hardly run.
+TEST_F(ProcessFile, ServicesAreServicesByEveryFile) {
+  SandboxSpec spec = spec_of("vm-production", 7);
+  start(spec);
+  EXPECT_EQ(say("cat /proc/1/loginuid /proc/271/sessionid"), "42949672954294967295");
+  EXPECT_EQ(say("cat /proc/self/loginuid"), "1207");
+  EXPECT_EQ(say("cat /proc/1/oom_score /proc/683/oom_score_adj | tr '\\n' ' '"), "0 -1000 ");
+  const std::string switches = "awk '$1 == \"nr_switches\" {print $3}' /proc/271/sched";
+  const std::string counted = "awk '/ctxt_switches/ {n += $2} END {print n}' /proc/271/status";
+  EXPECT_EQ(say(switches), say(counted));
+  EXPECT_EQ(say("head -1 /proc/1/sched"), "systemd (1, #threads: 1)\n");
+  EXPECT_EQ(say("awk '/open files/ {print $4, $5}' /proc/271/limits"), "1024 524288\n");
+  EXPECT_EQ(say("wc -l < /proc/271/limits"), say("wc -l < /proc/self/limits"));
+  // One's own stay the kernel's.
+  EXPECT_EQ(say("awk '/open files/ {print $4}' /proc/self/limits"), say("ulimit -n"));
+  // What waits for a login on a screen has done nothing but that, and has that screen.
+  EXPECT_EQ(say("awk '{print $7, ($14 + $15 < 200)}' /proc/661/stat"), "1025 1\n");
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_NE(say("cat /proc/1/oom_score"), "0\n");
 }
 
 TEST_F(ProcessFile, DescriptorsReadRight) {

@@ -46,6 +46,7 @@ const Row rows[] = {
     {"P1.init.name", "systemd"},
     {"P1.init.arguments", "/sbin/init *"},
     {"P1.init.program", "\\(EACCES\\)"},
+    {"P1.init.oom_score", "0"},
     {"P2.ids.pid", "18[45][0-9]{4}"},
     {"P4.processes.visible", "1[0-9]"},
     {"P4.processes.names", ".*cron.*rsyslogd.*sshd.*"},

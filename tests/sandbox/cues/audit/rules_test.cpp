@@ -1,4 +1,5 @@
 // Differences, leaks and contradictions on readings that are written by hand.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -117,6 +118,18 @@ TEST(Leak, DependsOnTheClaim) {
             (std::set<std::string>{"P6.tracer", "F1.marker.dockerenv"}));
   EXPECT_EQ(channels(Claim::physical).size(), 3U);
   EXPECT_EQ(channels(Claim::nothing).size(), 3U);
+}
+
+TEST(Leak, AMechanismThatTheHostLacksIsNoCure) {
+  auto cure = [](const char* faulting) {
+    const Reading seen =
+        reading({{"T1.cpuid.hypervisor_bit", "1"}, {"T1.cpuid.faulting", faulting}});
+    for (const Leak& leak : find_leaks(seen, Claim::physical))
+      if (leak.channel == "T1.cpuid.hypervisor_bit") return leak.hidden_by;
+    return std::string();
+  };
+  EXPECT_EQ(cure("possible"), "CPUID faulting");
+  EXPECT_THAT(cure("impossible"), testing::StartsWith("nothing on this host"));
 }
 
 TEST(Leak, TheWorstComesFirst) {
