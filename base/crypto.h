@@ -12,4 +12,8 @@ namespace gyges {
 // certificate.
 void start_crypto();
 
+// Does now what the first SHA-256 and the first Ed25519 signature of the process would do: OpenSSL
+// looks for providers and fills tables by name, a millisecond. From any thread.
+void warm_crypto();
+
 }  // namespace gyges

@@ -1,16 +1,23 @@
 # gyges_embed(TARGET SYMBOL FILE): links FILE into TARGET byte for byte, between the symbols
-# SYMBOL_begin and SYMBOL_end (extern const unsigned char[]).
+# SYMBOL_begin and SYMBOL_end (extern const unsigned char[]). PAGES: it begins a page, and is alone on
+# its pages but for zeros.
 function(gyges_embed target symbol file)
+  if("PAGES" IN_LIST ARGN)
+    set(alignment 4096)
+  else()
+    set(alignment 16)
+  endif()
   set(source ${CMAKE_CURRENT_BINARY_DIR}/embed_${symbol}.S)
   file(CONFIGURE OUTPUT ${source} CONTENT [[
 .section .rodata
-.balign 16
+.balign @alignment@
 .global @symbol@_begin
 .global @symbol@_end
 @symbol@_begin:
 .incbin "@file@"
 @symbol@_end:
 .byte 0
+.balign @alignment@
 .section .note.GNU-stack,"",@progbits
 ]] @ONLY)
   set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${file})

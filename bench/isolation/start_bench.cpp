@@ -3,6 +3,7 @@
 //
 //   start_bench [--json FILE] [--rounds N] GYGES
 //
+// The program `stamp` must stand beside this one; it is copied into the working directory.
 // Prints median and best of each in milliseconds, and the median's ratio to bwrap where it is
 // installed, which peers are left out and why, and the memory of a waiting run. Trust the ratios.
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -29,7 +31,8 @@ struct Contender {
   std::string name;
   std::vector<std::string> argv;
   std::vector<double> milliseconds;
-  bool works = true;  // a peer that fails on this host is left out, and said to be
+  bool works = true;     // a peer that fails on this host is left out, and said to be
+  bool stamped = false;  // runs `stamp`; what counts is when that came to run
 };
 
 bool installed(const char* program) {
@@ -96,20 +99,34 @@ std::uint64_t idle_memory(const std::string& gyges) {
   return total;
 }
 
-// Milliseconds, or a negative number when the command failed.
-double time_once(const std::vector<std::string>& arguments) {
+// Milliseconds until its end, or until the `stamp` that it runs says to have begun; negative when
+// it failed.
+double time_once(const std::vector<std::string>& arguments, bool stamped) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  int pipe[2] = {-1, -1};
+  if (stamped && ::pipe2(pipe, O_CLOEXEC) != 0) return -1;
+  timespec real{};
+  ::clock_gettime(CLOCK_REALTIME, &real);
   auto begin = Clock::now();
   pid_t pid = ::vfork();
   if (pid == 0) {
+    if (stamped) ::dup2(pipe[1], 1);
     ::execvp(argv[0], argv.data());
     ::_exit(99);
   }
   int status = 0;
-  if (pid < 0 || ::waitpid(pid, &status, 0) != pid || status != 0) return -1;
-  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  bool done = pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
+  double time = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  if (stamped) {
+    long long stamp = 0;
+    ::close(pipe[1]);
+    done = done && ::read(pipe[0], &stamp, sizeof(stamp)) == sizeof(stamp);
+    ::close(pipe[0]);
+    time = static_cast<double>(stamp - real.tv_sec * 1000000000LL - real.tv_nsec) / 1e6;
+  }
+  return done ? time : -1;
 }
 
 double median(std::vector<double> values) {
@@ -180,11 +197,28 @@ int main(int argc, char** argv) {
   contenders.push_back({"gyges --version", {gyges, "--version"}, {}});
   contenders.push_back(
       {"gyges run, recorder off", {gyges, "run", "--recorder", "off", "--", "true"}, {}});
-  for (const char* backend : {"ebpf", "ptrace"}) {
+  // With a bundle on disk, as a record needs one, so that what differs is the recorder.
+  // The working directory is what the agent sees of the host.
+  const std::string stamp = "./gyges-bench-stamp";
+  std::error_code code;
+  std::filesystem::copy_file(
+      std::filesystem::read_symlink("/proc/self/exe").parent_path() / "stamp", stamp,
+      std::filesystem::copy_options::overwrite_existing, code);
+  if (code) {
+    std::fprintf(stderr, "start_bench: cannot copy the program stamp here\n");
+    return 1;
+  }
+  for (const char* backend : {"off", "ebpf", "ptrace"}) {
     if (std::strcmp(backend, "ebpf") == 0 && ::geteuid() != 0) continue;
-    contenders.push_back({std::string("gyges run, recorder ") + backend,
-                          {gyges, "run", "-q", "--recorder", backend, "--out", "?", "--", "true"},
-                          {}});
+    for (const std::string& program : {stamp, std::string("true")}) {
+      const bool stamped = program == stamp;
+      contenders.push_back(
+          {std::string("bundle, recorder ") + backend + (stamped ? ": until it runs" : ": whole"),
+           {gyges, "run", "-q", "--recorder", backend, "--out", "?", "--", program},
+           {},
+           true,
+           stamped});
+    }
   }
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   int output = ::dup(1);
@@ -197,9 +231,10 @@ int main(int argc, char** argv) {
       std::filesystem::path out = directory->path() / "bundle";
       for (std::string& argument : arguments)
         if (argument == "?") argument = out.string();
-      double time = time_once(arguments);
+      double time = time_once(arguments, contender.stamped);
       std::filesystem::remove_all(out);
-      if (time < 0 && contender.name.starts_with("gyges")) {
+      if (time < 0 &&
+          (contender.name.starts_with("gyges") || contender.name.starts_with("bundle"))) {
         ::dup2(errors, 2);
         std::fprintf(stderr, "start_bench: %s failed\n", contender.name.c_str());
         return 1;
@@ -209,6 +244,7 @@ int main(int argc, char** argv) {
     }
   ::dup2(output, 1);
   ::dup2(errors, 2);
+  std::filesystem::remove(stamp, code);
   for (const Contender& contender : contenders)
     if (!contender.works) left_out.emplace_back(contender.name, "it fails here");
   std::erase_if(contenders, [](const Contender& contender) { return !contender.works; });

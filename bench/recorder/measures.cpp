@@ -9,6 +9,8 @@
 #include <functional>
 #include <map>
 
+#include "empty_programs.h"
+
 namespace gyges::bench {
 namespace {
 
@@ -173,10 +175,12 @@ std::vector<Row> measure_neighbour(const Arms& arms, const Settings& settings) {
     const Measured measured = arms.run(untraced, "getppid", count);
     return measured.work.seconds / static_cast<double>(count) * 1e9;
   };
+  const std::string floor = "empty programs";
   for (int round = 0; round < settings.rounds; ++round)
     for (const Arm& arm : arms.all()) {
       if (arm.kind == ArmKind::untraced) {
         times[arm.name].push_back(null_call());
+        if (const auto attached = EmptyPrograms::attach()) times[floor].push_back(null_call());
         continue;
       }
       std::filesystem::remove(ready);
@@ -188,11 +192,19 @@ std::vector<Row> measure_neighbour(const Arms& arms, const Settings& settings) {
       });
     }
   std::vector<Row> rows;
+  const auto best = [&](const std::string& name) {
+    return *std::min_element(times[name].begin(), times[name].end());
+  };
+  if (!times[floor].empty()) {
+    Row row{.measure = "neighbour's null call", .arm = floor, .unit = "ns/call"};
+    row.best = best(floor);
+    row.median = median_of(times[floor]);
+    row.ratio = row.best / best("untraced");
+    row.note = fmt::format("{:+.0f} ns: the kernel's own", row.best - best("untraced"));
+    rows.push_back(std::move(row));
+  }
   for (const Arm& arm : arms.all()) {
     Row row{.measure = "neighbour's null call", .arm = arm.name, .unit = "ns/call"};
-    const auto best = [&](const std::string& name) {
-      return *std::min_element(times[name].begin(), times[name].end());
-    };
     row.best = best(arm.name);
     row.median = median_of(times[arm.name]);
     if (arm.kind != ArmKind::untraced) {

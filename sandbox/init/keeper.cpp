@@ -48,7 +48,7 @@ int keep() {
   int length = 0;
   char chunk[1024];
   for (;;) {
-    ssize_t n = ::read(STDIN_FILENO, chunk, sizeof(chunk));
+    ssize_t n = ::read(control_fd, chunk, sizeof(chunk));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     for (ssize_t i = 0; i < n; ++i) {

@@ -4,7 +4,7 @@
 
 namespace gyges::init {
 
-// Reads directory paths, one a line, from standard input until its end, which is the supervisor's
+// Reads directory paths, one a line, from descriptor 3 until its end, which is the supervisor's
 // end; then removes those that still exist and returns. Paths are the supervisor's own.
 int keep();
 

@@ -204,6 +204,7 @@ Cgroup::~Cgroup() {
 }
 
 Result<std::vector<UniqueFd>> Cgroup::entrances() const {
+  GYGES_CHECK(keeper_executed());
   std::vector<UniqueFd> files;
   for (const Directory& directory : directories_) {
     std::string path = directory.path + (directory.v2 ? "/cgroup.procs" : "/tasks");

@@ -1,23 +1,16 @@
 #include "sandbox/isolation/launch.h"
 
-#include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <deque>
-#include <memory>
 #include <mutex>
-#include <vector>
 
+#include "base/program_file.h"
 #include "sandbox/init/protocol.h"
 
 extern "C" const char gyges_init_program_begin[];
@@ -26,23 +19,10 @@ extern "C" const char gyges_init_program_end[];
 namespace gyges::isolation {
 namespace {
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
-
 Result<UniqueFd> make_init_image() {
-  // Kernels before 6.3 do not know MFD_EXEC; later ones may refuse executable files without it.
-  UniqueFd fd(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
-  if (!fd) fd.reset(::memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd)
-    return fail_errno("make memory file for", "init", errno,
-                      "allow executable memory files (sysctl vm.memfd_noexec=0)");
-  GYGES_CHECK(write_all(
-      fd.get(), {gyges_init_program_begin,
-                 static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)}));
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
-    return fail_errno("seal memory file", "init");
-  return fd;
+  return make_program_file(
+      "init", {gyges_init_program_begin,
+               static_cast<std::size_t>(gyges_init_program_end - gyges_init_program_begin)});
 }
 
 // The init program as an executable, sealed memory file, made once per process. A failure is not
@@ -55,64 +35,6 @@ Result<int> init_image() {
     GYGES_TRY(image, make_init_image());
   }
   return image.get();
-}
-
-// Not cleared: a child that only makes system calls touches a page or two of it.
-class ChildStack {
- public:
-  explicit ChildStack(std::size_t size)
-      : bytes_(std::make_unique_for_overwrite<char[]>(size)), size_(size) {}
-  [[nodiscard]] char* top() const { return bytes_.get() + size_; }
-
- private:
-  std::unique_ptr<char[]> bytes_;
-  std::size_t size_;
-};
-
-struct ChildSetup {
-  int control;
-  int image;
-  bool keep_capabilities;
-  char* const* argv;
-  int code;  // set by the child when it fails: it shares our memory until it executes
-};
-
-// A process in a fresh user namespace holds all capabilities there until it executes a program as a
-// user other than 0; the ambient set carries them over.
-int raise_ambient_capabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2]{};
-  if (::syscall(SYS_capget, &header, data) != 0) return -1;
-  data[0].inheritable = data[0].permitted;
-  data[1].inheritable = data[1].permitted;
-  if (::syscall(SYS_capset, &header, data) != 0) return -1;
-  for (unsigned long capability = 0; capability < 64; ++capability) {
-    if ((data[capability / 32].permitted >> (capability % 32) & 1U) == 0) continue;
-    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return -1;
-  }
-  return 0;
-}
-
-// Runs on its own stack in our memory while we are suspended: system calls only.
-int child_main(void* argument) {
-  auto* setup = static_cast<ChildSetup*>(argument);
-  // The descriptors may stand in each other's target place: move them up first, past every target.
-  constexpr int above = init::control_fd + 1;
-  int control = ::fcntl(setup->control, F_DUPFD_CLOEXEC, above);
-  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
-  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (control < 0 || image < 0 || null < 0) return setup->code = errno;
-  for (int fd : {0, 1, 2})
-    if (::dup2(null, fd) < 0) return setup->code = errno;
-  if (::dup2(control, init::control_fd) < 0) return setup->code = errno;
-  // After the copies: everything above them is closed by the exec at the latest.
-  if (::syscall(SYS_close_range, static_cast<unsigned>(above), ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) !=
-      0)
-    return setup->code = errno;
-  if (setup->keep_capabilities && raise_ambient_capabilities() != 0) return setup->code = errno;
-  char* const envp[] = {nullptr};
-  ::syscall(SYS_execveat, image, "", setup->argv, envp, AT_EMPTY_PATH);
-  return setup->code = errno;
 }
 
 std::string_view cure_for_clone(int code, bool user_namespace) {
@@ -131,87 +53,45 @@ tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces) {
 
 Result<InitProcess> launch_init(std::uint64_t namespaces,
                                 const std::vector<std::string>& arguments) {
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
   GYGES_TRY(int image, init_image());
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
-  ChildSetup setup{sockets.write.get(), image, (namespaces & CLONE_NEWUSER) != 0, argv.data(), 0};
-  ChildStack stack(64U << 10U);
-  int pidfd = -1;
-  // No signal handler of ours may run in the child, which shares our memory.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  int flags = static_cast<int>(namespaces & ~init::own_namespaces) | CLONE_VM | CLONE_VFORK |
-              CLONE_PIDFD | SIGCHLD;
-  pid_t pid = ::clone(&child_main, stack.top(), flags, &setup, &pidfd);
-  int code = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) return no_namespaces(code, namespaces);
-  InitProcess process{UniqueFd(pidfd), pid, std::move(sockets.read)};
-  if (setup.code != 0) {
-    ::waitpid(pid, nullptr, __WALL);
-    return fail_errno("execute", "init", setup.code,
-                      "check that memory files may be executed (sysctl vm.memfd_noexec) and that "
-                      "no security module forbids it");
-  }
-  return process;
+  auto started = StartedProgram::start({image,
+                                        arguments,
+                                        {sockets.write.get()},
+                                        (namespaces & ~init::own_namespaces) | SIGCHLD,
+                                        (namespaces & CLONE_NEWUSER) != 0});
+  if (!started) return no_namespaces(started.error().code, namespaces);
+  UniqueFd pidfd = std::move(started->pidfd());
+  const pid_t pid = started->pid();
+  return InitProcess{std::move(pidfd), pid, std::move(sockets.read), std::move(*started)};
+}
+
+Status InitProcess::executed() {
+  auto done = program.executed("init");
+  if (!done)
+    done.error().cure =
+        "check that memory files may be executed (sysctl vm.memfd_noexec) and that no security "
+        "module forbids it";
+  return done;
 }
 
 namespace {
 
-struct KeeperSetup {
-  int input;
-  int image;
-  int code;
+struct Keeper {
+  UniqueFd input;  // its write end; it ends with this process, and the keeper acts
+  StartedProgram program;
 };
 
-int keeper_main(void* argument) {
-  auto* setup = static_cast<KeeperSetup*>(argument);
-  int input = ::fcntl(setup->input, F_DUPFD_CLOEXEC, 3);
-  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, 3);
-  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (input < 0 || image < 0 || null < 0) return setup->code = errno;
-  if (::dup2(input, 0) < 0 || ::dup2(null, 1) < 0 || ::dup2(null, 2) < 0)
-    return setup->code = errno;
-  if (::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
-    return setup->code = errno;
-  char name[] = "gyges-keeper";
-  char mode[] = "keep";
-  char* const argv[] = {name, mode, nullptr};
-  char* const envp[] = {nullptr};
-  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
-  return setup->code = errno;
-}
-
-// The write end of the keeper's input; it ends with this process, and the keeper acts.
-Result<UniqueFd> start_keeper() {
+Result<Keeper> start_keeper() {
   GYGES_TRY(int image, init_image());
   // A socket, because a write to it can do without SIGPIPE where the keeper was killed.
   GYGES_TRY(Pipe pipe, make_socket_pair(SOCK_STREAM));
-  KeeperSetup setup{pipe.read.get(), image, 0};
-  ChildStack stack(16U << 10U);
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  // The mask is inherited: a signal to our process group must not end the keeper before us.
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t pid = ::clone(&keeper_main, stack.top(), CLONE_VM | CLONE_VFORK, &setup);
-  int code = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) return fail_errno("start", "keeper", code);
-  if (setup.code != 0) {
-    ::waitpid(pid, nullptr, __WALL);
-    return fail_errno("execute", "keeper", setup.code);
-  }
-  return std::move(pipe.write);
+  // Nobody waits for it: it outlives this process.
+  GYGES_TRY(StartedProgram program,
+            StartedProgram::start({image, {"gyges-keeper", "keep"}, {pipe.read.get()}, 0, false}));
+  program.pidfd().reset();  // it would stay as long as this process does
+  return Keeper{std::move(pipe.write), std::move(program)};
 }
-
-}  // namespace
-
-namespace {
 
 Status send_line(const UniqueFd& keeper, const std::string& directory) {
   std::string line = directory + "\n";
@@ -224,32 +104,64 @@ Status send_line(const UniqueFd& keeper, const std::string& directory) {
   return ok();
 }
 
+Status executed_or_reaped(StartedProgram& keeper) {
+  auto done = keeper.executed("keeper");
+  if (!done) ::waitpid(keeper.pid(), nullptr, __WALL);
+  return done;
+}
+
+struct Keeping {
+  std::mutex mutex;
+  pid_t owner = -1;
+  Keeper keeper;
+  // Those removed since are among them: telling a successor of them harms nobody.
+  std::deque<std::string> kept;
+};
+
+Keeping& keeping() {
+  static Keeping all;
+  return all;
+}
+
 }  // namespace
 
 Status keep_directory(const std::string& directory) {
-  static std::mutex mutex;
-  static pid_t owner = -1;
-  static UniqueFd keeper;
-  // Those removed since are among them: telling a successor of them harms nobody.
-  static std::deque<std::string> kept;
-  std::scoped_lock lock(mutex);
+  Keeping& all = keeping();
+  std::scoped_lock lock(all.mutex);
   // A forked process needs its own: the parent's acts on the parent's death.
-  bool start = owner != ::getpid();
-  if (start) kept.clear();
-  kept.push_back(directory);
-  if (kept.size() > init::most_kept) kept.pop_front();
+  bool start = all.owner != ::getpid();
+  if (start) all.kept.clear();
+  all.kept.push_back(directory);
+  if (all.kept.size() > init::most_kept) all.kept.pop_front();
   if (!start) {
-    auto sent = send_line(keeper, directory);
+    auto sent = send_line(all.keeper.input, directory);
     // Only one that was killed has a successor; any other error is the caller's to hear of.
     if (sent || (sent.error().code != EPIPE && sent.error().code != ECONNRESET)) return sent;
+    all.owner = -1;
+    GYGES_CHECK(executed_or_reaped(all.keeper.program));
+    ::waitpid(all.keeper.program.pid(), nullptr, __WALL | WNOHANG);
   }
   // What a killed one kept is the new one's too. One that could not be told everything ends with
   // its socket, here.
-  GYGES_TRY(UniqueFd fresh, start_keeper());
-  for (const std::string& path : kept) GYGES_CHECK(send_line(fresh, path));
-  keeper = std::move(fresh);
-  owner = ::getpid();
+  GYGES_TRY(Keeper fresh, start_keeper());
+  for (const std::string& path : all.kept) {
+    auto sent = send_line(fresh.input, path);
+    if (sent) continue;
+    // One that did not come to execute its program knows better why.
+    GYGES_CHECK(executed_or_reaped(fresh.program));
+    return sent;
+  }
+  all.keeper = std::move(fresh);
+  all.owner = ::getpid();
   return ok();
+}
+
+Status keeper_executed() {
+  Keeping& all = keeping();
+  std::scoped_lock lock(all.mutex);
+  auto done = executed_or_reaped(all.keeper.program);
+  if (!done) all.owner = -1;  // the next one is another attempt
+  return done;
 }
 
 }  // namespace gyges::isolation

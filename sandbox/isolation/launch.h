@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/program_start.h"
 
 namespace gyges::isolation {
 
@@ -16,11 +17,15 @@ struct InitProcess {
   UniqueFd pidfd;
   pid_t pid = -1;
   UniqueFd control;  // SOCK_SEQPACKET
+  StartedProgram program;
+
+  // As StartedProgram::executed(), with the cure.
+  Status executed();
 };
 
 // Clones with those of the CLONE_NEW* flags that pid 1 does not enter itself (init::own_namespaces)
-// and executes the embedded init from memory, which waits for its program. It is killed when the
-// calling thread ends.
+// and executes the embedded init from memory, which waits for its program. Does not stand by while
+// the kernel executes it. It is killed when the calling thread ends.
 // `arguments` are its argv, which everybody inside can read.
 Result<InitProcess> launch_init(std::uint64_t namespaces,
                                 const std::vector<std::string>& arguments = {"init"});
@@ -31,5 +36,9 @@ tl::unexpected<Error> no_namespaces(int code, std::uint64_t namespaces);
 // Tells the process's keeper (started at the first call) to remove `directory`, which need not be
 // there yet, if this process dies without doing it. Thread-safe.
 Status keep_directory(const std::string& directory);
+
+// Waits until the keeper, where there is one, is being executed; else why not. Before anything
+// enters what it is to keep. Thread-safe.
+Status keeper_executed();
 
 }  // namespace gyges::isolation

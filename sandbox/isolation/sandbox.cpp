@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -26,14 +27,36 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto stop_time = std::chrono::seconds(10);
 
+// struct pidfd_info of linux/pidfd.h as of Linux 6.13, the first that has it.
+struct PidfdInfo {
+  std::uint64_t mask = 1;  // PIDFD_INFO_PID
+  std::uint64_t cgroup = 0;
+  std::uint32_t pid = 0;  // as this process sees it
+  std::uint32_t rest[11] = {};
+};
+constexpr unsigned long pidfd_get_info = _IOWR(0xff, 11, PidfdInfo);
+
 // The pid that a pidfd stands for, as this process sees it (pidfd_open(2), fdinfo).
 Result<pid_t> pid_of(const UniqueFd& pidfd) {
+  PidfdInfo info;
+  static_assert(sizeof(info) == 64);
+  if (::ioctl(pidfd.get(), pidfd_get_info, &info) == 0 && info.pid > 0)
+    return static_cast<pid_t>(info.pid);
   std::string path = fmt::format("/proc/self/fdinfo/{}", pidfd.get());
   GYGES_TRY(std::string text, read_file(path));
   auto at = text.find("\nPid:");
   pid_t pid = at == std::string::npos ? -1 : std::atoi(text.c_str() + at + 5);
   if (pid <= 0) return fail("find process of", path, "it is gone");
   return pid;
+}
+
+Status is_eventfd(const UniqueFd& fd) {
+  std::array<char, 64> name{};
+  const ssize_t size =
+      ::readlink(fmt::format("/proc/self/fd/{}", fd.get()).c_str(), name.data(), name.size() - 1);
+  if (size < 0) return fail_errno("look at", "gate of a command");
+  if (std::string_view(name.data()) == "anon_inode:[eventfd]") return ok();
+  return fail("start command", "", "pid 1 sent something else than a gate");
 }
 
 std::string encode_command(const Command& command, const std::string& directory, bool gated) {
@@ -102,6 +125,23 @@ void Sandbox::State::note_final_limits() {
   }
 }
 
+// A message to pid 1 would wake one process more on the way to each command's first instruction.
+Status Sandbox::State::open_gate(Message& answer) {
+  const std::uint64_t number = answer.reply.number[2];
+  if (answer.second) {
+    // Writing to anything else could take as long as pid 1 likes.
+    GYGES_CHECK(is_eventfd(answer.second));
+    gates[number] = std::move(answer.second);
+  }
+  auto gate = gates.find(number);
+  if (gate == gates.end() || gates.size() > init::max_commands)
+    return fail("start command", "", "pid 1 named no gate that there is");
+  const std::uint64_t one = 1;
+  if (::write(gate->second.get(), &one, sizeof(one)) != static_cast<ssize_t>(sizeof(one)))
+    return fail_errno("open", "gate of a command");
+  return ok();
+}
+
 Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Sandbox::~Sandbox() = default;
 
@@ -143,15 +183,20 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
     return fail("start command", quoted(command.argv[0]),
                 fmt::format("its arguments and environment are {} bytes long", bytes.size()),
                 fmt::format("keep them below {} bytes", init::max_payload));
-  GYGES_TRY(UniqueFd payload, make_sealed_memfd("command", bytes));
-  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!null) return fail_errno("open", "/dev/null");
-  auto or_null = [&](int fd) { return fd >= 0 ? fd : null.get(); };
-  int fds[4] = {payload.get(), or_null(command.standard_input), or_null(command.standard_output),
-                or_null(command.standard_error)};
+  UniqueFd payload;  // where it does not fit into the message
+  if (bytes.size() > init::most_in_message) {
+    GYGES_TRY(payload, make_sealed_memfd("command", bytes));
+    bytes.clear();
+  }
   const std::lock_guard lock(state.mutex);
+  if (!state.null) state.null.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!state.null) return fail_errno("open", "/dev/null");
+  auto or_null = [&](int fd) { return fd >= 0 ? fd : state.null.get(); };
+  const std::array<int, 4> fds{or_null(command.standard_input), or_null(command.standard_output),
+                               or_null(command.standard_error), payload.get()};
   CommandId id = state.next_id++;
-  GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::spawn, id, 0, 0}, fds));
+  GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::spawn, id, 0, 0},
+                           {fds.data(), payload ? 4U : 3U}, bytes));
   GYGES_TRY(Message answer, state.await(id));
   if (answer.reply.tell == init::Tell::not_spawned) {
     if (answer.reply.error == EAGAIN)
@@ -168,7 +213,7 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
       GYGES_TRY(pid_t pid, pid_of(answer.fd));
       GYGES_CHECK(state.session->adopt(answer.fd.get(), pid, command.tool_call));
     }
-    GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::release, id, 0, 0}));
+    GYGES_CHECK(state.open_gate(answer));
     if (command.relabelled) state.relabelled[id] = std::move(answer.fd);
   }
   return id;
@@ -225,7 +270,8 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
   SandboxEnd end;
   if (state.stopped) end.processes_left = static_cast<std::uint32_t>(state.stopped->number[0]);
   state.note_final_limits();
-  if (state.gateway) state.gateway->begin_stop();  // it ends while the changes are collected
+  // It ends, and waits for packets on their way, while the changes are collected and pid 1 goes.
+  if (state.gateway) state.gateway->begin_stop();
   auto end_network = [&] {
     if (!state.gateway) return;
     auto whole = state.gateway->stop();
@@ -240,10 +286,10 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
     end.changes_complete = collected->complete;
     state.scratch.reset();
   }
-  end_network();
   end.limits_hit = state.limits;
   state.kill();
   state.cgroup.reset();
+  end_network();
   return end;
 }
 

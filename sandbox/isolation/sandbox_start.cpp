@@ -126,6 +126,14 @@ Status Sandbox::State::start() {
   // It makes its namespaces while its program is being prepared.
   disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
   GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
+  if (networked) {
+    UniqueFd outlet;
+    if (spec->outlet) {
+      GYGES_TRY(outlet, spec->outlet());
+    }
+    GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
+                                                       spec->flows, outlet.get()));
+  }
   GYGES_TRY(plan,
             make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
   enforcement.unhidden = disguise.unhidden;
@@ -149,18 +157,10 @@ Status Sandbox::State::start() {
     prepared.push_back(std::move(copy.tree));
     carriers.push_back(std::move(copy.carrier));
   }
+  GYGES_CHECK(process.executed());
   Status handed = hand_program(program, prepared);
   // A pid 1 that failed meanwhile takes no program, and has said why.
   if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
-  // While pid 1 is at work.
-  if (handed && networked) {
-    UniqueFd outlet;
-    if (spec->outlet) {
-      GYGES_TRY(outlet, spec->outlet());
-    }
-    GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
-                                                       spec->flows, outlet.get()));
-  }
   auto deadline = Clock::now() + setup_time;
   for (;;) {
     auto message = receive_reply(process.control.get(), deadline);

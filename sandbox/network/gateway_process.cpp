@@ -23,62 +23,68 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/program_file.h"
 #include "base/text.h"
 
 extern "C" const char gyges_gateway_program_begin[];
 extern "C" const char gyges_gateway_program_end[];
+extern "C" const char gyges_gateway_loader_begin[];
+extern "C" const char gyges_gateway_loader_end[];
 
 namespace gyges::network {
 namespace {
 
-using Image = std::shared_future<Result<UniqueFd>>;
-
-// The program as a sealed file in memory; made once, by a thread of its own.
-const Image& gateway_image() {
-  static const Image image =
-      std::async(std::launch::async, [] {
-        // Signals are for the threads that wait for them.
-        sigset_t all;
-        sigfillset(&all);
-        ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-        return make_sealed_memfd(
-            "gateway",
-            {gyges_gateway_program_begin,
-             static_cast<std::size_t>(gyges_gateway_program_end - gyges_gateway_program_begin)});
-      }).share();
-  return image;
+std::string_view bytes_between(const char* begin, const char* end) {
+  return {begin, static_cast<std::size_t>(end - begin)};
 }
 
-struct ChildSetup {
-  std::array<int, 5> fds;  // become 3, 4, 5, 6, 7; the last may be -1
-  int image;
-  int code;  // set by the child when it fails: it shares our memory until it executes
+// What is executed, and the file that it loads the gateway from; without one it is the gateway.
+struct Image {
+  UniqueFd executable;
+  UniqueFd program;
 };
 
-// Runs on its own stack in our memory while we are suspended: system calls only.
-int child_main(void* argument) {
-  auto* setup = static_cast<ChildSetup*>(argument);
-  constexpr int above = 16;
-  std::array<int, 5> moved{};
-  for (std::size_t i = 0; i < moved.size(); ++i)
-    moved[i] = setup->fds[i] < 0 ? -1 : ::fcntl(setup->fds[i], F_DUPFD_CLOEXEC, above);
-  int image = ::fcntl(setup->image, F_DUPFD_CLOEXEC, above);
-  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (image < 0 || null < 0) return setup->code = errno;
-  for (int fd : {0, 1, 2})
-    if (::dup2(null, fd) < 0) return setup->code = errno;
-  for (std::size_t i = 0; i < moved.size(); ++i)
-    if (setup->fds[i] >= 0 &&
-        ::dup2(moved[i], gateway_process::report_fd + static_cast<int>(i)) < 0)
-      return setup->code = errno;
-  unsigned first = setup->fds[4] < 0 ? gateway_process::outlet_fd : gateway_process::outlet_fd + 1;
-  if (::syscall(SYS_close_range, first, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
-    return setup->code = errno;
-  char name[] = "gyges-gateway";
-  char* const argv[] = {name, nullptr};
-  char* const envp[] = {nullptr};
-  ::syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
-  return setup->code = errno;
+using SharedImage = std::shared_future<Result<Image>>;
+
+// Where the program cannot be mapped from our own executable. A thread of its own writes its 8 MB.
+SharedImage copy_gateway(std::string_view program) {
+  return std::async(std::launch::async,
+                    [program]() -> Result<Image> {
+                      // Signals are for the threads that wait for them.
+                      sigset_t all;
+                      sigfillset(&all);
+                      ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+                      Image image;
+                      GYGES_TRY(image.executable, make_program_file("gateway", program));
+                      return image;
+                    })
+      .share();
+}
+
+SharedImage make_gateway_image() {
+  const std::string_view program =
+      bytes_between(gyges_gateway_program_begin, gyges_gateway_program_end);
+  Image image;
+#if !defined(GYGES_GATEWAY_DYNAMIC)
+  image.program = find_in_own_executable(program);
+#endif
+  if (!image.program) return copy_gateway(program);
+  auto loader = make_program_file(
+      "gateway", bytes_between(gyges_gateway_loader_begin, gyges_gateway_loader_end));
+  std::promise<Result<Image>> made;
+  if (loader) {
+    image.executable = std::move(*loader);
+    made.set_value(std::move(image));
+  } else {
+    made.set_value(tl::unexpected<Error>(std::move(loader.error())));
+  }
+  return made.get_future().share();
+}
+
+// Made once.
+const SharedImage& gateway_image() {
+  static const SharedImage image = make_gateway_image();
+  return image;
 }
 
 // Whole or an error; `n` bytes.
@@ -211,7 +217,7 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   leaving().reap();
   std::unique_ptr<GatewayProcess> process(new GatewayProcess);
   process->policy_ = policy;
-  const Result<UniqueFd>& image = gateway_image().get();
+  const Result<Image>& image = gateway_image().get();
   if (!image) return tl::unexpected<Error>(image.error());
   nlohmann::json document = network_policy_to_json(policy);
   document["name_servers"] = servers;
@@ -225,28 +231,18 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   for (int fd : {config.get(), world.get()}) ::lseek(fd, 0, SEEK_SET);
   process->sink_ = std::move(sink);
   GYGES_TRY(UniqueFd spill, make_spill_file());
-  ChildSetup setup{
-      {sockets.write.get(), config.get(), world.get(), spill.get(), outlet}, image->get(), 0};
-  std::vector<char> stack(64U << 10U);
-  // No signal handler of ours may run in the child, and the mask is inherited: a signal to our
-  // process group must not end the gateway before us.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  int pidfd = -1;
-  process->pid_ = ::clone(&child_main, stack.data() + stack.size(),
-                          CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &setup, &pidfd);
-  int code = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (process->pid_ < 0) return fail_errno("start", "gateway", code);
-  process->pidfd_.reset(pidfd);
+  GYGES_TRY(process->started_,
+            StartedProgram::start({image->executable.get(),
+                                   {"gyges-gateway"},
+                                   {sockets.write.get(), config.get(), world.get(), spill.get(),
+                                    outlet, image->program ? image->program.get() : -1},
+                                   SIGCHLD}));
   process->report_ = std::move(sockets.read);
-  if (setup.code != 0) return fail_errno("execute", "gateway", setup.code);
   return process;
 }
 
 Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent) {
+  GYGES_CHECK(started_.executed("gateway"));
   if (sockets.fds.size() != GatewaySockets::count)
     return fail("start gateway", "", "pid 1 handed over other sockets than agreed");
   GYGES_CHECK(build_topology(policy_, sockets, agent));
@@ -350,7 +346,7 @@ Status GatewayProcess::stop() {
   begin_stop();
   pollfd collected{collected_.get(), POLLIN, 0};
   bool in_time = ::poll(&collected, 1, 10000) == 1;
-  if (!in_time) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (!in_time) ::syscall(SYS_pidfd_send_signal, started_.pidfd().get(), SIGKILL, nullptr, 0);
   collector_.join();
   if (failure_) return tl::unexpected<Error>(std::move(*failure_));
   if (!whole_) return fail("stop gateway", "", "it did not end by itself; flows may be missing");
@@ -358,10 +354,10 @@ Status GatewayProcess::stop() {
 }
 
 GatewayProcess::~GatewayProcess() {
-  if (pid_ < 0) return;
-  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (pid() < 0) return;
+  ::syscall(SYS_pidfd_send_signal, started_.pidfd().get(), SIGKILL, nullptr, 0);
   if (collector_.joinable()) collector_.join();
-  leaving().add(pid_);
+  leaving().add(pid());
   leaving().reap();
 }
 

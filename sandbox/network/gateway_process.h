@@ -14,32 +14,32 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/program_start.h"
 #include "sandbox/network/flow_sink.h"
+#include "sandbox/network/gateway_descriptors.h"
 #include "sandbox/network/network_policy.h"
 #include "sandbox/network/topology.h"
 
 namespace gyges::network {
 
-// Between the two programs of one build: descriptors at the gateway's start, and bounds.
+// Bounds of what the gateway is given at its start, beside gateway_descriptors.h.
 namespace gateway_process {
-inline constexpr int report_fd = 3;
-inline constexpr int config_fd = 4;
-inline constexpr int world_fd = 5;
-inline constexpr int spill_fd = 6;  // a file without a name, for what of bodies is kept
-inline constexpr int outlet_fd = 7;  // non-blocking socket, where the configuration says so
 inline constexpr std::size_t most_config_bytes = 16U << 20U;
 inline constexpr std::size_t most_world_bytes = 1U << 30U;
 }  // namespace gateway_process
 
 class GatewayProcess {
  public:
-  // Begins to put the program into memory, once for the process, in a thread of its own: a few
-  // milliseconds that launch() need not wait for when this was called early.
+  // Finds the program in this process's executable, once for the process. Where it cannot be mapped
+  // from there (base/program_file.h; a program that uses libgyges.so) it begins to put it into
+  // memory, in a thread of its own: a few milliseconds that launch() need not wait for when this
+  // was called early.
   static void prepare();
 
-  // Starts the program; it waits for connect(). It is killed when the calling thread ends.
-  // `sink` may be empty: then flows are only counted. `outlet`: a stream socket (outlet/frames.h) to
-  // whoever answers for the world's sites that are handed out, borrowed; -1: nobody does.
+  // Starts the program, and does not stand by while the kernel executes it; it waits for connect().
+  // It is killed when the calling thread ends.
+  // `sink` may be empty: then flows are only counted. `outlet`: a stream socket (outlet/frames.h)
+  // to whoever answers for the world's sites that are handed out, borrowed; -1: nobody does.
   static Result<std::unique_ptr<GatewayProcess>> launch(const NetworkPolicy& policy,
                                                         std::string_view packed_world,
                                                         FlowSink sink, int outlet = -1);
@@ -65,7 +65,7 @@ class GatewayProcess {
   Status stop();
 
   [[nodiscard]] std::uint64_t flows() const { return flows_; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] pid_t pid() const { return started_.pid(); }
 
  private:
   class FrameReader;
@@ -73,8 +73,7 @@ class GatewayProcess {
   void collect();
 
   NetworkPolicy policy_;
-  pid_t pid_ = -1;
-  UniqueFd pidfd_;
+  StartedProgram started_;
   UniqueFd report_;
   FlowSink sink_;
   std::thread collector_;

@@ -1,9 +1,13 @@
 #include "sandbox/run/command_run.h"
 
 #include <chrono>
+#include <future>
+#include <system_error>
 
+#include "base/crypto.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/isolation/changes_file.h"
 #include "sandbox/isolation/degradation.h"
@@ -12,6 +16,7 @@
 #include "sandbox/network/gateway_process.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/recorder/format/run_record.h"
+#include "sandbox/recorder/format/syscall_table.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/flow_attribution.h"
 #include "sandbox/run/run_inputs.h"
@@ -21,6 +26,25 @@ namespace {
 
 using isolation::Filesystem;
 using nlohmann::json;
+
+// In a thread of its own, or where none is to be had when its result is asked for.
+template <class Work>
+auto aside(Work work) -> std::future<decltype(work())> {
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, work);
+  }
+}
+
+// What the record's end needs and is the same for every run is made while the command runs.
+std::future<void> prepare_sealing() {
+  return aside([] {
+    warm_crypto();
+    static_cast<void>(prepare_schema("run"));
+    static_cast<void>(recorder::find_syscall(recorder::Abi::x86_64, 0));
+  });
+}
 
 class CommandRun {
  public:
@@ -83,6 +107,7 @@ class CommandRun {
     std::optional<Error> lost;
     streams.lost = &lost;
     ran_ = true;
+    const std::future<void> preparation = bundle_ ? prepare_sealing() : std::future<void>();
     auto end = run_relayed(*sandbox, std::move(command), streams);
     // Even when the relay failed the run happened: collect, seal, and say what went wrong.
     if (end)
@@ -97,6 +122,12 @@ class CommandRun {
     }
     GYGES_TRY(isolation::SandboxEnd ended, sandbox->stop(contents));
     outcome_.limits_hit = ended.limits_hit;
+    std::future<Status> changes;
+    if (bundle_) {
+      const auto write = [&] { return isolation::write_changes(bundle_->directory(), ended); };
+      // Brought to the disk beside the trace: one wait for it instead of two.
+      changes = session ? aside(write) : std::async(std::launch::deferred, write);
+    }
     if (flows_) GYGES_CHECK(flows_->finish());
     if (!ended.network_failure.empty())
       outcome_.warnings.push_back("the record of the network is incomplete: " +
@@ -108,7 +139,10 @@ class CommandRun {
       if (flows_) attribute();
     }
     duration_ = std::chrono::steady_clock::now() - begin;
-    if (bundle_) GYGES_CHECK(seal(ended));
+    if (bundle_) {
+      GYGES_CHECK(changes.get());
+      GYGES_CHECK(seal(ended));
+    }
     if (failure_ && outcome_.limits_hit.empty()) return tl::unexpected<Error>(*failure_);
     return ok();
   }
@@ -145,7 +179,6 @@ class CommandRun {
     if (recorder_ == nullptr) outcome_.warnings.emplace_back("system calls were not recorded");
     if (outcome_.coverage && !outcome_.coverage->complete)
       outcome_.warnings.emplace_back("the record of system calls is incomplete; see coverage");
-    GYGES_CHECK(isolation::write_changes(bundle_->directory(), ended));
     return bundle_->finish(document());
   }
 

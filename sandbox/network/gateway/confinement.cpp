@@ -112,6 +112,7 @@ Status filter_own_calls() {
                                SYS_madvise,
                                SYS_clock_gettime,
                                SYS_futex,
+                               SYS_sched_yield,
                                SYS_getrandom,
                                SYS_gettimeofday,
                                SYS_time,
@@ -158,8 +159,12 @@ Status filter_own_calls() {
   filter.push_back(BPF_STMT(BPF_RET | BPF_K, refuse));
   filter.push_back(BPF_STMT(BPF_RET | BPF_K, refuse));
   sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
-    return fail_errno("filter system calls", "gateway");
+  // Of all threads, or of none.
+  const long outcome =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  if (outcome > 0)
+    return fail("filter system calls", "gateway", "one of its threads cannot be filtered");
+  if (outcome != 0) return fail_errno("filter system calls", "gateway");
   return ok();
 }
 

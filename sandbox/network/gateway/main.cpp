@@ -12,6 +12,7 @@
 #include "sandbox/network/gateway/confinement.h"
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway_process.h"
+#include "sandbox/network/http/aside_hashing.h"
 #include "sandbox/network/http/body_record.h"
 
 namespace gyges::network {
@@ -68,6 +69,7 @@ Status serve() {
   GYGES_CHECK(gateway.prepare());
   GYGES_CHECK(gateway.open(world, document.value("authorities", std::string())));
   world.clear();
+  if (relays) AsideHashing::instance().start();
   GYGES_CHECK(filter_own_calls());
   std::uint32_t ready = 0;
   if (::send(supervisor, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready))

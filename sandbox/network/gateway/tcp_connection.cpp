@@ -12,6 +12,7 @@
 
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway/tcp_queue.h"
+#include "sandbox/network/http/aside_hashing.h"
 #include "sandbox/network/tls/client_hello.h"
 
 namespace gyges::network {
@@ -95,7 +96,7 @@ void TcpConnection::client_event(std::uint32_t events) {
 }
 
 void TcpConnection::read_client() {
-  auto& buffer = scratch();
+  auto& buffer = AsideHashing::instance().piece();
   std::size_t most = service_ ? service_piece : buffer.size();
   ssize_t n = ::recv(fd_.get(), buffer.data(), gateway_.scarce() ? scarce_step : most, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;

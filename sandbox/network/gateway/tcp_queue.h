@@ -1,7 +1,6 @@
 // Bytes that wait to be sent on a connection: a string, and how many of its first are sent already.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <string>
 
@@ -12,13 +11,6 @@ inline constexpr std::size_t scarce_step = 1024;
 
 // Services take no more at a time.
 inline constexpr std::size_t service_piece = 65536;
-
-// One thread; the bytes are used up before the next read. Large: what is relayed costs three calls to
-// the kernel a piece.
-inline std::array<char, 262144>& scratch() {
-  static std::array<char, 262144> buffer;
-  return buffer;
-}
 
 // The queue is empty. What was large does not stay with each of many connections.
 inline void clear_queue(std::string& queue, std::size_t& sent) {

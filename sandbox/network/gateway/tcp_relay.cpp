@@ -10,6 +10,7 @@
 #include "sandbox/network/gateway/gateway.h"
 #include "sandbox/network/gateway/tcp_connection.h"
 #include "sandbox/network/gateway/tcp_queue.h"
+#include "sandbox/network/http/aside_hashing.h"
 
 namespace gyges::network {
 namespace {
@@ -126,7 +127,8 @@ void TcpConnection::stop_watching_upstream() {
 }
 
 void TcpConnection::read_upstream() {
-  auto& buffer = scratch();
+  // Large: what is relayed costs three calls to the kernel a piece.
+  auto& buffer = AsideHashing::instance().piece();
   ssize_t n =
       ::recv(upstream_.get(), buffer.data(), gateway_.scarce() ? scarce_step : buffer.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sandbox/network/http/aside_hashing.h"
+
 namespace gyges::network {
 namespace {
 
@@ -38,7 +40,7 @@ BodyRecord::BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::
 }
 
 BodyRecord::BodyRecord(BodyRecord&& other) noexcept
-    : most_kept_(other.most_kept_),
+    : most_kept_((other.settle(), other.most_kept_)),
       head_(std::move(other.head_)),
       counted_(std::exchange(other.counted_, 0)),
       slot_(std::exchange(other.slot_, no_slot)),
@@ -48,7 +50,12 @@ BodyRecord::BodyRecord(BodyRecord&& other) noexcept
       hasher_(std::move(other.hasher_)),
       search_(std::move(other.search_)) {}
 
+void BodyRecord::settle() {
+  AsideHashing::instance().settle(std::exchange(job_, 0));
+}
+
 void BodyRecord::drop() {
+  settle();
   Spill& all = spilled();
   all.in_memory -= counted_;
   counted_ = 0;
@@ -117,7 +124,13 @@ std::string BodyRecord::head() const {
 void BodyRecord::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
   if (bytes.empty()) return;
   if (!hasher_) hasher_.emplace();
-  hasher_->update(bytes);
+  const std::uint64_t job = AsideHashing::instance().hash(*hasher_, bytes);
+  if (job == 0) {
+    settle();
+    hasher_->update(bytes);
+  } else {
+    job_ = job;
+  }
   if (size_ < most_kept_ && !full_)
     keep(bytes.substr(
         0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), most_kept_ - size_))));
@@ -126,6 +139,7 @@ void BodyRecord::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
 }
 
 FlowBody BodyRecord::finish(bool whole) {
+  settle();
   FlowBody body;
   body.head = slot_ == no_slot ? std::move(head_) : head();
   head_.clear();

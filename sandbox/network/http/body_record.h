@@ -1,6 +1,6 @@
 // What is kept of a body while it passes: its first bytes, its length and hash, and the canaries in
 // it. Bounded whatever its length: past most_in_memory, for all records of the process together,
-// the first bytes go to a file.
+// the first bytes go to a file. Large pieces are hashed aside (aside_hashing.h).
 //
 // Thread-safety: all records of a process are used by one thread.
 #pragma once
@@ -43,6 +43,7 @@ class BodyRecord {
   static constexpr std::uint32_t no_slot = ~0U;
   void keep(std::string_view bytes);
   bool spill(std::string_view bytes);
+  void settle();
   void drop();
 
   std::uint64_t most_kept_;
@@ -53,6 +54,7 @@ class BodyRecord {
   bool full_ = false;             // keeps no more
   std::uint64_t size_ = 0;
   std::optional<Sha256Hasher> hasher_;  // made with the first byte: most bodies are empty
+  std::uint64_t job_ = 0;               // the last that is hashed aside
   std::optional<CanaryStream> search_;
 };
 

@@ -14,9 +14,8 @@
 #include "base/hash.h"
 #include "sandbox/recorder/capture/kept_programs.h"
 
-extern "C" const unsigned char gyges_capture_bpf_begin[];
-extern "C" const unsigned char gyges_capture_bpf_end[];
-// Hashes of the sources that make the capture plans: programs that are kept have them inside.
+// Hashes of the embedded object, and of the sources that make the capture plans: programs that are
+// kept have them inside.
 extern "C" const unsigned char gyges_plan_sources_begin[];
 extern "C" const unsigned char gyges_plan_sources_end[];
 
@@ -61,11 +60,6 @@ class Reader {
  private:
   std::string_view rest_;
 };
-
-std::string_view embedded_object() {
-  return {reinterpret_cast<const char*>(gyges_capture_bpf_begin),
-          static_cast<std::size_t>(gyges_capture_bpf_end - gyges_capture_bpf_begin)};
-}
 
 tl::unexpected<Error> bad_image() {
   return fail("read kept programs", "image", "it is not what was kept", "remove it");
@@ -169,7 +163,6 @@ std::string image_key() {
     uname(&names);
     const Result<std::string> boot = read_file("/proc/sys/kernel/random/boot_id", 256);
     Sha256Hasher hasher;
-    hasher.update(embedded_object());
     hasher.update({reinterpret_cast<const char*>(gyges_plan_sources_begin),
                    static_cast<std::size_t>(gyges_plan_sources_end - gyges_plan_sources_begin)});
     hasher.update(names.release);

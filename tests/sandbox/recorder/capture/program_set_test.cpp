@@ -105,8 +105,9 @@ TEST_F(ProgramSetTest, TheKeyIsMadeOfBuildKernelAndBoot) {
       reinterpret_cast<const char*>(gyges_plan_sources_begin),
       static_cast<std::size_t>(gyges_plan_sources_end - gyges_plan_sources_begin));
   EXPECT_NE(sources.find("x86_64.syscalls"), std::string::npos);
+  EXPECT_NE(sources.find(to_hex(sha256(object))), std::string::npos);
   EXPECT_EQ(image_key(),
-            to_hex(sha256(object + sources + names.release + "\n" + names.version + "\n" + *boot)));
+            to_hex(sha256(sources + names.release + "\n" + names.version + "\n" + *boot)));
 }
 
 // Their two programs cost a start and every operation of the host's other programs.

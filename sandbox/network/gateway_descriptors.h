@@ -1,0 +1,14 @@
+// Between the programs of one build: which descriptors the gateway finds at its start.
+#pragma once
+
+namespace gyges::network::gateway_process {
+
+inline constexpr int report_fd = 3;
+inline constexpr int config_fd = 4;
+inline constexpr int world_fd = 5;
+inline constexpr int spill_fd = 6;   // a file without a name, for what of bodies is kept
+inline constexpr int outlet_fd = 7;  // non-blocking socket, where the configuration says so
+// For the loader alone: the file that the program stands in, at the descriptor's offset.
+inline constexpr int program_fd = 8;
+
+}  // namespace gyges::network::gateway_process
