@@ -38,7 +38,13 @@ struct Signs {
   int cancel_fd = -1;
 };
 
-void poll_once(Ends& ends, const Signs& signs, milliseconds timeout, Output& output) {
+// What a look has shown; all of it where there was nothing to look at for as long as was waited.
+struct Seen {
+  bool sandbox = true;
+  bool cancel = true;
+};
+
+Seen poll_once(Ends& ends, const Signs& signs, milliseconds timeout, Output& output) {
   std::array<pollfd, 5> fds{};
   fds[0] = {ends.output.get(), POLLIN, 0};
   fds[1] = {ends.input.get(), POLLOUT, 0};
@@ -47,9 +53,11 @@ void poll_once(Ends& ends, const Signs& signs, milliseconds timeout, Output& out
   fds[4] = {signs.cancel_fd, POLLIN, 0};
   if (::poll(fds.data(), fds.size(),
              static_cast<int>(std::max(timeout, milliseconds(0)).count())) <= 0)
-    return;
+    return {};
   if (fds[0].revents != 0) read_some(ends.output, output);
   if (fds[1].revents != 0 && !write_some(ends.input, ends.unwritten)) ends.input.reset();
+  // Without a descriptor for its end the process has to be asked for.
+  return {fds[2].revents != 0 || fds[3].revents != 0 || signs.end_fd < 0, fds[4].revents != 0};
 }
 
 struct Waited {
@@ -69,9 +77,9 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
   for (;;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()) + milliseconds(1);
     if (waited.stopped()) signs.cancel_fd = -1;
-    poll_once(ends, signs, std::min(left, longest_poll), output);
+    const Seen seen = poll_once(ends, signs, std::min(left, longest_poll), output);
     if (context.progress && !waited.end) context.progress(output.window().total());
-    if (!waited.end) {
+    if (!waited.end && seen.sandbox) {
       auto end = context.sandbox.wait(id, Clock::now());
       if (!end) {
         waited.lost = end.error();
@@ -84,7 +92,7 @@ Waited pump(const ToolContext& context, isolation::CommandId id, Ends& ends, Out
       }
     }
     if (waited.end && !ends.output) return waited;
-    bool cancel = !waited.end && !waited.stopped() && is_readable(context.cancel_fd);
+    bool cancel = !waited.end && !waited.stopped() && seen.cancel && is_readable(context.cancel_fd);
     if (Clock::now() < deadline && !cancel) continue;
     if (waited.end || waited.stopped()) return waited;
     (cancel ? waited.cancelled : waited.timed_out) = true;
@@ -136,12 +144,13 @@ ToolResult result_of(const Waited& waited, Output& output, const ToolContext& co
 }
 
 ToolResult run(const ToolContext& context, const ProcessRequest& request, Output& output) {
-  SigpipeBlock no_sigpipe;
+  std::optional<SigpipeBlock> no_sigpipe;
   auto failed = [](const Error& error) { return error_result("start", printable(error.line())); };
   auto from = pipe_to_read();
   if (!from) return failed(from.error());
   Pipe input;
   if (!request.standard_input.empty()) {
+    no_sigpipe.emplace();
     auto made = pipe_to_write();
     if (!made) return failed(made.error());
     input = std::move(*made);

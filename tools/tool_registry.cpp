@@ -1,6 +1,8 @@
 #include "tools/tool_registry.h"
 
 #include <array>
+#include <map>
+#include <utility>
 
 #include "base/json.h"
 #include "base/json_document.h"
@@ -16,6 +18,18 @@ std::array<const Tool*, 15> all_tools() {
           &write_file_tool(),   &edit_file_tool(),    &list_dir_tool(),  &search_tool(),
           &http_request_tool(), &mail_tool(),         &ask_human_tool(), &notify_tool(),
           &think_tool(),        &todo_tool(),         &submit_tool()};
+}
+
+// Read once by each thread: a schema is not for several at the same time.
+Result<const ArgumentSchema*> schema_of(const Tool& tool) {
+  thread_local std::map<const Tool*, ArgumentSchema> known;
+  auto found = known.find(&tool);
+  if (found == known.end()) {
+    GYGES_TRY(ArgumentSchema schema,
+              ArgumentSchema::compile(std::string(tool.name()), tool.parameters()));
+    found = known.emplace(&tool, std::move(schema)).first;
+  }
+  return &found->second;
 }
 
 }  // namespace
@@ -40,9 +54,9 @@ ToolResult call_tool(const ToolContext& context, std::string_view name,
   auto value = parse_json(arguments, "arguments");
   if (!value)
     return error_result("arguments", "The arguments are not valid JSON: " + value.error().reason);
-  auto schema = ArgumentSchema::compile(std::string(name), tool->parameters());
+  auto schema = schema_of(*tool);
   if (!schema) return error_result("arguments", schema.error().line());
-  std::string fault = schema->fault(*value);
+  std::string fault = (*schema)->fault(*value);
   if (!fault.empty()) return error_result("arguments", fault);
   return tool->run(context, *value);
 }

@@ -1,14 +1,10 @@
 #include "sandbox/init/commands.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -17,21 +13,24 @@
 
 #include <cerrno>
 #include <cstring>
-#include <initializer_list>
+#include <new>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/command_process.h"
+#include "sandbox/init/kernel_calls.h"
 
 namespace gyges::init {
 namespace {
 
 struct Running {
   std::uint32_t id = 0;
-  pid_t pid = 0;        // 0: free
-  int gate = -1;        // write end: a byte opens the gate
-  int outcome = -1;     // read end: a StartFailure if the program could not be started
-  StartFailure failed;  // read from it before the gate
+  pid_t pid = 0;  // 0: free
+  Place* place = nullptr;
 };
 Running running[max_commands];
+std::uint32_t running_count = 0;
+Stand* stands = nullptr;  // one for each of them
+Place* places[max_commands];
 
 Running* find(std::uint32_t id) {
   for (Running& entry : running)
@@ -39,35 +38,127 @@ Running* find(std::uint32_t id) {
   return nullptr;
 }
 
-// A spawn payload, mapped.
-struct Payload {
-  char* base = nullptr;
-  std::size_t size = 0;
-  SpawnHeader header;
-  const char* directory = nullptr;
-  char** argv = nullptr;
-  char** envp = nullptr;
-};
+Stand& stand_of(const Running& entry) {
+  return stands[&entry - running];
+}
 
-// Maps the payload and builds the pointer tables behind it. Returns 0 or an errno value.
-int map_payload(int fd, Payload& payload) {
+// Shared also with a process that has memory of its own. Null with errno.
+char* shared_memory(std::size_t size) {
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return base == MAP_FAILED ? nullptr : static_cast<char*>(base);
+}
+
+constexpr std::size_t page = 4096;
+constexpr std::size_t stack_size = 8 * page;  // a process of a command uses two pages
+
+// Nothing said to the process that used it last is for the next one.
+int quieten(const Place& place) {
+  pollfd said[2] = {{place.reached, POLLIN, 0}, {place.gate, POLLIN, 0}};
+  if (::poll(said, 2, 0) < 0) return -1;
+  for (const pollfd& one : said) {
+    std::uint64_t count = 0;
+    if (one.revents != 0 && ::read(one.fd, &count, sizeof(count)) < 0) return -1;
+  }
+  return 0;
+}
+
+// Out of the way of the standard descriptors. -1 with errno.
+int make_signal() {
+  const int low = ::eventfd(0, EFD_CLOEXEC);
+  if (low < 0) return -1;
+  const int high = ::fcntl(low, F_DUPFD_CLOEXEC, 10);
+  const int code = errno;
+  ::close(low);
+  errno = code;
+  return high;
+}
+
+// Above a stack with a page that nobody may touch at its other end. Null with errno.
+Place* make_place() {
+  constexpr std::size_t size = page + stack_size + sizeof(Place);
+  char* base = shared_memory(size);
+  if (base == nullptr) return nullptr;
+  auto* place = new (base + page + stack_size) Place;
+  place->reached = make_signal();
+  place->gate = place->reached < 0 ? -1 : make_signal();
+  if (place->gate >= 0 && ::mprotect(base, page, PROT_NONE) == 0) return place;
+  const int code = errno;
+  if (place->gate >= 0) ::close(place->gate);
+  if (place->reached >= 0) ::close(place->reached);
+  ::munmap(base, size);
+  errno = code;
+  return nullptr;
+}
+
+// One that no process uses. Null with errno.
+Place* free_place() {
+  for (Place*& place : places) {
+    if (place == nullptr) {
+      place = make_place();
+      if (place != nullptr) place->number = static_cast<std::uint32_t>(&place - places);
+      return place;
+    }
+    if (__atomic_load_n(&place->taken, __ATOMIC_ACQUIRE) != 0) continue;
+    return quieten(*place) == 0 ? place : nullptr;
+  }
+  errno = EAGAIN;
+  return nullptr;
+}
+
+// Gives back what a payload that had a file of its own took.
+void empty(Place& place) {
+  Payload& payload = place.payload;
+  if (payload.argv != nullptr && payload.argv != place.pointers)
+    ::munmap(payload.argv, (payload.header.argc + payload.header.envc + 2UL) * sizeof(char*));
+  if (payload.base != nullptr && payload.base != place.text) ::munmap(payload.base, payload.size);
+  payload = Payload{};
+}
+
+// 0 or an errno value.
+int map_file(int fd, Payload& payload) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return errno;
   if (info.st_size < static_cast<off_t>(sizeof(SpawnHeader)) ||
       info.st_size > static_cast<off_t>(max_payload))
     return E2BIG;
-  payload.size = static_cast<std::size_t>(info.st_size);
-  void* base = ::mmap(nullptr, payload.size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  auto size = static_cast<std::size_t>(info.st_size);
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return errno;
   payload.base = static_cast<char*>(base);
-  std::memcpy(&payload.header, payload.base, sizeof(SpawnHeader));
+  payload.size = size;
+  return 0;
+}
+
+// The pointer tables, in the place or in memory of their own.
+int make_tables(Place& place) {
+  Payload& payload = place.payload;
   std::size_t pointers = payload.header.argc + payload.header.envc + 2UL;
   if (pointers > max_payload / sizeof(char*)) return E2BIG;
-  void* table = ::mmap(nullptr, pointers * sizeof(char*), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (table == MAP_FAILED) return errno;
-  payload.argv = static_cast<char**>(table);
+  payload.argv = place.pointers;
+  if (pointers > sizeof(place.pointers) / sizeof(char*)) {
+    void* table = ::mmap(nullptr, pointers * sizeof(char*), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    payload.argv = table == MAP_FAILED ? nullptr : static_cast<char**>(table);
+    if (payload.argv == nullptr) return errno;
+  }
   payload.envp = payload.argv + payload.header.argc + 1;
+  payload.envp[-1] = payload.envp[payload.header.envc] = nullptr;
+  return 0;
+}
+
+// Puts the command that was received into the place. 0 or an errno value.
+int read_payload(const Received& received, Place& place) {
+  Payload& payload = place.payload;
+  if (received.fds[3] >= 0) {
+    if (int code = map_file(received.fds[3], payload)) return code;
+  } else {
+    if (received.size < sizeof(SpawnHeader)) return EINVAL;
+    std::memcpy(place.text, received.payload, received.size);
+    payload.base = place.text;
+    payload.size = received.size;
+  }
+  std::memcpy(&payload.header, payload.base, sizeof(SpawnHeader));
+  if (int code = make_tables(place)) return code;
   char* at = payload.base + sizeof(SpawnHeader);
   char* end = payload.base + payload.size;
   auto next = [&]() -> char* {
@@ -86,179 +177,6 @@ int map_payload(int fd, Payload& payload) {
   return payload.header.argc > 0 ? 0 : EINVAL;
 }
 
-void unmap(Payload& payload) {
-  if (payload.argv != nullptr)
-    ::munmap(payload.argv, (payload.header.argc + payload.header.envc + 2UL) * sizeof(char*));
-  if (payload.base != nullptr) ::munmap(payload.base, payload.size);
-}
-
-[[noreturn]] void give_up(int outcome, StartStep step, int code) {
-  StartFailure failure{code, step};
-  ssize_t ignored = ::write(outcome, &failure, sizeof(failure));
-  (void)ignored;
-  ::_exit(127);
-}
-
-const char* variable(char* const* envp, const char* name) {
-  std::size_t length = std::strlen(name);
-  for (; *envp != nullptr; ++envp)
-    if (std::strncmp(*envp, name, length) == 0 && (*envp)[length] == '=') return *envp + length + 1;
-  return nullptr;
-}
-
-// The program's path, looked up in PATH unless it has a slash. Done before the gate, so that the
-// record starts with the one execve that counts.
-int find_program(const Payload& payload, char* path, std::size_t size) {
-  const char* name = payload.argv[0];
-  if (std::strchr(name, '/') != nullptr) {
-    if (std::strlen(name) >= size) return ENAMETOOLONG;
-    std::strcpy(path, name);
-    return 0;
-  }
-  const char* list = variable(payload.envp, "PATH");
-  int result = ENOENT;
-  while (list != nullptr && *list != '\0') {
-    const char* colon = std::strchr(list, ':');
-    std::size_t length =
-        colon != nullptr ? static_cast<std::size_t>(colon - list) : std::strlen(list);
-    if (length > 0 && length + 1 + std::strlen(name) < size) {
-      std::memcpy(path, list, length);
-      path[length] = '/';
-      std::strcpy(path + length + 1, name);
-      struct stat info {};
-      if (::stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
-        if (::access(path, X_OK) == 0) return 0;
-        result = EACCES;
-      }
-    }
-    list = colon != nullptr ? colon + 1 : nullptr;
-  }
-  return result;
-}
-
-// Gives up every privilege the policy does not keep; the bounding set is pid 1's. Order matters:
-// the user change clears the capabilities, the ambient set needs both other sets.
-int become_agent(const ProgramHeader& header) {
-  if (header.change_user != 0) {
-    if (::prctl(PR_SET_KEEPCAPS, header.keep_capabilities != 0 ? 1 : 0, 0, 0, 0) != 0) return -1;
-    if (::setgroups(0, nullptr) != 0) return -1;
-    if (::setresgid(header.gid, header.gid, header.gid) != 0) return -1;
-    if (::setresuid(header.uid, header.uid, header.uid) != 0) return -1;
-  }
-  __user_cap_header_struct capabilities{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2]{};
-  data[0].permitted = data[0].effective = data[0].inheritable =
-      static_cast<std::uint32_t>(header.keep_capabilities);
-  data[1].permitted = data[1].effective = data[1].inheritable =
-      static_cast<std::uint32_t>(header.keep_capabilities >> 32U);
-  if (::syscall(SYS_capset, &capabilities, data) != 0) return -1;
-  for (unsigned capability = 0; capability < 64; ++capability)
-    if ((header.keep_capabilities >> capability & 1U) != 0 &&
-        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0)
-      return -1;
-  return 0;
-}
-
-// Before the other filters, one of which may forbid it. Signals that do not kill wait for the
-// answer (Linux 5.19); where they cannot, an interrupted call is made again.
-int load_listener(const sock_fprog& filter) {
-  constexpr unsigned long listen = 8;     // SECCOMP_FILTER_FLAG_NEW_LISTENER
-  constexpr unsigned long killable = 32;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-  long fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listen | killable, &filter);
-  if (fd < 0 && errno == EINVAL)
-    fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listen, &filter);
-  if (fd < 0) return -1;
-  Reply reply;
-  reply.tell = Tell::listener;
-  tell(reply, static_cast<int>(fd));
-  return ::close(static_cast<int>(fd));
-}
-
-int load_filters(const Program& program) {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
-  const char* at = program.filters;
-  for (std::uint32_t i = 0; i < program.header->filters; ++i) {
-    std::uint32_t count = 0;
-    std::memcpy(&count, at, sizeof(count));
-    at += 8;  // count and padding: the instructions stay aligned
-    sock_fprog filter{static_cast<unsigned short>(count),
-                      reinterpret_cast<sock_filter*>(const_cast<char*>(at))};
-    if (i == 0 && program.header->listener != 0) {
-      if (load_listener(filter) != 0) return -1;
-    } else if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) {
-      return -1;
-    }
-    at += count * sizeof(sock_filter);
-  }
-  return 0;
-}
-
-int set_limits(const ProgramHeader& header) {
-  for (int resource = 0; resource < 16; ++resource) {
-    std::uint64_t value = header.limits[resource];
-    if (value == ~0ULL) continue;
-    rlimit limit{value, value};
-    // The soft limit on processor time comes first, so that SIGXCPU names the cause.
-    if (resource == RLIMIT_CPU) limit.rlim_max = value + 2;
-    rlimit present{};
-    if (::getrlimit(static_cast<__rlimit_resource>(resource), &present) == 0 &&
-        present.rlim_max != RLIM_INFINITY) {
-      if (limit.rlim_max > present.rlim_max) limit.rlim_max = present.rlim_max;
-      if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
-    }
-    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) return -1;
-  }
-  return 0;
-}
-
-[[noreturn]] void run_child(const Program& program, const Payload& payload, const int (&fds)[4],
-                            int gate, int outcome) {
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (::setsid() < 0) give_up(outcome, StartStep::descriptors, errno);
-  // The standard descriptors may overlap 0 to 2; move them up first. 10 and 11 are out of the way.
-  int gate_fd = ::fcntl(gate, F_DUPFD_CLOEXEC, 10);
-  if (gate_fd < 0) give_up(outcome, StartStep::descriptors, errno);
-  int outcome_fd = ::fcntl(outcome, F_DUPFD_CLOEXEC, 11);
-  if (outcome_fd < 0) give_up(outcome, StartStep::descriptors, errno);
-  int standard[3];
-  for (int i = 0; i < 3; ++i) {
-    standard[i] = ::fcntl(fds[i + 1], F_DUPFD_CLOEXEC, 12);
-    if (standard[i] < 0) give_up(outcome_fd, StartStep::descriptors, errno);
-  }
-  for (int i = 0; i < 3; ++i)
-    if (::dup2(standard[i], i) < 0) give_up(outcome_fd, StartStep::descriptors, errno);
-  // After setsid, which left the caller's terminal; only a session's leader can take one.
-  if (payload.header.terminal != 0 && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
-    give_up(outcome_fd, StartStep::descriptors, errno);
-  ::umask(022);
-  if (set_limits(*program.header) != 0) give_up(outcome_fd, StartStep::limits, errno);
-  if (become_agent(*program.header) != 0) give_up(outcome_fd, StartStep::privileges, errno);
-  // As the agent: a directory that only the agent may enter must work, one that it may not must
-  // not.
-  if (::chdir(payload.directory) != 0) give_up(outcome_fd, StartStep::directory, errno);
-  char path[4096];
-  int missing = find_program(payload, path, sizeof(path));
-  if (missing != 0) give_up(outcome_fd, StartStep::find, missing);
-  if (load_filters(program) != 0) give_up(outcome_fd, StartStep::filter, errno);
-  if (payload.header.gated != 0) {
-    // Zero says that the gate is reached: from here on everything is the command's and recorded.
-    StartFailure reached;
-    if (::write(outcome_fd, &reached, sizeof(reached)) != static_cast<ssize_t>(sizeof(reached)))
-      give_up(outcome_fd, StartStep::descriptors, errno);
-    char byte = 0;
-    ssize_t n;
-    do {
-      n = ::read(gate_fd, &byte, 1);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) give_up(outcome_fd, StartStep::descriptors, errno);
-    if (n != 1) ::_exit(127);  // pid 1 is gone, and so are we
-  }
-  ::execve(path, payload.argv, payload.envp);
-  give_up(outcome_fd, StartStep::execute, errno);
-}
-
 void refuse(std::uint32_t id, int code) {
   Reply reply;
   reply.tell = Tell::not_spawned;
@@ -267,27 +185,31 @@ void refuse(std::uint32_t id, int code) {
   tell(reply);
 }
 
-// Waits until the child is at its gate, has failed, or is dead, which shows as an end of file. An
-// agent of the child's user may stop it on its way, over and over: it is woken, and after a while
-// killed, because pid 1 has a wall clock to keep.
-bool await_gate(Running& entry) {
-  for (int attempt = 0; attempt < 200; ++attempt) {
-    pollfd wait{entry.outcome, POLLIN, 0};
-    if (::poll(&wait, 1, 10) > 0) {
-      ssize_t n;
-      do {
-        n = ::read(entry.outcome, &entry.failed, sizeof(StartFailure));
-      } while (n < 0 && errno == EINTR);
-      return n == static_cast<ssize_t>(sizeof(StartFailure)) && entry.failed.code == 0;
+// Waits until the process is at its gate, has given up, or is dead. An agent of its user may stop
+// it on its way, over and over: it is woken, and after a while killed, because pid 1 has a wall
+// clock to keep.
+bool await_gate(const Running& entry, int pidfd) {
+  const Stand& stand = stand_of(entry);
+  // The end of a process is seen where there is no descriptor for it, too, though later.
+  for (int attempt = 0; attempt < 200;) {
+    pollfd wait[2] = {{entry.place->reached, POLLIN, 0}, {pidfd, POLLIN, 0}};
+    const int ready = ::poll(wait, 2, 10);
+    const std::uint32_t state = __atomic_load_n(&stand.state, __ATOMIC_ACQUIRE);
+    if (state != Stand::under_way) return state == Stand::at_gate;
+    if (ready > 0 && wait[1].revents != 0) return false;
+    if (ready == 0) {
+      ::kill(entry.pid, SIGCONT);
+      ++attempt;
     }
-    ::kill(entry.pid, SIGCONT);
   }
   ::kill(entry.pid, SIGKILL);
+  pollfd ended{pidfd, POLLIN, 0};
+  ::poll(&ended, 1, 1000);  // it writes to memory that is also pid 1's
   return false;
 }
 
-// Returns 0 or an errno value.
-int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
+// 0 or an errno value.
+int start(const Program& program, const Received& received) {
   Running* entry = nullptr;
   for (Running& candidate : running)
     if (candidate.pid == 0) {
@@ -295,37 +217,43 @@ int start(const Program& program, std::uint32_t id, const int (&fds)[4]) {
       break;
     }
   if (entry == nullptr) return EAGAIN;
-  Payload payload;
-  int gate[2] = {-1, -1};
-  int outcome[2] = {-1, -1};
-  int code = map_payload(fds[0], payload);
-  if (code == 0 && (::pipe2(gate, O_CLOEXEC) != 0 || ::pipe2(outcome, O_CLOEXEC) != 0))
-    code = errno;
-  if (code == 0) {
-    pid_t pid = ::fork();
-    if (pid == 0) run_child(program, payload, fds, gate[0], outcome[1]);
-    if (pid < 0) code = errno;
-    if (pid > 0) {
-      Reply reply;
-      reply.tell = Tell::spawned;
-      reply.id = id;
-      reply.number[0] = static_cast<std::uint64_t>(pid);
-      int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-      entry->id = id;
-      entry->pid = pid;
-      entry->gate = gate[1];
-      entry->outcome = outcome[0];
-      ::close(outcome[1]);
-      gate[1] = outcome[0] = outcome[1] = -1;
-      if (payload.header.gated != 0) reply.number[1] = await_gate(*entry) ? 1 : 0;
-      tell(reply, pidfd);
-      if (pidfd >= 0) ::close(pidfd);
-    }
+  if (stands == nullptr)
+    stands = reinterpret_cast<Stand*>(shared_memory(max_commands * sizeof(Stand)));
+  if (stands == nullptr) return errno;
+  Place* place = free_place();
+  if (place == nullptr) return errno;
+  empty(*place);
+  if (int code = read_payload(received, *place)) return code;
+  const std::uint32_t id = received.request.id;
+  Stand& stand = stand_of(*entry);
+  stand = Stand{};
+  place->owner = id;
+  place->program = &program;
+  place->stand = &stand;
+  std::memcpy(place->fds, received.fds, sizeof(place->fds));
+  place->taken = 1;
+  unsigned long sharing = CLONE_VM | CLONE_CHILD_CLEARTID;
+  if (program.header->own_memory != 0) sharing = 0;
+  pid_t pid = start_on_stack(sharing | SIGCHLD, place, &place->taken, &run_command, place);
+  if (pid < 0) {
+    place->taken = 0;
+    return errno;
   }
-  for (int fd : {gate[0], gate[1], outcome[0], outcome[1]})
-    if (fd >= 0) ::close(fd);
-  unmap(payload);
-  return code;
+  Reply reply;
+  reply.tell = Tell::spawned;
+  reply.id = id;
+  reply.number[0] = static_cast<std::uint64_t>(pid);
+  *entry = {id, pid, place};
+  ++running_count;
+  int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  // Also without a gate: the two use the same memory in turn.
+  const bool reached = await_gate(*entry, pidfd);
+  reply.number[1] = reached && place->payload.header.gated != 0 ? 1 : 0;
+  reply.number[2] = place->number;
+  tell(reply, pidfd, place->handed ? -1 : place->gate);
+  if (pidfd >= 0) place->handed = true;
+  if (pidfd >= 0) ::close(pidfd);
+  return 0;
 }
 
 std::uint64_t nanoseconds(const timeval& time) {
@@ -346,20 +274,11 @@ int drop_bounding_set(const ProgramHeader& header) {
   return 0;
 }
 
-void spawn(const Program& program, std::uint32_t id, const int (&fds)[4]) {
-  int code = start(program, id, fds);
-  if (code != 0) refuse(id, code);
-  for (int fd : fds)
+void spawn(const Program& program, const Received& received) {
+  int code = start(program, received);
+  if (code != 0) refuse(received.request.id, code);
+  for (int fd : received.fds)
     if (fd >= 0) ::close(fd);
-}
-
-void release(std::uint32_t id) {
-  Running* entry = find(id);
-  if (entry == nullptr || entry->gate < 0) return;
-  ssize_t ignored = ::write(entry->gate, "", 1);
-  (void)ignored;
-  ::close(entry->gate);
-  entry->gate = -1;
 }
 
 void signal_command(std::uint32_t id, int signal_number, bool group) {
@@ -376,25 +295,25 @@ void reap(pid_t pid, int status, const rusage& usage) {
     reply.number[0] = nanoseconds(usage.ru_utime);
     reply.number[1] = nanoseconds(usage.ru_stime);
     reply.number[2] = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024U;
-    StartFailure failure = entry.failed;
-    if (failure.code != 0 ||
-        ::read(entry.outcome, &failure, sizeof(failure)) == static_cast<ssize_t>(sizeof(failure))) {
+    const Stand& stand = stand_of(entry);
+    if (stand.state == Stand::given_up) {
       reply.tell = Tell::not_started;
-      reply.error = failure.code;
-      reply.number[0] = static_cast<std::uint64_t>(failure.step);
+      reply.error = stand.failure.code;
+      reply.number[0] = static_cast<std::uint64_t>(stand.failure.step);
     }
-    ::close(entry.outcome);
-    if (entry.gate >= 0) ::close(entry.gate);
+    if (entry.place->owner == entry.id) {
+      empty(*entry.place);
+      entry.place->taken = 0;
+    }
     entry = Running{};
+    --running_count;
     tell(reply);
     return;
   }
 }
 
 std::uint32_t commands_running() {
-  std::uint32_t count = 0;
-  for (const Running& entry : running) count += entry.pid != 0 ? 1 : 0;
-  return count;
+  return running_count;
 }
 
 }  // namespace gyges::init

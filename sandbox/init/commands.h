@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "sandbox/init/channel.h"
 #include "sandbox/init/protocol.h"
 #include "sandbox/init/setup.h"
 
@@ -13,12 +14,9 @@ namespace gyges::init {
 // or -1 with errno.
 int drop_bounding_set(const ProgramHeader& header);
 
-// Makes the process of a command up to its start gate and reports it with a pidfd. `fds` are the
-// payload and the three standard descriptors; all are closed here.
-void spawn(const Program& program, std::uint32_t id, const int (&fds)[4]);
-
-// Opens the start gate.
-void release(std::uint32_t id);
+// Makes the process of the command that is asked for, up to its start gate, and reports it with a
+// pidfd. The request's descriptors are closed here.
+void spawn(const Program& program, const Received& received);
 
 void signal_command(std::uint32_t id, int signal_number, bool group);
 

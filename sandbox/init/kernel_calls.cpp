@@ -228,6 +228,9 @@ int closedir(__dirstream* stream) {
 void* mmap(void* where, std::size_t size, int protection, int flags, int fd, long offset) {
   return reinterpret_cast<void*>(call(__NR_mmap, where, size, protection, flags, fd, offset));
 }
+int mprotect(void* where, std::size_t size, int protection) {
+  return call_int(__NR_mprotect, where, size, protection);
+}
 int munmap(void* where, std::size_t size) {
   return call_int(__NR_munmap, where, size);
 }
@@ -287,6 +290,40 @@ int getpid() {
 int fork() {
   return call_int(__NR_fork);
 }
+// The new stack holds what the child runs, because nothing else of the parent's frame is there.
+int start_on_stack(unsigned long flags, void* top, std::uint32_t* child_tid, void (*body)(void*),
+                   void* argument) {
+  auto** stack = static_cast<void**>(top);
+  *--stack = argument;
+  *--stack = reinterpret_cast<void*>(body);
+  long result;
+  register std::uint32_t* r10 asm("r10") = child_tid;
+  register long r8 asm("r8") = 0;
+  asm volatile(
+      "syscall\n"
+      "test %%rax, %%rax\n"
+      "jnz 1f\n"
+      "xor %%ebp, %%ebp\n"
+      "pop %%rax\n"
+      "pop %%rdi\n"
+      "and $-16, %%rsp\n"
+      "call *%%rax\n"
+      "hlt\n"
+      "1:\n"
+      : "=a"(result)
+      : "a"(static_cast<long>(__NR_clone)), "D"(flags), "S"(stack), "d"(0L), "r"(r10), "r"(r8)
+      : "rcx", "r11", "memory");
+  return static_cast<int>(checked(result));
+}
+long read_quietly(int fd, void* to, std::size_t size) {
+  return raw(__NR_read, word(fd), word(to), word(size));
+}
+long write_quietly(int fd, const void* from, std::size_t size) {
+  return raw(__NR_write, word(fd), word(from), word(size));
+}
+int execute_program(const char* path, char* const* arguments, char* const* environment) {
+  return static_cast<int>(raw(__NR_execve, word(path), word(arguments), word(environment)));
+}
 int execve(const char* path, char* const* arguments, char* const* environment) {
   return call_int(__NR_execve, path, arguments, environment);
 }
@@ -337,6 +374,9 @@ int sigprocmask(int how, const SignalSet* set, SignalSet* before) {
 }
 int signalfd(int fd, const SignalSet* set, int flags) {
   return call_int(__NR_signalfd4, fd, set, kernel_signal_set, flags);
+}
+int eventfd(unsigned start, int flags) {
+  return call_int(__NR_eventfd2, start, flags);
 }
 int timerfd_create(int clock, int flags) {
   return call_int(__NR_timerfd_create, clock, flags);

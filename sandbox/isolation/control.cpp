@@ -4,18 +4,21 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 namespace gyges::isolation {
 
-Status send_request(int socket, const init::Request& request, std::span<const int> fds) {
+Status send_request(int socket, const init::Request& request, std::span<const int> fds,
+                    std::string_view payload) {
   init::Request copy = request;
-  iovec bytes{&copy, sizeof(copy)};
+  std::array<iovec, 2> bytes{iovec{&copy, sizeof(copy)},
+                             iovec{const_cast<char*>(payload.data()), payload.size()}};
   alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
   msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
+  message.msg_iov = bytes.data();
+  message.msg_iovlen = bytes.size();
   if (!fds.empty()) {
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(fds.size_bytes());
@@ -37,26 +40,27 @@ Result<std::optional<Message>> receive_reply(int socket,
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
                     deadline - std::chrono::steady_clock::now())
                     .count();
-    // A millisecond is added because the conversion rounds down; a day bounds the value.
-    int timeout = static_cast<int>(std::clamp<long long>(left + (left > 0 ? 1 : 0), 0, 86400000));
-    pollfd wait{socket, POLLIN, 0};
-    int ready = ::poll(&wait, 1, timeout);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0) return fail_errno("wait for", "pid 1 of the sandbox");
-    if (ready == 0) {
-      if (std::chrono::steady_clock::now() >= deadline) return std::optional<Message>();
-      continue;
+    if (left > 0) {
+      // A millisecond is added because the conversion rounds down; a day bounds the value.
+      pollfd wait{socket, POLLIN, 0};
+      int ready = ::poll(&wait, 1, static_cast<int>(std::min<long long>(left + 1, 86400000)));
+      if (ready < 0 && errno != EINTR) return fail_errno("wait for", "pid 1 of the sandbox");
+      if (ready <= 0) continue;
     }
     Message received;
     iovec bytes{&received.reply, sizeof(received.reply)};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
     msghdr message{};
     message.msg_iov = &bytes;
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof(control);
-    ssize_t n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    ssize_t n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      if (left <= 0) return std::optional<Message>();
+      continue;
+    }
     // Reported once, before the last words of a pid 1 that had not read everything (unix(7)).
     if (n < 0 && errno == ECONNRESET && !reset) {
       reset = true;
@@ -70,9 +74,11 @@ Result<std::optional<Message>> receive_reply(int socket,
       return fail("read from", "pid 1 of the sandbox", "a message of the wrong size");
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-      received.fd.reset(fd);
+      std::array<int, 2> fds{-1, -1};
+      std::memcpy(fds.data(), CMSG_DATA(header),
+                  std::min(header->cmsg_len - CMSG_LEN(0), sizeof(fds)));
+      received.fd.reset(fds[0]);
+      received.second.reset(fds[1]);
     }
     return std::optional<Message>(std::move(received));
   }

@@ -1,10 +1,12 @@
 #include "sandbox/isolation/host_facts.h"
 
 #include <linux/capability.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "base/files.h"
 #include "sandbox/isolation/capabilities.h"
@@ -41,6 +43,12 @@ Result<HostFacts> read_host_facts() {
   host.time_namespaces = ::access("/proc/self/ns/time", F_OK) == 0;
   if (!host.time_namespaces && errno != ENOENT)
     return fail_errno("look for time namespaces", "/proc/self/ns/time");
+  unsigned major = 0;
+  unsigned minor = 0;
+  utsname name{};
+  host.exec_enters_time = ::uname(&name) == 0 &&
+                          std::sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+                          std::pair(major, minor) >= std::pair(6U, 3U);
   return host;
 }
 

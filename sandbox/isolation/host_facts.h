@@ -12,7 +12,8 @@ struct HostFacts {
   std::uint32_t uid = 0;  // of the caller
   std::uint32_t gid = 0;
   bool time_namespaces = true;
-  int landlock_abi = 0;  // 0: none
+  bool exec_enters_time = true;  // the time namespace made for children, also by execve (Linux 6.3)
+  int landlock_abi = 0;          // 0: none
 };
 
 // An error where the kernel does not say: taking root for an ordinary user, or the other way round,

@@ -36,6 +36,7 @@ struct Sandbox::State {
   network::GatewaySockets gateway_sockets;           // during start only
   InitProcess process;
   std::vector<std::string> filters;  // of a prepared sandbox, until it begins
+  UniqueFd null;                     // /dev/null, once a command needed it
   UniqueFd scratch;
   UniqueFd terminal;  // its master
   Disguise disguise;  // as the policy's cues leave it; during start only
@@ -48,9 +49,16 @@ struct Sandbox::State {
   mutable std::mutex mutex;
   std::vector<LimitHit> limits;
   std::map<CommandId, CommandEnd> ended;
-  std::map<CommandId, UniqueFd> bells;       // of commands that end_fd() was called for
+  struct Bell {
+    UniqueFd fd;  // an eventfd
+    bool rung = false;
+  };
+  std::map<CommandId, Bell> bells;           // of commands that end_fd() was called for
+  std::vector<UniqueFd> silent_bells;        // for the next ones
+  CommandId reader = 0;                      // the command whose wait() reads now; it needs no bell
   std::map<CommandId, bool> started;         // alive commands
   std::map<CommandId, UniqueFd> relabelled;  // pidfds of alive commands that relabel() is for
+  std::map<std::uint64_t, UniqueFd> gates;   // of commands, as pid 1 counts them
   CommandId next_id = 1;
   bool reaped = false;
   std::shared_ptr<void> parent;  // keeps the thread alive whose end would kill pid 1
@@ -70,9 +78,11 @@ struct Sandbox::State {
   Status take(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
-  void ring(CommandId id) const;
+  void ring(CommandId id);
   int bell(CommandId id);
+  void forget_bell(CommandId id);
   Result<Message> await(CommandId id);
+  Status open_gate(Message& answer);
   void note_final_limits();
 };
 

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "sandbox/isolation/argument_rules.h"
 #include "sandbox/isolation/fixed_rules.h"
+#include "sandbox/isolation/merged_program.h"
 #include "sandbox/isolation/seccomp_library.h"
 #include "sandbox/isolation/seccomp_profile.h"
 
@@ -31,15 +32,20 @@ class Compiler {
       return true;
     });
     GYGES_CHECK(apply_policy());
-    // Where programs differ in an errno the last one loaded wins, so the verdict by number, which
+    // Where parts differ in an errno the last one loaded wins, so the verdict by number, which
     // knows what does not exist, comes last. It also is the only one that may refuse seccomp(2)
-    // itself, by which the others are loaded.
+    // itself, by which the others are loaded where they are loaded one by one.
     if (profile_.oci) GYGES_CHECK(by_file());
     // Also without any rule: it judges the foreign ABIs.
     GYGES_CHECK(by_policy());
     GYGES_TRY(std::string fixed, compile_fixed_rules(rules_.socket_families, nested()));
-    filter_.programs.push_back(std::move(fixed));
+    filter_.parts.push_back(std::move(fixed));
     GYGES_CHECK(by_number());
+    GYGES_TRY(std::string merged, merge_programs(filter_.parts));
+    if (merged.empty())
+      filter_.programs = filter_.parts;
+    else
+      filter_.programs.push_back(std::move(merged));
     return std::move(filter_);
   }
 
@@ -151,7 +157,7 @@ class Compiler {
       rules.back().number = number;
     }
     GYGES_TRY(std::string program, compile_argument_rules(rules));
-    filter_.programs.push_back(std::move(program));
+    filter_.parts.push_back(std::move(program));
     return ok();
   }
 
@@ -194,7 +200,7 @@ class Compiler {
       }
     }
     GYGES_TRY(std::string program, program_of(context));
-    filter_.programs.push_back(std::move(program));
+    filter_.parts.push_back(std::move(program));
     return ok();
   }
 
@@ -250,7 +256,7 @@ class Compiler {
                                 "add seccomp rule", name));
     }
     GYGES_TRY(std::string program, program_of(context));
-    filter_.programs.push_back(std::move(program));
+    filter_.parts.push_back(std::move(program));
     return ok();
   }
 

@@ -1,12 +1,12 @@
 // The seccomp programs of a sandbox, compiled by libseccomp from a profile (policies/seccomp) and
 // the policy's additions.
 //
-// Two programs are loaded; the kernel takes the stricter verdict. The first allows by number what
-// the profile allows, so that the kernel's bitmap cache answers without running it (since 5.11).
-// The second looks at arguments: address families, clone flags, terminal ioctls, calls that act on
-// pid 1. Calls of i386 are killed, those of x32 do not exist. A profile that is a Docker/OCI file
-// adds its own rules as a program before these, and so do the policy's rules with conditions on
-// arguments.
+// There are several parts, of which the strictest verdict holds. One allows by number what the
+// profile allows, so that the kernel's bitmap cache answers without running it (since 5.11). One
+// looks at arguments: address families, clone flags, terminal ioctls, calls that act on pid 1. One
+// has the policy's rules with conditions on arguments. Calls of i386 are killed, those of x32 do
+// not exist. A profile that is a Docker/OCI file adds its own rules as a part. What is loaded is
+// one program that answers as all of them do (merged_program.h).
 #pragma once
 
 #include <string>
@@ -28,7 +28,9 @@ struct SyscallVerdict {
 };
 
 struct SeccompFilter {
-  std::vector<std::string> programs;     // each an array of struct sock_filter, as bytes
+  // Each an array of struct sock_filter, as bytes, in the order of loading.
+  std::vector<std::string> programs;     // what is loaded: one, or the parts where none is possible
+  std::vector<std::string> parts;        // what it was made from
   std::vector<SyscallVerdict> verdicts;  // by number
 };
 

@@ -158,7 +158,8 @@ TEST(PolicyRules, NamesNumbersAndMasksOfAPolicyDecide) {
     {"syscall": "kill", "args": [{"index": 1, "op": "eq", "value": "0x9"}],
      "action": "kill_process"}]})");
   ASSERT_TRUE(filter) << filter.error().line();
-  EXPECT_EQ(filter->programs.size(), 3U);
+  EXPECT_EQ(filter->parts.size(), 3U);
+  EXPECT_EQ(filter->programs.size(), 1U);
   EXPECT_EQ(answer(*filter, "ptrace"), "EPERM");
   EXPECT_EQ(answer(*filter, "mmap"), "allow, arguments checked");
   EXPECT_EQ(answer(*filter, "mmap(0, 4096, PROT_READ|PROT_WRITE|PROT_EXEC)"), "EACCES");

@@ -40,6 +40,16 @@ TEST(Plan, OrdinaryUserGetsAUserNamespaceMappedToThePolicysUser) {
   EXPECT_EQ(plan.settings.change_user, 0U);
 }
 
+// A child that shares memory enters the time namespace with its program, where execve(2) does that.
+TEST(Plan, CommandsShareMemoryWhereTheirProgramEntersTheTimeNamespace) {
+  HostFacts host = root_user();
+  EXPECT_EQ(plan_for(load_policy("default").value(), host).settings.own_memory, 0U);
+  host.exec_enters_time = false;
+  EXPECT_EQ(plan_for(load_policy("default").value(), host).settings.own_memory, 1U);
+  host.time_namespaces = false;
+  EXPECT_EQ(plan_for(load_policy("default").value(), host).settings.own_memory, 0U);
+}
+
 TEST(Plan, RootChangesUserInsteadOfMapping) {
   Plan plan = plan_for(load_policy("default").value(), root_user());
   EXPECT_EQ(plan.namespaces & CLONE_NEWUSER, 0U);
