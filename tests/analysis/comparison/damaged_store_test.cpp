@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "sandbox/recorder/format/bundle_files.h"
 #include "tests/analysis/sample_runs.h"
 
 namespace gyges::analysis {
@@ -40,7 +41,7 @@ class DamagedStore : public testing::Test {
         entry["sha256"] = to_hex(sha256(bytes));
       }
     seal["signature"] = nullptr;
-    ASSERT_TRUE(write_file_atomically(bundle / "seal.json", seal.dump()));
+    ASSERT_TRUE(write_file_atomically(bundle / "seal.json", recorder::seal_document(seal)));
   }
 
   [[nodiscard]] fs::path root() const { return directory_.path(); }
