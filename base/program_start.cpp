@@ -87,15 +87,16 @@ struct StartedProgram::Birth {
     const long null = call(SYS_open, address(null_path), O_RDWR | O_CLOEXEC);
     if (null < 0) return null;
     for (long fd : {0, 1, 2})
-      if (long code = call(SYS_dup2, null, fd); code < 0) return code;
-    if (long code =
+      if (long failure = call(SYS_dup2, null, fd); failure < 0) return failure;
+    if (long failure =
             call(SYS_close_range, first_descriptor, 0xffffffffL, 4 /* CLOSE_RANGE_CLOEXEC */);
-        code < 0)
-      return code;
+        failure < 0)
+      return failure;
     for (std::size_t i = 0; i < moved.size(); ++i) {
       if (request.descriptors[i] < 0) continue;
-      if (long code = call(SYS_dup2, moved[i], first_descriptor + static_cast<long>(i)); code < 0)
-        return code;
+      if (long failure = call(SYS_dup2, moved[i], first_descriptor + static_cast<long>(i));
+          failure < 0)
+        return failure;
     }
     return image;
   }
@@ -104,7 +105,7 @@ struct StartedProgram::Birth {
     const long image = prepare_descriptors();
     if (image < 0) return image;
     if (request.keep_capabilities)
-      if (long code = raise_ambient_capabilities(); code < 0) return code;
+      if (long failure = raise_ambient_capabilities(); failure < 0) return failure;
     char* const envp[] = {nullptr};
     return call(SYS_execveat, image, address(""), address(argv.data()), address(envp),
                 AT_EMPTY_PATH);
