@@ -142,6 +142,21 @@ std::span<const Capture> EventJoiner::finished_captures() {
   return captures_;
 }
 
+// Beside what was asked for: see PathCheck.
+void EventJoiner::add_changed_elsewhere(Event& event) {
+  const auto base_of = [&](std::uint8_t argument) -> std::string_view {
+    for (const auto& [of, directory] : bases_)
+      if (of == argument) return directory;
+    return {};
+  };
+  for (PathCheck::Elsewhere& elsewhere : path_check_.changed_elsewhere(event, base_of)) {
+    std::string& path = new_path();
+    path = std::move(elsewhere.path);
+    captures_.push_back(looked_up_capture(elsewhere.argument, path));
+    event.captures = captures_;
+  }
+}
+
 void EventJoiner::add_captures(const wire::record& record, std::size_t fixed) {
   const auto* bytes = reinterpret_cast<const std::byte*>(&record);
   if (record.size > fixed) add_captures(bytes + fixed, bytes + record.size, false);
@@ -202,6 +217,7 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
     thread.image.clear();
   }
   event.captures = finished_captures();
+  add_changed_elsewhere(event);
   Status status = sink_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); status && elsewhere >= 0)
     status = sink_.append(disagreement_event(event, elsewhere));

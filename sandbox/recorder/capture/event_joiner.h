@@ -80,6 +80,7 @@ class EventJoiner {
   std::vector<Base> bases_;  // directories of relative path arguments
   void add_components(Capture capture, unsigned flags);
   std::span<const Capture> finished_captures();
+  void add_changed_elsewhere(Event& event);
   std::string& new_path();
 
   std::deque<std::string> paths_;  // what turned-round components became; kept for reuse

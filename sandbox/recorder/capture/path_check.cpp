@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -18,6 +19,7 @@ namespace gyges::recorder {
 namespace {
 
 constexpr std::size_t most_agreed = 4096;
+constexpr std::string_view deleted = " (deleted)";
 
 std::string link_of(const std::string& link) {
   char target[PATH_MAX];
@@ -29,6 +31,28 @@ std::string link_of(const std::string& link) {
 bool depends_on_caller(std::string_view path) {
   return path.starts_with("/proc/") || path.starts_with("/dev/fd/") ||
          path.starts_with("/dev/std") || path == "/dev/tty" || path == "/dev/fd";
+}
+
+// Calls after which a way that led through no link may lead through one.
+bool puts_links(std::string_view call) {
+  return call.starts_with("symlink") || call.starts_with("rename") || call.starts_with("mount") ||
+         call.starts_with("umount") || call == "move_mount" || call == "pivot_root" ||
+         call == "chroot";
+}
+
+// Whether the call goes through a link that the path itself names.
+bool follows_last(const Event& call, std::size_t argument) {
+  const SyscallSpec* const spec = find_syscall(call.abi, call.number);
+  if (spec == nullptr || !spec->arguments[argument].mutates) return false;
+  const std::string_view name = spec->name;
+  for (const std::string_view always :
+       {"chmod", "chown", "chown32", "truncate", "truncate64", "setxattr", "removexattr", "utime",
+        "utimes", "futimesat", "fchmodat"})
+    if (name == always) return true;
+  const std::size_t flags = name == "fchownat"                           ? 4
+                            : name == "utimensat" || name == "fchmodat2" ? 3
+                                                                         : 0;
+  return flags != 0 && (call.args[flags] & AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 // A file without a name, made in the directory that was asked for.
@@ -87,28 +111,17 @@ PathCheck::Answer PathCheck::look_up(const Event& call, std::size_t argument,
   std::string path = requested;
   if (!absolute) {
     // Relative to a directory that the caller may have left or closed meanwhile.
-    std::string base = "/proc/" + std::to_string(call.tid) + "/cwd";
-    const SyscallSpec* const spec = find_syscall(call.abi, call.number);
-    if (spec != nullptr && argument > 0 &&
-        spec->arguments[argument - 1].kind == ArgumentKind::dirfd &&
-        static_cast<int>(call.args[argument - 1]) != AT_FDCWD)
-      base = "/proc/" + std::to_string(call.tid) + "/fd/" +
-             std::to_string(static_cast<int>(call.args[argument - 1]));
-    base = link_of(base);
+    const std::string base = base_of(call, argument);
     if (base.empty() || base.front() != '/') return Answer::unknown;
-    if (root_object_.path.size() > 1 && base.starts_with(root_object_.path))
-      base.erase(0, root_object_.path.size());
-    path = base + "/" + requested;
+    path = below_root(base) + "/" + requested;
   }
-  const std::size_t prefix = root_object_.path.size() > 1 ? root_object_.path.size() : 0;
   bool exists = false;
   for (const std::uint64_t flags : {std::uint64_t{0}, std::uint64_t{O_NOFOLLOW}}) {
     Object found;
     errno = 0;
     if (find(root.get(), path, flags, found)) {
       exists = true;
-      if (found.path.compare(0, prefix, root_object_.path, 0, prefix) == 0)
-        found.path.erase(0, prefix);
+      found.path = below_root(std::move(found.path));
       if (found == used) {
         if (absolute && agreed_.size() >= most_agreed) agreed_.clear();
         if (absolute) agreed_.insert_or_assign(requested, used);
@@ -149,6 +162,85 @@ int PathCheck::disagreement(const Event& call) {
     return -1;
   return look_up(call, asked->argument, requested, used) == Answer::elsewhere ? asked->argument
                                                                               : -1;
+}
+
+std::string PathCheck::below_root(std::string path) const {
+  const std::size_t prefix = root_object_.path.size() > 1 ? root_object_.path.size() : 0;
+  if (path.compare(0, prefix, root_object_.path, 0, prefix) == 0) path.erase(0, prefix);
+  return path;
+}
+
+std::string PathCheck::base_of(const Event& call, std::size_t argument) {
+  std::string base = "/proc/" + std::to_string(call.tid) + "/cwd";
+  const SyscallSpec* const spec = find_syscall(call.abi, call.number);
+  if (spec != nullptr && argument > 0 &&
+      spec->arguments[argument - 1].kind == ArgumentKind::dirfd &&
+      static_cast<int>(call.args[argument - 1]) != AT_FDCWD)
+    base = "/proc/" + std::to_string(call.tid) + "/fd/" +
+           std::to_string(static_cast<int>(call.args[argument - 1]));
+  return link_of(base);
+}
+
+bool PathCheck::may_change(const Event& call) {
+  if (call.kind != EventKind::syscall || !call.has_exit || call.result < 0 ||
+      call.verdict != Verdict::allowed || call.captures.empty())
+    return false;
+  const SyscallSpec* const spec = find_syscall(call.abi, call.number);
+  if (spec == nullptr) return false;
+  if (puts_links(spec->name)) straight_.clear();
+  return std::any_of(spec->arguments.begin(), spec->arguments.begin() + spec->argument_count,
+                     [](const ArgumentSpec& argument) {
+                       return argument.kind == ArgumentKind::path && argument.mutates;
+                     });
+}
+
+bool PathCheck::is_changed_name(const Event& call, const Capture& capture) {
+  if (capture.kind != CaptureKind::path || capture.truncated || capture.bytes.empty() ||
+      capture.provenance == Provenance::missing)
+    return false;
+  const SyscallSpec* const spec = find_syscall(call.abi, call.number);
+  return spec != nullptr && capture.argument < spec->argument_count &&
+         spec->arguments[capture.argument].mutates;
+}
+
+std::string PathCheck::through_links(const Event& call, std::size_t argument,
+                                     const std::string& whole) {
+  const std::string_view trimmed =
+      std::string_view(whole).substr(0, whole.find_last_not_of('/') + 1);
+  const std::size_t slash = trimmed.rfind('/');
+  if (slash == std::string_view::npos) return {};
+  const std::string name(trimmed.substr(slash + 1));
+  if (name == "." || name == "..") return {};
+  const std::string parent(trimmed.substr(0, slash + 1));
+  const bool follows = follows_last(call, argument);
+  if (depends_on_caller(whole) || (!follows && (parent == "/" || straight_.count(parent) != 0)))
+    return {};
+  const UniqueFd root = root_of(call.tid);
+  if (!root || (!stopped_ && !mounts_)) return {};
+  Object found;
+  if (!find(root.get(), follows ? whole : parent, follows ? 0 : O_DIRECTORY, found)) return {};
+  std::string path = below_root(std::move(found.path));
+  // A directory that has been removed since has this behind its name.
+  if (!path.starts_with('/') || path.ends_with(deleted)) return {};
+  if (!follows) {
+    if (path == join_path("/", parent)) {
+      if (straight_.size() >= most_agreed) straight_.clear();
+      straight_.insert(parent);
+      return {};
+    }
+    path += (path.ends_with('/') ? "" : "/") + name;
+  }
+  return path == join_path("/", whole) ? std::string() : path;
+}
+
+Capture looked_up_capture(std::uint8_t argument, std::string_view path) {
+  Capture capture;
+  capture.argument = argument;
+  capture.kind = CaptureKind::absolute_path;
+  capture.provenance = Provenance::exit;
+  capture.bytes = path;
+  capture.full_length = static_cast<std::uint32_t>(path.size());
+  return capture;
 }
 
 Event disagreement_event(const Event& call, int argument) {

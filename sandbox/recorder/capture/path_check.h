@@ -15,7 +15,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "sandbox/recorder/format/event.h"
@@ -37,6 +39,36 @@ class PathCheck {
   // another root; a string that is not known in full).
   int disagreement(const Event& call);
 
+  // Where the names lead that a call has changed, made or removed something under, and of which the
+  // kernel tells no object (unlink, rename, mkdir, chmod ...): for each argument whose path leads
+  // somewhere else than it says, through links in its directory or ".." behind one. Looked up after
+  // the call, and so no better than what a program that changes links meanwhile wants it to be: to
+  // be recorded beside what was asked for, not in its place.
+  struct Elsewhere {
+    std::uint8_t argument = 0;
+    std::string path;
+  };
+  // `base`: the directory that a relative path of the argument is against, empty: unknown.
+  template <class BaseOf>
+  std::vector<Elsewhere> changed_elsewhere(const Event& call, const BaseOf& base_of) {
+    std::vector<Elsewhere> found;
+    if (!may_change(call)) return found;
+    for (const Capture& capture : call.captures) {
+      if (!is_changed_name(call, capture)) continue;
+      std::string whole(capture.bytes);
+      if (whole.front() != '/') {
+        const std::string base(base_of(capture.argument));
+        if (!base.starts_with('/')) continue;
+        whole = base + "/" + whole;
+      }
+      if (std::string path = through_links(call, capture.argument, whole); !path.empty())
+        found.push_back({capture.argument, std::move(path)});
+    }
+    return found;
+  }
+  // For a caller that stands still: its own directories.
+  [[nodiscard]] static std::string base_of(const Event& call, std::size_t argument);
+
  private:
   struct Object {
     std::uint64_t inode = 0;
@@ -49,6 +81,10 @@ class PathCheck {
   enum class Answer { agrees, elsewhere, unknown };
   Answer look_up(const Event& call, std::size_t argument, const std::string& requested,
                  const Object& used);
+  bool may_change(const Event& call);
+  static bool is_changed_name(const Event& call, const Capture& capture);
+  std::string through_links(const Event& call, std::size_t argument, const std::string& whole);
+  [[nodiscard]] std::string below_root(std::string path) const;
   static bool find(int directory, const std::string& path, std::uint64_t flags, Object& found);
   UniqueFd root_of(pid_t tid) const;
 
@@ -57,7 +93,11 @@ class PathCheck {
   UniqueFd mounts_;  // the root's mount namespace: else nothing is found below it once all ended
   Object root_object_;
   std::unordered_map<std::string, Object> agreed_;  // absolute paths that differ only by links
+  std::unordered_set<std::string> straight_;        // directories without links on their way
 };
+
+// A place that was looked up after the call.
+Capture looked_up_capture(std::uint8_t argument, std::string_view path);
 
 // The event that says so, to be handed over after `call`: same thread, time, number and abi,
 // args[0] = the argument; captures are the call's own.

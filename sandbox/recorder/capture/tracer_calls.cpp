@@ -181,6 +181,10 @@ void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdi
     event.duration_ns = thread.exit_time - thread.time;
   }
   event.captures = thread.captures.all();
+  const auto base_of = [&](std::uint8_t argument) { return PathCheck::base_of(event, argument); };
+  for (PathCheck::Elsewhere& elsewhere : path_check_.changed_elsewhere(event, base_of))
+    thread.captures.add(looked_up_capture(elsewhere.argument, {}), std::move(elsewhere.path));
+  event.captures = thread.captures.all();
   thread.inside = false;
   session_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); elsewhere >= 0)

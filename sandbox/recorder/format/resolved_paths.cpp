@@ -28,6 +28,12 @@ const Capture* find_capture(const Event& event, std::size_t argument, CaptureKin
   return nullptr;
 }
 
+// A relative path made absolute by the directory that it is against.
+const Capture* find_base_path(const Event& event, std::size_t argument) {
+  const Capture* known = find_capture(event, argument, CaptureKind::absolute_path);
+  return known != nullptr && known->provenance == Provenance::exit ? nullptr : known;
+}
+
 bool succeeded(const Event& event) {
   return event.has_exit && event.result >= 0 && event.verdict != Verdict::killed;
 }
@@ -201,7 +207,7 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
         continue;
       }
       const bool mutation = good && (step.mutates || opening);
-      if (const Capture* known = find_capture(event, i, CaptureKind::absolute_path);
+      if (const Capture* known = find_base_path(event, i);
           known != nullptr && known->bytes.starts_with('/')) {
         add_path(i, names_->joined(no_path, names_->id_of(known->bytes)), known->provenance,
                  mutation);
@@ -224,6 +230,13 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
       else if (directory != no_path && empty_path_means_descriptor(event, call))
         add_path(i, directory, given->provenance, mutation);
     }
+    // Where names lead, looked up after the call: true as long as nobody changed the links, and so
+    // beside what was asked for.
+    for (const Capture& capture : event.captures)
+      if (capture.kind == CaptureKind::absolute_path && capture.provenance == Provenance::exit &&
+          capture.bytes.starts_with('/'))
+        add_path(capture.argument, names_->joined(no_path, names_->id_of(capture.bytes)),
+                 capture.provenance, good);
   }
   // Objects the kernel named that no argument accounted for: what an open really returned, the
   // image that an exec really loaded.

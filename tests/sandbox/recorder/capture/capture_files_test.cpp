@@ -266,5 +266,43 @@ TEST_P(FileCapture, LinksAreNoDisagreement) {
                   << event->capture(CaptureKind::file_identity).substr(sizeof(FileIdentity));
 }
 
+// The kernel tells no object of these calls: where a name leads is looked up after them.
+TEST_P(FileCapture, ChangesThroughLinksHaveTheirPlaceToo) {
+  const std::filesystem::path directory =
+      std::filesystem::temp_directory_path() / ("gyges_places_" + std::to_string(getpid()));
+  std::filesystem::create_directories(directory / "real/deep");
+  const std::string place = directory.string();
+  const Recording result = run([place] {
+    const auto make = [](const std::string& path) {
+      const int file = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+      if (file >= 0) close(file);
+      return file >= 0;
+    };
+    for (const char* file : {"/real/held", "/real/deep/kept", "/real/deep/old", "/real/plain"})
+      if (!make(place + file)) return 1;
+    if (symlink("real/deep", (place + "/alias").c_str()) != 0) return 2;
+    if (symlink("real/plain", (place + "/name").c_str()) != 0) return 3;
+    if (unlink((place + "/alias/../held").c_str()) != 0) return 4;
+    if (rename((place + "/alias/old").c_str(), (place + "/real/new").c_str()) != 0) return 5;
+    if (chmod((place + "/name").c_str(), 0640) != 0) return 6;
+    usleep(300'000);  // the link's file is looked up when the recorder comes to it
+    if (chdir(place.c_str()) != 0) return 7;
+    if (unlink("alias/kept") != 0) return 8;
+    if (unlink("real/plain") != 0) return 9;
+    if (unlink("name") != 0) return 10;
+    return unlink("alias/nothing") == 0 ? 11 : 0;
+  });
+  std::filesystem::remove_all(directory);
+  ASSERT_EQ(result.status, 0);
+  std::vector<std::string> places;
+  for (const KeptEvent* event : result.of_kind(EventKind::syscall))
+    for (const KeptCapture& capture : event->captures)
+      if (capture.kind == CaptureKind::absolute_path && capture.provenance == Provenance::exit)
+        places.emplace_back(capture.bytes);
+  const std::vector<std::string> wanted{place + "/real/held", place + "/real/deep/old",
+                                        place + "/real/plain", place + "/real/deep/kept"};
+  EXPECT_EQ(places, wanted);
+}
+
 }  // namespace
 }  // namespace gyges::recorder
