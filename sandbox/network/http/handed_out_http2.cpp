@@ -27,7 +27,7 @@ class HandedOutHttp2;
 
 // One exchange.
 struct StreamOut final : OutletListener {
-  StreamOut(HandedOutHttp2& owner, std::int32_t number) : owner(owner), id(number) {}
+  StreamOut(HandedOutHttp2& of, std::int32_t number) : owner(of), id(number) {}
   void answered(OutletResponse&& response) override;
   void answer_body(std::string_view bytes) override;
   void answer_ended() override;

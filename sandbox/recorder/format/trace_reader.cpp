@@ -270,11 +270,11 @@ Status TraceReader::read_through(const std::filesystem::path& path,
   GYGES_CHECK(state.open(path, first_frame));
   BlockDecoder decoder(state.columns);
   bool stopped = false;
-  GYGES_CHECK(
-      state.scan(first_frame, [&](const FrameHead&, std::string_view whole) -> Result<bool> {
-        GYGES_CHECK(state.unpack_block(state.blocks.size() - 1, whole, decoder, visit, stopped));
-        return !stopped;
-      }));
+  const auto unpack = [&](const FrameHead&, std::string_view whole) -> Result<bool> {
+    GYGES_CHECK(state.unpack_block(state.blocks.size() - 1, whole, decoder, visit, stopped));
+    return !stopped;
+  };
+  GYGES_CHECK(state.scan(first_frame, unpack));
   return stopped ? ok() : state.damage_status();
 }
 

@@ -8,8 +8,10 @@
 
 #include "agent_runtime/episode/approval.h"
 #include "agent_runtime/review/reviewed_run.h"
+#include "base/fd.h"
 #include "tests/agent_runtime/episode/built_episode.h"
 #include "tests/agent_runtime/model/local_http_server.h"
+#include "tools/tool_state.h"
 
 namespace gyges::episode {
 namespace {
