@@ -53,21 +53,6 @@ constexpr int exit_status_of_a_killed_tracer = 125;  // "an error of Gyges itsel
 constexpr std::uint64_t stops_between_moves = 64;
 constexpr std::uint64_t stops_between_rounds = 16;
 
-// The CPU a thread last ran on: field 39 of its stat line, counted after the name in parentheses.
-std::optional<int> last_cpu(pid_t tid) {
-  char path[32];  // no heap: see the header
-  std::snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-  const UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-  char line[1024];
-  const ssize_t length = file ? read(file.get(), line, sizeof(line) - 1) : -1;
-  if (length <= 0) return std::nullopt;
-  line[length] = '\0';
-  const char* at = std::strrchr(line, ')');
-  for (int field = 2; at != nullptr && field < 39; ++field) at = std::strchr(at + 1, ' ');
-  if (at == nullptr) return std::nullopt;
-  return std::atoi(at);
-}
-
 }  // namespace
 
 std::uint64_t monotonic_ns() {
@@ -190,7 +175,7 @@ void Tracer::run() {
     const pid_t tid = waitpid(-1, &status, wait_flags);
     if (tid > 0) {
       ++stops_;
-      if (stops_ % stops_between_moves == 0) move_to(tid);
+      if (stops_ % stops_between_moves == 0 && bound_.tid < 0) move_to(tid);
       take(tid, status);
       if (stops_ % stops_between_rounds == 0 && threads_.size() > 1) take_everyone();
     } else if (errno != EINTR) {
@@ -218,17 +203,6 @@ void Tracer::take_everyone() {
   for (const auto& [tid, stop] : stopped) handle(tid, stop);
 }
 
-// A stop costs two wake-ups; on the tracee's own CPU they cost a third of those across CPUs.
-void Tracer::move_to(pid_t tid) {
-  const std::optional<int> cpu = last_cpu(tid);
-  if (!cpu || *cpu == cpu_) return;
-  cpu_ = *cpu;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu_), &set);
-  sched_setaffinity(0, sizeof(set), &set);  // refused: slower, nothing else
-}
-
 void Tracer::resume(pid_t tid, int signal) {
   // ESRCH: killed meanwhile; its end is reported by the next wait.
   request_of(PTRACE_SYSCALL, tid, signal);
@@ -250,6 +224,7 @@ void Tracer::handle(pid_t tid, int status) {
     session_.relabelled.erase(call);
   }
   if (signal == (SIGTRAP | 0x80)) {
+    count_stop(thread);
     __ptrace_syscall_info info{};
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0) {
       if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
@@ -284,6 +259,8 @@ void Tracer::handle(pid_t tid, int status) {
 
 void Tracer::created(Thread& thread, int event) {
   const auto tid = static_cast<pid_t>(message_of(thread.facts.tid));
+  // What it has of the thread's binding it must not keep.
+  if (bound_.tid == thread.facts.tid) give_cpus_back(tid);
   Thread& child = threads_[tid];
   if (Result<ThreadFacts> facts = read_thread_facts(tid)) {
     child.facts = *facts;
@@ -322,6 +299,7 @@ void Tracer::executed(pid_t tid) {
   if (old_tid != tid && threads_.contains(old_tid)) {
     Thread moved = std::move(threads_[old_tid]);
     threads_.erase(old_tid);
+    if (bound_.tid == old_tid) bound_.tid = tid;  // the task has taken another number
     session_.traced.erase(old_tid);
     proc_.forget(old_tid);
     moved.facts.tid = tid;
@@ -357,6 +335,7 @@ void Tracer::ended(pid_t tid, int status) {
   session_.traced.erase(tid);
   session_.relabelled.erase(tid);
   proc_.forget(tid);
+  if (bound_.tid == tid) bound_.tid = -1;
   threads_.erase(place);
 }
 

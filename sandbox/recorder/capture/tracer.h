@@ -17,6 +17,8 @@
 
 #include <sys/types.h>
 
+#include <sched.h>
+
 #include <atomic>
 #include <csignal>
 #include <memory>
@@ -129,6 +131,9 @@ class Tracer {
     bool loads = false;                           // this call loads `program`, as `load` says
     SeccompLoad load;
     std::string program;
+    std::uint32_t stops = 0;        // since then
+    std::uint64_t stops_since = 0;  // CLOCK_MONOTONIC
+    bool may_be_bound = true;       // false: it chooses its CPUs itself
   };
 
   explicit Tracer(TracedSession& session) : session_(session) {}
@@ -160,11 +165,23 @@ class Tracer {
     return {thread.facts.tid, session_.buffer_bytes, thread.abi != Abi::x86_64, proc_};
   }
   void resume(pid_t tid, int signal);
+  // tracer_cpu.cpp
   void move_to(pid_t tid);
+  void move_to_cpu(int cpu);
+  void count_stop(Thread& thread);
+  void bind(Thread& thread);
+  void unbind();
+  void give_cpus_back(pid_t tid) const;
+  void unbind_before_it_is_seen(Thread& thread);
 
   TracedSession& session_;
   std::uint64_t stops_ = 0;
   int cpu_ = -1;  // that the tracer is bound to
+  struct Bound {
+    pid_t tid = -1;  // none: -1
+    cpu_set_t own;   // what it may run on by itself
+  };
+  Bound bound_;  // the tracee that shares the tracer's CPU
   pid_t root_ = -1;
   pid_t self_ = 0;
   pid_t supervisor_ = -1;

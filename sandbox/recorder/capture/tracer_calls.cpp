@@ -69,6 +69,7 @@ void Tracer::entry(Thread& thread, const __ptrace_syscall_info& info) {
   thread.loads = loads_seccomp_program(thread.abi, thread.number, thread.args, thread.load);
   if (thread.loads) thread.program = read_program(thread);
   forbid_untraced(thread);
+  if (bound_.tid >= 0) unbind_before_it_is_seen(thread);
 }
 
 // The program as it is in memory now, which is what the kernel is about to copy.
