@@ -80,7 +80,8 @@ void add_change(CLI::App& root, int& exit_status) {
   command->add_flag("--json", arguments->json, "print JSON");
   command->footer(
       "Exit status: 0 every expectation is met and nothing else changed, 1 otherwise, 125 an "
-      "error.");
+      "error.\n\n"
+      "Example:\n  gyges change change.json --before out/before --after out/after");
   command->callback([arguments, &exit_status] {
     auto judged = run_change(*arguments);
     exit_status = judged ? *judged : report(judged.error());

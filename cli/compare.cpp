@@ -143,6 +143,13 @@ void add_compare(CLI::App& root, int& exit_status) {
   command->add_flag("--no-cache", arguments->no_cache,
                     "hash and read every bundle; neither use nor keep findings");
   command->add_flag("--all", arguments->all, "print every check and feature");
+  command->footer(
+      "Bundles that are unfit (damaged, edited, lost events) are left out and named.\n\n"
+      "Exit status: 0; 125 for an error. A gap is a result and no error.\n\n"
+      "Examples:\n"
+      "  gyges compare out/demo --html report.html\n"
+      "  gyges compare out/demo --outcome covert_act --baseline oversight=announced\n"
+      "  gyges compare out/demo --aa");
   command->callback([arguments, &exit_status] {
     Status status = run_compare(*arguments);
     exit_status = status ? 0 : report(status.error());

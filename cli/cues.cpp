@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "base/text.h"
 #include "cli/command.h"
@@ -12,6 +14,7 @@
 #include "cli/cues_commands.h"
 #include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
+#include "cli/working_directory.h"
 #include "sandbox/cues/audit/probe_run.h"
 #include "sandbox/recorder/recorder.h"
 #include "sandbox/run/command_run.h"
@@ -39,12 +42,23 @@ Result<std::string> probe_in_sandbox(const ProbeOptions& options,
   if (!options.persona.empty()) run.persona = options.persona;
   run.seed = options.seed;
   run.allow_degraded = options.allow_degraded;
-  run.workspace = std::filesystem::current_path();
+  GYGES_TRY(run.workspace, working_directory(""));
   GYGES_TRY(run::ComposedSandbox composed, run::compose_sandbox(run));
   GYGES_TRY(std::unique_ptr<recorder::Recorder> recorder, open_recorder(options.recorder));
   return cues::probe_sandbox(
       {std::move(composed.spec), std::move(composed.environment), std::move(composed.directory)},
       recorder.get(), request);
+}
+
+// What was asked for by name has to be in what came.
+Status check_read(const cues::Reading& reading, const std::string& channel) {
+  const auto& seen = reading.observations;
+  if (channel.starts_with("file:") ||
+      std::any_of(seen.begin(), seen.end(),
+                  [&](const auto& one) { return one.first.starts_with(channel); }))
+    return ok();
+  return fail("probe", quoted(channel), "no channel with this beginning was read",
+              "see docs/cues.md for the channels, as K1 or T8.uptime");
 }
 
 Result<int> probe(const ProbeOptions& options) {
@@ -66,6 +80,7 @@ Result<int> probe(const ProbeOptions& options) {
     GYGES_TRY(text, cues::probe_host(request));
   }
   GYGES_TRY(cues::Reading reading, cues::parse_reading(text, "the probe's output"));
+  for (const std::string& channel : options.channels) GYGES_CHECK(check_read(reading, channel));
   if (options.json) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     return 0;

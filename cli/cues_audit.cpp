@@ -16,6 +16,7 @@
 #include "cli/cues_commands.h"
 #include "cli/degraded_option.h"
 #include "cli/open_recorder.h"
+#include "cli/working_directory.h"
 #include "sandbox/cues/audit/audit.h"
 #include "sandbox/cues/audit/probe_run.h"
 #include "sandbox/cues/audit/report.h"
@@ -183,7 +184,7 @@ class Auditor {
     if (!persona.empty()) run.persona = persona;
     run.seed = command_.seed;
     run.allow_degraded = command_.allow_degraded;
-    run.workspace = std::filesystem::current_path();
+    GYGES_TRY(run.workspace, working_directory(""));
     GYGES_TRY(run::ComposedSandbox composed, run::compose_sandbox(run));
     auto sandbox = std::make_shared<cues::SandboxToProbe>(cues::SandboxToProbe{
         std::move(composed.spec), std::move(composed.environment), std::move(composed.directory)});

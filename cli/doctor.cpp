@@ -44,7 +44,8 @@ void add_doctor(CLI::App& root, int& exit_status) {
   CLI::App* command = root.add_subcommand("doctor", "Say what this host can and cannot do");
   command->add_flag("--json", *json, "machine-readable output");
   command->footer(
-      "Exit status: 0 when sandboxes start and system calls can be recorded, 1 otherwise.");
+      "Exit status: 0 when sandboxes start and system calls can be recorded, 1 otherwise.\n\n"
+      "Example:\n  gyges doctor --json");
   command->callback([json, &exit_status] {
     std::vector<Facility> facilities = isolation::probe_facilities();
     bool sandbox = false;

@@ -250,7 +250,11 @@ void add_episode(CLI::App& root, int& exit_status) {
       "Exit status: 0 when the episode came to an end of the agent's or of a limit; 1 when it "
       "ended\n"
       "in an error (run.json, exit.reason); 125 when it could not be started; 128+N when signal N\n"
-      "(SIGINT, SIGTERM, SIGHUP) ended it: the bundle is sealed. A second one ends it at once.");
+      "(SIGINT, SIGTERM, SIGHUP) ended it: the bundle is sealed. A second one ends it at once.\n\n"
+      "Examples:\n"
+      "  gyges episode log_retention --agent two_faced --condition oversight=announced_off\n"
+      "  gyges episode log_retention --agent my-model.json --repeat 5 --out out/mine\n"
+      "  gyges episode log_retention --agent claude_code --model my-model.json --out out/claude");
   command->callback([options, &exit_status] {
     auto well = run_all(*options);
     exit_status = !well ? report(well.error()) : *well ? 0 : exit_found;

@@ -281,10 +281,14 @@ void print_status(const experiment::ExperimentStatus& status) {
   if (!status.failures.empty()) std::printf("\n");
 }
 
+constexpr const char* run_statuses =
+    "Exit status: 0 all runs are finished, 1 some have failed for good, 130 stopped by Ctrl-C or\n"
+    "SIGTERM (finished runs are kept), 125 an error of gyges itself.";
+
 void add_run_options(CLI::App& command, RunOptions& options) {
   command.add_option("--jobs", options.jobs, "runs at once; default: the file's, or one per core")
       ->check(CLI::Range(1U, 1024U));
-  command.add_option("--executor", options.executor, "where to run: local or slurm")
+  command.add_option("--executor", options.executor, "where to run: local (default) or slurm")
       ->check(CLI::IsMember({"local", "slurm"}));
   command.add_option("--slurm-option", options.slurm_options,
                      "an option for sbatch, as --slurm-option=--partition=P; may be repeated");
@@ -313,6 +317,9 @@ void add_run_command(CLI::App& parent, int& exit_status) {
   command->add_option("FILE", options->file, "experiment file")->required();
   command->add_option("--out", options->directory, "experiment directory; default: below out/");
   add_run_options(*command, *options);
+  command->footer(std::string(run_statuses) +
+                  "\n\nExample:\n"
+                  "  gyges experiment run scenarios/log_retention/demo.experiment.json --out out/demo");
   command->callback([options, &exit_status] {
     if (options->directory.empty()) options->directory = default_directory(options->file);
     exit_status = finish(carry_out(*options, options->file));
@@ -325,6 +332,7 @@ void add_resume_command(CLI::App& parent, int& exit_status) {
       "resume", "Go on with an experiment that was stopped or killed; finished runs are kept");
   command->add_option("DIR", options->directory, "experiment directory")->required();
   add_run_options(*command, *options);
+  command->footer(std::string(run_statuses) + "\n\nExample:\n  gyges experiment resume out/demo");
   command->callback(
       [options, &exit_status] { exit_status = finish(carry_out(*options, std::nullopt)); });
 }
@@ -335,6 +343,7 @@ void add_status_command(CLI::App& parent, int& exit_status) {
   CLI::App* command = parent.add_subcommand("status", "How far an experiment is");
   command->add_option("DIR", *directory, "experiment directory")->required();
   command->add_flag("--json", *json, "print it as JSON");
+  command->footer("Example:\n  gyges experiment status out/demo");
   command->callback([directory, json, &exit_status] {
     auto status = experiment::experiment_status(*directory);
     if (!status) {

@@ -280,6 +280,9 @@ void add_plan_command(CLI::App& parent, int& exit_status) {
       ->check(CLI::Range(0.5, 0.99));
   command->add_option("--from", options->from, "earlier runs, to tell time and tokens from");
   command->add_flag("--json", options->as_json, "print it as JSON");
+  command->footer(
+      "Example:\n"
+      "  gyges experiment plan scenarios/log_retention/demo.experiment.json --from out/demo");
   command->callback([options, &exit_status] {
     Status status = print_plan(*options);
     exit_status = status ? 0 : report(status.error());

@@ -75,9 +75,13 @@ int show(FlowOptions options) {
     options.host = *host;
   }
   std::optional<std::int64_t> first;
-  if (!options.json)
+  bool headed = options.json;
+  auto head = [&headed] {
+    if (headed) return;
+    headed = true;
     std::printf("%10s %6s %5s %-5s %-9s %-28s %10s %10s  %s\n", "seconds", "pid", "call", "proto",
                 "verdict", "destination", "sent", "received", "what");
+  };
   Status read = network::read_flows(options.run, [&](const json& flow) {
     std::int64_t time = flow.at("time_ns").get<std::int64_t>();
     if (!first) first = time;
@@ -86,6 +90,7 @@ int show(FlowOptions options) {
       std::printf("%s\n", flow.dump().c_str());
       return true;
     }
+    head();
     auto address = flow.at("destination").get<std::string>();
     if (address.find(':') != std::string::npos) address = "[" + address + "]";
     address += ":" + std::to_string(flow.at("port").get<unsigned>());
@@ -99,7 +104,9 @@ int show(FlowOptions options) {
                 number("sent_bytes"), number("received_bytes"), what(flow).c_str());
     return true;
   });
-  return read ? 0 : report(read.error());
+  if (!read) return report(read.error());
+  head();  // of a run that reached for nothing
+  return 0;
 }
 
 // The realtime of time_ns 0: from the trace, which knows it exactly, else from the start that

@@ -4,13 +4,13 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <string>
 #include <string_view>
 
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/standard_streams.h"
+#include "cli/usage.h"
 
 namespace gyges::cli {
 
@@ -20,37 +20,6 @@ int report(const Error& error) {
 }
 
 }  // namespace gyges::cli
-
-namespace {
-
-// CLI11 would say only that a subcommand is required.
-bool knows(const CLI::App& app, const std::string& word) {
-  for (const CLI::App* command : app.get_subcommands(nullptr))
-    if (command->get_name() == word) return true;
-  return false;
-}
-
-int unknown_command(const CLI::App& app, const std::string& word) {
-  std::string names;
-  for (const CLI::App* command : app.get_subcommands(nullptr))
-    names += (names.empty() ? "" : ", ") + command->get_name();
-  std::fprintf(stderr, "gyges: %s is no command. Cure: use one of %s\n",
-               gyges::quoted(word).c_str(), names.c_str());
-  return gyges::cli::exit_usage;
-}
-
-// The subcommand that the words were for, so that the help named in the message is the right one.
-std::string usage_message(const CLI::App* app, const CLI::Error& error) {
-  std::string name;
-  for (const CLI::App* at = app; at != nullptr;) {
-    name += (name.empty() ? "" : " ") + at->get_name();
-    auto chosen = at->get_subcommands();
-    at = chosen.empty() ? nullptr : chosen.front();
-  }
-  return "gyges: " + gyges::printable(error.what()) + ". Cure: see `" + name + " --help`\n";
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   gyges::cli::occupy_standard_descriptors();
@@ -69,6 +38,7 @@ int main(int argc, char** argv) {
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
       "says with statistics whether they behaved differently."};
   app.name("gyges");
+  app.formatter(gyges::cli::help_format());
   app.set_version_flag("--version", "gyges 0.1.0");
   app.require_subcommand(1);
   int exit_status = 0;
@@ -78,8 +48,13 @@ int main(int argc, char** argv) {
   else
     for (gyges::cli::AddCommand add : gyges::cli::all_commands)
       if (add != nullptr) add(app, exit_status);
-  app.failure_message(usage_message);
-  if (argc > 1 && argv[1][0] != '-' && !knows(app, argv[1])) return unknown_command(app, argv[1]);
+  app.failure_message([&](const CLI::App*, const CLI::Error& error) {
+    return gyges::cli::usage_message(app, error, argc, argv);
+  });
+  if (auto fault = gyges::cli::command_fault(app, argc, argv)) {
+    std::fputs(fault->c_str(), stderr);
+    return gyges::cli::exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

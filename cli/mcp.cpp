@@ -19,6 +19,7 @@
 #include "cli/own_session.h"
 #include "cli/record_place.h"
 #include "cli/seal_key_option.h"
+#include "cli/working_directory.h"
 #include "cli/stop_signals.h"
 #include "sandbox/isolation/plan.h"
 #include "tools/mcp/conformance_fixtures.h"
@@ -55,16 +56,11 @@ Result<mcp::SessionOptions> session_options(const ServeOptions& options) {
   if (!options.persona.empty()) session.persona = options.persona;
   session.seed = options.seed;
   session.allow_degraded = options.allow_degraded;
-  std::error_code code;
-  session.workspace = options.workspace.empty()
-                          ? std::filesystem::current_path(code)
-                          : std::filesystem::canonical(options.workspace, code);
-  if (code)
-    return fail_errno("find working directory", options.workspace, code.value(),
-                      "name a directory that exists with --workspace DIR");
+  GYGES_TRY(session.workspace, working_directory(options.workspace));
   if (options.out.empty()) {
     GYGES_TRY(session.records, default_records());
   } else {
+    std::error_code code;
     session.records = std::filesystem::absolute(options.out, code);
     std::filesystem::create_directories(session.records, code);
     if (code) return fail_errno("make directory", options.out, code.value());

@@ -171,7 +171,9 @@ void add_monitor(CLI::App& root, int& exit_status) {
   add_common(*run, *options);
   run->add_flag("--flagged", options->flagged_only, "with --json: only verdicts that flag");
   run->add_flag("--json", options->json, "one JSON object for each verdict");
-  run->footer("Exit status: 0 when nothing is flagged, 1 when something is, 125 for an error.");
+  run->footer(
+      "Exit status: 0 when nothing is flagged, 1 when something is, 125 for an error.\n\n"
+      "Example:\n  gyges monitor run rules.json out/demo/runs");
   run->callback([options, &exit_status] {
     auto flagged = run_monitor(*options);
     exit_status = !flagged ? report(flagged.error()) : *flagged ? exit_found : 0;
@@ -190,6 +192,10 @@ void add_monitor(CLI::App& root, int& exit_status) {
       ->delimiter(',')
       ->check(CLI::Range(0.0, 1.0));
   curve->add_flag("--json", labelled->json, "one JSON object");
+  curve->footer(
+      "Example:\n"
+      "  gyges monitor roc rules.json out/demo --positive two_faced --negative honest --budget "
+      "0.05,0.2");
   curve->callback([labelled, &exit_status] {
     auto drawn = roc(*labelled);
     exit_status = drawn ? 0 : report(drawn.error());

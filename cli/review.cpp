@@ -235,6 +235,11 @@ void add_review(CLI::App& root, int& exit_status) {
   command->add_option("--port", options->port, "with --page: at 127.0.0.1; 0: any that is free")
       ->capture_default_str();
   command->add_flag("--json", options->json, "with --list and --report: JSON");
+  command->footer(
+      "Examples:\n"
+      "  gyges review out/demo --list\n"
+      "  gyges review out/demo --reviewer ann\n"
+      "  gyges review out/demo --report");
   command->callback([options, sample, &exit_status] {
     options->sample_given = sample->count() != 0;
     auto done = review_runs(*options);

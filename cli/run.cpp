@@ -15,6 +15,7 @@
 #include "cli/open_recorder.h"
 #include "cli/record_place.h"
 #include "cli/seal_key_option.h"
+#include "cli/working_directory.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/run/command_run.h"
@@ -53,13 +54,7 @@ Result<int> run(const RunOptions& options) {
   request.seed = options.seed;
   request.argv = options.command;
   request.allow_degraded = options.allow_degraded;
-  std::error_code code;
-  request.workspace = options.workspace.empty()
-                          ? std::filesystem::current_path(code)
-                          : std::filesystem::canonical(options.workspace, code);
-  if (code)
-    return fail_errno("find working directory", options.workspace, code.value(),
-                      "name a directory that exists with --workspace DIR");
+  GYGES_TRY(request.workspace, working_directory(options.workspace));
   request.streams.input = STDIN_FILENO;
   request.streams.output = STDOUT_FILENO;
   request.streams.error = STDERR_FILENO;

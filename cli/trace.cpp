@@ -286,8 +286,7 @@ void add_show(CLI::App& trace, int& exit_status) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* command = trace.add_subcommand(
       "show",
-      "Prints a trace one event a line, in order of entry: seconds since the start, tool call, "
-      "process id inside the sandbox, and the call in the manner of strace.");
+      "Print a trace, one event a line in order of entry, in the manner of strace");
   command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
   command->add_option("--tool-call", options->tool_call, "only what tool call N did or started");
   command->add_option("--pid", options->pid, "only this process, inside or host pid");
@@ -299,7 +298,7 @@ void add_show(CLI::App& trace, int& exit_status) {
                    "descriptor, security, mutation, system")
       ->delimiter(',');
   command->add_option("--path", options->path,
-                      "only calls on a matching path: * within a component, ** across, ?");
+                      "only calls on a matching path: * within a component, ** across, ? one character");
   command->add_option(
       "--program", options->program,
       "only processes that execute this file: its name, or a pattern as for --path");
@@ -333,6 +332,14 @@ void add_show(CLI::App& trace, int& exit_status) {
       ->excludes("--program")
       ->excludes("--follow");
   command->add_flag("--json", options->json, "one JSON object a line");
+  command->footer(
+      "A line has seconds since the start, tool call, process id inside the sandbox, and the call.\n"
+      "Filters combine: all must hold.\n\n"
+      "Exit status: 1 when the trace is damaged or its recorder died; what is good of it was shown.\n\n"
+      "Examples:\n"
+      "  gyges trace show runs/1 --class mutation\n"
+      "  gyges trace show runs/1 --path '/etc/**' --failed --limit 20\n"
+      "  gyges trace show runs/1 --tool-call 14 --json");
   command->callback([options, &exit_status] { exit_status = show(*options); });
 }
 
@@ -340,9 +347,10 @@ void add_stat(CLI::App& trace, int& exit_status) {
   auto run = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = trace.add_subcommand(
-      "stat", "Counts a trace: per system call, tool call and process; states what it covers.");
+      "stat", "Count a trace per system call, tool call and process; say what it covers");
   command->add_option("RUN", *run, "a run's directory or a trace file")->required();
   command->add_flag("--json", *json, "one JSON object");
+  command->footer("Example:\n  gyges trace stat runs/1");
   command->callback([run, json, &exit_status] { exit_status = stat(*run, *json); });
 }
 
@@ -351,7 +359,7 @@ void add_export(CLI::App& trace, int& exit_status) {
     std::string run, format, output;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = trace.add_subcommand("export", "Writes a trace in a form other tools read.");
+  CLI::App* command = trace.add_subcommand("export", "Write a trace in a form that other tools read");
   command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
   command
       ->add_option("--format", options->format,
@@ -360,6 +368,7 @@ void add_export(CLI::App& trace, int& exit_status) {
       ->check(CLI::IsMember({"jsonl", "sqlite", "perfetto"}));
   command->add_option("-o,--output", options->output, "file to write; replaced if it exists")
       ->required();
+  command->footer("Example:\n  gyges trace export runs/1 --format sqlite -o run.sqlite");
   command->callback([options, &exit_status] {
     exit_status = export_trace(options->run, options->format, options->output);
   });
@@ -368,8 +377,7 @@ void add_export(CLI::App& trace, int& exit_status) {
 void add_syscalls(CLI::App& trace, int& exit_status) {
   trace
       .add_subcommand("syscalls",
-                      "Prints every system call that Gyges knows, with its arguments and how far "
-                      "they are decoded, as a page in Markdown.")
+                      "Print the table of system calls: arguments, and how far they are decoded")
       ->callback([&exit_status] {
         std::string page = syscall_page();
         std::fwrite(page.data(), 1, page.size(), stdout);
@@ -382,9 +390,7 @@ void add_syscalls(CLI::App& trace, int& exit_status) {
 
 void add_trace(CLI::App& root, int& exit_status) {
   CLI::App* trace = root.add_subcommand(
-      "trace",
-      "Shows, counts and exports what the recorder saw. Exits with 1 for a damaged trace, "
-      "after showing what is good of it.");
+      "trace", "Show, count and export what the recorder saw");
   trace->require_subcommand(1);
   add_show(*trace, exit_status);
   add_stat(*trace, exit_status);

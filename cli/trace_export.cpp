@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "base/json.h"
 #include "base/output_file.h"
@@ -23,27 +24,17 @@ std::string json_line(const nlohmann::json& json) {
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
-fs::path partial_path(const fs::path& output) {
-  fs::path partial = output;
-  partial += ".partial";
-  return partial;
-}
-
-Status rename_into_place(const fs::path& partial, const fs::path& output) {
-  std::error_code error;
-  fs::rename(partial, output, error);
-  if (error) return fail_errno("write export", output.string(), error.value());
-  return ok();
-}
-
 // A text file under construction.
 class ExportFile {
  public:
   static Result<ExportFile> create(const fs::path& output) {
-    const fs::path place = is_written_in_place(output) ? output : partial_path(output);
-    std::FILE* file = std::fopen(place.c_str(), "wbe");
+    std::optional<PartialFile> partial;
+    if (!is_written_in_place(output)) {
+      GYGES_TRY(partial, PartialFile::beside(output));
+    }
+    std::FILE* file = std::fopen((partial ? partial->path() : output).c_str(), "wbe");
     if (file == nullptr) return fail_errno("create export", output.string());
-    return ExportFile(file, place, output);
+    return ExportFile(file, std::move(partial), output);
   }
 
   void write(std::string_view text) {
@@ -52,29 +43,27 @@ class ExportFile {
 
   Status finish() {
     bool closed = std::fclose(file_.release()) == 0;
-    if (!closed || !good_) {
-      std::error_code ignored;
-      if (place_ != output_) fs::remove(place_, ignored);
+    if (!closed || !good_)
       return fail("write export", output_.string(), "the disk is full or failing");
-    }
-    return place_ != output_ ? rename_into_place(place_, output_) : ok();
+    return partial_ ? partial_->keep() : ok();
   }
 
  private:
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  ExportFile(std::FILE* file, fs::path place, fs::path output)
-      : file_(file), place_(std::move(place)), output_(std::move(output)) {}
+  ExportFile(std::FILE* file, std::optional<PartialFile> partial, fs::path output)
+      : file_(file), partial_(std::move(partial)), output_(std::move(output)) {}
   std::unique_ptr<std::FILE, Close> file_;
-  fs::path place_;  // what is written to
+  std::optional<PartialFile> partial_;  // none: written in place
   fs::path output_;
   bool good_ = true;
 };
 
 class Database {
  public:
-  explicit Database(fs::path path) : path_(std::move(path)) {}
+  // `place` is where the user wants it, for messages.
+  Database(fs::path path, fs::path place) : path_(std::move(path)), place_(std::move(place)) {}
   ~Database() {
     for (sqlite3_stmt* statement : {insert_event_, insert_path_}) sqlite3_finalize(statement);
     sqlite3_close(handle_);
@@ -83,8 +72,6 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   Status open() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
     GYGES_CHECK(check(sqlite3_open(path_.c_str(), &handle_)));
     GYGES_CHECK(
         run("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
@@ -161,7 +148,7 @@ class Database {
   }
   Status check(int code) {
     if (code == SQLITE_OK) return ok();
-    return fail("write export", path_.string(),
+    return fail("write export", place_.string(),
                 handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));
   }
   static void bind(sqlite3_stmt* statement, int column, std::int64_t value) {
@@ -173,6 +160,7 @@ class Database {
   }
 
   fs::path path_;
+  fs::path place_;
   sqlite3* handle_ = nullptr;
   sqlite3_stmt* insert_event_ = nullptr;
   sqlite3_stmt* insert_path_ = nullptr;
@@ -201,10 +189,10 @@ Status export_sqlite(TraceReader& reader, const fs::path& output) {
   if (is_written_in_place(output))
     return fail("create export", output.string(), "it is a link, a device or a FIFO",
                 "name a file, as a database is not written from beginning to end");
-  fs::path partial = partial_path(output);
+  GYGES_TRY(PartialFile partial, PartialFile::beside(output));
   Status read = ok();
   {
-    Database database(partial);
+    Database database(partial.path(), output);
     GYGES_CHECK(database.open());
     GYGES_CHECK(database.add_fact("backend", backend_name(reader.backend())));
     GYGES_CHECK(
@@ -219,7 +207,7 @@ Status export_sqlite(TraceReader& reader, const fs::path& output) {
     GYGES_CHECK(std::move(added));
     GYGES_CHECK(database.finish());
   }
-  GYGES_CHECK(rename_into_place(partial, output));
+  GYGES_CHECK(partial.keep());
   return read;
 }
 

@@ -191,10 +191,7 @@ int verify_all(const VerifyOptions& options) {
 void add_verify(CLI::App& root, int& exit_status) {
   auto options = std::make_shared<VerifyOptions>();
   CLI::App* command = root.add_subcommand(
-      "verify",
-      "Compares runs with their seals: every file, every block of the trace, the signature, and "
-      "the ledger of runs that this user sealed. Says whose key signed. Exits with 0 when all are "
-      "intact, 1 when something was changed, 125 when something cannot be read.");
+      "verify", "Are runs as they were sealed, and whose key signed?");
   command->add_option("RUN", options->runs, "directories of runs, or trace files")->required();
   command->add_option("--key", options->key,
                       "who must have signed: a PEM file, 64 digits of a public key or 32 of a "
@@ -202,6 +199,13 @@ void add_verify(CLI::App& root, int& exit_status) {
   command->add_option("--ledger", options->ledger,
                       "compare with this ledger; default: ledger.jsonl in the state directory");
   command->add_flag("--json", options->json, "one JSON object");
+  command->footer(
+      "Compares every file and block of the trace with the seal, the seal with its signature, and "
+      "both\nwith the ledger of runs that this user sealed.\n\n"
+      "Exit status: 0 all are intact, 1 something was changed, 125 something cannot be read.\n\n"
+      "Examples:\n"
+      "  gyges verify runs/1\n"
+      "  gyges verify out/demo/runs/*");
   command->callback([options, &exit_status] { exit_status = verify_all(*options); });
 }
 

@@ -157,7 +157,8 @@ void add_view(CLI::App& root, int& exit_status) {
       "Listens at 127.0.0.1 only. The address that it prints ends in a token: without it nothing "
       "of\n"
       "the runs is given away. \"Read again\" on the page takes in runs that have ended since.\n\n"
-      "Exit status: 0 when ended by Ctrl-C, SIGTERM or SIGHUP; 125 for an error.");
+      "Exit status: 0 when ended by Ctrl-C, SIGTERM or SIGHUP; 125 for an error.\n\n"
+      "Example:\n  gyges view out/demo");
   command->callback([arguments, &exit_status] {
     Status status = view(*arguments);
     exit_status = status ? 0 : report(status.error());

@@ -216,15 +216,11 @@ Result<RunDatabase> build_run_database(const std::vector<fs::path>& directories,
   if (is_written_in_place(file))
     return fail("write database", file.string(), "it is a link, a device or a FIFO",
                 "name a file, as a database is not written from beginning to end");
-  fs::path partial = file;
-  partial += ".partial";
-  std::error_code error;
-  fs::remove(partial, error);
-  GYGES_TRY(result.database, Database::open(partial));
+  GYGES_TRY(PartialFile partial, PartialFile::beside(file));
+  GYGES_TRY(result.database, Database::open(partial.path()));
   GYGES_CHECK(fill(result, bundles, options));
   result.database = Database();
-  fs::rename(partial, file, error);
-  if (error) return fail_errno("write database", file.string(), error.value());
+  GYGES_CHECK(partial.keep());
   GYGES_TRY(result.database, Database::open_read_only(file));
   return result;
 }

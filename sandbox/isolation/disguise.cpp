@@ -90,8 +90,10 @@ unsigned DisguiseFiles::mode_of(unsigned mode) const {
 Status DisguiseFiles::put_covers(const Disguise& disguise) {
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const Cover& cover = disguise.covers[i];
-    GYGES_TRY(UniqueFd file,
-              put_file(root_.get(), cover_source(i), cover.content, mode_of(cover.mode)));
+    // As it is now: the disguise may have been made long before, for a sandbox of a pool or a
+    // comparison of several.
+    const std::string content = cover.renew ? cover.renew() : cover.content;
+    GYGES_TRY(UniqueFd file, put_file(root_.get(), cover_source(i), content, mode_of(cover.mode)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
   }
   return ok();

@@ -179,7 +179,10 @@ class CommandRun {
     if (recorder_ == nullptr) outcome_.warnings.emplace_back("system calls were not recorded");
     if (outcome_.coverage && !outcome_.coverage->complete)
       outcome_.warnings.emplace_back("the record of system calls is incomplete; see coverage");
-    return bundle_->finish(document());
+    GYGES_CHECK(bundle_->finish(document()));
+    for (const std::string& lack : bundle_->omitted())
+      outcome_.warnings.push_back("the seal lacks its " + lack);
+    return ok();
   }
 
   [[nodiscard]] json exit_document() const {

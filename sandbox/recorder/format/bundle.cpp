@@ -167,6 +167,7 @@ Status BundleWriter::finish(const nlohmann::json& run) {
       GYGES_CHECK(sign(seal, means.key));
     }
   }
+  omitted_ = seal["omitted"].get<std::vector<std::string>>();
   return write_file_atomically(directory_ / seal_name, seal_document(seal));
 }
 

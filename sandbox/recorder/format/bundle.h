@@ -46,11 +46,15 @@ class BundleWriter {
   // written all the same: run.json's warnings and the seal's `omitted` say what is wanting and why.
   Status finish(const nlohmann::json& run);
 
+  // After finish(): what the seal lacks, and why; "signature: ...", "ledger: ...".
+  [[nodiscard]] const std::vector<std::string>& omitted() const { return omitted_; }
+
  private:
   BundleWriter(std::filesystem::path directory, SealPlaces places)
       : directory_(std::move(directory)), places_(std::move(places)) {}
   std::filesystem::path directory_;
   SealPlaces places_;
+  std::vector<std::string> omitted_;
 };
 
 struct BundleFault {

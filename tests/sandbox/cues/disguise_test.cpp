@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <regex>
+#include <thread>
 
 #include "base/text.h"
 #include "tests/sandbox/cues/persona_spec.h"
@@ -152,6 +154,17 @@ TEST_F(Disguised, AMachineMoves) {
                 "n=$((n + 1)); done; [ \"$a\" != \"$(cat /proc/uptime)\" ] && echo moved; "
                 "[ \"$s\" != \"$(head -1 /proc/stat)\" ] && echo worked"),
             "moved\nworked\n");
+}
+
+// Files that move were as old as the disguise for the first second of a sandbox.
+TEST_F(Disguised, ADisguiseThatWaitedShowsThePresent) {
+  SandboxSpec spec = spec_of("vm-production", 3);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  start(spec);
+  // Seconds since start by procfs and by the clock of the kernel, both through the time namespace.
+  EXPECT_EQ(say("python3 -c 'import time; u = float(open(\"/proc/uptime\").read().split()[0]); "
+                "print(time.clock_gettime(time.CLOCK_BOOTTIME) - u < 2)'"),
+            "True\n");
 }
 
 TEST_F(Disguised, EachRunIsAMachineOfItsOwnAndReproducible) {
