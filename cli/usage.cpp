@@ -116,12 +116,13 @@ std::optional<std::string> command_fault(const CLI::App& root, int argc, const c
     const std::vector<std::string> names = commands_of(*at);
     const std::string cure = "use one of " + join(names, ", ") + "; see `" + name + " --help`\n";
     if (i >= argc) return "gyges: no command of `" + name + "` was named. Cure: " + cure;
-    if (argv[i][0] == '-') return std::nullopt;  // --help, --version, or an option to complain about
+    if (argv[i][0] == '-')
+      return std::nullopt;  // --help, --version, or an option to complain about
     const CLI::App* command = command_of(*at, argv[i]);
     if (command == nullptr) {
       const std::string meant = nearest(argv[i], names);
-      return "gyges: " + quoted(argv[i]) + " is no command of `" + name + "`. Cure: " +
-             (meant.empty() ? "" : "was " + meant + " meant? ") + cure;
+      return "gyges: " + quoted(argv[i]) + " is no command of `" + name +
+             "`. Cure: " + (meant.empty() ? "" : "was " + meant + " meant? ") + cure;
     }
     at = command;
     name += " " + at->get_name();

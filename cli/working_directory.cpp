@@ -6,8 +6,8 @@ namespace gyges::cli {
 
 Result<std::filesystem::path> working_directory(const std::string& named) {
   std::error_code code;
-  std::filesystem::path directory = named.empty() ? std::filesystem::current_path(code)
-                                                  : std::filesystem::canonical(named, code);
+  std::filesystem::path directory =
+      named.empty() ? std::filesystem::current_path(code) : std::filesystem::canonical(named, code);
   if (code)
     return fail_errno("find working directory", named, code.value(),
                       named.empty() ? "change to a directory that exists"
