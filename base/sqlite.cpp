@@ -150,7 +150,12 @@ Result<Database> Database::open(const std::filesystem::path& file, int flags) {
   sqlite3* raw = nullptr;
   int code = sqlite3_open_v2(file.c_str(), &raw, flags, nullptr);
   opened.database_.reset(raw);
-  if (code != SQLITE_OK) return sql_error("open", raw);
+  if (code != SQLITE_OK) {
+    // SQLite keeps no name of a file that it could not open; of the reason it has the number.
+    const int reason = raw != nullptr ? sqlite3_system_errno(raw) : 0;
+    if (reason != 0) return fail_errno("open database", file.string(), reason);
+    return fail("open database", file.string(), sqlite3_errstr(code));
+  }
   // Others may read the index of a running experiment; their locks are brief.
   sqlite3_busy_timeout(raw, 10'000);
   return opened;

@@ -30,7 +30,7 @@ Result<TraceReader> open_trace(const std::string& run) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     path /= "trace.gyt";
-    if (!std::filesystem::exists(path, error))
+    if (!std::filesystem::exists(path, error) && !error)
       return fail("open run", run, "it has no trace.gyt",
                   "it was run without recorder, or is not a run's directory");
   }

@@ -72,7 +72,10 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   Status open() {
-    GYGES_CHECK(check(sqlite3_open(path_.c_str(), &handle_)));
+    if (int code = sqlite3_open(path_.c_str(), &handle_); code != SQLITE_OK) {
+      const int reason = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
+      return reason != 0 ? fail_errno("create export", place_.string(), reason) : check(code);
+    }
     GYGES_CHECK(
         run("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
             "CREATE TABLE trace(key TEXT PRIMARY KEY, value);"

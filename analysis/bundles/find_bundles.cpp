@@ -11,10 +11,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // A run that died has a trace or a transcript but no run.json; it is found so that it is named.
-bool is_bundle(const fs::path& directory) {
-  std::error_code error;
-  return fs::exists(directory / "run.json", error) || fs::exists(directory / "trace.gyt", error) ||
-         fs::exists(directory / "transcript.jsonl", error);
+// `error`: what the directory holds cannot be told.
+bool is_bundle(const fs::path& directory, std::error_code& error) {
+  for (const char* name : {"run.json", "trace.gyt", "transcript.jsonl"})
+    if (fs::exists(directory / name, error) || error) return !error;
+  return false;
 }
 
 void add_samples(const fs::path& log, const std::string& experiment,
@@ -28,14 +29,20 @@ void add_samples(const fs::path& log, const std::string& experiment,
 
 void search(const fs::path& directory, const std::string& experiment, int depth,
             std::vector<FoundBundle>& found) {
-  if (is_bundle(directory)) {
+  std::error_code error;
+  if (is_bundle(directory, error)) {
     found.push_back({directory, experiment, {}, {}, {}});
     return;
   }
-  if (depth == 0) return;
-  std::error_code error;
+  if (depth == 0 && !error) return;
+  fs::directory_iterator entries;
+  if (!error) entries = fs::directory_iterator(directory, error);
+  if (error) {  // a run may be in it
+    found.push_back({directory, experiment, {}, {}, "read directory: " + error.message()});
+    return;
+  }
   bool is_experiment = fs::exists(directory / "experiment.json", error);
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+  for (const fs::directory_entry& entry : entries) {
     if (entry.is_symlink(error)) continue;
     if (is_inspect_log(entry.path()) && entry.is_regular_file(error))
       add_samples(entry.path(), experiment, found);
@@ -55,7 +62,7 @@ Result<std::vector<FoundBundle>> find_bundles(const fs::path& named) {
         "find runs", named.string(), error ? error.message() : "is not a directory",
         "name an experiment directory, a directory with run bundles or logs, a bundle or a log");
   std::vector<FoundBundle> found;
-  search(named, is_bundle(named) ? named.parent_path().string() : named.string(), 3, found);
+  search(named, is_bundle(named, error) ? named.parent_path().string() : named.string(), 3, found);
   if (found.empty())
     return fail("find runs", named.string(), "there is no run bundle in it",
                 "name an experiment directory, a directory with run bundles, or a bundle");

@@ -119,8 +119,8 @@ Result<std::string> program_identity() {
 
 Result<StoredRun> read_run(const FoundBundle& found) {
   if (!found.problem.empty())
-    return unreadable("read log", found.bundle.string(), found.problem,
-                      "copy or export the log again, or leave it out");
+    return unreadable("read", found.bundle.string(), found.problem,
+                      "see that it can be read, copy or export it again, or leave it out");
   if (!found.sample.empty()) return read_inspect_sample(found);
   GYGES_TRY(Run run, load_run(found.bundle, found.experiment));
   GYGES_TRY(Findings findings, find(run));

@@ -41,6 +41,33 @@ TEST_F(OrdinaryUser, RunsAndRecords) {
   EXPECT_THAT(shown.output, HasSubstr("/etc/hostname"));
 }
 
+// A run that may not be read was taken for none, and left out of comparisons without a word.
+TEST_F(OrdinaryUser, WhatCannotBeReadIsNamed) {
+  for (const char* name : {"runs/open", "runs/closed"}) {
+    Finished run = gyges({"run", "--workspace", directory_->path().string(), "--out",
+                          path(name).string(), "--", "true"},
+                         user_);
+    ASSERT_EQ(run.status, 0) << run.error;
+  }
+  const std::string closed = path("runs/closed").string();
+  ASSERT_EQ(::chmod(closed.c_str(), 0), 0);
+  for (const char* command : {"verify", "compare"})
+    EXPECT_THAT(gyges({command, closed}, user_).error, HasSubstr("Permission denied")) << command;
+  EXPECT_THAT(gyges({"trace", "stat", closed}, user_).error, HasSubstr("Permission denied"));
+  Finished compared = gyges({"compare", path("runs").string()}, user_);
+  EXPECT_EQ(compared.status, 0) << compared.error;
+  EXPECT_THAT(compared.output, HasSubstr("Runs 2 found, 1 analysed, 1 excluded"));
+  EXPECT_THAT(compared.output, HasSubstr("read directory: Permission denied"));
+  ASSERT_EQ(::chmod(path("runs").c_str(), 0555), 0);
+  Finished saved = gyges(
+      {"query", path("runs/open").string(), "--save", path("runs/x.sqlite").string()}, user_);
+  EXPECT_EQ(saved.status, 125);
+  EXPECT_THAT(saved.error, HasSubstr("x.sqlite"));
+  EXPECT_THAT(saved.error, HasSubstr("Permission denied"));
+  ::chmod(closed.c_str(), 0755);
+  ::chmod(path("runs").c_str(), 0755);
+}
+
 // A directory of the host's with another file system mounted below it. The kernel lets an ordinary
 // user take them together or not at all; an overlay shows one alone.
 class MountBelow : public OrdinaryUser {

@@ -93,7 +93,7 @@ Status check_ledger(const fs::path& ledger, const nlohmann::json& seal, BundleCh
 
 Result<BundleCheck> check_bundle(const fs::path& directory, const fs::path& ledger) {
   std::error_code error;
-  if (fs::is_directory(directory, error) && !fs::exists(directory / seal_name, error))
+  if (fs::is_directory(directory, error) && !fs::exists(directory / seal_name, error) && !error)
     return fail(
         "verify run", directory.string(),
         "it has no seal.json: the run goes on, its supervisor died, or the seal was removed",
