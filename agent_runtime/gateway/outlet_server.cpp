@@ -1,7 +1,6 @@
 #include "agent_runtime/gateway/outlet_server.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,8 +8,10 @@
 #include <cerrno>
 #include <deque>
 #include <map>
+#include <system_error>
 #include <vector>
 
+#include "base/quiet_thread.h"
 #include "base/text.h"
 
 namespace gyges::gateway {
@@ -23,17 +24,6 @@ bool same_name(std::string_view one, std::string_view other) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   return std::equal(one.begin(), one.end(), other.begin(), other.end(),
                     [&](char a, char b) { return lower(a) == lower(b); });
-}
-
-// Signals are for the threads that wait for them.
-std::thread quiet_thread(std::function<void()> work) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(work));
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
 }
 
 }  // namespace
@@ -202,14 +192,28 @@ class OutletServer::Link {
       body += frame.bytes;
       return ok();
     }
+    if (idle_ <= ready_.size() && workers_.size() < most_exchanges) add_worker();
+    if (workers_.empty()) {  // the user's limit on processes, which the agent's count against, too
+      held_ -= found->second->request.body.size();
+      exchanges_.erase(found);
+      lock.unlock();
+      refuse(frame.exchange);
+      return ok();
+    }
     handled_[frame.exchange] = found->second;
     ready_.push_back(frame.exchange);
     exchanges_.erase(found);
-    if (idle_ < ready_.size() && workers_.size() < most_exchanges)
-      workers_.push_back(quiet_thread([this] { work(); }));
     lock.unlock();
     wake_.notify_one();
     return ok();
+  }
+
+  // Where no thread is to be had those that are there do it, one after the other.
+  void add_worker() {
+    try {
+      workers_.push_back(quiet_thread([this] { work(); }));
+    } catch (const std::system_error&) {
+    }
   }
 
   void work() {
@@ -272,7 +276,12 @@ Result<UniqueFd> OutletServer::connect() {
   int flags = ::fcntl(sockets.write.get(), F_GETFL);
   if (flags < 0 || ::fcntl(sockets.write.get(), F_SETFL, flags | O_NONBLOCK) != 0)
     return fail_errno("make the gateway's socket", "");
-  links_.push_back(std::make_unique<Link>(*this, std::move(sockets.read)));
+  try {
+    links_.push_back(std::make_unique<Link>(*this, std::move(sockets.read)));
+  } catch (const std::system_error& none) {
+    return fail_errno("start thread", "for the gateway's socket", none.code().value(),
+                      "raise the limit on processes (ulimit -u)");
+  }
   return std::move(sockets.write);
 }
 

@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,7 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
+
+#include "base/quiet_thread.h"
 
 namespace gyges::mcp {
 namespace {
@@ -27,13 +27,8 @@ LineOutput::LineOutput(int fd, std::size_t max_unsent)
       max_unsent_(max_unsent),
       broken_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       close_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  // SIGPIPE among them: a write to a reader that is gone shall fail.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // Without SIGPIPE, too: a write to a reader that is gone shall fail.
+  thread_ = quiet_thread([this] { run(); });
 }
 
 LineOutput::~LineOutput() {

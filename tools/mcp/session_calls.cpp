@@ -6,8 +6,8 @@
 #include <chrono>
 #include <system_error>
 
+#include "base/quiet_thread.h"
 #include "base/text.h"
-#include "tools/mcp/quiet_thread.h"
 
 namespace gyges::mcp {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "tools/mcp/quiet_thread.h"
+#include "base/quiet_thread.h"
 #include "tools/mcp/task.h"
 
 namespace gyges::mcp {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -136,6 +138,26 @@ TEST(OutletServer, NumbersInUseAreFaultsAndTooManyAreRefused) {
   EXPECT_TRUE(gateway.next().closed);
   EXPECT_THAT(server.fault(), ::testing::HasSubstr("in use"));
   go.set_value();
+}
+
+// As a user for whom nothing else runs, and who may have this thread and the link's. 0: refused.
+int ask_without_threads() {
+  const rlimit two{2, 2};
+  if (::setresuid(61'234, 61'234, 61'234) != 0 || ::setrlimit(RLIMIT_NPROC, &two) != 0) return 2;
+  OutletServer server(echo);
+  FakeGateway gateway(server);
+  gateway.request(1, "/", "body");
+  auto answer = gateway.next();
+  return answer.kind == FrameKind::abort && answer.exchange == 1 ? 0 : 1;
+}
+
+// A limit on processes ended the supervisor.
+TEST(OutletServer, WithoutThreadsRequestsAreRefused) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer has a thread of its own";
+#endif
+  if (::geteuid() != 0) GTEST_SKIP() << "becomes another user";
+  EXPECT_EXIT(::_exit(ask_without_threads()), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(OutletServer, TheHandlerSeesThatNobodyListens) {

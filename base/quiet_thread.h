@@ -1,4 +1,4 @@
-// Threads that leave signals to the server's own loop.
+// Threads that take no signals: these are for the thread that waits for them.
 #pragma once
 
 #include <pthread.h>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-namespace gyges::mcp {
+namespace gyges {
 
 // Throws std::system_error where no thread is to be had.
 template <class Work>
@@ -23,4 +23,4 @@ std::thread quiet_thread(Work work) {
   return std::thread(std::move(work));
 }
 
-}  // namespace gyges::mcp
+}  // namespace gyges
