@@ -99,6 +99,9 @@ Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns
     GYGES_TRY(std::int64_t code, parse_error_name(name));
     filter.errors.push_back(code);
   }
+  if (options.since && options.until && *options.since > *options.until)
+    return fail("filter events", fmt::format("--until {}", *options.until),
+                "it is before --since", "name a later second");
   if (options.since) filter.since_ns = start_ns + static_cast<std::uint64_t>(*options.since * 1e9);
   if (options.until) filter.until_ns = start_ns + static_cast<std::uint64_t>(*options.until * 1e9);
   return filter;
@@ -282,6 +285,8 @@ int export_trace(const std::string& run, const std::string& format, const std::s
   return report({"export trace", format, "there is no such format", "", 0, {}});
 }
 
+constexpr double longest_seconds = 1e9;  // in nanoseconds, too, a 64-bit number
+
 void add_show(CLI::App& trace, int& exit_status) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* command = trace.add_subcommand(
@@ -313,8 +318,10 @@ void add_show(CLI::App& trace, int& exit_status) {
   command
       ->add_option("--error", options->errors, "only calls that failed with this, as ENOENT,EACCES")
       ->delimiter(',');
-  command->add_option("--since", options->since, "from this second on");
-  command->add_option("--until", options->until, "up to this second");
+  command->add_option("--since", options->since, "from this second on")
+      ->check(CLI::Range(0.0, longest_seconds));
+  command->add_option("--until", options->until, "up to this second")
+      ->check(CLI::Range(0.0, longest_seconds));
   command->add_option("--limit", options->limit, "stop after N lines, at least 1")
       ->check([](const std::string& text) {
         const bool digits = text.find_first_not_of("0123456789") == std::string::npos;

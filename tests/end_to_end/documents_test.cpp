@@ -213,6 +213,13 @@ TEST_F(Documents, MistakesAboutFilesAreNamedBeforeAnythingIsLeftBehind) {
   Finished flows = gyges({"flows", "show", bundle});
   EXPECT_EQ(flows.status, 125);
   EXPECT_EQ(flows.output, "");  // no heading of a table that does not come
+  // Times that no number holds, and parts that hold nothing.
+  for (const std::vector<std::string>& part : std::vector<std::vector<std::string>>{
+           {"--since", "-3"}, {"--until", "1e30"}, {"--since", "5", "--until", "2"}}) {
+    std::vector<std::string> words = {"trace", "show", bundle};
+    words.insert(words.end(), part.begin(), part.end());
+    EXPECT_EQ(gyges(words).status, 2) << join(part, " ");
+  }
   Finished probe = gyges({"cues", "probe", "Zz"});
   EXPECT_EQ(probe.status, 125);
   EXPECT_THAT(probe.error, HasSubstr("no channel with this beginning"));

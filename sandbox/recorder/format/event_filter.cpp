@@ -150,7 +150,7 @@ Status check_syscall_name(const std::string& name) {
     }
   return fail(
       "filter events", name, "there is no system call of that name",
-      near.empty() ? std::string("see docs/trace_format.md") : "did you mean " + near + "?");
+      near.empty() ? std::string("see `gyges trace syscalls`") : "did you mean " + near + "?");
 }
 
 Result<SyscallClass> parse_syscall_class(const std::string& name) {
