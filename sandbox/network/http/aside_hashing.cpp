@@ -12,17 +12,16 @@ AsideHashing& AsideHashing::instance() {
 
 void AsideHashing::start() {
   if (running_ || std::thread::hardware_concurrency() < 2) return;
-  std::atomic<bool> runs{false};
   try {
-    std::thread([this, &runs] {
-      runs.store(true);
-      runs.notify_one();
+    std::thread([this] {
+      begun_.store(true);
+      begun_.notify_one();
       run();
     }).detach();
   } catch (const std::system_error&) {
     return;
   }
-  runs.wait(false);
+  begun_.wait(false);
   running_ = true;
 }
 

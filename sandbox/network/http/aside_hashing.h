@@ -52,6 +52,7 @@ class AsideHashing {
   void run();
 
   bool running_ = false;
+  std::atomic<bool> begun_{false};  // told by the thread; lives as long as it does
   std::array<std::array<char, piece_bytes>, pieces> buffers_;
   std::array<Job, pieces> jobs_;
   std::atomic<std::uint64_t> given_{0};  // jobs; job n is in place n % pieces, as its bytes are
