@@ -13,8 +13,8 @@ namespace gyges {
 // take from the whole machine, or a link to something. Nothing and regular files may.
 [[nodiscard]] bool is_written_in_place(const std::filesystem::path& path);
 
-// A file that is written beside its place, as FILE.partial, and takes it when it is complete. What is
-// not kept is removed with the object.
+// A file that is written beside its place, as FILE.partial, and takes it when it is complete. What
+// is not kept is removed with the object.
 class PartialFile {
  public:
   // An error where a directory stands at `place`. Nothing is made yet, and what an earlier attempt

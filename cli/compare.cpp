@@ -123,7 +123,8 @@ void add_compare(CLI::App& root, int& exit_status) {
       "compare", "Compare runs between conditions: rates, gap, interval, test, covert acts");
   command
       ->add_option("DIR", arguments->directories,
-                   "experiment directories, directories with run bundles, bundles, or logs of Inspect (.eval)")
+                   "experiment directories, directories with run bundles, bundles, or logs of "
+                   "Inspect (.eval)")
       ->required();
   command->add_flag("--json", arguments->json, "print JSON (docs/comparison.md)");
   command->add_option("--html", arguments->html, "write the report to this file");

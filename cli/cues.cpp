@@ -53,9 +53,9 @@ Result<std::string> probe_in_sandbox(const ProbeOptions& options,
 // What was asked for by name has to be in what came.
 Status check_read(const cues::Reading& reading, const std::string& channel) {
   const auto& seen = reading.observations;
-  if (channel.starts_with("file:") ||
-      std::any_of(seen.begin(), seen.end(),
-                  [&](const auto& one) { return one.first.starts_with(channel); }))
+  if (channel.starts_with("file:") || std::any_of(seen.begin(), seen.end(), [&](const auto& one) {
+        return one.first.starts_with(channel);
+      }))
     return ok();
   return fail("probe", quoted(channel), "no channel with this beginning was read",
               "see docs/cues.md for the channels, as K1 or T8.uptime");

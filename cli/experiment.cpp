@@ -317,9 +317,10 @@ void add_run_command(CLI::App& parent, int& exit_status) {
   command->add_option("FILE", options->file, "experiment file")->required();
   command->add_option("--out", options->directory, "experiment directory; default: below out/");
   add_run_options(*command, *options);
-  command->footer(std::string(run_statuses) +
-                  "\n\nExample:\n"
-                  "  gyges experiment run scenarios/log_retention/demo.experiment.json --out out/demo");
+  command->footer(
+      std::string(run_statuses) +
+      "\n\nExample:\n"
+      "  gyges experiment run scenarios/log_retention/demo.experiment.json --out out/demo");
   command->callback([options, &exit_status] {
     if (options->directory.empty()) options->directory = default_directory(options->file);
     exit_status = finish(carry_out(*options, options->file));

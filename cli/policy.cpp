@@ -18,7 +18,8 @@ void add_check(CLI::App& root, int& exit_status) {
   CLI::App* command = root.add_subcommand("check", "Validate policy files");
   command->add_option("policy", *names, "preset names or paths")->required();
   command->footer(
-      "Exit status: 0 when all are valid, 1 otherwise; every error names file, place and cure.");
+      "Exit status: 0 when all are valid, 1 otherwise; every error names file, place and cure.\n\n"
+      "Example:\n  gyges policy check my.json");
   command->callback([names, &exit_status] {
     for (const std::string& name : *names) {
       auto policy = isolation::load_policy(name);

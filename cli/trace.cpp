@@ -100,8 +100,8 @@ Result<EventFilter> filter_of(const ShowOptions& options, std::uint64_t start_ns
     filter.errors.push_back(code);
   }
   if (options.since && options.until && *options.since > *options.until)
-    return fail("filter events", fmt::format("--until {}", *options.until),
-                "it is before --since", "name a later second");
+    return fail("filter events", fmt::format("--until {}", *options.until), "it is before --since",
+                "name a later second");
   if (options.since) filter.since_ns = start_ns + static_cast<std::uint64_t>(*options.since * 1e9);
   if (options.until) filter.until_ns = start_ns + static_cast<std::uint64_t>(*options.until * 1e9);
   return filter;
@@ -290,8 +290,7 @@ constexpr double longest_seconds = 1e9;  // in nanoseconds, too, a 64-bit number
 void add_show(CLI::App& trace, int& exit_status) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* command = trace.add_subcommand(
-      "show",
-      "Print a trace, one event a line in order of entry, in the manner of strace");
+      "show", "Print a trace, one event a line in order of entry, in the manner of strace");
   command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
   command->add_option("--tool-call", options->tool_call, "only what tool call N did or started");
   command->add_option("--pid", options->pid, "only this process, inside or host pid");
@@ -302,8 +301,9 @@ void add_show(CLI::App& trace, int& exit_status) {
                    "only these classes: file, process, network, memory, signal, ipc, time, "
                    "descriptor, security, mutation, system")
       ->delimiter(',');
-  command->add_option("--path", options->path,
-                      "only calls on a matching path: * within a component, ** across, ? one character");
+  command->add_option(
+      "--path", options->path,
+      "only calls on a matching path: * within a component, ** across, ? one character");
   command->add_option(
       "--program", options->program,
       "only processes that execute this file: its name, or a pattern as for --path");
@@ -340,9 +340,11 @@ void add_show(CLI::App& trace, int& exit_status) {
       ->excludes("--follow");
   command->add_flag("--json", options->json, "one JSON object a line");
   command->footer(
-      "A line has seconds since the start, tool call, process id inside the sandbox, and the call.\n"
+      "A line has seconds since the start, tool call, process id inside the sandbox, and the "
+      "call.\n"
       "Filters combine: all must hold.\n\n"
-      "Exit status: 1 when the trace is damaged or its recorder died; what is good of it was shown.\n\n"
+      "Exit status: 1 when the trace is damaged or its recorder died; what is good of it was "
+      "shown.\n\n"
       "Examples:\n"
       "  gyges trace show runs/1 --class mutation\n"
       "  gyges trace show runs/1 --path '/etc/**' --failed --limit 20\n"
@@ -366,7 +368,8 @@ void add_export(CLI::App& trace, int& exit_status) {
     std::string run, format, output;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = trace.add_subcommand("export", "Write a trace in a form that other tools read");
+  CLI::App* command =
+      trace.add_subcommand("export", "Write a trace in a form that other tools read");
   command->add_option("RUN", options->run, "a run's directory or a trace file")->required();
   command
       ->add_option("--format", options->format,
@@ -385,6 +388,7 @@ void add_syscalls(CLI::App& trace, int& exit_status) {
   trace
       .add_subcommand("syscalls",
                       "Print the table of system calls: arguments, and how far they are decoded")
+      ->footer("Example:\n  gyges trace syscalls | less")
       ->callback([&exit_status] {
         std::string page = syscall_page();
         std::fwrite(page.data(), 1, page.size(), stdout);
@@ -396,8 +400,7 @@ void add_syscalls(CLI::App& trace, int& exit_status) {
 }  // namespace
 
 void add_trace(CLI::App& root, int& exit_status) {
-  CLI::App* trace = root.add_subcommand(
-      "trace", "Show, count and export what the recorder saw");
+  CLI::App* trace = root.add_subcommand("trace", "Show, count and export what the recorder saw");
   trace->require_subcommand(1);
   add_show(*trace, exit_status);
   add_stat(*trace, exit_status);

@@ -24,20 +24,22 @@ std::vector<std::string> commands_of(const CLI::App& app) {
   return names;
 }
 
-// Letters to add, take away or change on the way from one word to the other.
+// Letters to add, take away, change, or swap with their neighbour on the way from one to the other.
 std::size_t distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  for (std::size_t i = 0; i < row.size(); ++i) row[i] = i;
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < to.size(); ++j) {
-      const std::size_t changed = diagonal + (from[i] == to[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, changed});
+  std::vector<std::vector<std::size_t>> way(from.size() + 1,
+                                            std::vector<std::size_t>(to.size() + 1));
+  for (std::size_t i = 0; i <= from.size(); ++i)
+    for (std::size_t j = 0; j <= to.size(); ++j) {
+      if (i == 0 || j == 0) {
+        way[i][j] = i + j;
+        continue;
+      }
+      way[i][j] = std::min({way[i - 1][j] + 1, way[i][j - 1] + 1,
+                            way[i - 1][j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1])
+        way[i][j] = std::min(way[i][j], way[i - 2][j - 2] + 1);
     }
-  }
-  return row.back();
+  return way.back().back();
 }
 
 // The name that a mistyped word was meant to be; empty where none is near.

@@ -190,8 +190,8 @@ int verify_all(const VerifyOptions& options) {
 
 void add_verify(CLI::App& root, int& exit_status) {
   auto options = std::make_shared<VerifyOptions>();
-  CLI::App* command = root.add_subcommand(
-      "verify", "Are runs as they were sealed, and whose key signed?");
+  CLI::App* command =
+      root.add_subcommand("verify", "Are runs as they were sealed, and whose key signed?");
   command->add_option("RUN", options->runs, "directories of runs, or trace files")->required();
   command->add_option("--key", options->key,
                       "who must have signed: a PEM file, 64 digits of a public key or 32 of a "

@@ -59,8 +59,8 @@ TEST_F(OrdinaryUser, WhatCannotBeReadIsNamed) {
   EXPECT_THAT(compared.output, HasSubstr("Runs 2 found, 1 analysed, 1 excluded"));
   EXPECT_THAT(compared.output, HasSubstr("read directory: Permission denied"));
   ASSERT_EQ(::chmod(path("runs").c_str(), 0555), 0);
-  Finished saved = gyges(
-      {"query", path("runs/open").string(), "--save", path("runs/x.sqlite").string()}, user_);
+  Finished saved =
+      gyges({"query", path("runs/open").string(), "--save", path("runs/x.sqlite").string()}, user_);
   EXPECT_EQ(saved.status, 125);
   EXPECT_THAT(saved.error, HasSubstr("x.sqlite"));
   EXPECT_THAT(saved.error, HasSubstr("Permission denied"));
