@@ -1,8 +1,10 @@
 // What is written down holds: files have their schemas, examples their forms, and every option of
 // the command line stands in its page.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <regex>
@@ -179,6 +181,23 @@ TEST_F(Documents, EveryCommandAndOptionStandsInThePages) {
       EXPECT_THAT(page, HasSubstr(match[2].str())) << command.name;
     }
   }
+}
+
+// Some began to install, build or run instead.
+TEST_F(Documents, EveryScriptSaysWhatItDoes) {
+  std::size_t scripts = 0;
+  for (const auto& entry : fs::directory_iterator(GYGES_SOURCE_DIR "/scripts")) {
+    if (!entry.is_regular_file() || ::access(entry.path().c_str(), X_OK) != 0) continue;
+    std::FILE* help = ::popen((entry.path().string() + " --help").c_str(), "r");
+    ASSERT_NE(help, nullptr);
+    std::string text(64 << 10, '\0');
+    text.resize(std::fread(text.data(), 1, text.size(), help));
+    EXPECT_EQ(::pclose(help), 0) << entry.path();
+    EXPECT_GT(text.size(), 60U) << entry.path();
+    EXPECT_THAT(text, Not(HasSubstr("set -eu"))) << entry.path();
+    ++scripts;
+  }
+  EXPECT_GT(scripts, 12U);
 }
 
 struct Mistake {
