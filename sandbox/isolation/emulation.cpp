@@ -22,10 +22,6 @@ sock_filter jump(unsigned code, std::uint32_t value, std::size_t yes, std::size_
 
 }  // namespace
 
-std::vector<std::string> emulation_names() {
-  return {"uname", "sysinfo", "affinity", "statfs", "prctl", "process_files", "namespaces"};
-}
-
 std::string emulation_program(const Emulation& emulation) {
   std::vector<std::uint32_t> calls;
   if (!emulation.release.empty()) calls.push_back(SYS_uname);

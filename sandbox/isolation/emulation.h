@@ -75,9 +75,6 @@ struct Emulation {
   [[nodiscard]] bool answers_opens() const { return !process_files.empty(); }
 };
 
-// Names of the groups of calls, as in the policy's cues.emulate.
-std::vector<std::string> emulation_names();
-
 // The seccomp program that has these calls answered: an array of struct sock_filter, as bytes.
 // Everything else it allows, which leaves it to the other programs.
 std::string emulation_program(const Emulation& emulation);

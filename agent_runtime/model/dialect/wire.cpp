@@ -213,10 +213,6 @@ Part image_of_url(const std::string& url) {
   return part;
 }
 
-bool has_picture(const Part& image) {
-  return !image.data.empty() || !image.url.empty();
-}
-
 void lose_foreign(const Part& part, std::string_view dialect, Losses& losses,
                   const std::string& place) {
   if (part.origin.empty() || part.origin == dialect) return;
@@ -229,17 +225,6 @@ void lose_foreign(const ToolCall& call, std::string_view dialect, Losses& losses
                   const std::string& place) {
   if (call.origin.empty() || call.origin == dialect) return;
   if (!call.signature.empty()) lose(losses, place, "signature of " + call.origin);
-}
-
-std::string leading_system_text(const ModelRequest& request, std::size_t& next) {
-  std::string text;
-  for (next = 0; next < request.messages.size(); ++next) {
-    if (request.messages[next].role != Role::system) break;
-    std::string one = text_of(request.messages[next]);
-    if (!text.empty() && !one.empty()) text += "\n\n";
-    text += one;
-  }
-  return text;
 }
 
 std::string_view path_of(std::string_view path) {

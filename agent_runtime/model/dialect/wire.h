@@ -60,18 +60,12 @@ std::string flat_name(const std::string& space, const std::string& name);
 // "data:image/png;base64,..." or an address.
 std::string url_of_image(const Part& image);
 Part image_of_url(const std::string& url);
-// An image, from wherever, is usable: it has data or an address.
-bool has_picture(const Part& image);
 
 // What is lost when `part` is written in `dialect`: signature, data and extra of another one.
 void lose_foreign(const Part& part, std::string_view dialect, Losses& losses,
                   const std::string& place);
 void lose_foreign(const ToolCall& call, std::string_view dialect, Losses& losses,
                   const std::string& place);
-
-// The leading messages of role system as one text, paragraphs between them; `next` is the first
-// message after them.
-std::string leading_system_text(const ModelRequest& request, std::size_t& next);
 
 // The last part of a path, without query: "/v1/chat/completions?x" -> "/v1/chat/completions".
 std::string_view path_of(std::string_view path);

@@ -69,7 +69,6 @@ class TcpConnection final : public StreamPort {
   void wake_at(std::int64_t time_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
   void record(Flow flow) override;
-  void set_flow_time(std::int64_t time_ns) { flow_.time_ns = time_ns; }
 
  private:
   void read_client();
@@ -89,7 +88,6 @@ class TcpConnection final : public StreamPort {
   void refuse(std::string reason);
   void note_tls();
   void count_queued();
-  void limit_time(std::int64_t time_ns, std::function<void()> action);
 
   Gateway& gateway_;
   UniqueFd fd_;
