@@ -124,7 +124,7 @@ std::optional<std::string> command_fault(const CLI::App& root, int argc, const c
     if (command == nullptr) {
       const std::string meant = nearest(argv[i], names);
       return "gyges: " + quoted(argv[i]) + " is no command of `" + name +
-             "`. Cure: " + (meant.empty() ? "" : "was " + meant + " meant? ") + cure;
+             "`. Cure: " + (meant.empty() ? "" : "was " + meant + " meant? Otherwise ") + cure;
     }
     at = command;
     name += " " + at->get_name();
@@ -138,7 +138,9 @@ std::string usage_message(const CLI::App& root, const CLI::Error& error, int arg
   const CLI::App* command = chosen_command(root, name);
   std::string what = error.what();
   std::string cure = "see `" + name + " --help`";
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+  // What is required and what is left over is often what a mistyped option did not take.
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+      dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     if (std::string option = unknown_option(*command, argc, argv); !option.empty()) {
       what = "`" + name + "` has no option " + option;
       const std::string meant = nearest(option, options_of(*command));
