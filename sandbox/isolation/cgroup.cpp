@@ -129,6 +129,9 @@ Result<std::string> make_directory(const std::string& parent, bool v2, bool proc
   return path;
 }
 
+// The part of a sandbox's memory that may wait in its sockets besides.
+constexpr std::uint64_t socket_share = 8;
+
 // Sets a limit where the group has the file for it. Whether it has.
 Result<bool> set_limit(const std::string& file, std::uint64_t value) {
   if (::access(file.c_str(), F_OK) != 0) {
@@ -171,6 +174,12 @@ Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
         GYGES_TRY(directory.memory,
                   set_limit(path + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes"),
                             limits.memory_bytes));
+        // Version 1 counts what waits in sockets, of TCP and UDP, only where it has a limit, and
+        // apart from all other memory.
+        if (directory.memory && !hierarchy.v2) {
+          GYGES_CHECK(set_limit(path + "/memory.kmem.tcp.limit_in_bytes",
+                                limits.memory_bytes / socket_share));
+        }
       }
       if (!have_processor) {
         GYGES_TRY(directory.processor,

@@ -236,7 +236,10 @@ class Collector {
       if (length > 0) change.link_target.assign(target.data(), static_cast<std::size_t>(length));
     }
     if (!old || differs(change, info, *old, path)) add(std::move(change));
-    if (!S_ISDIR(info.st_mode)) return;
+    if (!S_ISDIR(info.st_mode)) {
+      if (old && S_ISDIR(old->info.st_mode)) deleted_tree(path, level);
+      return;
+    }
     // Where anything else stood here before all below is new, as far as the lower layers know.
     if (child)
       walk(child.get(), path, level + 1);

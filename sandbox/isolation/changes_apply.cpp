@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <set>
 
 #include "base/fd.h"
@@ -21,93 +22,36 @@
 namespace gyges::isolation {
 namespace {
 
-// What tools of the host execute or obey without being told. In any case of letters: some file
-// systems do not tell .GIT from .git (CVE-2014-9390 of git).
+bool is_any_of(std::initializer_list<const char*> list, const std::string& name) {
+  return std::any_of(list.begin(), list.end(),
+                     [&](const char* known) { return ::strcasecmp(known, name.c_str()) == 0; });
+}
+
+// What tools of the host execute or obey without being told: whatever a dot hides, because new
+// tools read new names there, but for what is plain data; and the few that no dot hides. In any
+// case of letters: some file systems do not tell .GIT from .git (CVE-2014-9390 of git).
 bool is_startup_file(const std::string& path) {
-  static constexpr std::array names{".envrc",
-                                    ".bashrc",
-                                    ".bash_aliases",
-                                    ".bash_login",
-                                    ".bash_logout",
-                                    ".bash_profile",
-                                    ".profile",
-                                    ".zshrc",
-                                    ".zshenv",
-                                    ".zprofile",
-                                    ".zlogin",
-                                    ".zlogout",
-                                    ".kshrc",
-                                    ".login",
-                                    ".cshrc",
-                                    ".tcshrc",
-                                    ".inputrc",
-                                    ".xprofile",
-                                    ".xinitrc",
-                                    ".xsession",
-                                    ".xsessionrc",
-                                    ".pam_environment",
-                                    ".forward",
-                                    ".rhosts",
-                                    ".netrc",
-                                    ".gitconfig",
-                                    ".gitmodules",
-                                    ".hgrc",
-                                    ".pre-commit-config.yaml",
-                                    ".npmrc",
-                                    ".yarnrc",
-                                    ".yarnrc.yml",
-                                    ".pnpmfile.cjs",
-                                    ".pnp.cjs",
-                                    ".pypirc",
-                                    ".pythonrc",
-                                    ".pythonstartup",
-                                    ".irbrc",
-                                    ".pryrc",
-                                    ".rprofile",
-                                    ".gdbinit",
-                                    ".lldbinit",
-                                    ".vimrc",
-                                    ".gvimrc",
-                                    ".exrc",
-                                    ".nvimrc",
-                                    ".emacs",
-                                    ".dir-locals.el",
-                                    ".screenrc",
-                                    ".tmux.conf",
-                                    ".curlrc",
-                                    ".wgetrc",
-                                    ".mailcap",
-                                    ".mcp.json",
-                                    ".psqlrc",
-                                    ".sqliterc",
-                                    ".rvmrc",
-                                    ".mise.toml",
-                                    ".lvimrc",
-                                    ".nvim.lua",
-                                    ".cursorrules",
-                                    ".windsurfrules",
-                                    ".clinerules",
-                                    ".aider.conf.yml",
-                                    "agents.md",
-                                    "claude.md",
-                                    "claude.local.md",
-                                    "gemini.md"};
-  static constexpr std::array directories{
-      ".git",           ".hg",    ".svn",    ".husky",   ".githooks",     ".vscode",
-      ".vscode-server", ".idea",  ".vim",    ".emacs.d", ".devcontainer", ".direnv",
-      ".claude",        ".codex", ".cursor", ".gemini",  ".ssh",          ".gnupg",
-      ".config",        ".local", ".cargo",  ".docker",  ".kube",         ".aws"};
-  auto is_any_of = [](const auto& list, const std::string& name) {
-    return std::any_of(list.begin(), list.end(),
-                       [&](const char* known) { return ::strcasecmp(known, name.c_str()) == 0; });
-  };
   std::vector<std::string> parts = split(path, '/');
   for (const std::string& part : parts)
-    if (is_any_of(directories, part)) return true;
-  // With this git takes any directory for a bare repository, and runs what its config says.
-  if (!parts.empty() && parts.back() == "HEAD") return true;
-  return !parts.empty() && is_any_of(names, parts.back());
+    if (part.starts_with('.') &&
+        !is_any_of({".gitignore",      ".gitkeep",      ".gitattributes", ".keep",
+                    ".placeholder",    ".mailmap",      ".dockerignore",  ".npmignore",
+                    ".prettierignore", ".eslintignore", ".helmignore",    ".gcloudignore",
+                    ".ignore",         ".nojekyll",     ".editorconfig",  ".clang-format",
+                    ".clang-tidy",     ".nvmrc",        ".node-version",  ".python-version",
+                    ".ruby-version",   ".tool-versions"},
+                   part))
+      return true;
+  // With HEAD git takes any directory for a bare repository, and runs what its config says.
+  return !parts.empty() &&
+         is_any_of({"HEAD", "agents.md", "agents.override.md", "agent.md", "claude.md",
+                    "claude.local.md", "gemini.md", "qwen.md", "warp.md", "crush.md", "crush.json",
+                    "opencode.json", "opencode.jsonc", "mise.toml", "mise.local.toml",
+                    "sitecustomize.py", "usercustomize.py"},
+                   parts.back());
 }
+
+constexpr const char* changed_content = "its content is not what was recorded";
 
 bool is_plain(const std::string& path) {
   for (const std::string& part : split(path, '/'))
@@ -124,7 +68,9 @@ class Applier {
     root_.reset(::open(options_.to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root_)
       return fail_errno("open directory", options_.to.string(), errno, "name one that exists");
-    std::string prefix = options_.from == "/" ? "/" : options_.from + "/";
+    std::string prefix = options_.from;
+    while (!prefix.empty() && prefix.back() == '/') prefix.pop_back();
+    prefix += '/';
     std::vector<std::pair<std::string, const FileChange*>> chosen;
     for (const FileChange& change : changes)
       if (change.path.starts_with(prefix))
@@ -179,16 +125,59 @@ class Applier {
                const std::string& name, const FileChange& change, AppliedChange& result) {
     const bool deletion = change.kind == FileChange::Kind::deleted;
     const bool directory = change.type == FileChange::Type::directory;
-    if (!parent) {
-      const bool made_before = errno == ENOENT && (deletion || foreseen_.count(above) > 0);
-      if (!made_before) result.reason = fmt::format("its directory: {}", std::strerror(errno));
-    } else if (struct stat info{};
-               ::fstatat(parent.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+    struct stat info {};
+    if (!parent || removed_.count(above) > 0) {
+      const int code = parent ? ENOENT : errno;
+      const bool made_before = code == ENOENT && (deletion || made_.count(above) > 0);
+      if (!made_before) result.reason = fmt::format("its directory: {}", std::strerror(code));
+    } else if (::fstatat(parent.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
       const bool is_directory = S_ISDIR(info.st_mode);
-      if (directory && !deletion && !is_directory) result.reason = "something else is there";
-      if (!directory && is_directory) result.reason = std::strerror(EISDIR);
+      const bool in_the_way = is_directory && !would_be_empty(path);
+      if (deletion && directory && !is_directory) result.reason = std::strerror(ENOTDIR);
+      if (deletion && directory && in_the_way) result.reason = std::strerror(ENOTEMPTY);
+      if (deletion && !directory && is_directory) result.reason = std::strerror(EISDIR);
+      if (!deletion && directory && !is_directory) result.reason = "something else is there";
+      if (!deletion && !directory && in_the_way) result.reason = "a directory is there";
+      if (!deletion && directory && is_directory && ::geteuid() != 0 && info.st_uid != ::geteuid())
+        result.reason = std::strerror(EPERM);
     }
-    if (directory && !deletion && result.reason.empty()) foreseen_.insert(path);
+    if (result.reason.empty() && parent && made_.count(above) == 0 &&
+        !(deletion && info.st_ino == 0) && !(directory && S_ISDIR(info.st_mode) && !deletion) &&
+        ::faccessat(parent.get(), ".", W_OK | X_OK, AT_EACCESS) != 0)
+      result.reason = std::strerror(errno);
+    if (result.reason.empty() && !deletion && change.type == FileChange::Type::file)
+      check_content(change, result);
+    if (!result.reason.empty()) return;
+    if (deletion)
+      removed_.insert(path);
+    else if (directory)
+      made_.insert(path);
+  }
+
+  // Whether all that a directory holds has been removed, as far as the dry run got.
+  [[nodiscard]] bool would_be_empty(const std::string& path) const {
+    UniqueFd directory = open_beneath(root_.get(), path, O_RDONLY | O_DIRECTORY);
+    std::vector<std::string> names;
+    return directory && names_in(directory.get(), names) &&
+           std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+             return removed_.count(path + "/" + name) > 0;
+           });
+  }
+
+  UniqueFd open_content(const FileChange& change, AppliedChange& result) const {
+    std::string source = (contents_ / change.sha256).string();
+    UniqueFd from(::open(source.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (from && ::fstat(from.get(), &info) == 0 && S_ISREG(info.st_mode)) return from;
+    result.reason = "its content is not in the bundle";
+    return UniqueFd();
+  }
+
+  void check_content(const FileChange& change, AppliedChange& result) const {
+    UniqueFd from = open_content(change, result);
+    if (!from) return;
+    auto hash = sha256_of_fd(from.get());
+    if (!hash || to_hex(*hash) != change.sha256) result.reason = changed_content;
   }
 
   static std::string action_of(const FileChange& change, AppliedChange& result) {
@@ -225,6 +214,10 @@ class Applier {
       return;
     }
     UniqueFd made = open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!made && says_absent(errno)) {
+      result.reason = "something else is there";
+      return;
+    }
     // What is written below needs the owner's access.
     if (!made || ::fchmod(made.get(), (change.mode & 0777U) | 0700U) != 0)
       result.reason = std::strerror(errno);
@@ -233,22 +226,30 @@ class Applier {
   void make_link(int parent, const std::string& name, const FileChange& change,
                  AppliedChange& result) {
     std::string temporary = fresh_name();
-    if (::symlinkat(change.link_target.c_str(), parent, temporary.c_str()) != 0 ||
-        ::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0) {
+    if (::symlinkat(change.link_target.c_str(), parent, temporary.c_str()) != 0)
       result.reason = std::strerror(errno);
-      ::unlinkat(parent, temporary.c_str(), 0);
-    }
+    else
+      put_in_place(parent, temporary, name, result);
+    if (!result.reason.empty()) ::unlinkat(parent, temporary.c_str(), 0);
+  }
+
+  // Where a directory was, whose files have been removed before, it goes too.
+  static void put_in_place(int parent, const std::string& temporary, const std::string& name,
+                           AppliedChange& result) {
+    if (::renameat(parent, temporary.c_str(), parent, name.c_str()) == 0) return;
+    if (errno == EISDIR)
+      result.reason = ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 ? "a directory is there"
+                      : ::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0
+                          ? std::strerror(errno)
+                          : "";
+    else
+      result.reason = std::strerror(errno);
   }
 
   void write_file(int parent, const std::string& name, const FileChange& change,
                   AppliedChange& result) {
-    std::string source = (contents_ / change.sha256).string();
-    UniqueFd from(::open(source.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    struct stat info {};
-    if (!from || ::fstat(from.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      result.reason = "its content is not in the bundle";
-      return;
-    }
+    UniqueFd from = open_content(change, result);
+    if (!from) return;
     std::string temporary = fresh_name();
     UniqueFd into(::openat(parent, temporary.c_str(),
                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -257,9 +258,9 @@ class Applier {
       return;
     }
     result.reason = copy(from.get(), into.get(), change);
-    if (result.reason.empty() && (::fchmod(into.get(), change.mode & 0777U) != 0 ||
-                                  ::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0))
+    if (result.reason.empty() && ::fchmod(into.get(), change.mode & 0777U) != 0)
       result.reason = std::strerror(errno);
+    if (result.reason.empty()) put_in_place(parent, temporary, name, result);
     if (!result.reason.empty()) ::unlinkat(parent, temporary.c_str(), 0);
   }
 
@@ -273,13 +274,13 @@ class Applier {
       if (n < 0) return std::strerror(errno);
       if (n == 0) break;
       copied += static_cast<std::uint64_t>(n);
-      if (copied > change.size) return "its content is not what was recorded";
+      if (copied > change.size) return changed_content;
       auto written = write_all(into, {chunk.data(), static_cast<std::size_t>(n)});
       if (!written) return written.error().reason;
     }
     if (::lseek(into, 0, SEEK_SET) != 0) return std::strerror(errno);
     auto hash = sha256_of_fd(into);
-    if (!hash || to_hex(*hash) != change.sha256) return "its content is not what was recorded";
+    if (!hash || to_hex(*hash) != change.sha256) return changed_content;
     return {};
   }
 
@@ -289,7 +290,9 @@ class Applier {
   const ApplyOptions& options_;
   UniqueFd root_;
   unsigned counter_ = 0;
-  std::set<std::string> foreseen_;  // directories that a dry run would have made
+  // What a dry run would have made (directories) and removed.
+  std::set<std::string> made_;
+  std::set<std::string> removed_;
   std::vector<AppliedChange> applied_;
 };
 

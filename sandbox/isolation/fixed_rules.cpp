@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <string>
 #include <string_view>
 
 #include "base/text.h"
@@ -46,6 +47,12 @@ constexpr std::array on_process{
     OnProcess{SCMP_SYS(sched_setattr), 0},      OnProcess{SCMP_SYS(setpriority), 1},
     OnProcess{SCMP_SYS(ioprio_set), 1}};
 
+// The kernel keeps an access list (system.posix_acl_access, up to 64 KiB) for every file of a tmpfs
+// in memory that neither the size of the tmpfs nor a memory cgroup counts, and gives every new file
+// a copy of its directory's default list. With this much it stays below what the file itself takes.
+constexpr std::uint64_t attribute_bytes = 1024;
+constexpr std::array set_attribute{SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(fsetxattr)};
+
 }  // namespace
 
 // What personality(2) may be set to: the plain one, its 32-bit view, a 2.6 version number, no
@@ -68,6 +75,8 @@ std::string fixed_rule_words(int number, const std::vector<std::string>& socket_
   if (name == "seccomp") return "no listener";
   if (name == "ioctl") return "not TIOCSTI, TIOCLINUX, TIOCSETD";
   if (name == "personality") return "the plain one, with or without address randomisation";
+  if (std::find(set_attribute.begin(), set_attribute.end(), number) != set_attribute.end())
+    return "values of at most " + std::to_string(attribute_bytes) + " bytes";
   for (const OnProcess& row : on_process)
     if (row.number == number) return "not of pid 1";
   return {};
@@ -108,6 +117,8 @@ Result<std::string> compile_fixed_rules(const std::vector<std::string>& socket_f
   for (const OnProcess& row : on_process)
     GYGES_CHECK(refuse(EPERM, row.number,
                        scmp_arg_cmp{row.argument, SCMP_CMP_MASKED_EQ, low_half, 1}, "pid 1"));
+  for (int call : set_attribute)
+    GYGES_CHECK(refuse(ENOSPC, call, SCMP_A3(SCMP_CMP_GT, attribute_bytes), "setxattr"));
   // All processes of a user are pid 1 too.
   for (auto [call, whole_user] :
        {std::pair{SCMP_SYS(setpriority), 2UL}, std::pair{SCMP_SYS(ioprio_set), 3UL}})

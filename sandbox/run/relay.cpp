@@ -20,6 +20,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto quiet_time = std::chrono::milliseconds(50);
+// What descendants of a command that has ended may still say: for so long, not counting the time
+// that the reader takes, and as much as pipes hold at most (fs.pipe-max-size).
+constexpr auto longest_rest = std::chrono::milliseconds(500);
+constexpr std::uint64_t largest_rest = 2U << 20U;
 // A command that says nothing for so long is not one of those whose start and end have to be fast.
 constexpr auto idle_time = std::chrono::milliseconds(300);
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT};
@@ -111,9 +115,13 @@ class Relay {
   Result<isolation::CommandEnd> pump(isolation::CommandId id) {
     std::optional<isolation::CommandEnd> end;
     bool released = false;
+    Clock::duration rested{};
+    std::uint64_t read_at_end = 0;
     for (;;) {
       // After the command's end only what its descendants still write matters.
-      if (end && !output_ && !error_) return *end;
+      if (end &&
+          ((!output_ && !error_) || rested > longest_rest || read_ - read_at_end > largest_rest))
+        return *end;
       bool want_input = input_ && pending_.empty() && !end && !ended_;
       std::array<pollfd, 6> wait{pollfd{output_.get(), POLLIN, 0},
                                  pollfd{error_.get(), POLLIN, 0},
@@ -123,7 +131,9 @@ class Relay {
                                  pollfd{input_ && !end ? input_.get() : -1,
                                         static_cast<short>(pending_.empty() ? 0 : POLLOUT), 0}};
       auto timeout = end ? quiet_time : released ? std::chrono::milliseconds(-1) : idle_time;
+      const auto before = Clock::now();
       int ready = ::poll(wait.data(), wait.size(), static_cast<int>(timeout.count()));
+      if (end) rested += Clock::now() - before;
       if (ready < 0 && errno != EINTR) return fail_errno("wait for", "the command's output");
       if (ready == 0 && end) return *end;
       if (ready == 0) {
@@ -135,6 +145,7 @@ class Relay {
       if (wait[1].revents != 0) pass_on(error_, streams_.error);
       if (wait[2].revents != 0) {
         GYGES_TRY(end, sandbox_.wait(id, Clock::now()));
+        read_at_end = read_;
       }
       if (wait[3].revents != 0) forward_signals(id);
       if (wait[4].revents != 0) read_input();
@@ -154,6 +165,7 @@ class Relay {
       return;
     }
     auto size = static_cast<std::size_t>(n);
+    read_ += size;
     if (streams_.output_limit > 0 && passed_ + size > streams_.output_limit) {
       size = static_cast<std::size_t>(streams_.output_limit - passed_);
       sandbox_.note_limit(
@@ -205,6 +217,7 @@ class Relay {
   UniqueFd input_;
   std::string pending_;
   bool ended_ = false;  // the caller's input, with a terminal
+  std::uint64_t read_ = 0;
   std::uint64_t passed_ = 0;
 };
 

@@ -29,7 +29,8 @@ void hold_forwarded_signals();
 // Spawns the command with pipes for its streams and waits for its end. SIGINT, SIGTERM, SIGHUP,
 // SIGQUIT, SIGUSR1, SIGUSR2 and SIGCONT that arrive at this process meanwhile go to the command's
 // process group. Output past the limit is read and thrown away, and the limit noted. What daemons
-// write after the command's end is passed on as long as they do not pause for 50 ms.
+// write after the command's end is passed on until they pause for 50 ms, for half a second and 2
+// MiB at most.
 //
 // Changes the signal mask of the calling thread while it runs; other threads should have these
 // signals blocked.

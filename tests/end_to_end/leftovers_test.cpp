@@ -51,6 +51,17 @@ TEST_F(Leftovers, DaemonsEndWithTheCommand) {
   EXPECT_EQ(processes_with(token), 0);
 }
 
+// They must not keep the run open by talking.
+TEST_F(Leftovers, TalkingDaemonsEndWithTheCommand) {
+  for (const char* talk : {"yes", "while :; do echo x; sleep 0.02; done"}) {
+    Finished run = gyges({"run", "--recorder", "off", "--", "sh", "-c",
+                          std::string("(") + talk + ") & sleep 0.1; exit 0"});
+    EXPECT_EQ(run.status, 0) << talk;
+    EXPECT_NE(run.output, "") << talk;
+    EXPECT_LT(run.time, std::chrono::seconds(15)) << talk;
+  }
+}
+
 void expect_signal_to_arrive(const std::filesystem::path& bundle, const std::string& recorder) {
   std::string token = "31538" + std::to_string(::getpid());
   pid_t pid = start_gyges({"run", "--recorder", recorder, "--out", bundle.string(), "--", "sh",

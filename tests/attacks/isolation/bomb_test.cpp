@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 
 #include "base/fd.h"
 #include "sandbox_fixture.h"
@@ -180,6 +182,49 @@ TEST_F(MemoryBomb, EveryKindOfMemoryEndsWithinTheLimit) {
     if (cgroup && std::string(kind.name) != "private") {
       EXPECT_TRUE(named) << kind.name;
     }
+  }
+}
+
+// Data that was sent and is not read. An ordinary user without a memory cgroup has no such limit;
+// docs/threat_model.md says so.
+TEST_F(Bomb, WhatWaitsInSocketsIsCounted) {
+  for (const char* send :
+       {// A connection holds several MiB in each direction.
+        "l=socket.socket(); l.bind(('127.0.0.1',0)); l.listen(99)\n"
+        "def one():\n"
+        "  c=socket.socket(); c.connect(l.getsockname()); s,_=l.accept()\n"
+        "  return (c,s),(s,c)\n",
+        "def one():\n"
+        "  s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('127.0.0.1',0))\n"
+        "  c=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); c.connect(s.getsockname())\n"
+        "  return (c,s),\n"}) {
+    start_with([](Limits& limits) {
+      limits.memory_bytes = 128U << 20U;
+      limits.wall_seconds = 60;
+    });
+    if (sandbox_->enforcement().memory != "sandbox") GTEST_SKIP() << "no memory cgroup";
+    Ran ran = python(std::string("import os,re,socket,time\nkeep=[]\n") + send +
+                     "for i in range(150):\n"
+                     "  try: pairs=one()\n"
+                     "  except OSError: break\n"
+                     "  keep+=pairs\n"
+                     "  for a,b in pairs:\n"
+                     "    a.setblocking(False); refused=0; sent=0\n"
+                     "    while refused<3 and sent<(2<<20):\n"
+                     "      try: sent+=a.send(b'x'*8000); refused=0\n"
+                     "      except OSError: refused+=1; time.sleep(0.001)\n"
+                     "pages=sum(int(n) for n in re.findall(r'mem (\\d+)',\n"
+                     "  open('/proc/net/sockstat').read()))\n"
+                     "print('MiB', pages*4096>>20)\n");
+    std::printf("%s", ran.output.c_str());
+    // Where it counts together with all other memory the program may have been killed for it.
+    const std::size_t at = ran.output.find("MiB ");
+    if (at == std::string::npos) {
+      EXPECT_EQ(ran.end.signal, SIGKILL) << ran.output;
+      continue;
+    }
+    EXPECT_GT(std::atoi(ran.output.c_str() + at + 4), 4) << ran.output;
+    EXPECT_LE(std::atoi(ran.output.c_str() + at + 4), 128) << ran.output;
   }
 }
 

@@ -182,6 +182,7 @@ const Expected table[] = {
     {"no_new_privileges", "set", "worked"},
     {"setgid_root", "EPERM|EINVAL", "worked"},
     {"chown_away", "EPERM|EINVAL", "worked", true},
+    {"endless_access_list", "ENOSPC", "worked"},
     {"trusted_attribute", refused, "worked", true},
     {"selinux_attribute", "EPERM|EOPNOTSUPP", "worked", true},
     {"forged_credentials", "EPERM|EINVAL", "worked"},

@@ -187,6 +187,29 @@ std::string attribute(const char* name) {
   return result;
 }
 
+// Memory of the kernel's that neither a tmpfs nor a memory cgroup counts, for each file of a
+// directory: an access list of the most that the kernel takes, the same entry over and over.
+std::string endless_access_list() {
+  struct Entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  constexpr std::uint32_t nobody = 0xffffffff;
+  std::string list("\2\0\0\0", 4);  // the version
+  auto add = [&](const Entry& entry) {
+    list.append(reinterpret_cast<const char*>(&entry), sizeof(entry));
+  };
+  add({1, 7, nobody});                                          // ACL_USER_OBJ
+  for (int i = 0; i < 8000; ++i) add({2, 7, ::getuid()});       // ACL_USER
+  for (std::uint16_t tag : {4, 16, 32}) add({tag, 7, nobody});  // group, mask, others
+  std::string path = scratch + "/listed";
+  if (::mkdir(path.c_str(), 0700) != 0) return name_of(errno);
+  std::string result =
+      outcome(::setxattr(path.c_str(), "system.posix_acl_default", list.data(), list.size(), 0));
+  ::rmdir(path.c_str());
+  return result;
+}
+
 std::string chown_away() {
   std::string path = scratch + "/chowned";
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -373,6 +396,7 @@ std::vector<Row> surface_attempts() {
       {"C4", "no_new_privileges", without_no_new_privileges},
       {"C4", "setgid_root", [] { return outcome(::setresgid(0, 0, 0)); }},
       {"C4", "chown_away", chown_away},
+      {"D2", "endless_access_list", endless_access_list},
       {"C4", "trusted_attribute", [] { return attribute("trusted.overlay.opaque"); }},
       {"C4", "selinux_attribute", [] { return attribute("security.gyges"); }},
       {"C4", "forged_credentials", forged_credentials},

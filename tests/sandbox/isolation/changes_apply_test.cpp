@@ -84,7 +84,7 @@ class ApplyChanges : public ::testing::Test {
   std::map<std::string, AppliedChange> apply(ApplyOptions options = {}) {
     EXPECT_TRUE(write_changes(bundle(), end_));
     options.to = target();
-    options.from = "/w";
+    if (options.from == "/") options.from = "/w";
     auto applied = apply_changes(bundle(), options);
     EXPECT_TRUE(applied) << applied.error().line();
     std::map<std::string, AppliedChange> by_path;
@@ -140,13 +140,46 @@ TEST_F(ApplyChanges, DryRunForeseesWhatIsSkipped) {
   add(Kind::added, Type::directory, "/w/plain", "", 0755);
   add(Kind::added, Type::directory, "/w/up", "", 0755);
   add(Kind::deleted, Type::file, "/w/gone/f");
+  // Directories of which all, and not all, is to go.
+  for (const char* path : {"whole", "part", "becomes_file", "becomes_link", "stays"}) {
+    fs::create_directories(target() / path / "d");
+    ASSERT_TRUE(write_file_atomically(target() / path / "d" / "f", "x"));
+  }
+  ASSERT_TRUE(write_file_atomically(target() / "part" / "of the host", "x"));
+  for (const char* path : {"/w/whole", "/w/part", "/w/becomes_file", "/w/becomes_link"}) {
+    add(Kind::deleted, Type::directory, path + std::string("/d"));
+    add(Kind::deleted, Type::file, path + std::string("/d/f"));
+  }
+  add(Kind::deleted, Type::directory, "/w/whole");
+  add(Kind::deleted, Type::directory, "/w/part");
+  add(Kind::modified, Type::file, "/w/becomes_file", "content");
+  add(Kind::modified, Type::symlink, "/w/becomes_link", "new");
+  add(Kind::modified, Type::file, "/w/stays", "content");
+  add(Kind::added, Type::file, "/w/forged", "forged");
+  add(Kind::added, Type::file, "/w/lost", "lost");
+  const fs::path contents = bundle() / "files" / "content";
+  ASSERT_TRUE(write_file_atomically(contents / to_hex(sha256("forged")), "FORGED"));
+  fs::remove(contents / to_hex(sha256("lost")));
+  fs::create_directories(target() / "closed");
+  fs::permissions(target() / "closed", fs::perms::owner_read | fs::perms::owner_exec);
+  add(Kind::added, Type::file, "/w/closed/f", "content");
   auto foreseen = apply({.dry_run = true});
   EXPECT_FALSE(fs::exists(target() / "new"));
+  EXPECT_TRUE(fs::exists(target() / "whole" / "d" / "f"));
   auto applied = apply();
-  for (const auto& [path, change] : applied)
-    EXPECT_EQ(foreseen.at(path).action, change.action)
-        << path << ": " << foreseen.at(path).reason << "; " << change.reason;
+  for (const auto& [path, change] : applied) {
+    EXPECT_EQ(foreseen.at(path).action, change.action) << path;
+    EXPECT_EQ(foreseen.at(path).reason, change.reason) << path;
+  }
   EXPECT_EQ(applied.at("new/f").action, "write");
+  EXPECT_EQ(applied.at("whole").action, "delete");
+  EXPECT_EQ(applied.at("part").action, "skip");
+  EXPECT_EQ(applied.at("becomes_file").action, "write");
+  EXPECT_EQ(applied.at("becomes_link").action, "link");
+  EXPECT_EQ(applied.at("stays").action, "skip");
+  EXPECT_EQ(applied.at("forged").action, "skip");
+  EXPECT_EQ(applied.at("lost").action, "skip");
+  EXPECT_EQ(applied.at("closed/f").action, ::geteuid() == 0 ? "write" : "skip");
 }
 
 // Somebody else exchanges directories for links while the changes are carried over.
@@ -220,6 +253,25 @@ TEST_F(ApplyChanges, PrivilegeAndTrapsAreNotCarriedOver) {
   ASSERT_EQ(::stat((target() / "setuid").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777U, 0755U);
   EXPECT_EQ(apply({.startup_files = true}).at(".envrc").action, "write");
+}
+
+// What a dot hides is for tools; nobody knows all their names.
+TEST_F(ApplyChanges, HiddenFilesAreForToolsButForPlainData) {
+  for (const char* path : {".bazelrc", ".mvn/extensions.xml", ".eslintrc.js", ".zed/tasks.json",
+                           "a/.tool_of_tomorrow", ".github/workflows/x.yml", "b/head"})
+    add(Kind::added, Type::file, std::string("/w/") + path, "evil");
+  for (const char* path : {".gitignore", "a/.clang-format", "a.b/c.d", "header"})
+    add(Kind::added, Type::file, std::string("/w/") + path, "data");
+  for (const char* path : {"a", "a.b"})
+    add(Kind::added, Type::directory, std::string("/w/") + path, "", 0755);
+  for (const auto& [path, change] : apply({.from = "/w/"}))
+    if (change.action != "make directory") {
+      EXPECT_EQ(change.action, path == ".gitignore" || path == "a/.clang-format" ||
+                                       path == "a.b/c.d" || path == "header"
+                                   ? "write"
+                                   : "skip")
+          << path;
+    }
 }
 
 TEST_F(ApplyChanges, ContentThatIsNotWhatWasRecordedIsLeftOut) {

@@ -107,6 +107,11 @@ TEST(FilterEvaluator, ArgumentsAreReadAsTheKernelReadsThem) {
   EXPECT_EQ(verdict(filter, SYS_setpriority, {0, 1}), refuse(EPERM));
   EXPECT_EQ(verdict(filter, SYS_setpriority, {2, 0}), refuse(EPERM));
   EXPECT_EQ(verdict(filter, SYS_setpriority, {0, 0}), allow);
+  for (int call : {SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr}) {
+    EXPECT_EQ(verdict(filter, call, {0, 0, 0, 1024}), allow) << call;
+    EXPECT_EQ(verdict(filter, call, {0, 0, 0, 1025}), refuse(ENOSPC)) << call;
+    EXPECT_EQ(verdict(filter, call, {0, 0, 0, high}), refuse(ENOSPC)) << call;
+  }
 }
 
 TEST(FilterEvaluator, StrictAllowsOnlyItsList) {

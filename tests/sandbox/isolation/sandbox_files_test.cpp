@@ -94,6 +94,20 @@ TEST_F(SandboxFiles, ReplacedDirectoryListsWhatItHid) {
   EXPECT_EQ(change(end, "/home/user/keep/c.log")->kind, FileChange::Kind::added);
 }
 
+TEST_F(SandboxFiles, AnythingElseInADirectorysPlaceListsWhatItHid) {
+  for (const char* other : {"echo x > keep", "ln -s notes.txt keep", "mkfifo keep"}) {
+    start(seeded());
+    run(std::string("cd /home/user; rm -r keep; ") + other);
+    SandboxEnd end = stop();
+    ASSERT_NE(change(end, "/home/user/keep"), nullptr) << other;
+    EXPECT_EQ(change(end, "/home/user/keep")->kind, FileChange::Kind::modified) << other;
+    for (const char* path : {"/home/user/keep/a.log", "/home/user/keep/b.log"}) {
+      ASSERT_NE(change(end, path), nullptr) << other;
+      EXPECT_EQ(change(end, path)->kind, FileChange::Kind::deleted) << other;
+    }
+  }
+}
+
 TEST_F(SandboxFiles, WriteOfTheSameBytesWithTheSameTimeIsNoChange) {
   start(seeded());
   run("cp -p /home/user/keep/b.log /tmp/b && cat /tmp/b > /home/user/keep/b.log && touch -d "
