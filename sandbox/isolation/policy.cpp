@@ -92,6 +92,10 @@ Status check_policy(const Policy& policy, std::string_view source) {
   }
   for (const std::string& path : policy.filesystem.masked) {
     GYGES_CHECK(check_path(path, source));
+    // A mount over the root is not seen by who stands in it.
+    if (path == "/")
+      return fail("check policy", std::string(source) + " at /filesystem/masked",
+                  "the root cannot be masked", "leave out the mounts that shall not be seen");
     // Taken as a name it would mask nothing, without a word.
     if (path.find_first_of("*?") != std::string::npos)
       return fail("check policy", std::string(source) + " at /filesystem/masked",

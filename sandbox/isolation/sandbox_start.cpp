@@ -61,6 +61,9 @@ std::string_view cure_for_step(init::Op op, int code) {
            "grant host_sockets does without an overlay";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
+  if (op == init::Op::check_path && code == ENOENT)
+    return "the mount that it lies in has no such place, and none can be made in the host's own: "
+           "make it on the host, or mount elsewhere";
   if (op == init::Op::check_path)
     return "mount it where no symbolic link is on the way, or remove the link";
   if (code == ENOSPC) return "raise limits.disk_bytes or limits.inodes of the policy";

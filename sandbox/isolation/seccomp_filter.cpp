@@ -65,6 +65,9 @@ class Compiler {
         on_arguments_[number].deny.push_back(rule);
         continue;
       }
+      if (number == SCMP_SYS(execve))
+        return fail("apply seccomp rules", rule.syscall,
+                    "commands are started by it: nothing could run", "remove the rule");
       profile_.refused[rule.syscall] =
           SeccompRefusal{rule.code, "", "denied by the policy", rule.kill, "the policy"};
     }

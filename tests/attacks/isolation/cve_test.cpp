@@ -206,6 +206,15 @@ TEST_F(Cve, AMaskThatIsAPatternIsRefused) {
   EXPECT_THAT(policy.error().line(), HasSubstr("/home/*/.ssh"));
 }
 
+// Nor does one over the root: who stands in it does not see what is mounted over it.
+TEST_F(Cve, AMaskOfTheRootIsRefused) {
+  nlohmann::json json = policy_to_json(test_policy());
+  json["filesystem"]["masked"].push_back("/");
+  auto policy = policy_from_json(json, "cve");
+  ASSERT_FALSE(policy);
+  EXPECT_THAT(policy.error().line(), HasSubstr("the root cannot be masked"));
+}
+
 // bubblewrap CVE-2020-5291, firejail CVE-2016-9016 to CVE-2016-10123, CVE-2017-5180, CVE-2017-5206,
 // CVE-2017-5207, CVE-2017-5940, CVE-2021-26910, CVE-2022-31214: holes of programs that are
 // installed set-user-id. Gyges is not, and refuses to run so.

@@ -208,6 +208,7 @@ TEST(PolicyRules, WhatSaysNothingOrCannotBeIsAnError) {
       {R"({"deny": [{"syscall": "kill", "arguments": []}]})", "arguments"},
       {R"({"deny": [{"args": [{"index": 0, "value": 1}]}]})", "syscall"},
       {R"({"deny": [{"syscall": "execve", "args": [{"index": 0, "value": 1}]}]})", "started"},
+      {R"({"deny": ["execve"]})", "started"},
       {R"({"allow": [{"syscall": "openat", "errno": "EPERM"}]})", "errno"},
   };
   for (const auto& row : rows) {

@@ -40,6 +40,17 @@ class SandboxFiles : public SandboxTest {
   }
 };
 
+TEST_F(SandboxFiles, AMountWithoutAPlaceNamesTheCure) {
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::fresh;
+  mount.target = "/usr/no such place/here";
+  spec.policy.filesystem.mounts.push_back(mount);
+  auto sandbox = Sandbox::start(spec);
+  ASSERT_FALSE(sandbox);
+  EXPECT_THAT(sandbox.error().line(), ::testing::HasSubstr("make it on the host"));
+}
+
 TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
   start(seeded());
   EXPECT_EQ(run("cat /home/user/notes.txt").output, "old\n");
