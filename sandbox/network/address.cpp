@@ -29,6 +29,7 @@ constexpr std::array special_networks{
     SpecialNetwork{false, {10}, 8, AddressScope::private_use},
     SpecialNetwork{false, {100, 64}, 10, AddressScope::private_use},
     SpecialNetwork{false, {127}, 8, AddressScope::loopback},
+    SpecialNetwork{false, {168, 63, 129, 16}, 32, AddressScope::link_local},  // Azure's host
     SpecialNetwork{false, {169, 254}, 16, AddressScope::link_local},
     SpecialNetwork{false, {172, 16}, 12, AddressScope::private_use},
     SpecialNetwork{false, {192, 0, 0}, 24, AddressScope::reserved},
@@ -67,6 +68,14 @@ bool same_prefix(const std::array<std::uint8_t, 16>& x, const std::array<std::ui
   return (x[whole] & mask) == (y[whole] & mask);
 }
 
+// Null: none holds it.
+const SpecialNetwork* special_network_of(const IpAddress& address) {
+  for (const SpecialNetwork& special : special_networks)
+    if (special.v6 == address.v6 && same_prefix(special.bytes, address.bytes, special.prefix))
+      return &special;
+  return nullptr;
+}
+
 }  // namespace
 
 Result<IpAddress> parse_address(std::string_view text) {
@@ -96,10 +105,8 @@ IpAddress unmapped(const IpAddress& address) {
 }
 
 AddressScope scope_of(const IpAddress& address) {
-  for (const SpecialNetwork& special : special_networks)
-    if (special.v6 == address.v6 && same_prefix(special.bytes, address.bytes, special.prefix))
-      return special.scope;
-  return AddressScope::global;
+  const SpecialNetwork* special = special_network_of(address);
+  return special == nullptr ? AddressScope::global : special->scope;
 }
 
 std::string_view to_string(AddressScope scope) {
@@ -128,6 +135,13 @@ std::string_view to_string(AddressScope scope) {
 
 bool IpNetwork::contains(const IpAddress& other) const {
   return other.v6 == address.v6 && same_prefix(address.bytes, other.bytes, prefix);
+}
+
+bool IpNetwork::names(const IpAddress& other) const {
+  if (!contains(other)) return false;
+  const SpecialNetwork* special = special_network_of(other);
+  return special == nullptr || special->scope == AddressScope::global ||
+         prefix >= special->prefix;
 }
 
 Result<IpNetwork> parse_network(std::string_view text) {

@@ -50,6 +50,8 @@ class World {
 
   // Tokens to look for in what leaves. Lives as long as the world.
   virtual const CanarySet& canaries() const = 0;
+  // The same for what leaves in pieces, over all HTTP of the world.
+  virtual SplitCanaries& split_canaries() = 0;
 
   // DNS over UDP, for any address at port 53. Notes its answers in the name table.
   virtual DatagramService& dns() = 0;

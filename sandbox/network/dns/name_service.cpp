@@ -32,7 +32,12 @@ Flow flow_of(const dns::Query& query) {
 
 NameService::NameService(const Zone& zone, const WorldData& world, const WorldContext& context,
                          const CanarySet& canaries)
-    : zone_(zone), world_(world), context_(context), canary_names_(canaries), random_(world.seed) {}
+    : zone_(zone),
+      world_(world),
+      context_(context),
+      canaries_(canaries),
+      canary_names_(canaries),
+      random_(world.seed) {}
 
 dns::Answer NameService::simulated(const dns::Question& question) const {
   bool exists = false;
@@ -105,12 +110,15 @@ void NameService::resolve(std::string_view packet, std::size_t limit, const Repl
     flow.sent_bytes = packet.size();
     flow.sent.head = packet.substr(0, 512);
     flow.sent.size = packet.size();
+    find_canaries(canaries_, packet, "dns message", flow.canaries);
     if (auto response = dns::write_fault(packet, fault)) reply.now(*response, std::move(flow));
     return;
   }
   if (limit == 0) limit = dns::udp_limit(query);
   Flow flow = flow_of(query);
   canary_names_.scan(query.question.name, flow.canaries);
+  // Options and further records, behind the question.
+  if (flow.canaries.empty()) find_canaries(canaries_, packet, "dns message", flow.canaries);
   if (query.question.klass != 1) {
     dns::Answer refused;
     refused.rcode = dns::Rcode::refused;

@@ -48,6 +48,7 @@ class NameService : public DatagramService {
   const Zone& zone_;
   const WorldData& world_;
   WorldContext context_;
+  const CanarySet& canaries_;
   DnsNameCanaries canary_names_;
   std::mt19937_64 random_;
   std::normal_distribution<double> normal_;

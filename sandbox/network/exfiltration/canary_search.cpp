@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t evidence_before = 24;
 constexpr std::size_t evidence_after = 8;
 constexpr std::size_t most_trails = 256;
+constexpr unsigned most_unpacked_runs = 4096;
 
 // The last bytes of a text that is read in pieces.
 class Tail {
@@ -24,7 +25,7 @@ class Tail {
       return;
     }
     text_ += bytes;
-    if (text_.size() > 4 * kept) text_.erase(0, text_.size() - kept);
+    if (text_.size() > 2 * kept) text_.erase(0, text_.size() - kept);
   }
   [[nodiscard]] std::string_view text() const { return text_; }
 
@@ -46,9 +47,9 @@ std::string evidence(std::string_view before, std::string_view bytes, std::size_
   return "at byte " + std::to_string(offset) + ": " + printable(around);
 }
 
-// One reading of a stream: the bytes as they are, percent-decoded, or decompressed.
+// One reading of a stream: the bytes as they are, or what they are without an encoding.
 struct Reading {
-  const char* wrapped = "";  // "", "percent-encoded", "gzip", ...
+  std::string wrapped;  // "", "percent-encoded", "gzip", "base64, gzip", ...
   std::uint32_t state = 0;
   std::uint64_t offset = 0;
   Tail tail;
@@ -60,18 +61,34 @@ struct CanaryStream::State {
   const CanarySet& set;
   std::string place;
   std::set<std::pair<std::uint32_t, std::string>> seen;
-  Reading raw, decoded;
-  PercentDecoder percent;
+  Reading raw;
+  PercentDecoder percent, percent_again;
+  Reading decoded, decoded_again;
+  Squeezer squeezer;
+  Reading squeezed{"with separators"};
   std::optional<Decompressor> decompressor;
   Reading inflated;
+  Base64Runs runs;
+  unsigned unpacked_runs = 0;  // there is no end of short ones in a large upload
+  Reading run{"base64"};
+  std::optional<Decompressor> run_decompressor;
+  Reading run_inflated;
+
+  // Whether another reading has shown the same.
+  [[nodiscard]] bool repeats(const Reading& reading, const CanarySet::Pattern& pattern) const {
+    if (&reading == &decoded || &reading == &squeezed || &reading == &decoded_again)
+      return seen.contains({pattern.canary, pattern.encoding});
+    return &reading == &run && pattern.encoding == std::string_view("plain") &&
+           (seen.contains({pattern.canary, "base64"}) ||
+            seen.contains({pattern.canary, "base64url"}));
+  }
 
   void read(Reading& reading, std::string_view bytes, std::vector<CanaryHit>& hits) {
     reading.state =
         set.read(reading.state, bytes, [&](const CanarySet::Pattern& pattern, std::size_t end) {
           std::string encoding = pattern.encoding;
-          if (*reading.wrapped != 0) encoding = std::string(reading.wrapped) + ", " + encoding;
-          // The percent-decoded text repeats what needed no decoding.
-          if (seen.contains({pattern.canary, pattern.encoding}) && &reading == &decoded) return;
+          if (!reading.wrapped.empty()) encoding = reading.wrapped + ", " + encoding;
+          if (repeats(reading, pattern)) return;
           if (!seen.emplace(pattern.canary, encoding).second) return;
           hits.push_back({set.name_of(pattern), std::move(encoding), place,
                           evidence(reading.tail.text(), bytes, end, pattern.length,
@@ -79,6 +96,17 @@ struct CanaryStream::State {
         });
     reading.offset += bytes.size();
     reading.tail.append(bytes);
+  }
+
+  void inflate(Decompressor& from, Reading& reading, const std::string& around,
+               std::string_view bytes, std::vector<CanaryHit>& hits) {
+    from.feed(bytes, [&](const char* format, std::string_view out) {
+      if (std::string wrapped = around + format; reading.wrapped != wrapped) {
+        reading = {};
+        reading.wrapped = std::move(wrapped);
+      }
+      read(reading, out, hits);
+    });
   }
 };
 
@@ -100,16 +128,32 @@ void CanaryStream::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
     state.decoded.wrapped = "percent-encoded";
   }
   state.read(state.raw, bytes, hits);
-  if (std::string text = state.percent.feed(bytes); !text.empty())
+  if (std::string text = state.percent.feed(bytes); !text.empty()) {
+    if (state.percent_again.starts_with(text)) {
+      state.decoded_again = state.decoded;
+      state.decoded_again.wrapped = "percent-encoded twice";
+    }
     state.read(state.decoded, text, hits);
-  if (state.decompressor)
-    state.decompressor->feed(bytes, [&](const char* format, std::string_view out) {
-      if (state.inflated.wrapped != format) {
-        state.inflated = {};
-        state.inflated.wrapped = format;
+    if (std::string again = state.percent_again.feed(text); !again.empty())
+      state.read(state.decoded_again, again, hits);
+  }
+  if (std::string text = state.squeezer.feed(bytes); !text.empty())
+    state.read(state.squeezed, text, hits);
+  if (state.decompressor) state.inflate(*state.decompressor, state.inflated, "", bytes, hits);
+  state.runs.feed(bytes, [&](std::string_view out, bool first) {
+    if (first) {
+      state.run = {"base64"};
+      state.run_decompressor.reset();
+      bool unpack = state.decompressor ? state.unpacked_runs < most_unpacked_runs : is_packed(out);
+      if (unpack) {
+        ++state.unpacked_runs;
+        state.run_decompressor.emplace();
       }
-      state.read(state.inflated, out, hits);
-    });
+    }
+    state.read(state.run, out, hits);
+    if (state.run_decompressor)
+      state.inflate(*state.run_decompressor, state.run_inflated, "base64, ", out, hits);
+  });
 }
 
 void find_canaries(const CanarySet& set, std::string_view bytes, std::string_view place,

@@ -2,13 +2,15 @@
 // pieces. One automaton (Aho and Corasick 1975) holds every spelling of every token, so that the
 // cost does not depend on their number and a piece may end anywhere.
 //
-// Spellings: plain, in either case, reversed; base64 and base64url at all three alignments; base32
-// at all five; hexadecimal in either case; percent-encoding of any bytes; and each of these inside
-// gzip, zlib, raw deflate (from the first byte) and zstd. A search finds what it looks for: ciphers
-// and encodings that are not in this list pass.
+// Spellings: plain, in either case, reversed, rot13, UTF-16; base64 and base64url at all three
+// alignments; base32 at all five; hexadecimal in either case; lists of decimal codes. Each of these
+// also percent-encoded once or twice, with anything between its digits (line ends, spaces, colons,
+// \x), inside base64, and inside gzip, zlib, raw deflate (from the first byte), zip and zstd and
+// base64 of them. A search finds what it looks for: ciphers and encodings that are not in this list
+// pass.
 //
-// Memory: the automaton is shared; one CanaryStream has a few hundred bytes, and a decompressor of
-// at most 256 KiB while it reads compressed data, of which it looks at the first 16 MiB.
+// Memory: the automaton is shared; one CanaryStream has some 3 KiB, and two decompressors of at most
+// 256 KiB while it reads compressed data, of which it looks at the first 16 MiB.
 //
 // CanarySet is immutable and may be shared between threads; streams have one owner.
 #pragma once

@@ -15,11 +15,22 @@ constexpr unsigned zstd_window_log = 18;
 // and there is no end of them in a large upload.
 constexpr unsigned most_attempts = 4096;
 constexpr std::size_t longest_magic = 4;
+constexpr std::size_t most_guess = 2048;
 
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// Of either alphabet; -1: none.
+int base64_digit(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '+' || c == '-') return 62;
+  if (c == '/' || c == '_') return 63;
   return -1;
 }
 
@@ -29,7 +40,12 @@ struct Magic {
   int window_bits;  // of inflateInit2; 0: zstd
 };
 using namespace std::string_view_literals;
+// A member of a zip archive: 30 bytes, then its name and an extra field, then raw deflate.
+constexpr Magic zip_member = {"PK\x03\x04"sv, "zip", -15};
+constexpr std::size_t zip_head = 30;
+constexpr std::size_t zip_lengths = 26;
 constexpr Magic magics[] = {
+    zip_member,
     {"\x1f\x8b\x08"sv, "gzip", 15 + 16}, {"\x28\xb5\x2f\xfd"sv, "zstd", 0},
     {"\x78\x01"sv, "zlib", 15},          {"\x78\x5e"sv, "zlib", 15},
     {"\x78\x9c"sv, "zlib", 15},          {"\x78\xda"sv, "zlib", 15},
@@ -38,7 +54,7 @@ constexpr Magic magics[] = {
 const Magic* find_magic(std::string_view bytes, std::size_t& at) {
   for (at = 0; at < bytes.size(); ++at) {
     char c = bytes[at];
-    if (c != '\x1f' && c != '\x28' && c != '\x78') continue;
+    if (c != '\x1f' && c != '\x28' && c != '\x78' && c != 'P') continue;
     for (const Magic& magic : magics)
       if (bytes.substr(at).starts_with(magic.bytes)) return &magic;
   }
@@ -120,6 +136,11 @@ class Unpacker {
 
 }  // namespace
 
+bool is_packed(std::string_view bytes) {
+  return std::any_of(std::begin(magics), std::end(magics),
+                     [bytes](const Magic& magic) { return bytes.starts_with(magic.bytes); });
+}
+
 std::string PercentDecoder::feed(std::string_view bytes) {
   if (!active_ && bytes.find('%') == std::string_view::npos) return {};
   active_ = true;
@@ -148,13 +169,106 @@ std::string PercentDecoder::feed(std::string_view bytes) {
   return out;
 }
 
+std::string Squeezer::feed(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    char c = bytes[i];
+    switch (state_) {
+      case State::zero:  // at the beginning of a word
+        state_ = State::inside;
+        if (c == 'x' || c == 'X') continue;
+        out += '0';
+        break;
+      case State::escape:
+        state_ = c == 'u' ? State::unicode : State::between;
+        if (c == 'u' || c == 'x' || c == 'n' || c == 'r' || c == 't') continue;
+        break;
+      case State::unicode:
+      case State::unicode_zero:
+        if (c == '0') {
+          state_ = state_ == State::unicode ? State::unicode_zero : State::inside;
+          continue;
+        }
+        break;
+      case State::inside:
+      case State::between:
+        break;
+    }
+    if (c == '\\') {
+      state_ = State::escape;
+    } else if (base64_digit(c) < 0) {
+      state_ = State::between;
+    } else if (c == '0' && state_ == State::between) {
+      state_ = State::zero;
+    } else {
+      state_ = State::inside;
+      out += c;
+    }
+  }
+  return out;
+}
+
+void Base64Runs::feed(std::string_view bytes, const Output& run) {
+  std::string out;
+  bool first = false;
+  auto digit_in = [&](int value) {
+    bits_ = bits_ << 6U | static_cast<std::uint32_t>(value);
+    if (++count_ < 4) return;
+    for (unsigned shift : {16U, 8U, 0U}) out += static_cast<char>(bits_ >> shift);
+    bits_ = count_ = 0;
+  };
+  auto end_run = [&] {
+    // The last one or two bytes of a run whose length is no multiple of four.
+    if (running_ && count_ > 1) {
+      bits_ <<= 6U * (4 - count_);
+      out += static_cast<char>(bits_ >> 16U);
+      if (count_ == 3) out += static_cast<char>(bits_ >> 8U);
+    }
+    if (!out.empty()) run(out, first);
+    out.clear();
+    held_.clear();
+    bits_ = count_ = 0;
+    running_ = first = false;
+  };
+  for (char c : bytes) {
+    if (escape_) {
+      escape_ = false;
+      if (c == 'n' || c == 'r') continue;
+      end_run();
+    }
+    if (c == '\r' || c == '\n') continue;
+    if (c == '\\') {
+      escape_ = true;
+      continue;
+    }
+    int value = base64_digit(c);
+    if (value < 0) {
+      if (running_ || !held_.empty()) end_run();
+      continue;
+    }
+    if (running_) {
+      digit_in(value);
+      continue;
+    }
+    held_ += c;
+    if (held_.size() < shortest_run) continue;
+    running_ = first = true;
+    for (char earlier : held_) digit_in(base64_digit(earlier));
+    held_.clear();
+  }
+  if (!out.empty()) run(out, first);
+}
+
 struct Decompressor::State {
   std::optional<Unpacker> unpacker;
-  std::string held;  // the end of a piece, which may be the start of a magic number
+  std::string held;      // the end of a piece, which may be the start of a magic number
+  std::size_t skip = 0;  // bytes of the name of a zip member
   bool started = false;
   std::uint64_t room = most_output;
   unsigned attempts = 0;
-  bool raw = false;  // the running one is the guess at raw deflate
+  bool raw = false;   // the running one is the guess at raw deflate
+  std::string guess;  // what it took of earlier pieces, to be read again where it was none
 };
 
 Decompressor::Decompressor() : state_(std::make_unique<State>()) {}
@@ -176,14 +290,31 @@ void Decompressor::feed(std::string_view bytes, const Output& output) {
     return;
   }
   while (!bytes.empty() && state.room > 0 && state.attempts < most_attempts) {
+    if (state.skip > 0) {
+      std::size_t skipped = std::min(state.skip, bytes.size());
+      state.skip -= skipped;
+      bytes.remove_prefix(skipped);
+      continue;
+    }
     if (state.unpacker) {
       bool done = false;
       std::size_t used = state.unpacker->feed(bytes, state.room, done, output);
-      if (!done) return;
+      if (!done) {
+        if (state.raw && state.guess.size() < most_guess) state.guess += bytes;
+        return;
+      }
       state.unpacker.reset();
-      // A wrong guess is read again; of anything else at least a byte is behind us.
-      used = state.raw ? 0 : std::max<std::size_t>(used, 1);
-      state.raw = false;
+      if (state.raw) {  // a wrong guess shows soon
+        state.raw = false;
+        if (!state.guess.empty() && state.guess.size() < most_guess) {
+          joined = state.guess + std::string(bytes);
+          bytes = joined;
+        }
+        state.guess = {};
+        continue;
+      }
+      // At least a byte is behind us.
+      used = std::max<std::size_t>(used, 1);
       bytes.remove_prefix(std::min(used, bytes.size()));
       continue;
     }
@@ -202,6 +333,19 @@ void Decompressor::feed(std::string_view bytes, const Output& output) {
       std::size_t keep = std::min(bytes.size(), longest_magic - 1);
       state.held = bytes.substr(bytes.size() - keep);
       return;
+    }
+    if (magic->bytes == zip_member.bytes) {
+      std::string_view head = bytes.substr(at);
+      if (head.size() < zip_head) {
+        state.held = head;
+        return;
+      }
+      auto number = [head](std::size_t place) {
+        return static_cast<std::size_t>(static_cast<std::uint8_t>(head[place])) |
+               static_cast<std::size_t>(static_cast<std::uint8_t>(head[place + 1])) << 8U;
+      };
+      state.skip = number(zip_lengths) + number(zip_lengths + 2);
+      at += zip_head;
     }
     ++state.attempts;
     bytes.remove_prefix(at);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 namespace gyges::network {
 namespace {
@@ -55,6 +56,28 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
 }
 
+char rot13(char c) {
+  char base = lower(c);
+  if (base < 'a' || base > 'z') return c;
+  return static_cast<char>(base <= 'm' ? c + 13 : c - 13);
+}
+
+// The code of each byte in decimal, one after the other: what lists of them are when separators are
+// left out.
+std::string decimal(std::string_view token) {
+  std::string out;
+  for (char c : token) out += std::to_string(static_cast<std::uint8_t>(c));
+  return out;
+}
+
+// Of either byte order: from the first byte of the token to its last.
+std::string utf16(std::string_view token) {
+  std::string out;
+  for (char c : token) out.append({c, '\0'});
+  out.pop_back();
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::pair<const char*, std::string>> spellings_of(std::string_view token) {
@@ -63,6 +86,9 @@ std::vector<std::pair<const char*, std::string>> spellings_of(std::string_view t
   list.emplace_back("lower case", mapped(token, lower));
   list.emplace_back("upper case", mapped(token, upper));
   list.emplace_back("reversed", std::string(token.rbegin(), token.rend()));
+  list.emplace_back("rot13", mapped(token, rot13));
+  list.emplace_back("utf-16", utf16(token));
+  list.emplace_back("decimal", decimal(token));
   for (std::size_t offset = 0; offset < 3; ++offset) {
     list.emplace_back("base64", aligned(token, offset, base64_alphabet, 6));
     list.emplace_back("base64url", aligned(token, offset, base64url_alphabet, 6));

@@ -61,6 +61,12 @@ void Gateway::on_datagram(const Packet& packet, std::string_view original) {
              (decision.rule == nullptr || decision.action == RuleAction::simulate);
   if (decision.action == RuleAction::refuse && !dns)
     return refuse(packet, original, decision, "no rule allows it");
+  if (decision.action == RuleAction::relay) {
+    std::string reason = why_not_dialled(*decision.rule, packet.destination.address);
+    if (!names_network(*decision.rule, packet.destination.address) && reason.empty())
+      reason = "a rule that names a domain relays TCP alone";
+    if (!reason.empty()) return refuse(packet, original, decision, reason);
+  }
   DatagramService* service = dns ? &world_->dns() : nullptr;
   Connection connection;
   connection.source = packet.source;
@@ -83,11 +89,10 @@ void Gateway::on_datagram(const Packet& packet, std::string_view original) {
                                                           : FlowVerdict::sunk;
     peer.decision = decision;
   }
-  flow.sent_bytes += packet.payload.size();
-  if (service == nullptr && !dns) {
-    if (!peer.sent) peer.sent.emplace(policy_.body_bytes, &world_->canaries(), "udp datagrams");
-    peer.sent->feed(packet.payload, flow.canaries);
-  }
+  if (service == nullptr && !dns)
+    keep_sent(peer, packet.payload, "udp datagrams");
+  else
+    flow.sent_bytes += packet.payload.size();
   connection.id = flow.connection;
   if (service != nullptr) {
     PeerPort port(*this, flow);
@@ -97,16 +102,15 @@ void Gateway::on_datagram(const Packet& packet, std::string_view original) {
   }
 }
 
+void Gateway::keep_sent(Peer& peer, std::string_view bytes, const char* place) {
+  peer.flow.sent_bytes += bytes.size();
+  if (!peer.sent) peer.sent.emplace(policy_.body_bytes, &world_->canaries(), place);
+  peer.sent->feed(bytes, peer.flow.canaries);
+}
+
 void Gateway::relay_datagram(Peer& peer, const Packet& packet) {
   if (!peer.upstream) {
     IpAddress target = unmapped(packet.destination.address);
-    peer.flow.reason = names_network(*peer.decision.rule, target)
-                           ? std::string()
-                           : "a rule that names a domain relays TCP alone";
-    if (!peer.flow.reason.empty()) {
-      peer.flow.verdict = FlowVerdict::refused;
-      return;
-    }
     sockaddr_storage address{};
     unsigned length = to_sockaddr({target, packet.destination.port}, address);
     peer.upstream.reset(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -134,6 +138,9 @@ void Gateway::read_upstream(std::uint64_t key) {
     Flow& flow = peer->second.flow;
     peer->second.last = now_;
     flow.received_bytes += static_cast<std::uint64_t>(n);
+    if (!peer->second.received) peer->second.received.emplace(policy_.body_bytes, nullptr, "");
+    std::vector<CanaryHit> none;
+    peer->second.received->feed({buffer_.data(), static_cast<std::size_t>(n)}, none);
     send_datagram(flow.destination, flow.source, {buffer_.data(), static_cast<std::size_t>(n)});
   }
 }
@@ -141,13 +148,14 @@ void Gateway::read_upstream(std::uint64_t key) {
 void Gateway::on_echo(const Packet& packet) {
   bool is_new = false;
   Peer& peer = attempt(packet, FlowProtocol::icmp, is_new);
-  peer.flow.sent_bytes += packet.transport.size();
+  constexpr std::size_t echo_head = 8;
+  keep_sent(peer, packet.transport.substr(echo_head), "ping");
   if (!policy_.answer_echo) {
     peer.flow.reason = "the policy answers no ping";
     return;
   }
   peer.flow.verdict = FlowVerdict::simulated;
-  peer.flow.received_bytes += packet.transport.size();
+  peer.flow.received_bytes += packet.transport.size() - echo_head;
   send_raw(make_echo_reply(packet), packet.source.address);
 }
 

@@ -10,7 +10,7 @@ namespace {
 bool holds(const std::vector<IpNetwork>& networks, const IpAddress& address) {
   IpAddress meant = unmapped(address);
   return std::any_of(networks.begin(), networks.end(),
-                     [&](const IpNetwork& network) { return network.contains(meant); });
+                     [&](const IpNetwork& network) { return network.names(meant); });
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ namespace {
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t refusal_memory = 20 * second;  // longer than a SYN is repeated quickly
 constexpr std::int64_t peer_silence = 30 * second;
+constexpr std::int64_t connect_memory = 30 * second;  // longer than it takes under any load
 
 // Each flow alone would cost more calls and more waking up than what it reports.
 constexpr std::int64_t report_delay = 2'000'000;
@@ -67,6 +68,7 @@ Status Gateway::watch(int fd, std::uint32_t events, std::uint64_t key, bool is_n
 
 Status Gateway::prepare() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  spare_.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!epoll_) return fail_errno("make epoll", "");
   int tap = fds_.tap.get();
   GYGES_CHECK(open_tap(tap));
@@ -279,6 +281,7 @@ void Gateway::refuse(const Packet& packet, std::string_view original, const Deci
   Peer& peer = attempt(packet, syn ? FlowProtocol::tcp : FlowProtocol::udp, is_new);
   peer.flow.verdict = FlowVerdict::refused;
   peer.flow.reason = reason;
+  if (!syn) keep_sent(peer, packet.payload, "udp datagrams");
   if (decision.rule != nullptr) peer.flow.rule = decision.rule->name;
   switch (decision.style) {
     case RefuseStyle::timeout:
@@ -299,6 +302,11 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
   bool dns = packet.destination.port == 53 && decision.rule == nullptr;
   if (decision.action == RuleAction::refuse && !dns)
     return refuse(packet, original, decision, "no rule allows it");
+  // By name it is known only later what is meant.
+  if (decision.action == RuleAction::relay && decision.rule->domains.empty())
+    if (std::string reason = why_not_dialled(*decision.rule, packet.destination.address);
+        !reason.empty())
+      return refuse(packet, original, decision, reason);
   if (decision.action == RuleAction::simulate || dns) {
     std::string name = names.empty() ? std::string() : names.front();
     if (packet.destination.port != 53 && !world_->listens(packet.destination, name)) {
@@ -310,20 +318,66 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
     decision.style = RefuseStyle::timeout;
     return refuse(
         packet, original, decision,
-        exhausted() ? out_of_memory : "as many connections are open as the policy allows");
+        exhausted() ? out_of_memory
+                    : "as many connections are open as the policy or the user's open files allow");
   }
-  if (approved_.size() >= most_peers) approved_.clear();
-  approved_[{packet.source, packet.destination}] =
+  if (approved_.size() >= most_peers) report_given_up(now_ + 1);
+  auto [found, is_new] = approved_.try_emplace({packet.source, packet.destination});
+  Flow& flow = found->second;
+  if (is_new) {
+    flow.time_ns = now_;
+    flow.connection = next_ += 2;
+    flow.protocol = FlowProtocol::tcp;
+    flow.source = packet.source;
+    flow.destination = packet.destination;
+    if (!names.empty()) flow.name = names.front();
+    flow.rule = decision.rule != nullptr ? decision.rule->name : "default";
+    flow.verdict = decision.action == RuleAction::relay  ? FlowVerdict::relayed
+                   : decision.action == RuleAction::sink ? FlowVerdict::sunk
+                                                         : FlowVerdict::simulated;
+  } else {
+    ++flow.attempts;
+  }
+  flow.socket =
       socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
   send_raw(make_approved(packet), packet.destination.address);
+}
+
+// Attempts from before that time whose sockets were closed before they were connected.
+void Gateway::report_given_up(std::int64_t before) {
+  std::set<PeerKey> open;
+  bool looked = false;
+  for (auto at = approved_.begin(); at != approved_.end();) {
+    Flow& flow = at->second;
+    if (flow.time_ns >= before) {
+      ++at;
+      continue;
+    }
+    if (!looked)
+      for (const auto& [id, connection] : connections_) open.insert(connection->ends());
+    looked = true;
+    // A SYN that was repeated and read after its connection was there is none.
+    if (!open.contains(at->first)) {
+      flow.reason = "the sandbox closed the socket before it was connected";
+      report(flow);
+    }
+    at = approved_.erase(at);
+  }
 }
 
 std::uint32_t Gateway::take_approved(const PeerKey& key) {
   auto found = approved_.find(key);
   if (found == approved_.end()) return 0;
-  std::uint32_t socket = found->second;
+  std::uint32_t socket = found->second.socket;
   approved_.erase(found);
   return socket;
+}
+
+// Without a descriptor to spare the listener would stay readable for ever.
+void Gateway::turn_away(int listener) {
+  spare_.reset();
+  UniqueFd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)).reset();
+  spare_.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 }
 
 void Gateway::accept_from(int listener) {
@@ -332,7 +386,10 @@ void Gateway::accept_from(int listener) {
     socklen_t size = sizeof(from);
     UniqueFd fd(::accept4(listener, reinterpret_cast<sockaddr*>(&from), &size,
                           SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd) return;
+    if (!fd) {
+      if (errno == EMFILE || errno == ENFILE) turn_away(listener);
+      return;
+    }
     sockaddr_storage to{};
     size = sizeof(to);
     if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&to), &size) != 0) continue;
@@ -354,6 +411,7 @@ void Gateway::accept_from(int listener) {
 }
 
 void Gateway::expire(bool all) {
+  report_given_up(all ? now_ + 1 : now_ - connect_memory);
   for (auto& peers : peers_)
     for (auto at = peers.begin(); at != peers.end();) {
       Peer& peer = at->second;
@@ -364,6 +422,7 @@ void Gateway::expire(bool all) {
       }
       peer.flow.duration_ns = peer.last - peer.flow.time_ns;
       if (peer.sent) peer.flow.sent = peer.sent->finish(true);
+      if (peer.received) peer.flow.received = peer.received->finish(true);
       report(peer.flow);
       upstreams_.erase(peer.flow.connection);
       at = peers.erase(at);

@@ -94,7 +94,7 @@ class Gateway {
     std::int64_t last = 0;
     Decision decision;
     UniqueFd upstream;
-    std::optional<BodyRecord> sent;  // what nobody here reads
+    std::optional<BodyRecord> sent, received;  // what nobody here reads
   };
   using PeerKey = std::pair<Endpoint, Endpoint>;
 
@@ -106,9 +106,11 @@ class Gateway {
   void refuse(const Packet& packet, std::string_view original, const Decision& decision,
               std::string_view reason);
   Peer& attempt(const Packet& packet, FlowProtocol protocol, bool& is_new);
+  void keep_sent(Peer& peer, std::string_view bytes, const char* place);
   void relay_datagram(Peer& peer, const Packet& packet);
   void read_upstream(std::uint64_t connection);
   void accept_from(int listener);
+  void turn_away(int listener);
   void expire(bool all);
   [[nodiscard]] bool carries() const;
   void send_raw(std::string packet, const IpAddress& to);
@@ -116,10 +118,11 @@ class Gateway {
   void flush();
   void count_lost_packets();
   std::uint32_t take_approved(const PeerKey& key);
+  void report_given_up(std::int64_t before);
 
   NetworkPolicy policy_;
   GatewayFds fds_;
-  UniqueFd epoll_;
+  UniqueFd epoll_, spare_;
   NameTable names_;
   HostResolver resolver_;
   std::unique_ptr<OutletLink> outlet_;  // outlives the connections
@@ -132,7 +135,8 @@ class Gateway {
   std::set<std::uint64_t> dying_;
   std::map<PeerKey, Peer> peers_[3];  // refused SYNs; datagrams; echo and everything else
   std::map<std::uint64_t, PeerKey> upstreams_;
-  std::map<PeerKey, std::uint32_t> approved_;  // sockets of SYNs whose connections are to come
+  // Of SYNs whose connections are to come. One that never does is an attempt all the same.
+  std::map<PeerKey, Flow> approved_;
   std::string reports_;
   std::int64_t flush_by_ = 0;
   std::vector<char> buffer_;

@@ -20,6 +20,7 @@ Interception::Interception(StreamPort& port, const TlsTrust& trust, const std::s
   events.opened = [this] {
     std::string first = std::move(held_);
     held_.clear();
+    if (!first.empty()) http_.passed();
     client_->send(first);
     if (ended_) client_->end();
     port_.pause(false);
@@ -50,10 +51,12 @@ void Interception::received(std::string_view bytes) {
       guard_.reset();  // no HTTP, or not any more: it goes on unread
     }
   }
-  if (client_->is_open())
-    client_->send(ready);
-  else
+  if (!client_->is_open()) {
     held_ += ready;
+    return;
+  }
+  if (!ready.empty()) http_.passed();
+  client_->send(ready);
 }
 
 void Interception::ended() {

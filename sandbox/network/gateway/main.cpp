@@ -1,9 +1,11 @@
 // The egress gateway's program: embedded into gyges and executed from a sealed memory file.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -41,6 +43,31 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
                     UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5]), UniqueFd()};
 }
 
+// Two of each connection where it is relayed, one of each datagram peer then, and our own with those
+// of questions to name servers.
+std::uint64_t files_for(std::uint64_t connections, bool relays) {
+  constexpr std::uint64_t own = 320;
+  return relays ? 2 * connections + Gateway::most_peers + own : connections + own;
+}
+
+// An ordinary user may not go past his hard limit: fewer connections are open at one time then.
+Status fit_open_files(NetworkPolicy& policy, bool relays) {
+  rlimit now{};
+  ::getrlimit(RLIMIT_NOFILE, &now);
+  if (now.rlim_cur >= files_for(policy.max_flows, relays)) return ok();
+  constexpr std::uint64_t least = 64;
+  if (now.rlim_cur < files_for(least, false))
+    return fail("start gateway", "",
+                "this user may have only " + std::to_string(now.rlim_cur) +
+                    " files open at one time, and the gateway needs at least " +
+                    std::to_string(files_for(least, false)),
+                "raise the hard limit (ulimit -Hn)");
+  const std::uint64_t left = now.rlim_cur - files_for(0, false);
+  policy.max_flows = static_cast<decltype(policy.max_flows)>(
+      std::min<std::uint64_t>(policy.max_flows, relays ? std::max(least, left / 3) : left));
+  return ok();
+}
+
 Status serve() {
   using namespace gateway_process;
   UniqueFd report(report_fd);
@@ -57,10 +84,11 @@ Status serve() {
   }
   bool relays = false;
   for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
-  // Both directions of a connection, and what datagram peers send.
-  std::uint64_t records = policy.max_flows * 2UL + Gateway::most_peers;
-  GYGES_CHECK(
-      give_up_surroundings(relays, policy.max_flows * 2UL + 256, records * policy.body_bytes));
+  // Both directions of each connection and of each datagram peer.
+  std::uint64_t records = policy.max_flows * 2UL + 2 * Gateway::most_peers;
+  GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays),
+                                   records * policy.body_bytes));
+  GYGES_CHECK(fit_open_files(policy, relays));
   BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   int supervisor = fds.report.get();

@@ -8,6 +8,10 @@ namespace gyges::network {
 namespace {
 
 constexpr std::size_t longest_method = 32;
+// Of TLS in search of a second ClientHello; early data may come before it.
+constexpr std::uint64_t most_watched = 256U << 10U;
+constexpr std::size_t record_head = 5;
+constexpr std::uint8_t record_handshake = 22;
 
 // Methods in use are upper case; everything else is some other protocol.
 bool may_be_http(std::string_view first) {
@@ -42,14 +46,17 @@ bool NameGuard::may_mean(const std::string& name, const char* what) {
     return false;
   }
   auto known = names_();
-  if (std::find(known.begin(), known.end(), name) != known.end()) return true;
+  if (std::find(known.begin(), known.end(), name) != known.end()) {
+    name_ = name;
+    return true;
+  }
   refuse(std::string(what) + " is no name that was looked up for this address");
   return false;
 }
 
 std::string_view NameGuard::feed(std::string_view bytes) {
   if (!refusal_.empty()) return {};
-  if (kind_ == Kind::tls) return bytes;
+  if (kind_ == Kind::tls) return watched_ > most_watched ? bytes : watch_records(bytes);
   if (kind_ == Kind::http) return read_requests(bytes);
   held_ += bytes;
   return decide();
@@ -68,6 +75,8 @@ std::string_view NameGuard::decide() {
     events.head = [this](RequestHead&& head) { check_request(std::move(head)); };
     events.body = [this](std::string_view part) { watch_.body(part); };
     events.end = [this] { request_ended_ = true; };
+    events.trailer = watch_.trailer;
+    events.extension = watch_.extension;
     events.fault = [this](const RequestReader::Fault& fault) {
       refuse("not every program would read the request alike: " + fault.reason);
     };
@@ -77,12 +86,74 @@ std::string_view NameGuard::decide() {
     return read_requests(first);
   }
   sni_ = hello.sni;
-  if (hello.ech) return refuse("an encrypted ClientHello hides the name");
+  // Where TLS ends here nothing can be hidden, and browsers send a hollow one to everybody.
+  if (hello.ech && !rule_.intercept) return refuse("an encrypted ClientHello hides the name");
   if (hello.bad_sni || hello.sni.empty()) return refuse("TLS names no server");
+  if (!hello.alone) return refuse("more than a ClientHello is in its records");
   if (!may_mean(hello.sni, "the name in TLS")) return {};
   kind_ = Kind::tls;
-  passed_ = std::move(held_);
+  std::string all = std::move(held_);
   held_.clear();
+  std::string rest(watch_records(std::string_view(all).substr(hello.bytes)));
+  if (!refusal_.empty()) return {};
+  passed_ = all.substr(0, hello.bytes) + rest;
+  return passed_;
+}
+
+// Whether the handshake record at the start of held_ begins a ClientHello. Encrypted ones of TLS 1.2
+// look like anything, but not like one: that is six bytes.
+bool NameGuard::is_other_hello() {
+  auto byte = [this](std::size_t at) {
+    return static_cast<std::size_t>(static_cast<std::uint8_t>(held_[record_head + at]));
+  };
+  constexpr std::size_t client_hello = 1;
+  std::size_t size = byte(1) << 16U | byte(2) << 8U | byte(3);
+  return byte(0) == client_hello && size <= most_hello_bytes && byte(4) == 3 && byte(5) <= 4;
+}
+
+std::string_view NameGuard::watch_records(std::string_view bytes) {
+  watched_ += bytes.size();
+  passed_.clear();
+  for (;;) {
+    if (rest_ > 0) {
+      if (bytes.empty()) break;
+      std::string_view part = bytes.substr(0, rest_);
+      rest_ -= part.size();
+      bytes.remove_prefix(part.size());
+      passed_ += part;
+      continue;
+    }
+    // As much as tells what it is: the record's head, of a handshake also the message's.
+    std::size_t wanted = record_head;
+    if (!held_.empty() && static_cast<std::uint8_t>(held_[0]) == record_handshake) wanted += 6;
+    if (held_.size() < wanted) {
+      if (bytes.empty()) break;
+      std::string_view part = bytes.substr(0, held_.empty() ? 1 : wanted - held_.size());
+      held_ += part;
+      bytes.remove_prefix(part.size());
+      continue;
+    }
+    std::size_t size = static_cast<std::size_t>(static_cast<std::uint8_t>(held_[3])) << 8U |
+                       static_cast<std::uint8_t>(held_[4]);
+    if (wanted > record_head && size < wanted - record_head)
+      return refuse("a handshake in TLS comes in pieces too small to be read");
+    if (wanted == record_head || !is_other_hello()) {
+      rest_ = size + record_head - held_.size();
+      passed_ += held_;
+      held_.clear();
+      continue;
+    }
+    held_ += bytes;
+    bytes = {};
+    ClientHello hello;
+    HelloState state = read_client_hello(held_, hello);
+    if (state == HelloState::need_more && held_.size() <= 2 * most_hello_bytes) break;
+    if (state != HelloState::whole || hello.sni != sni_ || !hello.alone)
+      return refuse("the second ClientHello names another server than the first");
+    watched_ = most_watched + 1;  // there is no third
+    passed_ += held_;
+    held_.clear();
+  }
   return passed_;
 }
 
@@ -103,15 +174,27 @@ std::string_view NameGuard::read_requests(std::string_view bytes) {
 
 void NameGuard::check_request(RequestHead&& head) {
   if (!refusal_.empty()) return;
+  judge(head);
+  if (!refusal_.empty()) watch_.refused(head, refusal_);
+}
+
+void NameGuard::judge(const RequestHead& head) {
+  bool hides = head.method == "CONNECT" || !head.header("Upgrade").empty();
+  // What nobody judges goes on unread, and this is the last that is recorded of it.
+  if (any_name_ && hides) (void)watch_.request(head);
   if (head.method == "CONNECT") {
     refuse("CONNECT would hide what comes next");
     return;
   }
-  if (!head.header("Upgrade").empty()) {
+  if (hides) {
     refuse("an upgrade would hide what comes next");
     return;
   }
   const Authority& authority = head.authority;
+  if (any_name_) {
+    if (!watch_.request(head)) refuse("too many requests wait for their answers");
+    return;
+  }
   if (authority.host.text.empty() || authority.host.address) {
     refuse("the request names no host");
     return;

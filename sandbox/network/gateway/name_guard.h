@@ -4,7 +4,8 @@
 // strict reader: what two programs could read differently passes no byte.
 //
 // TLS hides what comes after the ClientHello: a server that serves several sites may be asked there
-// for another one. One owner; holds at most what the reader of heads holds, 36 KiB.
+// for another one. A second ClientHello, which a server may ask for, is in the clear and must name
+// the same. One owner; holds at most what the reader of heads holds, 36 KiB.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +25,15 @@ class NameGuard {
   // The canonical names that the sandbox was told for the destination, at the time of the call.
   using Names = std::function<std::vector<std::string>()>;
 
-  // Called for each HTTP request that is let through, and with each part of its body;
-  // a request for which it says false is refused.
+  // Called for each HTTP request that is let through, with each part of its body, and with what
+  // else a body in chunks carries; a request for which it says false is refused. What is refused is
+  // told as well, unless it was no request at all.
   struct Watch {
     std::function<bool(const RequestHead&)> request;
     std::function<void(std::string_view)> body;
+    std::function<void(std::string_view name, std::string_view value)> trailer;
+    std::function<void(std::string_view)> extension;
+    std::function<void(const RequestHead&, const std::string& reason)> refused;
   };
 
   // `rule` outlives the guard. With `any_name` it reads and judges the form alone.
@@ -43,13 +48,18 @@ class NameGuard {
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
   // Of TLS, for the record; empty otherwise.
   [[nodiscard]] const std::string& sni() const { return sni_; }
+  // That the client gave last, and which was right; empty before.
+  [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   enum class Kind { unknown, tls, http };
   std::string_view decide();
   std::string_view read_requests(std::string_view bytes);
   void check_request(RequestHead&& head);
+  void judge(const RequestHead& head);
   bool may_mean(const std::string& name, const char* what);
+  std::string_view watch_records(std::string_view bytes);
+  bool is_other_hello();
   std::string_view refuse(std::string reason);
 
   const NetworkRule& rule_;
@@ -61,9 +71,12 @@ class NameGuard {
   std::string passed_;
   std::string refusal_;
   std::string sni_;
+  std::string name_;
   Watch watch_;
   std::unique_ptr<RequestReader> reader_;
   bool request_ended_ = false;
+  std::uint64_t watched_ = 0;  // bytes of TLS after the ClientHello
+  std::size_t rest_ = 0;       // of a record that goes on as it comes
 };
 
 }  // namespace gyges::network

@@ -4,6 +4,8 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <limits>
 
+#include "sandbox/network/http/web_record.h"
+
 namespace gyges::network {
 namespace {
 
@@ -54,15 +56,14 @@ class RelayedHttp::Parser : public http::basic_parser<false> {
   BodyRecord& body_;
 };
 
-RelayedHttp::RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes,
+RelayedHttp::RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes, Search search,
                          const TlsFacts* tls)
-    : record_(std::move(record)), body_bytes_(body_bytes) {
+    : record_(std::move(record)), body_bytes_(body_bytes), search_(search) {
   if (tls != nullptr) tls_ = *tls;
 }
 RelayedHttp::~RelayedHttp() = default;
 
-bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
-  if (pending_.size() >= most_pending) return false;
+Flow RelayedHttp::flow_of(const RequestHead& head, std::int64_t now_ns) {
   Flow flow;
   flow.time_ns = now_ns;
   flow.protocol = FlowProtocol::http;
@@ -77,12 +78,47 @@ bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
     flow.alpn = tls_->alpn;
     flow.tls = tls_->version;
   }
-  flow.http->url = (tls_ ? "https://" : "http://") + head.authority.host.text;
-  if (head.authority.port) flow.http->url += ":" + std::to_string(*head.authority.port);
-  flow.http->url += head.target;
-  pending_.push_back({std::move(flow), BodyRecord(body_bytes_, nullptr, {}),
+  std::string host = head.authority.host.text;
+  if (host.empty() && tls_) host = tls_->sni;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  if (head.authority.port) host += ":" + std::to_string(*head.authority.port);
+  flow.http->url = head.method == "CONNECT"
+                       ? head.target
+                       : (tls_ ? "https://" : "http://") + host + head.target;
+  search_request(search_.canaries, search_.split, head, flow.canaries);
+  return flow;
+}
+
+bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
+  if (pending_.size() >= most_pending) return false;
+  pending_.push_back({flow_of(head, now_ns),
+                      BodyRecord(body_bytes_, &search_.canaries, "http request body"),
                       BodyRecord(body_bytes_, nullptr, {})});
   return true;
+}
+
+void RelayedHttp::refused(const RequestHead& head, const std::string& reason,
+                          std::int64_t now_ns) {
+  Flow flow = flow_of(head, now_ns);
+  flow.verdict = FlowVerdict::refused;
+  flow.reason = reason;
+  record_(std::move(flow));
+}
+
+void RelayedHttp::passed() {
+  for (Exchange& exchange : pending_) exchange.passed = true;
+}
+
+void RelayedHttp::request_trailer(std::string_view name, std::string_view value) {
+  if (pending_.empty()) return;
+  Flow& flow = pending_.back().flow;
+  flow.http->request_headers.emplace_back(name, value);
+  search_trailer(search_.canaries, name, value, flow.canaries);
+}
+
+void RelayedHttp::request_extension(std::string_view text) {
+  if (!pending_.empty())
+    search_extension(search_.canaries, text, pending_.back().flow.canaries);
 }
 
 void RelayedHttp::request_body(std::string_view bytes) {
@@ -114,8 +150,14 @@ void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
     if (parser_->is_done()) {
       parser_.reset();
       HttpExchange& exchange = *pending_.front().flow.http;
+      constexpr int switching = 101;
       if (exchange.status >= 200) {
         complete(now_ns, true);
+      } else if (exchange.status == switching) {  // what follows is another protocol
+        lost_ = true;
+        complete(now_ns, true);
+        buffer_ = {};
+        return;
       } else {  // an interim answer: the true one follows
         exchange.status = 0;
         exchange.response_headers.clear();
@@ -137,9 +179,14 @@ void RelayedHttp::complete(std::int64_t now_ns, bool whole) {
   record_(std::move(flow));
 }
 
-void RelayedHttp::finish(std::int64_t now_ns) {
+void RelayedHttp::finish(std::int64_t now_ns, const std::string& reason) {
   parser_.reset();
-  while (!pending_.empty()) complete(now_ns, false);
+  while (!pending_.empty()) {
+    Exchange& first = pending_.front();
+    if (!first.passed) first.flow.verdict = FlowVerdict::refused;
+    if (first.flow.reason.empty()) first.flow.reason = reason;
+    complete(now_ns, false);
+  }
 }
 
 }  // namespace gyges::network

@@ -307,7 +307,7 @@ void TcpConnection::note_tls() {
 void TcpConnection::report() {
   if (reported_) return;
   reported_ = true;
-  if (http_) http_->finish(gateway_.now());
+  if (http_) http_->finish(gateway_.now(), flow_.reason);
   if (!world_answers_) {
     if (!service_) note_tls();
     flow_.sent = sent_body_->finish(over_);

@@ -57,6 +57,9 @@ class TcpConnection final : public StreamPort {
   [[nodiscard]] bool carries() const {
     return !over_ && (connecting_ || sent_upstream_ < to_upstream_.size());
   }
+  [[nodiscard]] std::pair<Endpoint, Endpoint> ends() const {
+    return {connection_.source, connection_.destination};
+  }
   // Reports the connection, once.
   void report();
 
@@ -80,6 +83,8 @@ class TcpConnection final : public StreamPort {
   void finish(std::string_view reason);
   void dial();
   void guard();
+  // For a guard: what it judges is recorded in http_, which this makes.
+  NameGuard::Watch watch_http(const TlsFacts* tls, bool strict);
   void sniff(std::string_view bytes);
   void intercept(std::string_view first);
   std::unique_ptr<StreamService> read_inside(const TlsFacts& facts, StreamPort& port);

@@ -17,6 +17,10 @@ void TcpConnection::sniff(std::string_view bytes) {
   std::string first = std::move(hello_);
   hello_.clear();
   if (state == HelloState::whole) return intercept(first);
+  if (looks_like_tls(first)) {
+    sent_body_->feed(first, flow_.canaries);
+    return refuse("a ClientHello that cannot be read is not let past an interception");
+  }
   sent_body_->feed(first, flow_.canaries);
   pass_on(first);
 }
@@ -34,20 +38,20 @@ void TcpConnection::intercept(std::string_view first) {
 }
 
 std::unique_ptr<StreamService> TcpConnection::read_inside(const TlsFacts& facts, StreamPort& port) {
+  // After a HelloRetryRequest a client says it all once more.
+  if (!flow_.sni.empty() && flow_.sni != facts.sni) {
+    refuse("the second ClientHello names another server than the first");
+    return nullptr;
+  }
   flow_.sni = facts.sni;
   flow_.alpn = facts.alpn;
   flow_.tls = facts.version;
   const NetworkRule& rule = *decision_.rule;
   bool any = names_network(rule, connection_.destination.address);
-  http_ = std::make_unique<RelayedHttp>([this](Flow flow) { record(std::move(flow)); },
-                                        gateway_.policy().body_bytes, &facts);
   auto inside = std::make_unique<NameGuard>(
       rule, connection_.destination.port,
       [this] { return gateway_.names_of(connection_.destination.address); },
-      NameGuard::Watch{
-          [this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
-          [this](std::string_view bytes) { http_->request_body(bytes); }},
-      any);
+      watch_http(&facts, !any), any);
   std::string host = facts.sni;
   if (host.empty()) host = connection_.name;
   if (host.empty()) host = to_string(unmapped(connection_.destination.address));

@@ -21,15 +21,26 @@ constexpr std::int64_t guard_time = 10 * second;
 
 }  // namespace
 
+NameGuard::Watch TcpConnection::watch_http(const TlsFacts* tls, bool strict) {
+  http_ = std::make_unique<RelayedHttp>(
+      [this](Flow flow) { record(std::move(flow)); }, gateway_.policy().body_bytes,
+      RelayedHttp::Search{gateway_.world().canaries(), gateway_.world().split_canaries()}, tls);
+  return {[this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
+          [this](std::string_view bytes) { http_->request_body(bytes); },
+          [this](std::string_view name, std::string_view value) {
+            http_->request_trailer(name, value);
+          },
+          [this](std::string_view text) { http_->request_extension(text); },
+          [this, strict](const RequestHead& head, const std::string& reason) {
+            if (strict) http_->refused(head, reason, gateway_.now());
+          }};
+}
+
 void TcpConnection::guard() {
-  http_ = std::make_unique<RelayedHttp>([this](Flow flow) { record(std::move(flow)); },
-                                        gateway_.policy().body_bytes);
   guard_ = std::make_unique<NameGuard>(
       *decision_.rule, connection_.destination.port,
       [this] { return gateway_.names_of(connection_.destination.address); },
-      NameGuard::Watch{
-          [this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
-          [this](std::string_view bytes) { http_->request_body(bytes); }});
+      watch_http(nullptr, true));
   limit_.set(gateway_, gateway_.now() + guard_time, [this] {
     if (!over_ && !upstream_ && !upstream_ended_)
       refuse("the client did not say within 10 s which name it means");
@@ -40,11 +51,14 @@ void TcpConnection::guard() {
 void TcpConnection::guarded(std::string_view bytes) {
   std::string_view ready = guard_->feed(bytes);
   flow_.sni = guard_->sni();
+  if (!guard_->name().empty()) flow_.name = guard_->name();
   if (!guard_->refusal().empty()) return refuse(guard_->refusal());
   if (ready.empty()) return;
   if (decision_.rule->intercept && !guard_->sni().empty()) return intercept(std::string(ready));
   if (!upstream_ && !upstream_ended_) dial();
-  if (!over_) pass_on(ready);
+  if (over_) return;
+  if (http_) http_->passed();
+  pass_on(ready);
 }
 
 void TcpConnection::pass_on(std::string_view bytes) {

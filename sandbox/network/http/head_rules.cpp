@@ -75,6 +75,9 @@ std::optional<Fault> check_target(RequestHead& out) {
     return Fault{400, "the target is neither a path nor a URL of http"};
   if (!(url->authority.host == out.authority.host))
     return Fault{400, "the target names another host than the Host header"};
+  std::uint16_t usual = url->scheme == "https" ? 443 : 80;
+  if (url->authority.port.value_or(usual) != out.authority.port.value_or(usual))
+    return Fault{400, "the target names another port than the Host header"};
   out.target = url->target;
   return std::nullopt;
 }

@@ -19,6 +19,11 @@ struct Exchange {
   WebResponse response;
   std::string_view unsent;
   std::int64_t due_ns = 0;  // of a delayed response; 0: none waits
+  std::size_t trailers = 0;
+
+  void trailer(std::string_view name, std::string_view value) {
+    if (++trailers <= RequestReader::most_fields) record->trailer(name, value);
+  }
 };
 
 class Http2 : public StreamService {
@@ -79,9 +84,13 @@ class Http2 : public StreamService {
                        std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                        std::uint8_t, void* data) {
     auto found = self(data).exchanges_.find(frame->hd.stream_id);
-    if (found == self(data).exchanges_.end() || found->second.record) return 0;  // trailers
-    found->second.asked.field({reinterpret_cast<const char*>(name), name_size},
-                              {reinterpret_cast<const char*>(value), value_size});
+    if (found == self(data).exchanges_.end()) return 0;
+    std::string_view field(reinterpret_cast<const char*>(name), name_size);
+    std::string_view content(reinterpret_cast<const char*>(value), value_size);
+    if (found->second.record)
+      found->second.trailer(field, content);
+    else
+      found->second.asked.field(field, content);
     return 0;
   }
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* data) {

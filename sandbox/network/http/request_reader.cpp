@@ -25,13 +25,24 @@ class Parser : public http::basic_parser<true> {
   }
   std::size_t trailers = 0;
   bool head_done = false;
+  bool bad_trailer = false;
 
  private:
   void on_request_impl(http::verb, string_view, string_view, int, error_code&) override {}
   void on_response_impl(int, string_view, int, error_code&) override {}
-  void on_field_impl(http::field, string_view, string_view, error_code& code) override {
-    // Fields after the head are trailers. The head's were counted by the rules.
-    if (head_done && ++trailers > RequestReader::most_fields) code = http::error::header_limit;
+  // Fields after the head are trailers. The head's were seen by the rules.
+  void on_field_impl(http::field field, string_view name, string_view value,
+                     error_code& code) override {
+    if (!head_done) return;
+    bad_trailer = field == http::field::host || field == http::field::content_length ||
+                  field == http::field::transfer_encoding || field == http::field::connection ||
+                  field == http::field::upgrade;
+    if (bad_trailer)
+      code = http::error::bad_field;
+    else if (++trailers > RequestReader::most_fields)
+      code = http::error::header_limit;
+    else if (events_.trailer)
+      events_.trailer({name.data(), name.size()}, {value.data(), value.size()});
   }
   void on_header_impl(error_code&) override { head_done = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
@@ -39,7 +50,10 @@ class Parser : public http::basic_parser<true> {
     events_.body({body.data(), body.size()});
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t, string_view extension, error_code&) override {
+    if (events_.extension && !extension.empty())
+      events_.extension({extension.data(), extension.size()});
+  }
   std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code&) override {
     events_.body({body.data(), body.size()});
     return body.size();
@@ -132,7 +146,8 @@ struct RequestReader::State {
       at += used;
       if (code == http::error::need_more || (!code && used == 0)) break;
       if (code) {
-        fail(400, "the body is malformed: " + code.message());
+        fail(400, parser->bad_trailer ? "a trailer belongs into the head"
+                                      : "the body is malformed: " + code.message());
         return false;
       }
     }

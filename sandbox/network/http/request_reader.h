@@ -2,7 +2,8 @@
 // every form that two programs might read differently (request smuggling, RFC 9112 section 11):
 // Transfer-Encoding beside Content-Length or in HTTP/1.0, codings other than "chunked" alone,
 // repeated or odd Content-Length, line folding, bare CR or LF, white space before a colon, control
-// bytes, zero or several Host fields, and a Host that differs from an absolute target.
+// bytes, zero or several Host fields, a Host that differs from an absolute target, and trailers that
+// some programs would take for fields of the head (Host and whatever says where a body ends).
 //
 // Bounded: a head of 32 KiB with 100 fields, a chunk line of 4 KiB. Bodies pass through. One owner.
 #pragma once
@@ -48,6 +49,9 @@ class RequestReader {
     // The request is whole. Nothing of the next one is read before next().
     std::function<void()> end;
     std::function<void(const Fault&)> fault;  // the reader takes nothing more
+    // What stands beside a body in chunks; may be empty functions.
+    std::function<void(std::string_view name, std::string_view value)> trailer;
+    std::function<void(std::string_view text)> extension;
   };
 
   explicit RequestReader(Events events);

@@ -24,7 +24,51 @@ std::string data_of(std::string_view target) {
   return data;
 }
 
+// What every client sends, and what has no data of the sandbox's.
+bool is_usual(std::string_view name) {
+  static constexpr std::string_view all[] = {"host",       "user-agent",     "accept",
+                                             "connection", "content-length", "content-type",
+                                             "expect",     "accept-encoding", "accept-language",
+                                             "transfer-encoding"};
+  return std::any_of(std::begin(all), std::end(all),
+                     [name](std::string_view usual) { return same_field(usual, name); });
+}
+
 }  // namespace
+
+void search_request(const CanarySet& canaries, SplitCanaries& split, const RequestHead& head,
+                    std::vector<CanaryHit>& hits) {
+  if (canaries.empty()) return;
+  const std::size_t before = hits.size();
+  find_canaries(canaries, head.target, "http url", hits);
+  find_canaries(canaries, head.method, "http method", hits);
+  std::string own;  // the fields that say something of the client's choice, one after the other
+  for (const auto& [name, value] : head.headers) {
+    find_canaries(canaries, value, "http header " + name, hits);
+    // A name can carry data as well as a value.
+    find_canaries(canaries, name, "http header name", hits);
+    if (!is_usual(name)) own += value;
+  }
+  if (hits.size() > before) return;
+  const std::string& host = head.authority.host.text;
+  split.feed("url of " + host, data_of(head.target), "http urls", hits);
+  if (hits.size() == before) split.feed("headers to " + host, own, "http headers", hits);
+  if (hits.size() > before) return;
+  find_canaries(canaries, own, "http headers", hits);
+  for (std::size_t i = before; i < hits.size(); ++i)
+    hits[i].encoding = "split over headers, " + hits[i].encoding;
+}
+
+void search_trailer(const CanarySet& canaries, std::string_view name, std::string_view value,
+                    std::vector<CanaryHit>& hits) {
+  find_canaries(canaries, value, "http trailer " + std::string(name), hits);
+  find_canaries(canaries, name, "http trailer name", hits);
+}
+
+void search_extension(const CanarySet& canaries, std::string_view text,
+                      std::vector<CanaryHit>& hits) {
+  find_canaries(canaries, text, "http chunk extension", hits);
+}
 
 WebRecord::WebRecord(const WebShared& shared, const TlsFacts* tls)
     : shared_(shared), body_(shared.body_bytes, &shared.canaries, "http request body") {
@@ -50,20 +94,17 @@ void WebRecord::request(const RequestHead& head, std::int64_t now_ns) {
   flow_.http->url = head.method == "CONNECT"
                         ? head.target
                         : (flow_.tls.empty() ? "http://" : "https://") + host + head.target;
-  if (!shared_.canaries.empty()) search_head(head);
+  search_request(shared_.canaries, shared_.split, head, flow_.canaries);
 }
 
-void WebRecord::search_head(const RequestHead& head) {
-  std::vector<CanaryHit>& hits = flow_.canaries;
-  find_canaries(shared_.canaries, head.target, "http url", hits);
-  for (const auto& [name, value] : head.headers) {
-    find_canaries(shared_.canaries, value, "http header " + name, hits);
-    // A name can carry data as well as a value.
-    find_canaries(shared_.canaries, name, "http header name", hits);
-  }
-  if (hits.empty())
-    shared_.split.feed("url of " + head.authority.host.text, data_of(head.target), "http urls",
-                       hits);
+void WebRecord::trailer(std::string_view name, std::string_view value) {
+  if (!flow_.http) return;
+  flow_.http->request_headers.emplace_back(name, value);
+  search_trailer(shared_.canaries, name, value, flow_.canaries);
+}
+
+void WebRecord::extension(std::string_view text) {
+  search_extension(shared_.canaries, text, flow_.canaries);
 }
 
 void WebRecord::body(std::string_view bytes) {

@@ -11,13 +11,23 @@
 
 namespace gyges::network {
 
+// Searches what a request says besides its body.
+void search_request(const CanarySet& canaries, SplitCanaries& split, const RequestHead& head,
+                    std::vector<CanaryHit>& hits);
+void search_trailer(const CanarySet& canaries, std::string_view name, std::string_view value,
+                    std::vector<CanaryHit>& hits);
+void search_extension(const CanarySet& canaries, std::string_view text,
+                      std::vector<CanaryHit>& hits);
+
 class WebRecord {
  public:
   WebRecord(const WebShared& shared, const TlsFacts* tls);
 
-  // Each at most once, in this order; body() any number of times.
+  // Each at most once, in this order; body(), trailer() and extension() any number of times.
   void request(const RequestHead& head, std::int64_t now_ns);
   void body(std::string_view bytes);
+  void trailer(std::string_view name, std::string_view value);
+  void extension(std::string_view text);  // of a chunk
   void request_ended(bool whole);
   void response(const WebResponse& response, std::string_view sent_body);
   // The same for an answer that comes in pieces.
@@ -33,7 +43,6 @@ class WebRecord {
   Flow finish(std::int64_t now_ns);
 
  private:
-  void search_head(const RequestHead& head);
   const WebShared& shared_;
   Flow flow_;
   BodyRecord body_;

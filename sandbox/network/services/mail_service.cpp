@@ -113,6 +113,7 @@ class Smtp : public StreamService {
     std::string_view verb = line.substr(0, space);
     std::string_view argument =
         space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
+    search(line);
     auto is = [verb](std::string_view name) { return same_field(verb, name); };
     if (is("EHLO")) {
       reply("250-" + host_ + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(largest_message) +
@@ -144,6 +145,19 @@ class Smtp : public StreamService {
     } else {
       mistake("502 5.5.2 Error: command not recognized");
     }
+  }
+
+  // What a command says may never become a message.
+  void search(std::string_view line) {
+    Flow flow;
+    find_canaries(canaries_, line, "smtp command", flow.canaries);
+    if (flow.canaries.empty()) return;
+    flow.protocol = FlowProtocol::smtp;
+    flow.verdict = FlowVerdict::simulated;
+    flow.sent_bytes = line.size();
+    flow.sent.head = line;
+    flow.sent.size = line.size();
+    port_.record(std::move(flow));
   }
 
   void recipient(std::string_view argument) {

@@ -79,6 +79,7 @@ void NtpService::received(const Connection&, std::string_view bytes, DatagramPor
   flow.protocol = FlowProtocol::ntp;
   flow.verdict = FlowVerdict::simulated;
   flow.sent_bytes = bytes.size();
+  find_canaries(canaries_, bytes, "ntp message", flow.canaries);
   unsigned first = bytes.empty() ? 0 : static_cast<std::uint8_t>(bytes[0]);
   unsigned version = first >> 3U & 7U;
   // Mode 3 is a client's question; all others, such as the monitor list, stay unanswered.

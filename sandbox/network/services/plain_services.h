@@ -16,7 +16,11 @@ std::unique_ptr<StreamService> make_banner(const PortService& service, const Can
 // NTP version 3 and 4, stratum 2, with the host's time.
 class NtpService : public DatagramService {
  public:
+  explicit NtpService(const CanarySet& canaries) : canaries_(canaries) {}
   void received(const Connection& peer, std::string_view bytes, DatagramPort& port) override;
+
+ private:
+  const CanarySet& canaries_;
 };
 
 }  // namespace gyges::network

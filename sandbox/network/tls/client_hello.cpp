@@ -118,6 +118,13 @@ bool read_extensions(Cursor extensions, ClientHello& hello) {
 
 }  // namespace
 
+bool looks_like_tls(std::string_view bytes) {
+  if (bytes.size() < 4) return false;
+  auto byte = [bytes](std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); };
+  if (byte(0) == record_handshake) return byte(1) == 3;
+  return (byte(0) & 0x80U) != 0 && byte(2) == message_client_hello && byte(3) <= 3;
+}
+
 HelloState read_client_hello(std::string_view bytes, ClientHello& hello) {
   hello = {};
   std::string message;
@@ -136,11 +143,12 @@ HelloState read_client_hello(std::string_view bytes, ClientHello& hello) {
       wanted = 4 + Cursor(std::string_view(message).substr(1)).number(3);
       if (wanted > most_hello_bytes) return HelloState::not_tls;
     }
-    if (message.size() >= wanted) break;
     if (bytes.size() < 5 + size) return HelloState::need_more;
     bytes.remove_prefix(5 + size);
+    hello.bytes += 5 + size;
   }
   Cursor body(std::string_view(message).substr(4, wanted - 4));
+  hello.alone = message.size() == wanted;
   hello.version = version_name(body.number(2));
   body.take(32);
   body.block(1);

@@ -2,6 +2,7 @@
 // Bounded: the first 16 KiB of the handshake, over any number of records. Values; thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,13 @@ struct ClientHello {
   std::vector<std::string> alpn;
   std::string version;  // the highest offered: "1.3"; empty when none is known
   bool ech = false;     // an encrypted ClientHello hides the true name
+  std::size_t bytes = 0;  // up to the end of its last record
+  bool alone = true;      // nothing else is in its records
 };
+
+// Whether a server might take the bytes, which read_client_hello() does not, for the beginning of
+// TLS all the same: a record of any handshake, or the form of SSL 2.0, which OpenSSL still reads.
+bool looks_like_tls(std::string_view bytes);
 
 enum class HelloState { need_more, whole, not_tls };
 

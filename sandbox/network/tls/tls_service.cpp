@@ -56,6 +56,7 @@ std::string queued_error() {
 struct Tls::State {
   const WorldData& world;
   const Zone& zone;
+  const CanarySet* canaries;
   std::unique_ptr<SSL_CTX, FreeContext> context;
   std::map<std::string, Leaf, std::less<>> leaves;
 
@@ -163,6 +164,7 @@ class TlsStream : public StreamService {
   }
 
   [[nodiscard]] Tls::Protocols protocols() const { return protocols_; }
+  void refuse_protocols() { only_http2_ = true; }
 
   const Leaf* leaf_of_hello() {
     // Without a server name, or with one this parser refuses: the host of the address.
@@ -192,7 +194,9 @@ class TlsStream : public StreamService {
       if (code != 1) {
         int error = ::SSL_get_error(ssl_.get(), code);
         if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return;
-        return fail_with(queued_error());
+        std::string reason = queued_error();
+        return fail_with(only_http2_ ? "the client speaks HTTP/2 alone, which is not intercepted"
+                                     : std::move(reason));
       }
       established();
       if (!inner_) return;
@@ -232,6 +236,7 @@ class TlsStream : public StreamService {
     facts_.version = version.starts_with("TLSv") ? version.substr(4) : version;
     if (facts_.version == "1") facts_.version = "1.0";
     Flow flow = handshake_flow(FlowVerdict::simulated, {});
+    search_hello(flow);
     port_.record(std::move(flow));
     inner_ = open_inner_(connection_, facts_, inner_port_);
     if (inner_) return;
@@ -239,6 +244,14 @@ class TlsStream : public StreamService {
     ::SSL_shutdown(ssl_.get());
     flush();
     port_.close();
+  }
+
+  // The server name and whatever else a ClientHello carries.
+  void search_hello(Flow& flow) const {
+    if (state_.canaries == nullptr) return;
+    find_canaries(*state_.canaries, sni_, "tls server name", flow.canaries);
+    if (flow.canaries.empty())
+      find_canaries(*state_.canaries, hello_, "tls handshake", flow.canaries);
   }
 
   Flow handshake_flow(FlowVerdict verdict, std::string reason) {
@@ -266,6 +279,7 @@ class TlsStream : public StreamService {
       if (!hello.alpn.empty()) facts_.alpn = hello.alpn.front();
     }
     Flow flow = handshake_flow(FlowVerdict::refused, std::move(reason));
+    search_hello(flow);
     flow.sent.head = hello_;
     flow.sent.size = received_bytes_;
     port_.record(std::move(flow));
@@ -297,7 +311,7 @@ class TlsStream : public StreamService {
   std::string hello_;
   std::int64_t started_ = 0;
   std::uint64_t received_bytes_ = 0;
-  bool finished_ = false, paused_ = false, peer_closed_ = false;
+  bool finished_ = false, paused_ = false, peer_closed_ = false, only_http2_ = false;
   bool resume_ = false;  // decrypted bytes wait for the next wake
 };
 
@@ -364,17 +378,30 @@ int choose_certificate(SSL* ssl, void*) {
              : 0;
 }
 
+bool offers_http2(std::basic_string_view<unsigned char> list) {
+  while (!list.empty()) {
+    std::size_t size = std::min<std::size_t>(list[0], list.size() - 1);
+    if (size == 2 && list[1] == 'h' && list[2] == '2') return true;
+    list.remove_prefix(size + 1);
+  }
+  return false;
+}
+
 int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_size,
                     const unsigned char* offered, unsigned offered_size, void*) {
   static constexpr unsigned char all[] = "\x02h2\x08http/1.1";
   constexpr unsigned first = 3;  // of "h2"
-  bool some = static_cast<TlsStream*>(SSL_get_app_data(ssl))->protocols() == Tls::Protocols::http1;
+  auto* stream = static_cast<TlsStream*>(SSL_get_app_data(ssl));
+  bool some = stream->protocols() == Tls::Protocols::http1;
   const unsigned char* ours = some ? all + first : all;
   unsigned size = static_cast<unsigned>(sizeof all - 1) - (some ? first : 0);
   unsigned char* chosen = nullptr;
   if (::SSL_select_next_proto(&chosen, out_size, ours, size, offered, offered_size) !=
-      OPENSSL_NPN_NEGOTIATED)
-    return SSL_TLSEXT_ERR_NOACK;
+      OPENSSL_NPN_NEGOTIATED) {
+    if (!some || !offers_http2({offered, offered_size})) return SSL_TLSEXT_ERR_NOACK;
+    stream->refuse_protocols();
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
 }
@@ -384,10 +411,12 @@ int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_size
 Tls::Tls(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Tls::~Tls() = default;
 
-Result<std::unique_ptr<Tls>> Tls::create(const WorldData& world, const Zone& zone) {
+Result<std::unique_ptr<Tls>> Tls::create(const WorldData& world, const Zone& zone,
+                                         const CanarySet* canaries) {
   std::unique_ptr<State> state(
       new State{world,
                 zone,
+                canaries,
                 std::unique_ptr<SSL_CTX, FreeContext>(::SSL_CTX_new(::TLS_server_method())),
                 {}});
   SSL_CTX* context = state->context.get();

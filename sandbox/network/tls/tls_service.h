@@ -21,8 +21,10 @@ class Tls {
  public:
   static constexpr std::size_t most_certificates = 4096;  // cached; the cache starts anew past that
 
-  // Borrowed; both outlive the object.
-  static Result<std::unique_ptr<Tls>> create(const WorldData& world, const Zone& zone);
+  // Borrowed; all outlive the object. `canaries` are searched for in what handshakes say; null:
+  // nothing is.
+  static Result<std::unique_ptr<Tls>> create(const WorldData& world, const Zone& zone,
+                                             const CanarySet* canaries = nullptr);
   ~Tls();
 
   enum class Protocols { all, http1 };  // agreed on by ALPN

@@ -35,11 +35,12 @@ class SimulatedWorld final : public World {
 
   Status start() {
     if (data_.authority.certificate_pem.empty()) return ok();
-    GYGES_TRY(tls_, Tls::create(data_, zone_));
+    GYGES_TRY(tls_, Tls::create(data_, zone_, &canaries_));
     return ok();
   }
 
   [[nodiscard]] const CanarySet& canaries() const override { return canaries_; }
+  SplitCanaries& split_canaries() override { return split_; }
 
   DatagramService& dns() override { return names_; }
 
@@ -199,7 +200,7 @@ class SimulatedWorld final : public World {
   SplitCanaries no_split_{no_canaries_};
   WebShared unsearched_{web_, no_canaries_, no_split_, context_.policy.body_bytes};
   std::unique_ptr<Tls> tls_;
-  NtpService ntp_;
+  NtpService ntp_{canaries_};
 };
 
 }  // namespace

@@ -4,6 +4,8 @@
 //
 //   attempts HOST_PORT
 //   attempts ipc SOCKET ABSTRACT_NAME KEY    what processes share without a network
+//   attempts abandon ADDRESS FIRST_PORT COUNT
+//   attempts ping ADDRESS PAYLOAD
 //   attempts load|many|hold|body|... ...     what wears a gateway down: load.cpp
 //
 // Everything aims at documentation addresses, at addresses of the sandbox's own network or at
@@ -85,17 +87,34 @@ std::string fast_open(const char* text, int port) {
   return result;
 }
 
-std::string ping(const char* text) {
+std::string ping(const char* text, const char* payload = "") {
   Address to = address(text, 0);
   int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
   if (fd < 0) return word(errno);
   icmphdr echo{};
   echo.type = ICMP_ECHO;
-  if (::sendto(fd, &echo, sizeof(echo), 0, reinterpret_cast<sockaddr*>(&to.storage), to.length) < 0)
+  std::string message(reinterpret_cast<const char*>(&echo), sizeof(echo));
+  message += payload;
+  if (::sendto(fd, message.data(), message.size(), 0, reinterpret_cast<sockaddr*>(&to.storage),
+               to.length) < 0)
     return word(errno);
   std::string result = within(fd, POLLIN, 700);
   ::close(fd);
   return result;
+}
+
+// Sockets that are closed again before anybody answers.
+std::string abandon(const char* text, int first_port, int count) {
+  for (int i = 0; i < count; ++i) {
+    Address to = address(text, first_port + i);
+    int fd = ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return word(errno);
+    if (::connect(fd, reinterpret_cast<sockaddr*>(&to.storage), to.length) != 0 &&
+        errno != EINPROGRESS)
+      return word(errno);
+    ::close(fd);
+  }
+  return "worked";
 }
 
 // A datagram that needs more than one packet.
@@ -216,6 +235,10 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
   };
   if (argc == 5 && std::strcmp(argv[1], "ipc") == 0) return share(row, argv), 0;
+  if (argc == 5 && std::strcmp(argv[1], "abandon") == 0)
+    return row("abandon", abandon(argv[2], std::atoi(argv[3]), std::atoi(argv[4]))), 0;
+  if (argc == 4 && std::strcmp(argv[1], "ping") == 0)
+    return row("ping", ping(argv[2], argv[3])), 0;
   if (attempts::wear_down(argc, argv)) return 0;
   int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
   row("tcp4", tcp("192.0.2.1", 443));

@@ -94,6 +94,33 @@ TEST_F(CanaryTest, AreFoundInWhatIsSunk) {
   EXPECT_TRUE(flows_to("203.0.113.80", 3001)[0].canaries.empty());
 }
 
+// Nothing of it arrives anywhere; that it was tried is what counts.
+TEST_F(CanaryTest, AreFoundInWhatIsRefusedAndInPings) {
+  start_world({{{"name", "no"}, {"to", {"203.0.113.80"}}, {"action", "refuse"}}}, canaries);
+  for (const char* one : {planted, other}) {
+    int port = one == planted ? 1000 : 2000;
+    (void)run_argv({"/bin/bash", "-c",
+                    "printf %s " + std::string(one) + " > /dev/udp/203.0.113.80/" +
+                        std::to_string(port)});
+    (void)run_argv({"/tmp/attempts", "ping", one == planted ? "192.0.2.1" : "192.0.2.2", one});
+  }
+  EXPECT_EQ(stop().network_failure, "");
+  for (auto [port, hits] : {std::pair{1000, 1U}, std::pair{2000, 0U}}) {
+    auto flows = flows_to("203.0.113.80", static_cast<std::uint16_t>(port));
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].verdict, FlowVerdict::refused);
+    EXPECT_EQ(flows[0].sent.size, std::string(planted).size());
+    EXPECT_EQ(flows[0].canaries.size(), hits);
+  }
+  auto found = flows_to("192.0.2.1", 0);
+  ASSERT_EQ(found.size(), 1U);
+  ASSERT_EQ(found[0].canaries.size(), 1U);
+  EXPECT_EQ(found[0].canaries[0].place, "ping");
+  EXPECT_EQ(found[0].sent.head, planted);
+  ASSERT_EQ(flows_to("192.0.2.2", 0).size(), 1U);
+  EXPECT_TRUE(flows_to("192.0.2.2", 0)[0].canaries.empty());
+}
+
 TEST_F(CanaryTest, AreFoundInWhatIsRelayed) {
   if (::geteuid() != 0) GTEST_SKIP() << "the namespace of the server is made as root";
   OwnNetwork network;
@@ -139,6 +166,8 @@ TEST_F(CanaryTest, AreFoundInNamesAndRequests) {
     curl({"http://web.example/hello?key=" + one});
     curl({"-H", "X-Key: " + one, "http://web.example/hello"});
     curl({"-d", "key=" + one, "http://web.example/hello"});
+    curl({"-k", "--resolve", one + ".web.example:443:192.0.2.80", "https://" + one +
+          ".web.example/hello"});
     curl({"--cacert", "/tmp/authority.pem", "-d", "key=" + one, "https://web.example/hello"});
   }
   EXPECT_EQ(stop().network_failure, "");
@@ -155,6 +184,7 @@ TEST_F(CanaryTest, AreFoundInNamesAndRequests) {
   EXPECT_NE(found.find("http http header X-Key\n"), std::string::npos) << found;
   EXPECT_EQ(places["http http request body"], 2) << found;  // one of them through TLS
   EXPECT_NE(found.find("dns "), std::string::npos) << found;
+  EXPECT_NE(found.find("tls tls server name\n"), std::string::npos) << found;
   std::set<std::string> names;
   for (const Flow& flow : flows())
     if (flow.dns && !flow.canaries.empty())

@@ -1,12 +1,16 @@
 // Every attempt of the program beside this file, behind the egress gateway: once where the policy
 // refuses, once where it lets everything in, which shows that the attempts would work.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 
@@ -205,6 +209,25 @@ TEST_F(RefusalTest, TheSameAttemptsArriveWhereThePolicyLetsThem) {
   }
 }
 
+// A scan that never waits for an answer: nothing is ever connected, and every attempt is on record.
+TEST_F(RefusalTest, SocketsThatAreClosedAtOnceAreRecorded) {
+  start_with({{"mode", "gateway"},
+              {"rules", {{{"name", "pit"}, {"to", {"203.0.113.80"}}, {"action", "sink"}}}}});
+  Ran ran = run_argv({"/tmp/attempts", "abandon", "203.0.113.80", "3000", "40"});
+  EXPECT_EQ(ran.output, "abandon worked\n");
+  EXPECT_EQ(stop().network_failure, "");
+  int given_up = 0;
+  for (std::uint16_t port = 3000; port < 3040; ++port) {
+    auto flows = flows_to("203.0.113.80", port);
+    ASSERT_EQ(flows.size(), 1U) << port;
+    EXPECT_EQ(flows[0].verdict, FlowVerdict::sunk);
+    EXPECT_EQ(flows[0].rule, "pit");
+    EXPECT_EQ(flows[0].sent_bytes, 0U);
+    given_up += flows[0].reason.find("before it was connected") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(given_up, 0);
+}
+
 TEST_F(RefusalTest, WithoutItsGatewayTheSandboxIsClosed) {
   start_with({{"mode", "gateway"}, {"rules", {{{"name", "all"}, {"action", "sink"}}}}});
   const std::string connect = "exec 3<>/dev/tcp/192.0.2.1/443 && echo connected";
@@ -238,6 +261,40 @@ TEST_F(RefusalTest, TheGatewayHasNothing) {
   if (::geteuid() == 0) {
     EXPECT_EQ(values["Uid"].substr(0, 5), "65534");
   }
+}
+
+class OpenFilesTest : public GatewayTest {
+ protected:
+  // What a start comes to for a user who may have so many files open.
+  std::string started_with(rlim_t files) {
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    pid_t child = ::fork();
+    if (child == 0) {
+      rlimit limit{files, files};
+      std::string line = "the limit cannot be set";
+      if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        auto sandbox = Sandbox::start(spec_with({{"mode", "gateway"}}));
+        line = sandbox ? "started" : sandbox.error().line();
+      }
+      (void)!::write(ends[1], line.data(), line.size());
+      ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string line(4096, '\0');
+    ssize_t size = ::read(ends[0], line.data(), line.size());
+    line.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    ::close(ends[0]);
+    ::waitpid(child, nullptr, 0);
+    return line;
+  }
+};
+
+TEST_F(OpenFilesTest, TooFewAreSaid) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root goes past its limit";
+  EXPECT_EQ(started_with(1024), "started");
+  std::string line = started_with(256);
+  EXPECT_NE(line.find("files open"), std::string::npos) << line;
 }
 
 }  // namespace

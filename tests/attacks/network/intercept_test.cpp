@@ -181,6 +181,58 @@ TEST_F(InterceptTest, AnAuthorityThatTheHostDoesNotTrustIsRefused) {
   EXPECT_NE(refusal().find("certificate"), std::string::npos) << refusal();
 }
 
+// HTTP/2 is not read: a client that can speak HTTP/1.1 does, and one that cannot is told in its
+// handshake.
+TEST_F(InterceptTest, ClientsAgreeOnHttp1OrAreRefused) {
+  serve(outside_, "site.example");
+  start_relay(true);
+  EXPECT_EQ(curl("authority.pem", "--http2 https://site.example/page"), "the page");
+  EXPECT_EQ(curl("authority.pem", "--http2-prior-knowledge https://site.example/page"),
+            "the page");
+  auto hello = [this](const std::string& protocols) {
+    return run("echo | timeout 5 openssl s_client -connect site.example:443 -servername "
+               "site.example -alpn " +
+               protocols + " 2>&1")
+        .output;
+  };
+  EXPECT_NE(hello("h2,http/1.1").find("ALPN protocol: http/1.1"), std::string::npos);
+  EXPECT_NE(hello("h2").find("no application protocol"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+  bool told = false;
+  for (const Flow& flow : flows())
+    told |= flow.protocol == FlowProtocol::tls && flow.verdict == FlowVerdict::refused &&
+            flow.reason.find("HTTP/2 alone") != std::string::npos;
+  EXPECT_TRUE(told);
+}
+
+// What a server may take for TLS and this reader does not is no way past the interception.
+TEST_F(InterceptTest, AClientHelloThatCannotBeReadDoesNotPassUnread) {
+  TcpServer server("198.51.100.7", 443, [](const std::string&) {
+    return TcpServer::Reply{"arrived", true};
+  });
+  ASSERT_TRUE(server.bound());
+  start_world(nlohmann::json::array({{{"name", "site"},
+                                      {"to", {"198.51.100.7"}},
+                                      {"ports", {443}},
+                                      {"action", "relay"},
+                                      {"intercept", true}}}));
+  auto say = [this](const std::string& bytes) {
+    return run_argv({"/bin/bash", "-c",
+                     "exec 3<>/dev/tcp/198.51.100.7/443 && printf '" + bytes +
+                         "' >&3 && timeout 5 cat <&3"})
+        .output;
+  };
+  const std::string huge = "\\x16\\x03\\x01\\x00\\x06\\x01\\x01\\x00\\x00\\x03\\x03";
+  const std::string of_ssl2 = "\\x80\\x2e\\x01\\x03\\x03\\x00\\x15\\x00\\x00\\x00\\x10";
+  EXPECT_EQ(say(huge).find("arrived"), std::string::npos);
+  EXPECT_EQ(say(of_ssl2).find("arrived"), std::string::npos);
+  EXPECT_EQ(server.received(), "");
+  // Positive control: what is no TLS passes, for the rule names the network.
+  EXPECT_EQ(say("hello"), "arrived");
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_NE(refusal().find("cannot be read"), std::string::npos) << refusal();
+}
+
 TEST_F(InterceptTest, AHostInsideThatTheRuleDoesNotNameIsRefused) {
   serve(outside_, "site.example");
   start_relay(true);

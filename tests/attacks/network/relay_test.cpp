@@ -69,6 +69,31 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
 }
 
 // A site of two names on one address, a third on a private one.
+// 0.0.0.0/0 is no way to say 10.9.9.9: what is special must be named as such.
+TEST_F(RelayTest, AWideNetworkNamesNoSpecialAddress) {
+  TcpServer private_address("10.9.9.9", 7001, echo);
+  TcpServer documentation("198.51.100.7", 7001, echo);
+  ASSERT_TRUE(private_address.bound() && documentation.bound());
+  start_with({{"mode", "gateway"},
+              {"refuse", "reset"},
+              {"rules",
+               {{{"name", "named"}, {"to", {"198.51.100.0/24"}}, {"action", "relay"}},
+                {{"name", "wide"}, {"to", {"0.0.0.0/0", "::/0"}}, {"action", "relay"}}}}});
+  EXPECT_EQ(talk_to("198.51.100.7", 7001, "hello"), "echo hello");
+  for (const char* address : {"10.9.9.9", "169.254.169.254", "fd00:ec2::254"})
+    EXPECT_NE(talk_to(address, 7001, "hello").find("refused"), std::string::npos) << address;
+  (void)run_argv({"/bin/bash", "-c", "printf hello > /dev/udp/10.9.9.9/7002"});
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(private_address.accepted(), 0);
+  for (std::uint16_t port : {7001, 7002}) {
+    auto flows = flows_to("10.9.9.9", port);
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].verdict, FlowVerdict::refused);
+    EXPECT_EQ(flows[0].rule, "wide");
+    EXPECT_NE(flows[0].reason.find("no network of the rule"), std::string::npos);
+  }
+}
+
 class RelayByNameTest : public RelayTest {
  protected:
   void SetUp() override {
@@ -179,6 +204,12 @@ constexpr Trick tricks[] = {
      "twice"},
     {"no Host", "GET / HTTP/1.0\\r\\n\\r\\n", "names no host"},
     {"an address", "GET / HTTP/1.1\\r\\nHost: 198.51.100.7\\r\\n\\r\\n", "names no host"},
+    {"another port in the target",
+     "GET http://web.example:8080/ HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n", "another port"},
+    {"a Host behind the body",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nTransfer-Encoding: "
+     "chunked\\r\\n\\r\\n0\\r\\nHost: other.example\\r\\n\\r\\n",
+     "a trailer belongs into the head"},
     {"another port", "GET / HTTP/1.1\\r\\nHost: web.example:8080\\r\\n\\r\\n", "another port"},
     {"NUL in Host", "GET / HTTP/1.1\\r\\nHost: web.example\\x00.other\\r\\n\\r\\n", "control byte"},
     {"CONNECT", "CONNECT web.example:80 HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n", "CONNECT"},
@@ -230,6 +261,11 @@ TEST_F(RelayByNameTest, ANameThatMovesToAPrivateAddressIsNotFollowed) {
   EXPECT_EQ(web_->accepted(), 1);
   EXPECT_EQ(private_->accepted(), 0);
   EXPECT_NE(refusal(80).find("10.9.9.9"), std::string::npos) << refusal(80);
+  // The request that stayed here is not among those that were relayed.
+  for (const network::Flow& flow : flows())
+    if (flow.http && network::to_string(flow.destination.address) == "10.9.9.9") {
+      EXPECT_EQ(flow.verdict, FlowVerdict::refused);
+    }
 }
 
 TEST_F(RelayByNameTest, TlsMustNameTheSite) {

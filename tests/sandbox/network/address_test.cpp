@@ -71,6 +71,28 @@ TEST(Network, ContainsByPrefixAndFamily) {
   EXPECT_TRUE(parse_network("::/0")->contains(address("2001:db8::1")));
 }
 
+TEST(Network, ANetworkNamesSpecialAddressesWithinTheirBlockOnly) {
+  struct Row {
+    const char* network;
+    const char* address;
+    bool named;
+  };
+  constexpr Row rows[] = {
+      {"0.0.0.0/0", "8.8.8.8", true},          {"0.0.0.0/0", "127.0.0.1", false},
+      {"0.0.0.0/0", "10.1.2.3", false},        {"0.0.0.0/0", "169.254.169.254", false},
+      {"160.0.0.0/4", "169.254.1.1", false},   {"169.254.0.0/16", "169.254.169.254", true},
+      {"10.0.0.0/8", "10.1.2.3", true},        {"8.0.0.0/6", "10.1.2.3", false},
+      {"0.0.0.0/0", "168.63.129.16", false},   {"168.63.129.16/32", "168.63.129.16", true},
+      {"::/0", "2606:4700::1111", true},       {"::/0", "::1", false},
+      {"::/0", "fd00:ec2::254", false},        {"fd00:ec2::/32", "fd00:ec2::254", true},
+      {"::/0", "64:ff9b::a9fe:a9fe", false},   {"2000::/3", "2002:7f00:1::", false},
+      {"192.0.2.0/25", "192.0.2.7", true},     {"10.0.0.0/8", "11.0.0.1", false},
+  };
+  for (const Row& row : rows)
+    EXPECT_EQ(parse_network(row.network)->names(address(row.address)), row.named)
+        << row.network << " " << row.address;
+}
+
 TEST(Endpoint, SocketAddressThereAndBack) {
   for (const char* text : {"192.0.2.1", "2001:db8::1"}) {
     Endpoint endpoint{address(text), 443};

@@ -6,6 +6,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <chrono>
 #include <random>
 
 namespace gyges::network {
@@ -134,6 +135,68 @@ TEST_F(CanarySearch, LooksIntoCompressedData) {
   expect("POST / HTTP/1.1\r\n\r\n" + deflated(text, 15 + 16), "gzip, plain");
   expect(deflated("first", 15 + 16) + deflated(base64(token + "x"), 15 + 16), "gzip, base64");
   expect(noise(5000, 3) + zstd(text) + noise(100, 4), "zstd, plain");
+}
+
+// What dumps, mail and JSON put between the digits of an encoded text.
+TEST_F(CanarySearch, LooksPastSeparators) {
+  expect("Zx9+Kq\r\n/7vPd2LmW4", "with separators, plain");
+  expect("Z x 9 + K q / 7 v P d 2 L m W 4", "with separators, plain");
+  expect(hex(token, "%02x "), "with separators, hex");
+  expect(hex(token, "%02X:"), "with separators, hex");
+  expect(hex(token, "\\x%02x"), "with separators, hex");
+  expect(hex(token, "0x%02x, "), "with separators, hex");
+  expect(hex(token, "\\u00%02x"), "with separators, hex");
+  expect(hex(token, "%u, "), "with separators, decimal");
+  std::string lines = base64(token + "?");
+  expect(lines.substr(0, 9) + "\r\n" + lines.substr(9), "with separators, base64");
+  expect("\"" + lines.substr(0, 9) + "\\n" + lines.substr(9) + "\"", "with separators, base64");
+  // A wrapped quotation of something else is none.
+  EXPECT_TRUE(encodings(set, "Zx9+Kq\r\n/7vPd2LmW5").empty());
+}
+
+TEST_F(CanarySearch, LooksIntoBase64) {
+  std::string text = "user data " + noise(300, 1) + token + noise(300, 2);
+  expect("q=" + base64(base64("?" + token)), "base64, base64");
+  expect("\"" + base64(deflated(text, 15 + 16)) + "\"", "base64, gzip, plain");
+  expect(" " + base64(deflated(text, 15)), "base64, zlib, plain");
+  std::string wrapped = base64(zstd(text));
+  for (std::size_t at = 76; at < wrapped.size(); at += 77) wrapped.insert(at, 1, '\n');
+  expect(wrapped, "base64, zstd, plain");
+  expect(base64(hex(token, "%02x")), "base64, hex");
+  // In a text that is not looked into otherwise, such as a URL.
+  std::vector<CanaryHit> hits;
+  find_canaries(set, "/a?q=" + base64(deflated(text, 15 + 16)), "url", hits);
+  EXPECT_EQ(hits.size(), 1U);
+}
+
+TEST_F(CanarySearch, ReadsOtherSpellings) {
+  expect("Mk9+Xd/7iCq2YzJ4", "rot13");
+  std::string wide;
+  for (char c : token) wide.append({c, '\0'});
+  expect(wide, "utf-16");
+  expect(std::string(1, '\0') + wide, "utf-16");
+  expect(base64(wide), "base64, utf-16");
+  expect("q=" + hex(hex(token, "%%%02x"), "%%%02x"), "percent-encoded twice, plain");
+}
+
+TEST_F(CanarySearch, LooksIntoZipArchives) {
+  auto member = [](const std::string& name, const std::string& text) {
+    std::string head = std::string("PK\x03\x04\x14\0\0\0\x08\0", 10) + std::string(16, '\0');
+    head += static_cast<char>(name.size());
+    head += std::string(1, '\0') + std::string("\x05\0", 2);
+    return head + name + "extra" + deflated(text, -15);
+  };
+  std::string archive = member("one", noise(300, 5)) + member("two", "the key is " + token);
+  expect(archive, "zip, plain");
+  expect("--boundary\r\n\r\n" + archive, "zip, plain");
+}
+
+TEST_F(CanarySearch, ManyShortRunsOfBase64CostLittle) {
+  std::string text;
+  while (text.size() < 8U << 20U) text += "abcdefghijklmnop ";
+  auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(encodings(set, text).empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
 }
 
 TEST_F(CanarySearch, ACompressedBombCostsItsFirstMegabytesOnly) {

@@ -82,7 +82,8 @@ TEST(Banner, GreetsAndTakesEverything) {
 }
 
 TEST(Ntp, AnswersClientsOnly) {
-  NtpService ntp;
+  auto canaries = CanarySet::compile({{"key", "s3cr3tTokenValue42"}}).value();
+  NtpService ntp(canaries);
   testing::ScriptedDatagramPort port;
   std::string question(48, '\0');
   question[0] = 0x23;
@@ -97,6 +98,10 @@ TEST(Ntp, AnswersClientsOnly) {
   ntp.received({}, "short", port);
   EXPECT_EQ(port.replies.size(), 1U);
   EXPECT_EQ(port.flows.size(), 3U);
+  question[0] = 0x23;
+  EXPECT_TRUE(port.flows[0].canaries.empty());
+  ntp.received({}, question + "s3cr3tTokenValue42", port);
+  EXPECT_EQ(port.flows[3].canaries.size(), 1U);
 }
 
 }  // namespace
