@@ -140,8 +140,7 @@ bool IpNetwork::contains(const IpAddress& other) const {
 bool IpNetwork::names(const IpAddress& other) const {
   if (!contains(other)) return false;
   const SpecialNetwork* special = special_network_of(other);
-  return special == nullptr || special->scope == AddressScope::global ||
-         prefix >= special->prefix;
+  return special == nullptr || special->scope == AddressScope::global || prefix >= special->prefix;
 }
 
 Result<IpNetwork> parse_network(std::string_view text) {

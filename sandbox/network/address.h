@@ -37,7 +37,7 @@ enum class AddressScope {
   unspecified,    // 0.0.0.0/8, ::
   loopback,       // 127.0.0.0/8, ::1
   private_use,    // 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7
-  link_local,     // 169.254/16 with the metadata services of clouds, Azure's 168.63.129.16, fe80::/10
+  link_local,     // 169.254/16 and 168.63.129.16 with the metadata services of clouds, fe80::/10
   multicast,      // 224/4, ff00::/8, 255.255.255.255
   documentation,  // 192.0.2/24, 198.51.100/24, 203.0.113/24, 2001:db8::/32
   translated,     // IPv4 inside IPv6: mapped, compatible, 64:ff9b::/96, 2002::/16, 2001::/32

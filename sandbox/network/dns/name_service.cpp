@@ -118,7 +118,11 @@ void NameService::resolve(std::string_view packet, std::size_t limit, const Repl
   Flow flow = flow_of(query);
   canary_names_.scan(query.question.name, flow.canaries);
   // Options and further records, behind the question.
-  if (flow.canaries.empty()) find_canaries(canaries_, packet, "dns message", flow.canaries);
+  constexpr std::size_t head = 12;
+  constexpr std::size_t empty_options = 11;
+  std::string_view rest =
+      packet.substr(std::min(packet.size(), head + query.question_bytes.size()));
+  if (rest.size() > empty_options) find_canaries(canaries_, rest, "dns message", flow.canaries);
   if (query.question.klass != 1) {
     dns::Answer refused;
     refused.rcode = dns::Rcode::refused;

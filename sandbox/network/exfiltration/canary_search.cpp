@@ -14,6 +14,7 @@ constexpr std::size_t evidence_before = 24;
 constexpr std::size_t evidence_after = 8;
 constexpr std::size_t most_trails = 256;
 constexpr unsigned most_unpacked_runs = 4096;
+constexpr std::string_view separated = "with separators";
 
 // The last bytes of a text that is read in pieces.
 class Tail {
@@ -65,7 +66,7 @@ struct CanaryStream::State {
   PercentDecoder percent, percent_again;
   Reading decoded, decoded_again;
   Squeezer squeezer;
-  Reading squeezed{"with separators"};
+  Reading squeezed{std::string(separated)};
   std::optional<Decompressor> decompressor;
   Reading inflated;
   Base64Runs runs;
@@ -197,6 +198,9 @@ void DnsNameCanaries::scan(std::string_view name, std::vector<CanaryHit>& hits) 
   if (set_->empty()) return;
   std::size_t before = hits.size();
   find_canaries(*set_, name, "dns name", hits);
+  for (std::size_t i = before; i < hits.size(); ++i)  // its dots
+    if (std::string& encoding = hits[i].encoding; encoding.starts_with(separated))
+      encoding.replace(0, separated.size(), "split over labels");
   // The domain that was bought; what stands before it is the asker's to choose.
   std::size_t dot = name.rfind('.');
   if (dot == std::string_view::npos || dot == 0) return;
@@ -210,12 +214,6 @@ void DnsNameCanaries::scan(std::string_view name, std::vector<CanaryHit>& hits) 
     joined += label;
     if (label.size() > longest.size()) longest = label;
     rest.remove_prefix(std::min(rest.size(), label.size() + 1));
-  }
-  if (hits.size() == before) {
-    std::size_t first = hits.size();
-    find_canaries(*set_, joined, "dns name", hits);
-    for (std::size_t i = first; i < hits.size(); ++i)
-      hits[i].encoding = "split over labels, " + hits[i].encoding;
   }
   if (hits.size() > before) return;
   // Counters and random labels stand between the pieces: the longest label of each is tried too.

@@ -9,8 +9,8 @@
 // base64 of them. A search finds what it looks for: ciphers and encodings that are not in this list
 // pass.
 //
-// Memory: the automaton is shared; one CanaryStream has some 3 KiB, and two decompressors of at most
-// 256 KiB while it reads compressed data, of which it looks at the first 16 MiB.
+// Memory: the automaton is shared; one CanaryStream has some 3 KiB, and two decompressors of at
+// most 256 KiB while it reads compressed data, of which it looks at the first 16 MiB.
 //
 // CanarySet is immutable and may be shared between threads; streams have one owner.
 #pragma once

@@ -46,9 +46,12 @@ constexpr std::size_t zip_head = 30;
 constexpr std::size_t zip_lengths = 26;
 constexpr Magic magics[] = {
     zip_member,
-    {"\x1f\x8b\x08"sv, "gzip", 15 + 16}, {"\x28\xb5\x2f\xfd"sv, "zstd", 0},
-    {"\x78\x01"sv, "zlib", 15},          {"\x78\x5e"sv, "zlib", 15},
-    {"\x78\x9c"sv, "zlib", 15},          {"\x78\xda"sv, "zlib", 15},
+    {"\x1f\x8b\x08"sv, "gzip", 15 + 16},
+    {"\x28\xb5\x2f\xfd"sv, "zstd", 0},
+    {"\x78\x01"sv, "zlib", 15},
+    {"\x78\x5e"sv, "zlib", 15},
+    {"\x78\x9c"sv, "zlib", 15},
+    {"\x78\xda"sv, "zlib", 15},
 };
 
 const Magic* find_magic(std::string_view bytes, std::size_t& at) {

@@ -54,8 +54,9 @@ class Base64Runs {
 };
 
 // Finds gzip, zlib, zstd and members of zip by their first bytes, and raw deflate at the start of
-// the stream, and unpacks what follows; several members one after the other as well. Reads at most 16 MiB of
-// output, and a window of at most 256 KiB, so that neither a bomb nor a large window costs more.
+// the stream, and unpacks what follows; several members one after the other as well. Reads at most
+// 16 MiB of output, and a window of at most 256 KiB, so that neither a bomb nor a large window
+// costs more.
 class Decompressor {
  public:
   Decompressor();

@@ -338,8 +338,7 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
   } else {
     ++flow.attempts;
   }
-  flow.socket =
-      socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
+  flow.socket = socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
   send_raw(make_approved(packet), packet.destination.address);
 }
 

@@ -43,8 +43,8 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
                     UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5]), UniqueFd()};
 }
 
-// Two of each connection where it is relayed, one of each datagram peer then, and our own with those
-// of questions to name servers.
+// Two of each connection where it is relayed, one of each datagram peer then, and our own with
+// those of questions to name servers.
 std::uint64_t files_for(std::uint64_t connections, bool relays) {
   constexpr std::uint64_t own = 320;
   return relays ? 2 * connections + Gateway::most_peers + own : connections + own;

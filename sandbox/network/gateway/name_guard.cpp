@@ -100,8 +100,8 @@ std::string_view NameGuard::decide() {
   return passed_;
 }
 
-// Whether the handshake record at the start of held_ begins a ClientHello. Encrypted ones of TLS 1.2
-// look like anything, but not like one: that is six bytes.
+// Whether the handshake record at the start of held_ begins a ClientHello. Encrypted ones of
+// TLS 1.2 look like anything, but not like one: that is six bytes.
 bool NameGuard::is_other_hello() {
   auto byte = [this](std::size_t at) {
     return static_cast<std::size_t>(static_cast<std::uint8_t>(held_[record_head + at]));

@@ -82,9 +82,8 @@ Flow RelayedHttp::flow_of(const RequestHead& head, std::int64_t now_ns) {
   if (host.empty() && tls_) host = tls_->sni;
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
   if (head.authority.port) host += ":" + std::to_string(*head.authority.port);
-  flow.http->url = head.method == "CONNECT"
-                       ? head.target
-                       : (tls_ ? "https://" : "http://") + host + head.target;
+  flow.http->url =
+      head.method == "CONNECT" ? head.target : (tls_ ? "https://" : "http://") + host + head.target;
   search_request(search_.canaries, search_.split, head, flow.canaries);
   return flow;
 }
@@ -97,8 +96,7 @@ bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
   return true;
 }
 
-void RelayedHttp::refused(const RequestHead& head, const std::string& reason,
-                          std::int64_t now_ns) {
+void RelayedHttp::refused(const RequestHead& head, const std::string& reason, std::int64_t now_ns) {
   Flow flow = flow_of(head, now_ns);
   flow.verdict = FlowVerdict::refused;
   flow.reason = reason;
@@ -117,8 +115,7 @@ void RelayedHttp::request_trailer(std::string_view name, std::string_view value)
 }
 
 void RelayedHttp::request_extension(std::string_view text) {
-  if (!pending_.empty())
-    search_extension(search_.canaries, text, pending_.back().flow.canaries);
+  if (!pending_.empty()) search_extension(search_.canaries, text, pending_.back().flow.canaries);
 }
 
 void RelayedHttp::request_body(std::string_view bytes) {

@@ -280,6 +280,12 @@ void TcpConnection::record(Flow flow) {
   // A handshake under the persona's authority, on the way to a real destination.
   bool intercepted = !world_answers_ && flow.verdict == FlowVerdict::simulated;
   if (unsaid || intercepted) flow.verdict = flow_.verdict;
+  // Without a handshake nothing was dialled.
+  if (!world_answers_ && flow.protocol == FlowProtocol::tls &&
+      flow.verdict == FlowVerdict::refused && !upstream_) {
+    flow_.verdict = FlowVerdict::refused;
+    flow_.reason = flow.reason;
+  }
   gateway_.report(flow);
 }
 

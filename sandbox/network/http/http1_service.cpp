@@ -72,13 +72,13 @@ class Http1 : public StreamService {
   enum class State { head, body, delayed, sending };
 
   RequestReader::Events events() {
-    return {[this](RequestHead&& head) { on_head(std::move(head)); },
-            [this](std::string_view bytes) { record_->body(bytes); }, [this] { on_end(); },
-            [this](const RequestReader::Fault& fault) { refuse(fault); },
-            [this](std::string_view name, std::string_view value) {
-              record_->trailer(name, value);
-            },
-            [this](std::string_view text) { record_->extension(text); }};
+    return {
+        [this](RequestHead&& head) { on_head(std::move(head)); },
+        [this](std::string_view bytes) { record_->body(bytes); },
+        [this] { on_end(); },
+        [this](const RequestReader::Fault& fault) { refuse(fault); },
+        [this](std::string_view name, std::string_view value) { record_->trailer(name, value); },
+        [this](std::string_view text) { record_->extension(text); }};
   }
 
   void set_deadline(std::int64_t after_ns) {

@@ -2,8 +2,8 @@
 // every form that two programs might read differently (request smuggling, RFC 9112 section 11):
 // Transfer-Encoding beside Content-Length or in HTTP/1.0, codings other than "chunked" alone,
 // repeated or odd Content-Length, line folding, bare CR or LF, white space before a colon, control
-// bytes, zero or several Host fields, a Host that differs from an absolute target, and trailers that
-// some programs would take for fields of the head (Host and whatever says where a body ends).
+// bytes, zero or several Host fields, a Host that differs from an absolute target, and trailers
+// that some programs would take for fields of the head (Host and whatever says where a body ends).
 //
 // Bounded: a head of 32 KiB with 100 fields, a chunk line of 4 KiB. Bodies pass through. One owner.
 #pragma once

