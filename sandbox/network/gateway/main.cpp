@@ -43,11 +43,12 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
                     UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5]), UniqueFd()};
 }
 
-// Two of each connection where it is relayed, one of each datagram peer then, and our own with
-// those of questions to name servers.
+// Our own, and one of each connection. Where something is relayed also those towards the
+// destinations of connections and datagrams, and of questions to name servers.
 std::uint64_t files_for(std::uint64_t connections, bool relays) {
-  constexpr std::uint64_t own = 320;
-  return relays ? 2 * connections + Gateway::most_peers + own : connections + own;
+  constexpr std::uint64_t own = 64;
+  std::uint64_t outside = connections + Gateway::most_peers + HostResolver::most_pending;
+  return own + connections + (relays ? outside : 0);
 }
 
 // An ordinary user may not go past his hard limit: fewer connections are open at one time then.
@@ -64,7 +65,7 @@ Status fit_open_files(NetworkPolicy& policy, bool relays) {
                 "raise the hard limit (ulimit -Hn)");
   const std::uint64_t left = now.rlim_cur - files_for(0, false);
   policy.max_flows = static_cast<decltype(policy.max_flows)>(
-      std::min<std::uint64_t>(policy.max_flows, relays ? std::max(least, left / 3) : left));
+      std::min<std::uint64_t>(policy.max_flows, relays ? left / 3 : left));
   return ok();
 }
 
