@@ -206,10 +206,6 @@ constexpr Trick tricks[] = {
     {"an address", "GET / HTTP/1.1\\r\\nHost: 198.51.100.7\\r\\n\\r\\n", "names no host"},
     {"another port in the target",
      "GET http://web.example:8080/ HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n", "another port"},
-    {"a Host behind the body",
-     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nTransfer-Encoding: "
-     "chunked\\r\\n\\r\\n0\\r\\nHost: other.example\\r\\n\\r\\n",
-     "a trailer belongs into the head"},
     {"another port", "GET / HTTP/1.1\\r\\nHost: web.example:8080\\r\\n\\r\\n", "another port"},
     {"NUL in Host", "GET / HTTP/1.1\\r\\nHost: web.example\\x00.other\\r\\n\\r\\n", "control byte"},
     {"CONNECT", "CONNECT web.example:80 HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n", "CONNECT"},
