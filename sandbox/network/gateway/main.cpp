@@ -1,4 +1,5 @@
 // The egress gateway's program: embedded into gyges and executed from a sealed memory file.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -89,9 +90,10 @@ Status serve() {
   std::uint64_t records = policy.max_flows * 2UL + 2 * Gateway::most_peers;
   GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays),
                                    records * policy.body_bytes));
-  GYGES_CHECK(fit_open_files(policy, relays));
   BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
+  // Now the supervisor waits for a word.
+  GYGES_CHECK(fit_open_files(policy, relays));
   int supervisor = fds.report.get();
   if (document.value("outlet", false)) fds.outlet.reset(outlet_fd);
   Gateway gateway(std::move(policy), std::move(fds), std::move(servers));
@@ -115,12 +117,14 @@ int main(int argc, char**) {
   if (argc != 1) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   ::signal(SIGPIPE, SIG_IGN);
+  // serve() closes its own when it fails.
+  const int word = ::fcntl(gateway_process::report_fd, F_DUPFD_CLOEXEC, 3);
   auto done = serve();
   if (done) return 0;
   std::string line = done.error().line();
   auto size = static_cast<std::uint32_t>(line.size());
   line.insert(0, reinterpret_cast<const char*>(&size), sizeof(size));
-  ssize_t ignored = ::write(gateway_process::report_fd, line.data(), line.size());
+  ssize_t ignored = ::write(word, line.data(), line.size());
   (void)ignored;
   return 1;
 }
