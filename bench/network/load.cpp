@@ -1,5 +1,6 @@
 // Load on the network of a sandbox: `load http|dns|connect|idle SECONDS|COUNT` on the simulated
-// internet, `load stream SECONDS` on what `load serve SECONDS` takes outside. `load serve` also
+// internet, `load stream SECONDS` on what `load serve SECONDS` takes outside and `load download
+// SECONDS` on what it gives, over as many connections as a third argument says. `load serve` also
 // answers HTTP and DNS at the simulated address, for the same load without a gateway. Prints one
 // JSON object. Bounded in time and count; aims at documentation addresses only.
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -29,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 constexpr char target[] = "192.0.2.80";
 constexpr char taker[] = "198.51.100.7";  // of serve
 constexpr std::uint16_t taker_port = 7001;
+constexpr std::uint16_t giver_port = 7002;
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -178,6 +181,17 @@ int listener(int type, std::uint16_t port, const char* host) {
   return fd;
 }
 
+// Sends for ever, in a process of its own.
+void give(int client) {
+  if (::fork() == 0) {
+    std::vector<char> block(1U << 18U, 's');
+    while (::send(client, block.data(), block.size(), MSG_NOSIGNAL) > 0) {
+    }
+    ::_exit(0);
+  }
+  ::close(client);
+}
+
 // Throws away what comes to the taker, and answers each request and each question, with as little
 // work as there can be.
 int serve(double seconds) {
@@ -194,7 +208,8 @@ int serve(double seconds) {
     event.data.u64 = static_cast<std::uint64_t>(answers) << 32U | static_cast<unsigned>(fd);
     ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
   };
-  for (int fd : {taking, web, names}) watch(fd, false);
+  int giving = listener(SOCK_STREAM, giver_port, taker);
+  for (int fd : {taking, web, names, giving}) watch(fd, false);
   std::vector<char> buffer(1U << 18U);
   std::array<epoll_event, 64> events{};
   auto start = Clock::now();
@@ -206,6 +221,8 @@ int serve(double seconds) {
       if (fd == taking || fd == web) {
         int client = ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client >= 0) watch(client, fd == web);
+      } else if (fd == giving) {
+        give(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
       } else if (fd == names) {
         sockaddr_in from{};
         socklen_t size = sizeof(from);
@@ -231,8 +248,7 @@ int serve(double seconds) {
 }
 
 // Bytes that the other side has acknowledged with its own end.
-int stream(double seconds) {
-  int fd = connected(SOCK_STREAM, taker_port, taker);
+double sent(int fd, double seconds) {
   std::vector<char> block(1U << 18U, 's');
   double bytes = 0;
   auto start = Clock::now();
@@ -240,7 +256,7 @@ int stream(double seconds) {
     ssize_t n = ::send(fd, block.data(), block.size(), MSG_NOSIGNAL);
     if (n <= 0) {
       std::perror("send");
-      return 1;
+      std::exit(1);
     }
     bytes += static_cast<double>(n);
   }
@@ -248,21 +264,55 @@ int stream(double seconds) {
   char byte = 0;
   while (::recv(fd, &byte, 1, 0) > 0) {
   }
-  std::printf("{\"gigabits_per_second\": %.2f}\n", bytes * 8 / 1e9 / since(start));
+  return bytes * 8 / 1e9 / since(start);
+}
+
+double taken(int fd, double seconds) {
+  std::vector<char> block(1U << 18U);
+  double bytes = 0;
+  auto start = Clock::now();
+  while (since(start) < seconds) {
+    ssize_t n = ::recv(fd, block.data(), block.size(), 0);
+    if (n <= 0) {
+      std::perror("recv");
+      std::exit(1);
+    }
+    bytes += static_cast<double>(n);
+  }
+  return bytes * 8 / 1e9 / since(start);
+}
+
+int bulk(bool download, double seconds, int connections) {
+  std::vector<double> rates(static_cast<std::size_t>(connections));
+  std::vector<std::thread> threads;
+  for (double& rate : rates)
+    threads.emplace_back([&rate, download, seconds] {
+      int fd = connected(SOCK_STREAM, download ? giver_port : taker_port, taker);
+      rate = download ? taken(fd, seconds) : sent(fd, seconds);
+      ::close(fd);
+    });
+  for (auto& thread : threads) thread.join();
+  double all = 0;
+  for (double rate : rates) all += rate;
+  std::printf("{\"%s_gigabits_per_second\": %.2f, \"connections\": %d}\n",
+              download ? "download" : "upload", all, connections);
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   std::string_view what = argv[1];
   double amount = std::atof(argv[2]);
   if (amount <= 0 || amount > 20000) return 2;
   if (what == "http") return http(amount > 30 ? 30 : amount);
   if (what == "dns") return dns(amount > 30 ? 30 : amount);
   if (what == "connect") return connects(amount > 30 ? 30 : amount);
-  if (what == "stream") return stream(amount > 30 ? 30 : amount);
+  int connections = argc == 4 ? std::atoi(argv[3]) : 1;
+  if (connections < 1 || connections > 64) return 2;
+  if (what == "stream" || what == "download")
+    return bulk(what == "download", amount > 30 ? 30 : amount, connections);
   if (what == "serve") return serve(amount > 120 ? 120 : amount);
   if (what == "idle") return idle(static_cast<int>(amount));
   return 2;

@@ -124,6 +124,7 @@ Status filter_own_calls() {
                                SYS_getpid,
                                SYS_gettid,
                                SYS_splice,
+                               SYS_tee,
                                SYS_pipe2,
                                SYS_pread64,
                                SYS_pwrite64,

@@ -17,6 +17,7 @@
 #include "sandbox/network/gateway_process.h"
 #include "sandbox/network/http/aside_hashing.h"
 #include "sandbox/network/http/body_record.h"
+#include "sandbox/network/http/moved_pages.h"
 
 namespace gyges::network {
 namespace {
@@ -88,6 +89,8 @@ Status serve() {
   for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
   // Both directions of each connection and of each datagram peer.
   std::uint64_t records = policy.max_flows * 2UL + 2 * Gateway::most_peers;
+  // Pipes of the size are not to be had for ever many sandboxes of one user: then bytes are copied.
+  if (relays) (void)MovedPages::instance().open();
   GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays),
                                    records * policy.body_bytes));
   BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));

@@ -206,7 +206,7 @@ void TcpConnection::update() {
   }
   if (!upstream_) return;
   events = 0;
-  if (!connecting_ && !upstream_ended_ && unsent() < most) events |= EPOLLIN;
+  if (!connecting_ && !upstream_ended_ && unsent() < (moves_ ? 1 : most)) events |= EPOLLIN;
   if (connecting_ || !to_upstream_.empty()) events |= EPOLLOUT;
   if (events == 0 && !registered_upstream_) return;
   if (events != watched_upstream_ || !registered_upstream_) {

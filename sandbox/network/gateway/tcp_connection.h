@@ -76,6 +76,7 @@ class TcpConnection final : public StreamPort {
  private:
   void read_client();
   void read_upstream();
+  [[nodiscard]] bool may_move() const;
   void stop_watching_upstream();
   void flush_client();
   void flush_upstream();
@@ -128,6 +129,7 @@ class TcpConnection final : public StreamPort {
   bool over_ = false;
   bool reported_ = false;
   bool sniffing_ = false;
+  bool moves_ = false;  // what the destination sends next is moved, not copied
 };
 
 }  // namespace gyges::network

@@ -11,6 +11,7 @@
 #include "sandbox/network/gateway/tcp_connection.h"
 #include "sandbox/network/gateway/tcp_queue.h"
 #include "sandbox/network/http/aside_hashing.h"
+#include "sandbox/network/http/moved_pages.h"
 
 namespace gyges::network {
 namespace {
@@ -18,6 +19,9 @@ namespace {
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t dial_time = 30 * second;
 constexpr std::int64_t guard_time = 10 * second;
+// Little is copied faster than it is moved. It begins with much and ends with little.
+constexpr std::size_t worth_moving = 65536;
+constexpr std::size_t least_moved = 16384;
 
 }  // namespace
 
@@ -140,11 +144,21 @@ void TcpConnection::stop_watching_upstream() {
   watched_upstream_ = 0;
 }
 
+// Whether nobody here reads what the destination sends.
+bool TcpConnection::may_move() const {
+  bool hidden = !http_ || !guard_->sni().empty();  // in TLS, where no exchange is seen
+  return hidden && interception_ == nullptr && !gateway_.scarce() &&
+         received_body_.has_seen_enough() && MovedPages::instance().ready();
+}
+
 void TcpConnection::read_upstream() {
+  const bool moved = moves_ && unsent() == 0 && may_move();
+  MovedPages& pages = MovedPages::instance();
   // Large: what is relayed costs three calls to the kernel a piece.
   auto& buffer = AsideHashing::instance().piece();
-  ssize_t n =
-      ::recv(upstream_.get(), buffer.data(), gateway_.scarce() ? scarce_step : buffer.size(), 0);
+  ssize_t n = moved ? pages.take(upstream_.get())
+                    : ::recv(upstream_.get(), buffer.data(),
+                             gateway_.scarce() ? scarce_step : buffer.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n < 0) {
     flow_.reason = std::strerror(errno);
@@ -158,11 +172,20 @@ void TcpConnection::read_upstream() {
     if (client_ended_ && unsent() == 0) finish("");
     return;
   }
-  std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
+  const auto count = static_cast<std::size_t>(n);
+  if (moved) {
+    received_body_.feed_moved(pages, count);
+    flow_.received_bytes += count;
+    pages.give(fd_.get(), count, to_client_);
+    moves_ = count >= least_moved;
+    return;
+  }
+  std::string_view bytes(buffer.data(), count);
   if (interception_ != nullptr) return interception_->from_server(bytes);
   std::vector<CanaryHit> none;
   received_body_.feed(bytes, none);
   if (http_) http_->response(bytes, gateway_.now());
+  moves_ = count >= worth_moving && may_move();
   send(bytes);
 }
 

@@ -1,5 +1,9 @@
 #include "sandbox/network/http/aside_hashing.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
 #include <system_error>
 #include <thread>
 
@@ -29,7 +33,10 @@ void AsideHashing::run() {
   for (std::uint64_t next = 0;; ++next) {
     given_.wait(next, std::memory_order_acquire);
     const Job& job = jobs_[next % pieces];
-    job.hasher->update(job.bytes);
+    if (job.pipe < 0)
+      job.hasher->update(job.bytes);
+    else
+      hash_piped(job, buffers_[next % pieces]);
     done_.store(next + 1, std::memory_order_release);
     done_.notify_one();
   }
@@ -45,10 +52,30 @@ std::uint64_t AsideHashing::hash(Sha256Hasher& hasher, std::string_view bytes) {
   const std::uint64_t next = given_.load(std::memory_order_relaxed);
   if (!running_ || bytes.size() < least_bytes || bytes.data() != buffers_[next % pieces].data())
     return 0;
-  jobs_[next % pieces] = {&hasher, bytes};
+  return give({&hasher, bytes});
+}
+
+std::uint64_t AsideHashing::hash_piped(Sha256Hasher& hasher, int pipe, std::size_t bytes) {
+  (void)piece();  // the job's place is free, and its buffer, into which the thread reads
+  return give({&hasher, {}, pipe, bytes});
+}
+
+std::uint64_t AsideHashing::give(const Job& job) {
+  const std::uint64_t next = given_.load(std::memory_order_relaxed);
+  jobs_[next % pieces] = job;
   given_.store(next + 1, std::memory_order_release);
   given_.notify_one();
   return next + 1;
+}
+
+void AsideHashing::hash_piped(const Job& job, std::array<char, piece_bytes>& buffer) {
+  constexpr std::size_t step = 65536;  // still in the processor's cache when it is hashed
+  for (std::size_t left = job.piped; left > 0;) {
+    ssize_t n = ::read(job.pipe, buffer.data(), std::min(left, step));
+    if (n <= 0) std::abort();  // cannot be: they are there
+    job.hasher->update({buffer.data(), static_cast<std::size_t>(n)});
+    left -= static_cast<std::size_t>(n);
+  }
 }
 
 void AsideHashing::settle(std::uint64_t job) const {

@@ -40,6 +40,10 @@ class AsideHashing {
   // thread). The bytes stay readable until the next but one call of piece().
   std::uint64_t hash(Sha256Hasher& hasher, std::string_view bytes);
 
+  // The same for the next `bytes` of a pipe, which are in it already. Only while runs().
+  std::uint64_t hash_piped(Sha256Hasher& hasher, int pipe, std::size_t bytes);
+  [[nodiscard]] bool runs() const { return running_; }
+
   // Waits until that job is done. 0: at once.
   void settle(std::uint64_t job) const;
 
@@ -47,9 +51,13 @@ class AsideHashing {
   struct Job {
     Sha256Hasher* hasher = nullptr;
     std::string_view bytes;
+    int pipe = -1;  // with its bytes; -1: they are `bytes`
+    std::size_t piped = 0;
   };
   static constexpr std::uint64_t pieces = 4;
   void run();
+  std::uint64_t give(const Job& job);
+  void hash_piped(const Job& job, std::array<char, piece_bytes>& buffer);
 
   bool running_ = false;
   std::atomic<bool> begun_{false};  // told by the thread; lives as long as it does

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sandbox/network/http/aside_hashing.h"
+#include "sandbox/network/http/moved_pages.h"
 
 namespace gyges::network {
 namespace {
@@ -136,6 +137,12 @@ void BodyRecord::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
         0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), most_kept_ - size_))));
   size_ += bytes.size();
   if (search_) search_->feed(bytes, hits);
+}
+
+void BodyRecord::feed_moved(MovedPages& pages, std::size_t bytes) {
+  if (!hasher_) hasher_.emplace();
+  job_ = pages.hash(*hasher_, bytes);
+  size_ += bytes;
 }
 
 FlowBody BodyRecord::finish(bool whole) {

@@ -18,6 +18,8 @@
 
 namespace gyges::network {
 
+class MovedPages;
+
 class BodyRecord {
  public:
   static constexpr std::size_t most_in_memory = 8U << 20U;
@@ -30,6 +32,12 @@ class BodyRecord {
   BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::string place);
 
   void feed(std::string_view bytes, std::vector<CanaryHit>& hits);
+  // Whether it is only to count and hash what comes.
+  [[nodiscard]] bool has_seen_enough() const {
+    return !search_ && (size_ >= most_kept_ || full_);
+  }
+  // feed() for what was just taken, of a record that has seen enough.
+  void feed_moved(MovedPages& pages, std::size_t bytes);
   [[nodiscard]] std::string head() const;
   [[nodiscard]] std::uint64_t size() const { return size_; }
   // With `whole` false the body was cut short and has no hash. The record is spent.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/hash.h"
 #include "gateway_fixture.h"
 #include "test_servers.h"
 
@@ -66,6 +67,39 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
   EXPECT_EQ(flows[0].verdict, FlowVerdict::relayed);
   EXPECT_EQ(network::to_string(flows[0].dialled), "198.51.100.7:7001");
   EXPECT_EQ(flows[0].received_bytes, 10U);
+}
+
+// Much, which is moved from socket to socket without being copied, to one who is slow to take it.
+TEST_F(RelayTest, ALongAnswerArrivesWholeAndHasItsHash) {
+  std::string answer(24U << 20U, '\0');
+  unsigned state = 1;
+  for (char& byte : answer)
+    byte = static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
+  TcpServer server("198.51.100.7", 7001, [&](const std::string&) {
+    return TcpServer::Reply{answer, true};
+  });
+  ASSERT_TRUE(server.bound());
+  start_with({{"mode", "gateway"},
+              {"rules",
+               {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
+  const std::string hash = to_hex(sha256(answer));
+  for (const char* take : {"cat", "{ sleep 0.3; head -c 5000000; sleep 0.3; cat; }"}) {
+    const std::string got =
+        run_argv({"/bin/bash", "-c",
+                  std::string("exec 3<>/dev/tcp/198.51.100.7/7001 && echo >&3 && ") + take +
+                      " <&3 | sha256sum"})
+            .output;
+    EXPECT_EQ(got.substr(0, 64), hash) << take;
+  }
+  EXPECT_EQ(stop().network_failure, "");
+  auto flows = flows_to("198.51.100.7", 7001);
+  ASSERT_EQ(flows.size(), 2U);
+  for (const network::Flow& flow : flows) {
+    EXPECT_EQ(flow.received_bytes, answer.size());
+    EXPECT_EQ(flow.received.size, answer.size());
+    EXPECT_EQ(flow.received.sha256, hash);
+    EXPECT_EQ(flow.received.head, answer.substr(0, flow.received.head.size()));
+  }
 }
 
 // A site of two names on one address, a third on a private one.
