@@ -33,9 +33,7 @@ class BodyRecord {
 
   void feed(std::string_view bytes, std::vector<CanaryHit>& hits);
   // Whether it is only to count and hash what comes.
-  [[nodiscard]] bool has_seen_enough() const {
-    return !search_ && (size_ >= most_kept_ || full_);
-  }
+  [[nodiscard]] bool has_seen_enough() const { return !search_ && (size_ >= most_kept_ || full_); }
   // feed() for what was just taken, of a record that has seen enough.
   void feed_moved(MovedPages& pages, std::size_t bytes);
   [[nodiscard]] std::string head() const;

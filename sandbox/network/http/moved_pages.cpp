@@ -58,8 +58,8 @@ std::uint64_t MovedPages::hash(Sha256Hasher& hasher, std::size_t bytes) {
 void MovedPages::give(int socket, std::size_t bytes, std::string& rest) {
   std::size_t given = 0;
   while (given < bytes) {
-    ssize_t n = ::splice(taken_.read.get(), nullptr, socket, nullptr, bytes - given,
-                         SPLICE_F_NONBLOCK);
+    ssize_t n =
+        ::splice(taken_.read.get(), nullptr, socket, nullptr, bytes - given, SPLICE_F_NONBLOCK);
     if (n <= 0) break;  // no room; an error shows once more when the rest is sent
     given += static_cast<std::size_t>(n);
   }

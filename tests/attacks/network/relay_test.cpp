@@ -73,15 +73,13 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
 TEST_F(RelayTest, ALongAnswerArrivesWholeAndHasItsHash) {
   std::string answer(24U << 20U, '\0');
   unsigned state = 1;
-  for (char& byte : answer)
-    byte = static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
+  for (char& byte : answer) byte = static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
   TcpServer server("198.51.100.7", 7001, [&](const std::string&) {
     return TcpServer::Reply{answer, true};
   });
   ASSERT_TRUE(server.bound());
   start_with({{"mode", "gateway"},
-              {"rules",
-               {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
+              {"rules", {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
   const std::string hash = to_hex(sha256(answer));
   for (const char* take : {"cat", "{ sleep 0.3; head -c 5000000; sleep 0.3; cat; }"}) {
     const std::string got =
