@@ -32,14 +32,11 @@ std::string minutes_and_seconds(double seconds) {
 }  // namespace
 
 std::string progress_line(const experiment::Progress& progress, std::size_t width) {
-  std::string line;
-  if (progress.conditions.size() <= max_shown_conditions) {
-    for (const auto& condition : progress.conditions)
-      line += fmt::format("{} {}/{}, ", condition.condition, condition.finished, condition.planned);
-  } else {
-    line += fmt::format("{}/{} runs, ", progress.finished, progress.planned);
-  }
-  line += fmt::format("{} running", progress.running);
+  std::string conditions;
+  for (const auto& condition : progress.conditions)
+    conditions +=
+        fmt::format("{} {}/{}, ", condition.condition, condition.finished, condition.planned);
+  std::string line = fmt::format("{} running", progress.running);
   if (progress.failed > 0) line += fmt::format(", {} failed", progress.failed);
   if (progress.ended_in_error > 0)
     line += fmt::format(", {} ended in error", progress.ended_in_error);
@@ -51,8 +48,10 @@ std::string progress_line(const experiment::Progress& progress, std::size_t widt
     line += fmt::format(", {:.1f}/s, {} left", rate,
                         minutes_and_seconds(static_cast<double>(left) / rate));
   }
-  if (line.size() > width) line = line.substr(0, width);
-  return line;
+  // What is left and what failed matters more than which condition is how far.
+  if (progress.conditions.size() > max_shown_conditions || conditions.size() + line.size() > width)
+    conditions = fmt::format("{}/{} runs, ", progress.finished, progress.planned);
+  return (conditions + line).substr(0, width);
 }
 
 ExperimentProgress::ExperimentProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}

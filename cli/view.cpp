@@ -10,6 +10,7 @@
 
 #include "analysis/comparison/comparison.h"
 #include "analysis/episode/episode.h"
+#include "analysis/episode/shown_text.h"
 #include "analysis/report/html_report.h"
 #include "analysis/report/packed_text.h"
 #include "analysis/report/report_json.h"
@@ -54,6 +55,7 @@ class ViewedRuns {
     report.update(extras);
     report["served"] = true;
     for (nlohmann::json& run : report["runs"]) run["episode"] = true;
+    report = analysis::printable_texts(std::move(report));
     GYGES_TRY(std::string packed, analysis::gzip(analysis::json_text(report, -1)));
     auto seen = std::make_shared<const Seen>(Seen{std::move(comparison), std::move(packed)});
     std::scoped_lock lock(mutex_);

@@ -28,7 +28,7 @@ void take_runs(const std::vector<FoundBundle>& bundles, const CompareOptions& op
     auto [known, is_new] = seen.emplace(read->run.run_id, bundles[i].bundle);
     if (!is_new) {
       comparison.excluded.push_back(
-          {bundles[i].bundle, "the same run as " + known->second.string()});
+          {bundles[i].bundle, "the same run as " + known->second.string(), true});
       continue;
     }
     if (read->run.exit_kind == "error") {
@@ -292,6 +292,24 @@ void note_losses(Comparison& comparison) {
         "{} runs were not recorded: nothing is known of their system calls", unrecorded));
 }
 
+// Runs that were planned and are nowhere: what they would have shown is not known, and that they are
+// missing may not be chance. A second copy of a run stands for no other.
+void note_missing(Comparison& comparison, const std::vector<FoundBundle>& bundles) {
+  std::map<std::string, std::uint64_t> present;
+  std::set<std::filesystem::path> copies;
+  for (const ExcludedRun& excluded : comparison.excluded)
+    if (excluded.copy) copies.insert(excluded.bundle);
+  for (const FoundBundle& bundle : bundles)
+    if (copies.count(bundle.bundle) == 0) ++present[bundle.experiment];
+  for (const Registration& one : comparison.registered.experiments) {
+    std::uint64_t here = present[one.directory.string()];
+    if (here < one.planned)
+      comparison.notes.push_back(fmt::format(
+          "{}: {} of {} planned runs are missing: failed, not run yet, taken away, or not named",
+          one.name, one.planned - here, one.planned));
+  }
+}
+
 // And what the user may have meant.
 std::string why_nothing_to_compare(const CompareOptions& options, std::size_t directories) {
   if (options.contrast.same_condition)
@@ -338,6 +356,7 @@ Result<Comparison> compare(const std::vector<std::filesystem::path>& directories
     comparison.certificates.push_back(certify(comparison.runs, contrast));
   if (comparison.contrasts.empty())
     comparison.notes.push_back(why_nothing_to_compare(options, directories.size()));
+  note_missing(comparison, bundles);
   note_differences(comparison, options);
   note_losses(comparison);
   compare_all(comparison, options);

@@ -1,10 +1,13 @@
 #include "analysis/comparison/measure.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <numeric>
 
+#include "analysis/statistics/default_test.h"
 #include "analysis/statistics/multiplicity.h"
+#include "analysis/statistics/permutation.h"
 #include "analysis/statistics/sign_flip.h"
 
 namespace gyges::analysis {
@@ -32,6 +35,15 @@ std::vector<double> decided(const std::vector<std::size_t>& members, const Measu
   return values;
 }
 
+using FamilyValues = std::map<std::string, std::array<std::vector<double>, 2>>;
+
+// As the tests of yes/no outcomes are chosen (default_test.h): from six families on they are the
+// sample; below, the claim is about these tasks.
+void test_families(const std::vector<double>& differences, MeasureComparison& result) {
+  result.test = "mid-p sign-flip over families";
+  result.p_value = sign_flip_test(differences)->mid_p_value;
+}
+
 void compare_pairs(const std::vector<Run>& runs, const Contrast& contrast,
                    const MeasureColumn& column, MeasureComparison& result) {
   std::vector<double> first;
@@ -51,17 +63,62 @@ void compare_pairs(const std::vector<Run>& runs, const Contrast& contrast,
     return;
   }
   result.difference = mean_of(differences);
-  std::vector<double> units = differences;
-  result.test = "sign-flip over pairs";
-  if (families.size() > 1) {
-    units.clear();
-    for (const auto& [family, values] : families) units.push_back(mean_of(values));
-    result.test = "sign-flip over families";
+  if (families.size() >= families_for_family_test) {
+    std::vector<double> means;
+    for (const auto& [family, values] : families) means.push_back(mean_of(values));
+    test_families(means, result);
+    return;
   }
-  if (std::optional<SignFlip> test = sign_flip_test(units))
+  result.test = "sign-flip over pairs";
+  if (std::optional<SignFlip> test = sign_flip_test(differences))
     result.p_value = test->p_value;
   else
     result.test = "none: one pair";
+}
+
+// Families that one arm alone has say nothing of the difference.
+void compare_arms(const std::vector<Run>& runs, const Contrast& contrast,
+                  const MeasureColumn& column, MeasureComparison& result) {
+  FamilyValues families;
+  auto take = [&](const std::vector<std::size_t>& members, std::size_t arm) {
+    for (std::size_t index : members)
+      if (column[index]) families[runs[index].family][arm].push_back(*column[index]);
+  };
+  take(contrast.first_runs, 0);
+  take(contrast.second_runs, 1);
+  result.arms = {arm_of(decided(contrast.first_runs, column)),
+                 arm_of(decided(contrast.second_runs, column))};
+  if (result.arms[0].mean && result.arms[1].mean)
+    result.difference = *result.arms[1].mean - *result.arms[0].mean;
+  std::erase_if(families, [](const auto& family) {
+    return family.second[0].empty() || family.second[1].empty();
+  });
+  if (families.empty()) {
+    result.test = "none: no family has the value in both arms";
+    return;
+  }
+  if (families.size() >= families_for_family_test) {
+    std::vector<double> differences;
+    for (const auto& [family, arms] : families)
+      differences.push_back(mean_of(arms[1]) - mean_of(arms[0]));
+    result.difference = mean_of(differences);
+    test_families(differences, result);
+    return;
+  }
+  std::vector<double> values;
+  BlockedLabels labels;
+  std::size_t block = 0;
+  for (const auto& [family, arms] : families) {
+    for (std::size_t arm = 0; arm < 2; ++arm)
+      for (double value : arms[arm]) {
+        values.push_back(value);
+        labels.second.push_back(arm == 1);
+        labels.block.push_back(block);
+      }
+    ++block;
+  }
+  result.test = families.size() > 1 ? "permutation within families" : "permutation of runs";
+  result.p_value = permutation_test(values, labels)->p_value;
 }
 
 }  // namespace
@@ -69,15 +126,10 @@ void compare_pairs(const std::vector<Run>& runs, const Contrast& contrast,
 MeasureComparison compare_measure(const std::vector<Run>& runs, const Contrast& contrast,
                                   const MeasureColumn& column) {
   MeasureComparison result;
-  if (contrast.paired) {
+  if (contrast.paired)
     compare_pairs(runs, contrast, column, result);
-    return result;
-  }
-  result.arms = {arm_of(decided(contrast.first_runs, column)),
-                 arm_of(decided(contrast.second_runs, column))};
-  if (result.arms[0].mean && result.arms[1].mean)
-    result.difference = *result.arms[1].mean - *result.arms[0].mean;
-  result.test = "none: the runs are not paired";
+  else
+    compare_arms(runs, contrast, column, result);
   return result;
 }
 

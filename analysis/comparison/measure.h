@@ -26,8 +26,12 @@ struct MeasureComparison {
   std::string title;
   std::string unit;
   std::array<MeasureArm, 2> arms;
-  std::optional<double> difference;  // of the means, second minus first, over pairs where paired
-  std::optional<double> p_value;  // sign-flip over pairs, or over families when there are several
+  // Of the means, second minus first: over pairs where paired, the mean over families where
+  // unpaired families are the sample.
+  std::optional<double> difference;
+  // From six families on a sign-flip over their means; below, over pairs, and of unpaired runs a
+  // permutation within families.
+  std::optional<double> p_value;
   std::optional<double> adjusted_p;  // Benjamini-Hochberg over the measures of the contrast
   std::string test;                  // or why there is none
 };

@@ -37,7 +37,7 @@ TemptationEffect effect_of(const Cells& families) {
   }
   result.families = each.size();
   if (each.size() >= families_for_family_test) {
-    result.method = "sign-flip and t interval over families";
+    result.method = "mid-p sign-flip and t interval over families";
     result.effect = difference_in_differences_over_families(each);
   } else {
     result.method = "Newcombe intervals combined by squares, these tasks";

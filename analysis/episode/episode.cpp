@@ -5,6 +5,7 @@
 #include "analysis/episode/shown_text.h"
 #include "analysis/episode/transcript_view.h"
 #include "base/json.h"
+#include "base/text.h"
 
 namespace gyges::analysis {
 namespace {
@@ -153,7 +154,7 @@ Json episode_findings_json(const Findings& findings, EpisodeEvidencePool& pool) 
   Json json = Json::array();
   for (const CheckResult& check : findings.checks)
     json.push_back({{"name", check.name},
-                    {"title", check.title},
+                    {"title", printable(check.title)},
                     {"kind", check.kind},
                     {"value", check.answer.holds ? Json(*check.answer.holds) : Json(nullptr)},
                     {"reason", check.answer.reason},

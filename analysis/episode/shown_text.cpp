@@ -1,5 +1,8 @@
 #include "analysis/episode/shown_text.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/json.h"
 #include "base/text.h"
 
@@ -29,6 +32,31 @@ std::string printable_lines(std::string_view text) {
     from = end + 1;
   }
   return shown;
+}
+
+nlohmann::json printable_texts(nlohmann::json json) {
+  // Most texts of a report are plain, and there are millions of them.
+  auto plain = [](const std::string& text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  };
+  if (json.is_string()) {
+    const auto& text = json.get_ref<const std::string&>();
+    return plain(text) ? std::move(json) : nlohmann::json(printable_lines(text));
+  }
+  if (json.is_array())
+    for (nlohmann::json& item : json) item = printable_texts(std::move(item));
+  if (json.is_object()) {
+    bool plain_names = true;
+    for (auto& [name, value] : json.items()) {
+      plain_names = plain_names && plain(name);
+      value = printable_texts(std::move(value));
+    }
+    if (plain_names) return json;
+    nlohmann::json renamed = nlohmann::json::object();
+    for (auto& [name, value] : json.items()) renamed[printable_lines(name)] = std::move(value);
+    return renamed;
+  }
+  return json;
 }
 
 nlohmann::json shown_text(std::string_view text, std::size_t limit) {

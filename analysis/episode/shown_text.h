@@ -12,6 +12,10 @@ namespace gyges::analysis {
 // printable() of each line; \n and \t stay.
 std::string printable_lines(std::string_view text);
 
+// The same of every text in it, names of members included: a name that a scenario or a bundle gives
+// can steer a reader as well as an agent's words.
+nlohmann::json printable_texts(nlohmann::json json);
+
 // At most `limit` bytes of the text, not cut within a character, and how many bytes there are:
 // {"text": ..., "bytes": N, "cut": true}, or the text alone where all of it is there.
 nlohmann::json shown_text(std::string_view text, std::size_t limit);

@@ -8,8 +8,10 @@
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "analysis/episode/episode.h"
+#include "analysis/episode/shown_text.h"
 #include "analysis/report/packed_text.h"
 #include "analysis/report/report_json.h"
 #include "analysis/report/text_report.h"
@@ -157,7 +159,7 @@ Result<std::string> html_report(const Comparison& comparison, const HtmlOptions&
       blocks += block(fmt::format("episode-{}", chosen[i]), episodes[i].packed);
   }
   std::string_view front_end = viewer::report_page();
-  GYGES_TRY(std::string packed_report, gzip(json_text(report, -1)));
+  GYGES_TRY(std::string packed_report, gzip(json_text(printable_texts(std::move(report)), -1)));
   // Nothing that is put in holds "<!--": it is escaped or base64.
   GYGES_TRY(std::string page, put(front_end, "<!--EPISODES-->", blocks));
   GYGES_TRY(page, put(page, "<!--DATA-->", block("data", packed_report)));

@@ -126,13 +126,16 @@ std::string contrast_text(const Comparison& comparison, std::size_t index, const
       painter.dim(fmt::format("  {}; {}\n", size, comparison.certificates[index].statement()));
   Table table({"outcome", "first", "second", "gap, points [95 %]", "p", "adjusted", "verdict"});
   std::vector<Verdict> verdicts;
-  std::string primary;
+  std::string primary;  // what the primary outcomes say
+  bool several = comparison.registered.plan.primary.size() > 1;
   std::size_t hidden = 0;
   for (const OutcomeComparison& c : comparison.outcomes) {
     if (c.contrast != index) continue;
     if (c.role == Role::primary) {
-      primary = painter.verdict(c.verdict, "  " + c.statement);
-      if (c.analysis) primary += "\n" + painter.dim("  " + c.test + ": " + c.analysis->why);
+      primary += painter.verdict(
+          c.verdict, "  " + (several ? printable(c.title) + ": " : std::string()) + c.statement);
+      primary += "\n";
+      if (c.analysis) primary += painter.dim("  " + c.test + ": " + c.analysis->why) + "\n";
     }
     if (!is_shown(c, options)) {
       ++hidden;
@@ -144,7 +147,7 @@ std::string contrast_text(const Comparison& comparison, std::size_t index, const
   }
   out += table.text(painter, verdicts);
   if (options.outcome.empty()) {
-    out += primary + "\n";
+    out += primary.empty() ? "\n" : primary;
     if (hidden > 0) out += painter.dim(fmt::format("  {} further outcomes with --all\n", hidden));
   }
   return out + "\n";

@@ -120,28 +120,18 @@ void one_family(const FamilyArms& arms, DefaultAnalysis& analysis) {
 }
 
 void within_families(const std::vector<FamilyArms>& families, DefaultAnalysis& analysis) {
-  std::vector<double> values;
-  BlockedLabels labels;
-  auto add = [&](Proportion arm, bool second, std::size_t block) {
-    for (std::uint64_t i = 0; i < arm.trials; ++i) {
-      values.push_back(i < arm.successes ? 1 : 0);
-      labels.second.push_back(second);
-      labels.block.push_back(block);
-    }
-  };
+  std::vector<BlockCounts> blocks;
   double total = 0;
   double log_arrangements = 0;
-  for (std::size_t f = 0; f < families.size(); ++f) {
-    add(families[f].first, false, f);
-    add(families[f].second, true, f);
-    total += weight_of(families[f]);
-    double n1 = static_cast<double>(families[f].first.trials);
-    double n2 = static_cast<double>(families[f].second.trials);
+  for (const FamilyArms& family : families) {
+    blocks.push_back({family.first, family.second});
+    total += weight_of(family);
+    double n1 = static_cast<double>(family.first.trials);
+    double n2 = static_cast<double>(family.second.trials);
     log_arrangements += std::lgamma(n1 + n2 + 1) - std::lgamma(n1 + 1) - std::lgamma(n2 + 1);
   }
-  Permutation test = *permutation_test(values, labels);
   analysis.test = "permutation within families";
-  analysis.p_value = test.p_value;
+  analysis.p_value = permutation_of_counts(blocks);
   analysis.least_p_value = std::min(1.0, 2 * std::exp(-log_arrangements));
   analysis.gap = 0;
   for (const FamilyArms& family : families)

@@ -52,14 +52,26 @@ std::optional<DifferenceInDifferences> difference_in_differences(const TemptedAn
 std::optional<DifferenceInDifferences> difference_in_differences_over_families(
     const std::vector<TemptedAndControl>& families, double confidence) {
   std::vector<double> values;
-  for (const TemptedAndControl& cells : families)
-    if (!has_empty_cell(cells)) values.push_back(value_of(cells));
+  TemptedAndControl pooled;
+  for (const TemptedAndControl& cells : families) {
+    if (has_empty_cell(cells)) continue;
+    values.push_back(value_of(cells));
+    for (auto cell : {&TemptedAndControl::tempted_first, &TemptedAndControl::tempted_second,
+                      &TemptedAndControl::control_first, &TemptedAndControl::control_second}) {
+      (pooled.*cell).successes += (cells.*cell).successes;
+      (pooled.*cell).trials += (cells.*cell).trials;
+    }
+  }
   std::optional<FamilyMean> mean = family_mean(values, confidence);
   if (!mean) return std::nullopt;
-  return DifferenceInDifferences{
-      mean->mean,
-      {std::max(-2.0, mean->interval.low), std::min(2.0, mean->interval.high)},
-      sign_flip_test(values)->p_value};
+  // Families that happen to agree would otherwise give an interval without width.
+  Interval unclustered = combined(pooled, confidence);
+  double shift = mean->mean - value_of(pooled);
+  Interval interval{std::min(mean->interval.low, unclustered.low + shift),
+                    std::max(mean->interval.high, unclustered.high + shift)};
+  return DifferenceInDifferences{mean->mean,
+                                 {std::max(-2.0, interval.low), std::min(2.0, interval.high)},
+                                 sign_flip_test(values)->mid_p_value};
 }
 
 }  // namespace gyges::analysis

@@ -31,8 +31,9 @@ struct DifferenceInDifferences {
 std::optional<DifferenceInDifferences> difference_in_differences(const TemptedAndControl& cells,
                                                                  double confidence = 0.95);
 
-// The same for each family, and the mean over families with its t interval and sign-flip p-value.
-// Families with an empty cell are left out; none with fewer than two others.
+// The same for each family, and the mean over families with its mid-p sign-flip p-value and t
+// interval, widened where it is narrower than without clustering. Families with an empty cell are
+// left out; none with fewer than two others.
 std::optional<DifferenceInDifferences> difference_in_differences_over_families(
     const std::vector<TemptedAndControl>& families, double confidence = 0.95);
 

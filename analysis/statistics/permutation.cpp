@@ -7,7 +7,9 @@ namespace gyges::analysis {
 namespace {
 
 constexpr double enumeration_limit = 100000;
-constexpr std::uint64_t draws = 20000;
+constexpr std::uint64_t most_draws = 20000;
+constexpr std::uint64_t least_draws = 2000;
+constexpr std::uint64_t values_drawn = 20'000'000;  // in all, between these bounds
 
 struct Block {
   std::vector<double> values;
@@ -21,6 +23,29 @@ double arrangements(const std::vector<Block>& blocks) {
       product *=
           static_cast<double>(block.values.size() - block.second + i) / static_cast<double>(i);
   return product;
+}
+
+// How likely each number of successes in the second arm is, from the least possible on.
+struct Chances {
+  std::uint64_t least = 0;
+  std::vector<double> chance;
+};
+
+double log_choose(std::uint64_t n, std::uint64_t k) {
+  return std::lgamma(static_cast<double>(n) + 1) - std::lgamma(static_cast<double>(k) + 1) -
+         std::lgamma(static_cast<double>(n - k) + 1);
+}
+
+Chances hypergeometric(const BlockCounts& block) {
+  std::uint64_t successes = block.first.successes + block.second.successes;
+  std::uint64_t failures = block.first.trials + block.second.trials - successes;
+  std::uint64_t drawn = block.second.trials;
+  Chances result{drawn > failures ? drawn - failures : 0, {}};
+  double all = log_choose(successes + failures, drawn);
+  for (std::uint64_t x = result.least; x <= std::min(successes, drawn); ++x)
+    result.chance.push_back(
+        std::exp(log_choose(successes, x) + log_choose(failures, drawn - x) - all));
+  return result;
 }
 
 // Visits the sum of the second arm in every arrangement.
@@ -62,6 +87,31 @@ const std::vector<bool>& LabelShuffler::next() {
     }
   }
   return labels_;
+}
+
+double permutation_of_counts(const std::vector<BlockCounts>& blocks) {
+  Chances sum{0, {1.0}};
+  double observed = 0;
+  double expected = 0;
+  for (const BlockCounts& block : blocks) {
+    double trials = static_cast<double>(block.first.trials + block.second.trials);
+    if (trials == 0) continue;
+    observed += static_cast<double>(block.second.successes);
+    expected += static_cast<double>(block.first.successes + block.second.successes) *
+                static_cast<double>(block.second.trials) / trials;
+    Chances here = hypergeometric(block);
+    std::vector<double> together(sum.chance.size() + here.chance.size() - 1, 0.0);
+    for (std::size_t i = 0; i < sum.chance.size(); ++i)
+      for (std::size_t k = 0; k < here.chance.size(); ++k)
+        together[i + k] += sum.chance[i] * here.chance[k];
+    sum = {sum.least + here.least, std::move(together)};
+  }
+  const double threshold = std::fabs(observed - expected) - 1e-9;
+  double extreme = 0;
+  for (std::size_t i = 0; i < sum.chance.size(); ++i)
+    if (std::fabs(static_cast<double>(sum.least + i) - expected) >= threshold)
+      extreme += sum.chance[i];
+  return std::min(1.0, extreme);
 }
 
 std::optional<Permutation> permutation_test(const std::vector<double>& values,
@@ -110,6 +160,8 @@ std::optional<Permutation> permutation_test(const std::vector<double>& values,
     return result;
   }
   result.enumerated = false;
+  const std::uint64_t draws =
+      std::clamp<std::uint64_t>(values_drawn / values.size(), least_draws, most_draws);
   LabelShuffler shuffler(labels, 20251121);
   for (std::uint64_t draw = 0; draw < draws; ++draw) {
     const std::vector<bool>& arranged = shuffler.next();

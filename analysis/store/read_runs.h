@@ -29,6 +29,7 @@ std::vector<std::optional<Result<StoredRun>>> read_runs(const std::vector<FoundB
 struct ExcludedRun {
   std::filesystem::path bundle;
   std::string reason;
+  bool copy = false;  // of a run that is there already
 };
 
 }  // namespace gyges::analysis

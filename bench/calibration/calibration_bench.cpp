@@ -1,6 +1,6 @@
 // The operating characteristics of the default analysis, in full: how often it sees a gap that is
 // not there, how often its interval holds the truth, what looking after every pair costs, how often
-// it finds a planted gap. tests/analysis/statistics/calibration_test.cpp bounds the same, briefly.
+// it finds a planted gap; the same of arms without partners and of differences in differences. tests/analysis/statistics/calibration_test.cpp bounds the same, briefly.
 //
 //   calibration_bench [STUDIES]     20000 for each line when absent; fixed seeds
 #include <algorithm>
@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "analysis/statistics/default_test.h"
+#include "analysis/statistics/difference_in_differences.h"
 #include "analysis/statistics/e_process.h"
 #include "analysis/statistics/family_means.h"
 #include "analysis/statistics/mcnemar.h"
+#include "analysis/statistics/sign_flip.h"
 #include "analysis/statistics/simulated_study.h"
 
 namespace {
@@ -50,6 +52,59 @@ void over_studies(const StudyDesign& design, std::uint64_t studies) {
   std::printf("%8zu %5zu %7zu   %4.2f->%4.2f %6.1f   %8.3f %8.3f %8.3f %9.3f %9.3f\n",
               design.families, design.tasks, design.repeats, design.first_rate, design.second_rate,
               design.condition_deviation, chosen, pooled, student, covered, equivalent);
+}
+
+// The same of arms without partners.
+void over_arms(const StudyDesign& design, std::uint64_t studies) {
+  SimulatedStudy study(design);
+  RandomStream random(20261129);
+  double share = 1.0 / static_cast<double>(studies);
+  double truth = design.second_rate - design.first_rate;
+  double chosen = 0;
+  double covered = 0;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    std::vector<FamilyArms> families;
+    for (const PairedCounts& family : study.draw(random))
+      families.push_back({family.first(), family.second()});
+    DefaultAnalysis analysis = *analyse_arms(families);
+    chosen += analysis.p_value < 0.05 ? share : 0;
+    covered += analysis.interval.low <= truth && truth <= analysis.interval.high ? share : 0;
+  }
+  std::printf("%8zu %5zu %7zu   %4.2f->%4.2f %6.1f   %8.3f %26s %9.3f\n", design.families,
+              design.tasks, design.repeats, design.first_rate, design.second_rate,
+              design.condition_deviation, chosen, "", covered);
+}
+
+// The gap with the temptation minus the gap without.
+void over_temptation(const StudyDesign& tempted, const StudyDesign& control,
+                     std::uint64_t studies) {
+  SimulatedStudy with(tempted);
+  SimulatedStudy without(control);
+  RandomStream random(20261130);
+  double share = 1.0 / static_cast<double>(studies);
+  double truth =
+      tempted.second_rate - tempted.first_rate - (control.second_rate - control.first_rate);
+  double mid_p = 0;
+  double exact = 0;
+  double covered = 0;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    std::vector<PairedCounts> one = with.draw(random);
+    std::vector<PairedCounts> two = without.draw(random);
+    std::vector<TemptedAndControl> families;
+    std::vector<double> values;
+    for (std::size_t f = 0; f < one.size(); ++f) {
+      families.push_back({one[f].first(), one[f].second(), two[f].first(), two[f].second()});
+      values.push_back(*one[f].second().rate() - *one[f].first().rate() - *two[f].second().rate() +
+                       *two[f].first().rate());
+    }
+    DifferenceInDifferences found = *difference_in_differences_over_families(families);
+    mid_p += found.p_value < 0.05 ? share : 0;
+    exact += sign_flip_test(values)->p_value < 0.05 ? share : 0;
+    covered += found.interval.low <= truth && truth <= found.interval.high ? share : 0;
+  }
+  std::printf("%8zu   %4.2f->%4.2f   %4.2f->%4.2f %6.1f   %8.3f %8.3f %9.3f\n", tempted.families,
+              tempted.first_rate, tempted.second_rate, control.first_rate, control.second_rate,
+              tempted.condition_deviation, mid_p, exact, covered);
 }
 
 // One pair after the other, looked at after each.
@@ -115,6 +170,21 @@ int main(int count, char** arguments) {
              {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6}, std::size_t{8},
               std::size_t{12}, std::size_t{20}})
           over_studies({families, 5, 4, rate, rate + gap, deviation, 0.3, deviation}, studies);
+  std::printf("\narms without partners\n");
+  for (double gap : {0.0, 0.2})
+    for (double deviation : {0.0, 0.8})
+      for (std::size_t families :
+           {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6}, std::size_t{8},
+            std::size_t{12}})
+        over_arms({families, 5, 4, 0.3, 0.3 + gap, deviation, 0.3, deviation}, studies);
+  std::printf("\nfamilies      tempted      control     sd      mid-p    exact   covered\n");
+  for (double gap : {0.0, 0.2})
+    for (double rate : {0.05, 0.3})
+      for (double deviation : {0.0, 0.8})
+        for (std::size_t families :
+             {std::size_t{6}, std::size_t{8}, std::size_t{12}, std::size_t{20}})
+          over_temptation({families, 5, 4, rate, rate + 0.1 + gap, deviation, 0.3, deviation},
+                          {families, 5, 4, rate, rate + 0.1, deviation, 0.3, deviation}, studies);
   std::printf("\n");
   for (std::uint64_t pairs : {200ULL, 400ULL, 2000ULL}) {
     peeking(0.1, 0.1, pairs, studies / 4 + 1);

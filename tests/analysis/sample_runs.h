@@ -25,6 +25,7 @@ struct SampleRun {
   bool misbehaves_further = false;  // see the features of conduct_rules.h: does each of them once
   std::string flows;                // lines of flows.jsonl; empty: the bundle lists none
   std::string held_name = "2025-10-01.log";
+  std::string held_title = "deleted logs under legal hold";  // of the check, as the scenario says it
   std::string says;          // the agent, before its first call, which prints it
   bool monitored = false;    // with verdicts of a monitor
   bool with_factors = true;  // run.json says what the factor may change

@@ -164,6 +164,18 @@ test("what the agent wrote is text, wherever it stands", async () => {
   await done();
 });
 
+test("nothing on the page steers its reader, titles of a scenario neither", async () => {
+  const { page, done } = await open(report);
+  for (const to of ["/summary", "/acts", "/features", "/runs", "/episode/1", "/pair/0/1"]) {
+    await visit(page, to);
+    await page.waitForSelector(to.startsWith("/episode") ? ".message.assistant .say" : to.startsWith("/pair") ? "article.pair" : "#acts article");
+    const text = await page.textContent("main");
+    assert.match(text, to === "/pair/0/1" ? /one pair/ : /legal hold <b>/);
+    for (const forbidden of ["\u001b", "\u0007", "\u202e", "\u2066"]) assert.ok(!text.includes(forbidden), `${to} steers a reader`);
+  }
+  await done();
+});
+
 test("a script that somebody puts into the page does not run", async () => {
   const { page } = await open(report);
   await page.evaluate(() => { const script = document.createElement("script"); script.textContent = "window.owned = 9"; document.body.append(script); document.body.insertAdjacentHTML("beforeend", "<p onclick='window.owned = 10' id='trap'>x</p>"); document.getElementById("trap").click(); });
@@ -186,6 +198,18 @@ test("tables, names and headings are there for those who cannot see", async () =
   });
   assert.deepEqual(faults, []);
   await page.keyboard.press("Tab");
+  await done();
+});
+
+test("on a telephone nothing runs out of the page", async () => {
+  const { page, done } = await open(report);
+  await page.setViewportSize({ width: 390, height: 6000 });  // high: every section is drawn
+  for (const [to, there] of [["/summary", "#runs table"], ["/episode/1", "svg.axis"], ["/pair/0/1", "article.pair"]]) {
+    await visit(page, to);
+    await page.waitForSelector(there);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 390, `${to} is wider than the screen`);
+  }
+  assert.ok(await page.evaluate(() => document.querySelector("svg.axis").getBoundingClientRect().width) > 600, "the axis is too small to read");
   await done();
 });
 

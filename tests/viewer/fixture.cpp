@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
         run.says = hostile;
         run.flows = refused_flow;
         run.deletes_held = run.level == "announced_off" && repeat != 5;
+        run.held_title = "deleted logs under legal hold <b>\x1b[31m \xE2\x80\xAE</b>";
         run.held_name = "</script><script>window.owned=5</script>.log";
         gyges::analysis::write_sample_run(argv[1], run);
         run.agent = "honest";

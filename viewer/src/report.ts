@@ -35,14 +35,18 @@ class View {
     const gaps = this.primary.filter((c) => c.verdict.startsWith("gap"));
     const nulls = this.primary.filter((c) => c.verdict === "no gap shown");
     const others = this.primary.filter((c) => !gaps.includes(c) && !nulls.includes(c));
-    const names = (rows: OutcomeRow[]) => [...new Set(rows.map((c) => c.agent))].join(", ");
+    // An agent can have a gap under one condition and none under another: then the conditions are named.
+    const where = (rows: OutcomeRow[]): Child[] => [...new Set(rows.map((c) => c.agent))].map((agent, i) => {
+      const here = rows.filter((c) => c.agent === agent);
+      const all = here.length === this.primary.filter((c) => c.agent === agent).length;
+      return [i ? "; " : "", h("strong", agent), all ? "" : ` under ${[...new Set(here.map((c) => c.arms[1]))].join(", ")}`];
+    });
     const parts: Child[] = [];
-    if (gaps.length) parts.push(h("strong", names(gaps)), gaps.length === 1
-      ? ` behaved differently: ${percent(gaps[0].rates[0])} of runs with ${gaps[0].title} under ${gaps[0].arms[0]}, ${percent(gaps[0].rates[1])} under ${gaps[0].arms[1]}. `
-      : ` behaved differently between conditions. `);
-    if (nulls.length) parts.push("No gap was shown for ", h("strong", names(nulls)), nulls.some((c) => isNumber(c.equivalence_bound))
+    if (gaps.length === 1) parts.push(h("strong", gaps[0].agent), ` behaved differently: ${percent(gaps[0].rates[0])} of runs with ${gaps[0].title} under ${gaps[0].arms[0]}, ${percent(gaps[0].rates[1])} under ${gaps[0].arms[1]}. `);
+    if (gaps.length > 1) parts.push("Different behaviour was shown for ", where(gaps), ". ");
+    if (nulls.length) parts.push("No gap was shown for ", where(nulls), nulls.some((c) => isNumber(c.equivalence_bound))
       ? `; gaps beyond ${(100 * Math.max(...nulls.map((c) => c.equivalence_bound ?? 0))).toFixed(1)} points are ruled out. ` : ". ");
-    if (others.length) parts.push("For ", h("strong", names(others)), " the runs allow no answer. ");
+    if (others.length) parts.push("For ", where(others), " the runs allow no answer. ");
     if (!this.primary.length) parts.push("There is nothing to compare: all runs have the same condition.");
     return h("p.lead", parts);
   }

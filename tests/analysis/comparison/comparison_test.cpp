@@ -49,6 +49,11 @@ class ComparisonTest : public ::testing::Test {
       if (one.outcome == name) return one;
     throw std::runtime_error("no outcome " + std::string(name));
   }
+  static const MeasureComparison& measure(const Comparison& comparison, std::string_view name) {
+    for (const MeasureComparison& one : comparison.measures)
+      if (one.measure == name) return one;
+    throw std::runtime_error("no measure " + std::string(name));
+  }
 
  private:
   std::unique_ptr<TemporaryDirectory> directory_;
@@ -222,7 +227,12 @@ TEST_F(ComparisonTest, NamesFamiliesWhenThereAreSeveral) {
       write_sample_run(root(), run);
     }
   }
-  const OutcomeComparison covert = outcome(compared(), "covert_act");
+  Comparison comparison = compared();
+  // Two families are no sample of families, for counts as little as for yes and no.
+  const MeasureComparison& files = measure(comparison, "files_changed");
+  EXPECT_EQ(files.test, "sign-flip over pairs");
+  EXPECT_NEAR(*files.p_value, 2.0 / 256, 1e-12);
+  const OutcomeComparison covert = outcome(comparison, "covert_act");
   EXPECT_EQ(covert.families.size(), 2U);
   EXPECT_NEAR(covert.family_test->p_value, 0.5, 1e-12);
   EXPECT_EQ(covert.verdict, Verdict::gap_in_tasks);
@@ -241,7 +251,11 @@ TEST_F(ComparisonTest, TestsOverFamiliesWhenThereAreSix) {
       write_sample_run(root(), run);
     }
   }
-  const OutcomeComparison covert = outcome(compared(), "covert_act");
+  Comparison comparison = compared();
+  const MeasureComparison& files = measure(comparison, "files_changed");
+  EXPECT_EQ(files.test, "mid-p sign-flip over families");
+  EXPECT_NEAR(*files.p_value, 1.0 / 64, 1e-12);
+  const OutcomeComparison covert = outcome(comparison, "covert_act");
   EXPECT_EQ(covert.test, "mid-p sign-flip over families");
   EXPECT_NEAR(*covert.p_value, 1.0 / 64, 1e-12);
   EXPECT_EQ(covert.verdict, Verdict::gap) << covert.statement;

@@ -83,6 +83,23 @@ class DesignTest : public ::testing::Test {
   std::unique_ptr<TemporaryDirectory> directory_;
 };
 
+TEST_F(DesignTest, SaysHowManyPlannedRunsAreMissingAndTakesNoCopyForOne) {
+  register_analysis({{"primary", {"covert_act"}}});  // of twelve runs
+  write_pairs(5, 0);
+  auto missing = [&] {
+    for (const std::string& note : compared().notes)
+      if (note.find("planned runs are missing") != std::string::npos) return note.substr(0, 13);
+    return std::string("none");
+  };
+  EXPECT_EQ(missing(), "demo: 2 of 12");
+  SampleRun first;
+  std::filesystem::copy(sample_slot(root(), first), root() / "runs" / "copy",
+                        std::filesystem::copy_options::recursive);
+  EXPECT_EQ(missing(), "demo: 2 of 12");
+  write_pairs(6, 0);
+  EXPECT_EQ(missing(), "none");
+}
+
 TEST_F(DesignTest, FollowsTheRegisteredAnalysis) {
   write_pairs(12, 0);
   SampleRun lossy;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "tests/analysis/sample_runs.h"
@@ -69,6 +71,20 @@ TEST_F(ChangeOfProtocol, IsMetWhenWhatWasExpectedHappenedAndNothingElse) {
   json document = change_json(*expected, *result, comparison);
   EXPECT_EQ(document["sha256"].get<std::string>().size(), 64U);
   EXPECT_EQ(document["conclusion"], "met");
+}
+
+// Runs before and after a change share no seed; their counts and durations are tested all the same.
+TEST_F(ChangeOfProtocol, CountsOfRunsWithoutPartnersAreCompared) {
+  write_runs("before", 12, 0, 1);
+  write_runs("after", 12, 0, 11);
+  Comparison comparison = compared();
+  auto breadth = std::find_if(comparison.measures.begin(), comparison.measures.end(),
+                              [](const auto& m) { return m.measure == "probing_breadth"; });
+  ASSERT_NE(breadth, comparison.measures.end());
+  EXPECT_EQ(breadth->test, "permutation of runs");
+  ASSERT_TRUE(breadth->p_value);
+  EXPECT_LT(*breadth->p_value, 0.001);
+  EXPECT_GT(*breadth->difference, 0.5);
 }
 
 TEST_F(ChangeOfProtocol, IsNotMetWhenSomethingElseChangedOrTheExpectedIsRuledOut) {

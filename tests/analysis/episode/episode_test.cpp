@@ -54,6 +54,24 @@ const json* finding(const json& episode, const std::string& name) {
   return nullptr;
 }
 
+TEST_F(EpisodeTest, TitlesOfAScenarioSteerNoReader) {
+  SampleRun sample = covert_run();
+  sample.held_title = "held \x1b[2J\xE2\x80\xAE";
+  json episode = episode_of(sample);
+  EXPECT_EQ((*finding(episode, "held_logs_deleted"))["title"], "held \\x1b[2J\\u{202e}");
+}
+
+TEST(ShownText, EveryTextOfAReportIsMadePrintableAndNamesToo) {
+  json report{{"plain", "a"}, {"lines", "a\nb\tc"}, {"list", {1, "\x1b]0;x\x07", nullptr}}};
+  report["\xE2\x80\xAEname"] = {{"deep", "\xE2\x80\xAE"}};
+  json shown = printable_texts(report);
+  EXPECT_EQ(shown["plain"], "a");
+  EXPECT_EQ(shown["lines"], "a\nb\tc");
+  EXPECT_EQ(shown["list"], json::array({1, "\\x1b]0;x\\x07", nullptr}));
+  EXPECT_EQ(shown["\\u{202e}name"]["deep"], "\\u{202e}");
+  EXPECT_EQ(shown.size(), report.size());
+}
+
 TEST_F(EpisodeTest, EveryPieceOfEvidenceOfATraceIsARow) {
   json episode = episode_of(covert_run());
   const json* held = finding(episode, "held_logs_deleted");

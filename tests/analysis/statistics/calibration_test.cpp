@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "analysis/statistics/default_test.h"
+#include "analysis/statistics/difference_in_differences.h"
 #include "analysis/statistics/e_process.h"
 #include "analysis/statistics/mcnemar.h"
 #include "analysis/statistics/simulated_study.h"
@@ -80,6 +81,34 @@ TEST(Calibration, APooledTestIsWorthWhatTheReportSays) {
     std::printf("%zu families pooled: rejected %.4f\n", families, seen.rejected);
     EXPECT_NEAR(seen.rejected, families == 1 ? 0.09 : 0.13, 0.02) << families;
   }
+}
+
+// What a cue does to any run, tempted or not, is no difference between the two; families differ in
+// both arms.
+TEST(Calibration, FalseAlarmsOfDifferencesInDifferences) {
+  for (std::size_t families : {std::size_t{8}, std::size_t{12}})
+    for (double deviation : {0.0, 0.8}) {
+      SimulatedStudy tempted({families, 5, 4, 0.3, 0.4, deviation, 0.3, deviation});
+      SimulatedStudy control({families, 5, 4, 0.1, 0.2, deviation, 0.3, deviation});
+      RandomStream random(23);
+      double rejected = 0;
+      double covered = 0;
+      for (std::uint64_t i = 0; i < studies; ++i) {
+        std::vector<PairedCounts> one = tempted.draw(random);
+        std::vector<PairedCounts> two = control.draw(random);
+        std::vector<TemptedAndControl> cells;
+        for (std::size_t f = 0; f < families; ++f)
+          cells.push_back({one[f].first(), one[f].second(), two[f].first(), two[f].second()});
+        DifferenceInDifferences found = *difference_in_differences_over_families(cells);
+        rejected += found.p_value < 0.05 ? 1.0 / studies : 0;
+        covered += found.interval.low <= 0 && found.interval.high >= 0 ? 1.0 / studies : 0;
+      }
+      std::printf("%zu families, deviation %.1f: rejected %.4f, covered %.4f\n", families,
+                  deviation, rejected, covered);
+      EXPECT_GE(rejected, 0.03) << families;
+      EXPECT_LE(rejected, 0.06) << families;
+      EXPECT_GE(covered, 0.94) << families;
+    }
 }
 
 // How often the e-process raises an alarm when it is looked at after every pair.

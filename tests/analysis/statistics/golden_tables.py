@@ -19,7 +19,7 @@ import scipy
 import scipy.special
 import statsmodels
 import statsmodels.api
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from scipy.spatial.distance import cdist
 from statsmodels.stats import contingency_tables, multitest, proportion
 
@@ -194,6 +194,106 @@ def trace_statistics():
         print("end")
 
 
+# What follows has its own generator each, so that it can be added to without moving what stands above.
+def paired_intervals(chance):
+    """Tango's score interval and test, by numerical maximisation of the likelihood."""
+    cases = [(0, 0, 0, 1), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 20), (0, 0, 10, 0), (0, 10, 0, 0)]
+    cases += [tuple(chance.choice([0, chance.randint(0, 5), chance.randint(0, 60)]) for _ in range(4)) for _ in range(30)]
+    for both, b, c, neither in [x for x in cases if sum(x) > 0]:
+        n = both + b + c + neither
+
+        def statistic(delta):
+            low, high = max(0.0, -delta), (1 - delta) / 2  # of the rate of "first only"
+
+            def slope(q):
+                def share(count, rate, factor=1.0):
+                    return factor * count / max(rate, 1e-300) if count else 0.0
+                return share(b, q) + share(c, q + delta) - share(both + neither, 1 - 2 * q - delta, 2.0)
+            q = low if slope(low + 1e-15) <= 0 else high if slope(high - 1e-15) >= 0 else \
+                optimize.brentq(slope, low + 1e-15, high - 1e-15, xtol=1e-16)
+            variance = n * (2 * q + delta * (1 - delta))
+            return (c - b - n * delta) / numpy.sqrt(variance) if variance > 0 else 0.0
+        gap, z = (c - b) / n, stats.norm.ppf(0.975)
+        low = -1.0 if gap == -1 else optimize.brentq(lambda d: statistic(d) - z, -1 + 1e-12, gap - 1e-12, xtol=1e-13)
+        high = 1.0 if gap == 1 else optimize.brentq(lambda d: statistic(d) + z, gap + 1e-12, 1 - 1e-12, xtol=1e-13)
+        line("tango", (both, b, c, neither), (low, high))
+        line("tost_paired", (both, b, c, neither, 0.1),
+             (stats.norm.sf(statistic(-0.1)), stats.norm.cdf(statistic(0.1))))
+
+
+def equivalence(chance):
+    """Miettinen and Nurminen's score test, the constrained rate by numerical maximisation."""
+    for _ in range(40):
+        k1, n1, k2, n2 = own_arm(chance, 150) + own_arm(chance, 150)
+
+        def statistic(delta):
+            def slope(p):
+                def share(count, rate):
+                    return count / max(rate, 1e-300) if count else 0.0
+                return share(k1, p) + share(k2, p + delta) - share(n1 - k1, 1 - p) - share(n2 - k2, 1 - p - delta)
+            low, high = max(0.0, -delta), min(1.0, 1 - delta)
+            p = low if slope(low + 1e-15) <= 0 else high if slope(high - 1e-15) >= 0 else \
+                optimize.brentq(slope, low + 1e-15, high - 1e-15, xtol=1e-16)
+            variance = (p * (1 - p) / n1 + (p + delta) * (1 - p - delta) / n2) * (n1 + n2) / (n1 + n2 - 1)
+            return (k2 / n2 - k1 / n1 - delta) / numpy.sqrt(variance)
+        line("tost", (k1, n1, k2, n2, 0.1), (stats.norm.sf(statistic(-0.1)), stats.norm.cdf(statistic(0.1))))
+
+
+def own_arm(chance, most):
+    n = chance.choice([1, 2, chance.randint(3, most)])
+    return chance.choice([0, n, chance.randint(0, n), min(n, chance.randint(0, 4))]), n
+
+
+def sizes(chance):
+    for _ in range(40):
+        k1, n1, k2, n2 = own_arm(chance, 120) + own_arm(chance, 120)
+        table = contingency_tables.Table2x2([[k2, n2 - k2], [k1, n1 - k1]], shift_zeros=True)
+        line("odds_ratio", (k1, n1, k2, n2), (table.oddsratio, *table.oddsratio_confint()))
+        line("risk_ratio", (k1, n1, k2, n2), (table.riskratio, *table.riskratio_confint()))
+        line("cohens_h", (k1, n1, k2, n2), [proportion.proportion_effectsize(k2 / n2, k1 / n1)])
+
+
+def mid_p_sign_flips(chance):
+    for size in [2, 3, 5, 6, 8, 11]:
+        for _ in range(4):
+            values = [chance.choice([0.0, 0.25, -0.25, round(chance.gauss(0.1, 0.3), 3)]) for _ in range(size)]
+            total = abs(sum(values))
+            sums = [abs(sum(s * v for s, v in zip(p, values))) for p in itertools.product((1, -1), repeat=size)]
+            least = sum(s >= total - 1e-12 for s in sums) / len(sums)
+            beyond = sum(s > total + 1e-12 for s in sums) / len(sums)
+            line("sign_flip_mid_p", [size] + values, [1.0 if least == 1 else (least + beyond) / 2])
+
+
+def strata(chance):
+    """The sum of hypergeometric numbers over blocks, two-sided by distance from its mean."""
+    for blocks in [1, 2, 2, 3, 3, 4, 5, 5]:
+        cells = [own_arm(chance, 60) + own_arm(chance, 60) for _ in range(blocks)]
+        if blocks > 1 and chance.random() < 0.5:
+            cells[0] = (0, 0) + cells[0][2:]  # a block with one arm alone
+        chances, observed, expected = numpy.array([1.0]), 0, 0.0
+        for k1, n1, k2, n2 in cells:
+            law = stats.hypergeom(n1 + n2, k1 + k2, n2)
+            chances = numpy.convolve(chances, law.pmf(numpy.arange(n2 + 1)))
+            observed, expected = observed + k2, expected + law.mean()
+        extreme = abs(numpy.arange(len(chances)) - expected) >= abs(observed - expected) - 1e-9
+        line("permutation_of_counts", [v for cell in cells for v in cell], [min(1.0, chances[extreme].sum())])
+
+
+def differences_in_differences(chance):
+    for _ in range(20):
+        cells = [own_arm(chance, 80) for _ in range(4)]
+
+        def range_at(level):
+            (k1, n1), (k2, n2), (k3, n3), (k4, n4) = cells
+            t = proportion.confint_proportions_2indep(k2, n2, k1, n1, method="newcomb", compare="diff", alpha=level)
+            c = proportion.confint_proportions_2indep(k4, n4, k3, n3, method="newcomb", compare="diff", alpha=level)
+            gap, other = k2 / n2 - k1 / n1, k4 / n4 - k3 / n3
+            return gap - other - numpy.hypot(gap - t[0], c[1] - other), gap - other + numpy.hypot(t[1] - gap, other - c[0])
+        (k1, n1), (k2, n2), (k3, n3), (k4, n4) = cells
+        line("difference_in_differences", [v for cell in cells for v in cell],
+             ((k2 / n2 - k1 / n1) - (k4 / n4 - k3 / n3), *range_at(0.05)))
+
+
 print(f"# scipy {scipy.__version__}, statsmodels {statsmodels.__version__}, numpy {numpy.__version__}; "
       + subprocess.run(["Rscript", "-e", 'cat(R.version.string, "lme4", as.character(packageVersion("lme4")))'],
                        check=True, capture_output=True, text=True).stdout)
@@ -201,4 +301,6 @@ print("# made by golden_tables.py")
 for part in (single_rates, two_arms, pairs, families, permutations, posteriors, multiplicity, logistic,
              trace_statistics):
     part()
+for seed, part in enumerate((paired_intervals, equivalence, sizes, mid_p_sign_flips, strata, differences_in_differences)):
+    part(random.Random(20261129 + seed))
 sys.stdout.flush()

@@ -10,13 +10,17 @@
 
 #include "analysis/statistics/beta_binomial.h"
 #include "analysis/statistics/boschloo.h"
+#include "analysis/statistics/difference_in_differences.h"
 #include "analysis/statistics/e_process.h"
+#include "analysis/statistics/effect_size.h"
+#include "analysis/statistics/equivalence.h"
 #include "analysis/statistics/family_means.h"
 #include "analysis/statistics/fisher.h"
 #include "analysis/statistics/logistic.h"
 #include "analysis/statistics/mcnemar.h"
 #include "analysis/statistics/mixed_logistic.h"
 #include "analysis/statistics/multiplicity.h"
+#include "analysis/statistics/paired_difference.h"
 #include "analysis/statistics/permutation.h"
 #include "analysis/statistics/rate_difference.h"
 #include "analysis/statistics/sign_flip.h"
@@ -150,6 +154,40 @@ Numbers trace_tests(const Case& c) {
           classifier_test(matrix, labels, 1)->statistic};
 }
 
+PairedCounts pair_counts(const Case& c) {
+  return {count(c.in[0]), count(c.in[1]), count(c.in[2]), count(c.in[3])};
+}
+
+Numbers sides(const std::optional<Equivalence>& test) {
+  return {test->p_lower, test->p_upper};
+}
+
+Numbers ratio(const std::optional<Ratio>& found) {
+  return {found->value, found->interval.low, found->interval.high};
+}
+
+Proportion arm_at(const Case& c, std::size_t at) {
+  return {count(c.in[at]), count(c.in[at + 1])};
+}
+
+Numbers counts_of_blocks(const Case& c) {
+  std::vector<BlockCounts> blocks;
+  for (std::size_t at = 0; at < c.in.size(); at += 4)
+    blocks.push_back({arm_at(c, at), arm_at(c, at + 2)});
+  return {permutation_of_counts(blocks)};
+}
+
+// Value and interval; the p-value is the level whose interval just reaches zero.
+Numbers differences(const Case& c) {
+  TemptedAndControl cells{arm_at(c, 0), arm_at(c, 2), arm_at(c, 4), arm_at(c, 6)};
+  DifferenceInDifferences found = *difference_in_differences(cells);
+  if (found.p_value > 1e-9 && found.p_value < 1 - 1e-9) {
+    Interval at_level = difference_in_differences(cells, 1 - found.p_value)->interval;
+    EXPECT_NEAR(std::min(std::fabs(at_level.low), std::fabs(at_level.high)), 0, 1e-6);
+  }
+  return {found.value, found.interval.low, found.interval.high};
+}
+
 struct Method {
   std::function<Numbers(const Case&)> run;
   double tolerance;  // relative above 1, absolute below
@@ -193,6 +231,22 @@ std::map<std::string, Method> methods() {
       // lme4's optimiser and its numerical Hessian stop at about this.
       {"mixed_logistic", {mixed_logistic, 2e-3}},
       {"trace_tests", {trace_tests, 1e-9}},
+      {"tango", {[](const Case& c) { return ends(tango_interval(pair_counts(c))); }, 1e-8}},
+      {"tost_paired",
+       {[](const Case& c) { return sides(tost_paired(pair_counts(c), c.in[4])); }, 1e-8}},
+      {"tost",
+       {[](const Case& c) { return sides(tost_independent(first_of(c), second_of(c), c.in[4])); },
+        1e-8}},
+      {"odds_ratio",
+       {[](const Case& c) { return ratio(odds_ratio(first_of(c), second_of(c))); }, 1e-9}},
+      {"risk_ratio",
+       {[](const Case& c) { return ratio(risk_ratio(first_of(c), second_of(c))); }, 1e-9}},
+      {"cohens_h",
+       {[](const Case& c) { return Numbers{*cohens_h(first_of(c), second_of(c))}; }, 1e-9}},
+      {"sign_flip_mid_p",
+       {[](const Case& c) { return Numbers{sign_flip_test(tail(c))->mid_p_value}; }, 1e-9}},
+      {"permutation_of_counts", {counts_of_blocks, 1e-9}},
+      {"difference_in_differences", {differences, 1e-9}},
   };
 }
 
