@@ -247,7 +247,10 @@ def own_arm(chance, most):
 def sizes(chance):
     for _ in range(40):
         k1, n1, k2, n2 = own_arm(chance, 120) + own_arm(chance, 120)
-        table = contingency_tables.Table2x2([[k2, n2 - k2], [k1, n1 - k1]], shift_zeros=True)
+        cells = numpy.array([[k2, n2 - k2], [k1, n1 - k1]], dtype=float)
+        if cells.min() == 0:
+            cells += 0.5  # to every cell; statsmodels' own shift_zeros fills the empty ones alone
+        table = contingency_tables.Table2x2(cells, shift_zeros=False)
         line("odds_ratio", (k1, n1, k2, n2), (table.oddsratio, *table.oddsratio_confint()))
         line("risk_ratio", (k1, n1, k2, n2), (table.riskratio, *table.riskratio_confint()))
         line("cohens_h", (k1, n1, k2, n2), [proportion.proportion_effectsize(k2 / n2, k1 / n1)])
