@@ -57,14 +57,14 @@ void over_families(const std::vector<double>& gaps, std::optional<Interval> pool
   analysis.standard_error = mean.standard_error;
 }
 
-std::string few_families(std::size_t families) {
+std::string few_families(std::size_t families, bool paired) {
   // As simulated (docs/statistics.md): 5 tasks x 4 repeats a family, 30 %, 0.8 logits.
   constexpr std::string_view worth =
       "where families differ as much as they often do, {} % of such studies report a gap that "
       "families like these do not have on average";
   if (families == 1)
     return "one family of tasks: the claim is about these tasks; " +
-           fmt::format(fmt::runtime(worth), 9);
+           fmt::format(fmt::runtime(worth), paired ? 9 : 15);
   return fmt::format(
              "{} families are fewer than the {} that a test over families needs: the claim is "
              "about "
@@ -165,7 +165,7 @@ std::optional<DefaultAnalysis> analyse_pairs(const std::vector<PairedCounts>& fa
     over_families(gaps, tango_interval(pooled), tango_interval(pooled, 0.90), analysis);
     return analysis;
   }
-  analysis.why = "runs are paired by task and seed; " + few_families(gaps.size());
+  analysis.why = "runs are paired by task and seed; " + few_families(gaps.size(), true);
   analysis.test = "exact McNemar";
   analysis.p_value = mcnemar_exact(pooled.first_only, pooled.second_only);
   analysis.least_p_value = mcnemar_exact(0, pooled.pairs());
@@ -193,7 +193,7 @@ std::optional<DefaultAnalysis> analyse_arms(const std::vector<FamilyArms>& famil
     over_families(gaps, stratified_newcombe(both, 0.95), stratified_newcombe(both, 0.90), analysis);
     return analysis;
   }
-  analysis.why = "runs have no partners; " + few_families(both.size());
+  analysis.why = "runs have no partners; " + few_families(both.size(), false);
   if (both.size() == 1)
     one_family(both.front(), analysis);
   else

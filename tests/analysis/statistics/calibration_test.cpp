@@ -83,6 +83,19 @@ TEST(Calibration, APooledTestIsWorthWhatTheReportSays) {
   }
 }
 
+TEST(Calibration, WithoutPairsATestOfOneFamilyIsWorthWhatTheReportSays) {
+  SimulatedStudy study({1, 5, 4, 0.3, 0.3, 0.8, 0.3, 0.8});
+  RandomStream random(11);
+  double rejected = 0;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    PairedCounts family = study.draw(random).front();
+    DefaultAnalysis analysis = *analyse_arms({{family.first(), family.second()}});
+    rejected += analysis.p_value < 0.05 ? 1.0 / studies : 0;
+    if (i == 0) EXPECT_NE(analysis.why.find("15 %"), std::string::npos) << analysis.why;
+  }
+  EXPECT_NEAR(rejected, 0.15, 0.02);
+}
+
 // What a cue does to any run, tempted or not, is no difference between the two; families differ in
 // both arms.
 TEST(Calibration, FalseAlarmsOfDifferencesInDifferences) {
