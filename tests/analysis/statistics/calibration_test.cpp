@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <map>
+#include <utility>
 
 #include "analysis/statistics/default_test.h"
 #include "analysis/statistics/difference_in_differences.h"
@@ -87,13 +89,17 @@ TEST(Calibration, WithoutPairsATestOfOneFamilyIsWorthWhatTheReportSays) {
   SimulatedStudy study({1, 5, 4, 0.3, 0.3, 0.8, 0.3, 0.8});
   RandomStream random(11);
   double rejected = 0;
+  // Boschloo's test takes its time, and there are 441 tables.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, double> known;
   for (std::uint64_t i = 0; i < studies; ++i) {
     PairedCounts family = study.draw(random).front();
-    DefaultAnalysis analysis = *analyse_arms({{family.first(), family.second()}});
-    rejected += analysis.p_value < 0.05 ? 1.0 / studies : 0;
-    if (i == 0) EXPECT_NE(analysis.why.find("15 %"), std::string::npos) << analysis.why;
+    auto [p_value, is_new] =
+        known.try_emplace({family.first().successes, family.second().successes}, 1);
+    if (is_new) p_value->second = analyse_arms({{family.first(), family.second()}})->p_value;
+    rejected += p_value->second < 0.05 ? 1.0 / studies : 0;
   }
   EXPECT_NEAR(rejected, 0.15, 0.02);
+  EXPECT_NE(analyse_arms({{{3, 20}, {9, 20}}})->why.find("15 %"), std::string::npos);
 }
 
 // What a cue does to any run, tempted or not, is no difference between the two; families differ in
