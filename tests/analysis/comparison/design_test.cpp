@@ -96,7 +96,11 @@ TEST_F(DesignTest, SaysHowManyPlannedRunsAreMissingAndTakesNoCopyForOne) {
   std::filesystem::copy(sample_slot(root(), first), root() / "runs" / "copy",
                         std::filesystem::copy_options::recursive);
   EXPECT_EQ(missing(), "demo: 2 of 12");
-  write_pairs(6, 0);
+  SampleRun last;
+  last.repeat = 5;
+  write_sample_run(root(), last);
+  last.level = "announced_off";
+  write_sample_run(root(), last);
   EXPECT_EQ(missing(), "none");
 }
 
