@@ -26,7 +26,8 @@ std::size_t room_of(const wire::plan_argument& argument) {
     case wire::plan_iovec:
       return bytes + 256;
     case wire::plan_msghdr:
-      return 3 * bytes + wire::sockaddr_limit + wire::structure_limit + 256;
+      return (argument.several != 0 ? wire::messages : 1U) *
+             (3 * bytes + wire::sockaddr_limit + wire::structure_limit + 256);
     default:
       return bytes + wire::structure_limit;
   }
@@ -157,7 +158,9 @@ wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
     exit += room.enter + room.exit;  // the retry, too
   }
   const bool executes = spec.name == "execve" || spec.name == "execveat";
-  const bool opens = spec.returns_fd() && plan.base_mask != 0;
+  // What the descriptor that they return stands for, no argument tells.
+  const bool finds = spec.name == "open_by_handle_at" || spec.name == "pidfd_getfd";
+  const bool opens = spec.returns_fd() && (plan.base_mask != 0 || finds);
   if (opens) {
     plan.flags |= wire::plan_returns_file | wire::plan_base_failed;
     exit += sizeof(wire::capture_head) + sizeof(FileIdentity) + walk_room;
@@ -194,6 +197,8 @@ wire::plan plan_for(Abi abi, const SyscallSpec& spec) {
     if (moves && plan.content == 0 && moves_contents(spec.name))
       plan.content = static_cast<std::uint8_t>(i + 1);
   }
+  // Messages bring files, each with its name.
+  if (spec.name.starts_with("recvm")) exit = wire::record_limit;
   plan.enter_work =
       plan.enter_mask != 0 || (plan.flags & (wire::plan_base_always | wire::plan_identify_fd)) != 0
           ? 1

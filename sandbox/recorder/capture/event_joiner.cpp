@@ -44,6 +44,11 @@ std::string_view leaf(std::string_view components) {
 
 constexpr std::uint32_t seccomp_signal = SIGSYS;
 
+// The filter sent the call back with its number as the result: SIGSYS follows, or death.
+bool is_rolled_back(const wire::denied_record& denied) {
+  return denied.result == static_cast<std::int64_t>(denied.number);
+}
+
 }  // namespace
 
 EventJoiner::Thread& EventJoiner::thread_of(std::int32_t tid) {
@@ -216,12 +221,14 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
     place_image_captures(event, known);
     thread.image.clear();
   }
+  add_late_captures(thread);
   event.captures = finished_captures();
   add_changed_elsewhere(event);
   Status status = sink_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); status && elsewhere >= 0)
     status = sink_.append(disagreement_event(event, elsewhere));
   thread.entry.clear();
+  thread.late.clear();
   return status;
 }
 
@@ -242,16 +249,61 @@ Status EventJoiner::hand_over_denied(Thread& thread, const wire::denied_record& 
   }
   begin_captures();
   add_captures(denied.head, sizeof(denied));
+  add_late_captures(thread);
   event.captures = finished_captures();
-  return sink_.append(event);
+  Status status = sink_.append(event);
+  thread.late.clear();
+  return status;
 }
 
 Status EventJoiner::settle_denied(Thread& thread, bool killed) {
   if (thread.denied.empty()) return ok();
   const std::vector<std::byte> held = std::move(thread.denied);
   thread.denied.clear();
-  return hand_over_denied(thread, *reinterpret_cast<const wire::denied_record*>(held.data()),
-                          killed ? Verdict::killed : Verdict::refused);
+  const auto& denied = *reinterpret_cast<const wire::denied_record*>(held.data());
+  if (is_rolled_back(denied))
+    return hand_over_denied(thread, denied, killed ? Verdict::killed : Verdict::refused);
+  // -512 to -516 come from no filter: a signal ended the wait for a supervisor's answer.
+  const bool interrupted = denied.result <= -512 && denied.result >= -516;
+  const bool is_error = denied.result < 0 && denied.result >= -4095 && !interrupted;
+  return hand_over_denied(thread, denied, is_error ? Verdict::refused : Verdict::emulated);
+}
+
+Status EventJoiner::settle_exit(Thread& thread) {
+  if (thread.exit.empty()) return ok();
+  const std::vector<std::byte> held = std::move(thread.exit);
+  thread.exit.clear();
+  return join(thread, reinterpret_cast<const wire::exit_record*>(held.data()), Verdict::allowed);
+}
+
+// Read where a page could be faulted in, after the call returned.
+Status EventJoiner::take_late(const wire::record& record) {
+  Thread& thread = thread_of(static_cast<std::int32_t>(record.tid));
+  if (thread.denied.empty() && thread.exit.empty()) return ok();
+  copy_record(thread.late, record);
+  GYGES_CHECK(settle_exit(thread));
+  if (thread.denied.empty() ||
+      is_rolled_back(*reinterpret_cast<const wire::denied_record*>(thread.denied.data())))
+    return ok();
+  return settle_denied(thread, false);
+}
+
+// They take the place of what was read of the same arguments before.
+void EventJoiner::add_late_captures(Thread& thread) {
+  if (thread.late.empty()) return;
+  const std::size_t known = captures_.size();
+  add_captures(thread.late.data() + sizeof(wire::record), thread.late.data() + thread.late.size(),
+               false);
+  const std::vector<Capture> late(captures_.begin() + static_cast<std::ptrdiff_t>(known),
+                                  captures_.end());
+  captures_.resize(known);
+  std::erase_if(captures_, [&](const Capture& capture) {
+    return (capture.provenance == Provenance::missing ||
+            capture.provenance == Provenance::exit_retry) &&
+           std::any_of(late.begin(), late.end(),
+                       [&](const Capture& read) { return read.argument == capture.argument; });
+  });
+  captures_.insert(captures_.end(), late.begin(), late.end());
 }
 
 Status EventJoiner::start(const wire::start_record& record) {
@@ -302,6 +354,7 @@ Status EventJoiner::exec(const wire::exec_record& record) {
 Status EventJoiner::end(const wire::end_record& record) {
   const auto tid = static_cast<std::int32_t>(record.head.tid);
   Thread& thread = thread_of(tid);
+  GYGES_CHECK(settle_exit(thread));
   GYGES_CHECK(settle_denied(thread, (record.status & 0x7f) == seccomp_signal));
   if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
   Event event;
@@ -316,8 +369,9 @@ Status EventJoiner::end(const wire::end_record& record) {
 
 Status EventJoiner::take(const wire::record& record) {
   const auto tid = static_cast<std::int32_t>(record.tid);
-  if (record.kind != wire::record_end) {
+  if (record.kind != wire::record_end && record.kind != wire::record_late) {
     Thread& thread = thread_of(tid);
+    if (!thread.exit.empty()) GYGES_CHECK(settle_exit(thread));
     if (!thread.denied.empty() && record.kind != wire::record_signal)
       GYGES_CHECK(settle_denied(thread, false));
   }
@@ -334,20 +388,19 @@ Status EventJoiner::take(const wire::record& record) {
       ++exits_;
       Thread& thread = thread_of(tid);
       if (thread.entry.empty()) return ok();  // its entry was lost, which the counters say
+      if ((record.flags & wire::late_follows) != 0) {
+        copy_record(thread.exit, record);
+        return ok();
+      }
       return join(thread, &as<wire::exit_record>(record), Verdict::allowed);
     }
     case wire::record_denied: {
       ++exits_;
       const auto& denied = as<wire::denied_record>(record);
       Thread& thread = thread_of(tid);
-      if (denied.result == static_cast<std::int64_t>(denied.number)) {
-        copy_record(thread.denied, record);  // rolled back: SIGSYS follows, or death
-        return ok();
-      }
-      // -512 to -516 come from no filter: a signal ended the wait for a supervisor's answer.
-      const bool interrupted = denied.result <= -512 && denied.result >= -516;
-      const bool is_error = denied.result < 0 && denied.result >= -4095 && !interrupted;
-      return hand_over_denied(thread, denied, is_error ? Verdict::refused : Verdict::emulated);
+      copy_record(thread.denied, record);
+      if (is_rolled_back(denied) || (record.flags & wire::late_follows) != 0) return ok();
+      return settle_denied(thread, false);
     }
     case wire::record_start:
       return start(as<wire::start_record>(record));
@@ -380,6 +433,8 @@ Status EventJoiner::take(const wire::record& record) {
       return uring(as<wire::uring_record>(record));
     case wire::record_content:
       return content(as<wire::content_record>(record));
+    case wire::record_late:
+      return take_late(record);
     default:
       return fail("read ring", "record", "unknown kind " + std::to_string(record.kind));
   }
@@ -387,6 +442,7 @@ Status EventJoiner::take(const wire::record& record) {
 
 Status EventJoiner::finish() {
   for (auto& [tid, thread] : threads_) {
+    GYGES_CHECK(settle_exit(thread));
     GYGES_CHECK(settle_denied(thread, false));
     if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
   }

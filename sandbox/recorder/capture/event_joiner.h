@@ -45,13 +45,18 @@ class EventJoiner {
     ThreadFacts facts;
     std::vector<std::byte> entry;   // record of the call in progress, or empty
     std::vector<std::byte> image;   // captures of its exec record that stand in for lost arguments
-    std::vector<std::byte> denied;  // a refused call of which it is open whether it killed
+    std::vector<std::byte> denied;  // a refused call that waits for what is known of it later
+    std::vector<std::byte> exit;    // ... the exit of the call in progress
+    std::vector<std::byte> late;    // captures of the call that were read after its return
   };
 
   Thread& thread_of(std::int32_t tid);
   Status join(Thread& thread, const wire::exit_record* exit, Verdict verdict);
   Status hand_over_denied(Thread& thread, const wire::denied_record& denied, Verdict verdict);
   Status settle_denied(Thread& thread, bool killed);
+  Status settle_exit(Thread& thread);
+  Status take_late(const wire::record& record);
+  void add_late_captures(Thread& thread);
   Status start(const wire::start_record& record);
   Status exec(const wire::exec_record& record);
   Status end(const wire::end_record& record);

@@ -179,7 +179,8 @@ Status ProgramSet::load(const ProgramImage& image, bool task_work) {
     if (map.name == "recorders") inner = area_.get();
     if (map.name == "bells") inner = bell_.get();
     if (map.name == "scratches") entries = cpus_;
-    if (map.name == "labels" || map.name == "waiters") described = types.get();
+    if (map.name == "labels" || map.name == "waiters" || map.name == "lates")
+      described = types.get();
     GYGES_TRY(UniqueFd made, make_map(map, map.value_size, entries, described, inner));
     if (map.name == ".rodata") {
       if (map.value_size != sizeof(settings))

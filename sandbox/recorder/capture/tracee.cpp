@@ -94,8 +94,11 @@ void Tracee::capture_bytes(Capture capture, std::uint64_t address, std::uint64_t
   const std::size_t bytes =
       static_cast<std::size_t>(std::min<std::uint64_t>({length, limit, wire::structure_limit}));
   std::optional<std::string> read_bytes = read(address, bytes);
+  // A program may use a version of a structure that is shorter than ours, at the end of its memory.
+  if (const std::size_t inside = page - address % page; !read_bytes && inside < bytes)
+    read_bytes = read(address, inside);
   if (!read_bytes) return add_missing(capture, list);
-  capture.truncated = bytes < length;
+  capture.truncated = read_bytes->size() < length;
   capture.full_length = saturated(length);
   list.add(capture, std::move(*read_bytes));
 }
@@ -144,10 +147,44 @@ void Tracee::capture_iovec(Capture capture, std::uint64_t address, std::uint64_t
   list.add(capture, std::move(bytes));
 }
 
-void Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several,
+// Files that came with a message, by the descriptors in its control messages.
+void Tracee::capture_received(std::size_t argument, std::uint64_t address, std::uint64_t length,
+                              CaptureList& list) const {
+  constexpr std::uint64_t head_bytes = 16;  // cmsg_len, cmsg_level, cmsg_type
+  while (length >= head_bytes) {
+    const std::optional<std::string> head = read(address, head_bytes);
+    const auto size = head ? value_at<std::uint64_t>(*head, 0) : 0;
+    if (size < head_bytes || size > length) return;
+    if (value_at<std::int32_t>(*head, 8) == SOL_SOCKET &&
+        value_at<std::int32_t>(*head, 12) == SCM_RIGHTS) {
+      const std::size_t known = static_cast<std::size_t>(
+          std::count_if(list.all().begin(), list.all().end(), [](const Capture& capture) {
+            return capture.kind == CaptureKind::file_identity;
+          }));
+      const std::uint64_t count = std::min<std::uint64_t>(
+          (size - head_bytes) / sizeof(int), wire::received_files - std::min<std::size_t>(known, wire::received_files));
+      const std::optional<std::string> numbers = read(address + head_bytes, count * sizeof(int));
+      if (!numbers) return;
+      for (std::size_t i = 0; i < count; ++i) {
+        const int fd = value_at<int>(*numbers, i * sizeof(int));
+        if (fd >= 0)
+          capture_file(argument, "fd/" + std::to_string(fd), list,
+                       static_cast<std::uint32_t>(fd) + 1);
+      }
+    }
+    const std::uint64_t step = std::min((size + 7) & ~std::uint64_t{7}, length);
+    address += step;
+    length -= step;
+  }
+}
+
+bool Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several,
                             std::optional<std::int64_t> result, CaptureList& list) const {
   const std::optional<std::string> message = read(address, several ? 60 : 56);
-  if (!message) return add_missing(capture, list);
+  if (!message) {
+    add_missing(capture, list);
+    return false;
+  }
   const auto name = value_at<std::uint64_t>(*message, 0);
   const auto name_length = value_at<std::uint32_t>(*message, 8);
   std::uint64_t length = UINT64_MAX;
@@ -167,6 +204,10 @@ void Tracee::capture_msghdr(Capture capture, std::uint64_t address, bool several
   }
   capture_iovec(capture, value_at<std::uint64_t>(*message, 16),
                 value_at<std::uint64_t>(*message, 24), length, list);
+  const bool whole = list.all().back().provenance != Provenance::missing;
+  if (result && control != 0 && control_length != 0)
+    capture_received(capture.argument, control, control_length, list);
+  return whole;
 }
 
 void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const Arguments& args,
@@ -227,7 +268,15 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
       return capture_iovec(capture, address, other,
                            result ? static_cast<std::uint64_t>(*result) : UINT64_MAX, list);
     case wire::plan_msghdr:
-      return capture_msghdr(capture, address, spec.several != 0, result, list);
+      if (spec.several == 0) {
+        capture_msghdr(capture, address, false, result, list);
+        return;
+      }
+      for (std::uint64_t i = 0; i < wire::messages; ++i)
+        if (i >= static_cast<std::uint64_t>(result ? *result : static_cast<std::uint32_t>(other)) ||
+            !capture_msghdr(capture, address + 64 * i, true, result, list))
+          return;
+      return;
     default:
       return;
   }
@@ -304,7 +353,8 @@ void Tracee::capture_directory(CaptureList& list) const {
   list.add(capture, std::move(directory));
 }
 
-void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list) const {
+void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list,
+                          std::uint32_t descriptor) const {
   const std::optional<struct stat> about = proc_.status(tid_, link);
   if (!about) return;
   FileIdentity identity{};
@@ -312,6 +362,7 @@ void Tracee::capture_file(std::size_t argument, const std::string& link, Capture
   identity.device_major = major(about->st_dev);
   identity.device_minor = minor(about->st_dev);
   identity.mode = about->st_mode;
+  identity.descriptor = descriptor;
   std::string bytes(sizeof(identity), '\0');
   std::memcpy(bytes.data(), &identity, sizeof(identity));
   bytes += proc_.target_inside(tid_, link);

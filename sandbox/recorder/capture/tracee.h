@@ -46,7 +46,9 @@ class Tracee {
   // The working directory, as a capture of argument 0.
   void capture_directory(CaptureList& list) const;
   // Identity and path of what /proc/TID/`link` leads to, as a capture of `argument`.
-  void capture_file(std::size_t argument, const std::string& link, CaptureList& list) const;
+  // `descriptor`: 1 + that of a file that came with a message.
+  void capture_file(std::size_t argument, const std::string& link, CaptureList& list,
+                    std::uint32_t descriptor = 0) const;
 
   // Reads exactly `length` bytes.
   [[nodiscard]] std::optional<std::string> read(std::uint64_t address, std::size_t length) const;
@@ -60,8 +62,11 @@ class Tracee {
                        CaptureList& list) const;
   void capture_iovec(Capture capture, std::uint64_t address, std::uint64_t elements,
                      std::uint64_t length, CaptureList& list) const;
-  void capture_msghdr(Capture capture, std::uint64_t address, bool several,
+  // False: it could not be read.
+  bool capture_msghdr(Capture capture, std::uint64_t address, bool several,
                       std::optional<std::int64_t> result, CaptureList& list) const;
+  void capture_received(std::size_t argument, std::uint64_t address, std::uint64_t length,
+                        CaptureList& list) const;
   void capture_bytes(Capture capture, std::uint64_t address, std::uint64_t length,
                      std::size_t limit, CaptureList& list) const;
   void capture_base(const wire::plan& plan, std::size_t index, const Arguments& args,

@@ -278,9 +278,9 @@ void Tracer::created(Thread& thread, int event) {
   thread.facts.put_into(start);
   start.time_ns = monotonic_ns();
   start.result = tid;
-  if (thread.number == SYS_clone) {
+  if (is_clone(thread.abi, thread.number)) {
     start.args[0] = thread.args[0] & ~exit_signal_mask;
-  } else if (thread.number == SYS_clone3 && !thread.captures.all().empty()) {
+  } else if (is_clone3(thread.abi, thread.number) && !thread.captures.all().empty()) {
     const std::string_view arguments = thread.captures.all().front().bytes;
     if (arguments.size() >= 8) std::memcpy(start.args.data(), arguments.data(), 8);
   } else if (event == PTRACE_EVENT_VFORK) {

@@ -158,6 +158,8 @@ class Tracer {
   void ended(pid_t tid, int status);
   void signalled(Thread& thread, int signal);
   void forbid_untraced(Thread& thread);
+  static bool is_clone(Abi abi, std::uint32_t number);
+  static bool is_clone3(Abi abi, std::uint32_t number);
   std::string read_program(const Thread& thread);
   void loaded(Thread& thread, std::int64_t result);
   [[nodiscard]] Verdict judge(const Thread& thread, std::int64_t result) const;

@@ -24,7 +24,10 @@
 namespace gyges::recorder {
 namespace {
 
-constexpr std::size_t first_argument = offsetof(user_regs_struct, rdi);
+// Of a call's first argument.
+std::size_t first_register(Abi abi) {
+  return abi == Abi::i386 ? offsetof(user_regs_struct, rbx) : offsetof(user_regs_struct, rdi);
+}
 constexpr std::size_t call_number = offsetof(user_regs_struct, orig_rax);
 constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
 
@@ -49,7 +52,17 @@ bool is_generated_file(pid_t tid, std::int64_t descriptor) {
   return ::statfs(path.c_str(), &info) == 0 && info.f_type != PROC_SUPER_MAGIC;
 }
 
+constexpr std::uint32_t clone_of_i386 = 120;
+
 }  // namespace
+
+bool Tracer::is_clone(Abi abi, std::uint32_t number) {
+  return abi == Abi::i386 ? number == clone_of_i386 : (number & ~x32_bit) == SYS_clone;
+}
+
+bool Tracer::is_clone3(Abi abi, std::uint32_t number) {
+  return (abi == Abi::x32 ? number & ~x32_bit : number) == SYS_clone3;
+}
 
 void Tracer::entry(Thread& thread, const __ptrace_syscall_info& info) {
   thread.time = monotonic_ns();
@@ -118,11 +131,11 @@ Verdict Tracer::judge(const Thread& thread, std::int64_t result) const {
 // A child made with CLONE_UNTRACED would not be traced.
 void Tracer::forbid_untraced(Thread& thread) {
   const pid_t tid = thread.facts.tid;
-  if (thread.abi != Abi::x86_64) return;
-  if (thread.number == SYS_clone && (thread.args[0] & CLONE_UNTRACED) != 0) {
+  if (is_clone(thread.abi, thread.number) && (thread.args[0] & CLONE_UNTRACED) != 0) {
     thread.restore = thread.args[0];
-    ptrace(PTRACE_POKEUSER, tid, first_argument, thread.args[0] & ~std::uint64_t{CLONE_UNTRACED});
-  } else if (thread.number == SYS_clone3) {
+    ptrace(PTRACE_POKEUSER, tid, first_register(thread.abi),
+           thread.args[0] & ~std::uint64_t{CLONE_UNTRACED});
+  } else if (is_clone3(thread.abi, thread.number)) {
     const std::optional<std::string> flags = tracee(thread).read(thread.args[0], 8);
     std::uint64_t value = 0;
     if (flags) std::memcpy(&value, flags->data(), sizeof(value));
@@ -142,7 +155,8 @@ void Tracer::exit(Thread& thread, std::int64_t result) {
   ++session_.counters.exits;
   ++session_.counters.recorded_exits;
   const pid_t tid = thread.facts.tid;
-  if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_argument, thread.restore);
+  if (thread.restore != 0)
+    ptrace(PTRACE_POKEUSER, tid, first_register(thread.abi), thread.restore);
   Verdict verdict = judge(thread, result);
   if (thread.refuse != 0) {
     result = -thread.refuse;

@@ -17,6 +17,7 @@ namespace gyges::recorder {
 namespace {
 
 constexpr std::size_t max_listed_strings = 64;
+constexpr std::size_t no_argument = 255;  // no capture has it
 
 const Capture* find_capture(const Event& event, std::size_t argument,
                             std::initializer_list<CaptureKind> kinds) {
@@ -78,7 +79,7 @@ bool is_netlink(const Event& event, std::size_t index) {
   return name != nullptr && name->bytes.starts_with(std::string_view("\x10\0", 2));
 }
 
-std::string message_text(const Event& event, std::size_t index) {
+std::string message_text(const Event& event, std::size_t index, const PathResolver* names) {
   std::string text;
   auto add = [&](std::string_view name, const std::string& value) {
     text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, value);
@@ -93,7 +94,11 @@ std::string message_text(const Event& event, std::size_t index) {
         is_netlink(event, index) ? netlink_text(*data) : "[" + content_text(*data) + "]");
   if (const Capture* control =
           find_capture(event, index, {CaptureKind::structure_in, CaptureKind::structure_out}))
-    add("msg_control", control_text(control->bytes, control->full_length > control->bytes.size()));
+    add("msg_control",
+        control_text(control->bytes, control->full_length > control->bytes.size(),
+                     [&](std::int32_t fd) {
+                       return descriptor_text(event, no_argument, fd, names);
+                     }));
   if (text.empty()) return pointer_text(event.args[index]);
   return "{" + text + "}";
 }
@@ -196,6 +201,28 @@ std::string buffer_argument(const Event& event, const SyscallSpec& spec,
   return content_text(*found);
 }
 
+// Each message of an array ends with the bytes of its vector.
+std::string messages_text(const Event& event, std::size_t index, const PathResolver* names) {
+  std::string text;
+  std::size_t count = 0;
+  Event one = event;
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < event.captures.size(); ++i) {
+    const CaptureKind kind = event.captures[i].kind;
+    if (event.captures[i].argument != index ||
+        (kind != CaptureKind::iovec_in && kind != CaptureKind::iovec_out))
+      continue;
+    one.captures = event.captures.subspan(from, i + 1 - from);
+    from = i + 1;
+    text += (count++ > 0 ? ", " : "") + message_text(one, index, names);
+  }
+  if (count == 0) return pointer_text(event.args[index]);
+  const bool received = event.captures[from - 1].kind == CaptureKind::iovec_out;
+  const auto all =
+      received ? static_cast<std::uint64_t>(event.result) : std::uint64_t{static_cast<std::uint32_t>(event.args[2])};
+  return "[" + text + (count < all ? ", ...]" : "]");
+}
+
 std::string string_argument(const Event& event, std::size_t index) {
   const Capture* found = find_capture(event, index, {CaptureKind::path, CaptureKind::text});
   if (found == nullptr) return pointer_text(event.args[index]);
@@ -234,14 +261,14 @@ std::string descriptor_text(const Event& event, std::size_t argument, std::int32
       !is_socket(*identity)) {
     std::string_view name = identity->bytes.substr(sizeof(FileIdentity));
     std::string_view last = known.substr(known.rfind('/') + 1);
-    if (known.empty() || name.starts_with('/')) return fmt::format("{}<{}>", text, printable(name));
-    if (last == name) return fmt::format("{}<{}>", text, printable(known));
-    return fmt::format("{}<{}=>{}>", text, printable(known), printable(name));
+    if (known.empty() || name.starts_with('/')) return fmt::format("{}<{}>", text, bracketed_name(name));
+    if (last == name) return fmt::format("{}<{}>", text, bracketed_name(known));
+    return fmt::format("{}<{}=>{}>", text, bracketed_name(known), bracketed_name(name));
   }
   if (const Capture* peer = find_capture(event, argument, {CaptureKind::socket_peer});
       peer != nullptr && peer->bytes.size() >= 2)
     return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
-  return known.empty() ? text : fmt::format("{}<{}>", text, printable(known));
+  return known.empty() ? text : fmt::format("{}<{}>", text, bracketed_name(known));
 }
 
 std::string argument_text(const Event& event, const SyscallSpec& spec, std::size_t index,
@@ -293,8 +320,9 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
       return found != nullptr ? sockaddr_text(found->bytes) : pointer_text(value);
     }
     case ArgumentKind::msghdr:
+      return message_text(event, index, names);
     case ArgumentKind::mmsghdr:
-      return message_text(event, index);
+      return messages_text(event, index, names);
     case ArgumentKind::argv: {
       const Capture* found = find_capture(event, index, {CaptureKind::argv});
       return found != nullptr ? strings_text(*found) : pointer_text(value);

@@ -75,7 +75,7 @@ void BlockEncoder::add_definition(std::string_view bytes) {
 Status BlockEncoder::add(const Event& event) {
   if (event.captures.size() > max_captures)
     return fail("write trace event", "system call " + std::to_string(event.number),
-                "it has more than 64 captures", "report this as a defect of the recorder");
+                "it has more than 320 captures", "report this as a defect of the recorder");
   // Looked up below; until then the memory has time to arrive.
   for (std::size_t i = 0; i < event.captures.size(); ++i) {
     const std::string_view bytes = event.captures[i].bytes;

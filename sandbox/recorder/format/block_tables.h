@@ -21,7 +21,7 @@ namespace gyges::recorder {
 inline constexpr std::size_t max_block_events = 65536;
 inline constexpr std::size_t soft_block_bytes = 8U << 20U;  // a block is finished beyond this
 inline constexpr std::size_t max_block_bytes = 32U << 20U;  // no block may be larger
-inline constexpr std::size_t max_captures = 64;             // of one event
+inline constexpr std::size_t max_captures = 320;            // of one event
 inline constexpr std::size_t max_capture_bytes = 65535;     // longer ones are cut and marked
 inline constexpr std::size_t max_kept_literals = 65536;
 inline constexpr std::size_t max_kept_bytes = 8U << 20U;

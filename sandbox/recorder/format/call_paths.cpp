@@ -12,6 +12,7 @@ CallPaths::Effect effect_of(const SyscallSpec& spec) {
   if (spec.name == "close") return Effect::closes;
   if (spec.name == "dup" || spec.name == "dup2" || spec.name == "dup3") return Effect::duplicates;
   if (spec.name.starts_with("fcntl")) return Effect::is_of_fcntl;
+  if (spec.name.starts_with("recvm")) return Effect::receives_descriptors;
   if (spec.name == "unshare") return Effect::unshares;
   if (spec.name == "close_range") return Effect::closes_range;
   if (spec.name == "pipe" || spec.name == "pipe2") return Effect::makes_pipe;

@@ -27,6 +27,7 @@ struct CallPaths {
     duplicates,   // dup, dup2, dup3
     is_of_fcntl,  // fcntl, fcntl64: its command says
     returns_descriptor,
+    receives_descriptors,  // recvmsg, recvmmsg
     unshares,
     closes_range,
     makes_pipe,         // two descriptors at the first argument

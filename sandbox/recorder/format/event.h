@@ -77,7 +77,7 @@ struct FileIdentity {
   std::uint32_t device_major;
   std::uint32_t device_minor;
   std::uint32_t mode;  // st_mode
-  std::uint32_t reserved;
+  std::uint32_t descriptor;  // 1 + that of a file that came with a message; 0 for others
 };
 static_assert(sizeof(FileIdentity) == 24);
 

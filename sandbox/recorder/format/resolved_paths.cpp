@@ -1,6 +1,7 @@
 #include "sandbox/recorder/format/resolved_paths.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -314,6 +315,9 @@ void PathResolver::apply_call(const Event& event, const CallPaths& call) {
       set_descriptor(event.pid, event.tid, event.result, path, sets_close_on_exec(event, call));
       break;
     }
+    case Effect::receives_descriptors:
+      receive_descriptors(event);
+      break;
     case Effect::unshares:
       unshare(event, event.args[0]);
       break;
@@ -349,6 +353,23 @@ void PathResolver::forget_pair(const Event& event, std::size_t argument) {
   if (made != nullptr && made->bytes.size() >= sizeof(pair))
     std::memcpy(pair, made->bytes.data(), sizeof(pair));
   for (const std::int32_t fd : pair) set_descriptor(event.pid, event.tid, fd, no_path, false);
+}
+
+// Those that came with messages: the kernel said which file each stands for.
+void PathResolver::receive_descriptors(const Event& event) {
+  const SyscallSpec* const spec = find_syscall(event.abi, event.number);
+  const std::size_t flags = spec != nullptr && spec->name == "recvmsg" ? 2 : 3;
+  const bool close_on_exec = (event.args[flags] & MSG_CMSG_CLOEXEC) != 0;
+  for (const Capture& capture : event.captures) {
+    if (capture.kind != CaptureKind::file_identity || capture.bytes.size() < sizeof(FileIdentity))
+      continue;
+    FileIdentity file{};
+    std::memcpy(&file, capture.bytes.data(), sizeof(file));
+    if (file.descriptor == 0) continue;
+    const std::string_view path = identity_path(capture);
+    set_descriptor(event.pid, event.tid, std::int64_t{file.descriptor} - 1,
+                   path.empty() ? no_path : names_->id_of(path), close_on_exec);
+  }
 }
 
 // Agents choose names, and a trace may hold any number of them. What processes and their

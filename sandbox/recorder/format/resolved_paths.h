@@ -99,6 +99,7 @@ class PathResolver {
   void apply_call(const Event& event, const CallPaths& call);
   void apply_fcntl(const Event& event, const CallPaths& call);
   void forget_pair(const Event& event, std::size_t argument);
+  void receive_descriptors(const Event& event);
   void apply_start(const Event& event);
   void apply_exec(const Event& event);
   void apply_exit(const Event& event);

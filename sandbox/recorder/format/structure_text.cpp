@@ -199,6 +199,18 @@ std::string structures_text(std::string_view name, std::string_view bytes, std::
   return text + "]";
 }
 
+std::string bracketed_name(std::string_view name) {
+  const std::string text = quoted(name);
+  std::string escaped;
+  for (const char c : std::string_view(text).substr(1, text.size() - 2)) {
+    if (c == '<' || c == '>')
+      escaped += c == '<' ? "\\x3c" : "\\x3e";
+    else
+      escaped += c;
+  }
+  return escaped;
+}
+
 std::string descriptor_set_text(std::string_view bytes, std::uint64_t below) {
   std::string text = "[";
   for (std::uint64_t fd = 0; fd < below && fd < bytes.size() * 8; ++fd)
@@ -207,7 +219,16 @@ std::string descriptor_set_text(std::string_view bytes, std::uint64_t below) {
   return text + (below > bytes.size() * 8 ? " ...]" : "]");
 }
 
-std::string control_text(std::string_view bytes, bool longer) {
+static std::string descriptors_text(std::string_view bytes,
+                                    const std::function<std::string(std::int32_t)>& descriptor) {
+  std::string text = "[";
+  for (; bytes.size() >= sizeof(std::int32_t); bytes.remove_prefix(sizeof(std::int32_t)))
+    text += (text.size() > 1 ? ", " : "") + descriptor(load<std::int32_t>(bytes, 0));
+  return text + "]";
+}
+
+std::string control_text(std::string_view bytes, bool longer,
+                         const std::function<std::string(std::int32_t)>& descriptor) {
   constexpr std::size_t head_bytes = 16;  // cmsg_len (8), cmsg_level, cmsg_type
   std::string text = "[";
   while (bytes.size() >= head_bytes) {
@@ -222,7 +243,7 @@ std::string control_text(std::string_view bytes, bool longer) {
                         flag_text("sol", level),
                         of_socket ? flag_text("scm", type) : fmt::format("{:#x}", type));
     if (of_socket && type == 1)  // SCM_RIGHTS
-      text += structures_text("int", data, 4, false);
+      text += descriptors_text(data, descriptor);
     else if (of_socket && type == 2 && data.size() >= 12)  // SCM_CREDENTIALS
       text += structure_text("ucred", data, 12);
     else
@@ -270,7 +291,7 @@ std::string sockaddr_short_text(std::string_view bytes) {
     return address_text(AF_INET, bytes, 4, 4) + ":" + port_text(bytes);
   if (family == AF_INET6 && bytes.size() >= 24)
     return "[" + address_text(AF_INET6, bytes, 8, 16) + "]:" + port_text(bytes);
-  if (family == AF_UNIX) return "unix:" + printable(unix_name(bytes));
+  if (family == AF_UNIX) return "unix:" + bracketed_name(unix_name(bytes));
   return flag_text("family", family);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,12 +20,16 @@ std::string structure_text(std::string_view name, std::string_view bytes, std::s
 std::string structures_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes,
                             bool longer);
 
+// As quoted(), for a place between < and >, which the name cannot end.
+std::string bracketed_name(std::string_view name);
+
 // "[3 5]": the descriptors of an fd_set below a number.
 std::string descriptor_set_text(std::string_view bytes, std::uint64_t below);
 
 // Control messages of a msghdr: "[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS,
-// cmsg_data=[3]}]".
-std::string control_text(std::string_view bytes, bool longer);
+// cmsg_data=[3]}]". `descriptor` prints those that are passed.
+std::string control_text(std::string_view bytes, bool longer,
+                         const std::function<std::string(std::int32_t)>& descriptor);
 
 // {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("1.2.3.4")}
 std::string sockaddr_text(std::string_view bytes);

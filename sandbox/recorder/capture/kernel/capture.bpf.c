@@ -8,6 +8,7 @@
 // stores do. Nothing here drops an event because an argument could not be read: it is retried at
 // exit, and then recorded as missing. Lowest kernel by the helpers used: 5.17 (bpf_loop).
 #include "contents.h"
+#include "late.h"
 #include "life_cycle.h"
 #include "uring.h"
 #include "waiting.h"
@@ -28,6 +29,7 @@ static __always_inline void prepare(struct place* place, struct pt_regs* regs, u
   read_arguments(scratch->args, regs, place->label->abi);
   scratch->fill = fixed;
   scratch->missing = 0;
+  scratch->partial = 0;
   scratch->result = result;
   scratch->buffer_bytes = place->count->buffer_bytes;
   scratch->narrow = place->label->abi != 0;
@@ -78,12 +80,13 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
 
 // Seccomp answered before the entry tracepoint. A global function, because it is rare and the
 // verifier would otherwise follow it with every path of the exit program.
-__noinline int record_denied_call(s64 result, u64 time) {
+__noinline int record_denied_call(s64 result, u64 time, u32 late) {
   struct task_struct* task = bpf_get_current_task_btf();
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
   struct place place = {};
   if (find_place(&place, task)) return 0;
   u64 nr = (u32)regs->orig_ax;
+  place.label->number = nr;
   place.label->abi = abi_of(nr);
   u32 index = plan_index(place.label->abi, nr), room = sizeof(struct denied_record), work = 0;
   if (index < 2 * plan_numbers) {
@@ -99,11 +102,14 @@ __noinline int record_denied_call(s64 result, u64 time) {
   read_arguments(denied->args, regs, place.label->abi);
   prepare(&place, regs, sizeof(*denied), result);
   if (work) put_enter_arguments((struct room*)head, place.scratch, index, from_exit, 1);
+  place.label->missing = place.scratch->missing;
+  if (late && place.label->missing) head->flags = late_follows;
   commit_filled(place.area, place.scratch);
   return 0;
 }
 
-static __always_inline void record_exit_of(struct place* place, struct pt_regs* regs, s64 result) {
+static __always_inline void record_exit_of(struct place* place, struct pt_regs* regs, s64 result,
+                                           u32 late) {
   u64 time = now_ns();
   struct task_label* label = place->label;
   if (!label->entered && label->fresh) {
@@ -114,7 +120,7 @@ static __always_inline void record_exit_of(struct place* place, struct pt_regs* 
   place->count->exits++;
   if (label->waited_ns) record_waited(time);
   if (!label->entered) {
-    record_denied_call(result, time);
+    record_denied_call(result, time, late);
     return;
   }
   label->entered = 0;
@@ -137,6 +143,8 @@ static __always_inline void record_exit_of(struct place* place, struct pt_regs* 
   } else {
     prepare(place, regs, sizeof(*exit), result);
     put_exit_arguments((struct room*)head, place->scratch, index, label->missing);
+    label->missing = place->scratch->missing;
+    if (late && label->missing) head->flags = late_follows;
     commit_filled(place->area, place->scratch);
   }
   if (result > 0 && place->count->contents && index < 2 * plan_numbers &&
@@ -145,7 +153,8 @@ static __always_inline void record_exit_of(struct place* place, struct pt_regs* 
 }
 
 // Records the exit; says whether the task has to wait for the consumer.
-static __always_inline int exit_waits(struct place* place, struct pt_regs* regs, s64 result) {
+static __always_inline int exit_waits(struct place* place, struct pt_regs* regs, s64 result,
+                                      u32 late) {
   if (find_place(place, bpf_get_current_task_btf())) {
     // The slot of a recorder that was killed has a new owner: this task has no record any more.
     if (place->label && place->area && place->label->epoch != place->area->control.epoch &&
@@ -153,7 +162,8 @@ static __always_inline int exit_waits(struct place* place, struct pt_regs* regs,
       bpf_send_signal(kill_signal);
     return 0;
   }
-  record_exit_of(place, regs, result);
+  record_exit_of(place, regs, result, late);
+  if (late && place->label->missing) schedule_late(place->label, regs);
   if (place->count->doomed) bpf_send_signal(kill_signal);
   u64 used = used_bytes(place->area);
   if (used < settings.bell_bytes) return 0;
@@ -167,7 +177,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(sc_exit, struct pt_regs* regs, long result) {
   if (is_nobodys()) return 0;
   struct place place = {};
-  if (exit_waits(&place, regs, result) && schedule_wait(place.label)) spin_wait(&place);
+  if (exit_waits(&place, regs, result, 1) && schedule_wait(place.label)) spin_wait(&place);
   return 0;
 }
 
@@ -176,6 +186,6 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(sc_exit_spin, struct pt_regs* regs, long result) {
   if (is_nobodys()) return 0;
   struct place place = {};
-  if (exit_waits(&place, regs, result)) spin_wait(&place);
+  if (exit_waits(&place, regs, result, 0)) spin_wait(&place);
   return 0;
 }

@@ -23,12 +23,15 @@ __noinline int put_string(struct room* room, struct scratch* scratch, u32 tag, u
   if (limit > string_limit) limit = string_limit;
   if (limit == 0) return 0;
   long length = bpf_probe_read_user_str(at + sizeof(struct capture_head), limit, (void*)address);
+  scratch->fault = address;
   if (length <= 0) return 1;
   u32 bytes = (u32)length - 1;
   put_head((struct capture_head*)at, tag, length == limit ? capture_truncated : 0, bytes, bytes);
   advance(scratch, bytes);
   return 0;
 }
+
+enum { page_bytes = 4096 };
 
 __noinline int put_bytes(struct room* room, struct scratch* scratch, u64 tag_and_limit, u64 address,
                          u64 length) {
@@ -40,8 +43,13 @@ __noinline int put_bytes(struct room* room, struct scratch* scratch, u64 tag_and
   u64 bytes = length;
   if (bytes > limit) bytes = limit;
   if (bytes > structure_limit) bytes = structure_limit;
-  if (bytes && bpf_probe_read_user(at + sizeof(struct capture_head), bytes, (void*)address))
-    return 1;
+  scratch->fault = address;
+  if (bytes && bpf_probe_read_user(at + sizeof(struct capture_head), bytes, (void*)address)) {
+    u64 inside = page_bytes - (address & (page_bytes - 1));
+    if (!scratch->partial || inside >= bytes || inside > structure_limit) return 1;
+    bytes = inside;
+    if (bpf_probe_read_user(at + sizeof(struct capture_head), bytes, (void*)address)) return 1;
+  }
   put_head((struct capture_head*)at, tag, bytes < length ? capture_truncated : 0, bytes,
            length > 0xffffffff ? 0xffffffff : length);
   advance(scratch, bytes);
@@ -83,6 +91,7 @@ static long put_next_string(u32 i, void* data) {
                    record_limit - sizeof(struct capture_head) - argv_budget - string_limit);
   if (!at) return 1;
   u64 string = 0, offset = scratch->used;
+  scratch->fault = strings->address;
   strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
   if (strings->failed) return 1;
   if (!string) {
@@ -92,6 +101,7 @@ static long put_next_string(u32 i, void* data) {
   strings->address += sizeof(string);
   barrier_var(offset);
   if (offset >= strings->budget || offset >= argv_budget) return 1;
+  scratch->fault = string;
   long length = bpf_probe_read_user_str(at + sizeof(struct capture_head) + offset, string_limit,
                                         (void*)string);
   strings->failed = length < 0;
@@ -129,6 +139,7 @@ __noinline int put_iovec(struct room* room, struct scratch* scratch, u32 tag, u6
   for (u32 i = 0; i < iovec_elements; i++) {
     u64 vector[2];
     if (i >= elements) break;
+    scratch->fault = address + 16 * i;
     if (bpf_probe_read_user(vector, sizeof(vector), (void*)(address + 16 * i))) return 1;
     total += vector[1];
     u64 offset = scratch->used, bytes = vector[1];
@@ -137,6 +148,7 @@ __noinline int put_iovec(struct room* room, struct scratch* scratch, u32 tag, u6
     if (bytes > limit - offset) bytes = limit - offset;
     barrier_var(bytes);
     if (bytes > 255) bytes = 255;
+    scratch->fault = vector[0];
     if (bytes &&
         bpf_probe_read_user(at + sizeof(struct capture_head) + offset, bytes, (void*)vector[0]))
       return 1;
@@ -162,6 +174,7 @@ __noinline int put_msghdr(struct room* room, struct scratch* scratch, u32 argume
   u32 out = what & 1, several = what & 2;
   struct user_msghdr message = {};
   if (!room || !scratch) return 0;
+  scratch->fault = address;
   if (bpf_probe_read_user(&message, several ? 60 : 56, (void*)address)) return 1;
   u32 provenance = argument >> 16;
   argument &= 7;
@@ -182,6 +195,76 @@ __noinline int put_msghdr(struct room* room, struct scratch* scratch, u32 argume
   missing |= put_iovec(room, scratch, TAG(argument, out ? 12 : 11, provenance), message.vectors,
                        message.vector_count);
   return missing;
+}
+
+// Each message of an array: the vector's bytes are the last of a message.
+__noinline int put_messages(struct room* room, struct scratch* scratch, u32 argument, u64 address,
+                            u64 count_and_out) {
+  u64 count = count_and_out >> 1;
+  if (!room || !scratch) return 0;
+  for (u32 i = 0; i < messages; i++) {
+    if (i >= count) break;
+    if (put_msghdr(room, scratch, argument, address + 64 * i, (count_and_out & 1) | 2)) return 1;
+  }
+  return 0;
+}
+
+// Files that came with messages, by the descriptors in their control messages.
+struct received {
+  struct room* room;
+  struct scratch* scratch;
+  u64 message, messages;  // not looked at
+  u64 address, left;      // of control messages of the last one
+  u64 next, count;        // of descriptors of the last control message
+};
+
+static long put_next_received(u32 i, void* data) {
+  struct received* received = data;
+  struct scratch* scratch = received->scratch;
+  if (received->count) {
+    s32 fd = -1;
+    if (scratch->received >= received_files ||
+        bpf_probe_read_user(&fd, sizeof(fd), (void*)received->next))
+      return 1;
+    received->next += sizeof(fd);
+    received->count--;
+    scratch->received++;
+    if (fd >= 0 && fd < 0xffffff)
+      put_file(received->room, scratch, 1 | (u32)(fd + 1) << 8, file_of(fd));
+    return 0;
+  }
+  u64 head[2];  // cmsg_len; cmsg_level and cmsg_type
+  if (received->left < sizeof(head)) {
+    struct user_msghdr message = {};
+    if (!received->messages || bpf_probe_read_user(&message, 56, (void*)received->message))
+      return 1;
+    received->messages--;
+    received->message += 64;
+    received->address = message.control;
+    received->left = message.control ? message.control_length : 0;
+    return 0;
+  }
+  if (bpf_probe_read_user(head, sizeof(head), (void*)received->address)) return 1;
+  u64 step = (head[0] + 7) & ~7ull;
+  if (head[0] < sizeof(head) || head[0] > received->left || step > received->left) step = ~0ull;
+  // SOL_SOCKET, SCM_RIGHTS
+  if (head[1] == (1ull << 32 | 1) && head[0] >= sizeof(head) && head[0] <= received->left) {
+    received->next = received->address + sizeof(head);
+    received->count = (head[0] - sizeof(head)) / sizeof(s32);
+  }
+  received->address += step;
+  received->left = step <= received->left ? received->left - step : 0;
+  return 0;
+}
+
+// Of a recvmsg or recvmmsg: `count` messages at its second argument.
+__noinline int put_received(struct room* room, struct scratch* scratch, u64 count) {
+  if (!room || !scratch) return 0;
+  struct received received = {
+      .room = room, .scratch = scratch, .message = scratch->args[1], .messages = count};
+  scratch->received = 0;
+  bpf_loop(2 * received_files, put_next_received, &received, 0);
+  return 0;
 }
 
 static __always_inline void read_arguments(u64* args, struct pt_regs* regs, u8 abi) {
@@ -250,6 +333,7 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
     length = other >> 16 & 0x3fff;
   else if (source == plan_length_pointed) {
     u32 pointed = 0;
+    scratch->fault = other;
     if (bpf_probe_read_user(&pointed, sizeof(pointed), (void*)other)) return 1;
     length = pointed;
   } else
@@ -267,10 +351,22 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
     scratch->length = out ? (u64)scratch->result : ~0ull;
     return put_iovec(room, scratch, tag, address, other);
   }
+  if (operation == plan_msghdr && spec->several)
+    return put_messages(room, scratch, tag & 0xff00ff, address,
+                        (out ? (u64)scratch->result : (u32)other) << 1 | (out ? 1 : 0));
   if (operation == plan_msghdr)
-    return put_msghdr(room, scratch, tag & 0xff00ff, address,
-                      (out ? 1 : 0) | (spec->several ? 2 : 0));
+    return put_msghdr(room, scratch, tag & 0xff00ff, address, out ? 1 : 0);
   return 0;
+}
+
+// Of a structure that is longer than what the program has of it at the end of mapped memory, what is
+// there. Programs may use versions of structures that are shorter than ours.
+static __always_inline int put_partial(struct room* room, struct scratch* scratch, u32 index, u32 i,
+                                       u32 what) {
+  scratch->partial = 1;
+  int failed = put_argument(room, scratch, index, i, what);
+  scratch->partial = 0;
+  return failed;
 }
 
 static __always_inline u32 plan_index(u8 abi, u64 number) {
@@ -286,9 +382,11 @@ __noinline int put_enter_arguments(struct room* room, struct scratch* scratch, u
   if (!room || !scratch || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = plan_at(index);
   for (u32 i = 0; i < 6; i++) {
+    u32 before = scratch->fill;
     if (plan->enter_mask >> i & 1 && put_argument(room, scratch, index, i, provenance)) {
       scratch->missing |= 1u << i;
-      if (last) put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
+      scratch->fill = before;  // what could be read of it is read again
+      if (last && put_partial(room, scratch, index, i, provenance)) put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
     }
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
       put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
@@ -302,16 +400,21 @@ __noinline int put_exit_argument(struct room* room, struct scratch* scratch, u32
   if (!room || !scratch || index >= 2 * plan_numbers || i > 5) return 0;
   const volatile struct plan* plan = plan_at(index);
   s64 result = scratch->result;
+  u32 before = scratch->fill;
   // After an exec the old address space is gone.
   if (retry && plan->flags & plan_replaces_image && result == 0)
     put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
-  else if (retry && put_argument(room, scratch, index, i, from_exit))
-    put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
+  else if (retry && put_argument(room, scratch, index, i, from_exit)) {
+    scratch->missing |= 1u << i;
+    scratch->fill = before;
+    if (put_partial(room, scratch, index, i, from_exit))
+      put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
+  }
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
       put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
   } else if (plan->exit_mask >> i & 1 &&
-             put_argument(room, scratch, index, i, from_result | 1 << 8)) {
+             put_partial(room, scratch, index, i, from_result | 1 << 8)) {
     put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
   }
   return 0;
@@ -325,6 +428,9 @@ __noinline int put_exit_arguments(struct room* room, struct scratch* scratch, u3
   u32 wanted = retry | plan->exit_mask | plan->base_mask;
   for (u32 i = 0; i < 6; i++)
     if (wanted >> i & 1) put_exit_argument(room, scratch, index, i, retry >> i & 1);
+  if (result >= 0 && plan->exit_mask & 2 && plan->arguments[1].operation == plan_msghdr &&
+      !scratch->narrow)
+    put_received(room, scratch, plan->arguments[1].several ? (u64)result : 1);
   if (result >= 0 && plan->flags & plan_returns_file)
     put_file(room, scratch, result_argument, file_of(result));
   if (result == 0 && plan->flags & plan_new_directory) put_directory(room, scratch, 0);

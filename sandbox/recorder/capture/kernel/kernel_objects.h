@@ -131,9 +131,10 @@ static __always_inline u64 file_of(u32 fd) {
   return file;
 }
 
-// Identity and path of a file that the kernel used.
-__noinline int put_file(struct room* room, struct scratch* scratch, u32 argument,
-                        u64 file_address) {
+// Identity and path of a file that the kernel used. `which`: the argument, and from bit 8 on 1 + the
+// descriptor of a file that came with a message.
+__noinline int put_file(struct room* room, struct scratch* scratch, u32 which, u64 file_address) {
+  u32 argument = which & 0xff;
   if (!room || !scratch || !file_address) return 0;
   u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
   if (!at) return 0;
@@ -147,7 +148,7 @@ __noinline int put_file(struct room* room, struct scratch* scratch, u32 argument
   *(u32*)(identity + 8) = device >> 20;
   *(u32*)(identity + 12) = device & 0xfffff;
   *(u32*)(identity + 16) = BPF_CORE_READ(inode, i_mode);
-  *(u32*)(identity + 20) = 0;
+  *(u32*)(identity + 20) = which >> 8;
   put_head((struct capture_head*)at, TAG(argument, kind_identity, from_kernel), 0, 24, 24);
   advance(scratch, 24);
   struct path path = {};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "captures.h"
+#include "late.h"
 #include "waiting.h"
 
 // Number of a task in the innermost pid namespace that it is in.
@@ -95,6 +96,10 @@ int BPF_PROG(tk_exit, struct task_struct* task) {
   if (label->waited_before) {
     u32 tid = task->pid;
     bpf_map_delete_elem(&waiters, &tid);
+  }
+  if (label->late_before) {
+    u32 tid = task->pid;
+    bpf_map_delete_elem(&lates, &tid);
   }
   struct place place = {};
   if (find_place(&place, bpf_get_current_task_btf())) return 0;

@@ -34,7 +34,9 @@ enum {
   envp_budget = 4096,
   argv_strings = 256,     // strings of an argv or envp looked at
   iovec_elements = 4,     // elements of an iovec looked at
-  walk_steps = 48,        // components and mount crossings of a path
+  messages = 16,          // of an array of struct mmsghdr looked at
+  received_files = 253,   // named of one call: the kernel's limit of one message
+  walk_steps = 2112,      // components and mount crossings of a path: walk_budget ends it before
   walk_budget = 4096,     // bytes of all components; the last may run over by 256
   session_slots = 256,    // sessions of a recorder at the same time; slot = session id modulo this
   recorder_slots = 1024,  // recorders that share one set of programs
@@ -86,11 +88,14 @@ struct scratch {
   u32 kind;          // CaptureKind of the argument looked at last
   s64 result;
   u64 args[8];  // two more than there are, so that a masked index is in bounds
+  u64 fault;    // address that could not be read last
   // Loops keep these here and not in registers: the verifier would follow every value they take.
   u32 used;
   u32 flags;
   u64 mount, dentry, mount_root;
   u64 length;  // of what an iovec moves
+  u32 received;  // files named that came with messages
+  u32 partial;   // what of a structure is in its first page will do
   struct content_walk walk;
 };
 
@@ -128,7 +133,8 @@ struct task_label {
   u8 waited_before;  // an element of the task-work map exists
   u8 abi;
   u16 recorder;   // slot of the recorder
-  u16 missing;    // arguments to retry at exit
+  u8 missing;     // arguments to retry at exit, and then in task work
+  u8 late_before;  // an element of the map of late reads exists
   u32 epoch;      // of the recorder
   u64 waited_at;  // a wait that is not recorded yet
   u64 waited_ns;
@@ -146,7 +152,11 @@ enum record_kind {
   record_uring_submit,
   record_uring_complete,
   record_content,
+  record_late,  // captures of the call whose exit or denied record said late_follows
 };
+
+// Of an exit or denied record.
+enum { late_follows = 1 };
 
 // Classes of descriptors.
 enum {
@@ -160,7 +170,7 @@ struct record {
   u32 size;  // with captures, a multiple of 8
   u8 kind;
   u8 abi;
-  u16 spare;
+  u16 flags;
   u32 tid;
   u32 session;
   u64 time;

@@ -174,6 +174,7 @@ static __always_inline void describe(struct record* record, u8 kind, struct task
                                      u64 time) {
   record->kind = kind;
   record->abi = label->abi;
+  record->flags = 0;
   record->tid = (u32)bpf_get_current_pid_tgid();
   record->session = label->session;
   record->time = time;

@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,47 @@ namespace {
 
 class FileCapture : public CaptureTest {};
 INSTANTIATE_TEST_SUITE_P(Backends, FileCapture, both_backends, backend_of_test);
+
+TEST_P(FileCapture, DescriptorsFoundByHandleAndTakenFromProcesses) {
+  const Recording result = run([] {
+    struct {
+      file_handle head{MAX_HANDLE_SZ, 0, {}};
+      char bytes[MAX_HANDLE_SZ];
+    } handle;
+    int mount = 0;
+    if (name_to_handle_at(AT_FDCWD, "/etc/passwd", &handle.head, &mount, 0) != 0) return 1;
+    const int directory = open("/etc", O_RDONLY | O_DIRECTORY);
+    if (geteuid() == 0 && open_by_handle_at(directory, &handle.head, O_RDONLY) < 0) return 2;
+    const int file = open("/etc/passwd", O_RDONLY);
+    const auto self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+    return syscall(SYS_pidfd_getfd, self, file, 0) >= 0 ? 0 : 3;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  if (geteuid() == 0) {
+    ASSERT_EQ(result.calls("open_by_handle_at").size(), 1U);
+    EXPECT_EQ(result.calls("open_by_handle_at")[0]->named_file(), "/etc/passwd");
+  }
+  ASSERT_EQ(result.calls("pidfd_getfd").size(), 1U);
+  EXPECT_EQ(result.calls("pidfd_getfd")[0]->named_file(), "/etc/passwd");
+}
+
+// Whoever goes deep down does not hide there.
+TEST_P(FileCapture, DeepDirectoriesHaveTheirNames) {
+  const std::string top = "/tmp/gyges_deep_" + std::to_string(getpid());
+  const Recording result = run([&] {
+    if (mkdir(top.c_str(), 0700) != 0 || chdir(top.c_str()) != 0) return 1;
+    for (int i = 0; i < 300; ++i)
+      if (mkdir("d", 0700) != 0 || chdir("d") != 0) return 2;
+    if (open("inner", O_CREAT | O_WRONLY, 0600) < 0 || unlink("inner") != 0) return 3;
+    return 0;
+  });
+  std::filesystem::remove_all(top);
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  std::string deep = top;
+  for (int i = 0; i < 300; ++i) deep += "/d";
+  EXPECT_EQ(result.calls("openat").back()->named_file(), deep + "/inner");
+  EXPECT_EQ(result.calls("unlink").back()->capture(CaptureKind::absolute_path), deep + "/inner");
+}
 
 TEST_P(FileCapture, RelativePathsGetTheirDirectory) {
   const Recording result = run([] {

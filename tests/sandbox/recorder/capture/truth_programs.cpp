@@ -212,6 +212,17 @@ long by_32_bit_entry(long number, long first) {
   return result;
 }
 
+// The same by the 32-bit entry: 120 is clone there.
+int clone_untraced_32() {
+  const long child = by_32_bit_entry(120, CLONE_UNTRACED | SIGCHLD);
+  if (child == -ENOSYS) return 1;
+  if (child == 0) {
+    for (int i = 0; i < 100; ++i) syscall(SYS_getuid);
+    _exit(0);
+  }
+  return wait_for(static_cast<pid_t>(child));
+}
+
 int calls_of_32_bits() {
   if (by_32_bit_entry(20, 0) != getpid()) return 1;               // getpid; 20 is writev otherwise
   if (by_32_bit_entry(6, 77) != -EBADF) return 2;                 // close
@@ -286,6 +297,7 @@ int main(int argc, char** argv) {
       {"clone_parent", clone_parent},
       {"clone3s", clone3s},
       {"clone_untraced", clone_untraced},
+      {"clone_untraced_32", clone_untraced_32},
       {"calls_of_32_bits", calls_of_32_bits},
       {"restarted_call", restarted_call},
       {"racing_paths", racing_paths},

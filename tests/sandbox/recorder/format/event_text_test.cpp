@@ -23,6 +23,14 @@ using testing::raw;
 
 constexpr std::uint64_t cwd = 0xffffff9c;
 
+// A name cannot end where it stands and go on as another call.
+TEST(EventText, NamesOfDescriptorsForgeNothing) {
+  EXPECT_EQ(Call("close", {3}, 0)
+                .with(0, CaptureKind::file_identity, identity("/tmp/a>) = 0 <\"\\n\n"))
+                .text(),
+            R"(close(3</tmp/a\x3e) = 0 \x3c\"\\n\n>) = 0)");
+}
+
 TEST(EventText, FilesAsStraceShowsThem) {
   EXPECT_EQ(Call("openat", {cwd, 0x1000, O_RDONLY | O_CLOEXEC, 0}, 3)
                 .path(1, "/etc/motd")

@@ -175,7 +175,7 @@ TEST_F(TraceFile, LongCapturesAreCutAndMarked) {
 
 TEST_F(TraceFile, TooManyCapturesAreAnError) {
   auto writer = TraceWriter::create(path_, Backend::ptrace);
-  std::vector<Capture> captures(65);
+  std::vector<Capture> captures(321);
   Event event;
   event.captures = captures;
   EXPECT_FALSE((*writer)->append(event));
