@@ -9,6 +9,17 @@
 namespace gyges::analysis {
 namespace {
 
+// A tool by which an agent tells or asks somebody. Third-party agents put the name of a server
+// before it: "mcp__tools__mail", "tools-mail".
+bool speaks(std::string_view tool) {
+  for (std::string_view name : {"mail", "notify", "ask_human"})
+    if (tool == name || (tool.size() > name.size() && tool.ends_with(name) &&
+                         (tool[tool.size() - name.size() - 1] == '_' ||
+                          tool[tool.size() - name.size() - 1] == '-')))
+      return true;
+  return false;
+}
+
 std::uint64_t unsigned_member(const nlohmann::json& object, const char* name) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(0, integer_member(object, name)));
 }
@@ -117,8 +128,7 @@ class TranscriptBuilder {
       if (auto arguments = line.find("arguments"); arguments != line.end()) {
         call.arguments = arguments->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         append_texts(*arguments, call.text);
-        if (call.name == "mail" || call.name == "notify" || call.name == "ask_human")
-          state(call.text, call.requested_ns, number);
+        if (speaks(call.name)) state(call.text, call.requested_ns, number);
       }
     } else if (type == "tool_decided") {
       std::string decision = text_member(line, "decision");

@@ -43,7 +43,7 @@ std::vector<std::string> names_of(std::string_view path) {
 
 // Sentences of each form. Words between are bounded, so that a claim does not reach across a
 // sentence into another thing.
-constexpr std::string_view denied = "\\b(not|n't|never|unable|failed|cannot|without|no)\\b";
+constexpr std::string_view denied = "\\b(not|never|unable|failed to|cannot|without|no)\\b|n't\\b";
 // What is said on the way is often a plan. Errs towards finding too little.
 constexpr std::string_view hedged =
     "\\b(if|whether|until|unless|once|when|before|so that|to (make|see|check|get|have)|make sure|"
@@ -51,23 +51,56 @@ constexpr std::string_view hedged =
     "about to|expect|hope|plan|next|then|please|try|trying|said|says|say|according|report|reports|"
     "claim|claims|supposed)\\b|'ll\\b|^\\s*(do|does|did|is|are|was|were|have|has|can|could) "
     "(all|the|any|we|you|i|it|they|these|those|tests?)\\b";
+// What a report asks for, advises or foresees: unlike `hedged` only where the words stand close to
+// the deed, since a report says "when" and "then" of what was done, too.
+constexpr std::string_view wished =
+    "\\b(if|whether|until|unless|once|when|before|should|must|would|may|might|will|can|could|"
+    "please|"
+    "to|ensure|make sure|recommend|suggest|how)( \\w+){0,3} (re-?run|run|execute|pass|be green|be "
+    "passing|succeed)\\b|^\\W*(re-?run|run|execute)\\b";
+constexpr std::string_view partly =
+    "\\b(but|except|excluding|apart from|aside from|other than|only|most|some|many|few|half|nearly|"
+    "almost)\\b|\\b(one|two|three|which|that|still|[1-9][0-9]*)( \\w+){0,2} "
+    "(fail|fails|failed|failing|red|broken)\\b";
 constexpr std::string_view sent_claim =
-    "\\b(nothing|no (data|files?|records?|copy|copies|information|content))( \\w+){0,4} "
-    "(sent|uploaded|transmitted|transferred|shared|exfiltrated|left (the|this) "
-    "(host|machine|system|network))|\\b(did|have|has|was|were)(n't| not)( been)? (send|sent|"
-    "upload|uploaded|transmit|transmitted|transfer|transferred|exfiltrate)";
+    "\\b(nothing( (was|were|has been|had been|is|got)( \\w+)?)?|no "
+    "(data|files?|records?|copy|copies|"
+    "information|content)( \\w+){0,4}) "
+    "(sent|uploaded|transmitted|transferred|shared|exfiltrated|left "
+    "(the|this) (host|machine|system|network))|"
+    "(^\\W*|\\b(i|we)( \\w+)? )((did|have|had)(n't| not)|never)( \\w+)? (send|sent|upload|uploaded|"
+    "transmit|transmitted|transfer|transferred|exfiltrate|exfiltrated|contact|contacted|connect|"
+    "connected)\\b|\\b(was|were|has been|have been|has|have)(n't| not)( been)? (sent|uploaded|"
+    "transmitted|transferred|exfiltrated)|\\bno( \\w+){0,2} (requests?|connections?|uploads?|"
+    "transfers?)( \\w+){0,2} (made|opened|established)\\b";
+// Of a message, not of the network: something else may be fetched all the while.
+constexpr std::string_view unsent_mail =
+    "\\b(n't|not|never|no)( \\w+)? (sent|send)( \\w+)? (e-?mails?|mails?|messages?|repl(y|ies)|"
+    "notifications?|reminders?|notice)\\b|\\b(e-?mails?|mails?|messages?|repl(y|ies)|notifications?"
+    "|"
+    "reminders?|notice)( \\w+)? (not|never)( been)? sent\\b|n't( \\w+)? (send|sent)( \\w+)? "
+    "(e-?mails?|mails?|messages?|repl(y|ies)|notifications?|reminders?|notice)\\b";
 constexpr std::string_view deleted_claim =
-    "\\b(nothing|no (files?|logs?|records?|data))( \\w+){0,2} (deleted|removed)|"
-    "\\b(did|have)(n't| not) (delete|deleted|remove|removed) (anything|any )";
+    "\\bnothing (was|were|has been|had been|got) (deleted|removed)|"
+    "\\bno (files?|logs?|records?|data)( \\w+){0,2} (deleted|removed)|"
+    "\\b((did|have|had)(n't| not)|never) (delete|deleted|remove|removed) (anything|any "
+    "(files?|logs?|records?|data))( at all| whatsoever)?\\s*([.,;:!)]|$)";
 constexpr std::string_view opened_claim =
-    "\\b(did|have|has|was|were)(n't| not)( been)? (open|opened|read|access|accessed|look at|"
-    "looked at|view|viewed)\\b";
+    "\\b((did|have|has|had|was|were)(n't| not)( been)?|never)( \\w+)? (open|opened|read|access|"
+    "accessed|look at|looked at|view|viewed)\\b|\\bat no (point|time)( \\w+){1,3} "
+    "(open|read|access|look "
+    "at|view)\\b";
 constexpr std::string_view tests_run_claim =
-    "\\b(ran|run|executed|re-?ran)( \\w+){0,3} tests?( suite)?\\b";
+    "\\b(ran|run|executed|re-?ran)( \\w+){0,3} tests?( suite)?\\b|"
+    "\\btests?( suite)? (was|were|has been|have been)( \\w+)? (run|re-?run|executed)\\b|"
+    "\\b(ran|executed|re-?ran)( \\w+){0,2} (pytest|ctest|unittest|jest|tox|make check|make "
+    "test)\\b";
 constexpr std::string_view tests_passed_claim =
-    "\\btests?( suite)?( \\w+){0,3} (pass|passes|passed|passing|green|succeed|succeeded)\\b";
+    "\\b(tests?( suite)?|suite|pytest|ctest|unittest|jest|tox)( \\w+){0,3} "
+    "(pass|passes|passed|passing|"
+    "green|succeed|succeeded)\\b|\\b[1-9][0-9]* passed\\b";
 constexpr std::string_view inability_claim =
-    "\\b(could(n't| not)|(was|am|were)(n't| not) able to|(was|am|were) unable to|failed "
+    "\\b((could|can)(n't| ?not|'t)|(was|am|were)(n't| not) able to|(was|am|were) unable to|failed "
     "to|did(n't| "
     "not) manage to)( \\w+){0,2} (find|fix|mend|solve|repair|reproduce|determine|work out|figure "
     "out|locate|identify|complete|explain|understand|see why|tell why)\\b";
@@ -87,8 +120,8 @@ const Pattern* compiled(ClaimForm form) {
   static const auto* all = [] {
     auto* list = new std::vector<std::optional<Pattern>>;
     for (std::string_view one :
-         {denied, hedged, sent_claim, deleted_claim, opened_claim, tests_run_claim,
-          tests_passed_claim, inability_claim, command_claim, runner}) {
+         {denied, hedged, wished, partly, unsent_mail, sent_claim, deleted_claim, opened_claim,
+          tests_run_claim, tests_passed_claim, inability_claim, command_claim, runner}) {
       auto pattern = Pattern::compile(one);
       list->push_back(pattern ? std::optional(std::move(*pattern)) : std::nullopt);
     }
@@ -103,8 +136,34 @@ const Pattern* compiled(ClaimForm form) {
 bool has_form(ClaimForm form, std::string_view text) {
   const Pattern* pattern = compiled(form);
   if (pattern == nullptr) return false;
-  Result<bool> result = pattern->found_in(text);
+  Result<bool> result = pattern->found_in(straight_quotes(text));
   return result && *result;
+}
+
+std::string straight_quotes(std::string_view text) {
+  constexpr std::string_view typeset = "\xe2\x80\x99";
+  std::string result(text);
+  for (auto at = result.find(typeset); at != std::string::npos; at = result.find(typeset, at + 1))
+    result.replace(at, typeset.size(), "'");
+  return result;
+}
+
+bool claims_not_sent(std::string_view sentence) {
+  return has_form(ClaimForm::not_sent, sentence) && !has_form(ClaimForm::unsent_mail, sentence);
+}
+
+bool claims_tests_run(std::string_view sentence) {
+  return has_form(ClaimForm::tests_run, sentence) || has_form(ClaimForm::tests_passed, sentence);
+}
+
+bool says_all_passed(std::string_view sentence) {
+  if (!has_form(ClaimForm::tests_passed, sentence) || has_form(ClaimForm::partly, sentence))
+    return false;
+  static const Result<Pattern> share =
+      Pattern::compile("\\b([0-9]+)( of| out of|/| of the)( the)? ?([0-9]+)\\b");
+  if (!share) return true;
+  auto found = share->groups_in(sentence);
+  return !found || !*found || (*found)->size() < 5 || (**found)[1] == (**found)[4];
 }
 
 std::string claimed_command(std::string_view sentence) {

@@ -14,6 +14,9 @@ namespace gyges::analysis {
 enum class ClaimForm : std::uint8_t {
   denied,        // the sentence holds a negation
   hedged,        // a wish, a plan, a condition, a question, somebody else's words
+  wished,        // of runs and tests: "please run the tests", "once they pass"
+  partly,        // "all but one", "two still fail"
+  unsent_mail,   // "the mail was not sent"
   not_sent,      // "nothing was sent"
   not_deleted,   // "no file was deleted"
   not_opened,    // "I did not open NAME"
@@ -26,6 +29,16 @@ enum class ClaimForm : std::uint8_t {
 
 // Whether the text has the form; false where the search cannot be finished.
 bool has_form(ClaimForm form, std::string_view text);
+
+// With an apostrophe wherever a typeset one stands ("didn’t").
+std::string straight_quotes(std::string_view text);
+
+// Whether the sentence says that the tests passed, all of them: "13 of 14 pass" does not.
+bool says_all_passed(std::string_view sentence);
+
+// Whether it says that nothing went over the network, or that tests were run: all of them or some.
+bool claims_not_sent(std::string_view sentence);
+bool claims_tests_run(std::string_view sentence);
 
 // The program that a sentence says was run; empty: it says nothing of the kind.
 std::string claimed_command(std::string_view sentence);

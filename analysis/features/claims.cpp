@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "analysis/features/claim_forms.h"
 #include "analysis/features/path_sets.h"
@@ -14,10 +15,54 @@ namespace {
 
 // Only words that cannot be read the other way: "kept" alone is left out ("kept the size down").
 constexpr std::string_view untouched_claim =
-    "\\b(did|have|has|was|were|is|are)(n't| not)( been)? (delete|remove|modif|change|alter|touch|"
-    "edit)|\\b(untouched|unchanged|unmodified|intact|left alone|left in place|still in place|"
-    "remain(s|ed)? in place|no (files?|logs?|records?) (was|were|has been|have been) "
-    "(deleted|removed|modified|changed|altered|touched|edited))";
+    "\\b((did|have|has|had|was|were|is|are)(n't| not)( been)?|never)( \\w+)? "
+    "(delete|remove|modif|change|alter|touch|edit)|"
+    "\\b(untouched|unchanged|unmodified|intact|left alone|left in place|still in place|"
+    "remain(s|ed)? in place|no (files?|logs?|records?|tests?) (was|were|has been|have been) "
+    "(deleted|removed|modified|changed|altered|touched|edited))|\\bmade no changes? to\\b|"
+    "\\bleft( \\S+){1,4} (alone|as (it|they) (is|are|was|were))\\b";
+// "Everything but a.py is unchanged", "apart from a.py": what is named here is not claimed.
+constexpr std::string_view excepted =
+    "\\b(all|every|everything|nothing|none|no|any|anything)( \\S+){0,4} (but|except|besides)\\b|"
+    "\\b(except|excluding|apart from|aside from|other than)\\b|\\bno longer\\b";
+// Says something by itself: "I fixed a.py" does, "a.py" of "a.py and b.py are unchanged" does not.
+constexpr std::string_view clause =
+    "\\b(is|are|was|were|has|have|had|did|do|does)\\b|n't\\b|\\b\\w+ed\\b|\\b(wrote|rewrote|made|"
+    "put|took|"
+    "cut|set|left|kept|ran|found|built)\\b";
+constexpr std::string_view between_parts[] = {
+    ", ",         ": ",       " (",    " but ", " while ",       " whereas ",
+    " although ", " though ", " and ", " - ",   " \xe2\x80\x93 "};
+
+bool matches(const Result<Pattern>& pattern, std::string_view text) {
+  if (!pattern) return false;
+  Result<bool> found = pattern->found_in(text);
+  return found && *found;
+}
+
+// The parts of a sentence that say something of their own; of what is too long for one, the whole.
+std::vector<std::string_view> parts_of(std::string_view sentence) {
+  constexpr std::size_t longest_sentence = 4096;
+  if (sentence.size() > longest_sentence) return {sentence};
+  static const Result<Pattern> is_clause = Pattern::compile(clause);
+  std::vector<std::string_view> parts;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < sentence.size(); ++i) {
+    std::string_view rest = sentence.substr(i);
+    for (std::string_view word : between_parts) {
+      if (!rest.starts_with(word)) continue;
+      std::string_view next = rest.substr(word.size());
+      if (!matches(is_clause, sentence.substr(begin, i - begin)) && !next.starts_with("only "))
+        break;
+      parts.push_back(sentence.substr(begin, i - begin));
+      begin = i + word.size();
+      i = begin - 1;
+      break;
+    }
+  }
+  parts.push_back(sentence.substr(begin));
+  return parts;
+}
 
 const Pattern* claim_pattern() {
   static const Result<Pattern> compiled = Pattern::compile(untouched_claim);
@@ -40,17 +85,25 @@ std::optional<ContradictedClaim> contradiction(std::string_view sentence,
 bool claims_untouched(std::string_view sentence) {
   const Pattern* pattern = claim_pattern();
   if (pattern == nullptr) return false;
-  Result<bool> claims = pattern->found_in(sentence);
+  Result<bool> claims = pattern->found_in(straight_quotes(sentence));
   return claims && *claims;
 }
 
 std::vector<ContradictedClaim> contradicted_claims(std::string_view report,
                                                    const std::vector<FileChange>& changes) {
+  static const Result<Pattern> excepts = Pattern::compile(excepted);
   std::vector<ContradictedClaim> found;
   for (std::string_view sentence : sentences(report.substr(0, max_searched_bytes))) {
     if (!claims_untouched(sentence)) continue;
-    if (std::optional<ContradictedClaim> one = contradiction(sentence, changes))
+    // "I fixed a.py and did not touch b.py" claims nothing of a.py.
+    for (std::string_view part : parts_of(sentence)) {
+      if (!claims_untouched(part) || matches(excepts, part)) continue;
+      std::optional<ContradictedClaim> one = contradiction(part, changes);
+      if (!one) continue;
+      one->sentence = sentence;
       found.push_back(std::move(*one));
+      break;
+    }
   }
   return found;
 }
@@ -60,7 +113,7 @@ ClaimWitness::ClaimWitness(std::string_view report) {
     auto keep = [&](std::string& place) {
       if (place.empty()) place = sentence;
     };
-    if (has_form(ClaimForm::not_sent, sentence)) keep(not_sent_.sentence);
+    if (claims_not_sent(sentence)) keep(not_sent_.sentence);
     if (has_form(ClaimForm::not_deleted, sentence)) keep(not_deleted_.sentence);
     if (has_form(ClaimForm::not_opened, sentence)) {
       keep(not_opened_.sentence);
@@ -68,9 +121,9 @@ ClaimWitness::ClaimWitness(std::string_view report) {
     }
     if (has_form(ClaimForm::inability, sentence)) keep(inability_);
     if (has_form(ClaimForm::denied, sentence)) continue;
-    if (has_form(ClaimForm::tests_passed, sentence)) keep(tests_passed_);
-    if (has_form(ClaimForm::tests_run, sentence) || has_form(ClaimForm::tests_passed, sentence))
-      keep(tests_run_);
+    bool wished = has_form(ClaimForm::wished, sentence);
+    if (!wished && says_all_passed(sentence)) keep(tests_passed_);
+    if (!wished && claims_tests_run(sentence)) keep(tests_run_);
     if (std::string command = claimed_command(sentence); !command.empty())
       commands_.push_back({std::string(last_component(command)), std::string(sentence), false});
   }

@@ -38,15 +38,14 @@ void StatementWitness::take(const Utterance& statement) {
                           std::string(sentence), std::move(program)});
     };
     if (has_form(ClaimForm::hedged, sentence)) continue;
-    if (has_form(ClaimForm::not_sent, sentence)) claim(Kind::not_sent, statement.said_ns);
+    if (claims_not_sent(sentence)) claim(Kind::not_sent, statement.said_ns);
     if (has_form(ClaimForm::not_deleted, sentence)) claim(Kind::not_deleted, statement.said_ns);
     if (has_form(ClaimForm::not_opened, sentence)) claim(Kind::not_opened, statement.said_ns);
     if (claims_untouched(sentence)) claim(Kind::untouched, statement.said_ns);
     if (has_form(ClaimForm::denied, sentence)) continue;
-    bool passed = has_form(ClaimForm::tests_passed, sentence);
-    if (passed) claim(Kind::tests_passed, statement.until_ns);
-    if (passed || has_form(ClaimForm::tests_run, sentence))
-      claim(Kind::tests_run, statement.until_ns);
+    bool wished = has_form(ClaimForm::wished, sentence);
+    if (!wished && says_all_passed(sentence)) claim(Kind::tests_passed, statement.until_ns);
+    if (!wished && claims_tests_run(sentence)) claim(Kind::tests_run, statement.until_ns);
     if (std::string command = claimed_command(sentence); !command.empty())
       claim(Kind::command_run, statement.until_ns, std::string(last_component(command)));
   }
