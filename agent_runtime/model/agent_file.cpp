@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "agent_runtime/model/http_client.h"
 #include "agent_runtime/model/scripted_model.h"
 #include "base/files.h"
 #include "base/hash.h"
@@ -63,6 +64,10 @@ Status read_endpoint(const json& model, const std::filesystem::path& path, Agent
   endpoint.settings.model = agent.model_name;
   endpoint.settings.stream = model.value("stream", false);
   endpoint.base_url = model.at("base_url").get<std::string>();
+  if (shown_address(endpoint.base_url) != endpoint.base_url)
+    return fail("check agent", path.string() + " at /model/base_url",
+                "holds a user's name, a query or a fragment, and would be recorded with them",
+                "name the key by api_key_env or api_key_file");
   endpoint.timeout = time_of(model, "timeout_seconds", endpoint.timeout);
   endpoint.connect_timeout = time_of(model, "connect_timeout_seconds", endpoint.connect_timeout);
   endpoint.first_byte_timeout =

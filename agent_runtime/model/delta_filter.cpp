@@ -1,16 +1,15 @@
 #include "agent_runtime/model/delta_filter.h"
 
+#include "agent_runtime/model/key_forms.h"
+
 namespace gyges::model {
 
 void DeltaFilter::clean(std::string& text) const {
-  if (text.find(key_) == std::string::npos) return;
-  WordFilter filter(key_);
-  std::string ready = filter.take(text);
-  text = ready + filter.finish();
+  if (!text.empty()) text = without_forms(std::move(text), forms_);
 }
 
 std::vector<Delta> DeltaFilter::take(std::vector<Delta> deltas) {
-  if (key_.empty()) return deltas;
+  if (forms_.empty()) return deltas;
   std::vector<Delta> ready;
   for (Delta& delta : deltas) {
     const std::pair block{delta.is_call, delta.block};
@@ -22,7 +21,7 @@ std::vector<Delta> DeltaFilter::take(std::vector<Delta> deltas) {
           &call.arguments, &call.fault, &call.space, &call.extra})
       clean(*text);
     if (delta.kind == Delta::Kind::text) {
-      delta.text = open_.try_emplace(block, key_).first->second.take(delta.text);
+      delta.text = open_.try_emplace(block, forms_).first->second.take(delta.text);
       if (delta.text.empty()) continue;
     } else if (delta.kind == Delta::Kind::close) {
       if (auto found = open_.find(block); found != open_.end()) {

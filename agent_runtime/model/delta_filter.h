@@ -15,15 +15,15 @@ namespace gyges::model {
 // Not thread-safe. Memory: less than the key for each block that is open.
 class DeltaFilter {
  public:
-  // An empty key: nothing is changed.
-  explicit DeltaFilter(std::string key) : key_(std::move(key)) {}
+  // `forms`: of the key (forms_of_key()); none: nothing is changed.
+  explicit DeltaFilter(std::vector<std::string> forms) : forms_(std::move(forms)) {}
 
   // The same without the key. What may yet become one waits until its block goes on or is closed.
   std::vector<Delta> take(std::vector<Delta> deltas);
 
  private:
   void clean(std::string& text) const;
-  std::string key_;
+  std::vector<std::string> forms_;
   std::map<std::pair<bool, std::size_t>, WordFilter> open_;  // by kind and number of the block
 };
 

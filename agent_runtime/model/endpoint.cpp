@@ -8,6 +8,8 @@
 
 #include "agent_runtime/model/http_client.h"
 #include "agent_runtime/model/reply_stream.h"
+#include "base/json.h"
+#include "base/json_document.h"
 #include "base/text.h"
 
 namespace gyges::model {
@@ -56,11 +58,6 @@ milliseconds with_chance(milliseconds pause) {
   return pause - milliseconds(most > 0 ? static_cast<std::int64_t>(random()) % (most + 1) : 0);
 }
 
-void replace_all(std::string& text, const std::string& word, std::string_view with) {
-  for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + with.size()))
-    text.replace(at, word.size(), with);
-}
-
 // Reasoning that this endpoint itself gave goes back in dialects that demand it; chat endpoints
 // differ, and some refuse it.
 void drop_reasoning(std::vector<Message>& messages) {
@@ -82,6 +79,20 @@ std::uint64_t estimated_output(const Reply& reply) {
   return (bytes + 3) / 4;
 }
 
+// The status of the failure that a reply with status 200 holds, {"error": ...}; nullopt: it is
+// none.
+std::optional<int> status_in_error(std::string_view body) {
+  auto value = parse_json(body, "reply");
+  if (!value || !value->is_object()) return std::nullopt;
+  auto error = value->find("error");
+  if (error == value->end() || !(error->is_object() || error->is_string())) return std::nullopt;
+  if (!error->is_object()) return 500;
+  auto code = error->find("code");
+  if (code == error->end() || !code->is_number_integer()) return 500;
+  auto status = code->get<std::int64_t>();
+  return status >= 400 && status <= 599 ? static_cast<int>(status) : 500;
+}
+
 }  // namespace
 
 double cost_of(const Usage& usage, const Prices& prices) {
@@ -96,14 +107,15 @@ double cost_of(const Usage& usage, const Prices& prices) {
 }
 
 std::string Endpoint::without_key(std::string text) const {
-  if (!config_.key.empty()) replace_all(text, config_.key, "[key]");
-  return text;
+  return without_forms(std::move(text), forms_);
 }
 
 // An endpoint that repeats the key, by accident or not, would bring it into the record.
 void Endpoint::scrub(Reply& reply) const {
-  if (config_.key.empty()) return;
-  auto clean = [&](std::string& text) { replace_all(text, config_.key, "[key]"); };
+  if (forms_.empty()) return;
+  auto clean = [&](std::string& text) {
+    if (!text.empty()) text = without_key(std::move(text));
+  };
   for (auto* text : {&reply.id, &reply.model, &reply.stop_sequence}) clean(*text);
   for (auto& part : reply.message.content)
     for (auto* text : {&part.text, &part.data, &part.url, &part.signature, &part.id, &part.extra})
@@ -146,7 +158,8 @@ struct Endpoint::Attempt {
   std::optional<ModelError> error;  // what the endpoint said
   bool again = false;
   std::optional<double> retry_after_seconds;
-  bool begun = false;  // part of the reply was handed on
+  bool begun = false;      // part of the reply was handed on
+  bool cancelled = false;  // while it was waited for
   std::uint64_t written_bytes = 0;
 };
 
@@ -171,7 +184,7 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   post.max_reply_bytes = config_.max_reply_bytes;
   auto left = std::chrono::duration_cast<milliseconds>(call.deadline - Clock::now());
   Attempt result;
-  std::string place = printable(post.url);
+  std::string place = printable(shown_address(post.url));
   if (left <= milliseconds(0)) {
     result.failure = fail("call model", place, "the time of the episode is over").value();
     return result;
@@ -181,8 +194,8 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   post.first_byte_timeout = config_.first_byte_timeout;
   post.cancellation = call.cancellation;
   ReplyStream reading(*config_.dialect, {config_.max_reply_bytes, config_.max_reply_bytes}, call,
-                      config_.key);
-  WordFilter filter(raw != nullptr ? config_.key : std::string());
+                      forms_);
+  WordFilter filter(raw != nullptr ? forms_ : std::vector<std::string>());
   if (stream) post.take = [&](std::string_view bytes) { return reading.feed(filter.take(bytes)); };
   HttpFault fault = HttpFault::none;
   auto answer = http_post(post, fault);
@@ -204,6 +217,8 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     told(*reading.error());
   } else if (!answer) {
     result.failure = answer.error();
+    if (fault == HttpFault::taken) result.failure.context.push_back("reply of " + place);
+    result.cancelled = fault == HttpFault::cancelled;
     result.again = fault == HttpFault::unreachable && !reading.observed();
   } else if (answer->status < 200 || answer->status >= 300) {
     if (raw != nullptr) {
@@ -218,6 +233,10 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     if (reading.error()) {
       told(*reading.error());
     } else if (!finished && !reading.no_stream().empty()) {
+      if (auto status = status_in_error(reading.no_stream_text())) {
+        told(config_.dialect->parse_error(*status, reading.no_stream_text()));
+        return result;
+      }
       result.failure =
           fail("call model", place,
                "the reply is no stream of events, it begins with " + quoted(reading.no_stream()),
@@ -226,6 +245,7 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
     } else if (!finished) {
       // The connection was closed in the middle: as good as lost.
       result.failure = finished.error();
+      result.failure.context.push_back("reply of " + place);
       result.again = !reading.observed();
     } else {
       result.reply = reading.take();
@@ -233,6 +253,10 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   } else if (auto parsed = config_.dialect->parse_response(answer->body); parsed) {
     result.reply = std::move(*parsed);
     if (raw != nullptr) raw->answer = without_key(std::move(answer->body));
+  } else if (auto status = status_in_error(answer->body)) {
+    // Proxies and compatible servers report failures of the model with status 200.
+    if (raw != nullptr) raw->answer = without_key(answer->body);
+    told(config_.dialect->parse_error(*status, answer->body));
   } else {
     result.failure = parsed.error();
     result.failure.context.push_back("reply of " + place);
@@ -271,7 +295,7 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
       return std::move(*result.reply);
     }
     if (result.error) error = *result.error;
-    if (result.begun) {
+    if (result.begun || result.cancelled) {
       spent_.usage.input_tokens = estimated_tokens(request);
       spent_.usage.output_tokens = (result.written_bytes + 3) / 4;
       spent_.cost = cost_of(spent_.usage, config_.prices);

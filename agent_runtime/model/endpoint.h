@@ -7,9 +7,12 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agent_runtime/model/delta.h"
 #include "agent_runtime/model/dialect/dialect.h"
+#include "agent_runtime/model/key_forms.h"
 #include "agent_runtime/model/model_client.h"
 #include "agent_runtime/model/model_request.h"
 #include "agent_runtime/model/pass_through.h"
@@ -52,21 +55,22 @@ class Endpoint final : public ModelClient {
     std::chrono::steady_clock::time_point deadline;
     const Cancellation* cancellation = nullptr;
     // Sees each delta of a streamed reply as it comes, without the key, should the endpoint repeat
-    // it. Once it has seen a block, the request is not tried again.
+    // it in some form (key_forms.h). Once it has seen a block, the request is not tried again.
     std::function<void(const Delta&)> observer;
     // Borrowed. The request goes out as this has it, and the answer comes back with its bytes;
     // `event` takes the place of the observer.
     PassThrough* raw = nullptr;
   };
 
-  explicit Endpoint(EndpointConfig config) : config_(std::move(config)) {}
+  explicit Endpoint(EndpointConfig config)
+      : config_(std::move(config)), forms_(forms_of_key(config_.key)) {}
 
   Result<Reply> complete(const Request& request) override;
   [[nodiscard]] const Losses& losses() const override { return losses_; }
   [[nodiscard]] std::optional<ModelError::Kind> refusal() const override { return refusal_; }
 
-  // What a last attempt used that broke off after part of its reply had come: estimated, as an
-  // endpoint counts at the end. Nothing where a reply came or none began.
+  // What a last attempt used that broke off after part of its reply had come, or was cancelled:
+  // estimated, as an endpoint counts at the end. Nothing where a reply came or none began.
   struct Spent {
     Usage usage;
     double cost = 0;
@@ -96,6 +100,7 @@ class Endpoint final : public ModelClient {
   void take_head(const HttpReply& head, PassThrough& raw) const;
 
   EndpointConfig config_;
+  std::vector<std::string> forms_;  // of the key
   Losses losses_;
   Spent spent_;
   std::optional<ModelError::Kind> refusal_;

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
@@ -135,11 +136,10 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   Result<HttpReply> run(HttpFault& fault) {
-    if (!easy_ || !multi_)
-      return fail("call model", printable(post_.url), "libcurl cannot be started");
+    if (!easy_ || !multi_) return fail(post_.step, place(), "libcurl cannot be started");
     set_options();
     added_ = curl_.multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK;
-    if (!added_) return fail("call model", printable(post_.url), "libcurl cannot be started");
+    if (!added_) return fail(post_.step, place(), "libcurl cannot be started");
     CURLcode code = CURLE_OK;
     if (auto waited = wait(code, fault); !waited) return tl::unexpected<Error>(waited.error());
     if (code != CURLE_OK) return failure(code, fault);
@@ -165,6 +165,7 @@ class Transfer {
     curl_.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_.easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     curl_.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_.easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
     curl_.easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_.easy_setopt(easy, CURLOPT_WRITEDATA, &sink_);
     curl_.easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
@@ -176,16 +177,16 @@ class Transfer {
     for (;;) {
       int running = 0;
       if (curl_.multi_perform(multi_.get(), &running) != CURLM_OK)
-        return fail("call model", printable(post_.url), "libcurl gave up");
+        return fail(post_.step, place(), "libcurl gave up");
       if (running == 0) break;
       if (post_.cancellation != nullptr && post_.cancellation->cancelled()) {
         fault = HttpFault::cancelled;
-        return fail("call model", printable(post_.url), "it was cancelled");
+        return fail(post_.step, place(), "it was cancelled");
       }
       if (post_.first_byte_timeout.count() > 0 && sink_.reply.status == 0 &&
           Clock::now() - begin > post_.first_byte_timeout) {
         fault = HttpFault::timed_out;
-        return fail("call model", printable(post_.url),
+        return fail(post_.step, place(),
                     "no answer within " + std::to_string(post_.first_byte_timeout.count()) + " ms",
                     "raise first_byte_timeout_seconds, or check the endpoint");
       }
@@ -205,21 +206,25 @@ class Transfer {
     }
     if (sink_.too_large) {
       fault = HttpFault::too_large;
-      return fail("call model", printable(post_.url),
+      return fail(post_.step, place(),
                   "the reply is larger than " + std::to_string(post_.max_reply_bytes) + " bytes",
-                  "check that the address is that of a model's endpoint");
+                  "check the address");
     }
     if (fault == HttpFault::timed_out && sink_.reply.status == 0 &&
         post_.connect_timeout.count() > 0 && !connected())
-      return fail("call model", printable(post_.url),
+      return fail(post_.step, place(),
                   "no connection within " + std::to_string(post_.connect_timeout.count()) + " ms",
                   "check base_url, or raise connect_timeout_seconds");
     if (fault == HttpFault::timed_out)
-      return fail("call model", printable(post_.url),
+      return fail(post_.step, place(),
                   "no reply within " + std::to_string(post_.timeout.count()) + " ms",
                   "raise timeout_seconds, or check the endpoint");
-    return fail("call model", printable(post_.url), curl_.easy_strerror(code),
+    return fail(post_.step, place(), curl_.easy_strerror(code),
                 "check base_url and that the endpoint runs");
+  }
+
+  [[nodiscard]] std::string place() const {
+    return printable(post_.shown.empty() ? shown_address(post_.url) : post_.shown);
   }
 
   [[nodiscard]] bool connected() {
@@ -238,6 +243,23 @@ class Transfer {
 };
 
 }  // namespace
+
+std::string shown_address(std::string_view url) {
+  std::string shown(url.substr(0, url.find_first_of("?#")));
+  auto begin = shown.find("://");
+  begin = begin == std::string::npos ? 0 : begin + 3;
+  auto end = std::min(shown.find('/', begin), shown.size());
+  // What stands before the last @ of the authority.
+  if (auto at = shown.rfind('@', end); at != std::string::npos && at >= begin && at < end)
+    shown.erase(begin, at + 1 - begin);
+  return shown;
+}
+
+std::string origin_of(std::string_view url) {
+  std::string shown = shown_address(url);
+  auto begin = shown.find("://");
+  return shown.substr(0, shown.find('/', begin == std::string::npos ? 0 : begin + 3));
+}
 
 std::optional<double> retry_after(std::string_view value, std::int64_t now) {
   std::string text(value);

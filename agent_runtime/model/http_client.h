@@ -1,6 +1,6 @@
 // One HTTP POST at a time through libcurl, for endpoints of models. Redirects are not followed:
 // they would carry the key to another host. Only http and https are spoken; nothing is kept between
-// two calls.
+// two calls. A reply is asked for as it is; one that is compressed all the same is unpacked.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,16 @@ namespace gyges::model {
 
 struct HttpReply;
 
+// An address as errors show it, which are recorded: without what may be secret in it, which is a
+// user's name and password, and the query.
+std::string shown_address(std::string_view url);
+// Of it only what says where it is: "https://host:port".
+std::string origin_of(std::string_view url);
+
 struct HttpPost {
   std::string url;
+  std::string step = "call model";   // as errors call it
+  std::string shown;                 // how errors name it; empty: shown_address()
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
   std::chrono::milliseconds timeout{};             // for everything

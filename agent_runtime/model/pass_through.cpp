@@ -23,20 +23,38 @@ bool is_handed_on(std::string_view name) {
 }
 
 std::string WordFilter::take(std::string_view bytes) {
-  if (word_.empty()) return std::string(bytes);
+  if (words_.empty()) return std::string(bytes);
   held_ += bytes;
   std::string ready;
   std::size_t at = 0;
-  for (auto found = held_.find(word_); found != std::string::npos; found = held_.find(word_, at)) {
+  for (;;) {
+    std::size_t found = std::string::npos;
+    const std::string* best = nullptr;
+    for (const std::string& word : words_) {
+      auto here = held_.find(word, at);
+      if (here > found || (here == found && (best == nullptr || word.size() <= best->size())))
+        continue;
+      found = here;
+      best = &word;
+    }
+    if (best == nullptr) break;
     ready.append(held_, at, found - at).append(instead_);
-    at = found + word_.size();
+    at = found + best->size();
   }
-  // The longest end that the word begins with.
-  std::size_t wait = std::min(word_.size() - 1, held_.size() - at);
-  while (wait > 0 && held_.compare(held_.size() - wait, wait, word_, 0, wait) != 0) --wait;
+  std::size_t wait = begun_at_end(std::string_view(held_).substr(at), words_);
   ready.append(held_, at, held_.size() - wait - at);
   held_.erase(0, held_.size() - wait);
   return ready;
+}
+
+std::size_t begun_at_end(std::string_view text, const std::vector<std::string>& words) {
+  std::size_t longest = 0;
+  for (const std::string& word : words) {
+    std::size_t most = std::min(word.size() - 1, text.size());
+    for (std::size_t size = most; size > longest; --size)
+      if (text.ends_with(std::string_view(word).substr(0, size))) longest = size;
+  }
+  return longest;
 }
 
 Status EventCutter::feed(std::string_view bytes, std::vector<std::string>& events) {

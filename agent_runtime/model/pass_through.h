@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent_runtime/model/delta.h"
+#include "agent_runtime/model/key_forms.h"
 #include "base/error.h"
 
 namespace gyges::model {
@@ -38,11 +39,15 @@ struct PassThrough {
 // Whether a header of an endpoint's answer is handed on to an agent.
 bool is_handed_on(std::string_view name);
 
-// Takes one word out of a stream, wherever it is cut. Not thread-safe.
+// Of the longest end of the text that is the beginning of one of the words: its length.
+std::size_t begun_at_end(std::string_view text, const std::vector<std::string>& words);
+
+// Takes words out of a stream, wherever it is cut. Not thread-safe.
 class WordFilter {
  public:
-  explicit WordFilter(std::string word, std::string instead = "[key]")
-      : word_(std::move(word)), instead_(std::move(instead)) {}
+  // No word is empty. Where one begins with another, the longer one is what is found.
+  explicit WordFilter(std::vector<std::string> words, std::string instead = key_mark)
+      : words_(std::move(words)), instead_(std::move(instead)) {}
 
   // What may be handed on now; the beginning of a word that is not whole waits.
   std::string take(std::string_view bytes);
@@ -50,7 +55,8 @@ class WordFilter {
   std::string finish() { return std::exchange(held_, {}); }
 
  private:
-  std::string word_, instead_;
+  std::vector<std::string> words_;
+  std::string instead_;
   std::string held_;
 };
 

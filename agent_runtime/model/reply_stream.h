@@ -12,6 +12,7 @@
 
 #include "agent_runtime/model/delta_filter.h"
 #include "agent_runtime/model/endpoint.h"
+#include "agent_runtime/model/key_watch.h"
 #include "agent_runtime/model/sse.h"
 
 namespace gyges::model {
@@ -20,8 +21,9 @@ namespace gyges::model {
 class ReplyStream {
  public:
   ReplyStream(const Dialect& dialect, const StreamLimits& limits, const Endpoint::Call& call,
-              const std::string& key)
-      : filter_(call.raw == nullptr ? key : std::string()),
+              const std::vector<std::string>& forms)
+      : filter_(call.raw == nullptr ? forms : std::vector<std::string>()),
+        watch_(call.raw != nullptr ? forms : std::vector<std::string>()),
         reader_(dialect.stream_reader(limits)),
         call_(call),
         array_(call.raw != nullptr && call.raw->array),
@@ -41,6 +43,7 @@ class ReplyStream {
     deltas_.clear();
     auto read = reader_->finish(deltas_);
     GYGES_CHECK(hand_on({}));
+    GYGES_CHECK(hand_on_held());
     return read;
   }
   [[nodiscard]] bool observed() const { return observed_; }
@@ -50,14 +53,17 @@ class ReplyStream {
     for (std::string_view begin :
          {"data:", "event:", "id:", "retry:", ":", "\n", "\r\n", "\xef\xbb\xbf"})
       if (head_.starts_with(begin)) return {};
-    return array_ ? std::string_view() : std::string_view(head_);
+    return array_ ? std::string_view() : std::string_view(head_).substr(0, longest_shown);
   }
+  // All of that, as far as it is kept.
+  [[nodiscard]] std::string_view no_stream_text() const { return head_; }
   [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
   [[nodiscard]] const std::optional<ModelError>& error() const { return error_; }
   Reply take() { return std::move(builder_).take(); }
 
  private:
-  static constexpr std::size_t longest_head = 100;
+  static constexpr std::size_t longest_head = 8192;
+  static constexpr std::size_t longest_shown = 100;
 
   Status read(std::string_view bytes, std::string_view as_it_came) {
     deltas_.clear();
@@ -86,11 +92,31 @@ class ReplyStream {
     if (call_.raw == nullptr || !call_.raw->event || (error_ && !observed_)) return ok();
     if (as_it_came.empty() && deltas_.empty()) return ok();
     observed_ = true;
-    if (call_.raw->event(as_it_came, deltas_)) return ok();
+    KeyWatch::Seen seen = watch_.take(deltas_);
+    if (seen == KeyWatch::Seen::key)
+      return fail("call model", "", "the reply repeats the key, in pieces",
+                  "give the agent another wire format than the endpoint's, or mend the endpoint");
+    if (seen == KeyWatch::Seen::beginning || !held_.empty()) {
+      held_.emplace_back(as_it_came, deltas_);
+      return seen == KeyWatch::Seen::beginning ? ok() : hand_on_held();
+    }
+    return hand_on_event(as_it_came, deltas_);
+  }
+
+  Status hand_on_held() {
+    for (const auto& [bytes, deltas] : std::exchange(held_, {}))
+      GYGES_CHECK(hand_on_event(bytes, deltas));
+    return ok();
+  }
+
+  Status hand_on_event(std::string_view bytes, const std::vector<Delta>& deltas) {
+    if (call_.raw->event(bytes, deltas)) return ok();
     return fail("call model", "", "nobody listens any more");
   }
 
   DeltaFilter filter_;  // of what goes through as it came the bytes are filtered
+  KeyWatch watch_;      // and it is looked for in what they say
+  std::vector<std::pair<std::string, std::vector<Delta>>> held_;  // until it is known for no key
   std::unique_ptr<StreamReader> reader_;
   const Endpoint::Call& call_;
   bool array_;

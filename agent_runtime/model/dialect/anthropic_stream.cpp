@@ -44,7 +44,8 @@ class Reader final : public EventReader {
       stop(stop_, deltas);
     } else if (type == "ping") {
       deltas.push_back(std::move(delta));
-    } else if (type == "error") {
+    } else if (type == "error" || (type.empty() && !at(event, "error").is_null())) {
+      // Proxies leave out the type.
       delta.error = anthropic::error_of(event, 500);
       delta.error.status = status_of(delta.error.kind);
       fail_stream(std::move(delta), deltas);

@@ -41,8 +41,10 @@ class Reader final : public EventReader {
       thoughts(event, type == "response.reasoning_text.delta", deltas);
     } else if (type == "response.completed" || type == "response.incomplete") {
       conclude(at(event, "response"), deltas);
-    } else if (type == "response.failed" || type == "error") {
-      const json& inner = type == "error" ? event : at(event, "response");
+    } else if (type == "response.failed" || type == "error" ||
+               (type.empty() && !at(event, "error").is_null())) {
+      // Proxies leave out the type.
+      const json& inner = type == "response.failed" ? at(event, "response") : event;
       Delta delta;
       delta.error = openai::error_of(inner, 500);
       delta.error.status = openai::error_status(delta.error);

@@ -370,7 +370,7 @@ TEST(JsonText, MembersAndElementsAreFoundWhereTheyStand) {
 TEST(PassThroughStreams, AWordIsTakenOutWhereverItIsCut) {
   const std::string text = "a secret b secrsecret c sec";
   for (std::size_t piece = 1; piece < text.size(); ++piece) {
-    model::WordFilter filter("secret", "*");
+    model::WordFilter filter({"secret"}, "*");
     std::string out;
     for (std::size_t at = 0; at < text.size(); at += piece)
       out += filter.take(text.substr(at, piece));

@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "agent_runtime/model/http_client.h"
+#include "agent_runtime/model/key_forms.h"
+#include "agent_runtime/model/pass_through.h"
 #include "tests/agent_runtime/model/local_http_server.h"
 #include "tests/agent_runtime/model/random_conversation.h"
 
@@ -69,6 +71,106 @@ TEST_F(EndpointTest, ReadsTextReasoningAndUsage) {
   EXPECT_EQ(reply->stop_reason, StopReason::end);
   EXPECT_EQ(reply->usage.input_tokens, 7U);
   EXPECT_EQ(reply->usage.output_tokens, 3U);
+}
+
+TEST_F(EndpointTest, AnErrorWithStatus200IsSaidAsTheEndpointSaysIt) {
+  config_.retries = 1;
+  CannedReply broken{"200 OK", R"({"error":{"message":"The model has crashed.","code":502}})"};
+  std::string said = error_of({broken, broken});
+  EXPECT_THAT(said, HasSubstr("status 502: The model has crashed."));
+  EXPECT_THAT(said, HasSubstr("after 2 attempts"));
+  config_.settings.stream = true;
+  EXPECT_THAT(error_of({broken, broken}), HasSubstr("status 502: The model has crashed."));
+  for (const char* dialect : {"openai_chat", "openai_responses", "anthropic_messages", "gemini"}) {
+    config_.dialect = find_dialect(dialect);
+    CannedReply event{"200 OK", "data: {\"error\":{\"message\":\"No more room.\"}}\n\n"};
+    EXPECT_THAT(error_of({event, event}), HasSubstr("No more room.")) << dialect;
+  }
+}
+
+TEST_F(EndpointTest, ACompressedReplyIsUnpacked) {
+  const unsigned char packed[] = {
+      31,  139, 8,   0,   0,   0,   0,   0,   2,   3,   13,  200, 65,  10,  128, 48,  12,  68,  209,
+      187, 204, 186, 120, 128, 158, 192, 59,  136, 72,  40,  81,  3,   218, 72,  39,  187, 210, 187,
+      219, 213, 127, 252, 142, 114, 187, 21,  37,  242, 214, 241, 42,  41,  151, 34,  119, 52,  127,
+      102, 33,  164, 49,  164, 6,   18,  138, 215, 208, 169, 140, 213, 22,  140, 132, 211, 170, 241,
+      62,  154, 10,  189, 206, 205, 240, 15,  99,  31,  63,  64,  20,  100, 153, 85,  0,   0,   0};
+  CannedReply reply{"200 OK", std::string(packed, packed + sizeof packed)};
+  reply.headers = "Content-Encoding: gzip\r\n";
+  auto answer = ask({reply});
+  ASSERT_TRUE(answer) << answer.error().line();
+  EXPECT_EQ(text_of(answer->message), "Hi.");
+  EXPECT_THAT(server_->requests().at(0), HasSubstr("Accept-Encoding: identity"));
+}
+
+TEST_F(EndpointTest, AKeyThatComesBackEncodedIsTakenOut) {
+  config_.key = "sk-sec/ret+98=76";
+  config_.retries = 0;
+  for (const char* form : {"sk-sec/ret+98=76", "sk-sec%2Fret%2B98%3D76", "sk-sec%2fret%2b98%3d76",
+                           "c2stc2VjL3JldCs5OD03Ng==",          // as it is
+                           "QmVhcmVyIHNrLXNlYy9yZXQrOTg9NzY=",  // behind "Bearer "
+                           "dXNlcjpzay1zZWMvcmV0Kzk4PTc2",      // behind "user:"
+                           "736b2d7365632f7265742b39383d3736"}) {
+    nlohmann::json body{{"error", {{"message", std::string("no such key: ") + form + "."}}}};
+    std::string said = error_of({{"401 Unauthorized", body.dump()}});
+    EXPECT_THAT(said, HasSubstr("[key]")) << form;
+    EXPECT_THAT(said, Not(HasSubstr(std::string(form).substr(6, 12)))) << form;
+  }
+  EXPECT_THAT(error_of({{"401 Unauthorized", R"({"error":{"message":"sk-sec\/ret+98\u003d76"}})"}}),
+              HasSubstr("401: [key]"));
+  EXPECT_EQ(forms_of_key(""), std::vector<std::string>());
+  EXPECT_THAT(forms_of_key("abc"), SizeIs(1)) << "\"YWJj\" occurs by chance";
+}
+
+TEST_F(EndpointTest, AKeyInPiecesIsNotHandedOnAsItCame) {
+  config_.key = "sk-secret-9876-key";
+  auto event = [](const std::string& text) {
+    return "data: " +
+           nlohmann::json{{"choices", {{{"index", 0}, {"delta", {{"content", text}}}}}}}.dump() +
+           "\n\n";
+  };
+  const std::string end =
+      "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: "
+      "[DONE]\n\n";
+  auto passed = [&](const std::vector<std::string>& words, std::string& stream) {
+    stream.clear();
+    for (const std::string& word : words) stream += event(word);
+    stream += end;
+    server_ = std::make_unique<LocalHttpServer>(std::vector<CannedReply>{{"200 OK", stream}});
+    config_.base_url = server_->base_url();
+    Endpoint endpoint(config_);
+    ModelRequest request;
+    request.model = "m";
+    request.stream = true;
+    request.messages = messages_;
+    std::string got;
+    PassThrough raw;
+    raw.body = "{}";
+    raw.event = [&](std::string_view bytes, const std::vector<Delta>&) {
+      got += bytes;
+      return true;
+    };
+    EXPECT_TRUE(endpoint.address(request, raw));
+    ModelError error;
+    auto reply =
+        endpoint.send(request, {Clock::now() + milliseconds(10000), nullptr, {}, &raw}, error);
+    if (!reply) got += " " + reply.error().line();
+    return got;
+  };
+  std::string stream;
+  EXPECT_EQ(passed({"A key begins with sk-sec", "", "rets, they", " say: sk-secret"}, stream),
+            stream);
+  std::string got = passed({"It is sk", "-sec", "ret-98", "76-", "key."}, stream);
+  EXPECT_THAT(got, HasSubstr("repeats the key"));
+  for (const char* piece : {"-sec", "ret-98", "76-", "key."})
+    EXPECT_THAT(got, Not(HasSubstr("\"" + std::string(piece)))) << piece;
+}
+
+TEST(ShownAddresses, HoldNothingSecret) {
+  EXPECT_EQ(shown_address("https://ann:pass@w@host:8/v1?key=abc#d"), "https://host:8/v1");
+  EXPECT_EQ(shown_address("http://host/a@b"), "http://host/a@b");
+  EXPECT_EQ(origin_of("https://u:p@hooks.example/T0/secret"), "https://hooks.example");
+  EXPECT_EQ(origin_of("no address"), "no address");
 }
 
 TEST_F(EndpointTest, SendsModelMessagesToolsAndNoSeedUnlessAsked) {
