@@ -19,11 +19,12 @@ namespace gyges::mcp {
 
 // What the connections of a server have in common. Used by the thread that runs the server.
 struct HttpState {
-  HttpState(Service& service, const HttpOptions& given, HttpGuard who, HttpSessions::Over over)
+  HttpState(Service& service, const HttpOptions& given, HttpGuard who, HttpSessions::Over over,
+            HttpSessions::Tell tell)
       : options(given),
         guard(std::move(who)),
         protocol(service),
-        sessions(service, given.sessions, std::move(over)) {
+        sessions(service, given.sessions, std::move(over), std::move(tell)) {
     bounds.message_bytes = options.body_bytes;
   }
   HttpOptions options;

@@ -25,7 +25,10 @@ class HttpServer {
   HttpServer(Service& service, const HttpOptions& options, HttpGuard guard)
       : state_(std::make_shared<HttpState>(
             service, options, std::move(guard),
-            [this](std::weak_ptr<HttpSession> session) { tell_of_the_end(std::move(session)); })),
+            [this](std::weak_ptr<HttpSession> session) { tell_of_the_end(std::move(session)); },
+            [this](std::weak_ptr<HttpSession> session, std::string change) {
+              tell(std::move(session), std::move(change));
+            })),
         acceptor_(context_),
         sweep_timer_(context_),
         pause_timer_(context_),
@@ -65,6 +68,13 @@ class HttpServer {
       auto known = weak.lock();
       if (known && wants_session_over(known->peer))
         deliver_event(known.get(), *known->streams.own(), session_over_text());
+    });
+  }
+
+  // Likewise.
+  void tell(std::weak_ptr<HttpSession> session, std::string text) {
+    asio::post(context_, [weak = std::move(session), text = std::move(text)] {
+      if (auto known = weak.lock()) deliver_event(known.get(), *known->streams.own(), text);
     });
   }
 

@@ -112,7 +112,10 @@ SessionCalls* HttpSessions::calls_of(const std::shared_ptr<HttpSession>& session
     if (tell) tell(weak);
   };
   try {
-    session->calls = std::make_unique<SessionCalls>(service_, client, limits_.calls, over);
+    auto change = [tell = tell_, weak = std::weak_ptr<HttpSession>(session)](std::string text) {
+      if (tell) tell(weak, std::move(text));
+    };
+    session->calls = std::make_unique<SessionCalls>(service_, client, limits_.calls, over, change);
   } catch (const std::system_error&) {
     return nullptr;  // no thread is to be had
   }

@@ -45,10 +45,12 @@ class HttpSessions {
 
   // By a thread of the session that is over by itself.
   using Over = std::function<void(std::weak_ptr<HttpSession>)>;
+  // By whatever thread: a notification for the session's client (see SessionTasks::Tell).
+  using Tell = std::function<void(std::weak_ptr<HttpSession>, std::string notification)>;
 
   // `service` is borrowed.
-  HttpSessions(Service& service, const SessionLimits& limits, Over over)
-      : service_(service), limits_(limits), over_(std::move(over)) {}
+  HttpSessions(Service& service, const SessionLimits& limits, Over over, Tell tell = {})
+      : service_(service), limits_(limits), over_(std::move(over)), tell_(std::move(tell)) {}
 
   // A new session with an id that cannot be guessed. Where there is no room the session that was
   // used longest ago among those that have called nothing makes some; null where there is none.
@@ -85,6 +87,7 @@ class HttpSessions {
   Service& service_;
   SessionLimits limits_;
   Over over_;
+  Tell tell_;
   std::map<std::string, std::shared_ptr<HttpSession>> sessions_;
   std::vector<std::unique_ptr<SessionCalls>> ending_;
   std::map<std::string, Bucket> rates_;

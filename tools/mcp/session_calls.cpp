@@ -26,14 +26,17 @@ Answer cancelled_answer() {
 
 }  // namespace
 
-SessionCalls::SessionCalls(Service& service, ClientInfo client, const CallLimits& limits, Over over)
+SessionCalls::SessionCalls(Service& service, ClientInfo client, const CallLimits& limits, Over over,
+                           SessionTasks::Tell tell)
     : service_(service),
       client_(std::move(client)),
       limits_(limits),
       over_(std::move(over)),
-      tasks_([this](Request request, std::shared_ptr<Link> link, SessionTasks::Done done) {
-        return queue(std::move(request), std::move(link), std::move(done));
-      }) {
+      tasks_(
+          [this](Request request, std::shared_ptr<Link> link, SessionTasks::Done done) {
+            return queue(std::move(request), std::move(link), std::move(done));
+          },
+          std::move(tell)) {
   limits_.parallel = std::max<std::size_t>(limits_.parallel, 1);
   keeper_ = quiet_thread([this] { keep(); });
 }

@@ -30,8 +30,10 @@ class SessionCalls {
   // clock); may be empty.
   using Over = std::function<void()>;
 
-  // `service` is borrowed. Throws std::system_error where no thread is to be had.
-  SessionCalls(Service& service, ClientInfo client, const CallLimits& limits, Over over = {});
+  // `service` is borrowed; `tell`: see SessionTasks. Throws std::system_error where no thread is to
+  // be had.
+  SessionCalls(Service& service, ClientInfo client, const CallLimits& limits, Over over = {},
+               SessionTasks::Tell tell = {});
   // As stop(), and waits.
   ~SessionCalls();
   SessionCalls(const SessionCalls&) = delete;

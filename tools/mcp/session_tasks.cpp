@@ -33,6 +33,7 @@ struct SessionTasks::Task : TaskRecord {
   using TaskRecord::TaskRecord;
   std::shared_ptr<TaskLink> link;
   bool is_task = false;          // its client knows of it
+  bool created = false;          // and has been told its id
   Clock::time_point becomes;     // until then: when it does
   Done first;                    // until then: who waits for the answer
   std::shared_ptr<Link> client;  // until then: whose cancelling cancels it
@@ -140,7 +141,23 @@ bool SessionTasks::call(Request request, TaskUse use, std::shared_ptr<Link> link
     return false;
   }
   done(std::move(created));
+  std::string change;
+  {
+    std::scoped_lock lock(mutex_);
+    task->created = true;
+    if (task->status != "working") change = change_of(*task);
+  }
+  say(std::move(change));
   return true;
+}
+
+std::string SessionTasks::change_of(const Task& task) const {
+  if (!tell_ || !task.created || task.request.revision != Revision::r2025_11_25) return {};
+  return notification_text("notifications/tasks/status", json_text(task.facts()));
+}
+
+void SessionTasks::say(std::string change) const {
+  if (!change.empty()) tell_(std::move(change));
 }
 
 bool SessionTasks::run(const Shared& task, Request request) {
@@ -153,6 +170,7 @@ void SessionTasks::settle(const Shared& task, Answer answer) {
   std::vector<Done> waiters;
   Done first;
   Answer result;
+  std::string change;
   {
     std::scoped_lock lock(mutex_);
     if (!task->is_task) {
@@ -160,6 +178,7 @@ void SessionTasks::settle(const Shared& task, Answer answer) {
       first = std::move(task->first);
     } else if (!task->over()) {
       task->take(answer);
+      change = change_of(*task);
       if (task->over()) {
         waiters.swap(task->waiters);
         result = task->result();
@@ -167,6 +186,7 @@ void SessionTasks::settle(const Shared& task, Answer answer) {
     }
   }
   if (first) first(std::move(answer));
+  say(std::move(change));
   for (Done& one : waiters) one(result);
 }
 
@@ -270,6 +290,7 @@ Answer SessionTasks::get(const Request& request) {
 Answer SessionTasks::cancel(const Request& request) {
   std::vector<Done> waiters;
   Answer answer;
+  std::string change;
   {
     std::scoped_lock lock(mutex_);
     Shared task = find(request);
@@ -281,9 +302,11 @@ Answer SessionTasks::cancel(const Request& request) {
       task->become("cancelled");
       task->link->cancel();
       waiters.swap(task->waiters);
+      change = change_of(*task);
     }
     answer = modern ? result_answer(json::object()) : result_answer(task->facts());
   }
+  say(std::move(change));
   for (Done& one : waiters) one(fault_answer(Code::internal_error, "The task was cancelled."));
   return answer;
 }

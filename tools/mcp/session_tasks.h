@@ -38,7 +38,12 @@ class SessionTasks {
   // Has a call carried out, as SessionCalls::submit().
   using Submit = std::function<bool(Request request, std::shared_ptr<Link> link, Done done)>;
 
-  explicit SessionTasks(Submit submit) : submit_(std::move(submit)) {}
+  // Told, by whatever thread, what a client of 2025-11-25 hears of a task of its whose status has
+  // changed: the text of a notification. May be empty.
+  using Tell = std::function<void(std::string notification)>;
+
+  explicit SessionTasks(Submit submit, Tell tell = {})
+      : submit_(std::move(submit)), tell_(std::move(tell)) {}
   // Every call has ended.
   ~SessionTasks();
   SessionTasks(const SessionTasks&) = delete;
@@ -70,8 +75,11 @@ class SessionTasks {
   Answer list();
   Answer update(const Request& request, Shared& resumed);
   void result(const Request& request, Done done);
+  std::string change_of(const Task& task) const;  // for tell_; empty: nothing is said
+  void say(std::string change) const;
 
   Submit submit_;
+  Tell tell_;
   std::mutex mutex_;
   std::map<std::string, Shared> kept_;  // by id
   std::list<Shared> pending_;           // that may yet become tasks

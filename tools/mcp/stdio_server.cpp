@@ -180,8 +180,9 @@ class StdioServer {
   bool has_session(const ClientInfo& client) {
     if (session_) return true;
     try {
-      session_ = std::make_unique<SessionCalls>(service_, client, limits_.calls,
-                                                [this] { tell_of_the_end(); });
+      session_ = std::make_unique<SessionCalls>(
+          service_, client, limits_.calls, [this] { tell_of_the_end(); },
+          [this](std::string change) { output_.send(std::move(change)); });
     } catch (const std::system_error&) {
       return false;
     }

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <mutex>
+#include <vector>
 
 #include "tests/tools/mcp/fake_service.h"
 #include "tools/mcp/call_link.h"
@@ -136,6 +138,46 @@ TEST_F(SessionTasksTest, AQuickCallIsAnsweredAtOnceAndASlowOneByATask) {
   // It is there again and again, and cancelling it now changes nothing.
   EXPECT_EQ(result(ask("tasks/cancel", {{"taskId", id}})).size(), 2U) << "resultType and _meta";
   EXPECT_EQ(get(id).at("status"), "completed");
+}
+
+TEST_F(SessionTasksTest, ClientsOf2025HearOfEachChangeOfATask) {
+  std::mutex mutex;
+  std::vector<json> heard;
+  calls_ = std::make_unique<SessionCalls>(service_, ClientInfo{}, CallLimits{80, 200},
+                                          SessionCalls::Over(), [&](std::string said) {
+                                            std::scoped_lock lock(mutex);
+                                            heard.push_back(json::parse(said));
+                                          });
+  auto count = [&] {
+    std::scoped_lock lock(mutex);
+    return heard.size();
+  };
+  auto begin = [&](const char* tool) {
+    return result(send("tools/call",
+                       {{"name", tool}, {"arguments", json::object()}, {"task", {{"ttl", 60000}}}}))
+        .at("task")
+        .at("taskId")
+        .get<std::string>();
+  };
+  const std::string quick = begin("echo");
+  ASSERT_TRUE(eventually([&] { return count() == 1; }));
+  EXPECT_EQ(heard[0].at("method"), "notifications/tasks/status");
+  EXPECT_FALSE(heard[0].contains("id"));
+  const json& params = heard[0].at("params");
+  EXPECT_EQ(params.at("taskId"), quick);
+  EXPECT_EQ(params.at("status"), "completed");
+  for (const char* member : {"createdAt", "lastUpdatedAt", "ttl"})
+    EXPECT_TRUE(params.contains(member)) << member;
+  const std::string stopped = begin("wait");
+  (void)result(send("tasks/cancel", {{"taskId", stopped}}));
+  ASSERT_TRUE(eventually([&] { return count() == 2; }));
+  EXPECT_EQ(heard[1].at("params").at("taskId"), stopped);
+  EXPECT_EQ(heard[1].at("params").at("status"), "cancelled");
+  // Those of 2026-07-28 fetch it, or ask to be told.
+  const std::string modern = result(call("wait")).at("taskId").get<std::string>();
+  (void)result(ask("tasks/cancel", {{"taskId", modern}}));
+  calls_.reset();
+  EXPECT_EQ(count(), 2U);
 }
 
 TEST_F(SessionTasksTest, ClientsThatKnowNoTasksGetNone) {
