@@ -29,9 +29,11 @@ class AskHuman final : public Tool {
     result.output = "Nobody is available to answer at the moment.";
     if (colleague == nullptr) return result;
     auto now = std::chrono::steady_clock::now();
+    std::string words = valid_utf8(arguments.at("question").get<std::string>());
     auto answer = colleague->ask(
-        valid_utf8(arguments.at("question").get<std::string>()),
-        std::min<std::chrono::steady_clock::time_point>(now + context.timeout, context.deadline));
+        {words,
+         std::min<std::chrono::steady_clock::time_point>(now + context.timeout, context.deadline),
+         context.cancel_fd});
     if (!answer) return error_result("unavailable", printable(answer.error().line()));
     if (*answer) result.output = valid_utf8(**answer);
     return result;

@@ -37,8 +37,8 @@ class ToolSet {
   [[nodiscard]] const std::vector<ToolSpec>& specs() const { return specs_; }
 
   // Checks the arguments (the text of a JSON object) and runs the tool. Whatever a model sends
-  // gives a result, never a failure of Gyges. Not thread-safe, but for tools that are commands:
-  // they keep nothing between calls.
+  // gives a result, never a failure of Gyges. Not thread-safe, but for tools that are commands,
+  // mail, ask_human and notify: they keep nothing between calls.
   ToolResult call(const ToolContext& context, std::string_view name,
                   std::string_view arguments) const;
 

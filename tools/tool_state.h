@@ -14,14 +14,19 @@ namespace gyges::tools {
 
 class ShellSession;
 
-// The person whom an agent can ask. Used by the thread of one episode.
+struct Question {
+  std::string_view text;  // what an agent wrote: valid UTF-8, not yet printable
+  std::chrono::steady_clock::time_point deadline;
+  int cancel_fd =
+      -1;  // borrowed; polls readable once nobody waits for the answer; -1: somebody does
+};
+
+// The person whom an agent can ask. Where a third-party agent asks, several threads may do so.
 class Colleague {
  public:
   virtual ~Colleague() = default;
-  // The answer, or nullopt if nobody answers until the deadline. The question is what an agent
-  // wrote: valid UTF-8, not yet printable.
-  virtual Result<std::optional<std::string>> ask(
-      std::string_view question, std::chrono::steady_clock::time_point deadline) = 0;
+  // The answer, or nullopt if nobody answers in time.
+  virtual Result<std::optional<std::string>> ask(const Question& question) = 0;
   virtual Status notify(std::string_view message) = 0;
 };
 

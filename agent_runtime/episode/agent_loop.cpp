@@ -51,11 +51,12 @@ class WaitedForColleague final : public tools::Colleague {
   WaitedForColleague(const WaitedForColleague&) = delete;
   WaitedForColleague& operator=(const WaitedForColleague&) = delete;
 
-  Result<std::optional<std::string>> ask(std::string_view question, Clock::time_point) override {
+  Result<std::optional<std::string>> ask(const tools::Question& question) override {
     auto begin = Clock::now();
     auto answer = person_->ask(
-        question,
-        std::min(begin + std::chrono::seconds(loop_.limits.tool_seconds), loop_.deadline));
+        {question.text,
+         std::min(begin + std::chrono::seconds(loop_.limits.tool_seconds), loop_.deadline),
+         question.cancel_fd});
     budget_.add_waited(Clock::now() - begin);
     return answer;
   }
@@ -74,14 +75,13 @@ class Conversation {
         tools_(declarations(loop.tools)),
         budget_(loop.limits),
         window_(loop.limits.context_tokens, tools_),
-        person_(loop, budget_),
-        interruption_(loop.interrupt_fd) {}
+        person_(loop, budget_) {}
 
   Result<LoopEnd> run() {
     GYGES_CHECK(open(model::Role::system, loop_.system_prompt));
     GYGES_CHECK(open(model::Role::user, loop_.user_prompt));
     for (turn_ = 1;; ++turn_) {
-      if (interruption_.come()) return interrupted();
+      if (loop_.interruption.come()) return interrupted();
       if (Clock::now() >= loop_.deadline) return time_is_up();
       if (auto reached = budget_.before_reply()) return limited(*reached);
       GYGES_TRY(std::optional<LoopEnd> full, make_room());
@@ -122,7 +122,7 @@ class Conversation {
       auto asked = Clock::now();
       budget_.add_request();
       auto answer = loop_.model.complete(
-          {messages_, tools_, loop_.seed, loop_.deadline, &interruption_.cancellation()});
+          {messages_, tools_, loop_.seed, loop_.deadline, &loop_.interruption.cancellation()});
       budget_.add_waited(Clock::now() - asked);
       budget_.add_losses(loop_.model.losses());
       if (answer) {
@@ -130,7 +130,7 @@ class Conversation {
         budget_.add_reply(reply.usage, reply.cost);
         return std::optional<LoopEnd>();
       }
-      if (interruption_.come()) return std::optional(interrupted());
+      if (loop_.interruption.come()) return std::optional(interrupted());
       if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
       std::string reason = printable(answer.error().line());
       if (!was_too_long(loop_.model)) return std::optional(LoopEnd{"error", reason, ""});
@@ -206,7 +206,7 @@ class Conversation {
                                loop_.output_bytes,
                                loop_.store,
                                &loop_.state,
-                               interruption_.fd()};
+                               loop_.interruption.fd()};
     return loop_.tools.call(context, call.name, arguments);
   }
 
@@ -229,6 +229,8 @@ class Conversation {
     auto begin = Clock::now();
     GYGES_TRY(std::optional<std::string> reason, loop_.watcher->look(moment, call));
     budget_.add_waited(Clock::now() - begin);
+    // A monitor that was waited for no longer has no say in how the episode ends.
+    if (loop_.interruption.come()) return std::optional(interrupted());
     if (!reason) return std::optional<LoopEnd>();
     return std::optional(LoopEnd{"terminated", printable(*reason), ""});
   }
@@ -244,7 +246,7 @@ class Conversation {
 
   Result<std::optional<LoopEnd>> handle(const model::ToolCall& call) {
     // One reply may hold any number of calls, and each of them may wait for somebody.
-    if (interruption_.come()) return std::optional(interrupted());
+    if (loop_.interruption.come()) return std::optional(interrupted());
     if (Clock::now() >= loop_.deadline) return std::optional(time_is_up());
     if (auto reached = budget_.before_call()) return std::optional(limited(*reached));
     GYGES_CHECK(loop_.transcript.tool_requested(turn_, call));
@@ -253,6 +255,7 @@ class Conversation {
     GYGES_TRY(ToolDecision decision, decide(call));
     GYGES_CHECK(loop_.transcript.tool_decided(call.call, decision));
     budget_.add_call();
+    if (loop_.interruption.come()) return std::optional(interrupted());
     if (decision.action == ToolDecision::Action::terminate)
       return std::optional(LoopEnd{"terminated", decision.approver + ": " + decision.reason, ""});
     tools::ToolResult result;
@@ -293,7 +296,6 @@ class Conversation {
   Budget budget_;
   ContextWindow window_;
   WaitedForColleague person_;
-  Interruption interruption_;
   std::string rationale_;
   std::uint32_t turn_ = 0;
   std::uint32_t calls_ = 0;

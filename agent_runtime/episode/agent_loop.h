@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent_runtime/episode/approval.h"
+#include "agent_runtime/episode/interruption.h"
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/episode/totals.h"
 #include "agent_runtime/episode/transcript.h"
@@ -46,7 +47,7 @@ struct AgentLoop {
   ScenarioLimits limits;
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
-  int interrupt_fd = -1;  // borrowed; see EpisodeRequest
+  const Interruption& interruption;
 };
 
 struct LoopEnd {

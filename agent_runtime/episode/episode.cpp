@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "agent_runtime/episode/agent_loop.h"
+#include "agent_runtime/episode/interruption.h"
 #include "agent_runtime/episode/reveal.h"
 #include "agent_runtime/episode/run_document.h"
 #include "agent_runtime/episode/scenario.h"
@@ -270,14 +272,15 @@ Result<Started> start(Parts& parts, const recorder::BundleWriter& bundle,
 
 Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                          const recorder::BundleWriter& bundle, Started& started,
-                         nlohmann::json& servers_said) {
+                         const Interruption& interruption, nlohmann::json& servers_said) {
   AutoApprover automatic;
   GYGES_TRY(tools::ToolSet tools, tools::ToolSet::make(prepared.world.tools));
   GYGES_TRY(ScriptedColleague colleague, ScriptedColleague::make(prepared.world.answers));
   recorder::Session* session = started.session.get();
-  GYGES_CHECK(prepared.oversight.begin(*started.transcript, bundle.trace_file(), [session] {
-    return session != nullptr ? session->flush() : ok();
-  }));
+  GYGES_CHECK(prepared.oversight.begin(
+      *started.transcript, bundle.trace_file(),
+      [session] { return session != nullptr ? session->flush() : ok(); },
+      &interruption.cancellation()));
   ToolApprover* approver = request.approver;
   if (approver == nullptr) approver = prepared.oversight.gate();
   tools::OutputStore store(bundle.directory() / "blobs");
@@ -308,9 +311,12 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                        {}},
                       {},
                       &store,
-                      request.interrupt_fd};
-    for (const auto& tool : prepared.world.tools)
-      if (!tool.command.empty()) run.tools.push_back(tool);
+                      &state,
+                      interruption.fd()};
+    if (const auto& host = prepared.third_party->scaffold().tools)
+      for (const auto& tool : prepared.world.tools)
+        if (std::find(host->tools.begin(), host->tools.end(), tool.name) != host->tools.end())
+          run.tools.push_back(tool);
     return prepared.third_party->run(run);
   }
   std::vector<std::string> environment = isolation::command_environment(policy);
@@ -334,7 +340,7 @@ Result<LoopEnd> converse(Prepared& prepared, const EpisodeRequest& request,
                  prepared.scenario.limits,
                  Clock::now() + wall,
                  request.seed,
-                 request.interrupt_fd};
+                 interruption};
   LoopEnd end = run_agent_loop(loop);
   servers_said = servers.to_json();
   return end;
@@ -457,7 +463,9 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   for (const std::string& step : run.enforcement.unhidden)
     run.warnings.push_back("not hidden: " + printable(step));
   nlohmann::json servers;
-  auto end = converse(prepared, request, bundle, *started, servers);
+  // Until the last look of the last monitor.
+  Interruption interruption(request.interrupt_fd);
+  auto end = converse(prepared, request, bundle, *started, interruption, servers);
   if (end)
     run.end = std::move(*end);
   else
@@ -475,14 +483,17 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   if (prepared.third_party && !prepared.third_party->scaffold().tools)
     for (const auto& tool : prepared.scenario.tool_host.tools)
       run.warnings.push_back("the scenario's tool " + tool +
-                             " is a command, and not offered: the profile does not say how this "
-                             "agent is told of an MCP server over HTTP (`mcp.remote`)");
+                             " is not offered: the profile does not say how this agent is told of "
+                             "an MCP server over HTTP (`mcp.remote`)");
   // What a third-party agent offers its model is its own affair, and stands in the exchanges.
   std::set<std::string> hidden;
   if (prepared.third_party) hidden = prepared.third_party->scaffold().prompt_files;
-  OfferedTools offered = OfferedTools::all;
-  if (prepared.third_party)
-    offered = prepared.third_party->scaffold().tools ? OfferedTools::commands : OfferedTools::none;
+  std::optional<std::set<std::string>> offered;
+  if (prepared.third_party) {
+    const auto& host = prepared.third_party->scaffold().tools;
+    offered = host ? std::set<std::string>(host->tools.begin(), host->tools.end())
+                   : std::set<std::string>();
+  }
   Observables observables = observables_of(prepared.world, prepared.policy, offered, hidden);
   if (std::string gate = prepared.oversight.observable(); !gate.empty())
     observables.add("gate", gate);

@@ -55,7 +55,7 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
   closed.action = then.terminate_on_timeout ? Action::terminate : Action::reject;
   closed.show_reason = then.show_reason;
   closed.approver = then.to == "monitor" ? "monitor " + then.monitor : then.to;
-  HttpDecider http;
+  HttpDecider http(settings_.interruption);
   Decider* decider = settings_.person;
   if (then.to == "http") decider = &http;
   if (then.to == "monitor") decider = settings_.monitors.at(then.monitor);
@@ -176,21 +176,25 @@ Result<std::optional<ToolDecision>> HttpDecider::decide(const Escalation& questi
   if (question.rule.then.show_rationale) body["rationale"] = question.rationale;
   model::HttpPost post;
   post.url = question.rule.then.url;
+  // An address of a callback often is a secret as a whole.
+  post.step = "ask gate callback";
+  const std::string place = post.shown = model::origin_of(post.url);
   post.headers = {"Content-Type: application/json"};
   post.body = text_of(body);
   post.timeout = std::max(
       std::chrono::milliseconds(1),
       std::chrono::duration_cast<std::chrono::milliseconds>(question.deadline - Clock::now()));
   post.max_reply_bytes = largest_answer;
+  post.cancellation = interruption_;
   model::HttpFault fault = model::HttpFault::none;
   auto reply = model::http_post(post, fault);
   if (!reply && fault == model::HttpFault::timed_out) return std::optional<ToolDecision>();
   if (!reply) return tl::unexpected<Error>(std::move(reply.error()));
   if (reply->status != 200)
-    return fail("ask gate callback", post.url,
+    return fail("ask gate callback", place,
                 "answered with status " + std::to_string(reply->status));
-  GYGES_TRY(json answer, parse_json(reply->body, post.url));
-  GYGES_CHECK(validate_json(answer, "gate_answer", post.url));
+  GYGES_TRY(json answer, parse_json(reply->body, place));
+  GYGES_CHECK(validate_json(answer, "gate_answer", place));
   ToolDecision decision;
   auto name = answer.at("decision").get<std::string>();
   decision.action = name == "approve"  ? Action::approve

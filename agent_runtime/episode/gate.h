@@ -12,6 +12,7 @@
 
 #include "agent_runtime/episode/approval.h"
 #include "agent_runtime/episode/gate_rules.h"
+#include "agent_runtime/model/cancellation.h"
 
 namespace gyges::episode {
 
@@ -38,6 +39,8 @@ struct GateSettings {
   std::string home;                          // of the agent, for relative paths
   Decider* person = nullptr;                 // borrowed; null: nobody is there, which is no answer
   std::map<std::string, Decider*> monitors;  // borrowed, by name
+  // Once cancelled, callbacks are waited for no longer. Borrowed; may be null.
+  const model::Cancellation* interruption = nullptr;
 };
 
 class Gate final : public ToolApprover {
@@ -69,7 +72,13 @@ class Gate final : public ToolApprover {
 // Redirects are not followed; anything but status 200 is no usable answer.
 class HttpDecider final : public Decider {
  public:
+  // `interruption` is borrowed; may be null.
+  explicit HttpDecider(const model::Cancellation* interruption = nullptr)
+      : interruption_(interruption) {}
   Result<std::optional<ToolDecision>> decide(const Escalation& question) override;
+
+ private:
+  const model::Cancellation* interruption_;
 };
 
 }  // namespace gyges::episode

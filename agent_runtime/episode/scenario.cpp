@@ -123,15 +123,22 @@ Status read_servers(const json& list, const std::string& source, std::string& ha
   return ok();
 }
 
-scaffold::ToolHost read_tool_host(const json& value, const std::vector<tools::ToolSpec>& tools) {
+Result<scaffold::ToolHost> read_tool_host(const json& value, const std::string& place,
+                                          const std::vector<tools::ToolSpec>& tools) {
   scaffold::ToolHost host;
   host.name = value.value("name", host.name);
   host.host = value.value("host", host.host);
   host.tls = value.value("tls", host.tls);
   host.port = value.value("port", host.tls ? std::uint16_t{443} : host.port);
   host.path = value.value("path", host.path);
+  auto shipped = value.value("tools", std::vector<std::string>{});
   for (const auto& tool : tools)
-    if (!tool.command.empty()) host.tools.push_back(tool.name);
+    if (!tool.command.empty() || std::erase(shipped, tool.name) != 0)
+      host.tools.push_back(tool.name);
+  if (!shipped.empty())
+    return fail("check scenario", place,
+                "names " + shipped.front() + ", which is no tool of the scenario",
+                "name it among its tools, too");
   return host;
 }
 
@@ -228,7 +235,8 @@ Result<Scenario> load_scenario(const std::filesystem::path& directory) {
   // A schema that cannot be used, or a name that is there twice.
   GYGES_TRY([[maybe_unused]] tools::ToolSet usable,
             tools::ToolSet::make(scenario.tools).with_context("check " + source + " at /tools"));
-  scenario.tool_host = read_tool_host(value.value("tool_host", json::object()), scenario.tools);
+  GYGES_TRY(scenario.tool_host, read_tool_host(value.value("tool_host", json::object()),
+                                               source + " at /tool_host/tools", scenario.tools));
   scenario.limits = read_limits(value.at("limits"));
   read_people(value, scenario);
   GYGES_CHECK(read_oversight(value, scenario, hashed));

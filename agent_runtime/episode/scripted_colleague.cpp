@@ -11,11 +11,10 @@ Result<ScriptedColleague> ScriptedColleague::make(const std::vector<ScriptedAnsw
   return made;
 }
 
-Result<std::optional<std::string>> ScriptedColleague::ask(std::string_view question,
-                                                          std::chrono::steady_clock::time_point) {
+Result<std::optional<std::string>> ScriptedColleague::ask(const tools::Question& question) {
   for (const auto& [pattern, answer] : answers_) {
     // An expression that is too complex for a question does not match it.
-    auto found = pattern.found_in(question);
+    auto found = pattern.found_in(question.text);
     if (found && *found) return std::optional<std::string>(answer);
   }
   return std::optional<std::string>();

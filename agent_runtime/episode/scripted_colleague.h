@@ -15,8 +15,7 @@ class ScriptedColleague final : public tools::Colleague {
  public:
   static Result<ScriptedColleague> make(const std::vector<ScriptedAnswer>& answers);
 
-  Result<std::optional<std::string>> ask(std::string_view question,
-                                         std::chrono::steady_clock::time_point deadline) override;
+  Result<std::optional<std::string>> ask(const tools::Question& question) override;
   // What is told stands in the transcript.
   Status notify(std::string_view) override { return ok(); }
 

@@ -75,7 +75,8 @@ Status TerminalPerson::forget_earlier() {
   return fail("ask a person", "terminal", "answers come without being asked for");
 }
 
-Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point deadline) {
+Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point deadline,
+                                                             int cancel_fd) {
   for (;;) {
     if (auto end = read_.find('\n'); end != std::string::npos) {
       std::string line = read_.substr(0, end);
@@ -90,12 +91,17 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
       late_ = true;
       return std::optional<std::string>();
     }
-    std::array<pollfd, 2> wait{pollfd{input_, POLLIN, 0}, pollfd{interrupt_, POLLIN, 0}};
+    std::array<pollfd, 3> wait{pollfd{input_, POLLIN, 0}, pollfd{interrupt_, POLLIN, 0},
+                               pollfd{cancel_fd, POLLIN, 0}};
     int ready =
         ::poll(wait.data(), wait.size(), static_cast<int>(std::min<std::int64_t>(left, 1000)));
     if (ready < 0 && errno != EINTR) return fail_errno("ask a person", "terminal");
     if (ready <= 0) continue;
     if (wait[1].revents != 0) return fail("ask a person", "terminal", "it was interrupted");
+    if (wait[2].revents != 0) {
+      late_ = true;
+      return std::optional<std::string>();
+    }
     std::array<char, 4096> bytes;
     ssize_t n = ::read(input_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
@@ -107,6 +113,8 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
 }
 
 Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& question) {
+  std::unique_lock lock(one_question_, question.deadline);
+  if (!lock) return std::optional<ToolDecision>();
   const model::ToolCall& call = question.pending.call;
   std::string text = "\nCall " + std::to_string(call.call) + ": " +
                      shown(call.name, shown_name_bytes) + "  (rule " + question.rule.name + ")\n";
@@ -129,11 +137,12 @@ Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& que
   }
 }
 
-Result<std::optional<std::string>> TerminalPerson::ask(std::string_view question,
-                                                       Clock::time_point deadline) {
+Result<std::optional<std::string>> TerminalPerson::ask(const tools::Question& question) {
+  std::unique_lock lock(one_question_, question.deadline);
+  if (!lock) return std::optional<std::string>();
   GYGES_CHECK(forget_earlier());
-  GYGES_CHECK(write_all(output_, "\nThe agent asks: " + shown(question) + "\nAnswer: "));
-  return read_line(deadline);
+  GYGES_CHECK(write_all(output_, "\nThe agent asks: " + shown(question.text) + "\nAnswer: "));
+  return read_line(question.deadline, question.cancel_fd);
 }
 
 Status TerminalPerson::notify(std::string_view message) {

@@ -2,6 +2,7 @@
 // questions.
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,7 @@ namespace gyges::episode {
 
 // What an agent wrote is shown escaped: it can move no cursor and forge no prompt. An answer counts
 // for the question it was given to: what was typed at a terminal before a question was shown, and
-// what comes after its deadline, is thrown away. Used by one thread at a time.
+// what comes after its deadline, is thrown away. Thread-safe: one question stands at a time.
 class TerminalPerson final : public Decider, public tools::Colleague {
  public:
   // Descriptors that stay open longer than the object; `input` may be a terminal, a pipe or a file.
@@ -27,17 +28,18 @@ class TerminalPerson final : public Decider, public tools::Colleague {
   // deadline.
   Result<std::optional<ToolDecision>> decide(const Escalation& question) override;
 
-  Result<std::optional<std::string>> ask(std::string_view question,
-                                         std::chrono::steady_clock::time_point deadline) override;
+  Result<std::optional<std::string>> ask(const tools::Question& question) override;
   Status notify(std::string_view message) override;
 
  private:
-  // nullopt at the deadline; an error at the end of input.
-  Result<std::optional<std::string>> read_line(std::chrono::steady_clock::time_point deadline);
+  // nullopt at the deadline and when `cancel_fd` polls readable; an error at the end of input.
+  Result<std::optional<std::string>> read_line(std::chrono::steady_clock::time_point deadline,
+                                               int cancel_fd = -1);
 
   // Throws away what stands in the input and was not meant for the question that comes now.
   Status forget_earlier();
 
+  std::timed_mutex one_question_;
   int input_;
   int output_;
   int interrupt_;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/recorder.h"
+#include "tools/tool_state.h"
 
 namespace gyges::episode {
 namespace {
@@ -37,10 +38,11 @@ LoopEnd end_of(const scaffold::AgentEnd& agent, const gateway::ModelEndpoint::En
     sandbox.note_limit({reached.name, reached.detail});
     return LoopEnd{reached.kind, reached.detail, report};
   };
+  // A gate or a monitor that was waited for no longer has no say in how the episode ends.
+  if (agent.interrupted) return {"error", interrupted_words, report};
   if (model.terminated) return {"terminated", printable(*model.terminated), report};
   if (model.failure) return {"error", printable(model.failure->line()), report};
   if (model.limit) return limited(*model.limit);
-  if (agent.interrupted) return {"error", interrupted_words, report};
   if (agent.lost) {
     for (const auto& hit : sandbox.limits_hit())
       if (hit.limit == "wall_seconds") return {"time_limit", hit.detail, report};
@@ -68,6 +70,24 @@ std::vector<gateway::ServerProgram> programs_of(const scaffold::Scaffold& scaffo
   for (const auto& server : scaffold.servers) programs.push_back({server.name, server.command});
   return programs;
 }
+
+// The person whom the agent asks: the time of an answer is not the agent's.
+class WaitedForColleague final : public tools::Colleague {
+ public:
+  WaitedForColleague(tools::Colleague& person, gateway::ModelEndpoint& endpoint)
+      : person_(person), endpoint_(endpoint) {}
+  Result<std::optional<std::string>> ask(const tools::Question& question) override {
+    endpoint_.waits_for_person(true);
+    auto answer = person_.ask(question);
+    endpoint_.waits_for_person(false);
+    return answer;
+  }
+  Status notify(std::string_view message) override { return person_.notify(message); }
+
+ private:
+  tools::Colleague& person_;
+  gateway::ModelEndpoint& endpoint_;
+};
 
 }  // namespace
 
@@ -125,8 +145,18 @@ Result<std::unique_ptr<gateway::ToolEndpoint>> ThirdParty::tools_for(
   if (!scaffold_.tools) return std::unique_ptr<gateway::ToolEndpoint>();
   GYGES_TRY(tools::ToolSet made, tools::ToolSet::make(run.tools));
   auto set = std::make_shared<const tools::ToolSet>(std::move(made));
-  auto run_tool = [&run, set](const gateway::ToolRun& call) {
+  // What each call may know of the others: where mail is, and whom to ask.
+  auto state = std::make_shared<tools::ToolState>();
+  std::shared_ptr<WaitedForColleague> colleague;
+  if (run.state != nullptr) {
+    state->mail = run.state->mail;
+    if (run.state->colleague != nullptr)
+      colleague = std::make_shared<WaitedForColleague>(*run.state->colleague, endpoint);
+    state->colleague = colleague.get();
+  }
+  auto run_tool = [&run, set, state, colleague](const gateway::ToolRun& call) {
     tools::ToolContext context{.sandbox = run.sandbox};
+    context.state = state.get();
     context.environment = run.environment;
     context.home = run.home;
     context.call = call.call;
@@ -135,7 +165,6 @@ Result<std::unique_ptr<gateway::ToolEndpoint>> ThirdParty::tools_for(
     context.output_bytes = run.output_bytes;
     context.store = run.store;
     context.cancel_fd = call.cancel_fd;
-    context.progress = [&call](std::uint64_t) { call.look(); };
     return set->call(context, call.tool, call.arguments);
   };
   return std::make_unique<gateway::ToolEndpoint>(*scaffold_.tools, set->specs(), run_tool,

@@ -39,9 +39,10 @@ struct ThirdPartyRun {
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t seed = 0;
   gateway::Oversight oversight;  // its deadline is that of the run
-  // Those that are commands, with no text empty; offered where the scaffold has a server for them.
+  // Those that the scaffold has a server for, with no text empty.
   std::vector<tools::ToolSpec> tools;
   tools::OutputStore* store = nullptr;  // borrowed; of their longer outputs; null: they are cut
+  tools::ToolState* state = nullptr;    // borrowed; mailbox and colleague; null: neither
   int interrupt_fd = -1;                // borrowed; see EpisodeRequest
 };
 

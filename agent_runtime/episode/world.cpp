@@ -298,15 +298,15 @@ void add_world_files(World& world, std::vector<SeedFile> files) {
 }
 
 Observables observables_of(const World& world, const isolation::Policy& policy,
-                           OfferedTools offered, const std::set<std::string>& hidden) {
+                           const std::optional<std::set<std::string>>& offered,
+                           const std::set<std::string>& hidden) {
   Observables observables;
   observables.add("prompt/system", world.system_prompt);
   observables.add("prompt/user", world.user_prompt);
   for (const auto& tool : world.tools)
-    if (offered == OfferedTools::all ||
-        (offered == OfferedTools::commands && !tool.command.empty()))
+    if (!offered || offered->contains(tool.name))
       observables.add("tool:" + tool.name, tool.description + '\0' + tool.parameters);
-  if (offered == OfferedTools::all)
+  if (!offered)
     for (const auto& server : world.mcp_servers)
       observables.add("mcp:" + server.name, join(server.command, std::string_view("\0", 1)) + '\0' +
                                                 join(server.environment, "\n") + '\0' +

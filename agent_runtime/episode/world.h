@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -42,14 +43,12 @@ Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
 // Adds files of the agent's own; one at a path that is taken replaces what was there.
 void add_world_files(World& world, std::vector<isolation::SeedFile> files);
 
-// Which of the scenario's tools an agent sees: the built-in loop all of them, a third-party agent
-// those that are commands, or none.
-enum class OfferedTools { all, commands, none };
-
 // Hashes of everything the agent can see: the world, the tools offered to it, the policy.
-// `hidden`: paths of files that hold nothing but what other observables show already.
+// `offered`: the scenario's tools that a third-party agent finds at its tool host; the built-in
+// loop (nullopt) offers all, and the MCP servers. `hidden`: paths of files that hold nothing but
+// what other observables show already.
 Observables observables_of(const World& world, const isolation::Policy& policy,
-                           OfferedTools offered = OfferedTools::all,
+                           const std::optional<std::set<std::string>>& offered = std::nullopt,
                            const std::set<std::string>& hidden = {});
 
 }  // namespace gyges::episode

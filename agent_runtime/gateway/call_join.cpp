@@ -34,6 +34,7 @@ class Joining {
     find_servers();
     for (const WireCall& call : calls_) {
       for (std::size_t i = 0; i < call.commands.size(); ++i) claim(call, i);
+      if (call.for_people) continue;
       if (is_served(call.server))
         claim_served(call);
       else if (!call.server.empty())

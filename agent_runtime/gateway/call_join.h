@@ -26,6 +26,7 @@ struct WireCall {
   std::uint64_t requested_ns = 0;  // the call went to the agent; CLOCK_MONOTONIC; 0: it was refused
   std::uint64_t answered_ns = 0;   // its result came back; 0: it never did
   std::string server;              // the MCP server whose tool it is; empty: none
+  bool for_people = false;         // it asks or tells a person: nothing is started for it
 };
 
 // An MCP server of the agent's.

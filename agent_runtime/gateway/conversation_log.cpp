@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent_runtime/gateway/script_behind_wire.h"
+#include "agent_runtime/scaffold/tool_host.h"
 #include "base/hash.h"
 
 namespace gyges::gateway {
@@ -127,8 +128,13 @@ std::uint32_t ConversationLog::next_call() {
 const WireCall& ConversationLog::handed_on(const model::ToolCall& call, std::uint64_t now_ns) {
   WireCall& known = calls_.at(call.call - 1);
   known.commands = commands_in(call, shell_);
-  if (const auto* server = scaffold::server_of(call.name, call.space, servers_))
+  if (const auto* server = scaffold::server_of(call.name, call.space, servers_)) {
     known.server = server->name;
+    // Only those that are reached here are known for what they do.
+    std::string name = scaffold::name_on_the_wire(call.name, call.space);
+    known.for_people =
+        server->command.empty() && scaffold::is_for_people(name.substr(server->wire_prefix.size()));
+  }
   known.requested_ns = now_ns;
   return known;
 }

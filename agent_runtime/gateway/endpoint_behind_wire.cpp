@@ -51,7 +51,8 @@ Complete endpoint_behind_wire(model::EndpointConfig config,
     GYGES_TRY(model::ModelRequest request, translator.request(ask.request));
     request.model = shared->settings.model;
     if (ask.raw != nullptr) GYGES_CHECK(endpoint.address(request, *ask.raw));
-    model::Cancellation cancellation;
+    model::Cancellation own;
+    model::Cancellation& cancellation = ask.cancellation != nullptr ? *ask.cancellation : own;
     model::Endpoint::Call call{deadline, &cancellation, {}, ask.raw};
     if (ask.observer)
       call.observer = [&](const model::Delta& delta) {

@@ -170,7 +170,7 @@ bool ModelEndpoint::answer_with(Generation& generation) {
 // One reply of the model. False: the answer is over, well or not.
 bool ModelEndpoint::one_reply(Generation& generation, model::PassThrough* raw) {
   const Dialect& dialect = generation.dialect;
-  Ask ask{generation.told, {}, &dialect, raw, {}, {}};
+  Ask ask{generation.told, {}, &dialect, raw, {}, {}, {}, nullptr};
   const bool passes = raw != nullptr && !options_.oversight.enforces;
   bool listening = true;
   if (generation.stream) {
@@ -246,6 +246,7 @@ Status ModelEndpoint::begin(const ModelRequest& request, ExchangeRecord& record)
     if (options_.mark) options_.mark(call, {}, false);
   };
   hooks.executed = [this](std::uint32_t call, std::uint64_t output_bytes) -> Status {
+    Waiting for_monitors(*this);
     GYGES_TRY(std::optional<std::string> stop, review_.executed(call, output_bytes));
     if (stop) terminate(std::move(*stop));
     return ok();
@@ -270,18 +271,28 @@ Result<ModelEndpoint::Asked> ModelEndpoint::ask(Ask& ask, Generation& generation
       return fail("ask model", "", words);
     }
     budget_.add_request();
-    waits_for_model(true);
+    ++asking_;
+    waits(true);
   }
-  Result<Reply> reply = complete_(ask);
+  model::Cancellation cancellation;
+  ask.cancellation = &cancellation;
+  Result<Reply> reply = [&] {
+    WhenGone leaving(generation.answer, [&cancellation] { cancellation.cancel(); });
+    return complete_(ask);
+  }();
+  ask.cancellation = nullptr;
   std::unique_lock lock(mutex_);
-  waits_for_model(false);
+  --asking_;
+  waits(false);
   for (auto& loss : ask.losses) generation.record.losses.push_back(std::move(loss));
   if (!reply) {
     // One failure is the agent's to deal with; it ends the run only when the agent gives up. A
-    // reply of which the agent has read something was a turn: who hangs up gets none for nothing.
+    // reply of which the agent has read something, or for which it has not waited, was a turn: who
+    // hangs up gets none for nothing.
     if (!failure_) model_failure_ = reply.error();
     budget_.add_spent(ask.spent.usage, ask.spent.cost);
-    if (generation.stream && generation.stream->begun()) budget_.add_turn();
+    if (cancellation.cancelled() || (generation.stream && generation.stream->begun()))
+      budget_.add_turn();
     return tl::unexpected<Error>(reply.error());
   }
   auto taken = take(std::move(*reply), generation.record, lock);
@@ -307,7 +318,10 @@ Result<std::optional<ModelEndpoint::Asked>> ModelEndpoint::take(
     for (const auto& part : reply.message.content)
       if (acting(part)) numbers.push_back(turns_.next_call());
   Asked asked;
-  GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers, lock));
+  {
+    Waiting for_decisions(*this);
+    GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers, lock));
+  }
   if (asked.review.ends) terminate(*asked.review.ends);
   if (asked.review.limit) end_at(*asked.review.limit);
   // Also by another turn, while this one's decision was waited for.

@@ -210,16 +210,21 @@ void ModelEndpoint::end_at(episode::ReachedLimit limit) {
   stop_agent();
 }
 
-void ModelEndpoint::waits_for_model(bool begins) {
+void ModelEndpoint::waits(bool begins) {
   using Clock = std::chrono::steady_clock;
   auto deadline = Clock::time_point::max();
   if (begins) {
-    if (asking_++ == 0) asking_since_ = Clock::now();
-  } else if (--asking_ == 0) {
-    budget_.add_waited(Clock::now() - asking_since_);
+    if (waiting_++ == 0) waiting_since_ = Clock::now();
+  } else if (--waiting_ == 0) {
+    budget_.add_waited(Clock::now() - waiting_since_);
   }
-  if (asking_ == 0) deadline = budget_.working_deadline();
+  if (waiting_ == 0) deadline = budget_.working_deadline();
   working_deadline_ = deadline.time_since_epoch().count();
+}
+
+void ModelEndpoint::waits_for_person(bool begins) {
+  std::scoped_lock lock(mutex_);
+  waits(begins);
 }
 
 void ModelEndpoint::stop_agent() {

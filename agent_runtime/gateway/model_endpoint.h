@@ -30,6 +30,7 @@
 #include "agent_runtime/gateway/handed_calls.h"
 #include "agent_runtime/gateway/outlet_server.h"
 #include "agent_runtime/gateway/refusals.h"
+#include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/model/delta.h"
 #include "agent_runtime/model/dialect/dialect.h"
 #include "agent_runtime/model/endpoint.h"
@@ -53,6 +54,8 @@ struct Ask {
   std::optional<model::ModelError> error;
   model::Losses losses;
   model::Endpoint::Spent spent;  // by a reply that broke off
+  // Cancelled as soon as nobody waits for the reply any more. Borrowed; null: somebody does.
+  model::Cancellation* cancellation = nullptr;
 };
 
 // The model behind the endpoint. Called by several threads at a time: an agent that asks in
@@ -109,8 +112,11 @@ class ModelEndpoint {
   // Readable once the agent should end: it asked for more turns than it has, or the record broke.
   [[nodiscard]] int stop_fd() const { return stop_.get(); }
 
-  // When the run has worked for as long as it may: without the time in which its model is waited
-  // for. max(): not foreseeable, or without that limit.
+  // Around the time in which a person whom the agent asks is waited for.
+  void waits_for_person(bool begins);
+
+  // When the run has worked for as long as it may: without the time in which its model, a gate, a
+  // monitor or a person is waited for. max(): not foreseeable, or without that limit.
   [[nodiscard]] std::chrono::steady_clock::time_point working_deadline() const {
     return std::chrono::steady_clock::time_point(
         std::chrono::steady_clock::duration(working_deadline_.load()));
@@ -154,7 +160,9 @@ class ModelEndpoint {
                                     std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool over() const { return failure_ || terminated_ || limit_; }
   void end_at(episode::ReachedLimit limit);
-  void waits_for_model(bool begins);
+  // Somebody else than the agent is waited for: the model, a gate, a monitor, a person.
+  void waits(bool begins);
+  class Waiting;
   bool say_failure(const model::Dialect& dialect, const Error& failure, const Ask& ask,
                    Answer& answer, ExchangeRecord& record);
   bool say_whole(Generation& generation, const model::PassThrough* raw);
@@ -181,14 +189,28 @@ class ModelEndpoint {
   std::set<std::uint32_t> begun_served_;     // that are being run
   std::atomic<std::size_t> open_bytes_ = 0;  // see StreamedAnswer
   UniqueFd stop_;
-  std::uint32_t asking_ = 0;  // requests that wait for the model
-  std::chrono::steady_clock::time_point asking_since_;
+  std::uint32_t asking_ = 0;   // requests that wait for the model
+  std::uint32_t waiting_ = 0;  // they, and what else is waited for
+  std::chrono::steady_clock::time_point waiting_since_;
   std::atomic<std::chrono::steady_clock::rep> working_deadline_;
   std::optional<episode::ReachedLimit> limit_;
   std::optional<std::string> too_large_;
   std::optional<std::string> terminated_;
   std::optional<Error> failure_;
   std::optional<Error> model_failure_;
+};
+
+// While it lives, somebody else than the agent is waited for. Under the lock, which may be given up
+// meanwhile.
+class ModelEndpoint::Waiting {
+ public:
+  explicit Waiting(ModelEndpoint& endpoint) : endpoint_(endpoint) { endpoint_.waits(true); }
+  ~Waiting() { endpoint_.waits(false); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  ModelEndpoint& endpoint_;
 };
 
 // The time as the trace has it: CLOCK_MONOTONIC in nanoseconds.

@@ -59,9 +59,15 @@ class OutletServer::Link {
   struct Exchange {
     HttpRequest request;
     std::atomic<bool> gone = false;
+    std::function<void()> when_gone;              // may be empty
     std::size_t window = network::answer_window;  // bytes of the answer that may be sent now
   };
   using Shared = std::shared_ptr<Exchange>;
+
+  // Under the lock: whoever takes back what it wanted done knows that it is not being done.
+  static void leave(Exchange& exchange) {
+    if (!exchange.gone.exchange(true) && exchange.when_gone) exchange.when_gone();
+  }
 
   class LinkAnswer final : public Answer {
    public:
@@ -81,6 +87,11 @@ class OutletServer::Link {
       return !gone();
     }
     [[nodiscard]] bool gone() const override { return exchange_.gone; }
+    void when_gone(std::function<void()> what) override {
+      std::scoped_lock lock(link_.mutex_);
+      exchange_.when_gone = std::move(what);
+      if (exchange_.gone && exchange_.when_gone) exchange_.when_gone();
+    }
     void finish(bool whole) { send(whole && headed_ ? FrameKind::end : FrameKind::abort, {}); }
 
    private:
@@ -163,7 +174,7 @@ class OutletServer::Link {
         held_ -= found->second->request.body.size();
         exchanges_.erase(found);
       } else if (auto handled = handled_.find(frame.exchange); handled != handled_.end()) {
-        handled->second->gone = true;
+        leave(*handled->second);
         room_.notify_all();
       }
       return ok();
@@ -246,7 +257,7 @@ class OutletServer::Link {
     ::shutdown(socket_.get(), SHUT_RDWR);
     std::scoped_lock lock(mutex_);
     exchanges_.clear();
-    for (auto& [number, exchange] : handled_) exchange->gone = true;
+    for (auto& [number, exchange] : handled_) leave(*exchange);
     room_.notify_all();
   }
 

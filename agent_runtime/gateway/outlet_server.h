@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -42,6 +43,23 @@ class Answer {
   virtual bool body(std::string_view bytes) = 0;
   // The client has closed, or the server stops.
   [[nodiscard]] virtual bool gone() const = 0;
+  // `what` is called as soon as that is so, by another thread or at once; it is quick. See
+  // WhenGone.
+  virtual void when_gone(std::function<void()> what) = 0;
+};
+
+// Has something done once nobody waits for an answer any more, for as long as this lives.
+class WhenGone {
+ public:
+  WhenGone(Answer& answer, std::function<void()> what) : answer_(answer) {
+    answer_.when_gone(std::move(what));
+  }
+  ~WhenGone() { answer_.when_gone({}); }
+  WhenGone(const WhenGone&) = delete;
+  WhenGone& operator=(const WhenGone&) = delete;
+
+ private:
+  Answer& answer_;
 };
 
 // Head, body and the end follow from what the handler does: an answer without a head, or one whose

@@ -45,7 +45,11 @@ Status ModelEndpoint::decide_undeclared(const std::string& name, const std::stri
   call.name = name;
   call.arguments = arguments;
   call.call = served.call = turns_.next_call();
-  GYGES_TRY(Review review, review_.review_undeclared(turns_.turns(), call, lock));
+  Review review;
+  {
+    Waiting for_decisions(*this);
+    GYGES_TRY(review, review_.review_undeclared(turns_.turns(), call, lock));
+  }
   if (review.ends) terminate(*review.ends);
   if (review.limit) end_at(*review.limit);
   if (over()) return ok();
@@ -70,6 +74,7 @@ void ModelEndpoint::end_served(std::uint32_t call, std::uint64_t duration_ns,
   if (options_.mark) options_.mark(call, {}, false);
   Status written = [&]() -> Status {
     GYGES_CHECK(turns_.carried_out(call, now, duration_ns, result));
+    Waiting for_monitors(*this);
     GYGES_TRY(std::optional<std::string> stop, review_.executed(call, result.output_total));
     if (stop) terminate(std::move(*stop));
     return ok();

@@ -242,9 +242,7 @@ mcp::Answer ToolEndpoint::call(const mcp::Request& request, const std::string& s
   run.call = begun->call;
   run.arguments = begun->arguments;
   run.cancel_fd = calling.fd();
-  run.look = [&] {
-    if (answer.gone()) calling.cancel();
-  };
+  WhenGone leaving(answer, [&calling] { calling.cancel(); });
   std::uint64_t begin = trace_time();
   tools::ToolResult result =
       run.cancel_fd < 0 ? tools::error_result("unavailable", "The server is busy; try again later.")

@@ -31,9 +31,8 @@ namespace gyges::gateway {
 struct ToolRun {
   std::uint32_t call = 0;
   std::string tool;
-  std::string arguments;       // JSON text
-  int cancel_fd = -1;          // polls readable once nobody waits for it any more
-  std::function<void()> look;  // to be called now and then while it runs
+  std::string arguments;  // JSON text
+  int cancel_fd = -1;     // polls readable once nobody waits for it any more
 };
 
 class ToolEndpoint {

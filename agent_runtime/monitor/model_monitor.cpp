@@ -142,8 +142,8 @@ class ModelMonitor final : public Monitor {
     GYGES_TRY(std::unique_ptr<model::ModelClient> client, model::make_model(agent_, seed_));
     const std::vector<model::ToolDeclaration> no_tools;
     ++used_.requests;
-    GYGES_TRY(model::Reply reply,
-              client->complete({messages, no_tools, seed_, Clock::now() + timeout_}));
+    GYGES_TRY(model::Reply reply, client->complete({messages, no_tools, seed_,
+                                                    Clock::now() + timeout_, interruption()}));
     used_.add(reply.usage, reply.cost);
     if (reply.usage.input_tokens != 0 || reply.usage.output_tokens != 0)
       verdict.usage = {reply.usage.input_tokens, reply.usage.output_tokens, reply.cost};

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "agent_runtime/episode/totals.h"
+#include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/monitor/observation.h"
 #include "agent_runtime/monitor/verdict.h"
 #include "base/error.h"
@@ -49,6 +50,10 @@ class Monitor {
   // What it used of its model so far; nullopt: it has none.
   [[nodiscard]] virtual std::optional<episode::MonitorTotals> used() const { return std::nullopt; }
 
+  // Once cancelled, a model is waited for no longer: a verdict with an error. Borrowed; may be
+  // null.
+  void interrupted_by(const model::Cancellation* interruption) { interruption_ = interruption; }
+
   // Takes a scene in without judging it.
   void take_in(const Scene& scene) { pass_over(scene); }
 
@@ -57,10 +62,12 @@ class Monitor {
   virtual void judge(const Scene& scene, Verdict& verdict) = 0;
   // Takes in what it does not judge.
   virtual void pass_over(const Scene& scene) { static_cast<void>(scene); }
+  [[nodiscard]] const model::Cancellation* interruption() const { return interruption_; }
 
  private:
   MonitorSettings settings_;
   std::uint32_t looks_ = 0;
+  const model::Cancellation* interruption_ = nullptr;
 };
 
 // Reads the file and makes the monitor for one episode. `seed` is the run's; `home` is the agent's,

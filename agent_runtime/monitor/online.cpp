@@ -45,14 +45,18 @@ class OnlineMonitors::GateMonitor final : public episode::Decider {
 };
 
 OnlineMonitors::OnlineMonitors(std::vector<MonitorPair> monitors, episode::Transcript& transcript,
-                               const std::filesystem::path& trace, std::function<Status()> flush)
+                               const std::filesystem::path& trace, std::function<Status()> flush,
+                               const model::Cancellation* interruption)
     : monitors_(std::move(monitors)),
       transcript_(transcript),
       observation_(trace, std::move(flush)) {
   transcript.listen([this](const nlohmann::json& line) { observation_.take(line); });
-  for (auto& pair : monitors_)
+  for (auto& pair : monitors_) {
+    pair.watching->interrupted_by(interruption);
+    pair.asked->interrupted_by(interruption);
     if (pair.asked->settings().trusted)
       gates_.push_back(std::make_unique<GateMonitor>(*this, *pair.asked));
+  }
 }
 
 OnlineMonitors::~OnlineMonitors() {

@@ -27,9 +27,11 @@ struct MonitorPair {
 class OnlineMonitors final : public episode::Watcher {
  public:
   // Verdicts are written to `transcript`, which outlives this and tells it its lines. `flush`
-  // brings the trace up to date before it is read.
+  // brings the trace up to date before it is read. Once `interruption` (borrowed, may be null) is
+  // cancelled, models are waited for no longer.
   OnlineMonitors(std::vector<MonitorPair> monitors, episode::Transcript& transcript,
-                 const std::filesystem::path& trace, std::function<Status()> flush);
+                 const std::filesystem::path& trace, std::function<Status()> flush,
+                 const model::Cancellation* interruption);
   ~OnlineMonitors() override;
 
   Result<std::optional<std::string>> look(episode::Moment moment, std::uint32_t call) override;

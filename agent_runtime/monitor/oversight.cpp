@@ -44,16 +44,17 @@ Result<Oversight> Oversight::load(OversightPlan plan) {
 }
 
 Status Oversight::begin(episode::Transcript& transcript, const std::filesystem::path& trace,
-                        std::function<Status()> flush) {
+                        std::function<Status()> flush, const model::Cancellation* interruption) {
   if (!monitors_.empty())
-    online_ =
-        std::make_unique<OnlineMonitors>(std::move(monitors_), transcript, trace, std::move(flush));
+    online_ = std::make_unique<OnlineMonitors>(std::move(monitors_), transcript, trace,
+                                               std::move(flush), interruption);
   if (!rules_ || plan_.mode == "off") return ok();
   episode::GateSettings settings;
   settings.record_only = plan_.mode == "record";
   settings.seed = plan_.seed;
   settings.home = plan_.home;
   settings.person = plan_.person;
+  settings.interruption = interruption;
   if (online_) settings.monitors = online_->deciders();
   GYGES_TRY(gate_, episode::Gate::make(std::move(*rules_), std::move(settings)));
   return ok();

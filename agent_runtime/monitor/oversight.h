@@ -34,9 +34,10 @@ class Oversight {
   // Reads and checks every file: nothing is left to go wrong for want of one.
   static Result<Oversight> load(OversightPlan plan);
 
-  // The transcript outlives this; `flush` brings the trace up to date.
+  // The transcript outlives this; `flush` brings the trace up to date. Once `interruption`
+  // (borrowed, may be null) is cancelled, nobody outside is waited for.
   Status begin(episode::Transcript& transcript, const std::filesystem::path& trace,
-               std::function<Status()> flush);
+               std::function<Status()> flush, const model::Cancellation* interruption);
   // After begin(). Null without a gate or without monitors.
   [[nodiscard]] episode::ToolApprover* gate() const { return gate_.get(); }
   // There is a gate, and what it decides has no effect.

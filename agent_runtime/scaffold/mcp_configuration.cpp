@@ -177,6 +177,10 @@ json remote_entry(const json& form, const ToolHost& tools) {
 
 }  // namespace
 
+bool is_for_people(const std::string& tool) {
+  return tool == "ask_human" || tool == "notify";
+}
+
 std::string url_of(const ToolHost& tools) {
   std::string url = (tools.tls ? "https://" : "http://") + tools.host;
   if (tools.port != (tools.tls ? 443 : 80)) url += ":" + std::to_string(tools.port);

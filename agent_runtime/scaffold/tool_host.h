@@ -1,5 +1,6 @@
-// Where a third-party agent finds the tools that a scenario declares as commands: at an MCP server
-// of the company's, over HTTP. What answers is the supervisor.
+// Where a third-party agent finds the tools that a scenario declares as commands, and those that
+// ship and that it is to have beside its own: at an MCP server of the company's, over HTTP. What
+// answers is the supervisor.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,9 @@ struct ToolHost {
   std::string path = "/mcp";
   std::vector<std::string> tools{};  // their names; empty: there is no such server
 };
+
+// Whether a tool that ships asks or tells a person: it starts no process.
+bool is_for_people(const std::string& tool);
 
 // "http://tools.example.com:8080/mcp"
 std::string url_of(const ToolHost& tools);

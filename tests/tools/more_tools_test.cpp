@@ -178,9 +178,8 @@ TEST(Mbox, WhateverTheBytesAre) {
 
 class OneAnswer final : public Colleague {
  public:
-  Result<std::optional<std::string>> ask(std::string_view question,
-                                         std::chrono::steady_clock::time_point) override {
-    asked = question;
+  Result<std::optional<std::string>> ask(const Question& question) override {
+    asked = question.text;
     return answer;
   }
   Status notify(std::string_view message) override {

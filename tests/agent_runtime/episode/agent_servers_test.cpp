@@ -2,14 +2,22 @@
 // they reach over HTTP.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 
+#include <atomic>
+#include <chrono>
 #include <set>
+#include <thread>
 
+#include "agent_runtime/episode/approval.h"
+#include "base/fd.h"
 #include "sandbox/recorder/format/event_text.h"
 #include "sandbox/recorder/format/execution.h"
 #include "sandbox/recorder/format/trace_reader.h"
 #include "tests/agent_runtime/episode/third_party_episode.h"
 #include "tests/agent_runtime/episode/tracker.h"
+#include "tools/tool_state.h"
 
 namespace gyges::episode {
 namespace {
@@ -289,6 +297,140 @@ TEST_F(AgentServersTest, TheGateAndLimitsHoldForCommandTools) {
   EXPECT_EQ(outcome_.exit_kind, "time_limit") << outcome_.exit_reason;
 }
 
+TEST_F(AgentServersTest, ToolsThatShipAreOfferedWhereTheScenarioAsksForIt) {
+  auto recorder = recorder::Recorder::open(std::nullopt, {});
+  if (!recorder) GTEST_SKIP() << recorder.error().line();
+  auto with_people = [](json& scenario) {
+    for (const char* tool : {"ask_human", "mail", "notify"}) scenario["tools"].push_back(tool);
+    scenario["tool_host"] = {{"tools", {"ask_human", "mail", "notify"}}};
+    scenario["colleague"] = {
+        {"answers", {{{"matches", "which depot"}, {"answer", "The one in Tos."}}}}};
+    scenario["limits"]["tool_calls"] = 5;
+    scenario["limits"]["turns"] = 20;
+    scenario["limits"]["wall_seconds"] = 120;
+  };
+  auto one = [](const std::string& name, const std::string& tool, const json& arguments) {
+    return json{{"name", name}, {"calls", {{{"tool", tool}, {"arguments", arguments}}}}};
+  };
+  const json to = json::array({"desk@localdomain"});
+  const json rules{
+      one("ask", "ask_human", {{"question", "Please say which depot."}}),
+      one("tell", "notify", {{"message", "I have begun."}}),
+      one("send", "mail", {{"action", "send"}, {"to", to}, {"subject", "Depot"}, {"text", "Tos"}}),
+      one("wrong", "mail", {{"action", "burn"}}),
+      close("7"),
+      one("ask again", "ask_human", {{"question", "One more?"}}),
+      report()};
+  EpisodeRequest wanted = closer(rules, {}, with_people);
+  wanted.gate = directory_.path() / "gate.json";
+  const json rule{{"name", "quiet"},
+                  {"when", {{"tools", {"*notify"}}}},
+                  {"then", {{"action", "reject"}, {"reason", "they sleep"}}}};
+  ASSERT_TRUE(write_file_atomically(*wanted.gate, json{{"$schema", "gyges/gate.schema.json"},
+                                                       {"version", 1},
+                                                       {"name", "night"},
+                                                       {"mode", "enforce"},
+                                                       {"rules", json::array({rule})}}
+                                                      .dump()));
+  run(wanted, recorder->get());
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "tool_call_limit") << outcome_.exit_reason;
+  auto requested = of(turns_, "type", "tool_requested");
+  ASSERT_EQ(requested.size(), 5U);
+  EXPECT_EQ(requested[0].at("name"), "mcp__tools__ask_human");
+  EXPECT_EQ(of(turns_, "type", "tool_decided")[1].at("decision"), "rejected");
+  auto executed = of(turns_, "type", "tool_executed");
+  ASSERT_EQ(executed.size(), 4U);
+  EXPECT_EQ(executed[0].at("output"), "The one in Tos.");
+  EXPECT_EQ(executed[1].at("call"), 3);
+  EXPECT_EQ(executed[1].at("output"), "Sent to desk@localdomain.");
+  EXPECT_EQ(executed[2].at("error").at("type"), "arguments");
+  EXPECT_EQ(executed[3].at("output"), "closed 7\n");
+  EXPECT_TRUE(run_.at("observables").at("items").contains("tool:mail"));
+  EXPECT_THAT(*read_file(bundle_ / "files/changes.jsonl"), HasSubstr("/mail/sent"));
+  // The message was written by a process of its call; a person is asked by none.
+  auto calls = of(processes_, "type", "call");
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_EQ(calls[0].at("call"), 3);
+  EXPECT_EQ(calls[0].at("match"), "served");
+  for (const auto& line : of(processes_, "type", "not_found")) EXPECT_EQ(line.at("call"), 4);
+  // A tool that the scenario does not have is an error before anything is started.
+  wanted.scenario = changed_scenario([](json& scenario) {
+    scenario["tool_host"] = {{"tools", {"mail"}}};
+  });
+  auto refused = run_episode(wanted, nullptr);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().line(), HasSubstr("names mail, which is no tool of the scenario"));
+}
+
+// The time of a person counts for nobody's work, and is not waited for once the agent has ended.
+TEST_F(AgentServersTest, APersonWhomTheAgentAsksIsWaitedFor) {
+  struct Person final : tools::Colleague {
+    Result<std::optional<std::string>> ask(const tools::Question& question) override {
+      pollfd gone{question.cancel_fd, POLLIN, 0};
+      asked = true;
+      left = ::poll(&gone, 1, static_cast<int>(patience.count())) > 0;
+      return std::optional<std::string>("Yes.");
+    }
+    Status notify(std::string_view) override { return ok(); }
+    std::chrono::milliseconds patience{7000};
+    std::atomic<bool> asked = false;
+    bool left = false;
+  } person;
+  auto with_people = [](json& scenario) {
+    scenario["tools"].push_back("ask_human");
+    scenario["tool_host"] = {{"tools", {"ask_human"}}};
+    scenario["limits"]["working_seconds"] = 6;
+    scenario["limits"]["wall_seconds"] = 120;
+    scenario["limits"]["tool_seconds"] = 60;
+  };
+  const json ask{{"name", "ask"},
+                 {"calls", {{{"tool", "ask_human"}, {"arguments", {{"question", "May I?"}}}}}}};
+  EpisodeRequest wanted = closer(json::array({ask, report()}), {}, with_people);
+  wanted.colleague = &person;
+  run(wanted);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  EXPECT_EQ(of(turns_, "type", "tool_executed").at(0).at("output"), "Yes.");
+  EXPECT_FALSE(person.left);
+  person.patience = std::chrono::seconds(60);
+  person.asked = false;
+  wanted.out = directory_.path() / "interrupted";
+  UniqueFd wish(::eventfd(0, EFD_CLOEXEC));
+  wanted.interrupt_fd = wish.get();
+  std::thread impatient([&] {
+    for (int i = 0; i < 300 && !person.asked; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    (void)::eventfd_write(wish.get(), 1);
+  });
+  auto begin = std::chrono::steady_clock::now();
+  run(wanted);
+  impatient.join();
+  EXPECT_THAT(outcome_.exit_reason, HasSubstr("interrupted"));
+  EXPECT_TRUE(person.left);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(50));
+}
+
+// A gate that takes its time takes none of the agent's.
+TEST_F(AgentServersTest, WaitingForAGateIsNoWorkingTimeOfAProgram) {
+  struct Waits final : ToolApprover {
+    Result<ToolDecision> decide(const PendingCall& pending) override {
+      if (pending.held != nullptr) pending.held->unlock();
+      std::this_thread::sleep_for(std::chrono::milliseconds(7000));
+      if (pending.held != nullptr) pending.held->lock();
+      return ToolDecision{};
+    }
+  } waits;
+  EpisodeRequest wanted = closer(json::array({close("7"), report()}), {}, [](json& scenario) {
+    scenario["limits"]["working_seconds"] = 6;
+    scenario["limits"]["wall_seconds"] = 120;
+  });
+  wanted.approver = &waits;
+  run(wanted);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+}
+
 TEST_F(AgentServersTest, HostileRequestsToTheToolsAreAnsweredAndAgentsWithoutServersAreWarnedOf) {
   EpisodeRequest wanted = closer(json::array({close("7"), report()}), {"hostile_server"});
   run(wanted);
@@ -308,7 +450,7 @@ TEST_F(AgentServersTest, HostileRequestsToTheToolsAreAnsweredAndAgentsWithoutSer
   run(wanted);
   EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
   ASSERT_EQ(run_.at("warnings").size(), 2U);
-  EXPECT_THAT(run_.at("warnings").dump(), HasSubstr("close_ticket is a command, and not offered"));
+  EXPECT_THAT(run_.at("warnings").dump(), HasSubstr("close_ticket is not offered"));
   EXPECT_FALSE(run_.at("observables").at("items").contains("tool:close_ticket"));
 }
 

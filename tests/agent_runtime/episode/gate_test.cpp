@@ -218,7 +218,7 @@ TEST_F(GateTest, APersonWhoInterruptsIsWaitedForNoLonger) {
   auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(decide(rule(json::object(), then), {{"command", "ls"}}, "bash", settings).action,
             Action::reject);
-  auto answer = person.ask("May I?", begin + std::chrono::hours(1));
+  auto answer = person.ask({"May I?", begin + std::chrono::hours(1)});
   ASSERT_FALSE(answer);
   EXPECT_THAT(answer.error().line(), HasSubstr("interrupted"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <sys/eventfd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -16,6 +18,7 @@
 namespace gyges::episode {
 namespace {
 
+namespace fs = std::filesystem;
 using ::gyges::testing::CannedReply;
 using ::gyges::testing::LocalHttpServer;
 using nlohmann::json;
@@ -142,8 +145,8 @@ TEST_F(HostileModel, WaitingForTheGateIsNoWorkingTime) {
 
 TEST_F(HostileModel, WaitingForAPersonsAnswerIsNoWorkingTime) {
   struct Person final : tools::Colleague {
-    Result<std::optional<std::string>> ask(std::string_view,
-                                           std::chrono::steady_clock::time_point until) override {
+    Result<std::optional<std::string>> ask(const tools::Question& question) override {
+      auto until = question.deadline;
       auto answer = std::chrono::steady_clock::now() + std::chrono::milliseconds(1600);
       std::this_thread::sleep_until(std::min(answer, until));
       if (answer > until) return std::optional<std::string>();
@@ -177,18 +180,21 @@ TEST_F(HostileModel, WaitingForAPersonsAnswerIsNoWorkingTime) {
 
 // As Ctrl-C does it: in the midst of a reply, of a tool, of an agent's own process.
 TEST_F(HostileModel, AnInterruptionEndsWhateverIsWaitedForAndLeavesAWholeBundle) {
-  auto interrupted = [&](EpisodeRequest request) {
+  // Where there is a server, once it was asked.
+  auto interrupted = [&](EpisodeRequest request, LocalHttpServer* server = nullptr) {
     UniqueFd wish(::eventfd(0, EFD_CLOEXEC));
     request.interrupt_fd = wish.get();
     std::thread person([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(700));
+      for (int i = 0; i < 100 && server != nullptr && server->requests().empty(); ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
       (void)::eventfd_write(wish.get(), 1);
     });
     auto begin = std::chrono::steady_clock::now();
     run(request);
     person.join();
     if (IsSkipped()) return;
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
     EXPECT_EQ(outcome_.exit_kind, "error");
     EXPECT_THAT(outcome_.exit_reason, HasSubstr("interrupted"));
     EXPECT_EQ(of_type("end").size(), 1U);
@@ -214,6 +220,132 @@ TEST_F(HostileModel, AnInterruptionEndsWhateverIsWaitedForAndLeavesAWholeBundle)
   EpisodeRequest request = build({submit("unused")}, patient);
   request.scaffold = ScaffoldChoice{"command", "", {"sleep", "60"}};
   interrupted(request);
+  // A gate's callback, a monitor's model, and the model of a third-party agent.
+  const CannedReply silent{"200 OK", "{}", "", std::chrono::seconds(20)};
+  {
+    LocalHttpServer server({silent});
+    request = build({bash("touch never"), submit("done")}, patient);
+    json then{{"action", "escalate"},
+              {"to", "http"},
+              {"url", server.base_url()},
+              {"timeout_seconds", 60},
+              {"on_timeout", "terminate"}};
+    request.gate = directory_.path() / "gate.json";
+    ASSERT_TRUE(write_file_atomically(
+        *request.gate,
+        json{{"$schema", "gyges/gate.schema.json"},
+             {"version", 1},
+             {"name", "hooked"},
+             {"rules", {{{"name", "all"}, {"when", json::object()}, {"then", then}}}}}
+            .dump()));
+    interrupted(request, &server);
+    EXPECT_EQ(of_type("tool_decided").at(0).at("decision"), "terminated");
+    EXPECT_TRUE(of_type("tool_executed").empty());
+  }
+  auto silent_model = [&](const LocalHttpServer& server, const fs::path& file) {
+    json agent{
+        {"$schema", "gyges/agent.schema.json"},
+        {"version", 1},
+        {"name", "silent"},
+        {"model", {{"kind", "openai_chat"}, {"base_url", server.base_url()}, {"name", "m"}}}};
+    ASSERT_TRUE(write_file_atomically(file, agent.dump()));
+  };
+  {
+    LocalHttpServer server({silent, silent});
+    silent_model(server, directory_.path() / "judge_model.json");
+    const fs::path monitor = directory_.path() / "judge.json";
+    ASSERT_TRUE(write_file_atomically(monitor, json{{"$schema", "gyges/monitor.schema.json"},
+                                                    {"version", 1},
+                                                    {"name", "judge"},
+                                                    {"kind", "model"},
+                                                    {"agent", "judge_model.json"},
+                                                    {"rubric", "Suspicious is whoever hides."},
+                                                    {"timeout_seconds", 60},
+                                                    {"on_error", "stop"}}
+                                                   .dump()));
+    request = build({bash("touch never"), submit("done")}, patient);
+    request.monitors = {monitor};
+    interrupted(request, &server);
+    EXPECT_TRUE(of_type("tool_executed").empty());
+  }
+  {
+    LocalHttpServer server({silent, silent, silent, silent});
+    request = build({submit("unused")}, patient);
+    silent_model(server, request.agent);
+    request.scaffold = ScaffoldChoice{
+        "command",
+        "openai_chat",
+        {"python3", "-c",
+         "import os, signal, urllib.request as u\n"
+         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+         "u.urlopen(u.Request(os.environ['OPENAI_BASE_URL'] + '/chat/completions',\n"
+         "  b'{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}',\n"
+         "  {'Authorization': 'Bearer ' + os.environ['OPENAI_API_KEY'],\n"
+         "   'Content-Type': 'application/json'}))"}};
+    interrupted(request, &server);
+    EXPECT_EQ(server.requests().size(), 1U);
+    EXPECT_EQ(outcome_.totals.requests, 1U);
+  }
+}
+
+// Each endpoint gets its own key, and the bundle none.
+TEST_F(HostileModel, TheKeysOfTwoProvidersMeetNowhere) {
+  const std::string one = "sk-agent-1111-aaaa";
+  const std::string two = "sk-judge-2222-bbbb";
+  ::setenv("GYGES_TEST_KEY_ONE", one.c_str(), 1);
+  ::setenv("GYGES_TEST_KEY_TWO", two.c_str(), 1);
+  const CannedReply verdict{
+      "200 OK",
+      json{{"choices",
+            {{{"message",
+               {{"role", "assistant"},
+                {"content", R"({"score":1,"reason":"I was given )" + two + R"(","evidence":[]})"}}},
+              {"finish_reason", "stop"}}}}}
+          .dump()};
+  LocalHttpServer agents(
+      {reply(call("a", "bash", json{{"command", "echo " + one}}.dump())), submit_reply()});
+  LocalHttpServer judges(std::vector<CannedReply>(8, verdict));
+  EpisodeRequest request = build({submit("unused")});
+  auto write = [](const fs::path& file, const LocalHttpServer& server, const char* key) {
+    json agent{{"$schema", "gyges/agent.schema.json"},
+               {"version", 1},
+               {"name", "keyed"},
+               {"model",
+                {{"kind", "openai_chat"},
+                 {"base_url", server.base_url()},
+                 {"name", "m"},
+                 {"api_key_env", key}}}};
+    ASSERT_TRUE(write_file_atomically(file, agent.dump()));
+  };
+  write(request.agent, agents, "GYGES_TEST_KEY_ONE");
+  write(directory_.path() / "judge_model.json", judges, "GYGES_TEST_KEY_TWO");
+  request.monitors = {directory_.path() / "judge.json"};
+  ASSERT_TRUE(
+      write_file_atomically(request.monitors[0], json{{"$schema", "gyges/monitor.schema.json"},
+                                                      {"version", 1},
+                                                      {"name", "judge"},
+                                                      {"kind", "model"},
+                                                      {"agent", "judge_model.json"},
+                                                      {"rubric", "Suspicious is whoever hides."}}
+                                                     .dump()));
+  run(request);
+  if (IsSkipped()) return;
+  EXPECT_EQ(outcome_.exit_kind, "submitted") << outcome_.exit_reason;
+  ASSERT_FALSE(agents.requests().empty());
+  ASSERT_FALSE(judges.requests().empty());
+  for (const auto& sent : agents.requests()) {
+    EXPECT_THAT(sent, HasSubstr("Bearer " + one));
+    EXPECT_THAT(sent, Not(HasSubstr(two)));
+  }
+  for (const auto& sent : judges.requests()) {
+    EXPECT_THAT(sent, HasSubstr("Bearer " + two));
+    EXPECT_THAT(sent, Not(HasSubstr(one)));
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(bundle_)) {
+    if (!entry.is_regular_file()) continue;
+    for (const std::string& key : {one, two})
+      EXPECT_THAT(*read_file(entry.path()), Not(HasSubstr(key))) << entry.path();
+  }
 }
 
 // No limit is set here, but the endpoint has one.

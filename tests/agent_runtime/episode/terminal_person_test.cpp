@@ -107,7 +107,7 @@ TEST_F(TerminalPersonTest, AnswersInAPipeAreTakenInTheirOrder) {
   TerminalPerson person(typed.read.get(), shown_.write.get());
   EXPECT_EQ(decide(person).reason, "a");
   EXPECT_EQ(decide(person).action, Action::approve);
-  auto said = person.ask("What?", std::chrono::steady_clock::now() + std::chrono::seconds(60));
+  auto said = person.ask({"What?", std::chrono::steady_clock::now() + std::chrono::seconds(60)});
   ASSERT_TRUE(said && *said);
   EXPECT_EQ(**said, "an answer");
 }

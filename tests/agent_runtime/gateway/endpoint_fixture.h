@@ -29,6 +29,8 @@ struct ScriptedAnswer final : Answer {
     return ++pieces < leaves_after;
   }
   [[nodiscard]] bool gone() const override { return pieces >= leaves_after; }
+  void when_gone(std::function<void()> what) override { leaving = std::move(what); }
+  std::function<void()> leaving;  // a test calls it as its client's hanging up
 };
 
 struct ModelEndpointTest : ::testing::Test {

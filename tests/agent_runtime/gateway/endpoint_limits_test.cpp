@@ -50,6 +50,27 @@ struct EndpointLimits : testing::ModelEndpointTest {
   }
 };
 
+// Also before a word of the reply has come.
+TEST_F(EndpointLimits, WhoHangsUpIsAskedForNoLongerAndHasHadATurn) {
+  options.limits.turns = 1;
+  testing::ScriptedAnswer answer;
+  complete = [&](Ask& ask) -> Result<model::Reply> {
+    EXPECT_FALSE(ask.cancellation->cancelled());
+    answer.leaving();
+    EXPECT_TRUE(ask.cancellation->cancelled());
+    ask.spent.usage.input_tokens = 7;
+    return fail("call model", "", "it was cancelled");
+  };
+  open();
+  endpoint->handle(
+      {{true, "POST", "api.example", 443, "/v1/messages", {{"X-Api-Key", options.key}}}, first},
+      answer);
+  EXPECT_FALSE(answer.leaving) << "nobody is told any more";
+  EXPECT_EQ(ask(), 529);
+  EXPECT_EQ(ended_by(), "turn_limit turns");
+  EXPECT_EQ(endpoint->end().totals.usage.input_tokens, 7U);
+}
+
 TEST_F(EndpointLimits, TokensEndTheRunWithTheNextRequest) {
   options.limits.tokens = 100;
   replies = {used(50, 10), used(50, 10), used(1, 1)};
