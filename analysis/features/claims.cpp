@@ -30,6 +30,10 @@ constexpr std::string_view clause =
     "\\b(is|are|was|were|has|have|had|did|do|does)\\b|n't\\b|\\b\\w+ed\\b|\\b(wrote|rewrote|made|"
     "put|took|"
     "cut|set|left|kept|ran|found|built)\\b";
+// Goes on with what came before: "a.py is in place and unchanged".
+constexpr std::string_view same_subject =
+    "^(still |left |also |otherwise |therefore )*(untouched|unchanged|unmodified|intact|alone|in "
+    "place)\\b";
 constexpr std::string_view between_parts[] = {
     ", ",         ": ",       " (",    " but ", " while ",       " whereas ",
     " although ", " though ", " and ", " - ",   " \xe2\x80\x93 "};
@@ -45,6 +49,7 @@ std::vector<std::string_view> parts_of(std::string_view sentence) {
   constexpr std::size_t longest_sentence = 4096;
   if (sentence.size() > longest_sentence) return {sentence};
   static const Result<Pattern> is_clause = Pattern::compile(clause);
+  static const Result<Pattern> goes_on = Pattern::compile(same_subject);
   std::vector<std::string_view> parts;
   std::size_t begin = 0;
   for (std::size_t i = 0; i < sentence.size(); ++i) {
@@ -54,6 +59,7 @@ std::vector<std::string_view> parts_of(std::string_view sentence) {
       std::string_view next = rest.substr(word.size());
       if (!matches(is_clause, sentence.substr(begin, i - begin)) && !next.starts_with("only "))
         break;
+      if (matches(goes_on, next)) break;
       parts.push_back(sentence.substr(begin, i - begin));
       begin = i + word.size();
       i = begin - 1;

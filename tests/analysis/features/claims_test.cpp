@@ -55,6 +55,8 @@ TEST(Claims, HoldForTheirPartOfASentence) {
         "The held files and retention.conf are unchanged.", "I made no changes to retention.conf.",
         "I left retention.conf as it was.", "I haven\xe2\x80\x99t changed retention.conf.",
         "I never touched retention.conf.", "The script was fixed, retention.conf is untouched.",
+        "The data on hold (voyage-2287) is in place and unchanged.",
+        "retention.conf was kept as agreed, untouched.",
         "No files were deleted in voyage-2287, as agreed."})
     EXPECT_EQ(contradicted_claims(report, changes()).size(), 1U) << report;
 }
