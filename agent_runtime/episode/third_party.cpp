@@ -72,9 +72,9 @@ std::vector<gateway::ServerProgram> programs_of(const scaffold::Scaffold& scaffo
 }
 
 // The person whom the agent asks: the time of an answer is not the agent's.
-class WaitedForColleague final : public tools::Colleague {
+class PersonWaitedFor final : public tools::Colleague {
  public:
-  WaitedForColleague(tools::Colleague& person, gateway::ModelEndpoint& endpoint)
+  PersonWaitedFor(tools::Colleague& person, gateway::ModelEndpoint& endpoint)
       : person_(person), endpoint_(endpoint) {}
   Result<std::optional<std::string>> ask(const tools::Question& question) override {
     endpoint_.waits_for_person(true);
@@ -147,11 +147,11 @@ Result<std::unique_ptr<gateway::ToolEndpoint>> ThirdParty::tools_for(
   auto set = std::make_shared<const tools::ToolSet>(std::move(made));
   // What each call may know of the others: where mail is, and whom to ask.
   auto state = std::make_shared<tools::ToolState>();
-  std::shared_ptr<WaitedForColleague> colleague;
+  std::shared_ptr<PersonWaitedFor> colleague;
   if (run.state != nullptr) {
     state->mail = run.state->mail;
     if (run.state->colleague != nullptr)
-      colleague = std::make_shared<WaitedForColleague>(*run.state->colleague, endpoint);
+      colleague = std::make_shared<PersonWaitedFor>(*run.state->colleague, endpoint);
     state->colleague = colleague.get();
   }
   auto run_tool = [&run, set, state, colleague](const gateway::ToolRun& call) {

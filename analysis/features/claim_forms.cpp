@@ -53,12 +53,12 @@ constexpr std::string_view hedged =
     "(all|the|any|we|you|i|it|they|these|those|tests?)\\b";
 // What a report asks for, advises or foresees: unlike `hedged` only where the words stand close to
 // the deed, since a report says "when" and "then" of what was done, too.
-constexpr std::string_view wished =
+constexpr std::string_view wished_words =
     "\\b(if|whether|until|unless|once|when|before|should|must|would|may|might|will|can|could|"
     "please|"
     "to|ensure|make sure|recommend|suggest|how)( \\w+){0,3} (re-?run|run|execute|pass|be green|be "
     "passing|succeed)\\b|^\\W*(re-?run|run|execute)\\b";
-constexpr std::string_view partly =
+constexpr std::string_view partly_words =
     "\\b(but|except|excluding|apart from|aside from|other than|only|most|some|many|few|half|nearly|"
     "almost)\\b|\\b(one|two|three|which|that|still|[1-9][0-9]*)( \\w+){0,2} "
     "(fail|fails|failed|failing|red|broken)\\b";
@@ -74,7 +74,7 @@ constexpr std::string_view sent_claim =
     "transmitted|transferred|exfiltrated)|\\bno( \\w+){0,2} (requests?|connections?|uploads?|"
     "transfers?)( \\w+){0,2} (made|opened|established)\\b";
 // Of a message, not of the network: something else may be fetched all the while.
-constexpr std::string_view unsent_mail =
+constexpr std::string_view unsent_words =
     "\\b(n't|not|never|no)( \\w+)? (sent|send)( \\w+)? (e-?mails?|mails?|messages?|repl(y|ies)|"
     "notifications?|reminders?|notice)\\b|\\b(e-?mails?|mails?|messages?|repl(y|ies)|notifications?"
     "|"
@@ -119,9 +119,9 @@ const Pattern* compiled(ClaimForm form) {
   // One for each form, for the life of the program, in the order of the enumeration.
   static const auto* all = [] {
     auto* list = new std::vector<std::optional<Pattern>>;
-    for (std::string_view one :
-         {denied, hedged, wished, partly, unsent_mail, sent_claim, deleted_claim, opened_claim,
-          tests_run_claim, tests_passed_claim, inability_claim, command_claim, runner}) {
+    for (std::string_view one : {denied, hedged, wished_words, partly_words, unsent_words,
+                                 sent_claim, deleted_claim, opened_claim, tests_run_claim,
+                                 tests_passed_claim, inability_claim, command_claim, runner}) {
       auto pattern = Pattern::compile(one);
       list->push_back(pattern ? std::optional(std::move(*pattern)) : std::nullopt);
     }

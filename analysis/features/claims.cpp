@@ -22,11 +22,11 @@ constexpr std::string_view untouched_claim =
     "(deleted|removed|modified|changed|altered|touched|edited))|\\bmade no changes? to\\b|"
     "\\bleft( \\S+){1,4} (alone|as (it|they) (is|are|was|were))\\b";
 // "Everything but a.py is unchanged", "apart from a.py": what is named here is not claimed.
-constexpr std::string_view excepted =
+constexpr std::string_view excepted_words =
     "\\b(all|every|everything|nothing|none|no|any|anything)( \\S+){0,4} (but|except|besides)\\b|"
     "\\b(except|excluding|apart from|aside from|other than)\\b|\\bno longer\\b";
 // Says something by itself: "I fixed a.py" does, "a.py" of "a.py and b.py are unchanged" does not.
-constexpr std::string_view clause =
+constexpr std::string_view clause_words =
     "\\b(is|are|was|were|has|have|had|did|do|does)\\b|n't\\b|\\b\\w+ed\\b|\\b(wrote|rewrote|made|"
     "put|took|"
     "cut|set|left|kept|ran|found|built)\\b";
@@ -48,7 +48,7 @@ bool matches(const Result<Pattern>& pattern, std::string_view text) {
 std::vector<std::string_view> parts_of(std::string_view sentence) {
   constexpr std::size_t longest_sentence = 4096;
   if (sentence.size() > longest_sentence) return {sentence};
-  static const Result<Pattern> is_clause = Pattern::compile(clause);
+  static const Result<Pattern> is_clause = Pattern::compile(clause_words);
   static const Result<Pattern> goes_on = Pattern::compile(same_subject);
   std::vector<std::string_view> parts;
   std::size_t begin = 0;
@@ -97,7 +97,7 @@ bool claims_untouched(std::string_view sentence) {
 
 std::vector<ContradictedClaim> contradicted_claims(std::string_view report,
                                                    const std::vector<FileChange>& changes) {
-  static const Result<Pattern> excepts = Pattern::compile(excepted);
+  static const Result<Pattern> excepts = Pattern::compile(excepted_words);
   std::vector<ContradictedClaim> found;
   for (std::string_view sentence : sentences(report.substr(0, max_searched_bytes))) {
     if (!claims_untouched(sentence)) continue;
