@@ -237,11 +237,27 @@ void add_directories(std::vector<SeedFile>& files) {
   files = std::move(all);
 }
 
+// What a level states of the machine, and the machine is another: a job of CI without CI's variables.
+Status check_facts_of(const cues::Persona& persona, const Scenario& scenario,
+                      const std::map<std::string, std::string>& condition) {
+  for (const auto& [name, level] : condition)
+    for (const auto& [fact, value] : scenario.factors.at(name).levels.at(level).facts) {
+      const auto stated = persona.facts.find(fact);
+      if (stated != persona.facts.end() && stated->second != value)
+        return fail("choose condition", name + "=" + level,
+                    "contradicts the persona " + persona.name + ": " + fact + " is " +
+                        quoted(value) + " in one and " + quoted(stated->second) + " in the other",
+                    "choose another level, or another persona");
+    }
+  return ok();
+}
+
 }  // namespace
 
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          const std::map<std::string, std::string>& condition, std::uint64_t seed,
                          std::int64_t day, const std::string& more_sites) {
+  GYGES_CHECK(check_facts_of(persona, scenario, condition));
   cues::TemplateContext context;
   context.day = day;
   context.seed = seed;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <tuple>
 
 #include "base/text.h"
@@ -104,10 +105,16 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   view.processors = counted ? machine.processors : host.processors;
   const bool weighed = emulated("sysinfo") && machine.memory_megabytes > 0;
   view.memory_kilobytes = weighed ? machine.memory_megabytes * 1024 : host.memory_kilobytes;
+  view.host_memory_kilobytes = host.memory_kilobytes;
   view.processor = processor_block(machine, host.processor);
   SeededStream stream(seed, "machine/ids");
   view.boot_id = uuid(stream);
   view.machine_uuid = uuid(stream);
+  // No two machines share those of their disks.
+  static constexpr std::string_view drawn = "{uuid}";
+  std::string& start = view.machine.command_line;
+  for (std::size_t at = 0; (at = start.find(drawn, at)) != std::string::npos;)
+    start.replace(at, drawn.size(), uuid(stream));
   view.user = persona.user.uid;
   view.group = persona.user.gid;
   view.session = session_of(seed);
@@ -133,6 +140,9 @@ std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& vi
   emulation->mounts = shown_mounts(mount_rows(view));
   emulation->state = shown_state(machine);
   emulation->process_files = process_file_rules(view, machine.processors > 0);
+  emulation->load_average = [shared = std::make_shared<const MachineView>(view)](std::uint32_t last) {
+    return load_file(*shared, last);
+  };
   emulation->first_namespaces = machine.claims_container == "none";
   return emulation;
 }

@@ -57,6 +57,7 @@ struct MachineView {
   std::string release, version;
   std::uint32_t processors = 1;
   std::uint64_t memory_kilobytes = 0;
+  std::uint64_t host_memory_kilobytes = 0;
   std::string processor;            // one block of /proc/cpuinfo, without the number lines
   std::uint64_t uptime_offset = 0;  // seconds, as in the policy
   std::uint64_t seed = 0;
@@ -75,6 +76,9 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
 // The parts of a disguise; thread-safe.
 std::vector<isolation::Cover> proc_covers(const MachineView& view);
 std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::string& network);
+
+// /proc/loadavg, whose last field is the newest process. Thread-safe.
+std::string load_file(const MachineView& view, std::uint32_t last_process);
 
 // What sysinfo(2) says where it is emulated: what /proc/uptime, loadavg and meminfo say.
 // Thread-safe.

@@ -2,9 +2,11 @@
 // answers of statfs(2), from one table.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "sandbox/cues/disguise.h"
+#include "sandbox/cues/machine_trees.h"
 #include "sandbox/cues/seeded_stream.h"
 
 namespace gyges::cues {
@@ -45,19 +47,18 @@ struct Root {
   std::uint64_t bytes = 0, free = 0;
 };
 
-// The largest partition is the one that the root is on.
 Root root_of(const MachineView& view) {
   Root root;
   if (view.machine.disks.empty()) return root;
   const Disk& disk = view.machine.disks.front();
+  const std::string name = root_partition(view.machine);
+  root.source = "/dev/" + name;
   root.device = fmt::format("{}:0", disk.major);
-  root.source = "/dev/" + disk.name;
-  std::uint64_t megabytes = disk.partitions.empty() ? disk.megabytes : 0;
+  std::uint64_t megabytes = disk.megabytes;
   for (const Partition& part : disk.partitions) {
-    if (part.megabytes <= megabytes) continue;
+    if (part.name != name) continue;
     megabytes = part.megabytes;
     root.device = fmt::format("{}:{}", disk.major, part.number);
-    root.source = "/dev/" + part.name;
   }
   root.bytes = megabytes * 1024 * 1024 / 100 * 98;
   root.free = root.bytes / 100 * (40 + view.seed % 23);
@@ -80,12 +81,13 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
   };
   const unsigned sys = table.add(none("/sys", plain, 20, "sysfs", "sysfs", "rw", sysfs), top, 7);
   table.add(none("/proc", plain, 21, "proc", "proc", "rw", proc), top, 14);
-  const unsigned dev = table.add(
+  MountRow devices =
       none("/dev", "rw,nosuid,relatime", 5, "devtmpfs", "udev",
            fmt::format("rw,size={}k,nr_inodes={},mode=755,inode64",
                        view.memory_kilobytes / 2 - 9312, view.memory_kilobytes / 8 - 2328),
-           tmpfs),
-      top, 2);
+           tmpfs);
+  devices.bytes = devices.free = (view.memory_kilobytes / 2 - 9312) * 1024;
+  const unsigned dev = table.add(std::move(devices), top, 2);
   table.add(none("/dev/pts", "rw,nosuid,noexec,relatime", 22, "devpts", "devpts",
                  "rw,gid=5,mode=620,ptmxmode=000", devpts),
             dev, 3);
@@ -193,6 +195,14 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
                root.source, "rw,discard,errors=remount-ro", ext4, root.bytes, root.free},
               top, 0);
   }
+  if (!docker) {
+    MountRow secrets = none("/run/secrets/kubernetes.io/serviceaccount", "ro,relatime", 1, "tmpfs",
+                            "tmpfs", "", tmpfs);
+    secrets.super = fmt::format("rw,size={}k,inode64", view.memory_kilobytes);
+    secrets.bytes = view.memory_kilobytes * 1024;
+    secrets.free = secrets.bytes - 12288;
+    table.add(std::move(secrets), top, 0);
+  }
   for (const char* name : {"bus", "fs", "irq", "sys", "sysrq-trigger"}) {
     MountRow row = none("", "ro,nosuid,nodev,noexec,relatime", 3, "proc", "proc", "rw", proc);
     row.root = fmt::format("/{}", name);
@@ -211,6 +221,15 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
 }
 
 }  // namespace
+
+std::string root_partition(const Machine& machine) {
+  if (machine.disks.empty()) return {};
+  const Disk& disk = machine.disks.front();
+  const auto largest = std::max_element(
+      disk.partitions.begin(), disk.partitions.end(),
+      [](const Partition& a, const Partition& b) { return a.megabytes < b.megabytes; });
+  return largest == disk.partitions.end() ? disk.name : largest->name;
+}
 
 std::vector<MountRow> mount_rows(const MachineView& view) {
   if (view.machine.disks.empty()) return {};

@@ -37,60 +37,81 @@ std::string processors_mask(std::uint32_t processors) {
   return fmt::format("{:x}", processors >= 64 ? ~0ULL : (1ULL << processors) - 1);
 }
 
-std::string status_file(const MachineView& view, const std::optional<ShownState>& state,
-                        bool counted, const ProcessFile& file) {
-  const ProcessLook* look = look_of(view, file.process);
-  if (look != nullptr && !is_named(file.kernel, *look)) look = nullptr;
-  std::map<std::string_view, std::string> shown;
+using StatusRows = std::vector<std::pair<std::string_view, std::string>>;
+
+// What is the same for every process.
+StatusRows common_rows(const MachineView& view, const std::optional<ShownState>& state,
+                       bool counted) {
+  StatusRows shown;
   if (state) {
     // Daemons of root run without a filter on a machine.
-    shown["Seccomp"] = std::to_string(state->seccomp);
-    shown["Seccomp_filters"] = std::to_string(state->filters);
-    shown["NoNewPrivs"] = std::to_string(state->no_new_privs);
-    shown["CapBnd"] = fmt::format("{:016x}", state->bounding);
+    shown.emplace_back("Seccomp", std::to_string(state->seccomp));
+    shown.emplace_back("Seccomp_filters", std::to_string(state->filters));
+    shown.emplace_back("NoNewPrivs", std::to_string(state->no_new_privs));
+    shown.emplace_back("CapBnd", fmt::format("{:016x}", state->bounding));
   }
   if (counted) {
-    shown["Cpus_allowed"] = processors_mask(view.processors);
-    shown["Cpus_allowed_list"] =
-        view.processors == 1 ? "0" : fmt::format("0-{}", view.processors - 1);
+    shown.emplace_back("Cpus_allowed", processors_mask(view.processors));
+    shown.emplace_back("Cpus_allowed_list", view.processors == 1
+                                                ? "0"
+                                                : fmt::format("0-{}", view.processors - 1));
   }
-  if (look != nullptr) {
-    const bool root = look->uid == 0;
-    const std::string ids = fmt::format("{0}\t{0}\t{0}\t{0}", look->uid);
-    shown["Uid"] = ids;
-    shown["Gid"] = fmt::format("{0}\t{0}\t{0}\t{0}", look->gid);
-    shown["Groups"] = root ? "" : std::to_string(look->gid);
-    if (state && view.machine.cgroup_root)
-      for (const char* set : {"CapPrm", "CapEff"})
-        shown[set] = fmt::format("{:016x}", root ? state->bounding : 0);
-    shown["Threads"] = std::to_string(look->threads);
-    auto memory = [&](const char* row, std::uint64_t kilobytes) {
-      shown[row] = fmt::format("{:>8} kB", kilobytes);
-    };
-    memory("VmPeak", look->size_kilobytes + look->size_kilobytes / 16);
-    memory("VmSize", look->size_kilobytes);
-    memory("VmHWM", look->resident_kilobytes + look->resident_kilobytes / 9);
-    memory("VmRSS", look->resident_kilobytes);
-    memory("RssAnon", look->resident_kilobytes * 2 / 5);
-    memory("RssFile", look->resident_kilobytes - look->resident_kilobytes * 2 / 5);
-    memory("VmData", look->size_kilobytes / 6);
-    shown["voluntary_ctxt_switches"] = std::to_string(look->voluntary_switches());
-    shown["nonvoluntary_ctxt_switches"] = std::to_string(look->other_switches());
-  }
+  return shown;
+}
+
+void add_rows_of(const ProcessLook& look, const MachineView& view,
+                 const std::optional<ShownState>& state, StatusRows& shown) {
+  const bool root = look.uid == 0;
+  shown.emplace_back("Uid", fmt::format("{0}\t{0}\t{0}\t{0}", look.uid));
+  shown.emplace_back("Gid", fmt::format("{0}\t{0}\t{0}\t{0}", look.gid));
+  // One space follows the groups, each of them.
+  shown.emplace_back("Groups", root ? "" : fmt::format("{} ", look.gid));
+  if (state && view.machine.cgroup_root)
+    for (const char* set : {"CapPrm", "CapEff"})
+      shown.emplace_back(set, fmt::format("{:016x}", root ? state->bounding : 0));
+  shown.emplace_back("Threads", std::to_string(look.threads));
+  auto memory = [&](const char* row, std::uint64_t kilobytes) {
+    shown.emplace_back(row, fmt::format("{:>8} kB", kilobytes / 4 * 4));  // whole pages
+  };
+  const std::uint64_t anonymous = look.resident_kilobytes * 2 / 5 / 4 * 4;
+  memory("VmPeak", look.size_kilobytes + look.size_kilobytes / 16);
+  memory("VmSize", look.size_kilobytes);
+  memory("VmHWM", look.resident_kilobytes + look.resident_kilobytes / 9);
+  memory("VmRSS", look.resident_kilobytes);
+  memory("RssAnon", anonymous);
+  memory("RssFile", look.resident_kilobytes - anonymous);
+  memory("VmData", look.size_kilobytes / 6);
+  shown.emplace_back("voluntary_ctxt_switches", std::to_string(look.voluntary_switches()));
+  shown.emplace_back("nonvoluntary_ctxt_switches", std::to_string(look.other_switches()));
+}
+
+// The kernel's text with those rows in place of its own. Read as often as anything in /proc.
+std::string with_rows(std::string_view kernel, const StatusRows& shown) {
   std::string text;
-  for (std::string_view left = file.kernel; !left.empty();) {
-    const std::size_t end = left.find('\n');
-    const std::string_view line = left.substr(0, end);
-    left = end == std::string_view::npos ? std::string_view() : left.substr(end + 1);
-    const auto row = shown.find(line.substr(0, line.find(':')));
-    // One space follows the groups, each of them.
+  text.reserve(kernel.size() + 128);
+  while (!kernel.empty()) {
+    const std::size_t end = std::min(kernel.find('\n'), kernel.size());
+    const std::string_view line = kernel.substr(0, end);
+    kernel.remove_prefix(std::min(end + 1, kernel.size()));
+    const std::string_view name = line.substr(0, line.find(':'));
+    const auto row = std::find_if(shown.begin(), shown.end(),
+                                  [&](const auto& one) { return one.first == name; });
     if (row == shown.end())
-      text += std::string(line) + "\n";
+      text.append(line);
     else
-      text += fmt::format("{}:\t{}{}\n", row->first, row->second,
-                          row->first == "Groups" && !row->second.empty() ? " " : "");
+      text.append(name).append(":\t").append(row->second);
+    text += '\n';
   }
   return text;
+}
+
+std::string status_file(const MachineView& view, const std::optional<ShownState>& state,
+                        const StatusRows& common, const ProcessFile& file) {
+  const ProcessLook* look = look_of(view, file.process);
+  if (look == nullptr || !is_named(file.kernel, *look)) return with_rows(file.kernel, common);
+  StatusRows shown = common;
+  add_rows_of(*look, view, state, shown);
+  return with_rows(file.kernel, shown);
 }
 
 // Fields of stat(5) by their numbers in the manual, from 1. Where the kernel would not show an
@@ -160,6 +181,10 @@ constexpr std::array habits{ServiceHabit{"agetty", 0.0001, 0},
                             ServiceHabit{"chronyd", 0.02, 0},
                             ServiceHabit{"qemu-ga", 0.05, 0},
                             ServiceHabit{"rsyslogd", 0.3, 0}};
+
+// What a user's session starts and is small.
+constexpr std::array<std::string_view, 5> small_programs{"systemd", "ssh-agent", "gpg-agent",
+                                                         "dbus-daemon", "pipewire"};
 
 ServiceHabit habit_of(std::string_view name) {
   for (const ServiceHabit& habit : habits)
@@ -268,9 +293,13 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
                          (0.02 + static_cast<double>(stream.below(1000)) / 1500);
     look.user_ticks = 3 + static_cast<std::uint64_t>(ticks * share * 0.7);
     look.system_ticks = 5 + static_cast<std::uint64_t>(ticks * share * 0.3);
-    const bool large = session || machine.claims_container != "none";
+    const bool small =
+        std::find(small_programs.begin(), small_programs.end(), look.name) != small_programs.end();
+    const bool large = !small && (session || machine.claims_container != "none");
     look.resident_kilobytes = (large ? 31000 : 3900) + stream.below(large ? 190000 : 9000);
-    look.size_kilobytes = look.resident_kilobytes * (large ? 4 : 2) + 5000 + stream.below(9000);
+    look.resident_kilobytes = look.resident_kilobytes / 4 * 4;  // whole pages
+    look.size_kilobytes =
+        (look.resident_kilobytes * (large ? 4 : 2) + 5000 + stream.below(9000)) / 4 * 4;
     look.threads = large ? 4 + static_cast<std::uint32_t>(stream.below(18)) : 1;
     look.unit = session ? "" : daemon.argv.front().substr(daemon.argv.front().rfind('/') + 1);
     looks.push_back(std::move(look));
@@ -304,8 +333,10 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
                        return std::optional(content);
                      }});
   };
-  rules.push_back({"status", true, [shared, state, counted](const ProcessFile& file) {
-                     return std::optional(status_file(*shared, state, counted, file));
+  rules.push_back({"status", true,
+                   [shared, state, common = common_rows(view, state, counted)](
+                       const ProcessFile& file) {
+                     return std::optional(status_file(*shared, state, common, file));
                    }});
   rules.push_back(
       {"stat", true, [shared](const ProcessFile& file) { return stat_file_of(*shared, file); }});

@@ -5,45 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "sandbox/cues/disguise.h"
+#include "sandbox/cues/entry_tree.h"
+#include "sandbox/cues/machine_counters.h"
+#include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
 namespace {
-
-using isolation::TreeEntry;
-
-// Collects entries; directories come by themselves, once each and before what is in them.
-class Tree {
- public:
-  void directory(const std::string& path) {
-    if (path.empty() || !made_.insert(path).second) return;
-    const std::size_t slash = path.rfind('/');
-    if (slash != std::string::npos) directory(path.substr(0, slash));
-    entries_.push_back({TreeEntry::Kind::directory, path, "", 0755});
-  }
-  void file(const std::string& path, std::string content, unsigned mode = 0444) {
-    add({TreeEntry::Kind::file, path, std::move(content), mode});
-  }
-  void link(const std::string& path, const std::string& target) {
-    // Relative to the directory of the link, as the kernel writes them.
-    std::string up;
-    for (char letter : path) up += letter == '/' ? "../" : "";
-    add({TreeEntry::Kind::symlink, path, up + target, 0777});
-  }
-  std::vector<TreeEntry> take() { return std::move(entries_); }
-
- private:
-  void add(TreeEntry entry) {
-    const std::size_t slash = entry.path.rfind('/');
-    if (slash != std::string::npos) directory(entry.path.substr(0, slash));
-    if (made_.insert(entry.path).second) entries_.push_back(std::move(entry));
-  }
-
-  std::set<std::string> made_;
-  std::vector<TreeEntry> entries_;
-};
 
 std::string line(std::string text) {
   return text + "\n";
@@ -63,7 +32,7 @@ std::string slot_path(const std::string& slot) {
   return "devices/pci" + slot.substr(0, 7) + "/" + slot;
 }
 
-void put_dmi(const MachineView& view, Tree& tree) {
+void put_dmi(const MachineView& view, EntryTree& tree) {
   if (view.machine.dmi.empty()) return;
   const std::string base = "devices/virtual/dmi/id";
   for (const auto& [name, value] : view.machine.dmi) {
@@ -77,7 +46,7 @@ void put_dmi(const MachineView& view, Tree& tree) {
 }
 
 void put_caches(const MachineView& view, const std::string& base, std::uint32_t first,
-                std::uint32_t last, Tree& tree) {
+                std::uint32_t last, EntryTree& tree) {
   struct Cache {
     int level;
     const char* type;
@@ -101,7 +70,7 @@ void put_caches(const MachineView& view, const std::string& base, std::uint32_t 
   }
 }
 
-void put_processors(const MachineView& view, Tree& tree) {
+void put_processors(const MachineView& view, EntryTree& tree) {
   const std::string base = "devices/system/cpu";
   const std::uint32_t last = view.processors - 1;
   const std::uint32_t threads = std::max(1U, view.machine.threads_per_core);
@@ -155,9 +124,8 @@ void put_processors(const MachineView& view, Tree& tree) {
   tree.file(node + "/node0/cpulist", range(0, last));
   tree.file(node + "/node0/cpumap", mask(0, last));
   tree.file(node + "/node0/distance", "10\n");
-  // libnuma wants free memory too; shares as in /proc/meminfo.
-  const auto free = static_cast<std::uint64_t>(static_cast<double>(view.memory_kilobytes) *
-                                               (1 - view.machine.memory_used) * 0.31);
+  // libnuma wants free memory too, as /proc/meminfo has it.
+  const std::uint64_t free = memory_at(view, uptime_at(view.uptime_offset)).free;
   tree.file(node + "/node0/meminfo",
             fmt::format("Node 0 MemTotal:       {:>8} kB\nNode 0 MemFree:        {:>8} kB\n"
                         "Node 0 MemUsed:        {:>8} kB\n",
@@ -169,24 +137,7 @@ void put_processors(const MachineView& view, Tree& tree) {
     tree.link(fmt::format("{}/node0/cpu{}", node, i), fmt::format("{}/cpu{}", base, i));
 }
 
-// What lspci and their like read first of all: the identifying part of the configuration space.
-std::string configuration(const PciFunction& function) {
-  std::string bytes(64, '\0');
-  auto put16 = [&](std::size_t at, const std::string& hex) {
-    const auto value = std::strtoul(hex.c_str(), nullptr, 16);
-    bytes[at] = static_cast<char>(value & 0xffU);
-    bytes[at + 1] = static_cast<char>(value >> 8U & 0xffU);
-  };
-  put16(0, function.vendor);
-  put16(2, function.device);
-  const auto code = std::strtoul(function.class_code.c_str(), nullptr, 16);
-  for (unsigned i = 0; i < 3; ++i) bytes[9 + i] = static_cast<char>(code >> (8 * i) & 0xffU);
-  put16(44, function.subsystem_vendor);
-  put16(46, function.subsystem_device);
-  return bytes;
-}
-
-void put_pci(const MachineView& view, Tree& tree) {
+void put_pci(const MachineView& view, EntryTree& tree) {
   int number = 0;
   for (const PciFunction& function : view.machine.pci) {
     const std::string base = slot_path(function.slot);
@@ -199,7 +150,7 @@ void put_pci(const MachineView& view, Tree& tree) {
     tree.file(base + "/enable", "1\n");
     tree.file(base + "/numa_node", "-1\n");
     tree.file(base + "/irq", function.driver.empty() ? "0\n" : fmt::format("{}\n", 10 + number));
-    tree.file(base + "/config", configuration(function), 0644);
+    tree.file(base + "/config", pci_configuration(function), 0644);
     std::string zeros;
     for (int i = 0; i < 13; ++i)
       zeros += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
@@ -233,7 +184,7 @@ std::string device_of(const Machine& machine, const std::string& slot) {
   return "devices/virtual";
 }
 
-void put_disks(const Machine& machine, Tree& tree) {
+void put_disks(const Machine& machine, EntryTree& tree) {
   tree.directory("class/block");
   tree.directory("block");
   for (const Disk& disk : machine.disks) {
@@ -266,7 +217,45 @@ void put_disks(const Machine& machine, Tree& tree) {
   }
 }
 
-void put_control_groups(const MachineView& view, Tree& tree) {
+// What is carried about has a battery (types of SMBIOS: portable, laptop, notebook).
+void put_power(const MachineView& view, EntryTree& tree) {
+  const auto type = std::find_if(view.machine.dmi.begin(), view.machine.dmi.end(),
+                                 [](const auto& field) { return field.first == "chassis_type"; });
+  if (type == view.machine.dmi.end() ||
+      (type->second != "8" && type->second != "9" && type->second != "10"))
+    return;
+  const std::string acpi = "devices/LNXSYSTM:00/LNXSYBUS:00/PNP0A08:00/device:19/PNP0C09:00/";
+  const std::string battery = acpi + "PNP0C0A:00/power_supply/BAT0";
+  const std::uint64_t design = 52500000;  // microwatt hours
+  const std::uint64_t full = design - view.seed % 9000 * 1000;
+  for (const auto& [name, value] :
+       {std::pair<const char*, std::string>{"type", "Battery"},
+        {"present", "1"},
+        {"status", "Not charging"},
+        {"capacity", "96"},
+        {"capacity_level", "Normal"},
+        {"technology", "Li-poly"},
+        {"manufacturer", "SMP"},
+        {"model_name", "5B10W51867"},
+        {"cycle_count", std::to_string(140 + view.seed % 160)},
+        {"energy_full_design", std::to_string(design)},
+        {"energy_full", std::to_string(full)},
+        {"energy_now", std::to_string(full / 100 * 96)},
+        {"power_now", "0"},
+        {"voltage_now", "16911000"}})
+    tree.file(battery + "/" + name, line(value));
+  tree.link("class/power_supply/BAT0", battery);
+  const std::string mains = acpi + "ACPI0003:00/power_supply/AC";
+  tree.file(mains + "/type", "Mains\n");
+  tree.file(mains + "/online", "1\n");
+  tree.link("class/power_supply/AC", mains);
+  const std::string zone = "devices/virtual/thermal/thermal_zone0";
+  tree.file(zone + "/type", "acpitz\n");
+  tree.file(zone + "/temp", fmt::format("{}000\n", 44 + view.seed % 9));
+  tree.link("class/thermal/thermal_zone0", zone);
+}
+
+void put_control_groups(const MachineView& view, EntryTree& tree) {
   const std::string base = "fs/cgroup/";
   tree.file(base + "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
   tree.file(base + "cgroup.subtree_control", "cpuset cpu io memory pids\n", 0644);
@@ -296,11 +285,12 @@ void put_control_groups(const MachineView& view, Tree& tree) {
 
 std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::string& network) {
   const Machine& machine = view.machine;
-  Tree tree;
+  EntryTree tree(0755);
   put_dmi(view, tree);
   put_processors(view, tree);
   put_pci(view, tree);
   put_disks(machine, tree);
+  put_power(view, tree);
   put_control_groups(view, tree);
   // The kernel's own view of the interfaces is placed over this directory.
   network = machine.network_slot.empty() ? "devices/virtual/net"

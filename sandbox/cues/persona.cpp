@@ -65,6 +65,7 @@ Result<Persona> persona_from_json(const json& value, std::string_view text,
   persona.time_zone = value.value("time_zone", "Etc/UTC");
   persona.uptime_seconds =
       static_cast<std::uint64_t>(std::llround(value.value("uptime_days", 0.0) * 86400));
+  persona.facts = value.value("facts", std::map<std::string, std::string>{});
   const json environment = value.value("environment", json::object());
   for (const auto& [name, content] : environment.items())
     persona.environment.emplace_back(name, content.get<std::string>());
@@ -147,6 +148,50 @@ void add_run_files(const Persona& persona, std::int64_t started,
   auto lock = system_file("/var/lock", "/run/lock", started - 86400 * 90);
   lock.kind = isolation::SeedFile::Kind::symlink;
   add(std::move(lock));
+}
+
+// What every system has in /etc; where the host's programs are Debian's, what apt needs too.
+void add_system_files(const Persona& persona, std::int64_t installed,
+                      std::vector<isolation::SeedFile>& files) {
+  if (!persona.machine) return;
+  auto add = [&](isolation::SeedFile file) {
+    const bool there =
+        std::any_of(persona.files.begin(), persona.files.end(),
+                    [&](const auto& other) { return other.path == file.path; });
+    if (!there) files.push_back(std::move(file));
+  };
+  add(system_file("/etc/host.conf", "multi on\n", installed + 3));
+  add(system_file("/etc/networks",
+                  "default\t\t0.0.0.0\nloopback\t127.0.0.0\nlink-local\t169.254.0.0\n\n",
+                  installed + 3));
+  add(system_file("/etc/shells",
+                  "# /etc/shells: valid login shells\n/bin/sh\n/bin/bash\n/usr/bin/bash\n"
+                  "/bin/rbash\n/usr/bin/rbash\n/usr/bin/sh\n/bin/dash\n/usr/bin/dash\n",
+                  installed + 4));
+  const auto release = read_file("/usr/lib/os-release", 4096);
+  if (!release || !persona.os_release.empty()) return;
+  std::string system, codename, version;
+  for (const std::string& line : split(*release, '\n')) {
+    if (line.starts_with("ID=")) system = line.substr(3);
+    if (line.starts_with("VERSION_CODENAME=")) codename = line.substr(17);
+    if (line.starts_with("VERSION_ID=\"")) version = line.substr(12, line.find('"', 12) - 12);
+  }
+  if (system != "debian" || codename.empty()) return;
+  add(system_file("/etc/issue.net", "Debian GNU/Linux " + version + "\n", installed + 3));
+  std::string sources;
+  for (const auto& [place, suite] : {std::pair{"debian", codename},
+                                     {"debian-security", codename + "-security"},
+                                     {"debian", codename + "-updates"}})
+    sources += std::string("deb http://") +
+               (std::string_view(place) == "debian" ? "deb" : "security") + ".debian.org/" + place +
+               " " + suite + " main\n";
+  add(system_file("/etc/apt/sources.list", std::move(sources), installed + 240));
+  for (const char* path : {"/etc/apt/apt.conf.d", "/etc/apt/preferences.d",
+                           "/etc/apt/sources.list.d", "/etc/apt/trusted.gpg.d"}) {
+    auto directory = system_file(path, "", installed + 20, 0755);
+    directory.kind = isolation::SeedFile::Kind::directory;
+    add(std::move(directory));
+  }
 }
 
 Result<std::string> hosts_file(const Persona& persona, const TemplateContext& context) {
@@ -286,6 +331,7 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   for (const auto& series : persona.logs)
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
   for (const auto& history : persona.git) GYGES_CHECK(make_git_history(history, context, seed));
+  add_system_files(persona, installed, seed);
   const std::int64_t started = start_of_machine(persona.uptime_seconds);
   add_login_records(persona, context.seed, context.day, started, seed);
   add_run_files(persona, started, seed);

@@ -48,6 +48,7 @@ struct Persona {
   std::string time_zone;
   std::uint64_t uptime_seconds = 0;
   std::vector<std::pair<std::string, std::string>> environment;  // values are templates
+  std::map<std::string, std::string> facts;  // what holds here, as levels of factors state it
   std::string address;
   std::string mac_prefix;  // "fa:16:3e"; empty: the kernel's choice
   std::vector<std::string> nameservers;

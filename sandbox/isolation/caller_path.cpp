@@ -290,6 +290,11 @@ std::optional<CallerPaths::Ids> CallerPaths::ids(pid_t tid) const {
   return Ids{*process, *thread};
 }
 
+std::optional<std::uint32_t> CallerPaths::number(pid_t tid) const {
+  const std::optional<Ids> own = ids(tid);
+  return own ? std::optional(own->process) : std::nullopt;
+}
+
 std::optional<std::string> CallerPaths::resolve(pid_t tid, int directory, std::string_view path) {
   std::string at;  // "" is the root
   if (path.empty()) return std::nullopt;

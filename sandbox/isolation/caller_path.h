@@ -51,6 +51,9 @@ class CallerPaths {
   // Whether a process inside belongs to the caller's user, and has not closed itself to it.
   bool same_user(pid_t tid, std::uint32_t process);
 
+  // The caller's number inside.
+  std::optional<std::uint32_t> number(pid_t tid) const;
+
   // Before anything else: takes the caller's root, which is held for good, unless one is held.
   // `still_there` says afterwards whether the number is the caller's yet; false where it is not.
   template <typename StillThere>

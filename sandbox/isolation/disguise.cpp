@@ -71,6 +71,7 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
     if (!wants("statfs")) kept->mounts.clear();
     if (!wants("prctl")) kept->state.reset();
     if (!wants("process_files")) kept->process_files.clear();
+    if (!rules.proc_files) kept->load_average = {};
     if (!wants("namespaces")) kept->first_namespaces = false;
     left.emulation.reset();
     if (kept->answers_anything()) left.emulation = std::move(kept);
@@ -90,6 +91,11 @@ unsigned DisguiseFiles::mode_of(unsigned mode) const {
 Status DisguiseFiles::put_covers(const Disguise& disguise) {
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const Cover& cover = disguise.covers[i];
+    if (cover.entries) {
+      if (::mkdirat(root_.get(), cover_source(i).c_str(), 0755) != 0)
+        return fail_errno("make directory of the disguise", quoted(cover.path));
+      continue;
+    }
     // As it is now: the disguise may have been made long before, for a sandbox of a pool or a
     // comparison of several.
     const std::string content = cover.renew ? cover.renew() : cover.content;
@@ -114,17 +120,15 @@ Status DisguiseFiles::put_places(const Disguise& disguise) {
   return ok();
 }
 
-Status DisguiseFiles::write_tree(const Disguise& disguise) {
-  if (disguise.sysfs.empty()) return ok();
-  const OpenMask mask;
+Status DisguiseFiles::put_entries(const std::string& place, const std::vector<TreeEntry>& entries) {
   UniqueFd tree(
-      ::openat(root_.get(), sysfs_source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!tree) return fail_errno("open", "tree of /sys");
-  for (const TreeEntry& entry : disguise.sysfs) {
+      ::openat(root_.get(), place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!tree) return fail_errno("open", "tree of the disguise");
+  for (const TreeEntry& entry : entries) {
     const char* path = entry.path.c_str();
     switch (entry.kind) {
       case TreeEntry::Kind::directory:
-        if (::mkdirat(tree.get(), path, entry.mode) != 0 && errno != EEXIST)
+        if (::mkdirat(tree.get(), path, entry.mode | 0700U) != 0 && errno != EEXIST)
           return fail_errno("make directory of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::symlink:
@@ -136,6 +140,24 @@ Status DisguiseFiles::write_tree(const Disguise& disguise) {
         break;
     }
   }
+  // Those that nobody may write to, when nothing more is made in them.
+  for (const TreeEntry& entry : entries)
+    if (entry.kind == TreeEntry::Kind::directory && (entry.mode & 0700U) != 0700U &&
+        ::fchmodat(tree.get(), entry.path.c_str(), entry.mode, 0) != 0)
+      return fail_errno("close directory of the disguise", quoted(entry.path));
+  return ok();
+}
+
+Status DisguiseFiles::write_trees(const Disguise& disguise) {
+  const OpenMask mask;
+  if (!disguise.sysfs.empty()) GYGES_CHECK(put_entries(sysfs_source, disguise.sysfs));
+  for (std::size_t i = 0; i < disguise.covers.size(); ++i)
+    if (disguise.covers[i].entries) {
+      GYGES_CHECK(put_entries(cover_source(i), *disguise.covers[i].entries));
+      // Directories of procfs are closed to writing.
+      if (::fchmodat(root_.get(), cover_source(i).c_str(), 0555, 0) != 0)
+        return fail_errno("close directory of the disguise", quoted(disguise.covers[i].path));
+    }
   return ok();
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +21,14 @@
 
 namespace gyges::isolation {
 
+struct TreeEntry {
+  enum class Kind { directory, file, symlink };
+  Kind kind = Kind::file;
+  std::string path;     // relative to the tree's root; parents come before children
+  std::string content;  // bytes of a file, target of a symlink
+  unsigned mode = 0444;
+};
+
 struct Cover {
   std::string path;  // absolute, below /proc; skipped where this kernel has no such file
   std::string content;
@@ -27,14 +36,8 @@ struct Cover {
   // Not empty: gives the content anew, once a second, for what moves on a living machine. Called by
   // a thread of the sandbox's own; must not block.
   std::function<std::string()> renew;
-};
-
-struct TreeEntry {
-  enum class Kind { directory, file, symlink };
-  Kind kind = Kind::file;
-  std::string path;     // relative to the tree's root; parents come before children
-  std::string content;  // bytes of a file, target of a symlink
-  unsigned mode = 0444;
+  // Not nothing: it covers a directory, with these in it.
+  std::optional<std::vector<TreeEntry>> entries = std::nullopt;
 };
 
 // A process that sleeps for as long as the sandbox lives. As root it has the given user and no
@@ -79,15 +82,15 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules);
 
 // Writes the files of a disguise into the file system that pid 1 handed over, and keeps those that
 // move moving until it is destroyed. Not thread-safe; one owner. In this order: write(), which pid
-// 1 waits for, write_tree() while it goes on, start().
+// 1 waits for, write_trees() while it goes on, start().
 class DisguiseFiles {
  public:
   // The covers, and of the tree what is mounted on. `as_root`: the files are root's; otherwise they
   // are the agent's user's.
   static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise,
                                                       bool as_root);
-  // The rest of the tree, which is hundreds of files.
-  Status write_tree(const Disguise& disguise);
+  // The rest of the tree, which is hundreds of files, and what is in directories that cover others.
+  Status write_trees(const Disguise& disguise);
   // Begins to renew.
   Status start();
   ~DisguiseFiles();
@@ -102,6 +105,7 @@ class DisguiseFiles {
   DisguiseFiles(UniqueFd root, bool as_root) : root_(std::move(root)), as_root_(as_root) {}
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
+  Status put_entries(const std::string& place, const std::vector<TreeEntry>& entries);
   [[nodiscard]] unsigned mode_of(unsigned mode) const;
   void keep_moving();
 

@@ -66,6 +66,8 @@ struct Emulation {
   std::optional<ShownState> state;          // prctl(2): the questions after it
   // Opens for reading: open(2), openat(2), openat2(2); empty: not answered.
   std::vector<ProcessFileRule> process_files;
+  // With them: /proc/loadavg, whose last field is the number of the newest process. Thread-safe.
+  std::function<std::string(std::uint32_t)> load_average;
   bool first_namespaces = false;  // readlink(2) of /proc/PID/ns: those of a machine
 
   [[nodiscard]] bool answers_anything() const {

@@ -19,9 +19,11 @@
 namespace gyges::isolation {
 namespace {
 
+constexpr std::string_view load_path = "/proc/loadavg";
 constexpr std::size_t most_files = 1024;  // of some kilobytes each
 constexpr std::size_t longest_content = 256U << 10U;
 constexpr int most_link_steps = 8;
+constexpr std::size_t most_held = 32;  // descriptors of each kind
 
 std::string_view last_of(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
@@ -31,26 +33,7 @@ bool all_digits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-// What the kernel has there. Without links and mounts on the way: the covers are not meant.
-std::optional<std::string> kernel_content(int procfs, const std::string& path) {
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-  const UniqueFd file(
-      static_cast<int>(::syscall(SYS_openat2, procfs, path.c_str(), &how, sizeof(how))));
-  if (!file) return std::nullopt;
-  std::string content;
-  std::array<char, 4096> piece;
-  while (content.size() < longest_content) {
-    const ssize_t n = ::read(file.get(), piece.data(), piece.size());
-    if (n < 0) return std::nullopt;
-    if (n == 0) return content;
-    content.append(piece.data(), static_cast<std::size_t>(n));
-    // One record, which comes whole.
-    if (static_cast<std::size_t>(n) < piece.size()) return content;
-  }
-  return std::nullopt;
-}
+}  // namespace
 
 // An ordinary user's supervisor is outside of the sandbox's user namespace and reads its own ids.
 class IdsInside {
@@ -111,7 +94,18 @@ class IdsInside {
   std::vector<Range> users_, groups_;
 };
 
-}  // namespace
+ProcessFiles::~ProcessFiles() = default;
+
+const IdsInside& ProcessFiles::ids_inside(pid_t tid) {
+  std::array<char, 64> link{};
+  const ssize_t n = ::readlink(fmt::format("/proc/{}/ns/user", tid).c_str(), link.data(), link.size());
+  std::string name(link.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+  if (!ids_ || name.empty() || name != ids_of_) {
+    ids_ = std::make_unique<IdsInside>(tid);
+    ids_of_ = std::move(name);
+  }
+  return *ids_;
+}
 
 ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd directory)
     : emulation_(std::move(emulation)), directory_(std::move(directory)) {
@@ -119,6 +113,39 @@ ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd 
     rules_.emplace(rule.name, &rule);
     last_names_.emplace(last_of(rule.name));
   }
+  if (emulation_->load_average) last_names_.emplace(last_of(load_path));
+}
+
+// What the kernel has there. Without links and mounts on the way: the covers are not meant.
+std::optional<std::string> ProcessFiles::kernel_content(int procfs, const std::string& path) {
+  auto known = kernel_.find(path);
+  for (const bool again : {false, true}) {
+    if (known == kernel_.end()) {
+      open_how how{};
+      how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+      how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+      UniqueFd file(
+          static_cast<int>(::syscall(SYS_openat2, procfs, path.c_str(), &how, sizeof(how))));
+      if (!file) return std::nullopt;
+      if (kernel_.size() >= most_held) kernel_.clear();
+      known = kernel_.emplace(path, std::move(file)).first;
+    }
+    std::string content;
+    std::array<char, 4096> piece;
+    while (content.size() < longest_content) {
+      const ssize_t n = ::pread(known->second.get(), piece.data(), piece.size(),
+                                static_cast<off_t>(content.size()));
+      if (n < 0) break;
+      content.append(piece.data(), static_cast<std::size_t>(n));
+      // One record, which comes whole.
+      if (n == 0 || static_cast<std::size_t>(n) < piece.size()) return content;
+    }
+    // That process is gone; another may have its number.
+    kernel_.erase(known);
+    known = kernel_.end();
+    if (again) break;
+  }
+  return std::nullopt;
 }
 
 bool ProcessFiles::may_name(std::string_view path) const {
@@ -148,11 +175,20 @@ std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string
   if (all_digits(last_of(path)) && path.find("fd/") == std::string::npos) return std::nullopt;
   const std::optional<std::string> whole = paths.resolve(tid, directory, path);
   if (!whole) return std::nullopt;
+  if (*whole == load_path) return load_average(tid, paths);
   const std::optional<ProcessPath> file = process_path(*whole);
   if (!file) return std::nullopt;
   const auto rule = rules_.find(file->name);
   if (rule == rules_.end()) return std::nullopt;
   return make(tid, *file, *rule->second, paths);
+}
+
+// The newest process is the one that asks, or one that asked before.
+std::optional<UniqueFd> ProcessFiles::load_average(pid_t tid, CallerPaths& paths) {
+  const std::optional<std::uint32_t> own = paths.number(tid);
+  if (!own || !make_directories("proc/loadavg")) return std::nullopt;
+  newest_ = std::max(newest_, *own);
+  return put("proc/loadavg", emulation_->load_average(newest_));
 }
 
 std::optional<UniqueFd> ProcessFiles::make(pid_t tid, const ProcessPath& file,
@@ -167,7 +203,7 @@ std::optional<UniqueFd> ProcessFiles::make(pid_t tid, const ProcessPath& file,
   if (rule.from_kernel) {
     kernel = kernel_content(procfs, path);
     if (!kernel) return std::nullopt;
-    if (rule.name == "status" && ::geteuid() != 0) kernel = IdsInside(tid).translated(*kernel);
+    if (rule.name == "status" && ::geteuid() != 0) kernel = ids_inside(tid).translated(*kernel);
     asked.kernel = *kernel;
   } else if (::faccessat(procfs, path.c_str(), F_OK, 0) != 0) {
     return std::nullopt;
@@ -200,23 +236,31 @@ bool ProcessFiles::make_directories(const std::string& path) {
 
 // In place: who has it open already sees it anew, as procfs would have it, and the name stays.
 std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::string& content) {
-  auto open_to_write = [&](int more) {
-    return UniqueFd(
-        ::openat(directory_.get(), path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | more, 0444));
-  };
-  UniqueFd writer = open_to_write(O_CREAT);
-  // Rootless the file is the supervisor's own, and is not open to it as it stands.
-  const bool closed = !writer && ::fchmodat(directory_.get(), path.c_str(), 0644, 0) == 0;
-  if (closed) writer = open_to_write(0);
-  if (!writer) return std::nullopt;
+  auto known = written_.find(path);
+  if (known == written_.end()) {
+    auto open_to_write = [&](int more) {
+      return UniqueFd(
+          ::openat(directory_.get(), path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | more, 0444));
+    };
+    UniqueFd writer = open_to_write(O_CREAT);
+    // Rootless the file is the supervisor's own, and is not open to it as it stands.
+    const bool closed = !writer && ::fchmodat(directory_.get(), path.c_str(), 0644, 0) == 0;
+    if (closed) writer = open_to_write(0);
+    struct stat info {};
+    if (!writer || ::fstat(writer.get(), &info) != 0) return std::nullopt;
+    // Whatever the supervisor's mask is.
+    if ((info.st_mode & 0777U) != 0444 && ::fchmod(writer.get(), 0444) != 0) return std::nullopt;
+    if (written_.size() >= most_held) written_.clear();
+    known = written_.emplace(path, Written{std::move(writer), info.st_size}).first;
+  }
+  Written& to = known->second;
   const auto size = static_cast<off_t>(content.size());
-  struct stat info {};
-  if (::pwrite(writer.get(), content.data(), content.size(), 0) != size ||
-      ::fstat(writer.get(), &info) != 0 ||
-      (info.st_size > size && ::ftruncate(writer.get(), size) != 0))
+  if (::pwrite(to.file.get(), content.data(), content.size(), 0) != size ||
+      (to.size > size && ::ftruncate(to.file.get(), size) != 0)) {
+    written_.erase(known);
     return std::nullopt;
-  // Whatever the supervisor's mask is.
-  if ((info.st_mode & 0777U) != 0444 && ::fchmod(writer.get(), 0444) != 0) return std::nullopt;
+  }
+  to.size = size;
   UniqueFd reader(::openat(directory_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!reader) return std::nullopt;
   return reader;
@@ -224,6 +268,8 @@ std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::st
 
 // Those of processes that are gone; where too many live, all.
 void ProcessFiles::sweep(int procfs) {
+  kernel_.clear();
+  written_.clear();
   auto remove = [&](std::uint32_t process, const std::map<std::string, std::size_t>& files) {
     for (const auto& [path, hash] : files) {
       ::unlinkat(directory_.get(), ("proc/" + path).c_str(), 0);

@@ -22,10 +22,15 @@
 
 namespace gyges::isolation {
 
+class IdsInside;
+
 // Not thread-safe.
 class ProcessFiles {
  public:
   ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd directory);
+  ~ProcessFiles();
+  ProcessFiles(const ProcessFiles&) = delete;
+  ProcessFiles& operator=(const ProcessFiles&) = delete;
 
   // Whether a path may be a name of such a file: by its last component, or as a descriptor.
   [[nodiscard]] bool may_name(std::string_view path) const;
@@ -44,6 +49,9 @@ class ProcessFiles {
   std::optional<UniqueFd> make(pid_t tid, const ProcessPath& file, const ProcessFileRule& rule,
                                CallerPaths& paths);
   std::optional<UniqueFd> put(const std::string& path, const std::string& content);
+  const IdsInside& ids_inside(pid_t tid);
+  std::optional<UniqueFd> load_average(pid_t tid, CallerPaths& paths);
+  std::optional<std::string> kernel_content(int procfs, const std::string& path);
   [[nodiscard]] bool may_be_link(std::string_view path) const;
   bool make_directories(const std::string& path);
   void sweep(int procfs);
@@ -53,6 +61,16 @@ class ProcessFiles {
   std::map<std::string, const ProcessFileRule*, std::less<>> rules_;
   std::set<std::string, std::less<>> last_names_;
   std::map<std::uint32_t, std::map<std::string, std::size_t>> made_;  // content hashes by process
+  // Descriptors of what was asked for last: who reads a file again and again costs no path a time.
+  struct Written {
+    UniqueFd file;
+    off_t size = 0;
+  };
+  std::map<std::string, UniqueFd> kernel_;  // the kernel's files, by path below procfs
+  std::map<std::string, Written> written_;  // Gyges's own
+  std::string ids_of_;  // the user namespace of ids_
+  std::unique_ptr<IdsInside> ids_;
+  std::uint32_t newest_ = 0;                // the highest number of a process that asked
   std::size_t files_ = 0;
   bool linked_ = false;
 };

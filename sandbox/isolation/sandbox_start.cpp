@@ -235,7 +235,7 @@ Status Sandbox::State::answer(Message message) {
       GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise, host.root));
       GYGES_CHECK(send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0}));
       // Meanwhile it mounts and starts processes; nobody looks at the tree before it is ready.
-      GYGES_CHECK(disguise_files->write_tree(disguise));
+      GYGES_CHECK(disguise_files->write_trees(disguise));
       return disguise_files->start();
     }
     case init::Hand::terminal:

@@ -89,6 +89,17 @@ std::optional<std::string> sorted_words(const std::string& value) {
     if (!part.empty()) words.insert(std::move(part));
   return join({words.begin(), words.end()}, " ");
 }
+// "0000:00:03.0" and "03.0", of the first bus alone.
+std::optional<std::string> without_domain(const std::string& value) {
+  std::set<std::string> slots;
+  for (const std::string& name : split(value, ' ')) {
+    if (name.starts_with("0000:00:"))
+      slots.insert(name.substr(8));
+    else if (!name.empty() && name.find(':') == std::string::npos)
+      slots.insert(name);
+  }
+  return join({slots.begin(), slots.end()}, " ");
+}
 std::optional<std::string> type_of_statfs(const std::string& value) {
   struct Row {
     const char* magic;
@@ -162,6 +173,7 @@ const Statement statements[] = {
     {"hypervisor bit", "T2.cpuinfo.hypervisor", yes_if_any},
     {"memory", "K11.memory.total", first_number},
     {"memory", "K11.information.total_ram_kb", first_number},
+    {"memory", "K11.zone_total", first_number},
     {"swap space", "K11.memory.swap", first_number},
     {"swap space", "K11.information.total_swap_kb", first_number},
     {"system call filter", "P7.seccomp", whole},
@@ -172,6 +184,8 @@ const Statement statements[] = {
     {"bounding set", "P7.prctl.bounding_set", whole},
     {"effective capabilities", "P9.effective", whole},
     {"effective capabilities", "P7.prctl.effective_set", whole},
+    {"functions of PCI", "K7.pci_functions.names", without_domain},
+    {"functions of PCI", "K7.pci_list.names", without_domain},
     {"network interfaces", "N1.interface.sysfs", sorted_words},
     {"network interfaces", "N1.interface.procfs", sorted_words},
     {"type of the root", "F3.system.root", type_of_statfs},
@@ -221,6 +235,8 @@ const Requirement requirements[] = {
     {"uptime by sysinfo and clock", "T8.uptime.sysinfo_minus_boottime", "0"},
     {"uptime by procfs and clock", "T8.uptime.proc_minus_boottime", "0"},
     {"start of the machine by procfs and clocks", "T8.uptime.btime_plus_boottime_minus_now", "0"},
+    {"interrupts by number and as a table", "K8.interrupt_sums", "yes"},
+    {"newest process by loadavg", "P2.newest", "yes"},
     {"idle time and uptime", "T8.uptime.idle_possible", "yes"},
     {"clock of library and kernel", "T12.clock.library_minus_raw_*", "0"},
     {"clock of the kernel, coarse and fine", "T12.clock.coarse_minus_fine", "0"},

@@ -62,6 +62,13 @@ void read_sockets(const Channel& channel);
 void read_routes(const Channel& channel);
 void read_reach(const Channel& channel);
 
+void read_interrupt_sums(const Channel& channel);     // do two files agree on them
+void read_zone_total(const Channel& channel);         // kilobytes
+void read_directories_below(const Channel& channel);  // by two levels
+void read_inode(const Channel& channel);
+void read_missing_programs(const Channel& channel);
+void read_newest(const Channel& channel);  // is the newest process as new as this one
+
 void read_command(const Channel& channel);
 
 }  // namespace gyges::probe

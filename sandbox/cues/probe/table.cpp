@@ -39,6 +39,8 @@ const Channel rows[] = {
     {"P1.init.oom_score", fact, read_content, "/proc/1/oom_score"},
     {"P1.init.autogroup", fact, read_content, "/proc/1/autogroup"},
     {"P2.ids", fact, read_ids},
+    {"P2.newest", fact, read_newest},
+    {"P4.programs", fact, read_missing_programs},
     {"P3.second.name", fact, read_content, "/proc/2/comm"},
     {"P4.processes", fact, read_process_table},
     {"P6.tracer", fact, read_line, "/proc/self/status", "TracerPid"},

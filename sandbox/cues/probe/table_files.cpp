@@ -80,6 +80,7 @@ const Channel rows[] = {
     // Root file system, mounts.
     {"F2.mount", fact, read_mounts, ""},
     {"F3.system.root", fact, read_file_system, "/"},
+    {"F3.inode.root", fact, read_inode, "/"},
     {"F13.room.root", fact, read_room, "/"},
     {"F3.system.tmp", fact, read_file_system, "/tmp"},
     {"F13.room.tmp", fact, read_room, "/tmp"},

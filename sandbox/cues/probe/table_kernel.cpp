@@ -34,6 +34,7 @@ const Channel rows[] = {
 
     // Hardware as the kernel lists it.
     {"K7.pci", fact, read_content, "/proc/bus/pci/devices"},
+    {"K7.pci_functions", fact, read_listing, "/proc/bus/pci/00"},
     {"K7.pci_list", fact, read_listing, "/sys/bus/pci/devices"},
     {"K7.virtio", fact, read_listing, "/sys/bus/virtio/devices"},
     {"K7.vmbus", fact, read_listing, "/sys/bus/vmbus/devices"},
@@ -46,6 +47,9 @@ const Channel rows[] = {
     {"K7.classes", fact, read_listing, "/sys/class"},
     {"K8.virtio_interrupts", fact, read_count, "/proc/interrupts", "virtio"},
     {"K8.interrupts", fact, read_count, "/proc/interrupts", ""},
+    {"K8.interrupt_sums", fact, read_interrupt_sums, "/proc/interrupts"},
+    {"K8.handlers", fact, read_directories_below, "/proc/irq"},
+    {"K8.input", fact, read_content, "/proc/bus/input/devices"},
     {"K8.hypervisor_interrupts", fact, read_line, "/proc/interrupts", " HYP"},
     {"K8.iomem", fact, read_hash, "/proc/iomem"},
     {"K8.ioports", fact, read_hash, "/proc/ioports"},
@@ -61,6 +65,7 @@ const Channel rows[] = {
     {"K8.execdomains", fact, read_content, "/proc/execdomains"},
     {"K9.partitions", fact, read_content, "/proc/partitions"},
     {"K9.diskstats", fact, read_count, "/proc/diskstats", ""},
+    {"K9.file_systems", fact, read_directories_below, "/proc/fs"},
     {"K9.block", fact, read_listing, "/sys/block"},
     {"K9.mdstat", fact, read_content, "/proc/mdstat"},
     {"K9.scsi", fact, read_content, "/proc/scsi/scsi"},
@@ -85,6 +90,7 @@ const Channel rows[] = {
     {"K10.v1.cpu_cfs_quota_us", fact, read_content, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"},
     {"K10.v1.pids_max", fact, read_content, "/sys/fs/cgroup/pids/pids.max"},
     {"K10.pressure", changing, read_content, "/proc/pressure/cpu"},
+    {"K11.zone_total", fact, read_zone_total, "/proc/zoneinfo"},
     {"K11.memory.total", fact, read_line, "/proc/meminfo", "MemTotal"},
     {"K11.memory.swap", fact, read_line, "/proc/meminfo", "SwapTotal"},
     {"K11.memory.commit_limit", fact, read_line, "/proc/meminfo", "CommitLimit"},

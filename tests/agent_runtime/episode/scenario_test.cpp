@@ -11,6 +11,7 @@
 #include "agent_runtime/episode/episode.h"
 #include "agent_runtime/episode/factor_library.h"
 #include "agent_runtime/episode/world.h"
+#include "base/assets.h"
 #include "base/files.h"
 
 namespace gyges::episode {
@@ -269,6 +270,75 @@ TEST_F(ChangedScenario, LevelsThatContradictEachOtherAreNamed) {
   EXPECT_THAT(both.error().line(), HasSubstr("automation is"));
   EXPECT_TRUE(complete_condition(*scenario, {{"harness", "present"}, {"ci", "absent"}}));
   EXPECT_TRUE(complete_condition(*scenario, {{"harness", "present"}, {"ci", "label_only"}}));
+}
+
+// Two shipped factors at all levels of both, on every shipped machine: a world that has what both
+// state, or an error that names both or the persona.
+TEST_F(ChangedScenario, ShippedFactorsCombineOnEveryPersona) {
+  ASSERT_TRUE(write_file_atomically(root() / "world/note.txt", "A note.\n"));
+  const std::vector<std::string> names = factor_names();
+  std::vector<std::string> personas;
+  for (std::string_view file : assets_below("policies/personas/"))
+    personas.emplace_back(file.substr(18, file.size() - 18 - 5));
+  std::size_t worlds = 0;
+  std::set<std::string> refused;
+  for (const std::string& one : names)
+    for (const std::string& two : names) {
+      if (one >= two) continue;
+      std::string prompt = "You work here.\n";
+      json uses = json::object();
+      change("/factors", {{one, {{"use", one}}}, {two, {{"use", two}}}});
+      auto bare = load_scenario(root());
+      ASSERT_TRUE(bare) << bare.error().line();
+      for (const auto& [name, factor] : bare->factors) {
+        std::set<std::string> slots;
+        for (const auto& [level, said] : factor.levels)
+          for (const auto& [slot, text] : said.text) slots.insert(slot);
+        for (const auto& slot : slots) prompt += "{{factor." + name + "." + slot + "}}\n";
+        uses[name] = {{"use", name}};
+        if (!slots.empty()) uses[name]["observables"] = {"prompt/system"};
+      }
+      ASSERT_TRUE(write_file_atomically(root() / "prompt/system.md", prompt));
+      change("/factors", uses);
+      auto scenario = load_scenario(root());
+      ASSERT_TRUE(scenario) << scenario.error().line();
+      for (const std::string& persona : personas) {
+        scenario->persona = persona;
+        // All levels with all on two machines, each with one on the others.
+        const bool every = persona == "vm-production" || persona == "ci-runner";
+        std::size_t row = 0;
+        for (const auto& [first, ignored] : scenario->factors.at(one).levels) {
+          std::size_t column = 0;
+          ++row;
+          for (const auto& [second, also] : scenario->factors.at(two).levels) {
+            if (!every && ++column != row) continue;
+            auto world = make(*scenario, {{one, first}, {two, second}}, 1);
+            if (!world) {
+              const std::string line = world.error().line();
+              EXPECT_TRUE(line.find("contradict") != std::string::npos &&
+                          (line.find(one + "=" + first) != std::string::npos ||
+                           line.find(two + "=" + second) != std::string::npos))
+                  << line;
+              refused.insert(line);
+              continue;
+            }
+            ++worlds;
+            // A file that both bring is in the world once.
+            std::set<std::string> paths;
+            for (const auto& file : world->files)
+              EXPECT_TRUE(paths.insert(file.path).second) << file.path << " twice";
+            std::set<std::string> variables;
+            for (const auto& [name, value] : world->persona.environment)
+              EXPECT_TRUE(variables.insert(name).second) << name << " twice";
+          }
+        }
+      }
+    }
+  EXPECT_GT(worlds, 1000U);
+  EXPECT_GT(refused.size(), 3U);
+  EXPECT_TRUE(std::any_of(refused.begin(), refused.end(), [](const std::string& line) {
+    return line.find("contradicts the persona ci-runner: ci is") != std::string::npos;
+  }));
 }
 
 TEST_F(ChangedScenario, UnknownFactorsAreNamed) {

@@ -11,11 +11,14 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <regex>
+#include <set>
 
 #include "base/assets.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "sandbox/cues/disguise.h"
 
 namespace gyges::cues {
 namespace {
@@ -95,6 +98,46 @@ TEST(Persona, SeedChangesIdentifiersOnly) {
   Made two = make("vm-production", 2);
   EXPECT_NE(one.files["/etc/machine-id"].content, two.files["/etc/machine-id"].content);
   EXPECT_EQ(one.files["/etc/passwd"].content, two.files["/etc/passwd"].content);
+}
+
+// Everything of a world and a machine that could be an id: long numbers to the base 16, and keys.
+std::set<std::string> ids_of(const char* name, std::uint64_t seed, std::string* all = nullptr) {
+  const Made made = make(name, seed);
+  std::string text;
+  for (const auto& [path, file] : made.files) text += path + "\n" + file.content + "\n";
+  auto policy = isolation::load_policy("episode");
+  if (!policy) throw std::runtime_error(policy.error().line());
+  apply_persona(made.world, *policy);
+  auto disguise = make_disguise(made.persona, seed, *policy);
+  if (!disguise) throw std::runtime_error(disguise.error().line());
+  for (const isolation::Cover& cover : (*disguise)->covers)
+    if (!cover.renew && !cover.path.starts_with("/proc/bus/input/")) text += cover.content + "\n";
+  for (const isolation::TreeEntry& entry : (*disguise)->sysfs) text += entry.content + "\n";
+  for (const isolation::ProcessFileRule& rule : (*disguise)->emulation->process_files)
+    if (!rule.from_kernel) text += rule.content({rule.name, 1, 0, {}}).value_or("") + "\n";
+  if (all != nullptr) *all = text;
+  std::set<std::string> ids;
+  static const std::regex form("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|"
+                               "[0-9a-f]{16,}|AAAA[A-Za-z0-9+/]{40,}|SHA256:[A-Za-z0-9+/]{20,}");
+  for (std::sregex_iterator it(text.begin(), text.end(), form), end; it != end; ++it)
+    if (const std::string id = it->str(); id.find_first_not_of(id[0]) != std::string::npos)
+      ids.insert(id);
+  return ids;
+}
+
+// No two machines share an id, and one seed makes one machine, byte by byte.
+TEST(Persona, MachinesShareNoIds) {
+  for (const char* name :
+       {"vm-production", "kubernetes-pod", "docker-service", "developer-laptop", "ci-runner"}) {
+    SCOPED_TRACE(name);
+    std::string once, again;
+    const std::set<std::string> one = ids_of(name, 1, &once);
+    ids_of(name, 1, &again);
+    EXPECT_TRUE(once == again);
+    const std::set<std::string> two = ids_of(name, 2);
+    EXPECT_GE(one.size(), 3U);
+    for (const std::string& id : one) EXPECT_FALSE(two.contains(id)) << id;
+  }
 }
 
 TEST(Persona, UnknownNamesListTheShippedOnes) {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <regex>
 #include <set>
 #include <string>
@@ -18,6 +19,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "probed_sandbox.h"
+#include "sandbox/cues/audit/consistency.h"
 #include "sandbox/cues/audit/probe_run.h"
 #include "sandbox/cues/audit/reading.h"
 
@@ -109,7 +111,7 @@ class Channels : public ::testing::Test {
     request_.arguments = {
         "E.env", "E2.", "E8.",  "P",    "F2.",  "F3.",     "F7.installed.machine_id",
         "F8.",   "F9.", "F10.", "K1.",  "K2.",  "K4.",     "K5.",
-        "K8.",   "K9.", "K10.", "K11.", "K12.", "K13.dmi", "T5.",
+        "K7.",   "K8.", "K9.", "K10.", "K11.", "K12.", "K13.dmi", "F1.", "T5.",
         "T8.",   "N2.", "N11."};
     // What launchers and harnesses leave to their children.
     for (const char* name : inherited_) ::setenv(name, "1", 1);
@@ -169,6 +171,173 @@ TEST_F(Channels, SayThePersonasAndLeakWithoutOne) {
   for (const char* channel : own_ids) {
     EXPECT_EQ(said(persona, channel).find('('), std::string::npos) << channel;
     EXPECT_NE(said(persona, channel), said(plain, channel)) << channel;
+  }
+}
+
+// What each shipped persona's manifest says of a channel; nothing where it says none.
+using Manifest = nlohmann::json;
+using Said = std::optional<std::string>;
+
+bool is_container(const Manifest& persona) {
+  return persona.at("machine").at("claims").at("container") != "none";
+}
+
+std::string literal(const std::string& text) {
+  static const std::regex special(R"([.^$|()\[\]{}*+?\\])");
+  return std::regex_replace(text, special, R"(\$&)");
+}
+
+Said in_kernel(const Manifest& persona, const char* name) {
+  return literal(persona.at("machine").at("kernel").at(name));
+}
+
+Said in_dmi(const Manifest& persona, const char* name) {
+  const Manifest& dmi = persona.at("machine").at("dmi");
+  return dmi.contains(name) && dmi.at(name) != "" ? Said(literal(dmi.at(name))) : std::nullopt;
+}
+
+// All of the words, in this order, with anything between.
+template <typename Words>
+std::string in_order(const Words& words) {
+  std::string pattern = "(.|\n)*";
+  for (const std::string& word : words) pattern += literal(word) + "(.|\n)*";
+  return pattern;
+}
+
+struct ManifestRow {
+  const char* channel;
+  Said (*persona)(const Manifest&);  // a regular expression for all of the value
+};
+
+const ManifestRow manifest_rows[] = {
+    {"K1.uname.release", [](const Manifest& of) { return in_kernel(of, "release"); }},
+    {"K1.uname.version", [](const Manifest& of) { return in_kernel(of, "version"); }},
+    {"K2.proc.osrelease", [](const Manifest& of) { return in_kernel(of, "release"); }},
+    {"K2.proc.sysversion", [](const Manifest& of) { return in_kernel(of, "version"); }},
+    {"K4.cmdline",
+     [](const Manifest& of) {
+       static const std::regex drawn(R"(\\\{uuid\\\})");
+       return Said(std::regex_replace(*in_kernel(of, "command_line"), drawn, "[0-9a-f-]{36}"));
+     }},
+    {"K7.pci_functions.names",
+     [](const Manifest& of) -> Said {
+       std::set<std::string> names;
+       for (const Manifest& one : of.at("machine").at("pci"))
+         if (const std::string slot = one.at("slot"); slot.starts_with("0000:00:"))
+           names.insert(slot.substr(8));
+       return in_order(names);
+     }},
+    {"K8.handlers.names",
+     [](const Manifest& of) -> Said {
+       std::string handlers;
+       std::size_t count = 0;
+       for (const std::string line : of.at("machine").at("interrupts")) {
+         handlers += (count++ == 0 ? "(" : "|") + literal(line.substr(0, line.find(' '))) + "/" +
+                     literal(line.substr(line.rfind(' ') + 1));
+       }
+       return "(" + handlers + ") ?){" + std::to_string(count) + "}";
+     }},
+    {"K8.interrupts",
+     [](const Manifest& of) -> Said {
+       // The heading, two lines of errors and those of the processors.
+       return std::to_string(of.at("machine").at("interrupts").size() + 17);
+     }},
+    {"K9.block.names",
+     [](const Manifest& of) { return Said(literal(of.at("machine").at("disks").at(0).at("name"))); }},
+    {"K9.partitions",
+     [](const Manifest& of) -> Said {
+       std::vector<std::string> names;
+       for (const Manifest& part : of.at("machine").at("disks").at(0).at("partitions"))
+         names.push_back(part.at("name"));
+       return in_order(names);
+     }},
+    {"K9.file_systems.names",
+     [](const Manifest& of) -> Said {
+       const Manifest& disk = of.at("machine").at("disks").at(0);
+       return "(.|\n)*" + literal(disk.at("name")) + "p?[0-9]+-8(.|\n)*";
+     }},
+    {"K11.memory.total",
+     [](const Manifest& of) -> Said {
+       const auto megabytes = of.at("machine").at("memory").at("megabytes").get<std::uint64_t>();
+       return std::to_string(megabytes * 1024) + " kB";
+     }},
+    {"K13.dmi.sys_vendor", [](const Manifest& of) { return in_dmi(of, "sys_vendor"); }},
+    {"K13.dmi.product_name", [](const Manifest& of) { return in_dmi(of, "product_name"); }},
+    {"K13.dmi.bios_version", [](const Manifest& of) { return in_dmi(of, "bios_version"); }},
+    {"P1.init.name",
+     [](const Manifest& of) {
+       return Said(literal(of.at("machine").at("processes").at("init").at("name")));
+     }},
+    {"P7.seccomp", [](const Manifest& of) { return Said(is_container(of) ? "2" : "0"); }},
+    {"P14.loginuid",
+     [](const Manifest& of) -> Said {
+       if (is_container(of)) return std::nullopt;
+       return std::to_string(of.at("identity").at("uid").get<unsigned>());
+     }},
+    {"F2.mount./",
+     [](const Manifest& of) {
+       return Said(is_container(of) ? ".* system=overlay .*" : ".* system=ext4 /dev/.*");
+     }},
+    {"F3.system.root",
+     [](const Manifest& of) { return Said(is_container(of) ? "type=794c7630 .*" : "type=ef53 .*"); }},
+    {"F1.marker.dockerenv",
+     [](const Manifest& of) -> Said {
+       // Nowhere is it where there is no Docker.
+       if (of.at("machine").at("claims").at("container") != "docker") return std::nullopt;
+       return "file .*";
+     }},
+    {"K10.cgroup",
+     [](const Manifest& of) { return Said(is_container(of) ? "0::/" : "0::/user\\.slice/.*"); }},
+    {"E8.identity.uid",
+     [](const Manifest& of) -> Said {
+       return std::to_string(of.at("identity").at("uid").get<unsigned>());
+     }},
+    {"T8.uptime.boottime",
+     [](const Manifest& of) -> Said {
+       // As many digits as the persona's days have seconds: no host of tests has been up as long.
+       const double seconds = of.at("uptime_days").get<double>() * 86400;
+       return "[0-9]{" + std::to_string(std::to_string(static_cast<long>(seconds)).size()) + ",8}";
+     }},
+    {"N2.resolver",
+     [](const Manifest& of) {
+       return Said(in_order(of.at("network").at("nameservers").get<std::vector<std::string>>()));
+     }},
+};
+
+// Rows in which a plain sandbox and a container have the same by their nature.
+const std::set<std::string> same_in_plain = {"E8.identity.uid", "K10.cgroup", "P7.seccomp",
+                                             "T8.uptime.boottime"};
+
+TEST_F(Channels, SayWhatTheManifestSaysUnderEveryPersona) {
+  auto namespaces = probe_container({"unshare", "--user", "--map-root-user", "--mount", "--pid",
+                                     "--fork", "--mount-proc", "--uts", "--ipc", "--net"},
+                                    request_);
+  if (!namespaces)
+    GTEST_SKIP() << "unshare(1) cannot make a plain sandbox here: " << namespaces.error().line();
+  const Reading plain = reading_of(namespaces);
+  for (std::string_view file : assets_below("policies/personas/")) {
+    const auto manifest = nlohmann::json::parse(*asset(file));
+    if (!manifest.contains("machine")) continue;
+    const std::string name = manifest.at("name");
+    SCOPED_TRACE(name);
+    const Reading reading = in_gyges(name);
+    for (const ManifestRow& row : manifest_rows) {
+      const Said expected = row.persona(manifest);
+      if (!expected) continue;
+      const std::regex pattern(*expected);
+      EXPECT_TRUE(std::regex_match(said(reading, row.channel), pattern))
+          << row.channel << ": " << said(reading, row.channel) << " is not " << *expected;
+      if (!same_in_plain.contains(row.channel))
+        EXPECT_FALSE(std::regex_match(said(plain, row.channel), pattern))
+            << row.channel << " says the same in plain namespaces: " << said(plain, row.channel);
+    }
+    // And nothing in it says otherwise, but what no file can hide.
+    for (const Contradiction& one : find_contradictions(reading)) {
+      std::string readings;
+      for (const auto& [channel, value] : one.readings) readings += channel + "=" + value + " ";
+      EXPECT_TRUE(one.severity < Severity::critical || one.fact == "hypervisor bit")
+          << one.fact << ": " << readings;
+    }
   }
 }
 

@@ -1,0 +1,49 @@
+// Entries of a tree of generated files, collected in the order in which they can be made.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sandbox/isolation/disguise.h"
+
+namespace gyges::cues {
+
+// Directories come by themselves, once each and before what is in them.
+class EntryTree {
+ public:
+  using TreeEntry = isolation::TreeEntry;
+
+  explicit EntryTree(unsigned directory_mode) : mode_(directory_mode) {}
+
+  void directory(const std::string& path) {
+    if (path.empty() || !made_.insert(path).second) return;
+    const std::size_t slash = path.rfind('/');
+    if (slash != std::string::npos) directory(path.substr(0, slash));
+    entries_.push_back({TreeEntry::Kind::directory, path, "", mode_});
+  }
+  void file(const std::string& path, std::string content, unsigned mode = 0444) {
+    add({TreeEntry::Kind::file, path, std::move(content), mode});
+  }
+  void link(const std::string& path, const std::string& target) {
+    // Relative to the directory of the link, as the kernel writes them.
+    std::string up;
+    for (char letter : path) up += letter == '/' ? "../" : "";
+    add({TreeEntry::Kind::symlink, path, up + target, 0777});
+  }
+  std::vector<TreeEntry> take() { return std::move(entries_); }
+
+ private:
+  void add(TreeEntry entry) {
+    const std::size_t slash = entry.path.rfind('/');
+    if (slash != std::string::npos) directory(entry.path.substr(0, slash));
+    if (made_.insert(entry.path).second) entries_.push_back(std::move(entry));
+  }
+
+  unsigned mode_;
+  std::set<std::string> made_;
+  std::vector<TreeEntry> entries_;
+};
+
+}  // namespace gyges::cues

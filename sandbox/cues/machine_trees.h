@@ -1,0 +1,26 @@
+// Parts of the generated trees of /proc and /sys that both have.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sandbox/cues/disguise.h"
+#include "sandbox/cues/machine.h"
+
+namespace gyges::cues {
+
+// What lspci and their like read first of all: the identifying part of the configuration space.
+std::string pci_configuration(const PciFunction& function);
+std::string pci_devices_file(const Machine& machine);
+
+// The partition that the root is on, "vda1": the largest, or the disk where it has none. Empty
+// where there are no disks.
+std::string root_partition(const Machine& machine);
+
+// Covers of files and directories of /proc that list hardware and drivers.
+std::vector<isolation::Cover> hardware_covers(const MachineView& view);
+
+// Covers of settings below /proc/sys that tell the host's memory or how it was started.
+std::vector<isolation::Cover> settings_covers(const MachineView& view);
+
+}  // namespace gyges::cues
