@@ -8,7 +8,6 @@
 
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/entry_tree.h"
-#include "sandbox/cues/machine_counters.h"
 #include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
@@ -124,8 +123,10 @@ void put_processors(const MachineView& view, EntryTree& tree) {
   tree.file(node + "/node0/cpulist", range(0, last));
   tree.file(node + "/node0/cpumap", mask(0, last));
   tree.file(node + "/node0/distance", "10\n");
-  // libnuma wants free memory too, as /proc/meminfo has it.
-  const std::uint64_t free = memory_at(view, uptime_at(view.uptime_offset)).free;
+  // libnuma wants free memory too: about what /proc/meminfo has, and the same for one seed.
+  const auto free = static_cast<std::uint64_t>(static_cast<double>(view.memory_kilobytes) *
+                                               (1 - view.machine.memory_used) * 0.31) /
+                    4 * 4;
   tree.file(node + "/node0/meminfo",
             fmt::format("Node 0 MemTotal:       {:>8} kB\nNode 0 MemFree:        {:>8} kB\n"
                         "Node 0 MemUsed:        {:>8} kB\n",
