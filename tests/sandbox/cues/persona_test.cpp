@@ -127,6 +127,9 @@ std::set<std::string> ids_of(const char* name, std::uint64_t seed, std::string* 
   return ids;
 }
 
+// Everybody's known_hosts has it.
+constexpr const char* github_key = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
 // No two machines share an id, and one seed makes one machine, byte by byte.
 TEST(Persona, MachinesShareNoIds) {
   for (const char* name :
@@ -138,7 +141,8 @@ TEST(Persona, MachinesShareNoIds) {
     EXPECT_TRUE(once == again);
     const std::set<std::string> two = ids_of(name, 2);
     EXPECT_GE(one.size(), 3U);
-    for (const std::string& id : one) EXPECT_FALSE(two.contains(id)) << id;
+    for (const std::string& id : one)
+      EXPECT_TRUE(!two.contains(id) || id.starts_with(github_key)) << id;
   }
 }
 
