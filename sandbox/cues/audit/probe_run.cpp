@@ -182,8 +182,10 @@ Result<std::string> probe_container(const std::vector<std::string>& prefix,
   // where the shell can still execute it, so it stays until its end.
   static constexpr const char* script =
       "for d in /tmp /dev/shm /var/tmp .; do p=$d/.p$$; "
-      "cat > $p 2>/dev/null && chmod 755 $p && break; done; "
-      "$p \"$@\" </dev/null; s=$?; rm -f $p; exit $s";
+      // Not every sandbox lets its /dev/null be opened.
+      "cat > $p 2>&- && chmod 755 $p && break; done; "
+      "if (: </dev/null) 2>&-; then $p \"$@\" </dev/null; else $p \"$@\" <&-; fi; "
+      "s=$?; rm -f $p; exit $s";
   std::vector<std::string> argv = prefix;
   for (const char* word : {"/bin/sh", "-c", script, "sh"}) argv.emplace_back(word);
   argv.insert(argv.end(), request.arguments.begin(), request.arguments.end());

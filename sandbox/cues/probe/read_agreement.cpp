@@ -64,14 +64,23 @@ void read_interrupt_sums(const Channel& channel) {
   say(channel, "", "read /proc/interrupts and /proc/stat", unlike == 0 ? "yes" : "no");
 }
 
-// What the zones of memory hold, which is what MemTotal says.
+// What the zones of memory hold, and whether it is no more than MemTotal says. Less it may be: where
+// memory was added to a running machine zones were seen to hold less.
 void read_zone_total(const Channel& channel) {
   if (read_file("/proc/zoneinfo", one, sizeof(one)) <= 0)
     return say_error(channel, "", "read /proc/zoneinfo", errno);
   long long pages = 0;
   for (const char* at = one; (at = std::strstr(at, " managed ")) != nullptr; ++at)
     pages += std::atoll(at + std::strlen(" managed "));
-  say_number(channel, "", "read /proc/zoneinfo", pages * (::sysconf(_SC_PAGESIZE) / 1024));
+  const long long kilobytes = pages * (::sysconf(_SC_PAGESIZE) / 1024);
+  say_number(channel, "total", "read /proc/zoneinfo", kilobytes);
+  const char* value = nullptr;
+  std::size_t length = 0;
+  if (read_file("/proc/meminfo", other, sizeof(other)) <= 0 ||
+      !find_line(other, "MemTotal", &value, &length))
+    return say_error(channel, "fit", "read /proc/meminfo", errno);
+  say(channel, "fit", "read /proc/zoneinfo and /proc/meminfo",
+      kilobytes <= std::atoll(value) + 64 ? "yes" : "no");
 }
 
 // "24/virtio0-config": handlers of interrupts, or file systems by their devices.

@@ -90,7 +90,7 @@ const Channel rows[] = {
     {"K10.v1.cpu_cfs_quota_us", fact, read_content, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"},
     {"K10.v1.pids_max", fact, read_content, "/sys/fs/cgroup/pids/pids.max"},
     {"K10.pressure", changing, read_content, "/proc/pressure/cpu"},
-    {"K11.zone_total", fact, read_zone_total, "/proc/zoneinfo"},
+    {"K11.zones", fact, read_zone_total, "/proc/zoneinfo"},
     {"K11.memory.total", fact, read_line, "/proc/meminfo", "MemTotal"},
     {"K11.memory.swap", fact, read_line, "/proc/meminfo", "SwapTotal"},
     {"K11.memory.commit_limit", fact, read_line, "/proc/meminfo", "CommitLimit"},

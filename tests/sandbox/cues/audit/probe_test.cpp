@@ -146,6 +146,19 @@ TEST_F(ProbeTest, RunsInWhatACommandStarts) {
   EXPECT_FALSE(probe_container({"/nowhere/program"}, {}));
 }
 
+// bwrap's --bind takes devices away: /dev/null is there and cannot be opened.
+TEST_F(ProbeTest, RunsWhereThereAreNoDevices) {
+  if (!std::filesystem::exists("/usr/bin/bwrap")) GTEST_SKIP() << "bwrap is not installed";
+  auto text = probe_container({"bwrap", "--bind", "/", "/", "--tmpfs", "/tmp", "--unshare-all"},
+                              {{"P2", "K11.zones"}, std::chrono::seconds(30)});
+  if (!text && text.error().line().find("status 1") != std::string::npos)
+    GTEST_SKIP() << "bwrap cannot make namespaces here: " << text.error().line();
+  ASSERT_TRUE(text) << text.error().line();
+  auto reading = parse_reading(*text, "test");
+  ASSERT_TRUE(reading) << reading.error().line();
+  EXPECT_NE(reading->find("P2.ids.pid"), nullptr);
+}
+
 TEST(SplitCommand, AsAShellDoes) {
   auto words = split_command("docker run -e 'A=b c' \"x y\" z\\ z");
   ASSERT_TRUE(words);
