@@ -26,7 +26,7 @@ std::size_t room_of(const wire::plan_argument& argument) {
     case wire::plan_iovec:
       return bytes + 256;
     case wire::plan_msghdr:
-      return (argument.several != 0 ? wire::messages : 1U) *
+      return (argument.several != 0 ? std::size_t{wire::messages} : 1) *
              (3 * bytes + wire::sockaddr_limit + wire::structure_limit + 256);
     default:
       return bytes + wire::structure_limit;

@@ -182,10 +182,11 @@ TEST(EventText, NestedStructuresAndChosenOnes) {
   control[8] = 1;
   control[12] = 1;
   control[16] = 9;
-  EXPECT_EQ(control_text(control, false),
-            "[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[9]}]");
+  auto shown = [](std::int32_t fd) { return std::to_string(fd) + "</srv/a>"; };
+  EXPECT_EQ(control_text(control, false, shown),
+            "[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[9</srv/a>]}]");
   control[1] = 1;
-  EXPECT_EQ(control_text(control, false), "[...]");
+  EXPECT_EQ(control_text(control, false, shown), "[...]");
 }
 
 TEST(EventText, LayoutsAreSound) {
