@@ -224,8 +224,8 @@ TEST_F(ExperimentCommand, KilledWorkerCostsOneAttempt) {
   wait_for_finished(1);
   std::vector<ProcessId> workers;
   for (const ProcessId& process : descendants(runner.pid())) {
-    std::ifstream file("/proc/" + std::to_string(process.pid) + "/cmdline");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
+    const std::string text =
+        gyges::read_file("/proc/" + std::to_string(process.pid) + "/cmdline").value_or("");
     if (text.find("worker") != std::string::npos) workers.push_back(process);
   }
   ASSERT_FALSE(workers.empty());

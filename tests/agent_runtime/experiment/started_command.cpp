@@ -11,13 +11,14 @@
 #include <iterator>
 #include <thread>
 
+#include "base/files.h"
+
 namespace gyges::experiment {
 namespace {
 
 // Fields of /proc/PID/stat after the name: [0] state, [19] start time. Empty: there is no process.
 std::vector<std::string> stat_fields(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = read_file("/proc/" + std::to_string(pid) + "/stat").value_or("");
   std::vector<std::string> fields;
   std::size_t at = text.rfind(')');
   if (at == std::string::npos) return fields;
