@@ -5,6 +5,7 @@
 // CPU, and so never on the tracer's: a tracee that does little else than call is bound to that one.
 // It is one at a time, so that tracees that compute find both their CPUs; its children do not
 // inherit it, and it is undone before the tracee looks at or sets what it may run on.
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
