@@ -1,5 +1,5 @@
-# GYGES_PRECOMPILE: a build from nothing in less time, as scripts/test does it. What the libraries and the
-# binary do is the same; only tests are compiled without optimisation.
+# GYGES_PRECOMPILE: a build from nothing in less time, as scripts/build and scripts/test do it. What
+# the libraries and the binary do is the same; only tests are compiled without optimisation.
 #   - headers of others that most sources include are precompiled, once each for libraries, tests and
 #     command line
 #   - sources of a target are compiled several at a time (CMake's unity build), so that what they share
