@@ -1,6 +1,7 @@
 // The operating characteristics of the default analysis, in full: how often it sees a gap that is
 // not there, how often its interval holds the truth, what looking after every pair costs, how often
-// it finds a planted gap; the same of arms without partners and of differences in differences. tests/analysis/statistics/calibration_test.cpp bounds the same, briefly.
+// it finds a planted gap; the same of arms without partners and of differences in differences.
+// tests/analysis/statistics/calibration_test.cpp bounds the same, briefly.
 //
 //   calibration_bench [STUDIES]     20000 for each line when absent; fixed seeds
 #include <algorithm>

@@ -386,7 +386,8 @@ __noinline int put_enter_arguments(struct room* room, struct scratch* scratch, u
     if (plan->enter_mask >> i & 1 && put_argument(room, scratch, index, i, provenance)) {
       scratch->missing |= 1u << i;
       scratch->fill = before;  // what could be read of it is read again
-      if (last && put_partial(room, scratch, index, i, provenance)) put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
+      if (last && put_partial(room, scratch, index, i, provenance))
+        put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
     }
     if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
       put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
