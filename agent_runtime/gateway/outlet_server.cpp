@@ -1,6 +1,7 @@
 #include "agent_runtime/gateway/outlet_server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -136,9 +137,13 @@ class OutletServer::Link {
   void read() {
     network::FrameReader frames;
     std::vector<char> buffer(256U << 10U);
+    // Sleeps in poll() and not in recv(): there, the room that the gateway makes by reading an answer
+    // would wake this thread too, and it would run before the gateway hands that answer on.
+    pollfd arrived{socket_.get(), POLLIN, 0};
     for (;;) {
-      ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-      if (n < 0 && errno == EINTR) continue;
+      if (::poll(&arrived, 1, -1) < 0 && errno != EINTR) return end_all({});
+      ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (n <= 0) return end_all({});
       frames.feed({buffer.data(), static_cast<std::size_t>(n)});
       for (;;) {
