@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/text.h"
 
 namespace gyges::model::wire {
 
@@ -72,8 +73,9 @@ std::string without_lone_surrogates(std::string_view text) {
 Result<json> parse_reply_json(std::string_view text, const std::string& source) {
   auto value = parse_json(text, source);
   if (value) return value;
-  std::string repaired = without_lone_surrogates(text);
-  return repaired.empty() ? std::move(value) : parse_json(repaired, source);
+  std::string paired = without_lone_surrogates(text);
+  std::string repaired = valid_utf8(paired.empty() ? text : paired);
+  return repaired == text ? std::move(value) : parse_json(repaired, source);
 }
 
 bool says_one_of(std::string_view message, std::span<const std::string_view> words) {

@@ -27,8 +27,8 @@ std::uint64_t count_or_0(const json& object, const char* key);
 std::optional<double> number_at(const json& object, const char* key);
 std::optional<bool> flag_at(const json& object, const char* key);
 
-// A reply, or an event of one. Halves of a surrogate pair that stand alone, which servers in some
-// languages write where a token ends within a character, become U+FFFD: JSON knows no such text,
+// A reply, or an event of one. Where a token ends within a character some servers write half of a
+// surrogate pair, others some bytes of the UTF-8: both become U+FFFD, for JSON knows no such text,
 // and a reply is not to be lost for it.
 Result<json> parse_reply_json(std::string_view text, const std::string& source);
 

@@ -185,7 +185,10 @@ TEST_P(EveryDialect, HalfACharacterIsNoReasonToLoseAReply) {
            {"\\ud83d", "\xEF\xBF\xBD"},
            {"\\ude00\\ud83d", "\xEF\xBF\xBD\xEF\xBF\xBD"},
            {"\\ud83d\\ude00\\uDE00", "\xF0\x9F\x98\x80\xEF\xBF\xBD"},
-           {"\\\\ud83d", "\\ud83d"}}) {
+           {"\\\\ud83d", "\\ud83d"},
+           {"\xF0\x9F\x98", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+           {"\x80", "\xEF\xBF\xBD"},
+           {"\xE2\x82\\ud83d", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}}) {
     auto with = [&](std::string text) {
       for (auto at = text.find("MARK"); at != std::string::npos; at = text.find("MARK"))
         text.replace(at, 4, escaped);
