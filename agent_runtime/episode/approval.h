@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "agent_runtime/model/cancellation.h"
 #include "agent_runtime/model/conversation.h"
 #include "base/error.h"
 
@@ -48,6 +49,9 @@ struct PendingCall {
   // Held by the caller, and given up while somebody outside is waited for, so that other turns of
   // the agent go on; null: nobody else waits.
   std::unique_lock<std::mutex>* held = nullptr;
+  // Cancelled once nobody waits for the decision any more: people and callbacks are waited for no
+  // longer then. Borrowed; null: somebody waits until the end.
+  const model::Cancellation* unwanted = nullptr;
 };
 
 // Used by the threads of one episode, one at a time but for the time in which PendingCall::held is

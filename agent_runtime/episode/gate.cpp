@@ -64,6 +64,12 @@ ToolDecision Gate::escalate(const PendingCall& pending, const GateRule& rule) {
     return closed;
   }
   auto answer = ask(*decider, pending, rule);
+  if (pending.unwanted != nullptr && pending.unwanted->cancelled()) {
+    // Not the fault of whoever was asked: no reason to end a run that goes on.
+    closed.action = Action::reject;
+    closed.reason = "the agent waited for the decision no longer (rule " + rule.name + ")";
+    return closed;
+  }
   if (!answer) {
     closed.reason =
         "no usable answer (rule " + rule.name + "): " + printable(answer.error().line());
@@ -185,7 +191,9 @@ Result<std::optional<ToolDecision>> HttpDecider::decide(const Escalation& questi
       std::chrono::milliseconds(1),
       std::chrono::duration_cast<std::chrono::milliseconds>(question.deadline - Clock::now()));
   post.max_reply_bytes = largest_answer;
-  post.cancellation = interruption_;
+  // Whoever interrupts the run ends its agent, and with it all that is unwanted.
+  post.cancellation =
+      question.pending.unwanted != nullptr ? question.pending.unwanted : interruption_;
   model::HttpFault fault = model::HttpFault::none;
   auto reply = model::http_post(post, fault);
   if (!reply && fault == model::HttpFault::timed_out) return std::optional<ToolDecision>();

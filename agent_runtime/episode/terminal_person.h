@@ -32,9 +32,11 @@ class TerminalPerson final : public Decider, public tools::Colleague {
   Status notify(std::string_view message) override;
 
  private:
-  // nullopt at the deadline and when `cancel_fd` polls readable; an error at the end of input.
+  // nullopt at the deadline and when `cancel_fd` polls readable; an error at the end of input and
+  // once the answer is unwanted.
   Result<std::optional<std::string>> read_line(std::chrono::steady_clock::time_point deadline,
-                                               int cancel_fd = -1);
+                                               int cancel_fd = -1,
+                                               const model::Cancellation* unwanted = nullptr);
 
   // Throws away what stands in the input and was not meant for the question that comes now.
   Status forget_earlier();

@@ -121,6 +121,7 @@ struct CallReview::Reviewing {
   std::string rationale;
   std::unique_lock<std::mutex>& lock;
   Review& review;
+  const model::Cancellation* unwanted;
 };
 
 Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
@@ -142,7 +143,7 @@ Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
     ToolCall judged = as_judged(call);
     GYGES_TRY(decision,
               oversight_.approver->decide(PendingCall{judged, now.rationale, budget_.amounts(),
-                                                      oversight_.deadline, &now.lock}));
+                                                      oversight_.deadline, &now.lock, now.unwanted}));
   }
   if (decision.action == ToolDecision::Action::modify) {
     fate.arguments = as_called(call, decision.arguments);
@@ -165,9 +166,10 @@ Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
 
 Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
                                   const std::vector<std::uint32_t>& numbers,
-                                  std::unique_lock<std::mutex>& lock) {
+                                  std::unique_lock<std::mutex>& lock,
+                                  const model::Cancellation* unwanted) {
   Review review;
-  Reviewing now{turn, true, rationale_of(message), lock, review};
+  Reviewing now{turn, true, rationale_of(message), lock, review, unwanted};
   auto over = [&] { return review.ends || review.limit; };
   for (const ToolCall& call : message.tool_calls) {
     GYGES_TRY(Fate fate, decide(now, call));
@@ -192,9 +194,10 @@ Result<Review> CallReview::review(std::uint32_t turn, const Message& message,
 }
 
 Result<Review> CallReview::review_undeclared(std::uint32_t turn, const ToolCall& call,
-                                             std::unique_lock<std::mutex>& lock) {
+                                             std::unique_lock<std::mutex>& lock,
+                                             const model::Cancellation* unwanted) {
   Review review;
-  Reviewing now{turn, false, "", lock, review};
+  Reviewing now{turn, false, "", lock, review, unwanted};
   GYGES_TRY(Fate fate, decide(now, call));
   review.calls.push_back(std::move(fate));
   return review;

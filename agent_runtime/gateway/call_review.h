@@ -65,14 +65,17 @@ class CallReview {
       : oversight_(oversight), transcript_(transcript), budget_(budget) {}
 
   // The calls are numbered and the reply stands in the transcript. `numbers`: of the opaque parts
-  // that act, in order. An error means that the record or a decision failed, and ends the run.
+  // that act, in order. `unwanted`: see PendingCall. An error means that the record or a decision
+  // failed, and ends the run.
   Result<Review> review(std::uint32_t turn, const model::Message& message,
                         const std::vector<std::uint32_t>& numbers,
-                        std::unique_lock<std::mutex>& lock);
+                        std::unique_lock<std::mutex>& lock,
+                        const model::Cancellation* unwanted = nullptr);
 
   // A call that no reply holds: as one of an empty reply.
   Result<Review> review_undeclared(std::uint32_t turn, const model::ToolCall& call,
-                                   std::unique_lock<std::mutex>& lock);
+                                   std::unique_lock<std::mutex>& lock,
+                                   const model::Cancellation* unwanted = nullptr);
 
   // A call was executed, and its line stands in the transcript: a reason to end the run, or none.
   Result<std::optional<std::string>> executed(std::uint32_t call, std::uint64_t output_bytes);

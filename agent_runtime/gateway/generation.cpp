@@ -274,12 +274,11 @@ Result<ModelEndpoint::Asked> ModelEndpoint::ask(Ask& ask, Generation& generation
     ++asking_;
     waits(true);
   }
-  model::Cancellation cancellation;
-  ask.cancellation = &cancellation;
-  Result<Reply> reply = [&] {
-    WhenGone leaving(generation.answer, [&cancellation] { cancellation.cancel(); });
-    return complete_(ask);
-  }();
+  // Who hangs up, or has ended, waits neither for the model nor for those who decide on its calls.
+  model::Cancellation unwanted;
+  WhenGone leaving(generation.answer, [&unwanted] { unwanted.cancel(); });
+  ask.cancellation = &unwanted;
+  Result<Reply> reply = complete_(ask);
   ask.cancellation = nullptr;
   std::unique_lock lock(mutex_);
   --asking_;
@@ -291,11 +290,11 @@ Result<ModelEndpoint::Asked> ModelEndpoint::ask(Ask& ask, Generation& generation
     // hangs up gets none for nothing.
     if (!failure_) model_failure_ = reply.error();
     budget_.add_spent(ask.spent.usage, ask.spent.cost);
-    if (cancellation.cancelled() || (generation.stream && generation.stream->begun()))
+    if (unwanted.cancelled() || (generation.stream && generation.stream->begun()))
       budget_.add_turn();
     return tl::unexpected<Error>(reply.error());
   }
-  auto taken = take(std::move(*reply), generation.record, lock);
+  auto taken = take(std::move(*reply), generation.record, lock, unwanted);
   if (!taken) {
     fail_run(taken.error());
     return tl::unexpected<Error>(std::move(taken.error()));
@@ -307,7 +306,8 @@ Result<ModelEndpoint::Asked> ModelEndpoint::ask(Ask& ask, Generation& generation
 // Under the lock, so that the record has what belongs together in one piece. nullopt: the run is
 // over.
 Result<std::optional<ModelEndpoint::Asked>> ModelEndpoint::take(
-    Reply reply, ExchangeRecord& record, std::unique_lock<std::mutex>& lock) {
+    Reply reply, ExchangeRecord& record, std::unique_lock<std::mutex>& lock,
+    const model::Cancellation& unwanted) {
   budget_.add_reply(reply.usage, reply.cost);
   budget_.add_turn();
   if (over()) return std::optional<Asked>();
@@ -320,7 +320,7 @@ Result<std::optional<ModelEndpoint::Asked>> ModelEndpoint::take(
   Asked asked;
   {
     Waiting for_decisions(*this);
-    GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers, lock));
+    GYGES_TRY(asked.review, review_.review(record.turn, reply.message, numbers, lock, &unwanted));
   }
   if (asked.review.ends) terminate(*asked.review.ends);
   if (asked.review.limit) end_at(*asked.review.limit);

@@ -103,9 +103,10 @@ class ModelEndpoint {
   };
   // A call of the tool arrives: one that the model made and the gate has decided, where name and
   // arguments are the same, or else one that is decided now. `id`: of the model's call as the agent
-  // says; may be empty. An error: the run is over.
+  // says; may be empty. `unwanted`: see episode::PendingCall. An error: the run is over.
   Result<ServedCall> begin_served(const std::string& tool, const std::string& arguments,
-                                  const std::string& id);
+                                  const std::string& id,
+                                  const model::Cancellation* unwanted = nullptr);
   // It was run. Once for each that was not refused.
   void end_served(std::uint32_t call, std::uint64_t duration_ns, const tools::ToolResult& result);
 
@@ -157,7 +158,8 @@ class ModelEndpoint {
   Result<Asked> ask(Ask& ask, Generation& generation);
   Status begin(const model::ModelRequest& request, ExchangeRecord& record);
   Result<std::optional<Asked>> take(model::Reply reply, ExchangeRecord& record,
-                                    std::unique_lock<std::mutex>& lock);
+                                    std::unique_lock<std::mutex>& lock,
+                                    const model::Cancellation& unwanted);
   [[nodiscard]] bool over() const { return failure_ || terminated_ || limit_; }
   void end_at(episode::ReachedLimit limit);
   // Somebody else than the agent is waited for: the model, a gate, a monitor, a person.
@@ -168,7 +170,8 @@ class ModelEndpoint {
   bool say_whole(Generation& generation, const model::PassThrough* raw);
   Status decide_undeclared(const std::string& name, const std::string& arguments,
                            const std::string& id, ServedCall& served,
-                           std::unique_lock<std::mutex>& lock);
+                           std::unique_lock<std::mutex>& lock,
+                           const model::Cancellation* unwanted);
   void hand_on(const model::ToolCall& call);
   void fail_run(Error error);
   void terminate(std::string reason);

@@ -16,7 +16,8 @@ void ModelEndpoint::log(const ExchangeRecord& record) {
 
 Result<ModelEndpoint::ServedCall> ModelEndpoint::begin_served(const std::string& tool,
                                                               const std::string& arguments,
-                                                              const std::string& id) {
+                                                              const std::string& id,
+                                                              const model::Cancellation* unwanted) {
   std::unique_lock lock(mutex_);
   if (over()) return fail("call tool", printable(tool), "the run is over");
   ServedCall served;
@@ -27,7 +28,7 @@ Result<ModelEndpoint::ServedCall> ModelEndpoint::begin_served(const std::string&
     begun_served_.insert(served.call);
     return served;
   }
-  auto decided = decide_undeclared(name, arguments, id, served, lock);
+  auto decided = decide_undeclared(name, arguments, id, served, lock, unwanted);
   if (!decided) {
     fail_run(decided.error());
     return tl::unexpected<Error>(std::move(decided.error()));
@@ -39,7 +40,8 @@ Result<ModelEndpoint::ServedCall> ModelEndpoint::begin_served(const std::string&
 // The model never asked for it: the agent, or something that it has started, did.
 Status ModelEndpoint::decide_undeclared(const std::string& name, const std::string& arguments,
                                         const std::string& id, ServedCall& served,
-                                        std::unique_lock<std::mutex>& lock) {
+                                        std::unique_lock<std::mutex>& lock,
+                                        const model::Cancellation* unwanted) {
   model::ToolCall call;
   call.id = id;
   call.name = name;
@@ -48,7 +50,7 @@ Status ModelEndpoint::decide_undeclared(const std::string& name, const std::stri
   Review review;
   {
     Waiting for_decisions(*this);
-    GYGES_TRY(review, review_.review_undeclared(turns_.turns(), call, lock));
+    GYGES_TRY(review, review_.review_undeclared(turns_.turns(), call, lock, unwanted));
   }
   if (review.ends) terminate(*review.ends);
   if (review.limit) end_at(*review.limit);

@@ -235,7 +235,11 @@ mcp::Answer ToolEndpoint::call(const mcp::Request& request, const std::string& s
   run.tool = params.at("name").get<std::string>();
   std::string arguments =
       params.contains("arguments") ? mcp::json_text(params.at("arguments")) : "{}";
-  auto begun = record_.begin_served(run.tool, arguments, id_in_conversation(request));
+  auto begun = [&] {
+    model::Cancellation unwanted;
+    WhenGone leaving(answer, [&unwanted] { unwanted.cancel(); });
+    return record_.begin_served(run.tool, arguments, id_in_conversation(request), &unwanted);
+  }();
   if (!begun) return mcp::fault_answer(mcp::Code::internal_error, "The server is shutting down.");
   if (begun->refused) return answer_with(*begun->refused, true);
   Calling calling(*this, session + '\n' + request.id);

@@ -63,9 +63,11 @@ class GateTest : public testing::BuiltEpisode {
     call.call = 3;
     call.name = tool;
     call.arguments = arguments.dump();
-    return *(*gate)->decide(
-        {call, rationale, amounts, std::chrono::steady_clock::now() + std::chrono::seconds(30)});
+    return *(*gate)->decide({call, rationale, amounts,
+                             std::chrono::steady_clock::now() + std::chrono::seconds(30), nullptr,
+                             unwanted});
   }
+  const model::Cancellation* unwanted = nullptr;
   int gates_ = 0;
 };
 
@@ -332,6 +334,34 @@ TEST_F(GateTest, AnHttpCallbackThatIsSlowOrGoneRejects) {
   EXPECT_EQ(nobody.action, Action::reject);
   EXPECT_THAT(nobody.reason, HasSubstr("no usable answer"));
   EXPECT_FALSE(nobody.show_reason) << "what went wrong here is not for the agent";
+}
+
+TEST_F(GateTest, WhoeverIsAskedOutsideIsWaitedForNoLongerThanTheAgentWaits) {
+  Pipe typed = std::move(*make_pipe());
+  Pipe seen = std::move(*make_pipe());
+  TerminalPerson person(typed.read.get(), seen.write.get());
+  ::gyges::testing::LocalHttpServer server(
+      {{"200 OK", R"({"decision":"approve"})", "", std::chrono::milliseconds(1500)}});
+  GateSettings settings;
+  settings.person = &person;
+  for (json then : {json{{"to", "person"}}, json{{"to", "http"}, {"url", server.base_url()}}}) {
+    model::Cancellation left;
+    unwanted = &left;
+    then.update({{"action", "escalate"}, {"timeout_seconds", 600}, {"on_timeout", "terminate"}});
+    auto begin = std::chrono::steady_clock::now();
+    std::thread agent([&left] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      left.cancel();
+    });
+    ToolDecision decision =
+        decide(rule(json::object(), then), {{"command", "ls"}}, "bash", settings);
+    agent.join();
+    EXPECT_EQ(decision.action, Action::reject) << "ends no run: nobody was late";
+    EXPECT_THAT(decision.reason, HasSubstr("the agent waited for the decision no longer"));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1400));
+  }
+  seen.write.reset();
+  EXPECT_THAT(*read_all(seen.read.get(), 1U << 20U), HasSubstr("withdrawn"));
 }
 
 TEST_F(GateTest, InAnEpisodeTheFactsStaySeparate) {

@@ -22,9 +22,13 @@ class Judge final : public episode::ToolApprover {
   std::vector<model::ToolCall> seen;
   std::vector<std::string> rationales;
   bool records = false;
+  std::function<void()> before;  // deciding
+  std::optional<bool> unwanted;  // whether anybody waited for the last decision
   Result<ToolDecision> decide(const PendingCall& pending) override {
     seen.push_back(pending.call);
     rationales.push_back(pending.rationale);
+    if (before) before();
+    if (pending.unwanted != nullptr) unwanted = pending.unwanted->cancelled();
     auto says = [&](const char* word) {
       return pending.call.arguments.find(word) != std::string::npos;
     };
@@ -325,6 +329,23 @@ TEST_F(CallGateTest, WordsGoOutAtOnceAndCallsWait) {
   EXPECT_THAT(before, HasSubstr("e see"));  // in pieces of five
   EXPECT_THAT(before, Not(HasSubstr("tool_use")));
   EXPECT_THAT(answer.bytes, HasSubstr("tool_use"));
+}
+
+TEST_F(CallGateTest, WhoeverDecidesHearsThatTheAgentHasHungUp) {
+  for (bool hangs_up : {false, true}) {
+    replies = {calls("ls")};
+    if (!endpoint) open();
+    testing::ScriptedAnswer answer;
+    judge.before = [&] {
+      ASSERT_TRUE(answer.leaving);
+      if (hangs_up) answer.leaving();
+    };
+    endpoint->handle(
+        {{true, "POST", "api.example", 443, "/v1/messages", {{"X-Api-Key", options.key}}}, first},
+        answer);
+    EXPECT_EQ(judge.unwanted, hangs_up);
+    EXPECT_FALSE(answer.leaving) << "what it would cancel is gone";
+  }
 }
 
 TEST_P(BothWays, ManyCallsAreDecidedOneByOne) {
