@@ -1,9 +1,11 @@
 #include "sandbox/network/flows/har.h"
 
 #include <openssl/evp.h>
+#include <strings.h>
 
 #include <cstdio>
 #include <ctime>
+#include <vector>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -41,15 +43,74 @@ json named(const json& headers) {
   return list;
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
+  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
+  return text;
+}
+
+bool same_name(std::string_view one, std::string_view other) {
+  return one.size() == other.size() && ::strncasecmp(one.data(), other.data(), one.size()) == 0;
+}
+
 std::string header_of(const json& headers, std::string_view name) {
   for (const auto& header : headers) {
-    auto text = header[0].get<std::string>();
-    bool same = text.size() == name.size();
-    for (std::size_t i = 0; same && i < name.size(); ++i)
-      same = (text[i] | 0x20) == (name[i] | 0x20);
-    if (same) return header[1].get<std::string>();
+    if (same_name(header[0].get_ref<const std::string&>(), name))
+      return header[1].get<std::string>();
   }
   return {};
+}
+
+struct Pair {
+  std::string_view name;
+  std::string_view value;  // empty where there is no =
+};
+
+Pair pair_of(std::string_view text) {
+  std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return {trimmed(text), {}};
+  return {trimmed(text.substr(0, equals)), trimmed(text.substr(equals + 1))};
+}
+
+std::vector<std::string_view> parts_of(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    std::size_t end = text.find(';');
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+json sent_cookies(const json& headers) {
+  json list = json::array();
+  for (const auto& header : headers) {
+    if (!same_name(header[0].get_ref<const std::string&>(), "cookie")) continue;
+    for (std::string_view part : parts_of(header[1].get_ref<const std::string&>()))
+      if (Pair cookie = pair_of(part); !cookie.name.empty())
+        list.push_back({{"name", cookie.name}, {"value", cookie.value}});
+  }
+  return list;
+}
+
+// RFC 6265, 4.1. `expires` is left out: it is another form of date there, and stands in the header.
+json set_cookies(const json& headers) {
+  json list = json::array();
+  for (const auto& header : headers) {
+    if (!same_name(header[0].get_ref<const std::string&>(), "set-cookie")) continue;
+    std::vector<std::string_view> parts = parts_of(header[1].get_ref<const std::string&>());
+    Pair cookie = pair_of(parts.front());
+    json one = {{"name", cookie.name}, {"value", cookie.value}};
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+      Pair attribute = pair_of(parts[i]);
+      if (same_name(attribute.name, "path")) one["path"] = attribute.value;
+      if (same_name(attribute.name, "domain")) one["domain"] = attribute.value;
+      if (same_name(attribute.name, "httponly")) one["httpOnly"] = true;
+      if (same_name(attribute.name, "secure")) one["secure"] = true;
+    }
+    list.push_back(std::move(one));
+  }
+  return list;
 }
 
 json query_of(const std::string& url) {
@@ -85,7 +146,7 @@ Result<json> entry_of(const json& flow, const std::filesystem::path& bundle,
   json request = {{"method", http.at("method")},
                   {"url", http.at("url")},
                   {"httpVersion", version},
-                  {"cookies", json::array()},
+                  {"cookies", sent_cookies(http.at("request_headers"))},
                   {"headers", named(http.at("request_headers"))},
                   {"queryString", query_of(http.at("url").get<std::string>())},
                   {"headersSize", -1},
@@ -114,7 +175,7 @@ Result<json> entry_of(const json& flow, const std::filesystem::path& bundle,
                {{"status", status},
                 {"statusText", ""},
                 {"httpVersion", version},
-                {"cookies", json::array()},
+                {"cookies", set_cookies(http.at("response_headers"))},
                 {"headers", named(http.at("response_headers"))},
                 {"content", std::move(content)},
                 {"redirectURL", header_of(http.at("response_headers"), "location")},

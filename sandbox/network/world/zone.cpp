@@ -180,6 +180,7 @@ dns::Answer Zone::answer(const dns::Question& question, bool& exists) const {
     if (answer.answers.empty()) add_soa(question.name, answer);
     return answer;
   }
+  auto asks = [&](Type type) { return is(question.type, type) || is(question.type, Type::any); };
   Host host;
   std::string name;
   if (parse_host(question.name, host) == HostFault::none) name = host.text;
@@ -194,29 +195,29 @@ dns::Answer Zone::answer(const dns::Question& question, bool& exists) const {
       auto record = dns::name_record(name, Type::cname, records.cname, records.ttl);
       if (!record) break;
       answer.answers.push_back(std::move(*record));
-      if (is(question.type, Type::cname)) break;
+      if (asks(Type::cname)) break;
       name = records.cname;
       continue;
     }
-    if (is(question.type, Type::a) || is(question.type, Type::aaaa))
-      for (const IpAddress& address : entry->addresses)
-        if (address.v6 == is(question.type, Type::aaaa))
-          answer.answers.push_back(dns::address_record(name, address, records.ttl));
-    if (is(question.type, Type::mx))
+    for (const IpAddress& address : entry->addresses)
+      if (asks(address.v6 ? Type::aaaa : Type::a))
+        answer.answers.push_back(dns::address_record(name, address, records.ttl));
+    if (asks(Type::mx))
       for (const MailExchange& mx : records.mx)
         if (auto record = dns::mx_record(name, mx.preference, mx.host, records.ttl))
           answer.answers.push_back(std::move(*record));
-    if (is(question.type, Type::txt))
+    if (asks(Type::txt))
       for (const std::string& text : records.txt)
         if (auto record = dns::txt_record(name, text, records.ttl))
           answer.answers.push_back(std::move(*record));
-    if (zone_of(name) == name && is(question.type, Type::ns))
+    if (zone_of(name) == name && asks(Type::ns))
       for (const char* server : {"ns1.", "ns2."})
         if (auto record = dns::name_record(name, Type::ns, server + name, 86400))
           answer.answers.push_back(std::move(*record));
-    if (zone_of(name) == name && is(question.type, Type::soa)) {
+    if (zone_of(name) == name && asks(Type::soa)) {
       add_soa(name, answer);
-      answer.answers.swap(answer.authority);
+      answer.answers.push_back(std::move(answer.authority.back()));
+      answer.authority.clear();
     }
     break;
   }

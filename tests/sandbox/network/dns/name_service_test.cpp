@@ -99,6 +99,10 @@ TEST_F(NameServiceTest, AnswersTheOtherTypes) {
   EXPECT_EQ(alias[0], "www.example.org");
   EXPECT_EQ(alias[1], texts("www.example.org", Type::a).at(0));
   EXPECT_LE(ask("looped.example", Type::a).answers.size(), 8U);
+  EXPECT_EQ(ask("example.org", Type::any).answers.size(), 7U)
+      << "A, AAAA, MX, TXT, two NS and SOA";
+  EXPECT_EQ(texts("alias.example", Type::any), std::vector<std::string>{"www.example.org"});
+  EXPECT_TRUE(ask("nothing.example", Type::any).answers.empty());
 }
 
 TEST_F(NameServiceTest, SaysWhatDoesNotExist) {

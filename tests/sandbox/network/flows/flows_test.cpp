@@ -31,10 +31,12 @@ Flow http_flow() {
   flow.http->version = "1.1";
   flow.http->method = "POST";
   flow.http->url = "http://web.example/a?b=c";
-  flow.http->request_headers = {{"Content-Type", "text/plain"}, {"X", "\xff\x1b"}};
+  flow.http->request_headers = {{"Content-Type", "text/plain"}, {"X", "\xff\x1b"}, {"cookie", "id=a=1; theme=dark;  ;flag"}};
   flow.http->request_body = {"hello", 9, std::string(64, 'a')};
   flow.http->status = 200;
-  flow.http->response_headers = {{"Content-Type", "image/png"}};
+  flow.http->response_headers = {{"Content-Type", "image/png"},
+                                {"Set-Cookie", "id=; Path=/a; DOMAIN=web.example; HttpOnly"},
+                                {"Set-Cookie", "k = v ;secure"}};
   flow.http->response_body = {std::string("\x89PNG\0", 5), 5, std::string(64, 'b')};
   flow.canaries = {{"key", "base64", "http request body", "at byte 3: abc"}};
   return flow;
@@ -116,6 +118,10 @@ TEST_F(FlowsTest, HarHoldsTheExchanges) {
   EXPECT_EQ(entry["startedDateTime"], "2023-11-14T22:13:25.000000Z");
   EXPECT_EQ(entry["request"]["queryString"][0]["value"], "c");
   EXPECT_EQ(entry["request"]["postData"]["comment"], "5 of 9 bytes were kept");
+  EXPECT_EQ(entry["request"]["cookies"], json::parse(R"([{"name": "id", "value": "a=1"},
+      {"name": "theme", "value": "dark"}, {"name": "flag", "value": ""}])"));
+  EXPECT_EQ(entry["response"]["cookies"], json::parse(R"([{"name": "id", "value": "", "path": "/a",
+      "domain": "web.example", "httpOnly": true}, {"name": "k", "value": "v", "secure": true}])"));
   EXPECT_EQ(entry["response"]["content"]["encoding"], "base64");
   EXPECT_EQ(entry["response"]["content"]["text"], "iVBORwA=");
 }
