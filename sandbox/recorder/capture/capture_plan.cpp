@@ -45,6 +45,10 @@ std::uint8_t length_of(LengthSource source) {
       return wire::plan_length_pointed;
     case LengthSource::ioctl:
       return wire::plan_length_ioctl;
+    case LengthSource::after_argument:
+      return wire::plan_length_after_argument;
+    case LengthSource::after_result:
+      return wire::plan_length_after_result;
     default:
       return wire::plan_length_fixed;
   }

@@ -242,6 +242,12 @@ void Tracee::capture_argument(const wire::plan& plan, std::size_t index, const A
       length = value_at<std::uint32_t>(*pointed, 0);
       break;
     }
+    case wire::plan_length_after_argument:
+      length += other;
+      break;
+    case wire::plan_length_after_result:
+      length += static_cast<std::uint64_t>(result.value_or(0));
+      break;
     default:
       limit = wire::structure_limit;
   }

@@ -156,8 +156,26 @@ bool fills_nothing(const Event& event, const ArgumentSpec& argument) {
          argument.length == LengthSource::result;
 }
 
-std::string structure_argument(const Event& event, const ArgumentSpec& argument,
-                               std::size_t index) {
+// How many bytes of a structure count, where the program says it: in the argument after it, or in
+// the structure. What lies behind in memory is something else.
+std::size_t said_size(const Event& event, const SyscallSpec& spec, std::size_t index,
+                      std::string_view bytes) {
+  if (index + 1U < spec.argument_count && spec.arguments[index + 1U].name == "size")
+    return event.args[index + 1U];
+  const std::string_view name = spec.arguments[index].set;
+  if (name != "sched_attr" && name != "perf_attr") return bytes.size();
+  constexpr std::size_t first_version = 48;  // SCHED_ATTR_SIZE_VER0; what 0 stands for
+  constexpr std::size_t first_perf_version = 64;
+  const std::size_t at = name == "perf_attr" ? 4 : 0;
+  std::uint32_t size = 0;
+  if (bytes.size() < at + sizeof(size)) return bytes.size();
+  std::memcpy(&size, bytes.data() + at, sizeof(size));
+  if (size == 0) return name == "perf_attr" ? first_perf_version : first_version;
+  return size;
+}
+
+std::string structure_argument(const Event& event, const SyscallSpec& spec,
+                               const ArgumentSpec& argument, std::size_t index) {
   // A structure that is both passed and filled shows what was passed; on success, what came back.
   const Capture* found = nullptr;
   if (event.result >= 0 && argument.direction != Direction::in)
@@ -176,7 +194,23 @@ std::string structure_argument(const Event& event, const ArgumentSpec& argument,
   if (argument.length != LengthSource::fixed)
     return structures_text(argument.set, found->bytes, argument.fixed_length,
                            found->full_length > found->bytes.size());
+  if (const std::size_t size = said_size(event, spec, index, found->bytes);
+      size < argument.fixed_length)
+    return first_fields_text(argument.set, found->bytes.substr(0, size), argument.fixed_length);
   return structure_text(argument.set, found->bytes, argument.fixed_length);
+}
+
+// "{1, \"text\"}": the type of a message of System V, and its text.
+std::string queued_message_text(const Event& event, const Capture& message) {
+  const std::size_t head = event.abi == Abi::i386 ? 4 : 8;
+  if (message.bytes.size() < head) return content_text(message);
+  std::int64_t type = 0;
+  std::memcpy(&type, message.bytes.data(), head);
+  if (head == 4) type = static_cast<std::int32_t>(type);
+  Capture text = message;
+  text.bytes.remove_prefix(head);
+  text.full_length -= std::min<std::uint64_t>(head, text.full_length);
+  return fmt::format("{{{}, {}}}", type, content_text(text));
 }
 
 std::string buffer_argument(const Event& event, const SyscallSpec& spec,
@@ -186,7 +220,10 @@ std::string buffer_argument(const Event& event, const SyscallSpec& spec,
     found = find_capture(event, index, {CaptureKind::buffer_out, CaptureKind::iovec_out});
   if (found == nullptr)
     found = find_capture(event, index, {CaptureKind::buffer_in, CaptureKind::iovec_in});
-  if (found == nullptr && fills_nothing(event, argument) && event.args[index] != 0) return "\"\"";
+  const bool entries =
+      spec.name == "getdents64" || (spec.name == "getdents" && event.abi != Abi::i386);
+  if (found == nullptr && fills_nothing(event, argument) && event.args[index] != 0)
+    return entries ? "[]" : "\"\"";
   // Content of a failed call that only fills its buffer is not the kernel's.
   if (found == nullptr) return pointer_text(event.args[index]);
   if (const std::string value = content_by_decider(event, spec, index, found->bytes);
@@ -197,6 +234,10 @@ std::string buffer_argument(const Event& event, const SyscallSpec& spec,
   if (spec.name.ends_with("affinity"))  // one bit for each processor
     return descriptor_set_text(found->bytes, found->bytes.size() * 8);
   if (spec.name == "getcwd") return quoted(found->bytes.substr(0, found->bytes.find('\0')));
+  if (entries)
+    return directory_entries_text(found->bytes, spec.name == "getdents64",
+                                  found->full_length > found->bytes.size());
+  if (spec.name == "msgsnd" || spec.name == "msgrcv") return queued_message_text(event, *found);
   if (argument.kind == ArgumentKind::iovec) return "[" + content_text(*found) + "]";
   return content_text(*found);
 }
@@ -289,6 +330,7 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
     case ArgumentKind::flags:
       return flags_argument(event, argument, index);
     case ArgumentKind::mode:
+      if ((value & S_IFMT) != 0) return file_mode_text(static_cast<std::uint32_t>(value) & 0177777U);
       return fmt::format("{:#o}", static_cast<std::uint32_t>(value));
     case ArgumentKind::size:
       return fmt::format("{}", value);
@@ -313,7 +355,7 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
     case ArgumentKind::iovec:
       return buffer_argument(event, spec, argument, index);
     case ArgumentKind::structure:
-      return structure_argument(event, argument, index);
+      return structure_argument(event, spec, argument, index);
     case ArgumentKind::sockaddr: {
       const Capture* found =
           find_capture(event, index, {CaptureKind::sockaddr_in, CaptureKind::sockaddr_out});

@@ -44,6 +44,8 @@ constexpr FormWord form_words[] = {
     {"lim8", Form::limit, 8},
     {"hdl4", Form::handler, 4},
     {"hdl8", Form::handler, 8},
+    {"nsec4", Form::file_nanoseconds, 4},
+    {"nsec8", Form::file_nanoseconds, 8},
     {"wait4", Form::wait_status, 4},
     {"cap16", Form::capabilities, 16},
 };

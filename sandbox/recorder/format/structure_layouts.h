@@ -24,6 +24,7 @@ struct LayoutField {
     limit,    // RLIM64_INFINITY
     handler,  // SIG_DFL, SIG_IGN or an address
     wait_status,
+    file_nanoseconds,  // UTIME_NOW, UTIME_OMIT or a number
     capabilities,  // 32 low bits, and 32 high ones 12 bytes further
     text,          // NUL-ended within size
     layout,        // set and inner_bytes name it

@@ -47,8 +47,9 @@ std::string limit_text(std::uint64_t value, std::size_t size) {
                                            : fmt::format("{}", value);
 }
 
-// Empty when the bytes are too short for the layout.
-std::string layout_text(const StructureLayout& layout, std::string_view bytes);
+// Empty when the bytes are too short for the layout, unless the first fields alone are wanted.
+std::string layout_text(const StructureLayout& layout, std::string_view bytes,
+                        bool first_fields = false);
 
 std::string field_text(const LayoutField& field, std::string_view bytes) {
   if (field.form == Form::layout) {
@@ -69,9 +70,7 @@ std::string field_text(const LayoutField& field, std::string_view bytes) {
     case Form::octal:
       return value == 0 ? "0" : fmt::format("{:#o}", value);
     case Form::file_mode:
-      return fmt::format("{}{}|{:04o}", flag_text("file_type", value & 0170000U),
-                         (value & 07000U) == 0 ? "" : "|" + flag_text("mode_bits", value & 07000U),
-                         value & 0777U);
+      return file_mode_text(static_cast<std::uint32_t>(value));
     case Form::flags:
       return flag_text(field.set, value);
     case Form::device:
@@ -92,6 +91,10 @@ std::string field_text(const LayoutField& field, std::string_view bytes) {
       std::string_view text = bytes.substr(field.offset, field.size);
       return quoted(text.substr(0, text.find('\0')));
     }
+    case Form::file_nanoseconds:
+      if (value == UTIME_NOW || value == UTIME_OMIT)
+        return value == UTIME_NOW ? "UTIME_NOW" : "UTIME_OMIT";
+      return fmt::format("{}", sign_extended(value, field.size));
     case Form::wait_status:
       return wait_status_text(static_cast<std::int32_t>(value));
     case Form::layout:
@@ -100,10 +103,11 @@ std::string field_text(const LayoutField& field, std::string_view bytes) {
   return {};
 }
 
-std::string layout_text(const StructureLayout& layout, std::string_view bytes) {
+std::string layout_text(const StructureLayout& layout, std::string_view bytes, bool first_fields) {
   std::string text(layout.open);
   for (const LayoutField& field : layout.fields) {
     const std::string value = field_text(field, bytes);
+    if (value.empty() && first_fields) continue;
     if (value.empty()) return {};
     if (text.size() > layout.open.size()) text += ", ";
     if (!field.name.empty()) text += fmt::format("{}=", field.name);
@@ -165,6 +169,40 @@ std::string wait_status_text(std::int32_t status) {
     return fmt::format("[{{WIFSTOPPED(s) && WSTOPSIG(s) == {}}}]", signal_name(bits >> 8U & 0xFFU));
   return fmt::format("[{{WIFSIGNALED(s) && WTERMSIG(s) == {}{}}}]", signal_name(signal),
                      (bits & 0x80U) != 0 ? " && WCOREDUMP(s)" : "");
+}
+
+std::string file_mode_text(std::uint32_t mode) {
+  return fmt::format("{}{}|{:04o}", flag_text("file_type", mode & 0170000U),
+                     (mode & 07000U) == 0 ? "" : "|" + flag_text("mode_bits", mode & 07000U),
+                     mode & 0777U);
+}
+
+std::string first_fields_text(std::string_view name, std::string_view bytes,
+                              std::size_t layout_bytes) {
+  const StructureLayout* layout = find_layout(name, layout_bytes);
+  return layout == nullptr ? bytes_text(bytes) : layout_text(*layout, bytes, true);
+}
+
+std::string directory_entries_text(std::string_view bytes, bool wide, bool longer) {
+  std::string text = "[";
+  // linux_dirent64: inode, offset, length (2), type (1), name; linux_dirent has its type last.
+  const std::size_t head = wide ? 19 : 18;
+  std::size_t shown = 0;
+  while (bytes.size() > head && shown < max_shown_elements) {
+    const std::size_t length = load<std::uint16_t>(bytes, 16);
+    if (length <= head) break;
+    const std::string_view rest = bytes.substr(head, length - head);
+    const bool cut_off = rest.find('\0') == std::string_view::npos;
+    text += fmt::format("{}{{d_ino={}", shown++ > 0 ? ", " : "", load<std::uint64_t>(bytes, 0));
+    const std::size_t type = wide ? 18 : length - 1;
+    if (type < bytes.size())
+      text += ", d_type=" + flag_text("directory_entry", static_cast<unsigned char>(bytes[type]));
+    text += fmt::format(", d_name={}{}}}", quoted(rest.substr(0, rest.find('\0'))),
+                        cut_off ? "..." : "");
+    bytes.remove_prefix(std::min(length, bytes.size()));
+  }
+  if (longer || !bytes.empty()) text += shown > 0 ? ", ..." : "...";
+  return text + "]";
 }
 
 std::string structure_text(std::string_view name, std::string_view bytes,

@@ -16,6 +16,17 @@ namespace gyges::recorder {
 // that an i386 structure is not read with the 64-bit layout.
 std::string structure_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes);
 
+// The fields that the bytes hold, of a structure whose size the program says.
+std::string first_fields_text(std::string_view name, std::string_view bytes,
+                              std::size_t layout_bytes);
+
+// "S_IFIFO|0600"
+std::string file_mode_text(std::uint32_t mode);
+
+// "[{d_ino=1, d_type=DT_REG, d_name=\"a\"}]" of getdents64 (`wide`) or getdents; a name that the
+// bytes hold in part ends with dots. `longer`: there are more entries.
+std::string directory_entries_text(std::string_view bytes, bool wide, bool longer);
+
 // "[{...}, {...}]": as many whole structures as the bytes hold; `longer`: there are more.
 std::string structures_text(std::string_view name, std::string_view bytes, std::size_t layout_bytes,
                             bool longer);

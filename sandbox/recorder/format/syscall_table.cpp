@@ -243,7 +243,15 @@ class TableParser {
     return true;
   }
 
-  static bool parse_length(const SyscallSpec& spec, ArgumentSpec& argument, std::string_view text) {
+  bool parse_length(const SyscallSpec& spec, ArgumentSpec& argument, std::string_view text) const {
+    if (constexpr std::string_view head = "long+"; text.starts_with(head)) {
+      if (!parse_length(spec, argument, text.substr(head.size()))) return false;
+      const bool by_result = argument.length == LengthSource::result;
+      if (!by_result && argument.length != LengthSource::argument) return false;
+      argument.length = by_result ? LengthSource::after_result : LengthSource::after_argument;
+      argument.fixed_length = abi_ == Abi::i386 ? 4 : 8;
+      return true;
+    }
     argument.fixed_length = 1;
     if (text.empty()) return false;
     if (text.front() >= '0' && text.front() <= '9') {

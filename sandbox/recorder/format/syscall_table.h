@@ -61,6 +61,8 @@ enum class LengthSource : std::uint8_t {
   result,    // result * fixed_length bytes, when the call succeeded
   pointed,   // args[length_argument] points to a 32-bit length, at entry and exit
   ioctl,     // size bits of the ioctl request in args[length_argument]
+  after_argument,  // as argument, behind fixed_length bytes: a message of System V, after its type
+  after_result,    // as result, likewise
 };
 
 struct ArgumentSpec {

@@ -336,7 +336,11 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
     scratch->fault = other;
     if (bpf_probe_read_user(&pointed, sizeof(pointed), (void*)other)) return 1;
     length = pointed;
-  } else
+  } else if (source == plan_length_after_argument)
+    length += other;
+  else if (source == plan_length_after_result)
+    length += (u64)scratch->result;
+  else
     limit = structure_limit;
   u32 operation = spec->operation;
   if (operation == plan_string) return put_string(room, scratch, tag, address, spec->unit);

@@ -285,6 +285,8 @@ enum plan_length {
   plan_length_result,
   plan_length_pointed,
   plan_length_ioctl,
+  plan_length_after_argument,  // behind `unit` bytes
+  plan_length_after_result,
 };
 
 struct plan_argument {

@@ -5,6 +5,7 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
@@ -34,6 +35,24 @@ std::string fcntl_of(const KeptEvent& call) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, DecidedArguments, both_backends, backend_of_test);
+
+// The length of a message does not count its type, which comes first.
+TEST_P(DecidedArguments, MessagesOfQueues) {
+  const Recording result = run([] {
+    struct {
+      long type = 6;
+      char text[8] = "secret7";
+    } message;
+    const int queue = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    const bool good = msgsnd(queue, &message, 7, IPC_NOWAIT) == 0 &&
+                      msgrcv(queue, &message, 8, 0, IPC_NOWAIT) == 7 &&
+                      msgctl(queue, IPC_RMID, nullptr) == 0;
+    return good ? 0 : 1;
+  });
+  ASSERT_EQ(result.status, 0);
+  EXPECT_THAT(last(result, "msgsnd"), ::testing::HasSubstr(R"({6, "secret7"}, 7)"));
+  EXPECT_THAT(last(result, "msgrcv"), ::testing::HasSubstr(R"({6, "secret7"}, 8)"));
+}
 
 TEST_P(DecidedArguments, Fcntl) {
   const Recording result = run([] {

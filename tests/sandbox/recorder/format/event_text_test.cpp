@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -131,6 +132,79 @@ TEST(EventText, Structures) {
   Call narrow("fstat64", {3, 1}, 0, Abi::i386);
   EXPECT_EQ(narrow.with(1, CaptureKind::structure_out, narrow_stat).text(),
             "fstat64(3, {st_mode=S_IFREG|0644, st_uid=0, st_size=257, ...}) [i386] = 0");
+}
+
+TEST(EventText, OfStructuresWithASizeOnlyThatMuchIsShown) {
+  std::uint64_t clone[11] = {CLONE_VM, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+  EXPECT_EQ(Call("clone3", {1, 8}, -ENOSYS).with(0, CaptureKind::structure_in, raw(clone)).text(),
+            "clone3({flags=CLONE_VM}, 8) = -1 ENOSYS (Function not implemented)");
+  EXPECT_EQ(Call("clone3", {1, 20}, 9).with(0, CaptureKind::structure_in, raw(clone)).text(),
+            "clone3({flags=CLONE_VM, pidfd=0x7}, 20) = 9")
+      << "half a field is none";
+  std::uint64_t how[3] = {O_RDONLY, 0, 8};
+  EXPECT_EQ(Call("openat2", {5, 1, 2, 100}, -E2BIG)
+                .path(1, "x")
+                .with(2, CaptureKind::structure_in, raw(how))
+                .text(),
+            R"(openat2(5, "x", {flags=O_RDONLY, mode=0, resolve=RESOLVE_BENEATH}, 100) = -1 E2BIG )"
+            "(Argument list too long)");
+  std::uint32_t scheduling[14] = {20, 0, 0, 0, 5, 99};
+  EXPECT_EQ(Call("sched_setattr", {0, 1, 0}, 0)
+                .with(1, CaptureKind::structure_in, raw(scheduling))
+                .text(),
+            "sched_setattr(0, {size=20, sched_policy=SCHED_OTHER, sched_flags=0, sched_nice=5}, "
+            "0) = 0");
+}
+
+TEST(EventText, MessagesOfQueuesHaveATypeAndAText) {
+  EXPECT_EQ(Call("msgsnd", {1, 2, 3, 0}, 0)
+                .with(1, CaptureKind::buffer_in, std::string("\x05\0\0\0\0\0\0\0abc", 11))
+                .text(),
+            R"(msgsnd(1, {5, "abc"}, 3, 0) = 0)");
+  EXPECT_EQ(Call("msgrcv", {1, 2, 90, 0, 0}, 80, Abi::i386)
+                .with(1, CaptureKind::buffer_out, "\xff\xff\xff\xff" + std::string(60, 'x'), 84)
+                .text(),
+            "msgrcv(1, {-1, \"" + std::string(60, 'x') + "\"...}, 90, 0, 0) [i386] = 80");
+  EXPECT_EQ(Call("msgsnd", {1, 2, 3, 0}, 0).with(1, CaptureKind::buffer_in, "abc").text(),
+            R"(msgsnd(1, "abc", 3, 0) = 0)");
+}
+
+TEST(EventText, EntriesOfDirectories) {
+  auto entry = [](std::uint64_t inode, std::uint16_t length, char type, std::string name) {
+    std::string bytes(length, '\0');
+    std::memcpy(bytes.data(), &inode, sizeof(inode));
+    std::memcpy(bytes.data() + 16, &length, sizeof(length));
+    bytes[18] = type;
+    return bytes.replace(19, name.size(), name);
+  };
+  const std::string entries = entry(7, 24, 4, ".") + entry(8, 32, 8, "a\nb");
+  auto shown = [](const std::string& bytes, std::size_t full) {
+    return Call("getdents64", {3, 1, 32768}, static_cast<std::int64_t>(full))
+        .with(1, CaptureKind::buffer_out, bytes, full)
+        .text();
+  };
+  EXPECT_EQ(shown(entries, 56),
+            R"(getdents64(3, [{d_ino=7, d_type=DT_DIR, d_name="."}, {d_ino=8, d_type=DT_REG, )"
+            R"(d_name="a\nb"}], 32768) = 56)");
+  // A name that was cut off says so, and lengths that lie lead nowhere.
+  EXPECT_EQ(shown(entries.substr(0, 24 + 21), 56),
+            R"(getdents64(3, [{d_ino=7, d_type=DT_DIR, d_name="."}, {d_ino=8, d_type=DT_REG, )"
+            R"(d_name="a\n"...}, ...], 32768) = 56)");
+  EXPECT_EQ(shown(entry(7, 24, 4, ".").replace(16, 2, "\0\0", 2), 24),
+            "getdents64(3, [...], 32768) = 24");
+  EXPECT_EQ(shown(entry(7, 24, 4, ".").replace(16, 2, "\xff\xff"), 24),
+            R"(getdents64(3, [{d_ino=7, d_type=DT_DIR, d_name="."}], 32768) = 24)");
+  EXPECT_EQ(shown("", 0), "getdents64(3, [], 32768) = 0");
+}
+
+TEST(EventText, TypesOfFilesAndTimesThatAreWords) {
+  EXPECT_EQ(Call("mknodat", {~0U - 99, 1, S_IFIFO | 0600, 0}, 0).path(1, "f").text(),
+            R"(mknodat(AT_FDCWD, "f", S_IFIFO|0600, makedev(0x0, 0x0)) = 0)");
+  EXPECT_EQ(Call("mkdir", {1, 0755}, 0).path(0, "d").text(), R"(mkdir("d", 0755) = 0)");
+  std::uint64_t times[4] = {0, UTIME_NOW, 3, UTIME_OMIT};
+  EXPECT_EQ(Call("utimensat", {3, 0, 1, 0}, 0).with(2, CaptureKind::structure_in, raw(times)).text(),
+            "utimensat(3, NULL, [{tv_sec=0, tv_nsec=UTIME_NOW}, {tv_sec=3, tv_nsec=UTIME_OMIT}], "
+            "0) = 0");
 }
 
 TEST(EventText, ArraysOfStructures) {
