@@ -1,6 +1,7 @@
 #include "sandbox/recorder/capture/tracee.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -359,6 +360,30 @@ void Tracee::capture_directory(CaptureList& list) const {
   list.add(capture, std::move(directory));
 }
 
+namespace {
+
+// The file system that the kernel keeps for memfd_create() alone.
+dev_t device_of_memory_files() {
+  static const dev_t device = [] {
+    const UniqueFd file(memfd_create("", MFD_CLOEXEC));
+    struct stat about {};
+    return file && fstat(file.get(), &about) == 0 ? about.st_dev : dev_t{0};
+  }();
+  return device;
+}
+
+// As the kernel itself has it: /proc puts a slash before the name and says that it is deleted.
+std::string without_proc_words(std::string name, dev_t device) {
+  constexpr std::string_view before = "/memfd:";
+  constexpr std::string_view after = " (deleted)";
+  if (device == 0 || device != device_of_memory_files() || !name.starts_with(before) ||
+      !name.ends_with(after))
+    return name;
+  return name.substr(1, name.size() - 1 - after.size());
+}
+
+}  // namespace
+
 void Tracee::capture_file(std::size_t argument, const std::string& link, CaptureList& list,
                           std::uint32_t descriptor) const {
   const std::optional<struct stat> about = proc_.status(tid_, link);
@@ -371,7 +396,7 @@ void Tracee::capture_file(std::size_t argument, const std::string& link, Capture
   identity.descriptor = descriptor;
   std::string bytes(sizeof(identity), '\0');
   std::memcpy(bytes.data(), &identity, sizeof(identity));
-  bytes += proc_.target_inside(tid_, link);
+  bytes += without_proc_words(proc_.target_inside(tid_, link), about->st_dev);
   Capture capture = of_kind(argument, static_cast<std::uint8_t>(CaptureKind::file_identity));
   capture.provenance = Provenance::kernel;
   list.add(capture, std::move(bytes));

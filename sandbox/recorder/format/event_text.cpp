@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <csignal>
 
 #include "base/text.h"
 #include "sandbox/recorder/format/argument_choices.h"
@@ -138,12 +139,37 @@ std::string exit_text(const Event& event) {
   return fmt::format("+++ exited with {} +++", status >> 8U & 0xFFU);
 }
 
+// The kernel's own codes, above 0, mean something else with each signal.
+std::string_view signal_codes(std::uint64_t signal) {
+  switch (signal) {
+    case SIGCHLD:
+      return "child_code";
+    case SIGSEGV:
+      return "segv_code";
+    case SIGBUS:
+      return "bus_code";
+    case SIGFPE:
+      return "fpe_code";
+    case SIGILL:
+      return "ill_code";
+    case SIGTRAP:
+      return "trap_code";
+    case SIGSYS:
+      return "sys_code";
+    case SIGPOLL:
+      return "poll_code";
+    default:
+      return {};
+  }
+}
+
 std::string signal_text(const Event& event) {
-  auto code = static_cast<std::int32_t>(event.args[1]);
+  const auto code = static_cast<std::int32_t>(event.args[1]);
+  const bool of_signal = code > 0 && code != 0x80;
+  const std::string_view set = of_signal ? signal_codes(event.args[0]) : "si_code";
   return fmt::format("--- {} {{si_code={}}} ---", signal_name(event.args[0]),
-                     code > 0 && code != 0x80
-                         ? fmt::format("{}", code)
-                         : flag_text("si_code", static_cast<std::uint32_t>(code)));
+                     set.empty() ? fmt::format("{}", code)
+                                 : flag_text(set, static_cast<std::uint32_t>(code)));
 }
 
 // Its beginning: whoever wants all of it takes it from the export.

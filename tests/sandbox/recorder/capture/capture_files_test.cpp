@@ -46,6 +46,25 @@ TEST_P(FileCapture, DescriptorsFoundByHandleAndTakenFromProcesses) {
 }
 
 // Whoever goes deep down does not hide there.
+TEST_P(FileCapture, FilesInMemoryHaveTheNameThatTheKernelGives) {
+  const Recording result = run([] {
+    // One that only looks like it.
+    const int other = open("/tmp/memfd:x", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const bool good = unlink("/tmp/memfd:x") == 0 && ftruncate(other, 3) == 0;
+    const int file = memfd_create("a b", MFD_CLOEXEC);
+    return good && ftruncate(file, 5) == 0 ? 0 : 1;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const auto calls = result.calls("ftruncate");
+  ASSERT_EQ(calls.size(), 2U);
+  const auto name = [](const KeptEvent& call) {
+    const std::string identity(call.capture(CaptureKind::file_identity));
+    return identity.size() < sizeof(FileIdentity) ? "" : identity.substr(sizeof(FileIdentity));
+  };
+  EXPECT_THAT(name(*calls[0]), ::testing::StartsWith("/tmp/memfd:x"));
+  EXPECT_EQ(name(*calls[1]), "memfd:a b");
+}
+
 TEST_P(FileCapture, DeepDirectoriesHaveTheirNames) {
   const std::string top = "/tmp/gyges_deep_" + std::to_string(getpid());
   const Recording result = run([&] {

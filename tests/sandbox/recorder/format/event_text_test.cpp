@@ -368,6 +368,12 @@ TEST(EventText, OtherKinds) {
   event.kind = EventKind::signal;
   event.args = {17, 0, 0, 0, 0, 0};
   EXPECT_EQ(format_event(event), "--- SIGCHLD {si_code=SI_USER} ---");
+  event.args = {17, 1, 0, 0, 0, 0};
+  EXPECT_EQ(format_event(event), "--- SIGCHLD {si_code=CLD_EXITED} ---");
+  event.args = {11, 2, 0, 0, 0, 0};
+  EXPECT_EQ(format_event(event), "--- SIGSEGV {si_code=SEGV_ACCERR} ---");
+  event.args = {10, 2, 0, 0, 0, 0};
+  EXPECT_EQ(format_event(event), "--- SIGUSR1 {si_code=2} ---");
   event.kind = EventKind::recorder_wait;
   event.duration_ns = 1500000;
   EXPECT_EQ(format_event(event), "=== held back 0.001500 s by the recorder ===");
