@@ -200,7 +200,7 @@ class Observer {
     }
     if (!at_offset && !is_one_of(name, {"write", "writev"})) return;
     std::string_view path = resolver_.descriptor(event.pid, fd, event.tid);
-    if (path.empty() || path.starts_with("/dev/") || path.starts_with("/proc/")) {
+    if (!path.starts_with('/') || path.starts_with("/dev/") || path.starts_with("/proc/")) {
       if (fd == 1 || fd == 2) into_.peak.output += result;
       return;
     }

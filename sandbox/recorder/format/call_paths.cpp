@@ -1,5 +1,8 @@
 #include "sandbox/recorder/format/call_paths.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+
 #include <vector>
 
 namespace gyges::recorder {
@@ -15,10 +18,43 @@ CallPaths::Effect effect_of(const SyscallSpec& spec) {
   if (spec.name.starts_with("recvm")) return Effect::receives_descriptors;
   if (spec.name == "unshare") return Effect::unshares;
   if (spec.name == "close_range") return Effect::closes_range;
+  if (spec.name == "connect") return Effect::connects;
   if (spec.name == "pipe" || spec.name == "pipe2") return Effect::makes_pipe;
   if (spec.name == "socketpair") return Effect::makes_socket_pair;
   return spec.returns_fd() ? Effect::returns_descriptor : Effect::none;
 }
+
+// Calls that make something which has no name among files. The words are the kernel's, as in
+// /proc/PID/fd.
+struct Maker {
+  std::string_view call;
+  std::string_view object;
+  std::uint64_t close_on_exec_bit;
+  std::uint8_t close_on_exec_argument;
+};
+constexpr std::uint64_t always = ~std::uint64_t{0};
+constexpr Maker makers[] = {
+    {"accept", "", 0, 0},
+    {"accept4", "", O_CLOEXEC, 3},
+    {"epoll_create", "anon_inode:[eventpoll]", 0, 0},
+    {"epoll_create1", "anon_inode:[eventpoll]", O_CLOEXEC, 0},
+    {"eventfd", "anon_inode:[eventfd]", 0, 0},
+    {"eventfd2", "anon_inode:[eventfd]", O_CLOEXEC, 1},
+    {"inotify_init", "anon_inode:inotify", 0, 0},
+    {"inotify_init1", "anon_inode:inotify", O_CLOEXEC, 0},
+    {"io_uring_setup", "anon_inode:[io_uring]", always, 0},
+    {"memfd_create", "", MFD_CLOEXEC, 1},
+    {"perf_event_open", "anon_inode:[perf_event]", 8, 4},
+    {"pidfd_open", "anon_inode:[pidfd]", always, 0},
+    {"pipe", "pipe", 0, 0},
+    {"pipe2", "pipe", O_CLOEXEC, 1},
+    {"signalfd", "anon_inode:[signalfd]", 0, 0},
+    {"signalfd4", "anon_inode:[signalfd]", O_CLOEXEC, 3},
+    {"socket", "", O_CLOEXEC, 1},
+    {"socketpair", "", O_CLOEXEC, 1},
+    {"timerfd_create", "anon_inode:[timerfd]", O_CLOEXEC, 1},
+    {"userfaultfd", "anon_inode:[userfaultfd]", O_CLOEXEC, 0},
+};
 
 CallPaths worked_out_paths(const SyscallSpec& spec) {
   CallPaths made;
@@ -43,6 +79,12 @@ CallPaths worked_out_paths(const SyscallSpec& spec) {
   }
   if (spec.name == "creat") made.open_flags = CallPaths::OpenFlags::as_creat;
   made.effect = effect_of(spec);
+  for (const Maker& maker : makers)
+    if (maker.call == spec.name) {
+      made.object = maker.object;
+      made.close_on_exec_bit = maker.close_on_exec_bit;
+      made.close_on_exec_argument = maker.close_on_exec_argument;
+    }
   return made;
 }
 

@@ -30,6 +30,7 @@ struct CallPaths {
     receives_descriptors,  // recvmsg, recvmmsg
     unshares,
     closes_range,
+    connects,
     makes_pipe,         // two descriptors at the first argument
     makes_socket_pair,  // at the fourth
   };
@@ -41,6 +42,11 @@ struct CallPaths {
   std::uint8_t open_flags_argument = 0;
   std::int8_t at_flags_argument = -1;  // has AT_EMPTY_PATH; -1: none
   Effect effect = Effect::none;
+  // What the descriptors that it makes stand for, where that is no file; empty: a file, or the
+  // arguments say.
+  std::string_view object;
+  std::uint64_t close_on_exec_bit = 0;  // in the argument below; ~0: always
+  std::uint8_t close_on_exec_argument = 0;
 
   // Whether it names no file and changes nothing that names rest on.
   [[nodiscard]] bool nothing() const { return step_count == 0 && effect == Effect::none; }

@@ -13,6 +13,7 @@ namespace gyges::recorder {
 struct Descriptor {
   PathId name = no_path;
   bool close_on_exec = false;
+  bool is_file = true;  // else the name says what it is: "pipe", "TCP", "192.0.2.7:80"
 };
 
 // Not thread-safe.

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "sandbox/recorder/format/call_paths.h"
+#include "sandbox/recorder/format/structure_text.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
@@ -63,6 +64,36 @@ bool sets_close_on_exec(const Event& event, const CallPaths& call) {
   return call.effect == CallPaths::Effect::is_of_fcntl && event.args[1] == F_DUPFD_CLOEXEC;
 }
 
+bool makes_close_on_exec(const Event& event, const CallPaths& call) {
+  return (event.args[call.close_on_exec_argument % 6U] & call.close_on_exec_bit) != 0 ||
+         call.close_on_exec_bit == ~std::uint64_t{0};
+}
+
+// "TCP", "UDPv6", "UNIX": of socket(2) and socketpair(2).
+std::string_view socket_name(const Event& event) {
+  constexpr std::uint64_t type_bits = 0xf;
+  const bool stream = (event.args[1] & type_bits) == SOCK_STREAM;
+  const bool datagrams = (event.args[1] & type_bits) == SOCK_DGRAM;
+  switch (as_fd(event.args[0])) {
+    case AF_UNIX:
+      return "UNIX";
+    case AF_NETLINK:
+      return "NETLINK";
+    case AF_INET:
+      return stream ? "TCP" : datagrams ? "UDP" : "socket";
+    case AF_INET6:
+      return stream ? "TCPv6" : datagrams ? "UDPv6" : "socket";
+    default:
+      return "socket";
+  }
+}
+
+// "192.0.2.7:80"; of one without an address what it is.
+std::string peer_name(const Capture& peer) {
+  std::string name = sockaddr_short_text(peer.bytes);
+  return name.empty() ? "socket" : name;
+}
+
 bool empty_path_means_descriptor(const Event& event, const CallPaths& call) {
   return call.at_flags_argument >= 0 &&
          (event.args[static_cast<std::size_t>(call.at_flags_argument)] & at_empty_path) != 0;
@@ -111,12 +142,16 @@ PathId PathResolver::directory_of(std::int32_t pid, std::int32_t tid) const {
   return shared == nullptr || shared->directory == nullptr ? no_path : shared->directory->name;
 }
 
-PathId PathResolver::descriptor_name(std::int32_t pid, std::int32_t tid, std::int32_t fd) const {
+Descriptor PathResolver::descriptor_of(std::int32_t pid, std::int32_t tid, std::int32_t fd) const {
   const Shared* const shared = shared_of(pid, tid);
-  if (shared == nullptr || shared->files == nullptr || shared->files->table == nullptr)
-    return no_path;
+  if (shared == nullptr || shared->files == nullptr || shared->files->table == nullptr) return {};
   const Descriptor* at = shared->files->table->find(fd);
-  return at == nullptr ? no_path : at->name;
+  return at == nullptr ? Descriptor{} : *at;
+}
+
+PathId PathResolver::descriptor_path(std::int32_t pid, std::int32_t tid, std::int32_t fd) const {
+  const Descriptor found = descriptor_of(pid, tid, fd);
+  return found.is_file ? found.name : no_path;
 }
 
 std::string_view PathResolver::working_directory(std::int32_t pid, std::int32_t tid) const {
@@ -125,7 +160,7 @@ std::string_view PathResolver::working_directory(std::int32_t pid, std::int32_t 
 
 std::string_view PathResolver::descriptor(std::int32_t pid, std::int32_t fd,
                                           std::int32_t tid) const {
-  return names_->text(descriptor_name(pid, tid, fd));
+  return names_->text(descriptor_of(pid, tid, fd).name);
 }
 
 std::string_view PathResolver::program(std::int32_t pid) const {
@@ -142,7 +177,7 @@ std::vector<ResolvedPath> PathResolver::paths_of(const Event& event) {
 }
 
 std::span<const NamedPath> PathResolver::names_of(const Event& event) {
-  if (closed_) set_descriptor(closed_->pid, closed_->tid, closed_->fd, no_path, false);
+  if (closed_) set_descriptor(closed_->pid, closed_->tid, closed_->fd, {});
   closed_.reset();
   ended_ = {};
   if (names_->bytes() > names_at_most_) forget_unused_names();
@@ -200,7 +235,7 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
         const Capture* identity = find_capture(event, i, CaptureKind::file_identity);
         std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
         const PathId name = path.empty()
-                                ? descriptor_name(event.pid, event.tid, as_fd(event.args[i]))
+                                ? descriptor_path(event.pid, event.tid, as_fd(event.args[i]))
                                 : names_->id_of(path);
         if (name != no_path)
           add_path(i, name, path.empty() ? Provenance::enter : Provenance::kernel,
@@ -222,7 +257,7 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
       } else {
         const Capture* identity = find_capture(event, i - 1, CaptureKind::file_identity);
         std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
-        directory = path.empty() ? descriptor_name(event.pid, event.tid, as_fd(event.args[i - 1]))
+        directory = path.empty() ? descriptor_path(event.pid, event.tid, as_fd(event.args[i - 1]))
                                  : names_->id_of(path);
       }
       if (!given->bytes.empty())
@@ -295,16 +330,20 @@ void PathResolver::apply_call(const Event& event, const CallPaths& call) {
       closed_ = {event.pid, event.tid, as_fd(event.args[0])};
     return;
   }
+  if (call.effect == Effect::connects && event.has_exit &&
+      (event.result >= 0 || event.result == -EINPROGRESS))
+    return name_connected(event);
   if (!succeeded(event)) return;
   switch (call.effect) {
     case Effect::enters_directory:
       if (const PathId path = path_for(0); path != no_path) set_directory(event, path);
       break;
-    case Effect::duplicates:
-      set_descriptor(event.pid, event.tid, event.result,
-                     descriptor_name(event.pid, event.tid, as_fd(event.args[0])),
-                     sets_close_on_exec(event, call));
+    case Effect::duplicates: {
+      Descriptor copy = descriptor_of(event.pid, event.tid, as_fd(event.args[0]));
+      copy.close_on_exec = sets_close_on_exec(event, call);
+      set_descriptor(event.pid, event.tid, event.result, copy);
       break;
+    }
     case Effect::is_of_fcntl:
       apply_fcntl(event, call);
       break;
@@ -312,7 +351,12 @@ void PathResolver::apply_call(const Event& event, const CallPaths& call) {
       PathId path = path_for(result_argument);
       for (std::size_t s = 0; path == no_path && s < call.step_count; ++s)
         if (call.steps[s].is_path) path = path_for(call.steps[s].argument);
-      set_descriptor(event.pid, event.tid, event.result, path, sets_close_on_exec(event, call));
+      if (path != no_path)
+        set_descriptor(event.pid, event.tid, event.result,
+                       {path, sets_close_on_exec(event, call), true});
+      else
+        set_descriptor(event.pid, event.tid, event.result,
+                       {object_made(event, call), makes_close_on_exec(event, call), false});
       break;
     }
     case Effect::receives_descriptors:
@@ -325,12 +369,13 @@ void PathResolver::apply_call(const Event& event, const CallPaths& call) {
       close_descriptors(event);
       break;
     case Effect::makes_pipe:
-      forget_pair(event, 0);
+      name_pair(event, call, 0);
       break;
     case Effect::makes_socket_pair:
-      forget_pair(event, 3);
+      name_pair(event, call, 3);
       break;
     case Effect::none:
+    case Effect::connects:
     case Effect::tells_directory:
     case Effect::closes:
       break;
@@ -339,20 +384,47 @@ void PathResolver::apply_call(const Event& event, const CallPaths& call) {
 
 void PathResolver::apply_fcntl(const Event& event, const CallPaths& call) {
   const std::int32_t fd = as_fd(event.args[0]);
-  const PathId name = descriptor_name(event.pid, event.tid, fd);
-  if (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC)
-    set_descriptor(event.pid, event.tid, event.result, name, sets_close_on_exec(event, call));
-  else if (event.args[1] == F_SETFD && name != no_path)
-    set_descriptor(event.pid, event.tid, fd, name, (event.args[2] & FD_CLOEXEC) != 0);
+  Descriptor known = descriptor_of(event.pid, event.tid, fd);
+  if (event.args[1] == F_DUPFD || event.args[1] == F_DUPFD_CLOEXEC) {
+    known.close_on_exec = sets_close_on_exec(event, call);
+    set_descriptor(event.pid, event.tid, event.result, known);
+  } else if (event.args[1] == F_SETFD && known.name != no_path) {
+    known.close_on_exec = (event.args[2] & FD_CLOEXEC) != 0;
+    set_descriptor(event.pid, event.tid, fd, known);
+  }
 }
 
-// The two descriptors that the call made stand for no file.
-void PathResolver::forget_pair(const Event& event, std::size_t argument) {
+// What a descriptor stands for that is no file.
+PathId PathResolver::object_made(const Event& event, const CallPaths& call) const {
+  if (!call.object.empty()) return names_->id_of(call.object);
+  if (const Capture* peer = find_capture(event, result_argument, CaptureKind::socket_peer))
+    return names_->id_of(peer_name(*peer));
+  const SyscallSpec* const spec = find_syscall(event.abi, event.number);
+  if (spec == nullptr) return no_path;
+  if (spec->name == "socket" || spec->name == "socketpair") return names_->id_of(socket_name(event));
+  if (spec->name != "memfd_create") return no_path;
+  const Capture* const name = find_capture(event, 0, CaptureKind::text);
+  return name == nullptr ? no_path : names_->id_of("memfd:" + std::string(name->bytes));
+}
+
+// A socket has the name of its peer, as far as that is known; what it was closed to exec, it stays.
+void PathResolver::name_connected(const Event& event) {
+  const Capture* peer = find_capture(event, 0, CaptureKind::socket_peer);
+  if (peer == nullptr) peer = find_capture(event, 1, CaptureKind::sockaddr_in);
+  Descriptor socket = descriptor_of(event.pid, event.tid, as_fd(event.args[0]));
+  if (peer == nullptr || socket.name == no_path) return;
+  socket.name = names_->id_of(peer_name(*peer));
+  set_descriptor(event.pid, event.tid, as_fd(event.args[0]), socket);
+}
+
+// The two descriptors that the call made.
+void PathResolver::name_pair(const Event& event, const CallPaths& call, std::size_t argument) {
   const Capture* const made = find_capture(event, argument, CaptureKind::structure_out);
   std::int32_t pair[2] = {-1, -1};
   if (made != nullptr && made->bytes.size() >= sizeof(pair))
     std::memcpy(pair, made->bytes.data(), sizeof(pair));
-  for (const std::int32_t fd : pair) set_descriptor(event.pid, event.tid, fd, no_path, false);
+  const Descriptor made_of{object_made(event, call), makes_close_on_exec(event, call), false};
+  for (const std::int32_t fd : pair) set_descriptor(event.pid, event.tid, fd, made_of);
 }
 
 // Those that came with messages: the kernel said which file each stands for.
@@ -368,7 +440,7 @@ void PathResolver::receive_descriptors(const Event& event) {
     if (file.descriptor == 0) continue;
     const std::string_view path = identity_path(capture);
     set_descriptor(event.pid, event.tid, std::int64_t{file.descriptor} - 1,
-                   path.empty() ? no_path : names_->id_of(path), close_on_exec);
+                   {path.empty() ? no_path : names_->id_of(path), close_on_exec, true});
   }
 }
 

@@ -61,6 +61,7 @@ class PathResolver {
   // What is known of a process at this point; empty if nothing. A descriptor that the last event
   // closed still has its name. `tid`: of the thread that is meant, where it may have a working
   // directory or descriptors of its own; 0, those that the process's threads share.
+  // A descriptor of no file has a word for what it is, which does not begin with "/".
   [[nodiscard]] std::string_view working_directory(std::int32_t pid, std::int32_t tid = 0) const;
   [[nodiscard]] std::string_view descriptor(std::int32_t pid, std::int32_t fd,
                                             std::int32_t tid = 0) const;
@@ -87,7 +88,9 @@ class PathResolver {
 
   [[nodiscard]] const Process* find(std::int32_t pid) const;
   [[nodiscard]] const Shared* shared_of(std::int32_t pid, std::int32_t tid) const;
-  [[nodiscard]] PathId descriptor_name(std::int32_t pid, std::int32_t tid, std::int32_t fd) const;
+  [[nodiscard]] Descriptor descriptor_of(std::int32_t pid, std::int32_t tid, std::int32_t fd) const;
+  // Of files alone.
+  [[nodiscard]] PathId descriptor_path(std::int32_t pid, std::int32_t tid, std::int32_t fd) const;
   [[nodiscard]] PathId directory_of(std::int32_t pid, std::int32_t tid) const;
   [[nodiscard]] bool has_room_for(std::int32_t pid) const;
   Process& process(std::int32_t pid);
@@ -98,7 +101,9 @@ class PathResolver {
   void learn_directory(const Event& event, const CallPaths* known_call);
   void apply_call(const Event& event, const CallPaths& call);
   void apply_fcntl(const Event& event, const CallPaths& call);
-  void forget_pair(const Event& event, std::size_t argument);
+  [[nodiscard]] PathId object_made(const Event& event, const CallPaths& call) const;
+  void name_pair(const Event& event, const CallPaths& call, std::size_t argument);
+  void name_connected(const Event& event);
   void receive_descriptors(const Event& event);
   void apply_start(const Event& event);
   void apply_exec(const Event& event);
@@ -107,8 +112,7 @@ class PathResolver {
   void close_descriptors(const Event& event);
   void forget(const Shared& shared);
   DescriptorTable& writable_descriptors(Files& files);
-  void set_descriptor(std::int32_t pid, std::int32_t tid, std::int64_t fd, PathId name,
-                      bool close_on_exec);
+  void set_descriptor(std::int32_t pid, std::int32_t tid, std::int64_t fd, Descriptor descriptor);
   void forget_unused_names();
 
   std::shared_ptr<PathNames> names_;

@@ -63,23 +63,23 @@ DescriptorTable& PathResolver::writable_descriptors(Files& files) {
   return *files.table;
 }
 
-void PathResolver::set_descriptor(std::int32_t pid, std::int32_t tid, std::int64_t fd, PathId name,
-                                  bool close_on_exec) {
+void PathResolver::set_descriptor(std::int32_t pid, std::int32_t tid, std::int64_t fd,
+                                  Descriptor descriptor) {
   if (fd < 0 || fd > INT32_MAX) return;
   auto number = static_cast<std::int32_t>(fd);
-  if (name == no_path && descriptor_name(pid, tid, number) == no_path) return;
+  if (descriptor.name == no_path && descriptor_of(pid, tid, number).name == no_path) return;
   if (!has_room_for(pid)) return;
   DescriptorTable& table = writable_descriptors(*writable(pid, tid).files);
   const bool is_new = table.find(number) == nullptr;
-  if (name == no_path || (descriptor_count_ >= max_descriptors && is_new)) {
+  if (descriptor.name == no_path || (descriptor_count_ >= max_descriptors && is_new)) {
     descriptor_count_ -= is_new ? 0 : 1;
     table.erase(number);
     return;
   }
-  if (std::string_view text = names_->text(name); text.size() > max_name_bytes)
-    name = names_->id_of(text.substr(0, max_name_bytes));
+  if (std::string_view text = names_->text(descriptor.name); text.size() > max_name_bytes)
+    descriptor.name = names_->id_of(text.substr(0, max_name_bytes));
   descriptor_count_ += is_new ? 1 : 0;
-  table.set(number, {name, close_on_exec});
+  table.set(number, descriptor);
 }
 
 // Of a close_range.

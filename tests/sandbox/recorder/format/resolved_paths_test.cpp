@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/close_range.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 
@@ -226,7 +228,48 @@ TEST(PathResolver, DescriptorsEndByMoreThanClose) {
   const std::int32_t pair[] = {5, 6};
   by(resolver, Call("pipe2", {1, 0}, 0).with(0, CaptureKind::structure_out, raw(pair)), 100);
   EXPECT_EQ(resolver.descriptor(100, 3), "");
-  EXPECT_EQ(resolver.descriptor(100, 5), "");
+  EXPECT_EQ(resolver.descriptor(100, 5), "pipe");
+}
+
+TEST(PathResolver, DescriptorsOfWhatIsNoFileHaveWordsThatAreNoPaths) {
+  PathResolver resolver;
+  by(resolver, Call("eventfd2", {0, O_CLOEXEC}, 3), 100);
+  by(resolver, Call("memfd_create", {1, MFD_CLOEXEC}, 4).with(0, CaptureKind::text, "a b"), 100);
+  by(resolver, Call("socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0}, 5), 100);
+  by(resolver, Call("socket", {AF_INET6, SOCK_DGRAM, 0}, 6), 100);
+  by(resolver, Call("dup", {5}, 7), 100);
+  by(resolver, Call("pidfd_open", {100, 0}, 8), 100);
+  by(resolver, Call("accept4", {5, 0, 0, 0}, 9), 100);
+  EXPECT_EQ(resolver.descriptor(100, 3), "anon_inode:[eventfd]");
+  EXPECT_EQ(resolver.descriptor(100, 4), "memfd:a b");
+  EXPECT_EQ(resolver.descriptor(100, 5), "TCP");
+  EXPECT_EQ(resolver.descriptor(100, 6), "UDPv6");
+  EXPECT_EQ(resolver.descriptor(100, 7), "TCP");
+  EXPECT_EQ(resolver.descriptor(100, 9), "") << "nothing is known of it";
+  sockaddr_in web{};
+  web.sin_family = AF_INET;
+  web.sin_port = htons(80);
+  web.sin_addr.s_addr = htonl(0xc0000207);
+  auto connect = [&](std::int64_t result) {
+    by(resolver, Call("connect", {5, 1, 16}, result).with(1, CaptureKind::sockaddr_in, raw(web)),
+       100);
+  };
+  connect(-ECONNREFUSED);
+  EXPECT_EQ(resolver.descriptor(100, 5), "TCP");
+  connect(-EINPROGRESS);
+  EXPECT_EQ(resolver.descriptor(100, 5), "192.0.2.7:80");
+  // Nothing of this is a file or a directory to anybody.
+  by(resolver, Call("chdir", {1}, 0).path(0, "/w"), 100);
+  EXPECT_TRUE(resolver.paths_of(Call("ftruncate", {4, 9}, 0).built()).empty());
+  EXPECT_NE(only_path(by(resolver, Call("openat", {4, 1, 0, 0}, -ENOTDIR).path(1, "x"), 100)),
+            "memfd:a b/x");
+  Event exec;
+  exec.kind = EventKind::process_exec;
+  exec.pid = exec.tid = 100;
+  resolver.paths_of(exec);
+  for (const std::int32_t fd : {3, 4, 5, 8}) EXPECT_EQ(resolver.descriptor(100, fd), "") << fd;
+  EXPECT_EQ(resolver.descriptor(100, 6), "UDPv6");
+  EXPECT_EQ(resolver.descriptor(100, 7), "TCP");
 }
 
 TEST(PathResolver, RenameAndLinkChangeWhatTheyShould) {
