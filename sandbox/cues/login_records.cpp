@@ -44,7 +44,8 @@ std::string utmp_record(short type, int pid, const std::string& line, const std:
   if (::inet_pton(AF_INET, host.c_str(), &address) == 1)
     record.ut_addr_v6[0] = static_cast<std::int32_t>(address.s_addr);
   record.ut_tv.tv_sec = static_cast<std::int32_t>(time);
-  record.ut_tv.tv_usec = static_cast<std::int32_t>((time * 7919 + pid * 104729) % 1000000);
+  record.ut_tv.tv_usec =
+      static_cast<std::int32_t>((time * 7919 + std::int64_t{pid} * 104729) % 1000000);
   return {reinterpret_cast<const char*>(&record), sizeof(record)};
 }
 
