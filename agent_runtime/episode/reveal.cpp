@@ -20,7 +20,7 @@ using nlohmann::json;
 // A successful open by which a file's content can be read.
 bool opens_to_read(const recorder::Event& event) {
   if (event.kind != recorder::EventKind::syscall || event.result < 0) return false;
-  const std::string_view name = recorder::syscall_name(event.abi, event.number);
+  const std::string name = recorder::syscall_name(event.abi, event.number);
   std::uint64_t flags = 0;
   if (name == "open")
     flags = event.args[1];
