@@ -21,7 +21,7 @@ struct HandMadeMember {
 };
 
 inline void put(std::string& to, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < bytes; ++i, value >>= 8) to += static_cast<char>(value);
 }
 
 inline std::string packed_member(const HandMadeMember& member) {
