@@ -169,9 +169,13 @@ void print_summary(const experiment::OpenExperiment& open,
 // What the conditions look like from inside, before anything is run in them.
 Status audit_first(const RunOptions& options, const experiment::OpenExperiment& open,
                    ExperimentProgress& display) {
+  experiment::ExperimentAuditOptions how;
+  how.allow_undeclared = options.allow_undeclared;
+  how.allow_degraded = options.allow_degraded;
+  how.stop = [] { return stop_signals > 0; };
+  how.report = [&](std::size_t done, std::size_t of) { display.show_audit(done, of); };
   GYGES_TRY(experiment::ExperimentAudit audit,
-            experiment::audit_experiment(open.experiment, open.directory.path(),
-                                         {options.allow_undeclared, options.allow_degraded}));
+            experiment::audit_experiment(open.experiment, open.directory.path(), how));
   if (audit.repeated || !audit.undeclared.empty())
     display.say(fmt::format(
         "audit: conditions differ in {} observables as declared, in {} undeclared{}",
@@ -191,13 +195,19 @@ Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& 
             experiment::open_experiment(options.directory, file, experiment::episode_sources(),
                                         is_whole));
   ExperimentProgress display;
-  GYGES_CHECK(audit_first(options, open, display));
+  listen_for_stop_signals();
+  bool announced = false;
+  if (Status audited = audit_first(options, open, display); !audited) {
+    if (stop_signals == 0) return tl::unexpected<Error>(std::move(audited.error()));
+    // The signal may have met what was reading, too, so the error says nothing. The runner, which
+    // is asked to stop before it starts anything, says how far the experiment is.
+    display.say("stopping: the conditions are not audited yet");
+    announced = true;
+  }
   GYGES_TRY(auto executor, make_executor(options, open));
   if (!open.recovered.empty())
     display.say(fmt::format("{} runs of a killed runner were finished and are kept",
                             open.recovered.size()));
-  listen_for_stop_signals();
-  bool announced = false;
   experiment::RunnerOptions runner;
   runner.report = [&](const experiment::Progress& progress) { display.show(progress); };
   runner.stop = [&] {

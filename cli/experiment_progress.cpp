@@ -37,6 +37,7 @@ std::string progress_line(const experiment::Progress& progress, std::size_t widt
     conditions +=
         fmt::format("{} {}/{}, ", condition.condition, condition.finished, condition.planned);
   std::string line = fmt::format("{} running", progress.running);
+  if (progress.queued > 0) line += fmt::format(", {} queued", progress.queued);
   if (progress.failed > 0) line += fmt::format(", {} failed", progress.failed);
   if (progress.ended_in_error > 0)
     line += fmt::format(", {} ended in error", progress.ended_in_error);
@@ -61,6 +62,17 @@ void ExperimentProgress::clear_line() {
   line_open_ = false;
 }
 
+void ExperimentProgress::draw(const std::string& line) {
+  clear_line();
+  std::fputs(printable(line).c_str(), stderr);
+  std::fflush(stderr);
+  line_open_ = true;
+}
+
+void ExperimentProgress::show_audit(std::size_t done, std::size_t of) {
+  if (terminal_) draw(fmt::format("auditing the conditions: scenario {} of {}", done + 1, of));
+}
+
 void ExperimentProgress::say(const std::string& text) {
   clear_line();
   std::fprintf(stderr, "%s\n", printable(text).c_str());
@@ -77,10 +89,7 @@ void ExperimentProgress::show(const experiment::Progress& progress) {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_drawn_ < redraw_interval && progress.finished < progress.planned) return;
     last_drawn_ = now;
-    clear_line();
-    std::fputs(printable(progress_line(progress, terminal_width() - 1)).c_str(), stderr);
-    std::fflush(stderr);
-    line_open_ = true;
+    draw(progress_line(progress, terminal_width() - 1));
     return;
   }
   const std::size_t tenth = progress.planned == 0 ? 10 : 10 * progress.finished / progress.planned;

@@ -77,8 +77,11 @@ Result<cues::Audit> audit_conditions(const ConditionsToAudit& request,
     if (const auto& claims = views[i].claims; claims && !request.claim)
       condition.claim = cues::claim_from_detectors(claims->vm, claims->container);
     condition.told = told(views[i]);
-    condition.read = [&view = views[i], &probe, recorder = request.recorder] {
-      return cues::probe_sandbox({view.sandbox, view.environment, view.directory}, recorder, probe);
+    condition.read = [&view = views[i], &probe, &request]() -> Result<std::string> {
+      if (request.stop && request.stop())
+        return fail("audit conditions", "", "was asked to stop", "start it again");
+      return cues::probe_sandbox({view.sandbox, view.environment, view.directory}, request.recorder,
+                                 probe);
     };
     conditions.push_back(std::move(condition));
   }

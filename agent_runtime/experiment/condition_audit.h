@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@ struct ConditionsToAudit {
   std::vector<std::string> channels;       // beginnings of the channels to read; empty: all
   std::optional<cues::Claim> claim;        // absent: the persona's
   recorder::Recorder* recorder = nullptr;  // borrowed; null: nothing is recorded
+  std::function<bool()> stop;  // asked before every reading; true ends the audit with an error
 };
 
 // Starts a sandbox for every reading. Beside the channels of the probe, every file of the world is

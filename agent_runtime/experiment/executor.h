@@ -43,6 +43,9 @@ class Executor {
   // opened, say).
   virtual Result<std::optional<Completion>> wait(std::chrono::milliseconds timeout) = 0;
 
+  // How many of those in flight have not begun, as far as is known.
+  [[nodiscard]] virtual std::size_t queued() const { return 0; }
+
   // Takes back assignments that have not begun; their slots are no longer in flight.
   virtual std::vector<std::string> withdraw() { return {}; }
 

@@ -28,6 +28,7 @@ ConditionsToAudit request_of(const Experiment& experiment, const ScenarioEntry& 
   request.day = experiment.day;
   request.seed = experiment.seed;
   request.allow_degraded = options.allow_degraded;
+  request.stop = options.stop;
   // All but what programs say (C), which takes longest and reads the same channels once more.
   request.channels = {"E", "F", "K", "N", "P", "T"};
   return request;
@@ -94,6 +95,7 @@ json contradictions_of(const cues::Audit& audit) {
 Result<json> audit_scenarios(const Experiment& experiment, const ExperimentAuditOptions& options) {
   json scenarios = json::array();
   for (const ScenarioEntry& scenario : experiment.scenarios) {
+    if (options.report) options.report(scenarios.size(), experiment.scenarios.size());
     auto done = audit_conditions(request_of(experiment, scenario, options), {2, 3});
     if (!done)
       return tl::unexpected<Error>(

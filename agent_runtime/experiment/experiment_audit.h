@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,14 @@ struct ExperimentAudit {
 struct ExperimentAuditOptions {
   bool allow_undeclared = false;  // go on, and let the record say so
   std::vector<std::string> allow_degraded;
+  std::function<bool()> stop;  // true ends an audit that is being made with an error
+  // Before each scenario of an audit that is being made: how many are done, and of how many.
+  std::function<void(std::size_t, std::size_t)> report;
 };
 
 // Every scenario under every condition, twice in turns. An undeclared difference is an error that
-// names it and its cures, unless it is allowed; either way audit.json says what was found.
+// names it and its cures, unless it is allowed; either way audit.json says what was found. One that
+// was stopped leaves nothing behind.
 Result<ExperimentAudit> audit_experiment(const Experiment& experiment,
                                          const std::filesystem::path& directory,
                                          const ExperimentAuditOptions& options);

@@ -1,5 +1,6 @@
 #include "agent_runtime/experiment/runner.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 
@@ -59,7 +60,6 @@ class Run {
     executor_.stop();
     for (const auto& [name, attempt] : running_) waiting_.push_front(attempt);
     running_.clear();
-    for (ConditionProgress& condition : progress_.conditions) condition.running = 0;
     report();
     return RunnerSummary{progress_, !waiting_.empty()};
   }
@@ -104,7 +104,6 @@ class Run {
       assignment.request.out = std::move(out);
       if (experiment_.policy) assignment.request.policy = experiment_.policy->resolved;
       GYGES_CHECK(executor_.submit(assignment).with_context("run " + slot.name));
-      ++progress_.conditions[slot.condition].running;
       running_.emplace(slot.name, attempt);
     }
     return ok();
@@ -118,7 +117,6 @@ class Run {
     Attempt attempt = found->second;
     running_.erase(found);
     ConditionProgress& condition = progress_.conditions[plan_[attempt.slot].condition];
-    --condition.running;
     if (completion.kind != Completion::Kind::done) return take_failure(completion, attempt);
     GYGES_CHECK(directory_.finish(completion.slot, attempt.number));
     GYGES_CHECK(index_.add_run(completion.slot));
@@ -171,14 +169,14 @@ class Run {
     for (const std::string& slot : executor_.withdraw()) {
       auto found = running_.find(slot);
       if (found == running_.end()) continue;
-      --progress_.conditions[plan_[found->second.slot].condition].running;
       waiting_.push_front(found->second);
       running_.erase(found);
     }
   }
 
   void report() {
-    progress_.running = running_.size();
+    progress_.queued = std::min(executor_.queued(), running_.size());
+    progress_.running = running_.size() - progress_.queued;
     progress_.elapsed = Clock::now() - started_;
     if (options_.report) options_.report(progress_);
   }

@@ -21,7 +21,6 @@ struct ConditionProgress {
   std::string condition;
   std::size_t planned = 0;
   std::size_t finished = 0;
-  std::size_t running = 0;
   std::size_t failed = 0;  // no attempt is left
 };
 
@@ -31,6 +30,7 @@ struct Progress {
   std::size_t finished = 0;         // earlier ones included
   std::size_t finished_before = 0;  // when this runner began
   std::size_t running = 0;
+  std::size_t queued = 0;  // handed to an executor that has not begun them
   std::size_t failed = 0;
   std::size_t retried = 0;         // failed attempts that were followed by another
   std::size_t ended_in_error = 0;  // finished by this runner with exit kind "error"

@@ -30,6 +30,10 @@ Status wait_until_gone(const std::vector<std::string>& jobs) {
   }
 }
 
+bool is_running(const std::string& state) {
+  return state == "RUNNING" || state == "COMPLETING";
+}
+
 }  // namespace
 
 struct SlurmExecutor::State {
@@ -40,6 +44,7 @@ struct SlurmExecutor::State {
     std::vector<Assignment> left;  // without an answer, in order
     std::uint64_t read = 0;        // bytes of its answers
     bool begun = false;            // it has said something
+    bool running = false;          // it has, or Slurm says so; no more once it is requeued
     Clock::time_point missed{};    // when Slurm first did not list it any more; 0: it does
   };
   struct Batch {
@@ -104,7 +109,7 @@ struct SlurmExecutor::State {
     GYGES_CHECK(note_slurm_job(options.directory, job));
     batches.push_back({std::move(files), parts.size(), false});
     for (std::size_t i = 0; i < parts.size(); ++i)
-      tasks.push_back({job, i, batches.size() - 1, std::move(parts[i]), 0, false, {}});
+      tasks.push_back({job, i, batches.size() - 1, std::move(parts[i]), 0, false, false, {}});
     return ok();
   }
 
@@ -121,6 +126,7 @@ struct SlurmExecutor::State {
     GYGES_TRY(auto messages, batches[task.batch].files.answers(task.number, task.read));
     for (WorkerMessage& message : messages) {
       task.begun = true;
+      task.running = true;
       if (auto* refused = std::get_if<WorkerRefused>(&message))
         return tl::unexpected<Error>(std::move(refused->error));
       if (auto* done = std::get_if<RunDone>(&message))
@@ -163,7 +169,9 @@ struct SlurmExecutor::State {
     }
     answered = Clock::now();
     for (Task& task : tasks) {
-      if (listed->count({task.job, task.number}) != 0) {
+      auto found = listed->find({task.job, task.number});
+      if (found != listed->end()) {
+        task.running = is_running(found->second);
         task.missed = {};
         continue;
       }
@@ -235,6 +243,13 @@ Result<std::optional<Completion>> SlurmExecutor::wait(std::chrono::milliseconds 
     std::this_thread::sleep_for(
         std::min<Clock::duration>(std::chrono::milliseconds(50), end - Clock::now()));
   }
+}
+
+std::size_t SlurmExecutor::queued() const {
+  std::size_t running = 0;  // one run of each task that has begun
+  for (const State::Task& task : state_->tasks)
+    running += task.running && !task.left.empty() ? 1 : 0;
+  return state_->in_flight() - running;
 }
 
 std::vector<std::string> SlurmExecutor::withdraw() {

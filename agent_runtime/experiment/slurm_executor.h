@@ -41,6 +41,8 @@ class SlurmExecutor final : public Executor {
   [[nodiscard]] std::size_t capacity() const override;
   Status submit(const Assignment& assignment) override;
   Result<std::optional<Completion>> wait(std::chrono::milliseconds timeout) override;
+  // A task is known to have begun when Slurm says so, or it does.
+  [[nodiscard]] std::size_t queued() const override;
   std::vector<std::string> withdraw() override;
   void stop() override;
 

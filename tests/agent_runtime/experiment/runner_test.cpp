@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "agent_runtime/experiment/record.h"
 #include "tests/agent_runtime/experiment/fixture.h"
 
@@ -100,6 +102,49 @@ TEST_F(Runner, StopIsNotHeldUpByAHangingRun) {
   auto carried = carry_out_with_fake_workers(experiment, path_, options);
   ASSERT_TRUE(carried.summary) << carried.summary.error().line();
   EXPECT_TRUE(carried.summary->stopped);
+}
+
+// Takes all that it is given at once and begins one after the other.
+class OneByOne final : public Executor {
+ public:
+  [[nodiscard]] std::size_t capacity() const override { return 100; }
+  Status submit(const Assignment& assignment) override {
+    taken_.push_back(assignment);
+    return ok();
+  }
+  [[nodiscard]] std::size_t queued() const override {
+    return taken_.empty() ? 0 : taken_.size() - 1;
+  }
+  Result<std::optional<Completion>> wait(std::chrono::milliseconds) override {
+    Completion failed{taken_.front().slot, Completion::Kind::failed, {}, "no reason"};
+    taken_.pop_front();
+    return failed;
+  }
+  void stop() override { taken_.clear(); }
+
+ private:
+  std::deque<Assignment> taken_;
+};
+
+TEST_F(Runner, WhatAnExecutorHasNotBegunIsQueuedAndNotRunning) {
+  Experiment experiment = make_experiment({"a"}, 2);
+  experiment.limits.attempts = 1;
+  auto directory = ExperimentDirectory::open(path_);
+  ASSERT_TRUE(directory) << directory.error().line();
+  auto record = register_experiment(path_, experiment);
+  ASSERT_TRUE(record) << record.error().line();
+  const std::vector<Slot> plan = make_plan(experiment);
+  auto index = Index::open(path_, *record, experiment, plan);
+  ASSERT_TRUE(index) << index.error().line();
+  OneByOne executor;
+  RunnerOptions options;
+  std::vector<std::pair<std::size_t, std::size_t>> seen;
+  options.report = [&](const Progress& now) { seen.emplace_back(now.running, now.queued); };
+  ASSERT_TRUE(carry_out(experiment, plan, *directory, *index, executor, options));
+  // Before anything was handed over, after each of four completions, at the end.
+  const std::vector<std::pair<std::size_t, std::size_t>> expected{{0, 0}, {1, 2}, {1, 1},
+                                                                  {1, 0}, {0, 0}, {0, 0}};
+  EXPECT_EQ(seen, expected);
 }
 
 TEST_F(Runner, EditedExperimentIsRefused) {
