@@ -218,6 +218,54 @@ TEST_F(ExperimentCommand, InterruptedRunnerSaysHowToGoOn) {
   expect_whole_bundles();
 }
 
+// Before the first run, while the conditions are looked at.
+TEST_F(ExperimentCommand, InterruptedAuditEndsInOrderAndIsMadeAgain) {
+  write_file(1);
+  StartedCommand runner(run_command(), log());
+  // The record comes before the audit, whose sandboxes are the first children.
+  std::vector<ProcessId> below;
+  for (int i = 0; i < 6000 && below.empty(); ++i) {
+    std::this_thread::sleep_for(2ms);
+    below = descendants(runner.pid());
+  }
+  ASSERT_FALSE(below.empty());
+  ASSERT_FALSE(fs::exists(out() / "audit.json"));
+  runner.signal(SIGINT);
+  CommandEnd end = runner.wait();
+  EXPECT_EQ(end.exit_status, 130) << end.signal << end.output;
+  EXPECT_THAT(end.output, HasSubstr("0 of 4 runs finished"));
+  EXPECT_THAT(end.output, HasSubstr("gyges experiment resume " + out().string()));
+  EXPECT_TRUE(survivors(below, 5s).empty());
+  EXPECT_EQ(finished(), 0U);
+  EXPECT_FALSE(fs::exists(out() / "audit.json")) << "an audit that was not finished is none";
+  CommandEnd resumed = gyges({"experiment", "resume", out().string()});
+  EXPECT_EQ(resumed.exit_status, 0) << resumed.output;
+  EXPECT_EQ(finished(), 4U);
+  EXPECT_TRUE(fs::exists(out() / "audit.json"));
+}
+
+// Ctrl-C on a terminal meets what reads the conditions, too.
+TEST_F(ExperimentCommand, SignalToAllOfTheAuditIsNoFailedAudit) {
+  write_file(1);
+  std::vector<std::string> command = run_command();
+  command.insert(command.begin(), {"/usr/bin/setsid", "--wait"});
+  StartedCommand session(command, log());
+  std::vector<ProcessId> below;
+  pid_t runner = 0;
+  for (int i = 0; i < 6000 && below.empty(); ++i) {
+    std::this_thread::sleep_for(2ms);
+    auto children = descendants(session.pid());
+    runner = children.empty() ? 0 : children.front().pid;
+    if (children.size() > 1) below = children;
+  }
+  ASSERT_FALSE(below.empty());
+  ASSERT_EQ(kill(-runner, SIGINT), 0);
+  CommandEnd end = session.wait();
+  EXPECT_EQ(end.exit_status, 130) << end.signal << end.output;
+  EXPECT_THAT(end.output, HasSubstr("gyges experiment resume " + out().string()));
+  EXPECT_TRUE(survivors(below, 5s).empty());
+}
+
 TEST_F(ExperimentCommand, KilledWorkerCostsOneAttempt) {
   write_file(4);
   StartedCommand runner(run_command(), log());

@@ -1,8 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -14,6 +19,7 @@
 #include "base/sqlite.h"
 #include "tests/agent_runtime/experiment/fixture.h"
 #include "tests/agent_runtime/experiment/slurm_cluster.h"
+#include "tests/agent_runtime/experiment/slurm_disturbance.h"
 
 namespace gyges::experiment {
 namespace {
@@ -102,15 +108,27 @@ std::set<IndexRow> rows_of(const fs::path& directory) {
   return set;
 }
 
-// Of a directory with a record, or a new one.
+// Of a directory with a record, or a new one; goes on where a killed runner ended.
 Result<RunnerSummary> carry_out_on_slurm(const Experiment& experiment, const fs::path& path,
                                          std::size_t runs_of_a_task) {
+  GYGES_CHECK(end_left_slurm_jobs(path));
   GYGES_TRY(ExperimentDirectory directory, ExperimentDirectory::open(path));
   GYGES_TRY(Record record, register_experiment(path, experiment));
   std::vector<Slot> plan = make_plan(experiment);
+  std::set<std::string> wanted;
+  for (const Slot& slot : plan) wanted.insert(slot.name);
+  GYGES_CHECK(directory.recover(wanted, fake_bundle_is_whole));
   GYGES_TRY(Index index, Index::open(directory.path(), record, experiment, plan));
   GYGES_TRY(auto executor, SlurmExecutor::create(quick_options(directory.path(), runs_of_a_task)));
   return carry_out(experiment, plan, directory, index, *executor, {});
+}
+
+// Another one for a file that was written again.
+std::string file_identity(const fs::path& file) {
+  struct stat facts {};
+  if (stat(file.c_str(), &facts) != 0) return "none";
+  return std::to_string(facts.st_ino) + " " + std::to_string(facts.st_mtim.tv_sec) + "." +
+         std::to_string(facts.st_mtim.tv_nsec);
 }
 
 bool in_full() {
@@ -159,6 +177,79 @@ TEST_F(OnSlurm, AnExperimentOfManyRunsIsMadeWholeAndEachOnce) {
   std::vector<std::string> made = lines_of(root() / "many" / "runs_made");
   EXPECT_EQ(made.size(), std::size_t{2} * repeats);
   EXPECT_EQ(std::set<std::string>(made.begin(), made.end()).size(), made.size());
+}
+
+// A runner in a process of its own, which can be killed.
+pid_t start_runner(const Experiment& experiment, const fs::path& path, std::size_t runs_of_a_task) {
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  auto done = carry_out_on_slurm(experiment, path, runs_of_a_task);
+  if (!done) std::printf("%s\n", done.error().line().c_str());
+  std::fflush(stdout);
+  _exit(done && !done->stopped && done->progress.failed == 0 ? 0 : 1);
+}
+
+std::size_t runs_in(const fs::path& directory) {
+  auto finished = finished_slots(directory);
+  return finished ? finished->size() : 0;
+}
+
+// 10,000 with GYGES_LOAD=full. Tasks are cancelled and requeued, workers killed, and in the middle
+// the runner is.
+TEST_F(OnSlurm, ADisturbedExperimentIsMadeWholeAndKeepsEachRunOnce) {
+  const std::uint32_t repeats = in_full() ? 5000 : 150;
+  const std::size_t runs = std::size_t{2} * repeats;
+  const std::size_t runs_of_a_task = in_full() ? 20 : 6;
+  const Experiment experiment = make_experiment({"slow"}, repeats);
+  const fs::path path = root() / "disturbed";
+  SlurmDisturbance disturbance(path, 1);
+  const auto start = std::chrono::steady_clock::now();
+  const auto give_up = start + (in_full() ? 1200s : 180s);
+  pid_t runner = start_runner(experiment, path, runs_of_a_task);
+  std::map<std::string, std::string> kept;  // of the killed runner: slot and when it was written
+  bool was_killed = false;
+  int status = -1;
+  while (waitpid(runner, &status, WNOHANG) == 0 && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(in_full() ? 500ms : 200ms);
+    if (runs_in(path) == 0) continue;
+    if (!was_killed && runs_in(path) >= runs / 2) {
+      was_killed = true;
+      ASSERT_EQ(kill(runner, SIGKILL), 0);
+      ASSERT_EQ(waitpid(runner, &status, 0), runner);
+      const std::set<std::string> finished = *finished_slots(path);
+      for (const std::string& slot : finished)
+        kept[slot] = file_identity(path / "runs" / slot / "run.json");
+      runner = start_runner(experiment, path, runs_of_a_task);
+      continue;
+    }
+    disturbance.strike();
+  }
+  ASSERT_TRUE(WIFEXITED(status)) << "it did not end";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf("%zu runs in %.1f s; %zu tasks cancelled, %zu requeued, %zu workers killed\n", runs,
+              took.count(), disturbance.cancelled, disturbance.requeued, disturbance.killed);
+  EXPECT_TRUE(was_killed);
+  EXPECT_GT(disturbance.cancelled, 0U);
+  EXPECT_GT(disturbance.requeued, 0U);
+  EXPECT_GT(disturbance.killed, 0U);
+
+  std::set<std::string> planned;
+  for (const Slot& slot : make_plan(experiment)) planned.insert(slot.name);
+  EXPECT_EQ(*finished_slots(path), planned);
+  EXPECT_EQ(rows_of(path).size(), runs);
+  for (const std::string& slot : planned)
+    ASSERT_TRUE(fake_bundle_is_whole(path / "runs" / slot)) << slot;
+  for (const auto& [slot, identity] : kept)
+    ASSERT_EQ(file_identity(path / "runs" / slot / "run.json"), identity)
+        << slot << " was repeated";
+  EXPECT_TRUE(fs::is_empty(path / "partial"));
+  EXPECT_FALSE(fs::exists(path / "slurm" / "jobs"));
+  // What was lost is on record.
+  auto attempts = failed_attempts(path);
+  ASSERT_TRUE(attempts) << attempts.error().line();
+  EXPECT_FALSE(attempts->empty());
+  for (const FailedAttempt& attempt : *attempts) EXPECT_EQ(attempt.kind, "lost") << attempt.detail;
 }
 
 TEST_F(OnSlurm, ManyRunsGoIntoFewArraysAndEachIsRunOnce) {
@@ -251,6 +342,24 @@ TEST_F(OnSlurm, JobsOfAKilledRunnerAreEndedByTheNext) {
   }
   EXPECT_TRUE(slurm_tasks({job})->empty());
   EXPECT_EQ(*end_left_slurm_jobs(root()), 0U);
+}
+
+TEST_F(OnSlurm, OnlyTasksThatHaveBegunCountAsRunning) {
+  SlurmExecutorOptions options = quick_options(root(), 2);
+  options.jobs = 1;
+  auto made = SlurmExecutor::create(options);
+  ASSERT_TRUE(made) << made.error().line();
+  SlurmExecutor& slurm = **made;
+  for (const char* slot : {"one", "two", "three", "four"})
+    ASSERT_TRUE(slurm.submit(assignment("hang", slot)));
+  EXPECT_EQ(slurm.queued(), 4U);
+  const auto give_up = std::chrono::steady_clock::now() + 60s;
+  while (slurm.queued() != 3 && std::chrono::steady_clock::now() < give_up)
+    ASSERT_TRUE(slurm.wait(50ms));
+  // The first run of the first task; the second task waits for its turn.
+  EXPECT_EQ(slurm.queued(), 3U);
+  slurm.stop();
+  EXPECT_EQ(slurm.queued(), 0U);
 }
 
 TEST_F(OnSlurm, WithdrawsWhatHasNotBegun) {
