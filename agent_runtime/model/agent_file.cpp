@@ -73,6 +73,7 @@ Status read_endpoint(const json& model, const std::filesystem::path& path, Agent
   endpoint.first_byte_timeout =
       time_of(model, "first_byte_timeout_seconds", endpoint.first_byte_timeout);
   endpoint.retries = model.value("retries", endpoint.retries);
+  endpoint.requests_per_minute = model.value("requests_per_minute", 0.0);
   endpoint.send_reasoning = model.value("send_reasoning", false);
   if (endpoint.send_reasoning && agent.model_kind != "openai_chat")
     return fail("check agent", path.string() + " at /model/send_reasoning",

@@ -8,6 +8,7 @@
 
 #include "agent_runtime/model/http_client.h"
 #include "agent_runtime/model/reply_stream.h"
+#include "agent_runtime/model/request_pace.h"
 #include "base/json.h"
 #include "base/json_document.h"
 #include "base/text.h"
@@ -268,6 +269,22 @@ Endpoint::Attempt Endpoint::attempt(const WireRequest& wire, bool stream, const 
   return result;
 }
 
+RequestPace Endpoint::pace() const {
+  return RequestPace(pace_directory(), config_.base_url + "\n" + config_.key,
+                     config_.requests_per_minute);
+}
+
+Status Endpoint::wait_for_turn(const Call& call) const {
+  if (config_.requests_per_minute <= 0) return ok();
+  const auto left = std::chrono::duration_cast<milliseconds>(call.deadline - Clock::now());
+  GYGES_TRY(milliseconds wait, pace().take_turn(left));
+  static const Cancellation never;
+  const Cancellation& cancellation = call.cancellation != nullptr ? *call.cancellation : never;
+  if (wait > milliseconds(0) && cancellation.wait_for(wait))
+    return fail("call model", "", "it was cancelled");
+  return ok();
+}
+
 Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, ModelError& error) {
   losses_.clear();
   spent_ = {};
@@ -280,6 +297,7 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
   }
   milliseconds pause = config_.first_pause;
   for (std::uint32_t number = 0;; ++number) {
+    GYGES_CHECK(wait_for_turn(call));
     Attempt result = attempt(wire, request.stream, call);
     refusal_.reset();
     if (result.error) refusal_ = result.error->kind;
@@ -306,6 +324,9 @@ Result<Reply> Endpoint::send(const ModelRequest& request, const Call& call, Mode
     if (result.retry_after_seconds)
       wait = milliseconds(static_cast<std::int64_t>(
           std::min(*result.retry_after_seconds, longest_retry_after) * 1000));
+    // Whoever shares the pace would be refused, too.
+    if (result.retry_after_seconds && config_.requests_per_minute > 0)
+      GYGES_CHECK(pace().hold(wait));
     if (number >= config_.retries || Clock::now() + wait >= call.deadline) {
       if (result.retry_after_seconds && number < config_.retries)
         result.failure.reason += "; it is to be tried again after " +

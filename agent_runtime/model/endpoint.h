@@ -19,6 +19,8 @@
 
 namespace gyges::model {
 
+class RequestPace;
+
 struct HttpReply;
 
 // Per million tokens, in any currency. Input that came from the provider's cache, or was written
@@ -46,6 +48,8 @@ struct EndpointConfig {
   std::uint32_t retries = 4;                          // after the first attempt
   std::chrono::milliseconds first_pause{500};         // doubled at each retry, 30 s at most
   std::size_t max_reply_bytes = 64U << 20U;
+  // To this address with this key, by all processes of this user (request_pace.h); 0: no bound.
+  double requests_per_minute = 0;
   Prices prices;
 };
 
@@ -95,6 +99,9 @@ class Endpoint final : public ModelClient {
  private:
   struct Attempt;
   Attempt attempt(const WireRequest& wire, bool stream, const Call& call);
+  // Waits until a request may go.
+  Status wait_for_turn(const Call& call) const;
+  [[nodiscard]] RequestPace pace() const;
   [[nodiscard]] std::string without_key(std::string text) const;
   void scrub(Reply& reply) const;
   void take_head(const HttpReply& head, PassThrough& raw) const;

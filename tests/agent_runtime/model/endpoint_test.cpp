@@ -246,6 +246,25 @@ TEST_F(EndpointTest, HonoursRetryAfter) {
   EXPECT_GE(Clock::now() - begin, milliseconds(300));
 }
 
+// Retries count, too.
+TEST_F(EndpointTest, KeepsThePaceOfAllRuns) {
+  config_.key = "a key of this test alone";
+  config_.requests_per_minute = 600;
+  auto begin = Clock::now();
+  ASSERT_TRUE(ask({{"500 Oops", "{}"}, {"500 Oops", "{}"}, {"200 OK", hello}}));
+  EXPECT_GE(Clock::now() - begin, milliseconds(200));
+  EXPECT_THAT(server_->requests(), SizeIs(3));
+}
+
+TEST_F(EndpointTest, ATurnAfterTheDeadlineIsAnErrorAndNoRequest) {
+  config_.key = "another key";
+  config_.requests_per_minute = 1;
+  config_.retries = 3;
+  EXPECT_THAT(error_of({{"500 Oops", "{}"}, {"200 OK", hello}}, milliseconds(3000)),
+              HasSubstr("requests_per_minute"));
+  EXPECT_THAT(server_->requests(), SizeIs(1));
+}
+
 TEST_F(EndpointTest, GivesUpAfterItsRetries) {
   config_.retries = 2;
   std::string error = error_of({{"500 Oops", R"({"error":{"message":"broken\u001b[31m"}})"},
