@@ -68,6 +68,8 @@ StartedCommand::StartedCommand(const std::vector<std::string>& argv, std::filesy
   dup2(out, 1);
   dup2(out, 2);
   setpgid(0, 0);
+  // A shell that started the tests in the background has it ignored, which is inherited.
+  ::signal(SIGINT, SIG_DFL);
   if (uid != 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
                    setresuid(uid, uid, uid) != 0))
     _exit(126);
