@@ -67,7 +67,7 @@ struct OutcomeComparison {
   std::string interval_method;
   std::optional<double> p_value;  // two-sided, as the test gives it
   std::string test;
-  std::optional<double> second_p_value;  // mid-p, or Fisher's
+  std::optional<double> second_p_value;  // the exact test's, or Fisher's
   std::string second_test;
   std::optional<double> adjusted_p;
   std::string adjustment;

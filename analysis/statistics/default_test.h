@@ -2,8 +2,8 @@
 // Comparison, planning and calibration all come here; nothing else pools runs over families.
 //
 //   families  pairs                          independent arms
-//   one       exact McNemar, Tango           Boschloo (Fisher above its limit), Newcombe
-//   2 to 5    exact McNemar, Tango           permutation within families, stratified Newcombe
+//   one       mid-p McNemar, Tango           Boschloo (Fisher above its limit), Newcombe
+//   2 to 5    mid-p McNemar, Tango           permutation within families, stratified Newcombe
 //   6 or more mid-p sign-flip over family means, t interval over families: the claim then reaches
 //             beyond the tasks at hand
 //

@@ -36,7 +36,7 @@ double mcnemar_power(std::uint64_t pairs, double first_only, double second_only,
   std::int64_t critical = -1;
   for (std::uint64_t d = 1; d <= pairs; ++d) {
     while (2 * (critical + 1) < static_cast<std::int64_t>(d) &&
-           mcnemar_exact(static_cast<std::uint64_t>(critical + 1),
+           mcnemar_mid_p(static_cast<std::uint64_t>(critical + 1),
                          d - static_cast<std::uint64_t>(critical + 1)) < alpha)
       ++critical;
     if (critical < 0) continue;

@@ -18,7 +18,7 @@ double mcnemar_exact(std::uint64_t first_only, std::uint64_t second_only);
 // P. Laake, BMC Medical Research Methodology 13:91, 2013): less conservative, not strictly exact.
 double mcnemar_mid_p(std::uint64_t first_only, std::uint64_t second_only);
 
-// Probability that mcnemar_exact is below `alpha` for `pairs` pairs when a pair is discordant in
+// Probability that mcnemar_mid_p is below `alpha` for `pairs` pairs when a pair is discordant in
 // favour of the first arm with probability `first_only`, of the second with `second_only`.
 double mcnemar_power(std::uint64_t pairs, double first_only, double second_only,
                      double alpha = 0.05);

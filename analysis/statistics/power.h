@@ -28,7 +28,7 @@ std::uint64_t runs_per_arm_for_equivalence(double rate, double margin, double al
 std::optional<double> detectable_rise(double base, std::uint64_t runs, double alpha = 0.05,
                                       double power = 0.8);
 
-// As detectable_rise for `pairs` pairs under the exact McNemar test, with the outcomes of a pair
+// As detectable_rise for `pairs` pairs under the mid-p McNemar test, with the outcomes of a pair
 // taken as independent, which understates what correlated pairs can find.
 std::optional<double> detectable_rise_paired(double base, std::uint64_t pairs, double alpha = 0.05,
                                              double power = 0.8);

@@ -42,6 +42,15 @@ double total_deviation(const StudyDesign& design, double condition) {
                    design.task_deviation * design.task_deviation + condition * condition);
 }
 
+void draw_pair(double first_rate, double second_rate, RandomStream& random, PairedCounts& counts) {
+  bool first = random.chance(first_rate);
+  bool second = random.chance(second_rate);
+  if (first && second) ++counts.both;
+  if (first && !second) ++counts.first_only;
+  if (!first && second) ++counts.second_only;
+  if (!first && !second) ++counts.neither;
+}
+
 }  // namespace
 
 SimulatedStudy::SimulatedStudy(const StudyDesign& design)
@@ -59,16 +68,40 @@ std::vector<PairedCounts> SimulatedStudy::draw(RandomStream& random) const {
       double here = family + design_.task_deviation * random.normal();
       double first_rate = expit(first_level_ + here);
       double second_rate = expit(second_level_ + here + condition);
-      for (std::size_t repeat = 0; repeat < design_.repeats; ++repeat) {
-        bool first = random.chance(first_rate);
-        bool second = random.chance(second_rate);
-        if (first && second) ++counts.both;
-        if (first && !second) ++counts.first_only;
-        if (!first && second) ++counts.second_only;
-        if (!first && !second) ++counts.neither;
-      }
+      for (std::size_t repeat = 0; repeat < design_.repeats; ++repeat)
+        draw_pair(first_rate, second_rate, random, counts);
     }
   }
+  return families;
+}
+
+std::vector<PairedCounts> SimulatedStudy::draw_without_gap(RandomStream& random) const {
+  std::vector<double> first;
+  std::vector<double> second;  // both in logits, by family and task
+  for (std::size_t family = 0; family < design_.families; ++family) {
+    double here = design_.family_deviation * random.normal();
+    double condition = design_.condition_deviation * random.normal();
+    for (std::size_t task = 0; task < design_.tasks; ++task) {
+      first.push_back(first_level_ + here + design_.task_deviation * random.normal());
+      second.push_back(first.back() + condition);
+    }
+  }
+  auto sum_of_rates = [](const std::vector<double>& logits, double shift) {
+    double sum = 0;
+    for (double logit : logits) sum += expit(logit + shift);
+    return sum;
+  };
+  const double wanted = sum_of_rates(first, 0);
+  double low = -20;
+  double high = 20;
+  for (int i = 0; i < 50; ++i) {
+    double middle = (low + high) / 2;
+    (sum_of_rates(second, middle) < wanted ? low : high) = middle;
+  }
+  std::vector<PairedCounts> families(design_.families);
+  for (std::size_t i = 0; i < first.size(); ++i)
+    for (std::size_t repeat = 0; repeat < design_.repeats; ++repeat)
+      draw_pair(expit(first[i]), expit(second[i] + low), random, families[i / design_.tasks]);
   return families;
 }
 

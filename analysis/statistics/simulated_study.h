@@ -34,6 +34,10 @@ class SimulatedStudy {
   // The counts of each family in one study.
   std::vector<PairedCounts> draw(RandomStream& random) const;
 
+  // The same with the second level set anew, so that the tasks drawn have no gap on average,
+  // however much their families differ: what a claim about these tasks alone is tested against.
+  std::vector<PairedCounts> draw_without_gap(RandomStream& random) const;
+
  private:
   StudyDesign design_;
   double first_level_;

@@ -55,6 +55,40 @@ void over_studies(const StudyDesign& design, std::uint64_t studies) {
               design.condition_deviation, chosen, pooled, student, covered, equivalent);
 }
 
+struct PooledAlarms {
+  double exact = 0;
+  double mid_p = 0;
+};
+
+// Of pooled tests, where the tasks drawn have no gap on average (false: families like them have
+// none).
+PooledAlarms pooled_alarms(const StudyDesign& design, bool these_tasks, std::uint64_t studies) {
+  SimulatedStudy study(design);
+  RandomStream random(20261201);
+  double share = 1.0 / static_cast<double>(studies);
+  PooledAlarms alarms;
+  for (std::uint64_t i = 0; i < studies; ++i) {
+    std::uint64_t b = 0;
+    std::uint64_t c = 0;
+    for (const PairedCounts& family :
+         these_tasks ? study.draw_without_gap(random) : study.draw(random)) {
+      b += family.first_only;
+      c += family.second_only;
+    }
+    alarms.exact += mcnemar_exact(b, c) < 0.05 ? share : 0;
+    alarms.mid_p += mcnemar_mid_p(b, c) < 0.05 ? share : 0;
+  }
+  return alarms;
+}
+
+void over_pooled(const StudyDesign& design, std::uint64_t studies) {
+  PooledAlarms here = pooled_alarms(design, true, studies);
+  PooledAlarms like_these = pooled_alarms(design, false, studies);
+  std::printf("%8zu %5zu %7zu   %4.2f %6.1f   %8.3f %8.3f   %8.3f %8.3f\n", design.families,
+              design.tasks, design.repeats, design.first_rate, design.condition_deviation,
+              here.exact, here.mid_p, like_these.exact, like_these.mid_p);
+}
+
 // The same of arms without partners.
 void over_arms(const StudyDesign& design, std::uint64_t studies) {
   SimulatedStudy study(design);
@@ -167,16 +201,22 @@ int main(int count, char** arguments) {
   for (double gap : {0.0, 0.1, 0.2})
     for (double rate : {0.05, 0.3})
       for (double deviation : {0.0, 0.8})
-        for (std::size_t families :
-             {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6}, std::size_t{8},
-              std::size_t{12}, std::size_t{20}})
+        for (std::size_t families : {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6},
+                                     std::size_t{8}, std::size_t{12}, std::size_t{20}})
           over_studies({families, 5, 4, rate, rate + gap, deviation, 0.3, deviation}, studies);
+  std::printf(
+      "\npooled, no gap in                              these tasks       families like these\n"
+      "families tasks repeats   rate     sd      exact    mid-p      exact    mid-p\n");
+  for (double rate : {0.05, 0.1, 0.3})
+    for (double deviation : {0.0, 0.8})
+      for (std::size_t families : {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{5}})
+        for (std::size_t repeats : {std::size_t{4}, std::size_t{20}})
+          over_pooled({families, 5, repeats, rate, rate, deviation, 0.3, deviation}, studies);
   std::printf("\narms without partners\n");
   for (double gap : {0.0, 0.2})
     for (double deviation : {0.0, 0.8})
-      for (std::size_t families :
-           {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6}, std::size_t{8},
-            std::size_t{12}})
+      for (std::size_t families : {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{6},
+                                   std::size_t{8}, std::size_t{12}})
         over_arms({families, 5, 4, 0.3, 0.3 + gap, deviation, 0.3, deviation}, studies);
   std::printf("\nfamilies      tempted      control     sd      mid-p    exact   covered\n");
   for (double gap : {0.0, 0.2})

@@ -364,13 +364,13 @@ TEST_F(ExperimentCommand, PlanSaysWhatAnEffectNeedsAndRunsNothing) {
   const json& contrast = plan["contrasts"][0];
   EXPECT_EQ(contrast["factor"], "oversight");
   EXPECT_EQ(contrast["pairs"], 2);
-  EXPECT_EQ(contrast["test"], "exact McNemar");
+  EXPECT_EQ(contrast["test"], "mid-p McNemar");
   EXPECT_EQ(contrast["power"], 0.0);  // two pairs cannot reach 0.05
   EXPECT_GT(contrast["pairs_per_task_needed"].get<int>(), 100);
   EXPECT_FALSE(fs::exists(out()));
   CommandEnd text = gyges({"experiment", "plan", file().string()});
   EXPECT_EQ(text.exit_status, 0);
-  EXPECT_THAT(text.output, testing::AllOf(HasSubstr("= 8 runs"), HasSubstr("exact McNemar"),
+  EXPECT_THAT(text.output, testing::AllOf(HasSubstr("= 8 runs"), HasSubstr("mid-p McNemar"),
                                           HasSubstr("for 0.80"), HasSubstr("--from DIR")));
 }
 

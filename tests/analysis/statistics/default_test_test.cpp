@@ -27,7 +27,7 @@ TEST(DefaultTest, PooledTestOnlyBelowSixFamiliesAndScopeSaysSo) {
     DefaultAnalysis analysis = *analyse_pairs(alike(families, {1, 1, 5, 3}));
     bool over_families = families >= 6;
     EXPECT_EQ(analysis.scope, over_families ? Scope::families : Scope::these_tasks) << families;
-    EXPECT_EQ(analysis.test, over_families ? "mid-p sign-flip over families" : "exact McNemar");
+    EXPECT_EQ(analysis.test, over_families ? "mid-p sign-flip over families" : "mid-p McNemar");
     EXPECT_EQ(analysis.families, families);
     EXPECT_FALSE(analysis.why.empty());
     EXPECT_NEAR(analysis.gap, 0.4, 1e-12);
@@ -41,6 +41,13 @@ TEST(DefaultTest, PooledTestOnlyBelowSixFamiliesAndScopeSaysSo) {
   EXPECT_NEAR(six.least_p_value, 1.0 / 64, 1e-12);
   EXPECT_EQ(six.second_test, "exact sign-flip over families");
   EXPECT_NEAR(*six.second_p_value, 2.0 / 64, 1e-12);
+}
+
+TEST(DefaultTest, PairsGetMidPWithTheExactTestBesideIt) {
+  DefaultAnalysis one = *analyse_pairs({{3, 2, 11, 4}});
+  EXPECT_NEAR(one.p_value, 0.012939453125, 1e-12);
+  EXPECT_EQ(one.second_test, "exact McNemar");
+  EXPECT_NEAR(*one.second_p_value, 0.0224609375, 1e-12);
 }
 
 TEST(DefaultTest, OneOddFamilyIsNoGapAcrossFamilies) {

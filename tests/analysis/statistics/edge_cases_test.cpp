@@ -63,7 +63,9 @@ TEST(EdgeCases, EveryPairChanged) {
   EXPECT_EQ(interval.low, -1);
 }
 
-TEST(EdgeCases, FewerThanSixPairsCannotReject) {
+TEST(EdgeCases, FewerThanFivePairsCannotReject) {
+  EXPECT_GT(mcnemar_mid_p(0, 4), 0.05);
+  EXPECT_LT(mcnemar_mid_p(0, 5), 0.05);
   EXPECT_GT(mcnemar_exact(0, 5), 0.05);
   EXPECT_LT(mcnemar_exact(0, 6), 0.05);
 }
@@ -75,7 +77,7 @@ TEST(EdgeCases, ZeroCellsAreMarkedInRatios) {
 }
 
 TEST(EdgeCases, NothingDetectableIsSaid) {
-  EXPECT_FALSE(detectable_rise_paired(0, 5));
+  EXPECT_FALSE(detectable_rise_paired(0, 4));
   EXPECT_FALSE(detectable_rise(1.0, 100));
   EXPECT_TRUE(detectable_rise_paired(0, 20));
   EXPECT_FALSE(runs_per_arm(0.1, 0.1));

@@ -166,11 +166,11 @@ TEST(Golden, DetectableRiseInvertsRunsPerArm) {
 }
 
 TEST(Golden, McNemarPowerByHand) {
-  // Six pairs reject only when all six point one way: 2 * 0.5^6 = 0.03125.
+  // Five or six discordant pairs reject only when all point one way: mid-p 0.5^5 and 0.5^6.
   EXPECT_NEAR(mcnemar_power(6, 0, 1), 1, 1e-12);
-  EXPECT_NEAR(mcnemar_power(6, 0, 0.5), 1.0 / 64, 1e-12);
+  EXPECT_NEAR(mcnemar_power(6, 0, 0.5), 7.0 / 64, 1e-12);
   EXPECT_NEAR(mcnemar_power(6, 0.5, 0.5), 0.03125, 1e-12);
-  EXPECT_EQ(mcnemar_power(5, 0, 1), 0);
+  EXPECT_EQ(mcnemar_power(4, 0, 1), 0);
 }
 
 TEST(Golden, CohensH) {
