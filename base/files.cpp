@@ -7,15 +7,12 @@
 #include <cstdlib>
 
 #include "base/fd.h"
+#include "base/regular_file.h"
 
 namespace gyges {
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_errno("open", path.string());
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return fail_errno("stat", path.string());
-  if (S_ISDIR(info.st_mode)) return fail("read", path.string(), "is a directory, not a file");
+  GYGES_TRY(UniqueFd fd, open_regular_file(path));
   auto bytes = read_all(fd.get(), limit);
   if (!bytes) bytes.error().object = path.string();
   return bytes;

@@ -1,6 +1,5 @@
 #include "base/hash.h"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "base/crypto.h"
 #include "base/fd.h"
+#include "base/regular_file.h"
 
 namespace gyges {
 
@@ -68,8 +68,7 @@ Result<Sha256> sha256_of_fd(int fd) {
 }
 
 Result<Sha256> sha256_of_file(const std::filesystem::path& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_errno("open", path.string());
+  GYGES_TRY(UniqueFd fd, open_regular_file(path));
   auto hash = sha256_of_fd(fd.get());
   if (!hash) hash.error().object = path.string();
   return hash;

@@ -183,10 +183,11 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view source
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     std::size_t byte = builder.position() > 0 ? builder.position() - 1 : 0;
     std::string reason = builder.problem();
-    // "[json.exception...] parse error at line 1, column 2: the reason, which may have colons too".
-    if (!reason.starts_with("[json.exception.parse_error"))
-      return fail("parse JSON", source, printable(reason), "correct the JSON");
-    if (auto cut = reason.find(": "); cut != std::string::npos) reason = reason.substr(cut + 2);
+    // "[json.exception...] parse error at line 1, column 2: the reason, which may have colons too";
+    // of a number that no double can hold "[json.exception...] number overflow parsing '1e999'".
+    const char* before_reason = reason.starts_with("[json.exception.parse_error") ? ": " : "] ";
+    if (auto cut = reason.find(before_reason); cut != std::string::npos)
+      reason = reason.substr(cut + 2);
     return fail("parse JSON", std::string(source) + ":" + position_of(text, byte),
                 printable(reason), "correct the JSON at this place");
   }

@@ -26,6 +26,7 @@ void add_check(CLI::App& root, int& exit_status) {
       auto filter =
           policy ? isolation::compile_seccomp(policy->seccomp, policy->grants, policy->capabilities)
                  : Result<isolation::SeccompFilter>(tl::unexpected<Error>(policy.error()));
+      if (policy && !filter) filter.error().context.push_back("policy " + printable(name));
       if (filter) {
         std::printf("%s: valid\n", printable(name).c_str());
         for (const std::string& grant : policy->grants)

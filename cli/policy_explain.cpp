@@ -34,7 +34,8 @@ Result<Explained> explain(const std::string& name, const std::string& as) {
   GYGES_TRY(explained.plan, isolation::make_plan(explained.policy, host, {}));
   GYGES_TRY(explained.filter,
             isolation::compile_seccomp(explained.policy.seccomp, explained.policy.grants,
-                                       explained.policy.capabilities));
+                                       explained.policy.capabilities)
+                .with_context("policy " + printable(name)));
   return explained;
 }
 
@@ -127,7 +128,8 @@ void print_call(const CallVerdict& call) {
 Status explain_calls(const std::string& name, const std::vector<std::string>& calls, bool as_json) {
   GYGES_TRY(isolation::Policy policy, isolation::load_policy(name));
   GYGES_TRY(isolation::SeccompFilter filter,
-            isolation::compile_seccomp(policy.seccomp, policy.grants, policy.capabilities));
+            isolation::compile_seccomp(policy.seccomp, policy.grants, policy.capabilities)
+                .with_context("policy " + printable(name)));
   json list = json::array();
   std::vector<CallVerdict> verdicts;
   for (const std::string& call : calls) {

@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "base/fd.h"
 #include "base/hash.h"
@@ -29,6 +33,32 @@ TEST(Files, MissingFileNamesThePath) {
   auto text = read_file("/nonexistent/x");
   ASSERT_FALSE(text);
   EXPECT_THAT(text.error().line(), ::testing::HasSubstr("/nonexistent/x"));
+}
+
+// None of these is waited for: a FIFO without a writer, a device without end.
+TEST(Files, OnlyRegularFilesAreRead) {
+  auto dir = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(dir);
+  const auto fifo = dir->path() / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const auto socket_path = dir->path() / "socket";
+  UniqueFd socket_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, socket_path.c_str(), sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const std::pair<std::filesystem::path, const char*> refused[] = {
+      {fifo, "is a FIFO"}, {socket_path, "is a socket"}, {"/dev/zero", "is a device"},
+      {dir->path(), "is a directory"}};
+  for (const auto& [path, reason] : refused) {
+    auto text = read_file(path);
+    ASSERT_FALSE(text) << path;
+    EXPECT_THAT(text.error().line(), ::testing::HasSubstr(path.string()));
+    EXPECT_THAT(text.error().line(), ::testing::HasSubstr(reason));
+    EXPECT_FALSE(sha256_of_file(path)) << path;
+  }
+  // Files of /proc are regular ones.
+  EXPECT_TRUE(read_file("/proc/self/status"));
 }
 
 TEST(Files, LimitIsAnErrorNotACut) {

@@ -55,8 +55,14 @@ TEST(ParseJson, BuildsWhatIsWritten) {
 TEST(ParseJson, RefusesAbsurdDepth) {
   EXPECT_EQ(parse_error(std::string(65, '[') + std::string(65, ']')), "");
   EXPECT_THAT(parse_error(std::string(65, '[') + "1" + std::string(65, ']')), HasSubstr("deeper"));
-  EXPECT_THAT(parse_error("1e999"), HasSubstr("number overflow"));
   EXPECT_THAT(parse_error(std::string(100, '[') + std::string(100, ']')), HasSubstr("deeper"));
+}
+
+TEST(ParseJson, NamesThePlaceOfANumberThatIsTooLarge) {
+  const std::string error = parse_error("{\n  \"a\": 1,\n  \"b\": 1e999\n}");
+  EXPECT_THAT(error, HasSubstr("x.json:3:"));
+  EXPECT_THAT(error, HasSubstr("number overflow"));
+  EXPECT_THAT(error, ::testing::Not(HasSubstr("json.exception")));
 }
 
 TEST(ParseJson, SurvivesInvalidUtf8InText) {

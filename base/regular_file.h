@@ -1,0 +1,15 @@
+// Files that are read to their end, by path.
+#pragma once
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace gyges {
+
+// For reading. Anything but a regular file (FIFO, device, socket, directory) is an error at once,
+// because it could be waited for without end.
+Result<UniqueFd> open_regular_file(const std::filesystem::path& path);
+
+}  // namespace gyges
