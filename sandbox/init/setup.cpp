@@ -95,6 +95,57 @@ int make_symlink(const char* target, const char* path) {
   return errno == EEXIST ? 0 : -1;
 }
 
+// The place of the next mount as check_path found it, held open: what others do to the path between
+// the look and the mount leads the mount nowhere else (runc CVE-2025-31133, CVE-2025-52565).
+struct CheckedPlace {
+  int fd = -1;
+  const char* path = nullptr;
+};
+CheckedPlace checked;
+
+bool is_checked(const char* path) {
+  return checked.fd >= 0 && std::strcmp(path, checked.path) == 0;
+}
+
+void forget_checked() {
+  if (checked.fd >= 0) ::close(checked.fd);
+  checked = {};
+}
+
+int check_path(const char* path) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+  forget_checked();
+  checked.fd = static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
+  checked.path = path;
+  return checked.fd < 0 ? -1 : 0;
+}
+
+// As mount(2), onto what is open: by the name that /proc has for it.
+int mount_on(int fd, const char* source, const char* type, unsigned long flags, const char* data) {
+  char place[32] = "/proc/self/fd/";
+  char* at = place + std::strlen(place);
+  char digits[12];
+  int count = 0;
+  for (int rest = fd; count == 0 || rest > 0; rest /= 10)
+    digits[count++] = static_cast<char>('0' + rest % 10);
+  while (count > 0) *at++ = digits[--count];
+  *at = '\0';
+  return ::mount(source, place, type, flags, data);
+}
+
+// As mount(2), onto the checked place where the path is that.
+int mount_at(const char* source, const char* path, const char* type, unsigned long flags,
+             const char* data) {
+  if (!is_checked(path)) return ::mount(source, path, type, flags, data);
+  const int result = mount_on(checked.fd, source, type, flags, data);
+  const int code = errno;
+  forget_checked();
+  errno = code;
+  return result;
+}
+
 int attach(const Step& step) {
   int fd = slots[step.header.number[0] % max_slots];
   mount_attr attributes{};
@@ -102,34 +153,48 @@ int attach(const Step& step) {
   if (attributes.attr_set != 0 &&
       ::mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) != 0)
     return -1;
-  if (::move_mount(fd, "", AT_FDCWD, step.a, MOVE_MOUNT_F_EMPTY_PATH) != 0) return -1;
+  const bool held = is_checked(step.a);
+  if (::move_mount(fd, "", held ? checked.fd : AT_FDCWD, held ? "" : step.a,
+                   MOVE_MOUNT_F_EMPTY_PATH | (held ? MOVE_MOUNT_T_EMPTY_PATH : 0U)) != 0)
+    return -1;
+  if (held) forget_checked();
   return ::close(fd);
 }
 
-int check_path(const char* path) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
-  int fd = static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
-  return fd < 0 ? -1 : ::close(fd);
-}
-
-// Through links, because that is how the path is read too. `slot` holds an empty file to cover a
-// file with where there is no /dev/null; -1: there is.
-int mask(const char* path, int slot) {
+// An open place reads as empty from now on. `slot` holds an empty file to cover a file with where
+// there is no /dev/null; -1: there is.
+int mask_open(int fd, const char* path, int slot) {
+  constexpr unsigned long tmpfs_flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  constexpr const char* tmpfs_data = "size=0,nr_inodes=1,mode=555";
   struct stat info {};
-  if (::stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-  if (S_ISDIR(info.st_mode))
-    return ::mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                   "size=0,nr_inodes=1,mode=555");
-  if (slot < 0) return ::mount("dev/null", path, nullptr, MS_BIND, nullptr);
+  if (::fstat(fd, &info) != 0) return -1;
+  // By path where a mask covers /proc already.
+  if (S_ISDIR(info.st_mode)) {
+    if (mount_on(fd, "tmpfs", "tmpfs", tmpfs_flags, tmpfs_data) == 0) return 0;
+    return errno == ENOENT ? ::mount("tmpfs", path, "tmpfs", tmpfs_flags, tmpfs_data) : -1;
+  }
+  if (slot < 0) {
+    if (mount_on(fd, "dev/null", nullptr, MS_BIND, nullptr) == 0) return 0;
+    return errno == ENOENT ? ::mount("dev/null", path, nullptr, MS_BIND, nullptr) : -1;
+  }
   mount_attr attributes{};
   attributes.attr_set =
       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   if (::mount_setattr(slots[slot], "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0)
     return -1;
-  return ::move_mount(slots[slot], "", AT_FDCWD, path,
-                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
+  return ::move_mount(slots[slot], "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+// Through links, because that is how the path is read too; by descriptor, so that what was looked
+// at is what is masked.
+int mask(const char* path, int slot) {
+  const int fd = ::open(path, O_PATH | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+  const int result = mask_open(fd, path, slot);
+  const int code = errno;
+  ::close(fd);
+  errno = code;
+  return result;
 }
 
 // pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
@@ -204,10 +269,10 @@ int run_step(const Step& step) {
     case Op::attach:
       return attach(step);
     case Op::mount:
-      return ::mount(step.a, step.b, step.a, number[0],
-                     step.header.lengths[2] > 0 ? step.c : nullptr);
+      return mount_at(step.a, step.b, step.a, number[0],
+                      step.header.lengths[2] > 0 ? step.c : nullptr);
     case Op::bind:
-      return ::mount(step.a, step.b, nullptr, MS_BIND, nullptr);
+      return mount_at(step.a, step.b, nullptr, MS_BIND, nullptr);
     case Op::hand_over:
       return (number[1] != 0 ? offer : hand)(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                              static_cast<Hand>(number[0]));

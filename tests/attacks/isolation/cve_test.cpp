@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -99,6 +101,59 @@ TEST_F(Cve, RuncMountOnALink) {
       stop();
     }
   }
+}
+
+// runc CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 as races: while the sandbox is set up,
+// somebody who may write to the directory on the host swaps the place of a mount and a masked file
+// for links that lead elsewhere, and back. F1.
+TEST_F(Cve, RuncPlaceSwappedDuringSetUp) {
+  const fs::path shared = outside_ / "shared";
+  fs::create_directories(shared / "covered");
+  ASSERT_TRUE(write_file_atomically(shared / "covered/secret", "covered secret\n"));
+  ASSERT_TRUE(write_file_atomically(shared / "key", "masked secret\n"));
+  ASSERT_TRUE(write_file_atomically(shared / "decoy", "decoy\n"));
+  fs::create_directory_symlink("/var", shared / "other");
+  fs::create_symlink("decoy", shared / "link");
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  // With the host's own mount, in which such changes are seen at once.
+  spec.policy.grants.emplace_back("host_sockets");
+  spec.policy.filesystem.mounts.push_back(read_only(shared, "/shared"));
+  const std::string look =
+      "cat /shared/covered/secret /shared/other/secret /shared/key /shared/link 2>&1";
+  // The control: without the cover and the mask they are read.
+  start(spec);
+  EXPECT_THAT(run(look).output, AllOf(HasSubstr("covered secret"), HasSubstr("masked secret")));
+  stop();
+  Mount cover;
+  cover.kind = Mount::Kind::fresh;
+  cover.target = "/shared/covered";
+  spec.policy.filesystem.mounts.push_back(cover);
+  spec.policy.filesystem.masked.emplace_back("/shared/key");
+  std::atomic<bool> done{false};
+  std::thread swapper([&] {
+    auto swap = [&](const char* one, const char* other) {
+      ::renameat2(AT_FDCWD, (shared / one).c_str(), AT_FDCWD, (shared / other).c_str(),
+                  RENAME_EXCHANGE);
+    };
+    while (!done) {
+      swap("covered", "other");
+      swap("key", "link");
+    }
+  });
+  int started = 0;
+  for (int round = 0; round < 150 && !HasFailure(); ++round) {
+    auto sandbox = Sandbox::start(spec);
+    if (!sandbox) continue;  // refused is fine
+    ++started;
+    sandbox_ = std::move(*sandbox);
+    policy_ = spec.policy;
+    const std::string seen = run(look).output;
+    EXPECT_THAT(seen, Not(HasSubstr("covered secret"))) << "round " << round;
+    stop();
+  }
+  done = true;
+  swapper.join();
+  EXPECT_GT(started, 10);
 }
 
 // runc CVE-2019-16884: a volume over /proc, so that what is written there reaches no kernel.
