@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "sandbox/isolation/hostile_tree.h"
 
 namespace gyges::isolation {
 namespace {
@@ -81,30 +82,70 @@ class Seeder {
     return Place{root + path.substr(best->target.size()), root.size()};
   }
 
-  Status own(const std::string& at, const SeedFile& file) const {
+  Status own(int directory, const std::string& name, const SeedFile& file) const {
     if (!host_.root) return ok();
     const Identity& identity = spec_.policy.identity;
     uid_t uid = file.agent_owned ? identity.uid : 0;
     gid_t gid = file.agent_owned ? identity.gid : 0;
-    if (::fchownat(scratch_, at.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+    if (::fchownat(directory, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
     return ok();
   }
 
-  Status make_parents(const Place& place, const SeedFile& file) const {
-    for (std::size_t slash = place.path.find('/', place.root + 1); slash != std::string::npos;
-         slash = place.path.find('/', slash + 1)) {
-      std::string parent = place.path.substr(0, slash);
-      if (::mkdirat(scratch_, parent.c_str(), 0755) == 0) {
-        GYGES_CHECK(own(parent, file));
+  // The directory `path` of the scratch directory. A seed may be a link, and another one's path may
+  // go through it: followed here, outside, it would lead into the host's tree.
+  Result<UniqueFd> open_directory(const std::string& path, const SeedFile& file) const {
+    UniqueFd directory = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
+    if (directory) return directory;
+    if (errno == ELOOP || errno == ENOTDIR)
+      return fail("seed file", quoted(file.path), "a link or a file stands where a directory should",
+                  "name the path that the link leads to, or leave out one of the two");
+    return fail_errno("open directory of seed file", quoted(file.path));
+  }
+
+  Result<UniqueFd> make_directory(const Place& place, const std::string& path,
+                                  const SeedFile& file) const {
+    GYGES_TRY(UniqueFd at, open_directory(path.substr(0, place.root), file));
+    for (std::size_t begin = place.root + 1; begin < path.size();) {
+      const std::size_t end = std::min(path.find('/', begin), path.size());
+      const std::string name = path.substr(begin, end - begin);
+      if (::mkdirat(at.get(), name.c_str(), 0755) == 0) {
+        GYGES_CHECK(own(at.get(), name, file));
       } else if (errno != EEXIST) {
         return fail_errno("make directory for seed file", quoted(file.path));
       }
+      GYGES_TRY(at, open_directory(path.substr(0, end), file));
+      begin = end + 1;
     }
-    return ok();
+    return at;
   }
 
-  Status put(const SeedFile& file, bool is_mount_point = false) const {
+  // The directory that holds a seed, made where there is none; kept for the next one, which mostly
+  // lies beside it.
+  Result<int> directory_of(const Place& place, const SeedFile& file) {
+    const std::string path = place.path.substr(0, place.path.rfind('/'));
+    if (directory_ && path == directory_path_) return directory_.get();
+    directory_ = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
+    if (!directory_) {
+      GYGES_TRY(directory_, make_directory(place, path, file));
+    }
+    directory_path_ = path;
+    return directory_.get();
+  }
+
+  Status put_directory(int parent, const std::string& name, const SeedFile& file) const {
+    if (::mkdirat(parent, name.c_str(), file.mode) != 0 && errno != EEXIST)
+      return fail_errno("make seed directory", quoted(file.path));
+    // Its mode may keep even its owner from reading it.
+    if (!open_beneath(parent, name, O_PATH | O_DIRECTORY))
+      return fail("make seed directory", quoted(file.path), "a link or a file is there",
+                  "leave out one of the two");
+    if (::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
+      return fail_errno("set mode of seed directory", quoted(file.path));
+    return own(parent, name, file);
+  }
+
+  Status put(const SeedFile& file, bool is_mount_point = false) {
     if (file.path.empty() || file.path[0] != '/' || file.path.find('\0') != std::string::npos)
       return fail("seed file", quoted(file.path), "is not an absolute path", "start it with /");
     for (const std::string& part : split(file.path.substr(1), '/'))
@@ -112,22 +153,22 @@ class Seeder {
         return fail("seed file", quoted(file.path), "has an empty, . or .. component",
                     "write the path in its shortest form");
     GYGES_TRY(Place place, place_of(file.path, is_mount_point));
-    GYGES_CHECK(make_parents(place, file));
-    const char* at = place.path.c_str();
-    if (file.kind == SeedFile::Kind::directory) {
-      if (::mkdirat(scratch_, at, file.mode) != 0 && errno != EEXIST)
-        return fail_errno("make seed directory", quoted(file.path));
-      if (::fchmodat(scratch_, at, file.mode, 0) != 0)
-        return fail_errno("set mode of seed directory", quoted(file.path));
-      return own(place.path, file);
-    }
+    // The directory of an area itself.
+    if (place.path.size() == place.root) return put_directory(scratch_, place.path, file);
+    GYGES_TRY(const int parent, directory_of(place, file));
+    const std::string name = place.path.substr(place.path.rfind('/') + 1);
+    if (file.kind == SeedFile::Kind::directory) return put_directory(parent, name, file);
     if (file.kind == SeedFile::Kind::symlink) {
-      if (::symlinkat(file.content.c_str(), scratch_, at) != 0)
+      if (::symlinkat(file.content.c_str(), parent, name.c_str()) != 0)
         return fail_errno("make seed link", quoted(file.path));
-      return own(place.path, file);
+      return own(parent, name, file);
     }
-    UniqueFd fd(
-        ::openat(scratch_, at, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    return put_file(parent, name, file);
+  }
+
+  Status put_file(int parent, const std::string& name, const SeedFile& file) const {
+    UniqueFd fd(::openat(parent, name.c_str(),
+                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd)
       return fail_errno("make seed file", quoted(file.path), errno,
                         errno == ENOSPC ? "raise limits.disk_bytes or limits.inodes" : "");
@@ -135,18 +176,24 @@ class Seeder {
     if (!written)
       return fail_errno("write seed file", quoted(file.path), written.error().code,
                         "raise limits.disk_bytes of the policy");
-    GYGES_CHECK(own(place.path, file));
+    GYGES_CHECK(own(parent, name, file));
     // After the change of owner, which clears setuid bits.
     if (::fchmod(fd.get(), file.mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
     return ok();
   }
 
-  Status set_time(const SeedFile& file) const {
+  Status set_time(const SeedFile& file) {
     if (file.mtime == 0) return ok();
     GYGES_TRY(Place place, place_of(file.path));
     timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
-    if (::utimensat(scratch_, place.path.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+    int parent = scratch_;
+    std::string name = place.path;
+    if (place.path.size() != place.root) {
+      GYGES_TRY(parent, directory_of(place, file));
+      name = place.path.substr(place.path.rfind('/') + 1);
+    }
+    if (::utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set time of seed file", quoted(file.path));
     return ok();
   }
@@ -155,6 +202,8 @@ class Seeder {
   const Plan& plan_;
   const SandboxSpec& spec_;
   const HostFacts& host_;
+  UniqueFd directory_;
+  std::string directory_path_;  // of the one that is open
 };
 
 }  // namespace
