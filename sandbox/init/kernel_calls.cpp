@@ -384,6 +384,9 @@ int timerfd_create(int clock, int flags) {
 int timerfd_settime(int fd, int flags, const struct itimerspec* when, struct itimerspec* before) {
   return call_int(__NR_timerfd_settime, fd, flags, when, before);
 }
+int clock_gettime(int clock, struct timespec* now) {
+  return call_int(__NR_clock_gettime, clock, now);
+}
 int nanosleep(const struct timespec* time, struct timespec* left) {
   return call_int(__NR_nanosleep, time, left);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,6 +22,7 @@
 #include "sandbox/init/commands.h"
 #include "sandbox/init/disguise.h"
 #include "sandbox/init/keeper.h"
+#include "sandbox/init/memory_watch.h"
 #include "sandbox/init/setup.h"
 
 namespace gyges::init {
@@ -28,6 +30,7 @@ namespace {
 
 std::uint32_t most_tasks = 0;
 std::uint32_t last_tasks = 0;
+std::uint64_t killed_for_memory = 0;
 
 // Ends pid 1 with the step's name and errno, unless `done`. A sandbox that lacks one of these would
 // look like a whole one.
@@ -146,6 +149,7 @@ std::uint32_t kill_everything() {
   reply.tell = Tell::stopped;
   reply.number[0] = kill_everything();
   reply.number[1] = most_tasks;
+  reply.number[2] = killed_for_memory;
   tell(reply);
   ::_exit(0);
 }
@@ -164,15 +168,51 @@ int make_clock(const ProgramHeader& header) {
   return fd;
 }
 
+std::int64_t milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * std::int64_t{1000} + now.tv_nsec / 1000000;
+}
+
+// Counting costs microseconds; five times a second finds every bomb that lasts.
+class Looks {
+ public:
+  explicit Looks(const ProgramHeader& header) : header_(header) {}
+
+  // Milliseconds until the next one; -1: none is due. Whatever else wakes pid 1 meanwhile, a child
+  // that ends ten times a second say, puts none off.
+  int wait() {
+    const bool wanted = header_.count_processes != 0 || header_.watch_memory != 0;
+    if (!wanted || (commands_running() == 0 && last_tasks == 0)) {
+      next_ = 0;
+      return -1;
+    }
+    const std::int64_t now = milliseconds();
+    if (next_ == 0) next_ = now + interval;
+    return next_ > now ? static_cast<int>(next_ - now) : 0;
+  }
+
+  void take_if_due() {
+    if (next_ == 0 || milliseconds() < next_) return;
+    look_at_tasks();
+    if (header_.watch_memory != 0) killed_for_memory += look_at_memory(header_.watch_memory);
+    next_ = milliseconds() + interval;
+  }
+
+ private:
+  static constexpr std::int64_t interval = 200;
+  const ProgramHeader& header_;
+  std::int64_t next_ = 0;
+};
+
 void serve(const Program& program, int signals, int clock) {
   pollfd wait[3] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}};
+  Looks looks(*program.header);
+  const bool may_count = program.header->count_processes != 0;
   for (;;) {
-    // Counting costs microseconds; five times a second finds every bomb that lasts.
-    bool may_count = program.header->count_processes != 0;
-    bool counting = may_count && (commands_running() > 0 || last_tasks > 0);
-    int ready = ::poll(wait, clock >= 0 ? 3 : 2, counting ? 200 : -1);
+    int ready = ::poll(wait, clock >= 0 ? 3 : 2, looks.wait());
     if (ready < 0 && errno != EINTR) ::_exit(1);
-    if (counting && ready == 0) look_at_tasks();
+    looks.take_if_due();
     if (ready <= 0) continue;
     if ((wait[1].revents & POLLIN) != 0) {
       signalfd_siginfo info[8];

@@ -83,6 +83,7 @@ struct ProgramHeader {
   std::uint32_t wall_seconds = 0;       // 0: no limit
   std::uint64_t keep_capabilities = 0;  // of commands
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
+  std::uint64_t watch_memory = 0;       // most bytes of all processes together; 0: not watched
   std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
   std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
   std::uint32_t listener = 0;           // 1: the first filter's listener goes to the supervisor
@@ -150,7 +151,8 @@ enum class Tell : std::uint32_t {
   ended,        // command `id`: `status` as of wait4; number: user ns, system ns, max rss bytes
   not_started,  // command `id` could not exec: `error`, number[0]: StartStep
   wall_time,    // the wall clock ran out; everything is being killed
-  stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen
+  stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen;
+                // number[2]: processes killed because all held too much memory
   listener,     // with the listener of the first filter of a command; by the command itself
   skipped,      // step `id`, which is a matter of looks, failed with `error`
 };

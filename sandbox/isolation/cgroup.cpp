@@ -85,13 +85,15 @@ Status write_value(const std::string& file, const std::string& value) {
   return ok();
 }
 
-// Supervisors of several pid namespaces may share a hierarchy: the pid alone names nobody.
+// Supervisors of several pid namespaces may share a hierarchy: the pid alone names nobody. The time
+// tells whoever finds it without processes whether it is still to be used (remove_orphans() in
+// sandbox/init/keeper.cpp).
 Result<std::string> fresh_name() {
   static std::atomic<unsigned> counter{0};
   std::uint32_t random = 0;
   if (::getrandom(&random, sizeof(random), 0) != sizeof(random))
     return fail_errno("get random bytes for", "the name of a cgroup");
-  return fmt::format("gyges-{}-{}-{:08x}", ::getpid(), counter++, random);
+  return fmt::format("gyges-{}-{}-{:08x}-{}", ::getpid(), counter++, random, ::time(nullptr));
 }
 
 // The value of `key` in a file of "key value" lines, or the whole number if key is empty.

@@ -139,6 +139,9 @@ void drop_privileges(const HostFacts& host, std::uint64_t kept, StepWriter& step
   auto bit = [](unsigned capability) { return 1ULL << capability; };
   std::uint64_t keep = bit(CAP_SETPCAP) | bit(CAP_KILL) | kept;
   if (host.root) keep |= bit(CAP_SETUID) | bit(CAP_SETGID);
+  // To count the memory of its children, also of those that are not dumpable. In the sandbox's own
+  // user namespace; as root it would be the host's.
+  if (!host.root) keep |= bit(CAP_SYS_PTRACE);
   steps.add(Op::drop_privileges, "drop the privileges of pid 1").number[0] = keep;
 }
 

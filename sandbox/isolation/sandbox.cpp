@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +88,17 @@ Status check_command(const Command& command) {
   return ok();
 }
 
+// What is open as a pipe can be opened anew by name (/dev/stdout, /dev/stderr) by its owner alone,
+// as programs that run as the user who started them do. Nothing else changes hands.
+Status give_pipe(int fd, const Identity& owner) {
+  struct stat info {};
+  struct statfs system {};
+  if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode) || info.st_uid == owner.uid) return ok();
+  if (::fstatfs(fd, &system) != 0 || system.f_type != PIPEFS_MAGIC) return ok();
+  if (::fchown(fd, owner.uid, owner.gid) != 0) return fail_errno("give the agent", "its pipe");
+  return ok();
+}
+
 }  // namespace
 
 void Sandbox::State::kill() {
@@ -116,6 +130,10 @@ void Sandbox::State::note_final_limits() {
     hit("processes", fmt::format("{} processes at one time", policy.limits.processes));
   if (cgroup && cgroup->memory_hit())
     hit("memory_bytes", fmt::format("the sandbox used {} bytes", policy.limits.memory_bytes));
+  if (stopped && stopped->number[2] > 0)
+    hit("memory_bytes",
+        fmt::format("its processes held more than {} bytes together; {} of them killed for it",
+                    policy.limits.memory_bytes, stopped->number[2]));
   struct statvfs space {};
   if (scratch && ::fstatvfs(scratch.get(), &space) == 0) {
     if (policy.limits.disk_bytes > 0 && space.f_bfree == 0)
@@ -194,6 +212,8 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
   auto or_null = [&](int fd) { return fd >= 0 ? fd : state.null.get(); };
   const std::array<int, 4> fds{or_null(command.standard_input), or_null(command.standard_output),
                                or_null(command.standard_error), payload.get()};
+  if (state.host.root)
+    for (int fd : {fds[0], fds[1], fds[2]}) GYGES_CHECK(give_pipe(fd, state.policy.identity));
   CommandId id = state.next_id++;
   GYGES_CHECK(send_request(state.process.control.get(), {init::Ask::spawn, id, 0, 0},
                            {fds.data(), payload ? 4U : 3U}, bytes));

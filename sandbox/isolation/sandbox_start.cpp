@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/emulator.h"
 #include "sandbox/isolation/mapped_mount.h"
@@ -104,6 +105,7 @@ Status Sandbox::State::make_cgroup() {
   }
   // The cgroup tells whether a process was refused; without it pid 1 has to look.
   if (cgroup) plan.settings.count_processes = 0;
+  if (!memory) plan.settings.watch_memory = wanted.memory_bytes;
   enforcement.landlock = plan.landlock;
   enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
   enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";
@@ -143,7 +145,8 @@ Status Sandbox::State::start() {
   // The processes of the disguise are not the agent's.
   const std::uint64_t furniture = disguise.decoys.size();
   if (plan.settings.limits[RLIMIT_NPROC] != ~0ULL) plan.settings.limits[RLIMIT_NPROC] += furniture;
-  GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities));
+  GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities)
+                         .with_context("policy " + printable(policy.name)));
   if (disguise.emulation) {
     filters.insert(filters.begin(), emulation_program(*disguise.emulation));
     plan.settings.listener = 1;

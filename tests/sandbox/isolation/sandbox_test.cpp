@@ -95,6 +95,12 @@ TEST_F(SandboxBasics, OnlyStandardDescriptorsAreOpen) {
   ::close(leaked);
 }
 
+// As scripts do that write a message to /dev/stderr.
+TEST_F(SandboxBasics, StandardDescriptorsOpenByName) {
+  start();
+  EXPECT_EQ(run("echo out > /dev/stdout; echo err > /dev/stderr").output, "out\nerr\n");
+}
+
 TEST_F(SandboxBasics, EnvironmentIsExactlyThePolicys) {
   ::setenv("SECRET_TOKEN", "hunter2", 1);
   start();
