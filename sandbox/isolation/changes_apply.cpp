@@ -37,9 +37,7 @@ bool is_startup_file(const std::string& path) {
         !is_any_of({".gitignore",      ".gitkeep",      ".gitattributes", ".keep",
                     ".placeholder",    ".mailmap",      ".dockerignore",  ".npmignore",
                     ".prettierignore", ".eslintignore", ".helmignore",    ".gcloudignore",
-                    ".ignore",         ".nojekyll",     ".editorconfig",  ".clang-format",
-                    ".clang-tidy",     ".nvmrc",        ".node-version",  ".python-version",
-                    ".ruby-version",   ".tool-versions"},
+                    ".ignore",         ".nojekyll",     ".editorconfig",  ".clang-format"},
                    part))
       return true;
   // With HEAD git takes any directory for a bare repository, and runs what its config says.

@@ -255,11 +255,13 @@ void FilesystemPlan::place_area(std::size_t index, std::optional<std::uint64_t> 
     attach("hold the host's " + area.host_source, *slot, source, read_only_attributes);
     lower += ":" + source;
   }
+  // xino: a file keeps its number when it is copied, in its hard links, too, which programs compare
+  // (git clone). The kernel finds the number of a link's origin for root alone (6.18).
   // userxattr: without privilege over the host the overlay keeps its marks in user.* attributes.
   steps_.mount("mount " + area.target + " with a writable layer", "overlay", path,
                MS_NOSUID | MS_NODEV,
                fmt::format("lowerdir={0},upperdir=.s/u{1},workdir=.s/w{1}{2}", lower, index,
-                           host_.root ? "" : ",userxattr"));
+                           !host_.root ? ",userxattr" : slot ? ",xino=on" : ""));
 }
 
 // An overlay without a writable layer: files and directories are the host's, sockets and FIFOs are

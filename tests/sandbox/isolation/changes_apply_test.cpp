@@ -258,7 +258,9 @@ TEST_F(ApplyChanges, PrivilegeAndTrapsAreNotCarriedOver) {
 // What a dot hides is for tools; nobody knows all their names.
 TEST_F(ApplyChanges, HiddenFilesAreForToolsButForPlainData) {
   for (const char* path : {".bazelrc", ".mvn/extensions.xml", ".eslintrc.js", ".zed/tasks.json",
-                           "a/.tool_of_tomorrow", ".github/workflows/x.yml", "b/head"})
+                           "a/.tool_of_tomorrow", ".github/workflows/x.yml", "b/head",
+                           // Which program a version manager runs: asdf takes path:/w/evil.
+                           ".tool-versions", ".python-version", "a/.nvmrc"})
     add(Kind::added, Type::file, std::string("/w/") + path, "evil");
   for (const char* path : {".gitignore", "a/.clang-format", "a.b/c.d", "header"})
     add(Kind::added, Type::file, std::string("/w/") + path, "data");

@@ -58,6 +58,33 @@ TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
   EXPECT_EQ(run("echo more >> /home/user/notes.txt").end.exit_code, 0);
 }
 
+// A scenario's link and a file whose path goes through it, or a directory in its place: outside, where
+// they are written, the link would lead into the host's tree.
+TEST_F(SandboxFiles, SeedsDoNotFollowLinksOutOfTheSandbox) {
+  auto host = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(host);
+  ::chmod(host->path().c_str(), 0751);
+  SeedFile link = seed("/home/user/link", host->path().string());
+  link.kind = SeedFile::Kind::symlink;
+  SeedFile directory = seed("/home/user/link", "");
+  directory.kind = SeedFile::Kind::directory;
+  directory.mode = 0700;
+  for (const SeedFile& through :
+       {seed("/home/user/link/file", "x"), seed("/home/user/link/new/file", "x"), directory}) {
+    SandboxSpec spec{test_policy(), {link, through}, nullptr};
+    auto sandbox = Sandbox::start(spec);
+    ASSERT_FALSE(sandbox) << through.path;
+    EXPECT_THAT(sandbox.error().line(), HasSubstr("link"));
+    EXPECT_TRUE(std::filesystem::is_empty(host->path())) << through.path;
+    struct stat info {};
+    ASSERT_EQ(::stat(host->path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777U, 0751U) << through.path;
+  }
+  // The control: the link alone is a seed as any other.
+  start({test_policy(), {link}, nullptr});
+  EXPECT_EQ(run("readlink /home/user/link").output, host->path().string() + "\n");
+}
+
 TEST_F(SandboxFiles, UntouchedSandboxHasNoChanges) {
   start(seeded());
   run("cat /home/user/notes.txt > /dev/null; ls -laR /home /tmp /etc > /dev/null 2>&1");
@@ -204,6 +231,50 @@ TEST_F(SandboxFiles, OverlayKeepsTheHostsDirectoryAsItIs) {
   ASSERT_NE(change(end, "/project/file"), nullptr);
   EXPECT_EQ(change(end, "/project/file")->kind, FileChange::Kind::modified);
   ASSERT_NE(change(end, "/project/new"), nullptr);
+}
+
+SandboxSpec with_overlay(const std::filesystem::path& source, const std::string& target) {
+  ::chmod(source.c_str(), 0777);
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  Mount mount;
+  mount.kind = Mount::Kind::overlay;
+  mount.target = target;
+  mount.source = source.string();
+  spec.policy.filesystem.mounts.push_back(mount);
+  return spec;
+}
+
+TEST_F(SandboxFiles, AFileKeepsItsNumberWhenItIsLinked) {
+  if (::geteuid() != 0)
+    GTEST_SKIP() << "the kernel finds a link's origin for root alone (Linux 6.18)";
+  auto host = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(host);
+  ASSERT_TRUE(write_file_atomically(host->path() / "file", "host\n", 0666));
+  start(with_overlay(host->path(), "/project"));
+  const std::string before = run("stat -c %d:%i /project/file").output;
+  EXPECT_EQ(run("cd /project && ln file link && stat -c %d:%i link file").output, before + before);
+}
+
+// git compares the numbers, too, when it clones a directory by linking its files. Without root's
+// numbers it says so, and docs/troubleshooting.md names what works.
+TEST_F(SandboxFiles, GitClonesADirectory) {
+  auto host = TemporaryDirectory::create("gyges-test");
+  ASSERT_TRUE(host);
+  const std::string make = "cd " + host->path().string() +
+                           " && git init -q one && cd one && echo x > f && git add f && "
+                           "git -c user.name=a -c user.email=a commit -qm x > /dev/null 2>&1";
+  if (::system(make.c_str()) != 0) GTEST_SKIP() << "no git here";
+  start(with_overlay(host->path(), "/project"));
+  const Ran linked = run("cd /project && git clone -q ./one linked && cat linked/f");
+  if (::geteuid() == 0 || linked.end.exit_code == 0)
+    EXPECT_EQ(linked.output, "x\n");
+  else
+    EXPECT_THAT(linked.output, HasSubstr("hardlink different from source"));
+  EXPECT_EQ(run("cd /project && git clone -q --no-hardlinks ./one copied && cat copied/f").output,
+            "x\n");
+  EXPECT_EQ(run("cd /project && git clone -q file://$PWD/one sent && cat sent/f").output, "x\n");
+  EXPECT_EQ(run("cd /project && git clone -q ./one /tmp/elsewhere && cat /tmp/elsewhere/f").output,
+            "x\n");
 }
 
 TEST_F(SandboxFiles, TheCallersFilesAreTheAgentsInside) {
