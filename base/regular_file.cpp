@@ -35,4 +35,9 @@ Result<UniqueFd> open_regular_file(const std::filesystem::path& path) {
               S_ISDIR(info.st_mode) ? "" : "write its content to a file and name that one");
 }
 
+Status check_regular_file(const std::filesystem::path& path) {
+  GYGES_TRY([[maybe_unused]] UniqueFd fd, open_regular_file(path));
+  return ok();
+}
+
 }  // namespace gyges

@@ -12,4 +12,7 @@ namespace gyges {
 // because it could be waited for without end.
 Result<UniqueFd> open_regular_file(const std::filesystem::path& path);
 
+// The same of one that a stream opens by path afterwards.
+Status check_regular_file(const std::filesystem::path& path);
+
 }  // namespace gyges

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/regular_file.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"
 
@@ -37,6 +38,8 @@ Result<JudgedRun> judge_run(const std::filesystem::path& file,
   std::string home = run.contains("oversight") ? run.at("oversight").value("home", "/") : "/";
   GYGES_TRY(std::unique_ptr<Monitor> monitor,
             load_monitor(file, run.at("seed").get<std::uint64_t>(), home));
+  if (std::filesystem::exists(bundle / "transcript.jsonl"))
+    GYGES_CHECK(check_regular_file(bundle / "transcript.jsonl"));
   std::ifstream transcript(bundle / "transcript.jsonl");
   if (!transcript)
     return fail("read transcript", (bundle / "transcript.jsonl").string(), "is not there",

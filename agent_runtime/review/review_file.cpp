@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/regular_file.h"
 #include "base/text.h"
 
 namespace gyges::review {
@@ -81,6 +82,7 @@ Result<std::vector<Review>> load_reviews(const std::filesystem::path& file) {
   std::vector<Review> reviews;
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) return reviews;
+  GYGES_CHECK(check_regular_file(file));
   std::ifstream lines(file);
   if (!lines) return fail_errno("read reviews", file.string());
   std::size_t number = 0;

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/regular_file.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle.h"
 
@@ -94,6 +95,8 @@ Result<ReviewedRun> load_reviewed_run(const std::filesystem::path& bundle,
   run.exit_kind = text_in(document.at("exit"), "kind");
   GYGES_TRY(Sha256 seal, sha256_of_file(bundle / "seal.json"));
   run.seal_sha256 = to_hex(seal);
+  if (std::filesystem::exists(bundle / "transcript.jsonl"))
+    GYGES_CHECK(check_regular_file(bundle / "transcript.jsonl"));
   std::ifstream transcript(bundle / "transcript.jsonl");
   for (std::string text; std::getline(transcript, text);) {
     GYGES_TRY(json line, parse_json(text, (bundle / "transcript.jsonl").string()));

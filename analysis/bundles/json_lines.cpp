@@ -8,14 +8,16 @@
 
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/regular_file.h"
 
 namespace gyges::analysis {
 
 Status for_each_json_line(const std::filesystem::path& file,
                           const std::function<Status(const nlohmann::json&)>& take) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.c_str(), "re"),
-                                                         std::fclose);
+  GYGES_TRY(UniqueFd fd, open_regular_file(file));
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(::fdopen(fd.get(), "r"), std::fclose);
   if (!stream) return fail_errno("read", file.string());
+  (void)fd.release();
   std::string line;
   std::string buffer(64U << 10U, '\0');
   std::uint64_t number = 0;

@@ -63,7 +63,7 @@ Facility cgroups() {
   if (!*cgroup)
     return {"cgroups", false, "no writable hierarchy with the pids controller",
             "run as root, or have a cgroup delegated to you (systemd-run --user --scope -p "
-            "Delegate=yes); without it the limits use rlimits and a task count"};
+            "Delegate=yes); without it the limits use rlimits and what pid 1 counts"};
   return {"cgroups", true,
           (*cgroup)->limits_memory() ? "processes and memory can be limited"
                                      : "processes can be limited",
