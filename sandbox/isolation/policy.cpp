@@ -96,6 +96,10 @@ Status check_policy(const Policy& policy, std::string_view source) {
     if (path == "/")
       return fail("check policy", std::string(source) + " at /filesystem/masked",
                   "the root cannot be masked", "leave out the mounts that shall not be seen");
+    if (path == "/proc")
+      return fail("check policy", std::string(source) + " at /filesystem/masked",
+                  "/proc cannot be masked as a whole",
+                  "mask files in it; pid 1 counts the processes and their memory there");
     // Taken as a name it would mask nothing, without a word.
     if (path.find_first_of("*?") != std::string::npos)
       return fail("check policy", std::string(source) + " at /filesystem/masked",

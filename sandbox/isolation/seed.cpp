@@ -92,10 +92,10 @@ class Seeder {
     return ok();
   }
 
-  // The directory `path` of the scratch directory. A seed may be a link, and another one's path may
-  // go through it: followed here, outside, it would lead into the host's tree.
-  Result<UniqueFd> open_directory(const std::string& path, const SeedFile& file) const {
-    UniqueFd directory = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
+  // The directory `path` below `from`. A seed may be a link, and another one's path may go through
+  // it: followed here, outside, it would lead into the host's tree.
+  static Result<UniqueFd> open_directory(int from, const std::string& path, const SeedFile& file) {
+    UniqueFd directory = open_beneath(from, path, O_PATH | O_DIRECTORY);
     if (directory) return directory;
     if (errno == ELOOP || errno == ENOTDIR)
       return fail("seed file", quoted(file.path), "a link or a file stands where a directory should",
@@ -105,7 +105,7 @@ class Seeder {
 
   Result<UniqueFd> make_directory(const Place& place, const std::string& path,
                                   const SeedFile& file) const {
-    GYGES_TRY(UniqueFd at, open_directory(path.substr(0, place.root), file));
+    GYGES_TRY(UniqueFd at, open_directory(scratch_, path.substr(0, place.root), file));
     for (std::size_t begin = place.root + 1; begin < path.size();) {
       const std::size_t end = std::min(path.find('/', begin), path.size());
       const std::string name = path.substr(begin, end - begin);
@@ -114,7 +114,7 @@ class Seeder {
       } else if (errno != EEXIST) {
         return fail_errno("make directory for seed file", quoted(file.path));
       }
-      GYGES_TRY(at, open_directory(path.substr(0, end), file));
+      GYGES_TRY(at, open_directory(scratch_, path.substr(0, end), file));
       begin = end + 1;
     }
     return at;
@@ -136,10 +136,8 @@ class Seeder {
   Status put_directory(int parent, const std::string& name, const SeedFile& file) const {
     if (::mkdirat(parent, name.c_str(), file.mode) != 0 && errno != EEXIST)
       return fail_errno("make seed directory", quoted(file.path));
-    // Its mode may keep even its owner from reading it.
-    if (!open_beneath(parent, name, O_PATH | O_DIRECTORY))
-      return fail("make seed directory", quoted(file.path), "a link or a file is there",
-                  "leave out one of the two");
+    GYGES_TRY([[maybe_unused]] UniqueFd made, open_directory(parent, name, file));
+    // Its mode may keep even its owner from opening it to read.
     if (::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
       return fail_errno("set mode of seed directory", quoted(file.path));
     return own(parent, name, file);

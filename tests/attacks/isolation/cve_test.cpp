@@ -270,6 +270,15 @@ TEST_F(Cve, AMaskOfTheRootIsRefused) {
   EXPECT_THAT(policy.error().line(), HasSubstr("the root cannot be masked"));
 }
 
+// Pid 1 would count nothing there, and no limit that it holds would hold.
+TEST_F(Cve, AMaskOfProcIsRefused) {
+  nlohmann::json json = policy_to_json(test_policy());
+  json["filesystem"]["masked"].push_back("/proc");
+  auto policy = policy_from_json(json, "cve");
+  ASSERT_FALSE(policy);
+  EXPECT_THAT(policy.error().line(), HasSubstr("/proc cannot be masked"));
+}
+
 // bubblewrap CVE-2020-5291, firejail CVE-2016-9016 to CVE-2016-10123, CVE-2017-5180, CVE-2017-5206,
 // CVE-2017-5207, CVE-2017-5940, CVE-2021-26910, CVE-2022-31214: holes of programs that are
 // installed set-user-id. Gyges is not, and refuses to run so.
