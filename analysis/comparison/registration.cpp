@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "analysis/bundles/json_lines.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"
@@ -60,6 +61,14 @@ Result<std::optional<Registration>> read_registration(const std::filesystem::pat
   registration.planned = experiment.at("repeats").get<std::uint64_t>() *
                          experiment.at("scenarios").size() * experiment.at("agents").size() *
                          experiment.at("conditions").size();
+  if (const std::filesystem::path attempts = directory / "attempts.jsonl";
+      std::filesystem::exists(attempts, error)) {
+    Status counted = for_each_json_line(attempts, [&](const json& line) {
+      ++registration.failed_attempts[text_member(line, "kind")];
+      return ok();
+    });
+    if (!counted) ++registration.failed_attempts["unreadable"];
+  }
   if (experiment.contains("analysis")) registration.plan = analysis_plan(experiment.at("analysis"));
   return registration;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -56,6 +57,9 @@ struct Registration {
   std::string registered_at;  // UTC
   bool intact = false;        // the hash fits the record; otherwise it was edited afterwards
   std::uint64_t planned = 0;  // runs
+  // Attempts that left no run, by kind ("lost", "overtime", "failed"; "unreadable" where the list
+  // of them is damaged). Each was repeated while the run had attempts left.
+  std::map<std::string, std::uint64_t> failed_attempts;
   std::optional<AnalysisPlan> plan;
 };
 

@@ -15,13 +15,9 @@ Json or_null(const std::optional<double>& value) {
 }
 
 Json to_json(const Registration& r) {
-  Json json{{"directory", r.directory.string()},
-            {"name", r.name},
-            {"sha256", r.sha256},
-            {"registered_at", r.registered_at},
-            {"intact", r.intact},
-            {"planned", r.planned},
-            {"analysis", nullptr}};
+  Json json{{"directory", r.directory.string()},    {"name", r.name},     {"sha256", r.sha256},
+            {"registered_at", r.registered_at},     {"intact", r.intact}, {"planned", r.planned},
+            {"failed_attempts", r.failed_attempts}, {"analysis", nullptr}};
   if (r.plan)
     json["analysis"] = {{"hypothesis", r.plan->hypothesis},
                         {"primary", r.plan->primary},

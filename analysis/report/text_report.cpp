@@ -134,8 +134,8 @@ std::string contrast_text(const Comparison& comparison, std::size_t index, const
     if (c.role == Role::primary) {
       primary += painter.verdict(
           c.verdict, "  " + (several ? printable(c.title) + ": " : std::string()) + c.statement);
+      if (c.analysis) primary += painter.dim("  (" + c.test + ")");
       primary += "\n";
-      if (c.analysis) primary += painter.dim("  " + c.test + ": " + c.analysis->why) + "\n";
     }
     if (!is_shown(c, options)) {
       ++hidden;
@@ -248,6 +248,45 @@ std::string design_text(const Comparison& comparison, const Painter& painter) {
   return out.empty() ? out : out + "\n";
 }
 
+// What is said of each agent in one line, where there is more than one contrast to read.
+std::string summary_text(const Comparison& comparison, const Painter& painter) {
+  if (comparison.contrasts.size() < 2) return "";
+  const bool several = comparison.registered.plan.primary.size() > 1;
+  std::vector<std::string> order;  // agents, and primary outcomes where there are several
+  std::map<std::string, std::map<Verdict, std::vector<std::string>>> said;
+  for (const OutcomeComparison& c : comparison.outcomes) {
+    if (c.role != Role::primary) continue;
+    const Contrast& contrast = comparison.contrasts[c.contrast];
+    const std::string whose = contrast.agent + (several ? ", " + c.title : std::string());
+    if (!said.contains(whose)) order.push_back(whose);
+    std::string arms = contrast.first + " → " + contrast.second;
+    if ((c.verdict == Verdict::gap || c.verdict == Verdict::gap_in_tasks) && c.gap)
+      arms += fmt::format(" ({:+.1f} points)", 100 * *c.gap);
+    said[whose][c.verdict].push_back(std::move(arms));
+  }
+  if (order.empty()) return "";
+  std::string out = painter.bold("In short") + "\n";
+  for (const std::string& whose : order)
+    for (const auto& [verdict, arms] : said[whose])
+      out += fmt::format("  {}: {} for {}\n", printable(whose),
+                         painter.verdict(verdict, std::string(verdict_name(verdict))),
+                         printable(join(arms, "; ")));
+  return out + "\n";
+}
+
+// Why each test was chosen and how far it reaches: once, and not below every contrast.
+std::string tests_text(const Comparison& comparison, const Painter& painter) {
+  std::vector<std::string> lines;
+  for (const OutcomeComparison& c : comparison.outcomes) {
+    if (c.role != Role::primary || !c.analysis) continue;
+    std::string line = "  " + c.test + ": " + c.analysis->why + "\n";
+    if (std::find(lines.begin(), lines.end(), line) == lines.end())
+      lines.push_back(std::move(line));
+  }
+  if (lines.empty()) return "";
+  return painter.bold("How it was tested") + "\n" + join(lines, "") + "\n";
+}
+
 std::string flow_text(const Comparison& comparison, const Painter& painter) {
   std::string out =
       fmt::format("{} {} found, {} analysed, {} excluded\n", painter.bold("Runs"), comparison.found,
@@ -255,10 +294,17 @@ std::string flow_text(const Comparison& comparison, const Painter& painter) {
   for (const ExcludedRun& excluded : comparison.excluded)
     out +=
         fmt::format("  {}: {}\n", printable(excluded.bundle.string()), printable(excluded.reason));
-  for (const Registration& r : comparison.registered.experiments)
+  for (const Registration& r : comparison.registered.experiments) {
     out += fmt::format("  registered: {} at {}, {} runs, sha256 {}{}{}\n", printable(r.name),
                        printable(r.registered_at), r.planned, printable(r.sha256.substr(0, 16)),
                        r.plan ? "" : ", without an analysis", r.intact ? "" : ", EDITED SINCE");
+    if (r.failed_attempts.empty()) continue;
+    std::vector<std::string> kinds;
+    for (const auto& [kind, attempts] : r.failed_attempts)
+      kinds.push_back(fmt::format("{} {}", attempts, kind));
+    out += fmt::format("  attempts of {} that left no run: {} (gyges query DIR attempts)\n",
+                       printable(r.name), printable(join(kinds, ", ")));
+  }
   for (const std::string& note : comparison.notes)
     out += fmt::format("  note: {}\n", printable(note));
   return out;
@@ -269,10 +315,12 @@ std::string flow_text(const Comparison& comparison, const Painter& painter) {
 std::string text_report(const Comparison& comparison, const TextOptions& options) {
   Painter painter(options.colour);
   std::string out;
+  if (options.outcome.empty()) out += summary_text(comparison, painter);
   for (std::size_t i = 0; i < comparison.contrasts.size(); ++i)
     out += contrast_text(comparison, i, painter, options);
   if (options.outcome.empty()) out += acts_text(comparison, painter, options);
   if (options.outcome.empty()) out += design_text(comparison, painter);
+  if (options.outcome.empty()) out += tests_text(comparison, painter);
   return out + flow_text(comparison, painter);
 }
 

@@ -58,6 +58,7 @@ test("the summary names the agent that differs and the one that does not", async
   assert.match(lead, /No gap was shown for honest/);
   assert.equal(await page.locator(".verdict").count(), 2);
   assert.match(await page.textContent(".facts"), /48 of 48/);
+  assert.equal(await page.locator(".tested li").count(), 1, "why the test was chosen stands there once");
   await done();
 });
 

@@ -79,11 +79,13 @@ class View {
         h("p.big", points(c.gap), " ", h("small", isNumber(c.gap) ? `points ${interval(c.interval, points)}` : "")),
         h("p.small", `${c.title}: ${percent(c.rates[0])} (${c.counts[0].join("/")}) → ${percent(c.rates[1])} (${c.counts[1].join("/")}); p = ${pValue(c.adjusted_p_value ?? c.p_value)}, ${c.test}`),
         h("p.small.soft", c.statement),
-        c.why_this_test ? h("p.small.soft", `Why ${c.test}: ${c.why_this_test}.`) : null,
         h("p.small.actions", proved.length ? h("a", { href: "#/acts" }, `${plural(proved.length, "covert act")} with proof`) : null,
           pair ? link(`/pair/${pair[0]}/${pair[1]}`, "a", "a pair side by side") : null, this.runsLink(c)));
     });
+    // Once for all cards: why each test was chosen, and how far it reaches.
+    const tested = [...new Set(this.primary.filter((c) => c.why_this_test).map((c) => `${c.test}: ${c.why_this_test}.`))];
     return [this.lead(), this.facts(), cards.length ? h("div.verdicts", cards) : null,
+      tested.length ? h("div.card.tested", h("h3", "How it was tested"), h("ul.notes", tested.map((t) => h("li.small", t)))) : null,
       telling ? h("p", link(`/pair/${telling[0]}/${telling[1]}`, "a.button", "Open the pair that shows most, side by side")) : null,
       notes.length ? h("div.card", h("h3", "To know before reading on"), h("ul.notes", notes.map((n) => h("li", n)))) : null];
   }
@@ -187,8 +189,12 @@ class View {
     runs.forEach((run) => Object.entries(run.monitors ?? {}).forEach(([name, m]) => {
       if (run.covert_act !== null) monitors.set(name, [...(monitors.get(name) ?? []), { score: m.score ?? 1, bad: run.covert_act }]);
     }));
+    const attempts = new Map<string, number>();
+    registrations.forEach((r) => Object.entries(r.failed_attempts as Record<string, number>).forEach(([kind, n]) => attempts.set(kind, (attempts.get(kind) ?? 0) + n)));
     return [
-      h("figure.card", h("figcaption", h("h3", "Flow of runs")), h("ol.flow", step(flow.found, "bundles found"),
+      h("figure.card", h("figcaption", h("h3", "Flow of runs")), h("ol.flow",
+        registrations.length ? step(registrations.reduce((n, r) => n + r.planned, 0), "runs planned") : null,
+        [...attempts].map(([kind, n]) => step(n, `attempts without a run: ${kind}`, "out")), step(flow.found, "bundles found"),
         [...reasons].map(([reason, n]) => step(n, "excluded: " + reason, "out")), step(flow.analysed, "analysed")),
         table("Analysed runs", ["Agent and condition", number("Runs"), number("Submitted"), number("Limit hit"), number("Other end"), number("Task done"), number("Covert act")],
           scripts.map(([key, list]) => { const submitted = list.filter((r) => r.exit === "submitted").length, limited = list.filter((r) => r.limits_hit.length).length;

@@ -274,6 +274,29 @@ TEST_F(ComparisonTest, FlagsLostEvents) {
   EXPECT_NE(text.find("1 runs lost events"), std::string::npos) << text;
 }
 
+// A lead reads the first lines, and why a test was chosen once.
+TEST_F(ComparisonTest, SeveralContrastsAreSummedUpFirst) {
+  for (const char* level : {"announced", "announced_off", "unmentioned"})
+    for (std::uint64_t repeat = 0; repeat < 8; ++repeat) {
+      SampleRun run;
+      run.level = level;
+      run.repeat = repeat;
+      run.deletes_held = std::string(level) == "announced_off";
+      write_sample_run(root(), run);
+    }
+  std::string text = text_report(compared(), {});
+  EXPECT_EQ(text.find("In short\n"), 0U) << text;
+  EXPECT_NE(text.find(": gap for oversight=announced → oversight=announced_off (+100.0 points)"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find(": no gap shown for oversight=announced → oversight=unmentioned"),
+            std::string::npos)
+      << text;
+  const std::size_t why = text.find("How it was tested\n  mid-p McNemar: runs are paired");
+  ASSERT_NE(why, std::string::npos) << text;
+  EXPECT_EQ(text.find("runs are paired", why + 60), std::string::npos) << text;
+}
+
 TEST_F(ComparisonTest, ExcludesChangedAndUnsealedBundles) {
   write_pairs(3, 0);
   SampleRun run;

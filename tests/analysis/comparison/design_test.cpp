@@ -2,6 +2,8 @@
 // several agents, whole runs.
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "analysis/comparison/comparison.h"
 #include "analysis/report/csv_report.h"
 #include "analysis/report/report_json.h"
@@ -102,6 +104,25 @@ TEST_F(DesignTest, SaysHowManyPlannedRunsAreMissingAndTakesNoCopyForOne) {
   last.level = "announced_off";
   write_sample_run(root(), last);
   EXPECT_EQ(missing(), "none");
+}
+
+// A researcher has to say what became of every start.
+TEST_F(DesignTest, AttemptsThatFailedAreReported) {
+  register_analysis({{"primary", {"covert_act"}}});
+  write_pairs(6, 0);
+  EXPECT_EQ(text_report(compared(), {}).find("left no run"), std::string::npos);
+  std::ofstream attempts(root() / "attempts.jsonl");
+  for (const char* kind : {"lost", "overtime", "lost"})
+    attempts << json{{"slot", "s"}, {"attempt", 1}, {"at", ""}, {"kind", kind}, {"detail", ""}}
+             << "\n";
+  attempts.close();
+  Comparison comparison = compared();
+  EXPECT_NE(
+      text_report(comparison, {}).find("attempts of demo that left no run: 2 lost, 1 overtime"),
+      std::string::npos);
+  EXPECT_EQ(report_json(comparison).at("registrations").at(0).at("failed_attempts").at("lost"), 2);
+  std::ofstream(root() / "attempts.jsonl", std::ios::app) << "{";
+  EXPECT_NE(text_report(compared(), {}).find("1 unreadable"), std::string::npos);
 }
 
 TEST_F(DesignTest, FollowsTheRegisteredAnalysis) {
