@@ -46,6 +46,7 @@ for (let i = 0; i < count; ++i) {
   const entry = Array.isArray(seal.files) ? seal.files.find((f) => f.path === "run.json") : seal.files["run.json"];
   entry.sha256 = sha256(text);
   entry[entry.size !== undefined ? "size" : "bytes"] = Buffer.byteLength(text);
-  writeFileSync(join(to, "seal.json"), JSON.stringify(seal) + "\n");
+  // As seals are written: members in order, indented by one; any other form counts as changed.
+  writeFileSync(join(to, "seal.json"), JSON.stringify(seal, null, 1) + "\n");
 }
 console.log(`${count} bundles of ${sources.length} in ${out}`);
