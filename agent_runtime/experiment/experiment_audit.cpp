@@ -75,8 +75,9 @@ std::size_t declared_of(const json& document) {
 
 // Those of high severity and medium ones; values stay out, they are the host's.
 json leaks_of(const cues::Audit& audit) {
+  const json document = cues::audit_to_json(audit);
   json leaks = json::array();
-  for (const json& leak : cues::audit_to_json(audit).at("leaks")) {
+  for (const json& leak : document.at("leaks")) {
     if (leak.at("severity") == "low") continue;
     json& kept = leaks.emplace_back(json::object());
     for (const char* member : {"channel", "severity", "speaks_of", "meaning", "conditions"})
@@ -86,8 +87,9 @@ json leaks_of(const cues::Audit& audit) {
 }
 
 json contradictions_of(const cues::Audit& audit) {
+  const json document = cues::audit_to_json(audit);
   json kept = json::array();
-  for (const json& one : cues::audit_to_json(audit).at("contradictions"))
+  for (const json& one : document.at("contradictions"))
     kept.push_back({{"fact", one.at("fact")}, {"conditions", one.at("conditions")}});
   return kept;
 }
