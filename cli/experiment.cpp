@@ -49,10 +49,10 @@ struct RunOptions {
   bool json = false;
 };
 
-volatile std::sig_atomic_t stop_signals = 0;
+volatile std::sig_atomic_t stops_asked = 0;
 
 void count_stop_signal(int) {
-  stop_signals = stop_signals + 1;
+  stops_asked = stops_asked + 1;
 }
 
 void listen_for_stop_signals() {
@@ -211,11 +211,11 @@ Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& 
   experiment::RunnerOptions runner;
   runner.report = [&](const experiment::Progress& progress) { display.show(progress); };
   runner.stop = [&] {
-    if (stop_signals == 0) return experiment::StopRequest::none;
+    if (stops_asked == 0) return experiment::StopRequest::none;
     if (!announced) display.say("stopping: running episodes may finish; once more to stop at once");
     announced = true;
-    return stop_signals > 1 ? experiment::StopRequest::at_once
-                            : experiment::StopRequest::finish_running;
+    return stops_asked > 1 ? experiment::StopRequest::at_once
+                           : experiment::StopRequest::finish_running;
   };
   auto summary = experiment::carry_out(open.experiment, open.plan, open.directory, open.index,
                                        *executor, runner);

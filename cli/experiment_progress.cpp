@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds redraw_interval{100};
 constexpr std::size_t max_shown_conditions = 6;
 constexpr std::size_t max_failure_lines = 20;
 
-std::size_t terminal_width() {
+std::size_t error_width() {
   winsize size{};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return 80;
@@ -89,7 +89,7 @@ void ExperimentProgress::show(const experiment::Progress& progress) {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_drawn_ < redraw_interval && progress.finished < progress.planned) return;
     last_drawn_ = now;
-    draw(progress_line(progress, terminal_width() - 1));
+    draw(progress_line(progress, error_width() - 1));
     return;
   }
   const std::size_t tenth = progress.planned == 0 ? 10 : 10 * progress.finished / progress.planned;

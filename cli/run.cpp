@@ -23,7 +23,7 @@
 namespace gyges::cli {
 namespace {
 
-struct RunOptions {
+struct RunCommand {
   std::string policy = "default";
   std::string persona;
   std::string recorder;
@@ -47,7 +47,7 @@ Result<std::filesystem::path> default_out(const std::string& program) {
   return base / (time + "-" + name + "-" + recorder::new_run_id().substr(0, 4));
 }
 
-Result<int> run(const RunOptions& options) {
+Result<int> run(const RunCommand& options) {
   run::CommandRunRequest request;
   GYGES_TRY(request.policy, isolation::load_policy(options.policy));
   if (!options.persona.empty()) request.persona = options.persona;
@@ -105,7 +105,7 @@ Result<int> run(const RunOptions& options) {
 }  // namespace
 
 void add_run(CLI::App& root, int& exit_status) {
-  auto options = std::make_shared<RunOptions>();
+  auto options = std::make_shared<RunCommand>();
   CLI::App* command = root.add_subcommand("run", "Run one command in a sandbox and record it");
   command->add_option("--policy", options->policy, "name of a preset, or path of a policy file")
       ->capture_default_str();

@@ -51,10 +51,6 @@ int report_reading(const Status& status, const TraceReader& reader) {
   return reader.damage() ? exit_found : own_error;
 }
 
-std::string json_line(const nlohmann::json& json) {
-  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
-
 struct ShowOptions {
   std::string run;
   std::optional<std::uint32_t> tool_call;

@@ -17,12 +17,12 @@
 namespace gyges::cli {
 namespace fs = std::filesystem;
 using namespace recorder;
-namespace {
 
 std::string json_line(const nlohmann::json& json) {
-  // Only ASCII: what stands in the file cannot drive a terminal it is shown on.
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
+
+namespace {
 
 // A text file under construction.
 class ExportFile {

@@ -5,9 +5,13 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "sandbox/recorder/format/trace_reader.h"
 
 namespace gyges::cli {
+
+// One line of ASCII: it cannot drive a terminal that it is shown on.
+std::string json_line(const nlohmann::json& json);
 
 // Each writes `output` beside itself first and renames it, so that a failed export leaves no half
 // file. A damaged trace is exported as far as it is good; the error then names the damage and

@@ -11,11 +11,11 @@ constexpr std::uint64_t window_events = 65536;
 // Bounds memory; later ones are printed where they stand.
 constexpr std::size_t max_late = 500'000;
 
-struct Line {
+struct TimedLine {
   std::uint64_t time_ns = 0;
   std::uint64_t sequence = 0;
   std::string text;
-  bool operator<(const Line& other) const {
+  bool operator<(const TimedLine& other) const {
     return time_ns != other.time_ns ? time_ns < other.time_ns : sequence < other.sequence;
   }
 };
@@ -38,7 +38,7 @@ Status walk(TraceReader& reader, const BlockQuery& blocks,
 
 Status for_each_line_by_entry(TraceReader& reader, const BlockQuery& blocks, const MakeLine& make,
                               const TakeLine& take) {
-  std::vector<Line> late_lines;
+  std::vector<TimedLine> late_lines;
   std::uint64_t last_late = 0;  // sequence up to which all late events are in late_lines
   if (reader.extent().events > window_events) {
     PathResolver names;
@@ -56,10 +56,10 @@ Status for_each_line_by_entry(TraceReader& reader, const BlockQuery& blocks, con
 
   std::size_t next_late = 0;
   bool go_on = true;
-  std::vector<Line> window;
+  std::vector<TimedLine> window;
   auto print_window = [&] {
     std::sort(window.begin(), window.end());
-    for (const Line& line : window) {
+    for (const TimedLine& line : window) {
       while (go_on && next_late < late_lines.size() && late_lines[next_late] < line)
         go_on = take(late_lines[next_late++].text);
       if (go_on) go_on = take(line.text);

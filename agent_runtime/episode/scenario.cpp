@@ -23,7 +23,7 @@ std::string known_names(const Map& map) {
   return join(names, ", ");
 }
 
-std::string text_of(const json& value) {
+std::string joined_lines(const json& value) {
   if (value.is_string()) return value.get<std::string>();
   std::vector<std::string> lines = value.get<std::vector<std::string>>();
   return join(lines, "\n");
@@ -46,7 +46,7 @@ Result<Factor> read_factor(const json& value, const std::string& place) {
               level.value("gate", "")};
     const json texts = level.value("text", json::object());
     for (const auto& [slot, text] : texts.items()) {
-      one.text[slot] = text_of(text);
+      one.text[slot] = joined_lines(text);
       slots.insert(slot);
     }
     one.facts = level.value("facts", one.facts);

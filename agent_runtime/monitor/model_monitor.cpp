@@ -16,7 +16,7 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t digest_lines = 120;
-constexpr std::size_t longest_text = 4000;
+constexpr std::size_t longest_message = 4000;
 constexpr std::size_t longest_reply = 1U << 20U;
 
 constexpr std::string_view instructions =
@@ -30,9 +30,9 @@ constexpr std::string_view instructions =
     "\"evidence\": [\"call:3\", \"event:812\"]}, with ids as they stand in the lines.\n\nRubric:\n";
 
 std::string cut(std::string_view text) {
-  if (text.size() <= longest_text) return valid_utf8(text);
-  return valid_utf8(text.substr(0, longest_text)) + " [" +
-         std::to_string(text.size() - longest_text) + " bytes more]";
+  if (text.size() <= longest_message) return valid_utf8(text);
+  return valid_utf8(text.substr(0, longest_message)) + " [" +
+         std::to_string(text.size() - longest_message) + " bytes more]";
 }
 
 std::string line_of(const json& object) {

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-std::uint64_t count_member(const json& object, const char* name) {
+std::uint64_t count_at(const json& object, const char* name) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(0, integer_member(object, name)));
 }
 
@@ -38,24 +38,23 @@ void add_content(const json& line, LoggedMessage& message) {
 }
 
 std::uint32_t call_number(const json& object, const char* name) {
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(count_member(object, name), UINT32_MAX));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(count_at(object, name), UINT32_MAX));
 }
 
 void take_message(const json& line, EpisodeLog& log) {
   LoggedMessage message;
   message.role = text_member(line, "role");
-  message.time_ns = count_member(line, "time_ns");
+  message.time_ns = count_at(line, "time_ns");
   message.stop_reason = text_member(line, "stop_reason");
   message.tool_call = call_number(line, "tool_call");
   add_content(line, message);
   if (auto calls = line.find("tool_calls"); calls != line.end() && calls->is_array())
     for (const json& call : *calls) message.calls.push_back(call_number(call, "call"));
   if (auto usage = line.find("usage"); usage != line.end() && usage->is_object()) {
-    message.input_tokens = count_member(*usage, "input_tokens");
-    message.output_tokens = count_member(*usage, "output_tokens");
-    message.cached_tokens = count_member(*usage, "cached_tokens");
-    message.reasoning_tokens = count_member(*usage, "reasoning_tokens");
+    message.input_tokens = count_at(*usage, "input_tokens");
+    message.output_tokens = count_at(*usage, "output_tokens");
+    message.cached_tokens = count_at(*usage, "cached_tokens");
+    message.reasoning_tokens = count_at(*usage, "reasoning_tokens");
     message.cost = number_member(*usage, "cost");
   }
   log.messages.push_back(std::move(message));
@@ -67,7 +66,7 @@ void take_call(const std::string& type, const json& line, EpisodeLog& log) {
   if (type == "tool_requested") {
     call.id = text_member(line, "id");
     call.name = text_member(line, "name");
-    call.requested_ns = count_member(line, "time_ns");
+    call.requested_ns = count_at(line, "time_ns");
     auto arguments = line.find("arguments");
     call.arguments = std::make_shared<const json>(
         arguments != line.end() && arguments->is_object() ? *arguments : json::object());
@@ -77,7 +76,7 @@ void take_call(const std::string& type, const json& line, EpisodeLog& log) {
     call.reason = text_member(line, "reason");
   } else {
     call.executed = true;
-    call.executed_ns = count_member(line, "time_ns");
+    call.executed_ns = count_at(line, "time_ns");
     call.duration_ms = number_member(line, "duration_ms");
     call.exit_code = integer_member(line, "exit_code");
     call.output = text_member(line, "output");
@@ -138,7 +137,7 @@ Result<EpisodeLog> load_episode_log(const std::filesystem::path& bundle) {
   EpisodeLog log;
   GYGES_CHECK(for_each_json_line(bundle / "transcript.jsonl", [&](const json& line) -> Status {
     std::string type = text_member(line, "type");
-    std::uint64_t time = count_member(line, "time_ns");
+    std::uint64_t time = count_at(line, "time_ns");
     if (log.start_ns == 0) log.start_ns = time;
     log.end_ns = std::max(log.end_ns, time);
     if (type == "message") {

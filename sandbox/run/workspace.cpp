@@ -10,7 +10,7 @@ namespace {
 using isolation::Filesystem;
 using isolation::Mount;
 
-bool below(const std::string& path, const std::string& directory) {
+bool is_below(const std::string& path, const std::string& directory) {
   return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
@@ -33,7 +33,7 @@ Status add_workspace(const std::filesystem::path& workspace, isolation::Policy& 
   // Nobody inside shall sign records or read what other runs there were.
   recorder::SealPlaces places = recorder::SealPlaces::from_environment();
   for (const std::filesystem::path& file : {places.key, places.ledger})
-    if (below(file.string(), path)) policy.filesystem.masked.push_back(file.string());
+    if (is_below(file.string(), path)) policy.filesystem.masked.push_back(file.string());
   return ok();
 }
 

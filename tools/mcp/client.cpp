@@ -62,7 +62,7 @@ class ServerTool final : public tools::Tool {
   std::string parameters_;
 };
 
-std::string string_at(const json& object, const char* key) {
+std::string text_at(const json& object, const char* key) {
   auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
@@ -70,15 +70,15 @@ std::string string_at(const json& object, const char* key) {
 // What a model can read of a piece of content.
 std::string text_of(const json& piece) {
   if (!piece.is_object()) return {};
-  std::string type = string_at(piece, "type");
-  if (type == "text") return string_at(piece, "text");
+  std::string type = text_at(piece, "type");
+  if (type == "text") return text_at(piece, "text");
   if (type == "resource" && piece.contains("resource") && piece.at("resource").is_object()) {
-    std::string text = string_at(piece.at("resource"), "text");
+    std::string text = text_at(piece.at("resource"), "text");
     if (!text.empty()) return text;
   }
-  if (type == "resource_link") return "[resource " + printable(string_at(piece, "uri")) + "]";
+  if (type == "resource_link") return "[resource " + printable(text_at(piece, "uri")) + "]";
   return "[" + printable(type.substr(0, max_tool_name)) + ", " +
-         std::to_string(string_at(piece, "data").size()) + " bytes as base64]";
+         std::to_string(text_at(piece, "data").size()) + " bytes as base64]";
 }
 
 }  // namespace
@@ -178,7 +178,7 @@ Status ToolServer::begin(Clock::time_point deadline) {
                            deadline, -1));
   if (!reply.result)
     return fail("initialize", "", printable(reply.error), "see that it speaks MCP 2025-11-25");
-  std::string revision = string_at(*reply.result, "protocolVersion");
+  std::string revision = text_at(*reply.result, "protocolVersion");
   if (std::find(known_revisions.begin(), known_revisions.end(), revision) == known_revisions.end())
     return fail("initialize", "",
                 "it speaks protocol version " + quoted(revision.substr(0, max_title)),
@@ -186,8 +186,8 @@ Status ToolServer::begin(Clock::time_point deadline) {
                     std::string(known_revisions.back()));
   auto info = reply.result->find("serverInfo");
   if (info != reply.result->end() && info->is_object())
-    title_ = printable((string_at(*info, "name").substr(0, max_title) + " " +
-                        string_at(*info, "version").substr(0, max_title)));
+    title_ = printable((text_at(*info, "name").substr(0, max_title) + " " +
+                        text_at(*info, "version").substr(0, max_title)));
   return peer_->notify("notifications/initialized", "{}");
 }
 
@@ -201,8 +201,8 @@ Status ToolServer::list_tools(Clock::time_point deadline) {
       return fail("list tools", "", "the answer has no list of tools", "");
     for (const json& tool : *list)
       if (std::string reason = add_tool(tool); !reason.empty())
-        leave_out(tool.is_object() ? string_at(tool, "name") : "", std::move(reason));
-    std::string cursor = string_at(*reply.result, "nextCursor");
+        leave_out(tool.is_object() ? text_at(tool, "name") : "", std::move(reason));
+    std::string cursor = text_at(*reply.result, "nextCursor");
     if (cursor.empty() || cursor.size() > max_cursor_bytes) break;
     params = R"({"cursor":)" + json_string(cursor) + "}";
   }
@@ -231,7 +231,7 @@ void ToolServer::leave_out(std::string tool, std::string reason) {
 // fault.
 std::string ToolServer::add_tool(const json& declaration) {
   if (!declaration.is_object()) return "it is not declared by an object";
-  std::string own = string_at(declaration, "name");
+  std::string own = text_at(declaration, "name");
   if (!wanted_.empty() && std::find(wanted_.begin(), wanted_.end(), own) == wanted_.end())
     return {};
   std::string name = prefix_ + own;
@@ -245,7 +245,7 @@ std::string ToolServer::add_tool(const json& declaration) {
   if (schema == declaration.end() || !schema->is_object()) return "it has no inputSchema";
   std::string parameters = json_text(*schema);
   std::string description =
-      valid_utf8(string_at(declaration, "description").substr(0, max_description));
+      valid_utf8(text_at(declaration, "description").substr(0, max_description));
   std::size_t bytes = parameters.size() + description.size();
   if (bytes > limits_.tool_bytes || tools_bytes_ + bytes > limits_.tools_bytes)
     return "its declaration, or all of the server's together, is too large";

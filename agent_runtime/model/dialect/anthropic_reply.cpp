@@ -9,8 +9,6 @@ namespace gyges::model::wire {
 namespace anthropic {
 namespace {
 
-constexpr const char* ours = AnthropicMessages::dialect_name;
-
 struct StopWord {
   const char* word;
   StopReason reason;
@@ -45,13 +43,13 @@ constexpr ErrorWord error_words[] = {
 constexpr std::string_view context_words[] = {"prompt is too long", "exceed context limit"};
 
 json thinking_block(const Part& part, bool to_agent, Losses& losses, const std::string& place) {
-  bool own = part.origin == ours;
+  bool own = part.origin == AnthropicMessages::dialect_name;
   if (own && !part.data.empty()) return {{"type", "redacted_thinking"}, {"data", part.data}};
   if (!own && !to_agent) {
     lose(losses, place, "reasoning that this provider did not sign");
     return {};
   }
-  lose_foreign(part, ours, losses, place);
+  lose_foreign(part, AnthropicMessages::dialect_name, losses, place);
   if (!own && part.text.empty()) return {};
   return {{"type", "thinking"}, {"thinking", part.text}, {"signature", own ? part.signature : ""}};
 }
@@ -144,7 +142,7 @@ Status read_block(const json& block, const std::string& place, Message& message)
     const json& input = at(block, "input");
     set_arguments(call, input.is_null() ? "" : dump(input));
     call.extra = rest_of(block, {"type", "id", "name", "input"});
-    if (!call.extra.empty()) call.origin = ours;
+    if (!call.extra.empty()) call.origin = AnthropicMessages::dialect_name;
     call.position = message.content.size();
     message.tool_calls.push_back(std::move(call));
     return ok();
@@ -153,17 +151,17 @@ Status read_block(const json& block, const std::string& place, Message& message)
   if (type == "text" && at(block, "text").is_string()) {
     part.text = text_at(block, "text");
     part.extra = rest_of(block, {"type", "text"});
-    if (!part.extra.empty()) part.origin = ours;
+    if (!part.extra.empty()) part.origin = AnthropicMessages::dialect_name;
   } else if (type == "thinking" || type == "redacted_thinking") {
     part.kind = Part::Kind::reasoning;
     part.text = text_at(block, "thinking");
     part.signature = text_at(block, "signature");
     part.data = text_at(block, "data");
-    part.origin = ours;
+    part.origin = AnthropicMessages::dialect_name;
   } else {
     part.kind = Part::Kind::opaque;
     part.text = dump(block);
-    part.origin = ours;
+    part.origin = AnthropicMessages::dialect_name;
   }
   message.content.push_back(std::move(part));
   return ok();
@@ -180,16 +178,19 @@ json content_of(const Message& message, bool to_agent, Losses& losses, const std
               {"id", wire_id(block.call->id)},
               {"name", flat_name(block.call->space, block.call->name)},
               {"input", arguments_of(*block.call, losses, here)}};
-      lose_foreign(*block.call, ours, losses, here);
-      put_extra(wire, block.call->extra, block.call->origin, ours, losses, here);
+      lose_foreign(*block.call, AnthropicMessages::dialect_name, losses, here);
+      put_extra(wire, block.call->extra, block.call->origin, AnthropicMessages::dialect_name,
+                losses, here);
     } else if (block.part->kind == Part::Kind::text) {
       if (block.part->text.empty()) continue;
       wire = {{"type", "text"}, {"text", block.part->text}};
-      lose_foreign(*block.part, ours, losses, here);
-      put_extra(wire, block.part->extra, block.part->origin, ours, losses, here);
+      lose_foreign(*block.part, AnthropicMessages::dialect_name, losses, here);
+      put_extra(wire, block.part->extra, block.part->origin, AnthropicMessages::dialect_name,
+                losses, here);
     } else if (block.part->kind == Part::Kind::reasoning) {
       wire = thinking_block(*block.part, to_agent, losses, here);
-    } else if (block.part->kind == Part::Kind::opaque && block.part->origin == ours) {
+    } else if (block.part->kind == Part::Kind::opaque &&
+               block.part->origin == AnthropicMessages::dialect_name) {
       wire = parsed(block.part->text);
     } else {
       lose(losses, here,

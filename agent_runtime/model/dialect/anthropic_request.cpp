@@ -9,14 +9,13 @@ namespace {
 
 using anthropic::wire_id;
 
-constexpr const char* ours = AnthropicMessages::dialect_name;
 constexpr std::uint64_t default_max_tokens = 8192;  // the API demands one
 
 Part opaque(const json& block) {
   Part part;
   part.kind = Part::Kind::opaque;
   part.text = dump(block);
-  part.origin = ours;
+  part.origin = AnthropicMessages::dialect_name;
   return part;
 }
 
@@ -39,7 +38,7 @@ Part read_part(const json& block) {
   } else {
     return opaque(block);
   }
-  if (!part.extra.empty()) part.origin = ours;
+  if (!part.extra.empty()) part.origin = AnthropicMessages::dialect_name;
   return part;
 }
 
@@ -63,7 +62,7 @@ Result<Message> read_result(const json& block, const std::string& place) {
   if (result.tool_call_id.empty()) return bad(place + "/tool_use_id", "Field required");
   result.tool_failed = flag_at(block, "is_error").value_or(false);
   result.extra = rest_of(block, {"type", "tool_use_id", "is_error", "content"});
-  if (!result.extra.empty()) result.origin = ours;
+  if (!result.extra.empty()) result.origin = AnthropicMessages::dialect_name;
   const json& content = at(block, "content");
   if (!content.is_null()) GYGES_CHECK(read_parts(content, place + "/content", result.content));
   return result;
@@ -101,7 +100,7 @@ Status read_message(const json& wire, const std::string& place, std::vector<Mess
   Message message;
   if (role == "system") {
     message.role = Role::system;
-    message.origin = ours;
+    message.origin = AnthropicMessages::dialect_name;
     GYGES_CHECK(read_parts(content, place + "/content", message.content));
   } else if (role == "assistant") {
     message.role = Role::assistant;
@@ -130,7 +129,7 @@ Result<ToolDeclaration> read_tool(const json& wire, const std::string& place) {
     tool.kind = ToolDeclaration::Kind::hosted;
     tool.name = type;
     tool.raw = dump(wire);
-    tool.origin = ours;
+    tool.origin = AnthropicMessages::dialect_name;
     return tool;
   }
   tool.name = text_at(wire, "name");
@@ -139,7 +138,7 @@ Result<ToolDeclaration> read_tool(const json& wire, const std::string& place) {
   tool.description = text_at(wire, "description");
   tool.parameters = dump(at(wire, "input_schema"));
   tool.extra = rest_of(wire, {"type", "name", "description", "input_schema"});
-  if (!tool.extra.empty()) tool.origin = ours;
+  if (!tool.extra.empty()) tool.origin = AnthropicMessages::dialect_name;
   return tool;
 }
 
@@ -162,7 +161,7 @@ Status read_choice(const json& wire, ModelRequest& request) {
   return ok();
 }
 
-void read_settings(const json& body, ModelRequest& request) {
+void read_anthropic_settings(const json& body, ModelRequest& request) {
   request.max_output_tokens = count_at(body, "max_tokens");
   request.temperature = number_at(body, "temperature");
   request.top_p = number_at(body, "top_p");
@@ -191,7 +190,7 @@ void read_settings(const json& body, ModelRequest& request) {
     rest["output_config"] = parsed(others);
   if (rest.empty()) return;
   request.extra = dump(rest);
-  request.origin = ours;
+  request.origin = AnthropicMessages::dialect_name;
 }
 
 json write_part(const Part& part, Losses& losses, const std::string& place) {
@@ -212,14 +211,14 @@ json write_part(const Part& part, Losses& losses, const std::string& place) {
         block = {{"type", "image"}, {"source", {{"type", "url"}, {"url", part.url}}}};
       break;
     case Part::Kind::opaque:
-      if (part.origin == ours) return parsed(part.text);
+      if (part.origin == AnthropicMessages::dialect_name) return parsed(part.text);
       lose(losses, place, "block that only " + part.origin + " knows");
       return {};
     case Part::Kind::reasoning:
       lose(losses, place, "reasoning outside a reply");
       return {};
   }
-  put_extra(block, part.extra, part.origin, ours, losses, place);
+  put_extra(block, part.extra, part.origin, AnthropicMessages::dialect_name, losses, place);
   return block;
 }
 
@@ -245,7 +244,7 @@ json write_result(const Message& message, Losses& losses, const std::string& pla
   json content = plain_where_possible(write_parts(message, losses, place));
   if (!content.empty()) block["content"] = std::move(content);
   if (message.tool_failed) block["is_error"] = true;
-  put_extra(block, message.extra, message.origin, ours, losses, place);
+  put_extra(block, message.extra, message.origin, AnthropicMessages::dialect_name, losses, place);
   return block;
 }
 
@@ -265,7 +264,8 @@ void write_message(const Message& message, const std::string& place, bool after_
     return;
   }
   json blocks = write_parts(message, losses, place);
-  bool as_system = message.role == Role::system && message.origin == ours;
+  bool as_system =
+      message.role == Role::system && message.origin == AnthropicMessages::dialect_name;
   if (message.role == Role::system && !as_system)
     lose(losses, place, "system message in the midst, sent as one of the user");
   if (!as_system && after_result) {
@@ -277,9 +277,9 @@ void write_message(const Message& message, const std::string& place, bool after_
                   {"content", plain_where_possible(std::move(blocks))}});
 }
 
-json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
+json write_anthropic_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
   if (tool.kind == ToolDeclaration::Kind::hosted) {
-    if (tool.origin == ours) return parsed(tool.raw);
+    if (tool.origin == AnthropicMessages::dialect_name) return parsed(tool.raw);
     lose(losses, place, "tool \"" + tool.name + "\" that " + tool.origin + " runs itself");
     return {};
   }
@@ -287,11 +287,11 @@ json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& l
             {"input_schema", parameters_of(tool, losses, place)}};
   std::string description = description_of(tool);
   if (!description.empty()) wire["description"] = description;
-  put_extra(wire, tool.extra, tool.origin, ours, losses, place);
+  put_extra(wire, tool.extra, tool.origin, AnthropicMessages::dialect_name, losses, place);
   return wire;
 }
 
-void write_settings(const ModelRequest& request, Losses& losses, json& body) {
+void write_anthropic_settings(const ModelRequest& request, Losses& losses, json& body) {
   body["max_tokens"] = request.max_output_tokens.value_or(default_max_tokens);
   if (request.temperature) body["temperature"] = *request.temperature;
   if (request.top_p) body["top_p"] = *request.top_p;
@@ -350,14 +350,14 @@ Result<ModelRequest> AnthropicMessages::parse_request(std::string_view /*path*/,
     GYGES_TRY(request.tools.emplace_back(), read_tool(tools[i], "/tools/" + std::to_string(i)));
   }
   GYGES_CHECK(read_choice(at(value, "tool_choice"), request));
-  read_settings(value, request);
+  read_anthropic_settings(value, request);
   return request;
 }
 
 Result<WireRequest> AnthropicMessages::write_request(const ModelRequest& request,
                                                      Losses& losses) const {
   json body{{"model", request.model}, {"messages", json::array()}};
-  write_settings(request, losses, body);
+  write_anthropic_settings(request, losses, body);
   json system = json::array();
   std::size_t next = 0;
   for (; next < request.messages.size() && request.messages[next].role == Role::system; ++next)
@@ -376,10 +376,10 @@ Result<WireRequest> AnthropicMessages::write_request(const ModelRequest& request
     return fail("write request", "/messages", "the conversation has no message but the system's",
                 "add a message of the user");
   for (std::size_t i = 0; i < request.tools.size(); ++i)
-    if (json tool = write_tool(request.tools[i], "/tools/" + std::to_string(i), losses);
+    if (json tool = write_anthropic_tool(request.tools[i], "/tools/" + std::to_string(i), losses);
         !tool.is_null())
       body["tools"].push_back(std::move(tool));
-  put_extra(body, request.extra, request.origin, ours, losses, "");
+  put_extra(body, request.extra, request.origin, AnthropicMessages::dialect_name, losses, "");
   return WireRequest{"/v1/messages", {"anthropic-version: 2023-06-01"}, dump(body)};
 }
 

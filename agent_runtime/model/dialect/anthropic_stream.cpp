@@ -9,9 +9,7 @@ namespace {
 
 using Kind = Delta::Kind;
 
-constexpr const char* ours = AnthropicMessages::dialect_name;
-
-class Reader final : public EventReader {
+class AnthropicReader final : public EventReader {
  public:
   using EventReader::EventReader;
 
@@ -134,7 +132,7 @@ class Reader final : public EventReader {
     delta.block = block.number;
     delta.is_call = block.is_call;
     delta.part = std::move(block.late);
-    if (!delta.part.signature.empty()) delta.part.origin = ours;
+    if (!delta.part.signature.empty()) delta.part.origin = AnthropicMessages::dialect_name;
     deltas.push_back(std::move(delta));
     blocks_.erase(found);
     return ok();
@@ -157,9 +155,9 @@ class Reader final : public EventReader {
   bool has_stop_ = false;
 };
 
-class Writer final : public StreamWriter {
+class AnthropicWriter final : public StreamWriter {
  public:
-  explicit Writer(const ModelRequest& request)
+  explicit AnthropicWriter(const ModelRequest& request)
       : model_(request.model), id_(reply_id("msg_", "", request)) {}
 
   std::string write(const Delta& delta) override {
@@ -233,7 +231,7 @@ class Writer final : public StreamWriter {
   void open(const Delta& delta, std::string& bytes) {
     json block;
     kind_ = delta.part.kind;
-    bool own = delta.part.origin == ours;
+    bool own = delta.part.origin == AnthropicMessages::dialect_name;
     if (delta.is_call) {
       custom_ = delta.call.custom;
       block = {{"type", "tool_use"},
@@ -283,7 +281,8 @@ class Writer final : public StreamWriter {
     if (skipping_) return;
     if (waiting_) begin(parsed(opaque_), bytes);
     if (delta.is_call && custom_) piece_of("input_json_delta", "partial_json", "\"}", bytes);
-    bool signed_here = delta.part.origin == ours && !delta.part.signature.empty();
+    bool signed_here =
+        delta.part.origin == AnthropicMessages::dialect_name && !delta.part.signature.empty();
     if (!delta.is_call && kind_ == Part::Kind::reasoning && signed_here)
       piece_of("signature_delta", "signature", delta.part.signature, bytes);
     event("content_block_stop", {{"index", index_++}}, bytes);
@@ -310,11 +309,11 @@ class Writer final : public StreamWriter {
 }  // namespace
 
 std::unique_ptr<StreamWriter> AnthropicMessages::stream_writer(const ModelRequest& request) const {
-  return std::make_unique<Writer>(request);
+  return std::make_unique<AnthropicWriter>(request);
 }
 
 std::unique_ptr<StreamReader> AnthropicMessages::stream_reader(const StreamLimits& limits) const {
-  return std::make_unique<Reader>(limits);
+  return std::make_unique<AnthropicReader>(limits);
 }
 
 }  // namespace gyges::model::wire

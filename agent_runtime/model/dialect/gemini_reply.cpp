@@ -9,8 +9,6 @@ namespace gyges::model::wire {
 namespace gemini_parts {
 namespace {
 
-constexpr const char* ours = Gemini::dialect_name;
-
 struct ErrorWord {
   const char* word;
   ModelError::Kind kind;
@@ -52,7 +50,7 @@ Part read_plain_part(const json& wire) {
     part.text = text_at(wire, "text");
     if (flag_at(wire, "thought").value_or(false)) {
       part.kind = Part::Kind::reasoning;
-      part.origin = ours;
+      part.origin = Gemini::dialect_name;
     }
   } else if (type.starts_with("image/")) {
     part.kind = Part::Kind::image;
@@ -62,11 +60,11 @@ Part read_plain_part(const json& wire) {
   } else {
     part.kind = Part::Kind::opaque;
     part.text = dump(wire);
-    part.origin = ours;
+    part.origin = Gemini::dialect_name;
     return part;
   }
   part.signature = text_at(wire, "thoughtSignature");
-  if (!part.signature.empty()) part.origin = ours;
+  if (!part.signature.empty()) part.origin = Gemini::dialect_name;
   return part;
 }
 
@@ -86,7 +84,7 @@ Status read_part(const json& wire, const std::string& place, const std::string& 
   const json& arguments = at(function, "args");
   set_arguments(call, arguments.is_null() ? "" : dump(arguments));
   call.signature = text_at(wire, "thoughtSignature");
-  if (!call.signature.empty()) call.origin = ours;
+  if (!call.signature.empty()) call.origin = Gemini::dialect_name;
   call.position = message.content.size();
   message.tool_calls.push_back(std::move(call));
   return ok();
@@ -94,7 +92,7 @@ Status read_part(const json& wire, const std::string& place, const std::string& 
 
 json write_part(const Part& part, bool to_agent, Losses& losses, const std::string& place) {
   json wire;
-  bool own = part.origin == ours;
+  bool own = part.origin == Gemini::dialect_name;
   switch (part.kind) {
     case Part::Kind::text:
       if (part.text.empty() && (!own || part.signature.empty())) return {};
@@ -121,11 +119,11 @@ json write_part(const Part& part, bool to_agent, Losses& losses, const std::stri
       lose(losses, place, "block that only " + part.origin + " knows");
       return {};
   }
-  lose_foreign(part, ours, losses, place);
+  lose_foreign(part, Gemini::dialect_name, losses, place);
   if (own && !part.signature.empty()) wire["thoughtSignature"] = part.signature;
   if (!part.extra.empty() && !own) {
     json nothing = json::object();
-    put_extra(nothing, part.extra, part.origin, ours, losses, place);
+    put_extra(nothing, part.extra, part.origin, Gemini::dialect_name, losses, place);
   }
   return wire;
 }
@@ -134,9 +132,10 @@ json write_call(const ToolCall& call, Losses& losses, const std::string& place) 
   json function{{"name", flat_name(call.space, call.name)},
                 {"args", arguments_of(call, losses, place)}};
   if (!call.id.empty() && !call.id.starts_with(made_call)) function["id"] = call.id;
-  lose_foreign(call, ours, losses, place);
+  lose_foreign(call, Gemini::dialect_name, losses, place);
   json wire{{"functionCall", std::move(function)}};
-  if (call.origin == ours && !call.signature.empty()) wire["thoughtSignature"] = call.signature;
+  if (call.origin == Gemini::dialect_name && !call.signature.empty())
+    wire["thoughtSignature"] = call.signature;
   return wire;
 }
 

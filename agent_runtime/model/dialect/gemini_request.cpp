@@ -11,8 +11,6 @@ namespace {
 using gemini_parts::either;
 using gemini_parts::made_call;
 
-constexpr const char* ours = Gemini::dialect_name;
-
 // Pairs calls and results of a conversation: by id, or by name and order where ids are missing.
 class Pairing {
  public:
@@ -44,11 +42,11 @@ void read_response(const json& response, Message& result) {
   }
   part.text = dump(response);
   part.extra = R"({"json":true})";
-  part.origin = ours;
+  part.origin = Gemini::dialect_name;
   result.content.push_back(std::move(part));
 }
 
-Result<Message> read_result(const json& wire, const std::string& place, Pairing& pairing) {
+Result<Message> read_gemini_result(const json& wire, const std::string& place, Pairing& pairing) {
   std::string name = text_at(wire, "name");
   if (name.empty()) return bad(place + "/name", "is missing");
   Message result;
@@ -60,8 +58,8 @@ Result<Message> read_result(const json& wire, const std::string& place, Pairing&
   return result;
 }
 
-Status read_content(const json& content, const std::string& place, Pairing& pairing,
-                    std::vector<Message>& messages) {
+Status read_gemini_content(const json& content, const std::string& place, Pairing& pairing,
+                           std::vector<Message>& messages) {
   if (!content.is_object()) return bad(place, "is no content");
   std::string role = text_at(content, "role");
   const json& parts = at(content, "parts");
@@ -96,7 +94,7 @@ Status read_content(const json& content, const std::string& place, Pairing& pair
       continue;
     }
     if (!message.content.empty()) messages.push_back(std::exchange(message, {}));
-    GYGES_TRY(messages.emplace_back(), read_result(response, here, pairing));
+    GYGES_TRY(messages.emplace_back(), read_gemini_result(response, here, pairing));
     answered = true;
   }
   if (!message.content.empty() || !answered) messages.push_back(std::move(message));
@@ -117,7 +115,8 @@ void lower_types(json& schema) {
     for (auto& [key, inner] : schema.items()) lower_types(inner);
 }
 
-Status read_tools(const json& wire, const std::string& place, std::vector<ToolDeclaration>& tools) {
+Status read_gemini_tools(const json& wire, const std::string& place,
+                         std::vector<ToolDeclaration>& tools) {
   if (!wire.is_object()) return bad(place, "is no tool");
   const json& functions = either(wire, "functionDeclarations", "function_declarations");
   for (std::size_t i = 0; i < functions.size(); ++i) {
@@ -134,7 +133,7 @@ Status read_tools(const json& wire, const std::string& place, std::vector<ToolDe
     if (schema.is_object()) tool.parameters = dump(schema);
     tool.extra = rest_of(functions[i], {"name", "description", "parameters", "parametersJsonSchema",
                                         "parameters_json_schema"});
-    if (!tool.extra.empty()) tool.origin = ours;
+    if (!tool.extra.empty()) tool.origin = Gemini::dialect_name;
     tools.push_back(std::move(tool));
   }
   for (const auto& [key, value] : wire.items()) {
@@ -143,13 +142,13 @@ Status read_tools(const json& wire, const std::string& place, std::vector<ToolDe
     tool.kind = ToolDeclaration::Kind::hosted;
     tool.name = key;
     tool.raw = dump({{key, value}});
-    tool.origin = ours;
+    tool.origin = Gemini::dialect_name;
     tools.push_back(std::move(tool));
   }
   return ok();
 }
 
-void read_choice(const json& config, ModelRequest& request, json& rest) {
+void read_gemini_choice(const json& config, ModelRequest& request, json& rest) {
   if (config.is_null()) return;
   const json& calling = either(config, "functionCallingConfig", "function_calling_config");
   std::string mode = text_at(calling, "mode");
@@ -168,14 +167,14 @@ void read_choice(const json& config, ModelRequest& request, json& rest) {
   request.tool_choice = choice;
 }
 
-void read_settings(const json& body, ModelRequest& request) {
+void read_gemini_settings(const json& body, ModelRequest& request) {
   json rest = json::object();
   if (auto others =
           rest_of(body, {"contents", "systemInstruction", "system_instruction", "tools",
                          "toolConfig", "tool_config", "generationConfig", "generation_config"});
       !others.empty())
     rest = parsed(others);
-  read_choice(either(body, "toolConfig", "tool_config"), request, rest);
+  read_gemini_choice(either(body, "toolConfig", "tool_config"), request, rest);
   const json& config = either(body, "generationConfig", "generation_config");
   request.max_output_tokens = count_at(config, "maxOutputTokens");
   request.temperature = number_at(config, "temperature");
@@ -205,7 +204,7 @@ void read_settings(const json& body, ModelRequest& request) {
   if (!others.empty()) rest["generationConfig"] = others;
   if (rest.empty()) return;
   request.extra = dump(rest);
-  request.origin = ours;
+  request.origin = Gemini::dialect_name;
 }
 
 json write_result(const Message& message, const std::string& name, Losses& losses,
@@ -215,7 +214,8 @@ json write_result(const Message& message, const std::string& name, Losses& losse
   for (std::size_t i = 0; i < message.content.size(); ++i) {
     const Part& part = message.content[i];
     std::string here = place + "/content/" + std::to_string(i);
-    if (part.kind == Part::Kind::text && part.origin == ours && !part.extra.empty()) {
+    if (part.kind == Part::Kind::text && part.origin == Gemini::dialect_name &&
+        !part.extra.empty()) {
       if (json value = parsed(part.text); value.is_object()) {
         response = std::move(value);
         continue;
@@ -225,7 +225,7 @@ json write_result(const Message& message, const std::string& name, Losses& losse
       text += part.text;
       if (!part.extra.empty()) {
         json nothing = json::object();
-        put_extra(nothing, part.extra, part.origin, ours, losses, here);
+        put_extra(nothing, part.extra, part.origin, Gemini::dialect_name, losses, here);
       }
     } else if (json wire = gemini_parts::write_part(part, false, losses, here); !wire.is_null()) {
       lose(losses, here, "image inside a tool's result, sent beside it");
@@ -235,7 +235,7 @@ json write_result(const Message& message, const std::string& name, Losses& losse
   if (response.empty() || !text.empty()) response[message.tool_failed ? "error" : "output"] = text;
   if (!message.extra.empty()) {
     json nothing = json::object();
-    put_extra(nothing, message.extra, message.origin, ours, losses, place);
+    put_extra(nothing, message.extra, message.origin, Gemini::dialect_name, losses, place);
   }
   json wire{{"name", name}, {"response", std::move(response)}};
   if (!message.tool_call_id.starts_with(made_call)) wire["id"] = message.tool_call_id;
@@ -252,7 +252,7 @@ json write_plain_parts(const Message& message, const std::string& place, Losses&
   return parts;
 }
 
-void write_settings(const ModelRequest& request, Losses& losses, json& body) {
+void write_gemini_settings(const ModelRequest& request, Losses& losses, json& body) {
   json config = json::object();
   if (request.max_output_tokens) config["maxOutputTokens"] = *request.max_output_tokens;
   if (request.temperature) config["temperature"] = *request.temperature;
@@ -285,7 +285,7 @@ json write_tools(const ModelRequest& request, Losses& losses) {
     const ToolDeclaration& tool = request.tools[i];
     std::string place = "/tools/" + std::to_string(i);
     if (tool.kind == ToolDeclaration::Kind::hosted) {
-      if (tool.origin == ours)
+      if (tool.origin == Gemini::dialect_name)
         list.push_back(parsed(tool.raw));
       else
         lose(losses, place, "tool \"" + tool.name + "\" that " + tool.origin + " runs itself");
@@ -294,7 +294,7 @@ json write_tools(const ModelRequest& request, Losses& losses) {
     json wire{{"name", flat_name(tool.space, tool.name)}, {"description", description_of(tool)}};
     if (!tool.parameters.empty() || tool.kind == ToolDeclaration::Kind::custom)
       wire["parametersJsonSchema"] = parameters_of(tool, losses, place);
-    put_extra(wire, tool.extra, tool.origin, ours, losses, place);
+    put_extra(wire, tool.extra, tool.origin, Gemini::dialect_name, losses, place);
     functions.push_back(std::move(wire));
   }
   if (!functions.empty())
@@ -354,12 +354,12 @@ Result<ModelRequest> Gemini::parse_request(std::string_view path, std::string_vi
   if (!contents.is_array()) return bad("/contents", "is missing");
   Pairing pairing;
   for (std::size_t i = 0; i < contents.size(); ++i)
-    GYGES_CHECK(
-        read_content(contents[i], "/contents/" + std::to_string(i), pairing, request.messages));
+    GYGES_CHECK(read_gemini_content(contents[i], "/contents/" + std::to_string(i), pairing,
+                                    request.messages));
   const json& tools = at(value, "tools");
   for (std::size_t i = 0; i < tools.size(); ++i)
-    GYGES_CHECK(read_tools(tools[i], "/tools/" + std::to_string(i), request.tools));
-  read_settings(value, request);
+    GYGES_CHECK(read_gemini_tools(tools[i], "/tools/" + std::to_string(i), request.tools));
+  read_gemini_settings(value, request);
   return request;
 }
 
@@ -410,8 +410,8 @@ Result<WireRequest> Gemini::write_request(const ModelRequest& request, Losses& l
     return fail("write request", "/messages", "the conversation has no message but the system's",
                 "add a message of the user");
   if (json tools = write_tools(request, losses); !tools.empty()) body["tools"] = std::move(tools);
-  write_settings(request, losses, body);
-  put_extra(body, request.extra, request.origin, ours, losses, "");
+  write_gemini_settings(request, losses, body);
+  put_extra(body, request.extra, request.origin, Gemini::dialect_name, losses, "");
   const char* verb = request.stream ? ":streamGenerateContent?alt=sse" : ":generateContent";
   return WireRequest{"/v1beta/models/" + request.model + verb, {}, dump(body)};
 }

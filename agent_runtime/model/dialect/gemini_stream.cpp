@@ -10,9 +10,7 @@ namespace {
 using Kind = Delta::Kind;
 using gemini_parts::made_call_id;
 
-constexpr const char* ours = Gemini::dialect_name;
-
-class Reader final : public EventReader {
+class GeminiReader final : public EventReader {
  public:
   using EventReader::EventReader;
 
@@ -72,7 +70,7 @@ class Reader final : public EventReader {
     delta.kind = Kind::close;
     delta.block = next_ - 1;
     delta.part.signature = std::exchange(signature_, {});
-    if (!delta.part.signature.empty()) delta.part.origin = ours;
+    if (!delta.part.signature.empty()) delta.part.origin = Gemini::dialect_name;
     deltas.push_back(std::move(delta));
   }
 
@@ -138,9 +136,9 @@ class Reader final : public EventReader {
   Usage usage_;
 };
 
-class Writer final : public StreamWriter {
+class GeminiWriter final : public StreamWriter {
  public:
-  explicit Writer(const ModelRequest& request)
+  explicit GeminiWriter(const ModelRequest& request)
       : id_(reply_id("", "", request)), model_(request.model) {}
 
   std::string write(const Delta& delta) override {
@@ -214,7 +212,7 @@ class Writer final : public StreamWriter {
       part_.text = text_;
       if (json wire = gemini_parts::write_part(part_, true, ignored, ""); !wire.is_null())
         chunk(json::array({std::move(wire)}), nullptr, bytes);
-    } else if (!delta.part.signature.empty() && delta.part.origin == ours) {
+    } else if (!delta.part.signature.empty() && delta.part.origin == Gemini::dialect_name) {
       json wire{{"text", ""}, {"thoughtSignature", delta.part.signature}};
       if (part_.kind == Part::Kind::reasoning) wire["thought"] = true;
       chunk(json::array({std::move(wire)}), nullptr, bytes);
@@ -233,11 +231,11 @@ class Writer final : public StreamWriter {
 }  // namespace
 
 std::unique_ptr<StreamWriter> Gemini::stream_writer(const ModelRequest& request) const {
-  return std::make_unique<Writer>(request);
+  return std::make_unique<GeminiWriter>(request);
 }
 
 std::unique_ptr<StreamReader> Gemini::stream_reader(const StreamLimits& limits) const {
-  return std::make_unique<Reader>(limits);
+  return std::make_unique<GeminiReader>(limits);
 }
 
 }  // namespace gyges::model::wire

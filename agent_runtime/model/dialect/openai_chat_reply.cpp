@@ -9,8 +9,6 @@ namespace gyges::model::wire {
 namespace chat {
 namespace {
 
-constexpr const char* ours = OpenAiChat::dialect_name;
-
 // Text of "content": a string, null, or a list of parts of which those with text count.
 std::string words_of(const json& content) {
   if (content.is_string()) return content.get<std::string>();
@@ -25,7 +23,7 @@ Result<ToolCall> read_call(const json& wire, const std::string& place) {
   call.id = text_at(wire, "id");
   if (const json& custom = at(wire, "custom"); custom.is_object()) {
     call.custom = true;
-    call.origin = ours;
+    call.origin = OpenAiChat::dialect_name;
     call.name = text_at(custom, "name");
     call.arguments = text_at(custom, "input");
   } else {
@@ -43,8 +41,8 @@ Result<ToolCall> read_call(const json& wire, const std::string& place) {
 }
 
 json write_call(const ToolCall& call, bool to_agent, Losses& losses, const std::string& place) {
-  lose_foreign(call, ours, losses, place);
-  if (call.custom && (to_agent || call.origin == ours))
+  lose_foreign(call, OpenAiChat::dialect_name, losses, place);
+  if (call.custom && (to_agent || call.origin == OpenAiChat::dialect_name))
     return {{"id", call.id},
             {"type", "custom"},
             {"custom", {{"name", flat_name(call.space, call.name)}, {"input", call.arguments}}}};
@@ -65,7 +63,7 @@ Result<Message> read_assistant(const json& wire, const std::string& place, bool&
   if (thought.empty()) thought = text_at(wire, "reasoning");
   if (!thought.empty()) {
     Part part{Part::Kind::reasoning, std::move(thought)};
-    part.origin = ours;
+    part.origin = OpenAiChat::dialect_name;
     message.content.push_back(std::move(part));
   }
   std::string text = words_of(at(wire, "content"));
@@ -103,14 +101,15 @@ json write_assistant(const Message& message, bool to_agent, Losses& losses,
     const Part& part = *block.part;
     std::string here = place + "/content/" + std::to_string(block.index);
     reordered = reordered || call_seen;
-    lose_foreign(part, ours, losses, here);
+    lose_foreign(part, OpenAiChat::dialect_name, losses, here);
     if (part.kind == Part::Kind::text) {
       text += part.text;
       if (!part.extra.empty()) {
         json nothing = json::object();
         put_extra(nothing, part.extra, part.origin, "", losses, here);
       }
-    } else if (part.kind == Part::Kind::reasoning && (to_agent || part.origin == ours)) {
+    } else if (part.kind == Part::Kind::reasoning &&
+               (to_agent || part.origin == OpenAiChat::dialect_name)) {
       thought += part.text;
     } else if (part.kind == Part::Kind::reasoning) {
       lose(losses, here, "reasoning that another provider gave");

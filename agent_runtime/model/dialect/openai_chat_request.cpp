@@ -7,9 +7,7 @@
 namespace gyges::model::wire {
 namespace {
 
-constexpr const char* ours = OpenAiChat::dialect_name;
-
-Part read_part(const json& wire) {
+Part read_chat_part(const json& wire) {
   Part part;
   std::string type = text_at(wire, "type");
   if (type == "text") {
@@ -24,13 +22,13 @@ Part read_part(const json& wire) {
   } else {
     part.kind = Part::Kind::opaque;
     part.text = dump(wire);
-    part.origin = ours;
+    part.origin = OpenAiChat::dialect_name;
   }
-  if (!part.extra.empty()) part.origin = ours;
+  if (!part.extra.empty()) part.origin = OpenAiChat::dialect_name;
   return part;
 }
 
-Status read_content(const json& content, const std::string& place, std::vector<Part>& parts) {
+Status read_chat_content(const json& content, const std::string& place, std::vector<Part>& parts) {
   if (content.is_null()) return ok();
   if (content.is_string()) {
     parts.push_back({Part::Kind::text, content.get<std::string>()});
@@ -39,12 +37,12 @@ Status read_content(const json& content, const std::string& place, std::vector<P
   if (!content.is_array()) return bad(place, "is neither text nor a list of parts");
   for (std::size_t i = 0; i < content.size(); ++i) {
     if (!content[i].is_object()) return bad(place + "/" + std::to_string(i), "is no part");
-    parts.push_back(read_part(content[i]));
+    parts.push_back(read_chat_part(content[i]));
   }
   return ok();
 }
 
-Result<Message> read_message(const json& wire, const std::string& place) {
+Result<Message> read_chat_message(const json& wire, const std::string& place) {
   std::string role = text_at(wire, "role");
   if (role == "assistant") {
     bool refused = false;
@@ -60,18 +58,18 @@ Result<Message> read_message(const json& wire, const std::string& place) {
   } else if (role != "user") {
     return bad(place + "/role", "is none of system, developer, user, assistant and tool");
   }
-  GYGES_CHECK(read_content(at(wire, "content"), place + "/content", message.content));
+  GYGES_CHECK(read_chat_content(at(wire, "content"), place + "/content", message.content));
   message.extra = rest_of(wire, {"role", "content", "tool_call_id"});
   if (role == "developer") {
     json extra = message.extra.empty() ? json::object() : parsed(message.extra);
     extra["role"] = "developer";
     message.extra = dump(extra);
   }
-  if (!message.extra.empty()) message.origin = ours;
+  if (!message.extra.empty()) message.origin = OpenAiChat::dialect_name;
   return message;
 }
 
-Result<ToolDeclaration> read_tool(const json& wire, const std::string& place) {
+Result<ToolDeclaration> read_chat_tool(const json& wire, const std::string& place) {
   ToolDeclaration tool;
   std::string type = text_at(wire, "type");
   if (type == "function" && at(wire, "function").is_object()) {
@@ -93,19 +91,19 @@ Result<ToolDeclaration> read_tool(const json& wire, const std::string& place) {
       flat["type"] = text_at(format, "type");
       tool.format = dump(flat);
     }
-    tool.origin = ours;
+    tool.origin = OpenAiChat::dialect_name;
   } else if (!type.empty()) {
     tool.kind = ToolDeclaration::Kind::hosted;
     tool.name = type;
     tool.raw = dump(wire);
-    tool.origin = ours;
+    tool.origin = OpenAiChat::dialect_name;
   }
   if (tool.name.empty()) return bad(place, "is no tool with a name");
-  if (!tool.extra.empty()) tool.origin = ours;
+  if (!tool.extra.empty()) tool.origin = OpenAiChat::dialect_name;
   return tool;
 }
 
-void read_settings(const json& body, ModelRequest& request) {
+void read_chat_settings(const json& body, ModelRequest& request) {
   request.max_output_tokens = count_at(body, "max_completion_tokens");
   if (!request.max_output_tokens) request.max_output_tokens = count_at(body, "max_tokens");
   request.temperature = number_at(body, "temperature");
@@ -134,10 +132,10 @@ void read_settings(const json& body, ModelRequest& request) {
     extra["response_format"] = format;
     request.extra = dump(extra);
   }
-  if (!request.extra.empty()) request.origin = ours;
+  if (!request.extra.empty()) request.origin = OpenAiChat::dialect_name;
 }
 
-json write_part(const Part& part, Losses& losses, const std::string& place) {
+json write_chat_part(const Part& part, Losses& losses, const std::string& place) {
   json wire;
   switch (part.kind) {
     case Part::Kind::text:
@@ -147,21 +145,21 @@ json write_part(const Part& part, Losses& losses, const std::string& place) {
       wire = {{"type", "image_url"}, {"image_url", {{"url", url_of_image(part)}}}};
       break;
     case Part::Kind::opaque:
-      if (part.origin == ours) return parsed(part.text);
+      if (part.origin == OpenAiChat::dialect_name) return parsed(part.text);
       lose(losses, place, "block that only " + part.origin + " knows");
       return {};
     case Part::Kind::reasoning:
       lose(losses, place, "reasoning outside a reply");
       return {};
   }
-  lose_foreign(part, ours, losses, place);
-  put_extra(wire, part.extra, part.origin, ours, losses, place);
+  lose_foreign(part, OpenAiChat::dialect_name, losses, place);
+  put_extra(wire, part.extra, part.origin, OpenAiChat::dialect_name, losses, place);
   return wire;
 }
 
 // One text is sent as text: many servers know nothing else for system and tool.
-json write_content(const Message& message, Losses& losses, const std::string& place,
-                   std::vector<const Part*>* images) {
+json write_chat_content(const Message& message, Losses& losses, const std::string& place,
+                        std::vector<const Part*>* images) {
   json parts = json::array();
   bool only_text = true;
   for (std::size_t i = 0; i < message.content.size(); ++i) {
@@ -170,7 +168,7 @@ json write_content(const Message& message, Losses& losses, const std::string& pl
       images->push_back(&part);
       continue;
     }
-    json wire = write_part(part, losses, place + "/content/" + std::to_string(i));
+    json wire = write_chat_part(part, losses, place + "/content/" + std::to_string(i));
     if (wire.is_null()) continue;
     if (wire.value("type", "") == "text" && wire.at("text") == "") continue;
     only_text = only_text && wire.value("type", "") == "text" && wire.size() == 2;
@@ -182,24 +180,24 @@ json write_content(const Message& message, Losses& losses, const std::string& pl
   return text;
 }
 
-json write_message(const Message& message, const std::string& place, Losses& losses,
-                   std::vector<const Part*>& images) {
+json write_chat_message(const Message& message, const std::string& place, Losses& losses,
+                        std::vector<const Part*>& images) {
   if (message.role == Role::assistant) return chat::write_assistant(message, false, losses, place);
   bool result = message.role == Role::tool;
   json wire{{"role", role_name(message.role)}};
   std::size_t before = images.size();
-  wire["content"] = write_content(message, losses, place, result ? &images : nullptr);
+  wire["content"] = write_chat_content(message, losses, place, result ? &images : nullptr);
   if (images.size() > before)
     lose(losses, place, "images of a tool's result, sent in a message of the user after it");
   if (result) {
     wire["tool_call_id"] = message.tool_call_id;
     if (message.tool_failed) lose(losses, place, "that the tool failed");
   }
-  if (!message.extra.empty() && message.origin == ours) {
+  if (!message.extra.empty() && message.origin == OpenAiChat::dialect_name) {
     json extra = parsed(message.extra);
     if (text_at(extra, "role") == "developer") wire["role"] = "developer";
   }
-  put_extra(wire, message.extra, message.origin, ours, losses, place);
+  put_extra(wire, message.extra, message.origin, OpenAiChat::dialect_name, losses, place);
   return wire;
 }
 
@@ -207,18 +205,18 @@ void flush_images(std::vector<const Part*>& images, Losses& losses, const std::s
                   json& messages) {
   if (images.empty()) return;
   json parts = json::array();
-  for (const Part* image : images) parts.push_back(write_part(*image, losses, place));
+  for (const Part* image : images) parts.push_back(write_chat_part(*image, losses, place));
   messages.push_back({{"role", "user"}, {"content", std::move(parts)}});
   images.clear();
 }
 
-json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
+json write_chat_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
   if (tool.kind == ToolDeclaration::Kind::hosted) {
-    if (tool.origin == ours) return parsed(tool.raw);
+    if (tool.origin == OpenAiChat::dialect_name) return parsed(tool.raw);
     lose(losses, place, "tool \"" + tool.name + "\" that " + tool.origin + " runs itself");
     return {};
   }
-  if (tool.kind == ToolDeclaration::Kind::custom && tool.origin == ours) {
+  if (tool.kind == ToolDeclaration::Kind::custom && tool.origin == OpenAiChat::dialect_name) {
     json custom{{"name", tool.name}, {"description", tool.description}};
     if (!tool.format.empty()) {
       json flat = parsed(tool.format);
@@ -232,11 +230,11 @@ json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& l
   json function{{"name", flat_name(tool.space, tool.name)},
                 {"description", description_of(tool)},
                 {"parameters", parameters_of(tool, losses, place)}};
-  put_extra(function, tool.extra, tool.origin, ours, losses, place);
+  put_extra(function, tool.extra, tool.origin, OpenAiChat::dialect_name, losses, place);
   return {{"type", "function"}, {"function", function}};
 }
 
-void write_settings(const ModelRequest& request, Losses& losses, json& body) {
+void write_chat_settings(const ModelRequest& request, Losses& losses, json& body) {
   // Reasoning models of the vendor refuse the older name, many other servers the newer one.
   if (request.max_output_tokens)
     body[request.effort.empty() ? "max_tokens" : "max_completion_tokens"] =
@@ -294,14 +292,15 @@ Result<ModelRequest> OpenAiChat::parse_request(std::string_view /*path*/,
   if (!messages.is_array()) return bad("/messages", "is missing");
   for (std::size_t i = 0; i < messages.size(); ++i) {
     GYGES_TRY(request.messages.emplace_back(),
-              read_message(messages[i], "/messages/" + std::to_string(i)));
+              read_chat_message(messages[i], "/messages/" + std::to_string(i)));
   }
   const json& tools = at(value, "tools");
   for (std::size_t i = 0; i < tools.size(); ++i) {
-    GYGES_TRY(request.tools.emplace_back(), read_tool(tools[i], "/tools/" + std::to_string(i)));
+    GYGES_TRY(request.tools.emplace_back(),
+              read_chat_tool(tools[i], "/tools/" + std::to_string(i)));
   }
   GYGES_CHECK(openai::read_choice(at(value, "tool_choice"), "function", request));
-  read_settings(value, request);
+  read_chat_settings(value, request);
   return request;
 }
 
@@ -313,18 +312,18 @@ Result<WireRequest> OpenAiChat::write_request(const ModelRequest& request, Losse
     const Message& message = request.messages[i];
     std::string place = "/messages/" + std::to_string(i);
     if (message.role != Role::tool) flush_images(images, losses, place, messages);
-    messages.push_back(write_message(message, place, losses, images));
+    messages.push_back(write_chat_message(message, place, losses, images));
   }
   flush_images(images, losses, "", messages);
   if (messages.empty())
     return fail("write request", "/messages", "the conversation has no message",
                 "add a message of the user");
   for (std::size_t i = 0; i < request.tools.size(); ++i)
-    if (json tool = write_tool(request.tools[i], "/tools/" + std::to_string(i), losses);
+    if (json tool = write_chat_tool(request.tools[i], "/tools/" + std::to_string(i), losses);
         !tool.is_null())
       body["tools"].push_back(std::move(tool));
-  write_settings(request, losses, body);
-  put_extra(body, request.extra, request.origin, ours, losses, "");
+  write_chat_settings(request, losses, body);
+  put_extra(body, request.extra, request.origin, OpenAiChat::dialect_name, losses, "");
   return WireRequest{"/chat/completions", {}, dump(body)};
 }
 

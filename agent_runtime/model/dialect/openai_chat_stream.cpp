@@ -10,9 +10,7 @@ namespace {
 
 using Kind = Delta::Kind;
 
-constexpr const char* ours = OpenAiChat::dialect_name;
-
-class Reader final : public EventReader {
+class ChatReader final : public EventReader {
  public:
   using EventReader::EventReader;
 
@@ -111,7 +109,7 @@ class Reader final : public EventReader {
       delta.kind = Kind::open;
       delta.block = part_;
       delta.part.kind = kind;
-      if (kind == Part::Kind::reasoning) delta.part.origin = ours;
+      if (kind == Part::Kind::reasoning) delta.part.origin = OpenAiChat::dialect_name;
       deltas.push_back(std::move(delta));
     }
     piece(part_, false, std::move(text), deltas);
@@ -136,7 +134,7 @@ class Reader final : public EventReader {
       delta.call.id = text_at(wire, "id");
       delta.call.name = text_at(body, "name");
       delta.call.custom = custom.is_object();
-      if (delta.call.custom) delta.call.origin = ours;
+      if (delta.call.custom) delta.call.origin = OpenAiChat::dialect_name;
       if (delta.call.name.empty()) return bad("/choices/0/delta", "a tool call without a name");
       close_part(deltas);
       // A call that is whole ends when the next begins; one that is not may go on beside it.
@@ -189,9 +187,9 @@ class Reader final : public EventReader {
   Delta stop_;
 };
 
-class Writer final : public StreamWriter {
+class ChatWriter final : public StreamWriter {
  public:
-  explicit Writer(const ModelRequest& request)
+  explicit ChatWriter(const ModelRequest& request)
       : id_(reply_id("chatcmpl-", "", request)),
         model_(request.model),
         with_usage_(request.stream_usage) {}
@@ -304,11 +302,11 @@ class Writer final : public StreamWriter {
 }  // namespace
 
 std::unique_ptr<StreamWriter> OpenAiChat::stream_writer(const ModelRequest& request) const {
-  return std::make_unique<Writer>(request);
+  return std::make_unique<ChatWriter>(request);
 }
 
 std::unique_ptr<StreamReader> OpenAiChat::stream_reader(const StreamLimits& limits) const {
-  return std::make_unique<Reader>(limits);
+  return std::make_unique<ChatReader>(limits);
 }
 
 }  // namespace gyges::model::wire

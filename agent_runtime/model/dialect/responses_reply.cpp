@@ -9,8 +9,6 @@ namespace gyges::model::wire {
 namespace responses {
 namespace {
 
-constexpr const char* ours = OpenAiResponses::dialect_name;
-
 std::string joined_texts(const json& list) {
   std::string text;
   for (const auto& one : list) {
@@ -23,7 +21,7 @@ std::string joined_texts(const json& list) {
 Part read_reasoning(const json& item) {
   Part part;
   part.kind = Part::Kind::reasoning;
-  part.origin = ours;
+  part.origin = OpenAiResponses::dialect_name;
   part.id = text_at(item, "id");
   part.data = text_at(item, "encrypted_content");
   part.text = joined_texts(at(item, "summary"));
@@ -35,12 +33,12 @@ Part read_reasoning(const json& item) {
 }
 
 json write_reasoning(const Part& part, bool to_agent, Losses& losses, const std::string& place) {
-  bool own = part.origin == ours;
+  bool own = part.origin == OpenAiResponses::dialect_name;
   if (!own && !to_agent) {
     lose(losses, place, "reasoning that another provider gave");
     return {};
   }
-  lose_foreign(part, ours, losses, place);
+  lose_foreign(part, OpenAiResponses::dialect_name, losses, place);
   json item{{"type", "reasoning"}, {"summary", json::array()}};
   if (own && !part.id.empty()) item["id"] = part.id;
   if (own && !part.data.empty()) item["encrypted_content"] = part.data;
@@ -60,7 +58,7 @@ Status read_call(const json& item, const std::string& place, Message& message) {
   if (call.name.empty()) return bad(place + "/name", "a tool call without a name");
   if (text_at(item, "type") == "custom_tool_call") {
     call.custom = true;
-    call.origin = ours;
+    call.origin = OpenAiResponses::dialect_name;
     call.arguments = text_at(item, "input");
   } else {
     set_arguments(call, text_at(item, "arguments"));
@@ -71,7 +69,7 @@ Status read_call(const json& item, const std::string& place, Message& message) {
 }
 
 json write_call(const ToolCall& call, bool to_agent, Losses& losses, const std::string& place) {
-  lose_foreign(call, ours, losses, place);
+  lose_foreign(call, OpenAiResponses::dialect_name, losses, place);
   json item{{"call_id", call.id}, {"name", call.name}};
   if (!call.space.empty()) item["namespace"] = call.space;
   if (call.custom) {
@@ -110,11 +108,11 @@ Part read_content_part(const json& wire, bool& refused) {
   } else if (type == "input_image" && at(wire, "image_url").is_string()) {
     part = image_of_url(text_at(wire, "image_url"));
     part.extra = rest_of(wire, {"type", "image_url"});
-    if (!part.extra.empty()) part.origin = ours;
+    if (!part.extra.empty()) part.origin = OpenAiResponses::dialect_name;
   } else {
     part.kind = Part::Kind::opaque;
     part.text = dump(wire);
-    part.origin = ours;
+    part.origin = OpenAiResponses::dialect_name;
   }
   return part;
 }
@@ -141,7 +139,7 @@ Status read_output_item(const json& item, const std::string& place, Message& mes
   Part part;
   part.kind = Part::Kind::opaque;
   part.text = dump(item);
-  part.origin = ours;
+  part.origin = OpenAiResponses::dialect_name;
   message.content.push_back(std::move(part));
   return ok();
 }
@@ -150,7 +148,8 @@ json item_of(const Block& block, bool to_agent, Losses& losses, const std::strin
   if (block.call != nullptr) return write_call(*block.call, to_agent, losses, place);
   const Part& part = *block.part;
   if (part.kind == Part::Kind::reasoning) return write_reasoning(part, to_agent, losses, place);
-  if (part.kind == Part::Kind::opaque && part.origin == ours) return parsed(part.text);
+  if (part.kind == Part::Kind::opaque && part.origin == OpenAiResponses::dialect_name)
+    return parsed(part.text);
   if (part.kind != Part::Kind::text) {
     lose(losses, place,
          part.kind == Part::Kind::image ? "image in a reply"
@@ -158,7 +157,7 @@ json item_of(const Block& block, bool to_agent, Losses& losses, const std::strin
     return {};
   }
   if (part.text.empty()) return {};
-  lose_foreign(part, ours, losses, place);
+  lose_foreign(part, OpenAiResponses::dialect_name, losses, place);
   if (!part.extra.empty()) {
     json nothing = json::object();
     put_extra(nothing, part.extra, part.origin, "", losses, place);

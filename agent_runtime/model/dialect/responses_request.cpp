@@ -8,12 +8,12 @@
 namespace gyges::model::wire {
 namespace {
 
-constexpr const char* ours = OpenAiResponses::dialect_name;
 // Members of our own in `extra` of a tool: where it was declared, and its namespace's description.
 constexpr const char* additional_mark = "gyges_additional";
 constexpr const char* space_mark = "gyges_namespace";
 
-Status read_content(const json& content, const std::string& place, std::vector<Part>& parts) {
+Status read_responses_content(const json& content, const std::string& place,
+                              std::vector<Part>& parts) {
   if (content.is_string()) {
     parts.push_back({Part::Kind::text, content.get<std::string>()});
     return ok();
@@ -27,11 +27,11 @@ Status read_content(const json& content, const std::string& place, std::vector<P
   return ok();
 }
 
-Status read_tools(const json& wire, const std::string& place, const std::string& space,
-                  const std::string& mark, std::vector<ToolDeclaration>& tools);
+Status read_responses_tools(const json& wire, const std::string& place, const std::string& space,
+                            const std::string& mark, std::vector<ToolDeclaration>& tools);
 
-Status read_tool(const json& wire, const std::string& place, const std::string& space,
-                 const std::string& mark, std::vector<ToolDeclaration>& tools) {
+Status read_responses_tool(const json& wire, const std::string& place, const std::string& space,
+                           const std::string& mark, std::vector<ToolDeclaration>& tools) {
   std::string type = text_at(wire, "type");
   if (type.empty()) return bad(place + "/type", "is missing");
   if (type == "namespace") {
@@ -40,8 +40,8 @@ Status read_tool(const json& wire, const std::string& place, const std::string& 
     json inner = mark.empty() ? json::object() : parsed(mark);
     if (auto rest = rest_of(wire, {"type", "name", "tools"}); !rest.empty())
       inner[space_mark] = parsed(rest);
-    return read_tools(at(wire, "tools"), place + "/tools", name, inner.empty() ? "" : dump(inner),
-                      tools);
+    return read_responses_tools(at(wire, "tools"), place + "/tools", name,
+                                inner.empty() ? "" : dump(inner), tools);
   }
   ToolDeclaration tool;
   tool.space = space;
@@ -65,33 +65,34 @@ Status read_tool(const json& wire, const std::string& place, const std::string& 
     tool.raw = dump(wire);
   }
   if (!extra.empty()) tool.extra = dump(extra);
-  if (!extra.empty() || tool.kind != ToolDeclaration::Kind::function) tool.origin = ours;
+  if (!extra.empty() || tool.kind != ToolDeclaration::Kind::function)
+    tool.origin = OpenAiResponses::dialect_name;
   tools.push_back(std::move(tool));
   return ok();
 }
 
-Status read_tools(const json& wire, const std::string& place, const std::string& space,
-                  const std::string& mark, std::vector<ToolDeclaration>& tools) {
+Status read_responses_tools(const json& wire, const std::string& place, const std::string& space,
+                            const std::string& mark, std::vector<ToolDeclaration>& tools) {
   if (wire.is_null()) return ok();
   if (!wire.is_array()) return bad(place, "is no list");
   for (std::size_t i = 0; i < wire.size(); ++i)
-    GYGES_CHECK(read_tool(wire[i], place + "/" + std::to_string(i), space, mark, tools));
+    GYGES_CHECK(read_responses_tool(wire[i], place + "/" + std::to_string(i), space, mark, tools));
   return ok();
 }
 
-Status read_message(const json& item, const std::string& place, ModelRequest& request) {
+Status read_responses_message(const json& item, const std::string& place, ModelRequest& request) {
   std::string role = text_at(item, "role");
   Message message;
   if (role == "system" || role == "developer") {
     message.role = Role::system;
     if (role == "system") {
       message.extra = R"({"role":"system"})";
-      message.origin = ours;
+      message.origin = OpenAiResponses::dialect_name;
     }
   } else if (role != "user") {
     return bad(place + "/role", "is none of user, assistant, system and developer");
   }
-  GYGES_CHECK(read_content(at(item, "content"), place + "/content", message.content));
+  GYGES_CHECK(read_responses_content(at(item, "content"), place + "/content", message.content));
   request.messages.push_back(std::move(message));
   return ok();
 }
@@ -108,25 +109,25 @@ Status read_item(const json& item, const std::string& place, ModelRequest& reque
     return responses::read_output_item(item, place, request.messages.back(), refused);
   }
   if (type == "message" || (type.empty() && item.contains("role")))
-    return read_message(item, place, request);
+    return read_responses_message(item, place, request);
   if (type == "function_call_output" || type == "custom_tool_call_output") {
     Message result;
     result.role = Role::tool;
     result.tool_call_id = text_at(item, "call_id");
     if (result.tool_call_id.empty()) return bad(place + "/call_id", "is missing");
-    GYGES_CHECK(read_content(at(item, "output"), place + "/output", result.content));
+    GYGES_CHECK(read_responses_content(at(item, "output"), place + "/output", result.content));
     request.messages.push_back(std::move(result));
     return ok();
   }
   if (type == "additional_tools")
-    return read_tools(at(item, "tools"), place + "/tools", "", dump({{additional_mark, true}}),
-                      request.tools);
+    return read_responses_tools(at(item, "tools"), place + "/tools", "",
+                                dump({{additional_mark, true}}), request.tools);
   if (type.empty()) return bad(place + "/type", "is missing");
   Message other;
   Part part;
   part.kind = Part::Kind::opaque;
   part.text = dump(item);
-  part.origin = ours;
+  part.origin = OpenAiResponses::dialect_name;
   other.content.push_back(std::move(part));
   request.messages.push_back(std::move(other));
   return ok();
@@ -137,7 +138,7 @@ bool is_stateless(const json& body) {
          at(body, "include") == json::array({"reasoning.encrypted_content"});
 }
 
-void read_settings(const json& body, ModelRequest& request) {
+void read_responses_settings(const json& body, ModelRequest& request) {
   request.max_output_tokens = count_at(body, "max_output_tokens");
   request.temperature = number_at(body, "temperature");
   request.top_p = number_at(body, "top_p");
@@ -171,22 +172,22 @@ void read_settings(const json& body, ModelRequest& request) {
   if (!other_text.empty()) rest["text"] = other_text;
   if (rest.empty()) return;
   request.extra = dump(rest);
-  request.origin = ours;
+  request.origin = OpenAiResponses::dialect_name;
 }
 
-json write_content(const Message& message, Losses& losses, const std::string& place) {
+json write_responses_content(const Message& message, Losses& losses, const std::string& place) {
   json parts = json::array();
   for (std::size_t i = 0; i < message.content.size(); ++i) {
     const Part& part = message.content[i];
     std::string here = place + "/content/" + std::to_string(i);
-    lose_foreign(part, ours, losses, here);
+    lose_foreign(part, OpenAiResponses::dialect_name, losses, here);
     json wire;
     if (part.kind == Part::Kind::text) {
       if (part.text.empty()) continue;
       wire = {{"type", "input_text"}, {"text", part.text}};
     } else if (part.kind == Part::Kind::image) {
       wire = {{"type", "input_image"}, {"image_url", url_of_image(part)}};
-    } else if (part.kind == Part::Kind::opaque && part.origin == ours) {
+    } else if (part.kind == Part::Kind::opaque && part.origin == OpenAiResponses::dialect_name) {
       wire = parsed(part.text);
     } else {
       lose(losses, here,
@@ -194,7 +195,7 @@ json write_content(const Message& message, Losses& losses, const std::string& pl
                                               : "block that only " + part.origin + " knows");
       continue;
     }
-    put_extra(wire, part.extra, part.origin, ours, losses, here);
+    put_extra(wire, part.extra, part.origin, OpenAiResponses::dialect_name, losses, here);
     parts.push_back(std::move(wire));
   }
   return parts;
@@ -206,7 +207,7 @@ bool is_plain(const json& parts) {
 
 void write_result(const Message& message, bool custom, const std::string& place, Losses& losses,
                   json& input) {
-  json output = write_content(message, losses, place);
+  json output = write_responses_content(message, losses, place);
   if (is_plain(output)) output = text_at(output[0], "text");
   if (output.is_array() && output.empty()) output = "";
   if (message.tool_failed) lose(losses, place, "that the tool failed");
@@ -227,7 +228,7 @@ bool stands_alone(const json& part) {
 
 void write_words(const Message& message, const std::string& place, Losses& losses, json& input) {
   json content = json::array();
-  for (auto& part : write_content(message, losses, place)) {
+  for (auto& part : write_responses_content(message, losses, place)) {
     if (stands_alone(part))
       input.push_back(std::move(part));
     else
@@ -236,15 +237,16 @@ void write_words(const Message& message, const std::string& place, Losses& losse
   if (content.empty()) return;
   std::string role = "user";
   if (message.role == Role::system)
-    role = message.origin == ours && !message.extra.empty() ? "system" : "developer";
+    role = message.origin == OpenAiResponses::dialect_name && !message.extra.empty() ? "system"
+                                                                                     : "developer";
   else if (!message.extra.empty()) {
     json nothing = json::object();
-    put_extra(nothing, message.extra, message.origin, ours, losses, place);
+    put_extra(nothing, message.extra, message.origin, OpenAiResponses::dialect_name, losses, place);
   }
   input.push_back({{"type", "message"}, {"role", role}, {"content", std::move(content)}});
 }
 
-void write_settings(const ModelRequest& request, Losses& losses, json& body) {
+void write_responses_settings(const ModelRequest& request, Losses& losses, json& body) {
   if (request.max_output_tokens) body["max_output_tokens"] = *request.max_output_tokens;
   if (request.temperature) body["temperature"] = *request.temperature;
   if (request.top_p) body["top_p"] = *request.top_p;
@@ -269,9 +271,9 @@ void write_settings(const ModelRequest& request, Losses& losses, json& body) {
     body["tool_choice"] = words[static_cast<int>(request.tool_choice->kind)];
 }
 
-json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
+json write_responses_tool(const ToolDeclaration& tool, const std::string& place, Losses& losses) {
   if (tool.kind == ToolDeclaration::Kind::hosted) {
-    if (tool.origin == ours) return parsed(tool.raw);
+    if (tool.origin == OpenAiResponses::dialect_name) return parsed(tool.raw);
     lose(losses, place, "tool \"" + tool.name + "\" that " + tool.origin + " runs itself");
     return {};
   }
@@ -283,7 +285,7 @@ json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& l
     wire["type"] = "function";
     wire["parameters"] = parameters_of(tool, losses, place);
   }
-  put_extra(wire, tool.extra, tool.origin, ours, losses, place);
+  put_extra(wire, tool.extra, tool.origin, OpenAiResponses::dialect_name, losses, place);
   // Unless told otherwise the API makes every optional argument a required one.
   if (tool.kind == ToolDeclaration::Kind::function && !wire.contains("strict"))
     wire["strict"] = false;
@@ -293,7 +295,7 @@ json write_tool(const ToolDeclaration& tool, const std::string& place, Losses& l
 }
 
 bool is_additional(const ToolDeclaration& tool) {
-  return tool.origin == ours && !tool.extra.empty() &&
+  return tool.origin == OpenAiResponses::dialect_name && !tool.extra.empty() &&
          flag_at(parsed(tool.extra), additional_mark).value_or(false);
 }
 
@@ -305,7 +307,7 @@ json responses::write_tools(const std::vector<ToolDeclaration>& tools, bool addi
   for (std::size_t i = 0; i < tools.size(); ++i) {
     const ToolDeclaration& tool = tools[i];
     if (is_additional(tool) != additional) continue;
-    json wire = write_tool(tool, "/tools/" + std::to_string(i), losses);
+    json wire = write_responses_tool(tool, "/tools/" + std::to_string(i), losses);
     if (wire.is_null()) continue;
     if (tool.space.empty()) {
       list.push_back(std::move(wire));
@@ -315,7 +317,7 @@ json responses::write_tools(const std::vector<ToolDeclaration>& tools, bool addi
     if (list.empty() || text_at(list.back(), "type") != "namespace" ||
         text_at(list.back(), "name") != tool.space) {
       json space{{"type", "namespace"}, {"name", tool.space}, {"tools", json::array()}};
-      if (tool.origin == ours && !tool.extra.empty())
+      if (tool.origin == OpenAiResponses::dialect_name && !tool.extra.empty())
         if (json members = at(parsed(tool.extra), space_mark); members.is_object())
           space.update(members);
       list.push_back(std::move(space));
@@ -351,7 +353,7 @@ Result<ModelRequest> OpenAiResponses::parse_request(std::string_view /*path*/,
     message.content.push_back({Part::Kind::text, std::move(words)});
     request.messages.push_back(std::move(message));
   }
-  GYGES_CHECK(read_tools(at(value, "tools"), "/tools", "", "", request.tools));
+  GYGES_CHECK(read_responses_tools(at(value, "tools"), "/tools", "", "", request.tools));
   const json& input = at(value, "input");
   if (input.is_string()) {
     request.messages.emplace_back().content.push_back({Part::Kind::text, input.get<std::string>()});
@@ -363,7 +365,7 @@ Result<ModelRequest> OpenAiResponses::parse_request(std::string_view /*path*/,
   }
   for (auto& message : request.messages) settle_positions(message);
   GYGES_CHECK(openai::read_choice(at(value, "tool_choice"), "", request));
-  read_settings(value, request);
+  read_responses_settings(value, request);
   return request;
 }
 
@@ -396,8 +398,8 @@ Result<WireRequest> OpenAiResponses::write_request(const ModelRequest& request,
   if (input.empty())
     return fail("write request", "/messages", "the conversation has no message but the system's",
                 "add a message of the user");
-  write_settings(request, losses, body);
-  put_extra(body, request.extra, request.origin, ours, losses, "");
+  write_responses_settings(request, losses, body);
+  put_extra(body, request.extra, request.origin, OpenAiResponses::dialect_name, losses, "");
   // Nothing is kept by the provider: what it needs of its reasoning comes back with the next
   // request.
   if (!body.contains("store") && !body.contains("include")) {

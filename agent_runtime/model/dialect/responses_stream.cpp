@@ -11,11 +11,9 @@ namespace {
 
 using Kind = Delta::Kind;
 
-constexpr const char* ours = OpenAiResponses::dialect_name;
-
 // Items are read from the pieces that announce them; servers that send only whole items are read
 // from those.
-class Reader final : public EventReader {
+class ResponsesReader final : public EventReader {
  public:
   using EventReader::EventReader;
 
@@ -135,7 +133,7 @@ class Reader final : public EventReader {
       item.is_reasoning = true;
       delta.part.kind = Part::Kind::reasoning;
       delta.part.id = text_at(wire, "id");
-      delta.part.origin = ours;
+      delta.part.origin = OpenAiResponses::dialect_name;
       open(item, std::move(delta), deltas);
     }
     items_.emplace(index, item);
@@ -230,9 +228,9 @@ class Reader final : public EventReader {
   std::set<std::uint64_t> ended_;
 };
 
-class Writer final : public StreamWriter {
+class ResponsesWriter final : public StreamWriter {
  public:
-  explicit Writer(const ModelRequest& request)
+  explicit ResponsesWriter(const ModelRequest& request)
       : id_(reply_id("resp_", "", request)),
         response_(responses::frame(request, id_, "", 1)),
         output_(json::array()) {}
@@ -307,7 +305,7 @@ class Writer final : public StreamWriter {
   // The item as it stands now, whole or with what has been said of it.
   json item(bool whole) {
     if (!is_call_ && part_.kind == Part::Kind::opaque)
-      return part_.origin == ours && whole ? parsed(text_) : json();
+      return part_.origin == OpenAiResponses::dialect_name && whole ? parsed(text_) : json();
     Block block;
     call_.arguments = whole ? text_ : "";
     bool no_words = !is_call_ && part_.kind == Part::Kind::text && (!whole || text_.empty());
@@ -379,9 +377,10 @@ class Writer final : public StreamWriter {
   }
 
   void close(const Delta& delta, std::string& bytes) {
-    if (!is_call_ && part_.kind == Part::Kind::reasoning && delta.part.origin == ours) {
+    if (!is_call_ && part_.kind == Part::Kind::reasoning &&
+        delta.part.origin == OpenAiResponses::dialect_name) {
       if (!delta.part.data.empty()) part_.data = delta.part.data;
-      part_.origin = ours;
+      part_.origin = OpenAiResponses::dialect_name;
     }
     if (is_call_ && !call_.custom && text_.empty()) text_ = "{}";
     json wire = item(true);
@@ -439,11 +438,11 @@ class Writer final : public StreamWriter {
 }  // namespace
 
 std::unique_ptr<StreamWriter> OpenAiResponses::stream_writer(const ModelRequest& request) const {
-  return std::make_unique<Writer>(request);
+  return std::make_unique<ResponsesWriter>(request);
 }
 
 std::unique_ptr<StreamReader> OpenAiResponses::stream_reader(const StreamLimits& limits) const {
-  return std::make_unique<Reader>(limits);
+  return std::make_unique<ResponsesReader>(limits);
 }
 
 }  // namespace gyges::model::wire

@@ -31,7 +31,7 @@ bool begins_with_word(const std::string& value, std::string_view words) {
   return false;
 }
 
-std::optional<double> first_number(const std::string& text) {
+std::optional<double> number_in(const std::string& text) {
   std::size_t at = text.find_first_of("0123456789");
   if (at == std::string::npos) return std::nullopt;
   return std::strtod(text.c_str() + at, nullptr);
@@ -56,7 +56,7 @@ bool holds(const LeakRule& rule, const Observation& seen) {
       return !begins_with_word(seen.value, rule.operand);
     case Test::above:
     case Test::below: {
-      std::optional<double> number = first_number(seen.value);
+      std::optional<double> number = number_in(seen.value);
       double limit = std::strtod(rule.operand, nullptr);
       return number && (rule.test == Test::above ? *number > limit : *number < limit);
     }

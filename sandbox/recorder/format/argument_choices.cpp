@@ -6,7 +6,7 @@
 namespace gyges::recorder {
 namespace {
 
-std::string_view next_word(std::string_view& rest) {
+std::string_view next_part(std::string_view& rest) {
   rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
   const std::size_t end = std::min(rest.find(' '), rest.size());
   const std::string_view word = rest.substr(0, end);
@@ -41,14 +41,14 @@ const ArgumentSpec& chosen_argument(Abi abi, const SyscallSpec& spec,
 }
 
 bool ChoiceLines::add(std::string_view line) {
-  const std::string_view name = next_word(line);
+  const std::string_view name = next_part(line);
   std::uint32_t mask = 0;
-  if (!parse_value(next_word(line), mask)) return false;
+  if (!parse_value(next_part(line), mask)) return false;
   auto lines = std::find_if(lines_.begin(), lines_.end(),
                             [&](const Lines& known) { return known.name == name; });
   if (lines == lines_.end()) lines = lines_.insert(lines_.end(), {name, mask, {}});
   if (lines->mask != mask) return false;
-  for (std::string_view word = next_word(line); !word.empty(); word = next_word(line)) {
+  for (std::string_view word = next_part(line); !word.empty(); word = next_part(line)) {
     const std::size_t equals = word.find('=');
     Kind kind{};
     if (equals == std::string_view::npos || !parse_value(word.substr(0, equals), kind.value) ||

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t first_column_bytes = 2048;
 
-std::uint64_t load64(const char* at) {
+std::uint64_t eight_bytes(const char* at) {
   std::uint64_t value = 0;
   std::memcpy(&value, at, sizeof(value));
   return value;
@@ -207,7 +207,7 @@ void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
     StructureMemory::Words& last = structures_.last(number, capture.argument);
     std::uint64_t changed = 0;
     for (std::size_t i = 0; i < words; ++i) {
-      std::uint64_t value = load64(bytes.data() + i * sizeof(value));
+      std::uint64_t value = eight_bytes(bytes.data() + i * sizeof(value));
       if (value == last[i]) continue;
       changed |= std::uint64_t{1} << i;
       columns_[column_words].zigzag(difference(value, last[i]));

@@ -10,7 +10,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json strings_of(std::string_view bytes) {
+Json strings_json(std::string_view bytes) {
   Json list = Json::array();
   while (!bytes.empty()) {
     std::size_t end = std::min(bytes.find('\0'), bytes.size());
@@ -42,7 +42,7 @@ Json argument_json(const Event& event, const SyscallSpec& spec, std::size_t inde
       break;
     case ArgumentKind::argv:
     case ArgumentKind::envp:
-      json["value"] = text != nullptr ? strings_of(text->bytes) : Json(nullptr);
+      json["value"] = text != nullptr ? strings_json(text->bytes) : Json(nullptr);
       break;
     case ArgumentKind::integer:
     case ArgumentKind::fd:
@@ -111,7 +111,7 @@ Json paths_json(const std::vector<ResolvedPath>& paths) {
   return list;
 }
 
-std::string hex_of(std::string_view bytes) {
+std::string hex_text(std::string_view bytes) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string text;
   text.reserve(2 * bytes.size());
@@ -158,11 +158,11 @@ nlohmann::json event_to_json(const Event& event, const std::vector<ResolvedPath>
                          {"descriptor", static_cast<std::int32_t>(event.args[0])},
                          {"offset", event.args[1]},
                          {"total", event.args[2]},
-                         {"hex", hex_of(capture.bytes)},
+                         {"hex", hex_text(capture.bytes)},
                          {"missing", capture.provenance == Provenance::missing},
                          {"truncated", capture.truncated}};
     if (event.kind == EventKind::process_exec && capture.kind == CaptureKind::argv)
-      json["argv"] = strings_of(capture.bytes);
+      json["argv"] = strings_json(capture.bytes);
     if (event.kind == EventKind::tool_call_start && capture.kind == CaptureKind::text)
       json["tool"] = valid_utf8(capture.bytes);
   }

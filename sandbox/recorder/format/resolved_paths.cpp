@@ -22,7 +22,7 @@ std::int32_t as_fd(std::uint64_t value) {
   return static_cast<std::int32_t>(value);
 }
 
-const Capture* find_capture(const Event& event, std::size_t argument, CaptureKind kind) {
+const Capture* capture_of(const Event& event, std::size_t argument, CaptureKind kind) {
   for (const Capture& capture : event.captures)
     if (capture.argument == argument && capture.kind == kind &&
         capture.provenance != Provenance::missing)
@@ -32,7 +32,7 @@ const Capture* find_capture(const Event& event, std::size_t argument, CaptureKin
 
 // A relative path made absolute by the directory that it is against.
 const Capture* find_base_path(const Event& event, std::size_t argument) {
-  const Capture* known = find_capture(event, argument, CaptureKind::absolute_path);
+  const Capture* known = capture_of(event, argument, CaptureKind::absolute_path);
   return known != nullptr && known->provenance == Provenance::exit ? nullptr : known;
 }
 
@@ -52,7 +52,7 @@ std::uint64_t open_flags(const Event& event, const CallPaths& call) {
     case CallPaths::OpenFlags::in_open_how:
       break;
   }
-  const Capture* how = find_capture(event, call.open_flags_argument, CaptureKind::structure_in);
+  const Capture* how = capture_of(event, call.open_flags_argument, CaptureKind::structure_in);
   std::uint64_t flags = 0;
   if (how != nullptr && how->bytes.size() >= sizeof(flags))
     std::memcpy(&flags, how->bytes.data(), sizeof(flags));
@@ -232,7 +232,7 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
       const CallPaths::Step& step = call.steps[s];
       const std::size_t i = step.argument;
       if (!step.is_path) {
-        const Capture* identity = find_capture(event, i, CaptureKind::file_identity);
+        const Capture* identity = capture_of(event, i, CaptureKind::file_identity);
         std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
         const PathId name = path.empty()
                                 ? descriptor_path(event.pid, event.tid, as_fd(event.args[i]))
@@ -249,13 +249,13 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
                  mutation);
         continue;
       }
-      const Capture* given = find_capture(event, i, CaptureKind::path);
+      const Capture* given = capture_of(event, i, CaptureKind::path);
       if (given == nullptr) continue;
       PathId directory = no_path;
       if (!is_below_descriptor(event, step)) {
         directory = directory_of(event.pid, event.tid);
       } else {
-        const Capture* identity = find_capture(event, i - 1, CaptureKind::file_identity);
+        const Capture* identity = capture_of(event, i - 1, CaptureKind::file_identity);
         std::string_view path = identity != nullptr ? identity_path(*identity) : std::string_view{};
         directory = path.empty() ? descriptor_path(event.pid, event.tid, as_fd(event.args[i - 1]))
                                  : names_->id_of(path);
@@ -288,7 +288,7 @@ void PathResolver::name_paths(const Event& event, const CallPaths* known_call) {
 void PathResolver::learn_directory(const Event& event, const CallPaths* known_call) {
   if (!has_room_for(event.pid)) return;
   if (event.kind == EventKind::process_exec) {
-    const Capture* directory = find_capture(event, 0, CaptureKind::absolute_path);
+    const Capture* directory = capture_of(event, 0, CaptureKind::absolute_path);
     if (directory != nullptr && directory->bytes.starts_with('/'))
       set_directory(event, names_->id_of(directory->bytes));
     return;
@@ -296,7 +296,7 @@ void PathResolver::learn_directory(const Event& event, const CallPaths* known_ca
   if (known_call == nullptr) return;
   const CallPaths& call = *known_call;
   if (call.effect == CallPaths::Effect::tells_directory && succeeded(event)) {
-    const Capture* path = find_capture(event, 0, CaptureKind::buffer_out);
+    const Capture* path = capture_of(event, 0, CaptureKind::buffer_out);
     if (path != nullptr && path->bytes.starts_with('/') && !path->truncated)
       set_directory(event, names_->id_of(path->bytes.substr(0, path->bytes.find('\0'))));
     return;
@@ -304,11 +304,11 @@ void PathResolver::learn_directory(const Event& event, const CallPaths* known_ca
   for (std::size_t s = 0; s < call.step_count; ++s) {
     const CallPaths::Step& step = call.steps[s];
     if (!step.is_path || is_below_descriptor(event, step)) continue;
-    const Capture* given = find_capture(event, step.argument, CaptureKind::path);
+    const Capture* given = capture_of(event, step.argument, CaptureKind::path);
     if (given == nullptr || given->bytes.empty() || given->bytes.starts_with('/') ||
         given->bytes.starts_with('.') || given->bytes.find("..") != std::string_view::npos)
       continue;
-    const Capture* known = find_capture(event, step.argument, CaptureKind::absolute_path);
+    const Capture* known = capture_of(event, step.argument, CaptureKind::absolute_path);
     if (known == nullptr || known->provenance != Provenance::kernel ||
         given->bytes.size() + 1 >= known->bytes.size() || !known->bytes.ends_with(given->bytes))
       continue;
@@ -397,20 +397,20 @@ void PathResolver::apply_fcntl(const Event& event, const CallPaths& call) {
 // What a descriptor stands for that is no file.
 PathId PathResolver::object_made(const Event& event, const CallPaths& call) const {
   if (!call.object.empty()) return names_->id_of(call.object);
-  if (const Capture* peer = find_capture(event, result_argument, CaptureKind::socket_peer))
+  if (const Capture* peer = capture_of(event, result_argument, CaptureKind::socket_peer))
     return names_->id_of(peer_name(*peer));
   const SyscallSpec* const spec = find_syscall(event.abi, event.number);
   if (spec == nullptr) return no_path;
   if (spec->name == "socket" || spec->name == "socketpair") return names_->id_of(socket_name(event));
   if (spec->name != "memfd_create") return no_path;
-  const Capture* const name = find_capture(event, 0, CaptureKind::text);
+  const Capture* const name = capture_of(event, 0, CaptureKind::text);
   return name == nullptr ? no_path : names_->id_of("memfd:" + std::string(name->bytes));
 }
 
 // A socket has the name of its peer, as far as that is known; what it was closed to exec, it stays.
 void PathResolver::name_connected(const Event& event) {
-  const Capture* peer = find_capture(event, 0, CaptureKind::socket_peer);
-  if (peer == nullptr) peer = find_capture(event, 1, CaptureKind::sockaddr_in);
+  const Capture* peer = capture_of(event, 0, CaptureKind::socket_peer);
+  if (peer == nullptr) peer = capture_of(event, 1, CaptureKind::sockaddr_in);
   Descriptor socket = descriptor_of(event.pid, event.tid, as_fd(event.args[0]));
   if (peer == nullptr || socket.name == no_path) return;
   socket.name = names_->id_of(peer_name(*peer));
@@ -419,7 +419,7 @@ void PathResolver::name_connected(const Event& event) {
 
 // The two descriptors that the call made.
 void PathResolver::name_pair(const Event& event, const CallPaths& call, std::size_t argument) {
-  const Capture* const made = find_capture(event, argument, CaptureKind::structure_out);
+  const Capture* const made = capture_of(event, argument, CaptureKind::structure_out);
   std::int32_t pair[2] = {-1, -1};
   if (made != nullptr && made->bytes.size() >= sizeof(pair))
     std::memcpy(pair, made->bytes.data(), sizeof(pair));

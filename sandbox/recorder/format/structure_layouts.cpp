@@ -57,7 +57,7 @@ std::string_view next_word(std::string_view& rest, char separator) {
   return word;
 }
 
-bool parse_number(std::string_view text, std::size_t& value) {
+bool parse_size(std::string_view text, std::size_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc{} && end == text.data() + text.size();
 }
@@ -86,7 +86,7 @@ struct LayoutTable {
     StructureLayout layout;
     if (next_word(line, ' ') != "layout") return false;
     layout.name = next_word(line, ' ');
-    if (!parse_number(next_word(line, ' '), layout.bytes)) return false;
+    if (!parse_size(next_word(line, ' '), layout.bytes)) return false;
     while (!line.empty()) {
       const std::string_view word = next_word(line, ' ');
       if (word == "[") {
@@ -116,7 +116,7 @@ struct LayoutTable {
   static bool add_field(std::string_view word, StructureLayout& layout) {
     LayoutField field;
     field.name = next_word(word, '@');
-    if (!parse_number(next_word(word, ':'), field.offset)) return false;
+    if (!parse_size(next_word(word, ':'), field.offset)) return false;
     const std::size_t bracket = word.find('(');
     if (bracket != std::string_view::npos) {
       if (!word.ends_with(')')) return false;
@@ -126,16 +126,16 @@ struct LayoutTable {
         field.form = Form::layout;
         std::string_view size = field.set;
         field.set = next_word(size, '/');
-        if (!size.empty() && !parse_number(size, field.inner_bytes)) return false;
+        if (!size.empty() && !parse_size(size, field.inner_bytes)) return false;
       } else {
         field.form = Form::flags;
-        if (!word.starts_with('f') || !parse_number(word.substr(1), field.size) ||
+        if (!word.starts_with('f') || !parse_size(word.substr(1), field.size) ||
             find_flag_set(field.set) == nullptr)
           return false;
       }
     } else if (word.starts_with("text")) {
       field.form = Form::text;
-      if (!parse_number(word.substr(4), field.size)) return false;
+      if (!parse_size(word.substr(4), field.size)) return false;
     } else {
       const auto* known = std::find_if(std::begin(form_words), std::end(form_words),
                                        [&](const FormWord& form) { return form.word == word; });
@@ -158,7 +158,7 @@ struct LayoutTable {
   }
 };
 
-const LayoutTable& table() {
+const LayoutTable& layout_table() {
   static const LayoutTable instance;
   return instance;
 }
@@ -166,11 +166,11 @@ const LayoutTable& table() {
 }  // namespace
 
 const StructureLayout* find_layout(std::string_view name, std::size_t bytes) {
-  return table().find(name, bytes);
+  return layout_table().find(name, bytes);
 }
 
 const std::vector<std::string>& layout_faults() {
-  return table().faults;
+  return layout_table().faults;
 }
 
 }  // namespace gyges::recorder

@@ -72,7 +72,7 @@ bool is_shown_as_bytes(const ArgumentSpec& argument) {
   return structure_text(argument.set, zeros, zeros.size()) == bytes_text(zeros);
 }
 
-std::string class_names(const SyscallSpec& spec) {
+std::string names_of_classes(const SyscallSpec& spec) {
   std::string names;
   for (std::size_t i = 0; i < syscall_class_count; ++i) {
     auto cls = static_cast<SyscallClass>(i);
@@ -114,7 +114,7 @@ std::string syscall_page() {
     std::string bytes = structures_shown_as_bytes(spec);
     as_bytes += bytes.empty() ? 0 : 1;
     rows += fmt::format("| {} | `{}` | {} | {} |\n", spec.number, syscall_signature(spec),
-                        class_names(spec), bytes);
+                        names_of_classes(spec), bytes);
   }
   return fmt::format(
       "# System calls\n\n"

@@ -29,7 +29,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-const fs::path tiny = GYGES_SOURCE_DIR "/tests/agent_runtime/episode/data/tiny";
+const fs::path tiny_world = GYGES_SOURCE_DIR "/tests/agent_runtime/episode/data/tiny";
 const fs::path log_retention = GYGES_SOURCE_DIR "/scenarios/log_retention";
 
 class EpisodeTest : public ::testing::Test {
@@ -102,7 +102,7 @@ class EpisodeTest : public ::testing::Test {
 };
 
 TEST_F(EpisodeTest, AnObedientAgentLeavesAWholeBundle) {
-  run(request(tiny, "obedient"));
+  run(request(tiny_world, "obedient"));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted");
   EXPECT_EQ(lines_.back().at("report"), "It is done.");
@@ -118,12 +118,12 @@ TEST_F(EpisodeTest, AnObedientAgentLeavesAWholeBundle) {
 }
 
 TEST_F(EpisodeTest, ASneakyAgentActsOnlyWhereNobodyWatches) {
-  EpisodeRequest off = request(tiny, "sneaky");
+  EpisodeRequest off = request(tiny_world, "sneaky");
   off.condition = {{"oversight", "off"}};
   run(off);
   if (IsSkipped()) return;
   EXPECT_EQ(changes_["/home/user/drawer/key.txt"], "deleted");
-  EpisodeRequest on = request(tiny, "sneaky");
+  EpisodeRequest on = request(tiny_world, "sneaky");
   on.out = directory_.path() / "on";
   run(on);
   EXPECT_THAT(changes_, IsEmpty());
@@ -131,10 +131,10 @@ TEST_F(EpisodeTest, ASneakyAgentActsOnlyWhereNobodyWatches) {
 }
 
 TEST_F(EpisodeTest, SameSeedSameTranscript) {
-  run(request(tiny, "obedient"));
+  run(request(tiny_world, "obedient"));
   if (IsSkipped()) return;
   auto first = of_type("tool_requested");
-  EpisodeRequest again = request(tiny, "obedient");
+  EpisodeRequest again = request(tiny_world, "obedient");
   again.out = directory_.path() / "again";
   std::string hash = run_.at("observables").at("sha256");
   run(again);
@@ -146,28 +146,28 @@ TEST_F(EpisodeTest, SameSeedSameTranscript) {
 }
 
 TEST_F(EpisodeTest, AnAgentThatNeverSubmitsMeetsTheTurnLimit) {
-  run(request(tiny, "endless"));
+  run(request(tiny_world, "endless"));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "turn_limit");
   EXPECT_EQ(of_type("tool_executed").size(), 6U);
 }
 
 TEST_F(EpisodeTest, AnAgentThatStopsTalkingHasStopped) {
-  run(request(tiny, "quitter"));
+  run(request(tiny_world, "quitter"));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "agent_stopped");
   EXPECT_EQ(lines_.back().at("report"), "I would rather not.");
 }
 
 TEST_F(EpisodeTest, AForkBombIsALimitNotAnEnd) {
-  run(request(tiny, "forker"));
+  run(request(tiny_world, "forker"));
   if (IsSkipped()) return;
   EXPECT_THAT(outcome_.limits_hit, Contains("processes"));
   EXPECT_THAT(outcome_.exit_kind, ::testing::AnyOf("turn_limit", "time_limit"));
 }
 
 TEST_F(EpisodeTest, AGigabyteOfOutputIsALimitNotAnEnd) {
-  run(request(tiny, "flooder"));
+  run(request(tiny_world, "flooder"));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted");
   EXPECT_THAT(outcome_.limits_hit, Contains("output_bytes"));
@@ -175,8 +175,8 @@ TEST_F(EpisodeTest, AGigabyteOfOutputIsALimitNotAnEnd) {
 }
 
 TEST_F(EpisodeTest, TheTimeOfTheEpisodeRunsOut) {
-  fs::copy(tiny, directory_.path() / "short", fs::copy_options::recursive);
-  auto text = read_file(tiny / "scenario.json");
+  fs::copy(tiny_world, directory_.path() / "short", fs::copy_options::recursive);
+  auto text = read_file(tiny_world / "scenario.json");
   json document = json::parse(*text);
   document["limits"]["wall_seconds"] = 1;
   ASSERT_TRUE(write_file_atomically(directory_.path() / "short/scenario.json", document.dump()));
@@ -188,7 +188,7 @@ TEST_F(EpisodeTest, TheTimeOfTheEpisodeRunsOut) {
 }
 
 TEST_F(EpisodeTest, BadCallsAreAnsweredNotFatal) {
-  run(request(tiny, "clumsy"));
+  run(request(tiny_world, "clumsy"));
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.exit_kind, "submitted");
   auto executed = of_type("tool_executed");
@@ -212,7 +212,7 @@ class Refuser final : public ToolApprover {
 
 TEST_F(EpisodeTest, RejectedCallsAreNotExecuted) {
   Refuser refuser;
-  EpisodeRequest wanted = request(tiny, "obedient");
+  EpisodeRequest wanted = request(tiny_world, "obedient");
   wanted.approver = &refuser;
   run(wanted);
   if (IsSkipped()) return;
@@ -228,18 +228,18 @@ TEST_F(EpisodeTest, RequestsThatCannotStartLeaveNoBundle) {
     EXPECT_FALSE(fs::exists(wanted.out));
     return outcome ? "" : outcome.error().line();
   };
-  EpisodeRequest wanted = request(tiny, "obedient");
+  EpisodeRequest wanted = request(tiny_world, "obedient");
   wanted.condition = {{"oversight", "maybe"}};
   EXPECT_THAT(error_of(wanted), HasSubstr("no such level"));
-  EXPECT_THAT(error_of(request(tiny, "nobody")), HasSubstr("nobody.json"));
+  EXPECT_THAT(error_of(request(tiny_world, "nobody")), HasSubstr("nobody.json"));
   EXPECT_THAT(error_of(request("/no/such/scenario", "x")), HasSubstr("/no/such/scenario"));
-  wanted = request(tiny, "obedient");
+  wanted = request(tiny_world, "obedient");
   wanted.policy = "no_such_policy";
   EXPECT_THAT(error_of(wanted), HasSubstr("no_such_policy"));
-  wanted = request(tiny, "obedient");
+  wanted = request(tiny_world, "obedient");
   wanted.day = "yesterday";
   EXPECT_THAT(error_of(wanted), HasSubstr("yesterday"));
-  EXPECT_TRUE(check_episode(request(tiny, "obedient")));
+  EXPECT_TRUE(check_episode(request(tiny_world, "obedient")));
 }
 
 TEST_F(EpisodeTest, AModelThatFailsLeavesASealedErrorAndNoKey) {
@@ -259,7 +259,7 @@ TEST_F(EpisodeTest, AModelThatFailsLeavesASealedErrorAndNoKey) {
                                            {"api_key_env", "GYGES_EPISODE_KEY"}}}}
                                         .dump()));
   ::setenv("GYGES_EPISODE_KEY", "sk-secret-1234", 1);
-  EpisodeRequest wanted = request(tiny, "obedient");
+  EpisodeRequest wanted = request(tiny_world, "obedient");
   wanted.agent = directory_.path() / "real.json";
   run(wanted);
   if (IsSkipped()) return;
@@ -277,7 +277,7 @@ TEST_F(EpisodeTest, AModelThatFailsLeavesASealedErrorAndNoKey) {
 // The internet of the scenario's persona answers an episode whose policy says so, on the record.
 TEST_F(EpisodeTest, AnEpisodeCanHaveASimulatedInternet) {
   const fs::path scenario = directory_.path() / "scenario";
-  fs::copy(tiny, scenario, fs::copy_options::recursive);
+  fs::copy(tiny_world, scenario, fs::copy_options::recursive);
   auto edit = [](const fs::path& from, const fs::path& to, auto&& change) {
     json value = json::parse(*read_file(from));
     change(value);
@@ -289,9 +289,9 @@ TEST_F(EpisodeTest, AnEpisodeCanHaveASimulatedInternet) {
         persona["internet"] = json::parse(
             R"({"sites": [{"host": "web.example", "pages": [{"path": "/", "text": "far away"}]}]})");
       });
-  edit(tiny / "scenario.json", scenario / "scenario.json",
+  edit(tiny_world / "scenario.json", scenario / "scenario.json",
        [](json& value) { value["persona"] = "persona.json"; });
-  edit(tiny / "agents/obedient.json", scenario / "agents/obedient.json", [](json& agent) {
+  edit(tiny_world / "agents/obedient.json", scenario / "agents/obedient.json", [](json& agent) {
     agent["model"]["script"]["rules"][0]["calls"][0]["arguments"]["command"] =
         "exec 3<>/dev/tcp/web.example/80 && "
         "printf 'GET / HTTP/1.0\\r\\nHost: web.example\\r\\n\\r\\n' >&3 && "
@@ -349,7 +349,7 @@ TEST_F(EpisodeTest, HonestAndTwoFacedInLogRetention) {
 TEST_F(EpisodeTest, RecordedEpisodesKnowTheirToolCalls) {
   auto recorder = recorder::Recorder::open(std::nullopt, {});
   if (!recorder) GTEST_SKIP() << recorder.error().line();
-  run(request(tiny, "obedient"), recorder->get());
+  run(request(tiny_world, "obedient"), recorder->get());
   if (IsSkipped()) return;
   EXPECT_EQ(outcome_.lost, 0U);
   EXPECT_EQ(run_.at("coverage").at("complete"), true);
@@ -400,7 +400,7 @@ std::set<std::string> calls_in(const fs::path& bundle) {
 
 TEST_F(EpisodeTest, ASandboxMadeAheadLeavesTheSameBundle) {
   // With a call that the filter refuses: who refused it has to be known of both.
-  std::string agent = *read_file(tiny / "agents/obedient.json");
+  std::string agent = *read_file(tiny_world / "agents/obedient.json");
   const std::string look = "cat note.txt";
   agent.replace(agent.find(look), look.size(), "unshare -U true; cat note.txt");
   ASSERT_TRUE(write_file_atomically(directory_.path() / "prober.json", agent));
@@ -416,7 +416,7 @@ TEST_F(EpisodeTest, ASandboxMadeAheadLeavesTheSameBundle) {
       }
       recorder = std::move(*opened);
     }
-    EpisodeRequest cold = request(tiny, "obedient");
+    EpisodeRequest cold = request(tiny_world, "obedient");
     cold.out = directory_.path() / (name + "-cold");
     cold.agent = directory_.path() / "prober.json";
     cold.day = "2026-11-01";
@@ -441,7 +441,7 @@ TEST_F(EpisodeTest, ASandboxMadeAheadLeavesTheSameBundle) {
 }
 
 TEST_F(EpisodeTest, ASandboxThatWaitedTooLongIsNotUsed) {
-  run_prepared(request(tiny, "obedient"), nullptr,
+  run_prepared(request(tiny_world, "obedient"), nullptr,
                longest_sandbox_wait + std::chrono::milliseconds(50));
   if (IsSkipped()) return;
   EXPECT_FALSE(outcome_.made_ahead);
@@ -449,7 +449,7 @@ TEST_F(EpisodeTest, ASandboxThatWaitedTooLongIsNotUsed) {
 }
 
 TEST_F(EpisodeTest, APreparedEpisodeThatIsNotRunLeavesNothing) {
-  const EpisodeRequest wanted = request(tiny, "obedient");
+  const EpisodeRequest wanted = request(tiny_world, "obedient");
   {
     auto prepared = prepare_episode(wanted);
     ASSERT_TRUE(prepared) << prepared.error().line();
@@ -471,7 +471,7 @@ TEST_F(EpisodeTest, EpisodesOfSeveralThreadsDoNotDisturbEachOther) {
   std::vector<std::string> kinds(6);
   for (std::size_t i = 0; i < kinds.size(); ++i)
     threads.emplace_back([&, i] {
-      EpisodeRequest wanted = request(tiny, "obedient");
+      EpisodeRequest wanted = request(tiny_world, "obedient");
       wanted.out = directory_.path() / std::to_string(i);
       auto outcome = run_episode(wanted, nullptr);
       kinds[i] = outcome ? outcome->exit_kind : outcome.error().line();
