@@ -172,7 +172,7 @@ Status audit_first(const RunOptions& options, const experiment::OpenExperiment& 
   experiment::ExperimentAuditOptions how;
   how.allow_undeclared = options.allow_undeclared;
   how.allow_degraded = options.allow_degraded;
-  how.stop = [] { return stop_signals > 0; };
+  how.stop = [] { return stops_asked > 0; };
   how.report = [&](std::size_t done, std::size_t of) { display.show_audit(done, of); };
   GYGES_TRY(experiment::ExperimentAudit audit,
             experiment::audit_experiment(open.experiment, open.directory.path(), how));
@@ -198,7 +198,7 @@ Result<int> carry_out(const RunOptions& options, const std::optional<fs::path>& 
   listen_for_stop_signals();
   bool announced = false;
   if (Status audited = audit_first(options, open, display); !audited) {
-    if (stop_signals == 0) return tl::unexpected<Error>(std::move(audited.error()));
+    if (stops_asked == 0) return tl::unexpected<Error>(std::move(audited.error()));
     // The signal may have met what was reading, too, so the error says nothing. The runner, which
     // is asked to stop before it starts anything, says how far the experiment is.
     display.say("stopping: the conditions are not audited yet");
