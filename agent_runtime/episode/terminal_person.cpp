@@ -100,8 +100,7 @@ Result<std::optional<std::string>> TerminalPerson::read_line(Clock::time_point d
     const std::int64_t longest_wait = unwanted != nullptr ? 50 : 1000;
     std::array<pollfd, 3> wait{pollfd{input_, POLLIN, 0}, pollfd{interrupt_, POLLIN, 0},
                                pollfd{cancel_fd, POLLIN, 0}};
-    int ready =
-        ::poll(wait.data(), wait.size(), static_cast<int>(std::min(left, longest_wait)));
+    int ready = ::poll(wait.data(), wait.size(), static_cast<int>(std::min(left, longest_wait)));
     if (ready < 0 && errno != EINTR) return fail_errno("ask a person", "terminal");
     if (ready <= 0) continue;
     if (wait[1].revents != 0) return fail("ask a person", "terminal", "it was interrupted");
@@ -133,7 +132,8 @@ Result<std::optional<ToolDecision>> TerminalPerson::decide(const Escalation& que
   for (;;) {
     text += "[y]es, [n]o REASON, [m]odify JSON, [t]erminate REASON, [s]how all: ";
     GYGES_CHECK(write_all(output_, text));
-    GYGES_TRY(std::optional<std::string> line, read_line(question.deadline, -1, question.pending.unwanted));
+    GYGES_TRY(std::optional<std::string> line,
+              read_line(question.deadline, -1, question.pending.unwanted));
     if (!line) return std::optional<ToolDecision>();
     if (*line == "s") {
       text = shown(call.arguments, most_shown_bytes) + "\n";

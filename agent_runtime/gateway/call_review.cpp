@@ -141,9 +141,9 @@ Result<Fate> CallReview::decide(Reviewing& now, const ToolCall& call) {
   ToolDecision decision;
   if (oversight_.approver != nullptr) {
     ToolCall judged = as_judged(call);
-    GYGES_TRY(decision,
-              oversight_.approver->decide(PendingCall{judged, now.rationale, budget_.amounts(),
-                                                      oversight_.deadline, &now.lock, now.unwanted}));
+    GYGES_TRY(decision, oversight_.approver->decide(
+                            PendingCall{judged, now.rationale, budget_.amounts(),
+                                        oversight_.deadline, &now.lock, now.unwanted}));
   }
   if (decision.action == ToolDecision::Action::modify) {
     fate.arguments = as_called(call, decision.arguments);

@@ -137,8 +137,8 @@ class OutletServer::Link {
   void read() {
     network::FrameReader frames;
     std::vector<char> buffer(256U << 10U);
-    // Sleeps in poll() and not in recv(): there, the room that the gateway makes by reading an answer
-    // would wake this thread too, and it would run before the gateway hands that answer on.
+    // Sleeps in poll() and not in recv(): there, the room that the gateway makes by reading an
+    // answer would wake this thread too, and it would run before the gateway hands that answer on.
     pollfd arrived{socket_.get(), POLLIN, 0};
     for (;;) {
       if (::poll(&arrived, 1, -1) < 0 && errno != EINTR) return end_all({});

@@ -98,7 +98,8 @@ class Seeder {
     UniqueFd directory = open_beneath(from, path, O_PATH | O_DIRECTORY);
     if (directory) return directory;
     if (errno == ELOOP || errno == ENOTDIR)
-      return fail("seed file", quoted(file.path), "a link or a file stands where a directory should",
+      return fail("seed file", quoted(file.path),
+                  "a link or a file stands where a directory should",
                   "name the path that the link leads to, or leave out one of the two");
     return fail_errno("open directory of seed file", quoted(file.path));
   }

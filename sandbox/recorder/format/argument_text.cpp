@@ -330,7 +330,8 @@ std::string argument_text(const Event& event, const SyscallSpec& spec, std::size
     case ArgumentKind::flags:
       return flags_argument(event, argument, index);
     case ArgumentKind::mode:
-      if ((value & S_IFMT) != 0) return file_mode_text(static_cast<std::uint32_t>(value) & 0177777U);
+      if ((value & S_IFMT) != 0)
+        return file_mode_text(static_cast<std::uint32_t>(value) & 0177777U);
       return fmt::format("{:#o}", static_cast<std::uint32_t>(value));
     case ArgumentKind::size:
       return fmt::format("{}", value);

@@ -401,7 +401,8 @@ PathId PathResolver::object_made(const Event& event, const CallPaths& call) cons
     return names_->id_of(peer_name(*peer));
   const SyscallSpec* const spec = find_syscall(event.abi, event.number);
   if (spec == nullptr) return no_path;
-  if (spec->name == "socket" || spec->name == "socketpair") return names_->id_of(socket_name(event));
+  if (spec->name == "socket" || spec->name == "socketpair")
+    return names_->id_of(socket_name(event));
   if (spec->name != "memfd_create") return no_path;
   const Capture* const name = capture_of(event, 0, CaptureKind::text);
   return name == nullptr ? no_path : names_->id_of("memfd:" + std::string(name->bytes));

@@ -58,8 +58,8 @@ TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
   EXPECT_EQ(run("echo more >> /home/user/notes.txt").end.exit_code, 0);
 }
 
-// A scenario's link and a file whose path goes through it, or a directory in its place: outside, where
-// they are written, the link would lead into the host's tree.
+// A scenario's link and a file whose path goes through it, or a directory in its place: outside,
+// where they are written, the link would lead into the host's tree.
 TEST_F(SandboxFiles, SeedsDoNotFollowLinksOutOfTheSandbox) {
   auto host = TemporaryDirectory::create("gyges-test");
   ASSERT_TRUE(host);

@@ -92,8 +92,8 @@ Holdings look() {
   // What was freed below something that is in use stays with the allocator until it is asked:
   // 140 MiB after 200 recorded sandboxes at once, all of it for the next ones.
   ::malloc_trim(0);
-  // Its own memory: the recorder's rings, which are kept for the next sandboxes, are shared with the
-  // kernel and become resident as records come to each of their pages for the first time.
+  // Its own memory: the recorder's rings, which are kept for the next sandboxes, are shared with
+  // the kernel and become resident as records come to each of their pages for the first time.
   constexpr std::string_view own = "RssAnon:";
   std::string status = read_file("/proc/self/status").value_or("");
   if (auto at = status.find(own); at != std::string::npos)

@@ -31,12 +31,13 @@ Flow http_flow() {
   flow.http->version = "1.1";
   flow.http->method = "POST";
   flow.http->url = "http://web.example/a?b=c";
-  flow.http->request_headers = {{"Content-Type", "text/plain"}, {"X", "\xff\x1b"}, {"cookie", "id=a=1; theme=dark;  ;flag"}};
+  flow.http->request_headers = {
+      {"Content-Type", "text/plain"}, {"X", "\xff\x1b"}, {"cookie", "id=a=1; theme=dark;  ;flag"}};
   flow.http->request_body = {"hello", 9, std::string(64, 'a')};
   flow.http->status = 200;
   flow.http->response_headers = {{"Content-Type", "image/png"},
-                                {"Set-Cookie", "id=; Path=/a; DOMAIN=web.example; HttpOnly"},
-                                {"Set-Cookie", "k = v ;secure"}};
+                                 {"Set-Cookie", "id=; Path=/a; DOMAIN=web.example; HttpOnly"},
+                                 {"Set-Cookie", "k = v ;secure"}};
   flow.http->response_body = {std::string("\x89PNG\0", 5), 5, std::string(64, 'b')};
   flow.canaries = {{"key", "base64", "http request body", "at byte 3: abc"}};
   return flow;

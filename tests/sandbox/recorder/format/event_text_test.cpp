@@ -202,9 +202,10 @@ TEST(EventText, TypesOfFilesAndTimesThatAreWords) {
             R"(mknodat(AT_FDCWD, "f", S_IFIFO|0600, makedev(0x0, 0x0)) = 0)");
   EXPECT_EQ(Call("mkdir", {1, 0755}, 0).path(0, "d").text(), R"(mkdir("d", 0755) = 0)");
   std::uint64_t times[4] = {0, UTIME_NOW, 3, UTIME_OMIT};
-  EXPECT_EQ(Call("utimensat", {3, 0, 1, 0}, 0).with(2, CaptureKind::structure_in, raw(times)).text(),
-            "utimensat(3, NULL, [{tv_sec=0, tv_nsec=UTIME_NOW}, {tv_sec=3, tv_nsec=UTIME_OMIT}], "
-            "0) = 0");
+  EXPECT_EQ(
+      Call("utimensat", {3, 0, 1, 0}, 0).with(2, CaptureKind::structure_in, raw(times)).text(),
+      "utimensat(3, NULL, [{tv_sec=0, tv_nsec=UTIME_NOW}, {tv_sec=3, tv_nsec=UTIME_OMIT}], "
+      "0) = 0");
 }
 
 TEST(EventText, ArraysOfStructures) {
