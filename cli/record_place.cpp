@@ -1,22 +1,17 @@
 #include "cli/record_place.h"
 
-#include <cstdlib>
 #include <system_error>
+
+#include "base/state_directory.h"
 
 namespace gyges::cli {
 
 Result<std::filesystem::path> default_records() {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  const char* home = std::getenv("HOME");
-  std::filesystem::path base;
-  if (state != nullptr && *state == '/')
-    base = state;
-  else if (home != nullptr && *home == '/')
-    base = std::filesystem::path(home) / ".local" / "state";
-  else
+  std::filesystem::path base = state_directory();
+  if (base.empty())
     return fail("find a place for the record", "", "neither XDG_STATE_HOME nor HOME is set",
                 "name one with --out DIR");
-  base = base / "gyges" / "runs";
+  base /= "runs";
   std::error_code code;
   std::filesystem::create_directories(base, code);
   if (code)

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/state_directory.h"
 
 namespace gyges::model {
 namespace {
@@ -70,10 +70,13 @@ Result<milliseconds> RequestPace::take_turn(milliseconds most) const {
   const nanoseconds turn = next_turn(fd.get());
   // Rounded up, lest the request goes a fraction too early.
   const auto wait = std::chrono::ceil<milliseconds>(turn - now());
-  if (wait > most)
+  // Never written so far ahead that it would not be believed: everybody would go at once then.
+  const auto furthest = std::chrono::floor<milliseconds>(believed - spacing_);
+  if (wait > std::min(most, furthest))
     return fail("keep pace", "",
                 "requests of all runs to this endpoint are so many that this one's turn comes in " +
-                    std::to_string(wait.count() / 1000) + " s, when the episode is over",
+                    std::to_string(wait.count() / 1000) + " s, " +
+                    (wait > most ? "when the episode is over" : "which is too far ahead"),
                 "raise requests_per_minute, or run fewer episodes at once (--jobs)");
   GYGES_CHECK(write_turn(fd.get(), turn + spacing_, file_));
   return std::max(wait, milliseconds(0));
@@ -86,12 +89,8 @@ Status RequestPace::hold(milliseconds pause) const {
 }
 
 std::filesystem::path pace_directory() {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && *state == '/') return std::filesystem::path(state) / "gyges" / "pace";
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && *home == '/')
-    return std::filesystem::path(home) / ".local" / "state" / "gyges" / "pace";
-  return {};
+  const std::filesystem::path state = state_directory();
+  return state.empty() ? state : state / "pace";
 }
 
 }  // namespace gyges::model

@@ -19,11 +19,11 @@ namespace gyges::model {
 class RequestPace {
  public:
   // `whom` is what those who share a pace agree in, such as address and key; only its hash is kept.
-  // `per_minute` is above 0.
+  // `per_minute` is 0.1 or more.
   RequestPace(const std::filesystem::path& directory, std::string_view whom, double per_minute);
 
   // Takes the next turn and says how long to wait for it. An error, and no turn is taken, when it
-  // would come after `most`.
+  // would come after `most`, or more than about an hour from now.
   Result<std::chrono::milliseconds> take_turn(std::chrono::milliseconds most) const;
 
   // Nobody's turn comes before `pause` is over: the endpoint has asked for it.
@@ -34,7 +34,7 @@ class RequestPace {
   std::chrono::nanoseconds spacing_;
 };
 
-// $XDG_STATE_HOME/gyges/pace or $HOME/.local/state/gyges/pace; empty when neither variable is set.
+// Below state_directory(); empty where that is.
 std::filesystem::path pace_directory();
 
 }  // namespace gyges::model

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/state_directory.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/bundle_files.h"
 #include "sandbox/recorder/format/ledger.h"

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <optional>
 #include <vector>
 
@@ -255,14 +254,6 @@ Result<std::string> fingerprint_of_named_key(std::string_view name) {
   if (!key || !public_part(key.get(), raw))
     return fail("read key", path, "it is no Ed25519 key in PEM form");
   return key_fingerprint(raw);
-}
-
-fs::path state_directory() {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  const char* home = std::getenv("HOME");
-  if (state != nullptr && *state == '/') return fs::path(state) / "gyges";
-  if (home != nullptr && *home == '/') return fs::path(home) / ".local" / "state" / "gyges";
-  return {};
 }
 
 }  // namespace gyges::recorder

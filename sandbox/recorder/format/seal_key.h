@@ -54,7 +54,4 @@ std::string key_fingerprint(const PublicKey& key);
 // public or private key. Returns the fingerprint.
 Result<std::string> fingerprint_of_named_key(std::string_view name);
 
-// $XDG_STATE_HOME/gyges or $HOME/.local/state/gyges; empty when neither variable is set.
-std::filesystem::path state_directory();
-
 }  // namespace gyges::recorder

@@ -45,6 +45,20 @@ TEST_F(RequestPaceTest, ATurnThatComesTooLateIsNotTaken) {
   EXPECT_LE(*pace("one", 6).take_turn(1h), 10s) << "it was taken";
 }
 
+// A turn every ten minutes: as many as fit into what is believed, and then errors, not all at once.
+TEST_F(RequestPaceTest, ManyWhoWaitDoNotUndoThePace) {
+  for (int turn = 0; turn < 6; ++turn) {
+    auto wait = pace("one", 0.1).take_turn(48h);
+    ASSERT_TRUE(wait) << wait.error().line();
+    EXPECT_GE(*wait, turn * 10min - 5s);
+  }
+  for (int more = 0; more < 3; ++more) {
+    auto refused = pace("one", 0.1).take_turn(48h);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().line(), HasSubstr("too far ahead"));
+  }
+}
+
 TEST_F(RequestPaceTest, WhatTheEndpointAsksForHoldsUpAll) {
   ASSERT_TRUE(pace("one", 6000).hold(20s));
   EXPECT_GT(*pace("one", 6000).take_turn(1h), 19s);
