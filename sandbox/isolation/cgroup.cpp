@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -113,10 +114,44 @@ bool is_out_of_reach(int code) {
   return code == EACCES || code == EPERM || code == EROFS || code == ENOENT;
 }
 
+// Whether a group of version 2 may hand controllers to groups below it that hold processes: the
+// kernel's root may, any other only without processes of its own (cgroups(7), "no internal
+// processes"). Trying is no way to find out: +pids alone would be taken by a group with processes
+// and turn it, and for good, into one whose children hold threads only.
+bool may_have_children(const std::string& group) {
+  auto type = read_file(group + "/cgroup.type");
+  if (!type) return type.error().code == ENOENT && ::access(group.c_str(), F_OK) == 0;
+  if (*type != "domain\n") return false;
+  auto processes = read_file(group + "/cgroup.procs");
+  return processes && processes->empty();
+}
+
+// Whether a group of version 2 is left to us with all that is in it: by systemd (Delegate=yes), or
+// as the whole of the hierarchy that a container sees.
+bool is_delegated(const std::string& group, bool whole) {
+  char mark = 0;
+  return whole || (::getxattr(group.c_str(), "user.delegate", &mark, 1) == 1 && mark == '1') ||
+         (::getxattr(group.c_str(), "trusted.delegate", &mark, 1) == 1 && mark == '1');
+}
+
+// Moves the processes of a delegated group into a group of their own below it, as delegation asks
+// of those who want more groups there. That it worked shows in may_have_children().
+void clear_for_children(const std::string& group) {
+  const std::string below = group + "/gyges-callers";
+  if (::mkdir(below.c_str(), 0755) != 0 && errno != EEXIST) return;
+  // Again for what was forked meanwhile.
+  for (int round = 0; round < 10; ++round) {
+    auto processes = read_file(group + "/cgroup.procs");
+    if (!processes || processes->empty()) return;
+    for (const std::string& process : split(*processes, '\n'))
+      if (!process.empty()) (void)write_value(below + "/cgroup.procs", process).has_value();
+  }
+}
+
 // The group `name` below `parent`; empty where that may not be written.
 Result<std::string> make_directory(const std::string& parent, bool v2, bool processor,
                                    const std::string& name) {
-  // Refused where the parent has processes: then its parent may serve.
+  if (v2 && !may_have_children(parent)) return std::string();
   if (v2)
     for (const char* controller : {"+pids", "+memory", "+cpu"})
       if (processor || std::string_view(controller) != "+cpu")
@@ -158,11 +193,15 @@ Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
                 (hierarchy.processor && !have_processor);
     if (!want) continue;
     std::string own = hierarchy.mount + (hierarchy.own_path == "/" ? "" : hierarchy.own_path);
-    // In v2 a group with processes cannot hand controllers to children; then a sibling serves.
+    // In v2 a group with processes cannot hand controllers to children; then a sibling serves, or
+    // else the processes move.
+    const bool whole = hierarchy.own_path.size() <= 1;
     std::vector<std::string> parents = {own};
-    if (hierarchy.v2 && hierarchy.own_path.size() > 1)
-      parents.push_back(own.substr(0, own.rfind('/')));
-    for (const std::string& parent : parents) {
+    if (hierarchy.v2 && !whole) parents.push_back(own.substr(0, own.rfind('/')));
+    if (hierarchy.v2 && is_delegated(own, whole)) parents.push_back(own);
+    for (std::size_t i = 0; i < parents.size(); ++i) {
+      const std::string& parent = parents[i];
+      if (i > 0 && parent == own && !may_have_children(own)) clear_for_children(own);
       GYGES_TRY(std::string path, make_directory(parent, hierarchy.v2, limits.processor, name));
       if (path.empty()) continue;
       // Owned from here on, so that an error removes it.

@@ -1,7 +1,11 @@
 #include "sandbox/isolation/facilities.h"
 
 #include <fmt/format.h>
+#include <linux/mount.h>
 #include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,8 +81,9 @@ Facility processor_quota() {
             "a sandbox that is far ahead of its recorder can be slowed down evenly", ""};
   return {"recorder_cpu_quota", false,
           cgroup ? "no writable hierarchy with the cpu controller" : cgroup.error().line(),
-          "run as root on a host whose cpu controller is there for control groups; without it such "
-          "a sandbox is held back in the kernel only"};
+          "run as root on a host whose cpu controller is there for control groups (under systemd: "
+          "systemd-run --scope -p CPUWeight=100); without it such a sandbox is held back in the "
+          "kernel only"};
 }
 
 Facility landlock() {
@@ -100,15 +105,45 @@ Facility time_namespaces() {
           "Linux 5.6 or later with CONFIG_TIME_NS"};
 }
 
+// Whether an overlay can be laid over an id-mapped mount; 0 or what refuses it. Tried in a mount
+// namespace of a child's own.
+int overlay_over(const UniqueFd& tree, const std::string& directory) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string layers = "lowerdir=" + directory + "/lower,upperdir=" + directory +
+                               "/upper,workdir=" + directory + "/work";
+    const auto make = [&](const char* name) {
+      return ::mkdir((directory + name).c_str(), 0700) == 0;
+    };
+    const bool mounted =
+        ::unshare(CLONE_NEWNS) == 0 &&
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount("tmpfs", directory.c_str(), "tmpfs", 0, nullptr) == 0 && make("/lower") &&
+        make("/upper") && make("/work") && make("/shown") &&
+        ::syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, (directory + "/lower").c_str(),
+                  MOVE_MOUNT_F_EMPTY_PATH) == 0 &&
+        ::mount("overlay", (directory + "/shown").c_str(), "overlay", 0, layers.c_str()) == 0;
+    ::_exit(mounted ? 0 : errno);
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) return errno;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+}
+
 Facility mapped_mounts() {
   if (::geteuid() != 0)
     return {"id_mapped_mounts", true, "not needed: the user namespace maps the caller", ""};
   auto directory = TemporaryDirectory::create("gyges-doctor");
   if (!directory) return {"id_mapped_mounts", false, directory.error().line(), ""};
   auto copy = mapped_copy({directory->path().string(), 0, 0}, Identity{});
-  if (copy) return {"id_mapped_mounts", true, "files of root can appear as the agent's", ""};
-  return {"id_mapped_mounts", false, copy.error().reason,
-          "run gyges as the user who owns the working directory"};
+  if (!copy)
+    return {"id_mapped_mounts", false, copy.error().reason,
+            "run gyges as the user who owns the working directory"};
+  if (const int refused = overlay_over(copy->tree, directory->path().string()); refused != 0)
+    return {"id_mapped_mounts", false,
+            fmt::format("no overlay can be laid over one: {}", std::strerror(refused)),
+            "Linux 5.19 or later, or run gyges as the user who owns the working directory"};
+  return {"id_mapped_mounts", true, "files of root can appear as the agent's", ""};
 }
 
 }  // namespace

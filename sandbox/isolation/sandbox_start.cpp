@@ -59,7 +59,8 @@ std::string_view cure_for_step(init::Op op, int code) {
   if (op == init::Op::mount && code == EINVAL)
     return "an overlay shows one file system alone: where another one of the host's is mounted "
            "below the directory, mount that one instead, or run as root; for a read_only mount the "
-           "grant host_sockets does without an overlay";
+           "grant host_sockets does without an overlay; as root before Linux 5.19 run gyges as the "
+           "user who owns the directory (`gyges doctor`: id_mapped_mounts)";
   if (op == init::Op::write_file && code == EPERM)
     return "this host forbids user namespaces; `gyges doctor` names the switch";
   if (op == init::Op::check_path && code == ENOENT)

@@ -22,7 +22,7 @@ extern "C" const unsigned char gyges_plan_sources_end[];
 namespace gyges::recorder {
 namespace {
 
-constexpr std::string_view magic = "gyges programs 1\n";
+constexpr std::string_view magic = "gyges programs 2\n";
 constexpr std::size_t largest_image = 4U << 20U;
 constexpr std::size_t most_parts = 64;
 
@@ -96,6 +96,7 @@ std::string encode_image(const ProgramImage& image) {
   Writer out;
   out.text(image_key());
   out.text(image.types);
+  out.number(image.task_work ? 1 : 0);
   out.number(static_cast<std::uint32_t>(image.maps.size()));
   for (const MapImage& map : image.maps) {
     out.text(map.name);
@@ -129,9 +130,11 @@ Result<ProgramImage> decode_image(std::string_view bytes) {
   ProgramImage image;
   std::string key;
   std::uint32_t count = 0;
-  if (!in.text(key) || key != image_key() || !in.text(image.types) || !in.number(count) ||
-      count > most_parts)
+  std::uint32_t task_work = 0;
+  if (!in.text(key) || key != image_key() || !in.text(image.types) || !in.number(task_work) ||
+      task_work > 1 || !in.number(count) || count > most_parts)
     return bad_image();
+  image.task_work = task_work == 1;
   image.maps.resize(count);
   for (MapImage& map : image.maps) {
     if (!in.text(map.name)) return bad_image();

@@ -47,6 +47,7 @@ struct ProgramImage {
   std::string types;  // BTF of the programs
   std::vector<MapImage> maps;
   std::vector<ProgramCode> programs;
+  bool task_work = false;  // the kernel has what sc_exit makes a task wait with
 
   [[nodiscard]] const ProgramCode* program(std::string_view name) const;
   // Index in `maps`; maps.size() if there is none.

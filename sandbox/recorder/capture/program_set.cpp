@@ -168,6 +168,8 @@ Status ProgramSet::make_area() {
 }
 
 Status ProgramSet::load(const ProgramImage& image, bool task_work) {
+  if (task_work && !image.task_work)
+    return fail("load recorder programs", "sc_exit", "this kernel has none", "use Linux 6.18");
   GYGES_TRY(const UniqueFd types, load_types(image.types));
   GYGES_CHECK(make_area());
   const wire::settings settings = settings_for(ring_bytes_);

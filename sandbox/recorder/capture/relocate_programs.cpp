@@ -74,6 +74,14 @@ int collect(bpf_program* program, bpf_prog_load_opts* options, long) {
   return bpf_program__set_insns(program, nothing, 2);
 }
 
+bool kernel_has_function(const char* name) {
+  btf* const types = btf__load_vmlinux_btf();
+  if (types == nullptr) return false;
+  const bool found = btf__find_by_name_kind(types, name, BTF_KIND_FUNC) > 0;
+  btf__free(types);
+  return found;
+}
+
 void register_sections() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -112,6 +120,7 @@ Result<ProgramImage> relocate_programs() {
   if (code != 0) return load_error("programs", -code);
 
   ProgramImage image;
+  image.task_work = kernel_has_function("bpf_task_work_schedule_resume_impl");
   image.programs = std::move(taken.programs);
   std::uint32_t size = 0;
   const void* const types = btf__raw_data(bpf_object__btf(object.get()), &size);

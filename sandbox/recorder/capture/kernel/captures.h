@@ -134,13 +134,13 @@ __noinline int put_iovec(struct room* room, struct scratch* scratch, u32 tag, u6
                    record_limit - sizeof(struct capture_head) - 2 * structure_limit);
   if (!at) return 0;
   u64 total = 0, length = scratch->length, limit = scratch->buffer_bytes;
+  u64* vector = scratch->vector;
   if (limit > length) limit = length;
   scratch->used = 0;
   for (u32 i = 0; i < iovec_elements; i++) {
-    u64 vector[2];
     if (i >= elements) break;
     scratch->fault = address + 16 * i;
-    if (bpf_probe_read_user(vector, sizeof(vector), (void*)(address + 16 * i))) return 1;
+    if (bpf_probe_read_user(vector, sizeof(scratch->vector), (void*)(address + 16 * i))) return 1;
     total += vector[1];
     u64 offset = scratch->used, bytes = vector[1];
     barrier_var(offset);
@@ -161,39 +161,31 @@ __noinline int put_iovec(struct room* room, struct scratch* scratch, u32 tag, u6
   return 0;
 }
 
-struct user_msghdr {
-  u64 name;
-  u32 name_length, spare;
-  u64 vectors, vector_count, control, control_length;
-  u32 flags, spare2;
-  u32 bytes;  // of struct mmsghdr
-};
-
 __noinline int put_msghdr(struct room* room, struct scratch* scratch, u32 argument, u64 address,
                           u32 what) {
   u32 out = what & 1, several = what & 2;
-  struct user_msghdr message = {};
   if (!room || !scratch) return 0;
+  struct user_msghdr* message = &scratch->message;
   scratch->fault = address;
-  if (bpf_probe_read_user(&message, several ? 60 : 56, (void*)address)) return 1;
+  if (bpf_probe_read_user(message, several ? 60 : 56, (void*)address)) return 1;
   u32 provenance = argument >> 16;
   argument &= 7;
   u64 length = ~0ull;
-  if (out) length = several ? message.bytes : (u64)scratch->result;
+  if (out) length = several ? message->bytes : (u64)scratch->result;
   int missing = 0;
-  if (message.name && message.name_length)
+  if (message->name && message->name_length)
     missing |=
         put_bytes(room, scratch, TAG(argument, out ? 8 : 7, provenance) | LIMIT(sockaddr_limit),
-                  message.name, message.name_length);
-  if (message.control && message.control_length)
+                  message->name, message->name_length);
+  if (message->control && message->control_length)
     missing |=
         put_bytes(room, scratch,
                   TAG(argument, (u32)(out ? kind_structure_out : kind_structure_in), provenance) |
                       LIMIT(structure_limit),
-                  message.control, message.control_length);
+                  message->control, message->control_length);
   scratch->length = length;
-  missing |= put_iovec(room, scratch, TAG(argument, out ? 12 : 11, provenance), message.vectors,
-                       message.vector_count);
+  missing |= put_iovec(room, scratch, TAG(argument, out ? 12 : 11, provenance), message->vectors,
+                       message->vector_count);
   return missing;
 }
 
@@ -235,13 +227,12 @@ static long put_next_received(u32 i, void* data) {
   }
   u64 head[2];  // cmsg_len; cmsg_level and cmsg_type
   if (received->left < sizeof(head)) {
-    struct user_msghdr message = {};
-    if (!received->messages || bpf_probe_read_user(&message, 56, (void*)received->message))
-      return 1;
+    struct user_msghdr* message = &scratch->message;
+    if (!received->messages || bpf_probe_read_user(message, 56, (void*)received->message)) return 1;
     received->messages--;
     received->message += 64;
-    received->address = message.control;
-    received->left = message.control ? message.control_length : 0;
+    received->address = message->control;
+    received->left = message->control ? message->control_length : 0;
     return 0;
   }
   if (bpf_probe_read_user(head, sizeof(head), (void*)received->address)) return 1;

@@ -125,7 +125,8 @@ int BPF_PROG(tk_signal, int signal, struct kernel_siginfo* info) {
   struct signal_record* delivered = (struct signal_record*)head;
   describe(head, record_signal, label, time);
   delivered->signal = signal;
-  delivered->code = info ? info->si_code : 0;
+  // Some kernels take this argument for a number (Ubuntu's 6.8): read as one, not followed.
+  delivered->code = info ? BPF_CORE_READ(info, si_code) : 0;
   commit_at(&place, head, sizeof(*delivered));
   return 0;
 }

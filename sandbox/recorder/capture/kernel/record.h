@@ -75,6 +75,15 @@ struct content_walk {
   u32 ended;  // the record that says so is written
 };
 
+// A message header of the program's (recvmsg(2)), with the `msg_len` of struct mmsghdr behind it.
+struct user_msghdr {
+  u64 name;
+  u32 name_length, spare;
+  u64 vectors, vector_count, control, control_length;
+  u32 flags, spare2;
+  u32 bytes;
+};
+
 // Scratch space of a CPU while a record is written, shared by all recorders; it spares the verifier
 // the arithmetic.
 struct scratch {
@@ -97,6 +106,9 @@ struct scratch {
   u32 received;  // files named that came with messages
   u32 partial;   // what of a structure is in its first page will do
   struct content_walk walk;
+  // A program and all it calls have 512 bytes of stack, in which these find no room (Linux 6.1).
+  struct user_msghdr message;
+  u64 vector[2];  // an element of an iovec
 };
 
 // Per session slot and CPU; written by that CPU only, except `session` and `buffer_bytes`, which
