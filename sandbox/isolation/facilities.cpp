@@ -14,6 +14,7 @@
 
 #include "base/files.h"
 #include "sandbox/isolation/cgroup.h"
+#include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/host_switches.h"
 #include "sandbox/isolation/landlock.h"
 #include "sandbox/isolation/mapped_mount.h"
@@ -146,6 +147,16 @@ Facility mapped_mounts() {
   return {"id_mapped_mounts", true, "files of root can appear as the agent's", ""};
 }
 
+Facility overlay_marks(const HostFacts& host) {
+  if (host.overlay_marks)
+    return {"overlay_marks", true, "directories of the host's can be removed in an overlay", ""};
+  return {
+      "overlay_marks", false,
+      "files in memory have no user.* attributes: in an overlay directories of the host's can be "
+      "neither removed nor renamed (files can)",
+      "Linux 6.6 or later, or run as root"};
+}
+
 }  // namespace
 
 std::vector<Facility> probe_facilities() {
@@ -170,6 +181,7 @@ std::vector<Facility> probe_facilities() {
   facilities.push_back(processor_quota());
   facilities.push_back(landlock());
   facilities.push_back(mapped_mounts());
+  if (host) facilities.push_back(overlay_marks(*host));
   return facilities;
 }
 

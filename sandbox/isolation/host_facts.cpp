@@ -1,13 +1,16 @@
 #include "sandbox/isolation/host_facts.h"
 
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "sandbox/isolation/capabilities.h"
 #include "sandbox/isolation/landlock.h"
@@ -26,6 +29,13 @@ Result<bool> in_initial_user_namespace() {
          outside == 0 && count == 4294967295U;
 }
 
+// Without privilege over the host an overlay marks what it hides with attributes user.*, which
+// files in memory have since Linux 6.6. An upper layer lies in memory, as does a memory file.
+bool memory_has_user_attributes() {
+  const UniqueFd file(::memfd_create("gyges", MFD_CLOEXEC));
+  return file && (::fsetxattr(file.get(), "user.gyges", "", 0, 0) == 0 || errno != EOPNOTSUPP);
+}
+
 }  // namespace
 
 Result<HostFacts> read_host_facts() {
@@ -40,6 +50,7 @@ Result<HostFacts> read_host_facts() {
     }
   }
   host.landlock_abi = landlock_abi();
+  host.overlay_marks = host.root || memory_has_user_attributes();
   host.time_namespaces = ::access("/proc/self/ns/time", F_OK) == 0;
   if (!host.time_namespaces && errno != ENOENT)
     return fail_errno("look for time namespaces", "/proc/self/ns/time");

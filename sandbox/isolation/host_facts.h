@@ -14,6 +14,7 @@ struct HostFacts {
   bool time_namespaces = true;
   bool exec_enters_time = true;  // the time namespace made for children, also by execve (Linux 6.3)
   int landlock_abi = 0;          // 0: none
+  bool overlay_marks = true;     // an overlay of the caller's can hide a directory of the host's
 };
 
 // An error where the kernel does not say: taking root for an ordinary user, or the other way round,

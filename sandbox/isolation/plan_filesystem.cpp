@@ -254,6 +254,10 @@ void FilesystemPlan::place_area(std::size_t index, std::optional<std::uint64_t> 
     steps_.make_path(source, 0700);
     attach("hold the host's " + area.host_source, *slot, source, read_only_attributes);
     lower += ":" + source;
+    if (!host_.overlay_marks)
+      plan_.warnings.push_back("directories that " + area.target +
+                               " has from the host can be neither removed nor renamed inside "
+                               "(Input/output error): that needs Linux 6.6, or root");
   }
   // xino: a file keeps its number when it is copied, in its hard links, too, which programs compare
   // (git clone). The kernel finds the number of a link's origin for root alone (6.18).

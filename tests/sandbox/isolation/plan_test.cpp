@@ -9,7 +9,9 @@
 namespace gyges::isolation {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 HostFacts ordinary_user() {
   return {false, 4242, 4242, true};
@@ -48,6 +50,19 @@ TEST(Plan, CommandsShareMemoryWhereTheirProgramEntersTheTimeNamespace) {
   EXPECT_EQ(plan_for(load_policy("default").value(), host).settings.own_memory, 1U);
   host.time_namespaces = false;
   EXPECT_EQ(plan_for(load_policy("default").value(), host).settings.own_memory, 0U);
+}
+
+TEST(Plan, WhereOverlaysHaveNoMarksDirectoriesCannotGoAndThatIsSaid) {
+  Policy policy = load_policy("default").value();
+  Mount mount;
+  mount.kind = Mount::Kind::overlay;
+  mount.target = "/tmp";
+  policy.filesystem.mounts.push_back(mount);
+  HostFacts host = ordinary_user();
+  const auto warned = HasSubstr("directories that /tmp has from the host");
+  EXPECT_THAT(plan_for(policy, host).warnings, Not(Contains(warned)));
+  host.overlay_marks = false;
+  EXPECT_THAT(plan_for(policy, host).warnings, Contains(warned));
 }
 
 TEST(Plan, RootChangesUserInsteadOfMapping) {
