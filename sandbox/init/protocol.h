@@ -41,7 +41,7 @@ enum class Op : std::uint32_t {
   hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it.
                    // number[0]: the Hand it is, number[1]: 1 to go on meanwhile (await_answer)
   hand_copy,       // as hand_over, by a mount of its own: what is done to the one at a is not seen
-  detach,          // a: mount point, then removed
+  leave_behind,    // a: mount point, then removed: its mount goes with the old root
   enter_root,      // the new root becomes /, the host's tree is gone
   freeze_root,     // the root itself becomes read-only
   mask,            // a: path that reads as empty from now on; nothing where it does not exist.

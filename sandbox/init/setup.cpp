@@ -197,6 +197,16 @@ int mask(const char* path, int slot) {
   return result;
 }
 
+// Moves what is mounted there onto a place of the old root, which is unmounted with everything below
+// it when the new one is entered: to unmount it here would wait for all processors once more (up to
+// 0.3 ms, Linux 6.18). Nothing of the old /dev is used any more; where it cannot be moved, it is
+// unmounted.
+int leave_behind(const char* path) {
+  if (::mount(path, "/dev", nullptr, MS_MOVE, nullptr) != 0 && ::umount2(path, MNT_DETACH) != 0)
+    return -1;
+  return ::rmdir(path);
+}
+
 // pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
 // the detach then uncovers the new root (pivot_root(2), "notes").
 int enter_root() {
@@ -285,9 +295,8 @@ int run_step(const Step& step) {
     case Op::hand_copy:
       return hand(::open_tree(AT_FDCWD, step.a, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
                   static_cast<Hand>(number[0]));
-    case Op::detach:
-      if (::umount2(step.a, MNT_DETACH) != 0) return -1;
-      return ::rmdir(step.a);
+    case Op::leave_behind:
+      return leave_behind(step.a);
     case Op::enter_root:
       return enter_root();
     case Op::freeze_root:

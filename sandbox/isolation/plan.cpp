@@ -203,9 +203,10 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   GYGES_CHECK(filesystem.open_sources());
   filesystem.root_and_scratch();
   decoys(disguise, host, steps);
+  // No policy mounts anything there.
+  filesystem.proc_and_devices(terminal);
   filesystem.await_layers();
   filesystem.place_mounts();
-  filesystem.proc_and_devices(terminal);
   filesystem.disguise(disguise);
   filesystem.enter();
 

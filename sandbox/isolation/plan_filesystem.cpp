@@ -33,11 +33,13 @@ bool below(const std::string& path, const std::string& directory) {
          path[directory.size()] == '/';
 }
 
-// Directories of programs, in which nobody listens. A socket or FIFO below any other directory
-// works through a read-only mount as on the host: who connects or writes to it changes no file.
+// Directories of programs and the list of installed ones, in which nobody listens. A socket or FIFO
+// below any other directory works through a read-only mount as on the host: who connects or writes
+// to it changes no file.
 bool holds_programs(const std::string& path) {
   static constexpr std::array roots{"/usr",    "/bin", "/sbin", "/lib",       "/lib32",    "/lib64",
-                                    "/libx32", "/etc", "/opt",  "/nix/store", "/gnu/store"};
+                                    "/libx32", "/etc", "/opt",  "/nix/store", "/gnu/store",
+                                    "/var/lib/dpkg"};
   return std::any_of(roots.begin(), roots.end(),
                      [&](const char* root) { return path == root || below(path, root); });
 }
@@ -354,7 +356,7 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
       steps_.add_path(Op::show_network, "show the sandbox's own network interfaces in /sys", ".n")
           .b = "sys/" + disguise.network_directory;
   }
-  steps_.add_path(Op::detach, "detach the disguise's own mount", ".c");
+  steps_.add_path(Op::leave_behind, "leave the disguise's own mount behind", ".c");
 }
 
 // What covers a masked file where the policy shows no /dev/null: a copy of an empty file's mount
@@ -372,7 +374,7 @@ void FilesystemPlan::open_covers() {
 
 void FilesystemPlan::enter() {
   open_covers();
-  steps_.add_path(Op::detach, "detach the writable layers' own mount", ".s");
+  steps_.add_path(Op::leave_behind, "leave the writable layers' own mount behind", ".s");
   steps_.add(Op::enter_root, "enter the new root");
   // Inside, so that an absolute link on the way to a masked path cannot lead the mask into the
   // host's tree.

@@ -33,10 +33,10 @@ class FilesystemPlan {
   // The new root and the file system of the writable layers, filled by the supervisor.
   // The supervisor fills the layers while other steps go on, until await_layers().
   void root_and_scratch();
+  void proc_and_devices(bool terminal);
   void await_layers();
 
   void place_mounts();
-  void proc_and_devices(bool terminal);
 
   // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
   void disguise(const Disguise& disguise);
