@@ -10,6 +10,11 @@
 
 namespace gyges {
 
+// Of programs that link the library.
+[[gnu::weak]] Status load_crypto() {
+  return ok();
+}
+
 void start_crypto() {
   static const int started =
       OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);

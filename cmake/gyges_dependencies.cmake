@@ -28,6 +28,7 @@ find_program(GYGES_BPF_CLANG NAMES clang clang-14 clang-15 clang-16 clang-17 cla
 # The binary links these statically (gyges_static.cmake); everything else links them as found.
 include(gyges_static)
 gyges_archives(gyges_crypto OpenSSL::Crypto crypto)
+include(gyges_crypto_on_demand)
 gyges_archives(gyges_sqlite SQLite::SQLite3 sqlite3)
 gyges_archives(PkgConfig::SECCOMP "${SECCOMP_LINK_LIBRARIES}" seccomp)
 gyges_archives(PkgConfig::LIBNL "${LIBNL_LINK_LIBRARIES}" nl-route-3 nl-3)

@@ -90,7 +90,10 @@ class CommandRun {
     spec_.session = session.get();
     spec_.terminal = request_.streams.terminal;
     spec_.allow_degraded = request_.allow_degraded;
+    // A record that could not be sealed shall fail before the command runs.
+    std::future<Status> crypto = bundle_ ? aside(load_crypto) : std::future<Status>();
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
+    if (crypto.valid()) GYGES_CHECK(crypto.get());
     if (session) GYGES_CHECK(session->wait_until_open());
     enforcement_ = sandbox->enforcement();
     for (const std::string& name : enforcement_.degraded)
