@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <memory>
 
 #include "base/text.h"
@@ -47,8 +48,14 @@ Result<std::filesystem::path> default_out(const std::string& program) {
   return base / (time + "-" + name + "-" + recorder::new_run_id().substr(0, 4));
 }
 
-Result<int> run(const RunCommand& options) {
+// Its request and what is left of it outlive it: see run_command().
+struct Run {
   run::CommandRunRequest request;
+  std::shared_ptr<void> remains;
+};
+
+Result<int> run(const RunCommand& options, Run& whole) {
+  run::CommandRunRequest& request = whole.request;
   GYGES_TRY(request.policy, isolation::load_policy(options.policy));
   if (!options.persona.empty()) request.persona = options.persona;
   request.seed = options.seed;
@@ -72,6 +79,8 @@ Result<int> run(const RunCommand& options) {
   }
   // Before the recorder makes its threads, which must not take them.
   run::hold_forwarded_signals();
+  std::future<void> loading;
+  if (bundle_wanted || request.persona) loading = run::load_ahead();
   recorder::RecorderOptions recorder_options;
   recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
   recorder_options.io_uring = isolation::may_use_io_uring(request.policy);
@@ -87,7 +96,8 @@ Result<int> run(const RunCommand& options) {
     std::fprintf(stderr,
                  "gyges: warning: the working directory is your home: the command can read all of "
                  "it, keys and histories too; use --workspace DIR\n");
-  GYGES_TRY(run::CommandRunOutcome outcome, run::run_command(request, recorder.get()));
+  GYGES_TRY(run::CommandRunOutcome outcome,
+            run::run_command(request, recorder.get(), &whole.remains));
   if (!options.quiet) {
     if (!outcome.end.start_error.empty())
       std::fprintf(stderr, "gyges: start %s: %s\n", quoted(options.command.front()).c_str(),
@@ -143,8 +153,9 @@ void add_run(CLI::App& root, int& exit_status) {
       "  gyges run -- make test\n"
       "  gyges run --policy default --out runs/1 -- python3 script.py\n"
       "  gyges trace show runs/1");
-  command->callback([options, &exit_status] {
-    auto status = run(*options);
+  auto whole = std::make_shared<Run>();
+  command->callback([options, whole, &exit_status] {
+    auto status = run(*options, *whole);
     exit_status = status ? *status : report(status.error());
   });
 }

@@ -179,9 +179,20 @@ Result<bool> set_limit(const std::string& file, std::uint64_t value) {
   return true;
 }
 
+// What was found, unless the keeper takes it along.
+template <class Found>
+Result<Found> unless_deaf_keeper(Result<Found> found) {
+  if (auto end = deaf_keeper()) return tl::unexpected<Error>(std::move(*end));
+  return found;
+}
+
 }  // namespace
 
 Result<std::optional<Cgroup>> Cgroup::create(const CgroupLimits& limits) {
+  return unless_deaf_keeper(make(limits));
+}
+
+Result<std::optional<Cgroup>> Cgroup::make(const CgroupLimits& limits) {
   Cgroup cgroup;
   GYGES_TRY(std::string name, fresh_name());
   bool have_pids = false;
@@ -255,6 +266,10 @@ Cgroup::~Cgroup() {
 
 Result<std::vector<UniqueFd>> Cgroup::entrances() const {
   GYGES_CHECK(keeper_executed());
+  return unless_deaf_keeper(open_entrances());
+}
+
+Result<std::vector<UniqueFd>> Cgroup::open_entrances() const {
   std::vector<UniqueFd> files;
   for (const Directory& directory : directories_) {
     std::string path = directory.path + (directory.v2 ? "/cgroup.procs" : "/tasks");

@@ -64,6 +64,8 @@ class Cgroup {
     bool processor = false;
   };
   Cgroup() = default;
+  static Result<std::optional<Cgroup>> make(const CgroupLimits& limits);
+  [[nodiscard]] Result<std::vector<UniqueFd>> open_entrances() const;
   std::vector<Directory> directories_;
 };
 

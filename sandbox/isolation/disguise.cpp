@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/aside.h"
 #include "base/text.h"
 #include "sandbox/isolation/emulation.h"
 
@@ -150,7 +151,16 @@ Status DisguiseFiles::put_entries(const std::string& place, const std::vector<Tr
 
 Status DisguiseFiles::write_trees(const Disguise& disguise) {
   const OpenMask mask;
-  if (!disguise.sysfs.empty()) GYGES_CHECK(put_entries(sysfs_source, disguise.sysfs));
+  // Hundreds of files each: pid 1 has long mounted everything when one thread has written them.
+  std::future<Status> tree;
+  if (!disguise.sysfs.empty())
+    tree = aside([&] { return put_entries(sysfs_source, disguise.sysfs); });
+  Status covers = put_cover_trees(disguise);
+  if (tree.valid()) GYGES_CHECK(tree.get());
+  return covers;
+}
+
+Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
   for (std::size_t i = 0; i < disguise.covers.size(); ++i)
     if (disguise.covers[i].entries) {
       GYGES_CHECK(put_entries(cover_source(i), *disguise.covers[i].entries));

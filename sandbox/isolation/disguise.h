@@ -105,6 +105,7 @@ class DisguiseFiles {
   DisguiseFiles(UniqueFd root, bool as_root) : root_(std::move(root)), as_root_(as_root) {}
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
+  Status put_cover_trees(const Disguise& disguise);
   Status put_entries(const std::string& place, const std::vector<TreeEntry>& entries);
   [[nodiscard]] unsigned mode_of(unsigned mode) const;
   void keep_moving();

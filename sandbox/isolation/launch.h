@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,5 +41,10 @@ Status keep_directory(const std::string& directory);
 // Waits until the keeper, where there is one, is being executed; else why not. Before anything
 // enters what it is to keep. Thread-safe.
 Status keeper_executed();
+
+// Why this process's keeper could not hear it any more; nothing while it can. Such a one ends and
+// takes along what it kept, so that whoever misses a group asks here. One that was killed takes
+// nothing along. Thread-safe.
+std::optional<Error> deaf_keeper();
 
 }  // namespace gyges::isolation

@@ -202,9 +202,11 @@ Status Sandbox::State::answer(Message message) {
     std::size_t index = message.reply.id;
     if (index == static_cast<std::size_t>(init::OwnStep::namespaces))
       return no_namespaces(message.reply.error, plan.namespaces);
-    if (index == static_cast<std::size_t>(init::OwnStep::cgroup))
+    if (index == static_cast<std::size_t>(init::OwnStep::cgroup)) {
+      if (auto end = deaf_keeper()) return tl::unexpected<Error>(std::move(*end));
       return fail_errno("put pid 1 into", "its cgroup", message.reply.error,
                         "see that the cgroup of gyges may have children with processes");
+    }
     if (auto failure = failure_of_init(message.reply)) return tl::unexpected<Error>(*failure);
     if (index >= plan.steps.size())
       return fail("set up sandbox", "", "pid 1 reported no known step");

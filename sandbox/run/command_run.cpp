@@ -2,8 +2,9 @@
 
 #include <chrono>
 #include <future>
-#include <system_error>
+#include <memory>
 
+#include "base/aside.h"
 #include "base/crypto.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -27,16 +28,6 @@ namespace {
 using isolation::Filesystem;
 using nlohmann::json;
 
-// In a thread of its own, or where none is to be had when its result is asked for.
-template <class Work>
-auto aside(Work work) -> std::future<decltype(work())> {
-  try {
-    return std::async(std::launch::async, work);
-  } catch (const std::system_error&) {
-    return std::async(std::launch::deferred, work);
-  }
-}
-
 // What the record's end needs and is the same for every run is made while the command runs.
 std::future<void> prepare_sealing() {
   return aside([] {
@@ -46,6 +37,14 @@ std::future<void> prepare_sealing() {
   });
 }
 
+}  // namespace
+
+std::future<void> load_ahead() {
+  return aside([] { static_cast<void>(load_crypto()); });
+}
+
+namespace {
+
 class CommandRun {
  public:
   CommandRun(const CommandRunRequest& request, recorder::Recorder* recorder)
@@ -54,6 +53,8 @@ class CommandRun {
   Result<CommandRunOutcome> run() {
     if (policy_.network.mode != network::NetworkPolicy::Mode::none)
       network::GatewayProcess::prepare();
+    // A record that could not be sealed shall fail before anything is made.
+    if (!request_.out.empty() || request_.persona) GYGES_CHECK(load_crypto());
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
     GYGES_TRY(RunInputs inputs, make_run_inputs(std::move(policy_), request_.persona, request_.seed,
@@ -90,10 +91,7 @@ class CommandRun {
     spec_.session = session.get();
     spec_.terminal = request_.streams.terminal;
     spec_.allow_degraded = request_.allow_degraded;
-    // A record that could not be sealed shall fail before the command runs.
-    std::future<Status> crypto = bundle_ ? aside(load_crypto) : std::future<Status>();
     GYGES_TRY(std::unique_ptr<isolation::Sandbox> sandbox, isolation::Sandbox::start(spec_));
-    if (crypto.valid()) GYGES_CHECK(crypto.get());
     if (session) GYGES_CHECK(session->wait_until_open());
     enforcement_ = sandbox->enforcement();
     for (const std::string& name : enforcement_.degraded)
@@ -273,8 +271,12 @@ Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
 }
 
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
-                                      recorder::Recorder* recorder) {
-  return CommandRun(request, recorder).run();
+                                      recorder::Recorder* recorder,
+                                      std::shared_ptr<void>* remains) {
+  auto run = std::make_shared<CommandRun>(request, recorder);
+  auto outcome = run->run();
+  if (remains != nullptr) *remains = std::move(run);
+  return outcome;
 }
 
 }  // namespace gyges::run

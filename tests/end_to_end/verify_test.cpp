@@ -191,5 +191,32 @@ TEST_F(Salvage, AFollowedRunIsShownToItsEnd) {
   EXPECT_THAT(followed.output, HasSubstr("/etc/os-release"));
 }
 
+// The library of hashes is loaded when it is needed: a run that keeps no record needs none, and one
+// that could not be sealed says so before its command runs.
+TEST_F(Verify, ARecordThatCannotBeSealedFailsBeforeTheCommandRuns) {
+  std::filesystem::create_directory(path("broken"));
+  for (const char* name : {"libcrypto.so.1.1", "libcrypto.so.3", "libcrypto.so.4"})
+    ASSERT_TRUE(write_file_atomically(path("broken") / name, "not a library"));
+  const std::vector<std::string> end = {"--", "sh", "-c", "echo it runs"};
+  auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), end.begin(), end.end());
+    ::setenv("LD_LIBRARY_PATH", path("broken").c_str(), 1);
+    Finished done = gyges(arguments);
+    ::unsetenv("LD_LIBRARY_PATH");
+    return done;
+  };
+  const Finished bare = run({"run", "--recorder", "off"});
+  const Finished kept = run({"run", "--out", bundle_});
+  if (bare.status == 127) GTEST_SKIP() << "this binary is linked with the library: " << bare.error;
+  EXPECT_EQ(bare.status, 0) << bare.error;
+  EXPECT_EQ(bare.output, "it runs\n");
+  if (kept.status == 0) GTEST_SKIP() << "this binary contains the library";
+  EXPECT_EQ(kept.status, 125);
+  EXPECT_THAT(kept.error, HasSubstr("libcrypto"));
+  EXPECT_THAT(kept.error, HasSubstr("install the package libssl"));
+  EXPECT_EQ(kept.output, "");
+  record();
+}
+
 }  // namespace
 }  // namespace gyges

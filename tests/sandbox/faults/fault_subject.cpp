@@ -1,11 +1,12 @@
 // One life of a sandbox, between two markers, for the fault injector:
-//   fault_subject cold|warm
+//   fault_subject cold|warm [demanding]
 // Prints what a test needs to judge it, one "KEY VALUE" a line:
 //   error LINE          what the sandbox's error says, if it could not be started or run
 //   fact LINE           what a command inside saw of its confinement
 //   leak descriptor|child NAME   what this process has more of afterwards
 //   again LINE          "ok", or why a second sandbox, without fault, could not be had
 // `warm`: one sandbox was made before, so that what is made once per process exists.
+// `demanding`: the policy accepts no stand-in for the control groups.
 // The program knows nothing of faults: they come from outside.
 #include <dirent.h>
 #include <poll.h>
@@ -94,11 +95,13 @@ std::string cgroup_limits() {
   return text;
 }
 
-Result<std::string> live_once(bool marked) {
+Result<std::string> live_once(bool marked, bool demanding) {
   GYGES_TRY(Policy policy, load_policy("default"));
   policy.filesystem.workspace = Filesystem::Workspace::none;
   policy.limits.wall_seconds = 20;
   policy.limits.processes = 100;
+  policy.limits.processes_of_sandbox = demanding;
+  policy.limits.memory_of_sandbox = demanding;
   SandboxSpec spec{policy, {}, nullptr};
   SeedFile file;
   file.path = "/home/user/seeded";
@@ -108,6 +111,9 @@ Result<std::string> live_once(bool marked) {
   // Looking from outside is this program's own, not the sandbox's.
   if (marked) mark();
   std::string facts = cgroup_limits();
+  // As run.json states it.
+  facts += "enforced processes of the " + sandbox->enforcement().processes + "\n";
+  facts += "enforced memory of the " + sandbox->enforcement().memory + "\n";
   if (marked) mark();
   GYGES_TRY(Pipe pipe, make_pipe());
   Command command;
@@ -134,12 +140,12 @@ void print_lines(const char* key, const std::string& text) {
     if (!line.empty()) std::printf("%s %s\n", key, line.c_str());
 }
 
-int run(bool warm) {
-  if (warm && !live_once(false)) return 3;
+int run(bool warm, bool demanding) {
+  if (warm && !live_once(false, demanding)) return 3;
   std::set<std::string> descriptors_before = descriptors();
   std::set<std::string> children_before = children();
   mark();
-  auto facts = live_once(true);
+  auto facts = live_once(true, demanding);
   mark();
   if (facts)
     print_lines("fact", *facts);
@@ -150,7 +156,7 @@ int run(bool warm) {
     if (descriptors_before.count(name) == 0) print_lines("leak descriptor", name);
   for (const std::string& name : children())
     if (children_before.count(name) == 0) print_lines("leak child", name);
-  auto again = live_once(false);
+  auto again = live_once(false, demanding);
   print_lines("again", again ? "ok" : again.error().line());
   return 0;
 }
@@ -159,7 +165,8 @@ int run(bool warm) {
 }  // namespace gyges::faults
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2) return 2;
   std::setvbuf(stdout, nullptr, _IOFBF, 1 << 16);
-  return gyges::faults::run(std::strcmp(argv[1], "warm") == 0);
+  return gyges::faults::run(std::strcmp(argv[1], "warm") == 0,
+                            argc > 2 && std::strcmp(argv[2], "demanding") == 0);
 }
