@@ -31,7 +31,7 @@ Result<std::optional<json>> read_document(const std::filesystem::path& directory
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return std::nullopt;
   GYGES_TRY(json document, load_json(file, "experiment_record"));
-  if (hash_of_resolved_form(document.at("experiment")) != document.at("sha256"))
+  if (document.at("sha256") != json(hash_of_resolved_form(document.at("experiment"))))
     return fail("read", file.string(), "its hash does not fit its text: the record was edited",
                 "restore the record; runs that were made under it cannot be continued otherwise");
   return document;
