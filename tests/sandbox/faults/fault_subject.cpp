@@ -72,7 +72,9 @@ std::string name_of(const std::string& pid) {
   std::string name;
   for (int attempt = 0; attempt < 500; ++attempt) {
     name = read_file("/proc/" + pid + "/comm").value_or("?");
-    if (name.starts_with("gyges-") || (name != own && attempt > 20)) break;
+    // On a busy host it takes its name late; until then it has that of its file in memory.
+    const bool unnamed = name == own || name.starts_with("memfd:");
+    if (name.starts_with("gyges-") || (!unnamed && attempt > 20)) break;
     ::usleep(10000);
   }
   return name;
