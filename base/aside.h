@@ -8,8 +8,8 @@
 
 namespace gyges {
 
-// Does it in a thread of its own, which takes no signals, or where none is to be had when its result
-// is asked for. The future waits for the thread when it goes.
+// Does it in a thread of its own, which takes no signals, or where none is to be had when its
+// result is asked for. The future waits for the thread when it goes.
 template <class Work>
 auto aside(Work work) -> std::future<decltype(work())> {
   sigset_t all;
