@@ -20,6 +20,7 @@
 
 #include "sandbox/init/protocol.h"
 #include "sandbox/network/netlink_batch.h"
+#include "sandbox/network/offload.h"
 
 namespace gyges::network {
 namespace {
@@ -308,6 +309,7 @@ Status build_topology(const NetworkPolicy& policy, const GatewaySockets& sockets
   int agent_side = sockets.fds[GatewaySockets::agent_route].get();
   unsigned link = free_index(gateway_side, agent_side);
   GYGES_CHECK(configure_gateway_side(interface, gateway_side, link, agent));
+  GYGES_CHECK(cut_datagrams(agent_side, interface.name.c_str()));
   return configure_agent_side(interface, agent_side, link);
 }
 

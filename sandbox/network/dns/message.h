@@ -162,6 +162,8 @@ class StreamFramer {
     return true;
   }
   [[nodiscard]] bool empty() const { return buffer_.empty(); }
+  // Of a message that is not whole, its length before it.
+  [[nodiscard]] std::string_view begun() const { return buffer_; }
   static std::string frame(std::string_view message);
 
  private:

@@ -98,19 +98,25 @@ void NameService::ask_host(const dns::Query& query, std::string name, std::size_
       });
 }
 
+Flow NameService::no_question(std::string_view bytes, std::string reason) const {
+  Flow flow;
+  flow.protocol = FlowProtocol::dns;
+  flow.verdict = FlowVerdict::refused;
+  flow.reason = std::move(reason);
+  flow.sent_bytes = bytes.size();
+  flow.sent.head = bytes.substr(0, 512);
+  flow.sent.size = bytes.size();
+  find_canaries(canaries_, bytes, "dns message", flow.canaries);
+  return flow;
+}
+
 void NameService::resolve(std::string_view packet, std::size_t limit, const Reply& reply) {
   dns::Query query;
   dns::QueryFault fault = dns::parse_query(packet, query);
-  if (fault == dns::QueryFault::ignore) return;
+  if (fault == dns::QueryFault::ignore)  // an answer, or less than a header
+    return reply.unanswered(no_question(packet, "this is no question"));
   if (fault != dns::QueryFault::none) {
-    Flow flow;
-    flow.protocol = FlowProtocol::dns;
-    flow.verdict = FlowVerdict::refused;
-    flow.reason = "the query is malformed";
-    flow.sent_bytes = packet.size();
-    flow.sent.head = packet.substr(0, 512);
-    flow.sent.size = packet.size();
-    find_canaries(canaries_, packet, "dns message", flow.canaries);
+    Flow flow = no_question(packet, "the query is malformed");
     if (auto response = dns::write_fault(packet, fault)) reply.now(*response, std::move(flow));
     return;
   }
@@ -153,6 +159,7 @@ void NameService::received(const Connection&, std::string_view bytes, DatagramPo
     port.reply(response, delay);
   };
   reply.defer = [&port] { return port.defer(); };
+  reply.unanswered = [&port](Flow flow) { port.record(std::move(flow)); };
   resolve(bytes, 0, reply);
 }
 
@@ -164,18 +171,17 @@ class DnsStream : public StreamService {
   DnsStream(NameService& names, StreamPort& port) : names_(names), port_(port) {
     port_.wake_at(port_.now_ns() + idle_ns);
   }
+  ~DnsStream() override {
+    if (!framer_.empty())
+      port_.record(names_.no_question(framer_.begun(), "the message does not end"));
+  }
 
   void received(std::string_view bytes) override {
     port_.wake_at(port_.now_ns() + idle_ns);
     bool good = framer_.feed(bytes, [this](std::string_view message) { question(message); });
     if (good) return;
-    Flow flow;
-    flow.protocol = FlowProtocol::dns;
-    flow.verdict = FlowVerdict::refused;
-    flow.reason = "what was sent is not DNS over TCP";
-    flow.sent.head = bytes.substr(0, 512);
-    flow.sent.size = bytes.size();
-    port_.record(std::move(flow));
+    framer_ = {};
+    port_.record(names_.no_question(bytes, "what was sent is not DNS over TCP"));
     port_.reset();
   }
 
@@ -188,8 +194,10 @@ class DnsStream : public StreamService {
 
  private:
   void question(std::string_view message) {
-    if (pending_ >= most_pending) return;  // a client that asks on is answered with silence
+    if (pending_ >= most_pending)  // a client that asks on is answered with silence
+      return port_.record(names_.no_question(message, "too many questions wait for an answer"));
     NameService::Reply reply;
+    reply.unanswered = [this](Flow flow) { port_.record(std::move(flow)); };
     reply.now = [this](std::string_view response, Flow flow) { answer(response, std::move(flow)); };
     reply.defer = [this]() -> NameService::Done {
       ++pending_;

@@ -30,14 +30,18 @@ class NameService : public DatagramService {
   std::unique_ptr<StreamService> open_stream(StreamPort& port);
 
   // What becomes of the answer to one question. `now` is called before resolve() returns, or else
-  // `defer` is, and what it gave is called later. Neither is called for what must not be answered.
+  // `defer` is, and what it gave is called later; `unanswered` for what must not be answered.
   using Done = std::function<void(std::string_view response, Flow flow)>;
   struct Reply {
     Done now;
     std::function<Done()> defer;
+    std::function<void(Flow)> unanswered;
   };
   // A limit of 0 is that of UDP.
   void resolve(std::string_view packet, std::size_t limit, const Reply& reply);
+
+  // The record of bytes that ask nothing.
+  [[nodiscard]] Flow no_question(std::string_view bytes, std::string reason) const;
 
  private:
   void finish(const dns::Query& query, const dns::Answer& answer, std::size_t limit, Flow flow,

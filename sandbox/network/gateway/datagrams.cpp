@@ -55,6 +55,11 @@ class PeerPort final : public DatagramPort {
 }  // namespace
 
 void Gateway::on_datagram(const Packet& packet, std::string_view original) {
+  if (exhausted()) {
+    Decision silence;
+    silence.style = RefuseStyle::timeout;
+    return refuse(packet, original, silence, out_of_memory);
+  }
   auto names = names_.names_of(packet.destination.address);
   Decision decision = decide(policy_, Transport::udp, packet.destination, names);
   bool dns = packet.destination.port == 53 &&

@@ -29,7 +29,6 @@ constexpr std::int64_t connect_memory = 30 * second;  // longer than it takes un
 // Each flow alone would cost more calls and more waking up than what it reports.
 constexpr std::int64_t report_delay = 2'000'000;
 constexpr std::size_t most_unreported = 64U << 10U;
-constexpr const char* out_of_memory = "the gateway's memory is in use";
 
 enum Key : std::uint64_t {
   key_report = 1,
@@ -230,6 +229,8 @@ void Gateway::read_packets() {
 void Gateway::on_packet(std::string_view bytes) {
   auto packet = read_packet(bytes);
   if (!packet) return;
+  if (!is_own(packet->source.address))
+    return drop(*packet, "the packet names another sender than the sandbox");
   switch (packet->kind) {
     case Packet::Kind::tcp_syn:
       return on_syn(*packet, bytes);
@@ -238,15 +239,30 @@ void Gateway::on_packet(std::string_view bytes) {
     case Packet::Kind::echo_request:
       return on_echo(*packet);
     case Packet::Kind::fragment:
+      return drop(*packet, "fragments are not put together");
+    case Packet::Kind::routed:
+      return drop(*packet, "a packet that names its own route is not carried");
     case Packet::Kind::other:
-      break;
+      return drop(*packet, fmt::format("IP protocol {} is not carried", packet->protocol));
   }
+}
+
+// Nothing of it goes anywhere; what it held stands in the record.
+void Gateway::drop(const Packet& packet, std::string reason) {
   bool is_new = false;
   Peer& peer =
-      attempt(*packet, packet->protocol == 17 ? FlowProtocol::udp : FlowProtocol::other, is_new);
-  peer.flow.reason = packet->kind == Packet::Kind::fragment
-                         ? "fragments are not put together"
-                         : fmt::format("IP protocol {} is not carried", packet->protocol);
+      attempt(packet, packet.protocol == 17 ? FlowProtocol::udp : FlowProtocol::other, is_new);
+  peer.flow.verdict = FlowVerdict::refused;
+  peer.flow.reason = std::move(reason);
+  keep_sent(peer, packet.payload, "ip packets");
+}
+
+// An unprivileged program may send IPv6 packets under any address (IPV6_FREEBIND).
+bool Gateway::is_own(const IpAddress& address) const {
+  const NetworkInterface& interface = policy_.interface;
+  if (!address.v6) return address == interface.address;
+  const bool link_local = address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
+  return address == interface.address6 || link_local;
 }
 
 Gateway::Peer& Gateway::attempt(const Packet& packet, FlowProtocol protocol, bool& is_new) {
@@ -281,7 +297,9 @@ void Gateway::refuse(const Packet& packet, std::string_view original, const Deci
   Peer& peer = attempt(packet, syn ? FlowProtocol::tcp : FlowProtocol::udp, is_new);
   peer.flow.verdict = FlowVerdict::refused;
   peer.flow.reason = reason;
-  if (!syn) keep_sent(peer, packet.payload, "udp datagrams");
+  // A fast open has data in its SYN.
+  if (!packet.payload.empty())
+    keep_sent(peer, packet.payload, syn ? "tcp stream" : "udp datagrams");
   if (decision.rule != nullptr) peer.flow.rule = decision.rule->name;
   switch (decision.style) {
     case RefuseStyle::timeout:

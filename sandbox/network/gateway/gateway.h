@@ -105,6 +105,8 @@ class Gateway {
   void on_echo(const Packet& packet);
   void refuse(const Packet& packet, std::string_view original, const Decision& decision,
               std::string_view reason);
+  void drop(const Packet& packet, std::string reason);
+  [[nodiscard]] bool is_own(const IpAddress& address) const;
   Peer& attempt(const Packet& packet, FlowProtocol protocol, bool& is_new);
   void keep_sent(Peer& peer, std::string_view bytes, const char* place);
   void relay_datagram(Peer& peer, const Packet& packet);
@@ -149,6 +151,8 @@ class Gateway {
   bool exhausted_ = false;
   bool supervisor_gone_ = false;
 };
+
+inline constexpr const char* out_of_memory = "the gateway's memory is in use";
 
 // Whether the rule names the address itself, so that no name is asked for.
 bool names_network(const NetworkRule& rule, const IpAddress& address);

@@ -9,6 +9,8 @@ namespace {
 constexpr std::uint8_t icmp = 1;
 constexpr std::uint8_t tcp = 6;
 constexpr std::uint8_t udp = 17;
+constexpr std::uint8_t routing6 = 43;
+constexpr std::uint8_t fragment6 = 44;
 constexpr std::uint8_t icmp6 = 58;
 
 std::uint8_t byte(std::string_view bytes, std::size_t at) {
@@ -76,6 +78,18 @@ IpAddress address_at(std::string_view bytes, std::size_t at, bool v6) {
   return address;
 }
 
+// Whether the options of an IPv4 header hold a source route, loose or strict (RFC 791).
+bool has_source_route(std::string_view options) {
+  while (!options.empty()) {
+    const std::uint8_t kind = byte(options, 0);
+    if (kind == 0) return false;
+    if (kind == 131 || kind == 137) return true;
+    if (kind != 1 && (options.size() < 2 || byte(options, 1) < 2)) return false;
+    options.remove_prefix(std::min<std::size_t>(options.size(), kind == 1 ? 1 : byte(options, 1)));
+  }
+  return false;
+}
+
 bool housekeeping(const Packet& packet) {
   if (packet.protocol == 2) return true;                              // IGMP
   if (packet.protocol == 0 && packet.source.address.v6) return true;  // hop-by-hop: MLD reports
@@ -101,8 +115,14 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     packet.protocol = byte(bytes, 9);
     packet.source.address = address_at(bytes, 12, false);
     packet.destination.address = address_at(bytes, 16, false);
+    packet.transport = packet.payload = bytes.substr(header);
     if ((word(bytes, 6) & 0x3fffU) != 0) {
       packet.kind = Packet::Kind::fragment;
+      return packet;
+    }
+    if (has_source_route(bytes.substr(20, header - 20))) {
+      packet.kind = Packet::Kind::routed;
+      packet.payload = bytes.substr(20);  // the route, too
       return packet;
     }
   } else if (version == 6) {
@@ -111,14 +131,17 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     packet.protocol = byte(bytes, 6);
     packet.source.address = address_at(bytes, 8, true);
     packet.destination.address = address_at(bytes, 24, true);
-    if (packet.protocol == 44) {
+    packet.transport = packet.payload = bytes.substr(header);
+    if (packet.protocol == fragment6) {
       packet.kind = Packet::Kind::fragment;
+      constexpr std::size_t fragment_header = 8;
+      packet.payload.remove_prefix(std::min(fragment_header, packet.payload.size()));
       return packet;
     }
+    if (packet.protocol == routing6) packet.kind = Packet::Kind::routed;
   } else {
     return std::nullopt;
   }
-  packet.transport = bytes.substr(header);
   std::string_view transport = packet.transport;
   if (housekeeping(packet)) return std::nullopt;
   auto ports = [&] {
@@ -128,8 +151,10 @@ std::optional<Packet> read_packet(std::string_view bytes) {
   if (packet.protocol == tcp && transport.size() >= 20) {
     ports();
     std::size_t size = (byte(transport, 12) >> 4U) * 4U;
-    if (size >= 20 && size <= transport.size() && (byte(transport, 13) & 0x12U) == 0x02)
+    if (size >= 20 && size <= transport.size() && (byte(transport, 13) & 0x12U) == 0x02) {
       packet.kind = Packet::Kind::tcp_syn;
+      packet.payload = transport.substr(size);
+    }
   } else if (packet.protocol == udp && transport.size() >= 8) {
     ports();
     packet.kind = Packet::Kind::udp;

@@ -17,6 +17,7 @@ struct Packet {
     udp,
     echo_request,
     fragment,  // of any protocol
+    routed,    // says itself by which way it is to go
     other,     // anything else, malformed ones included
   };
   Kind kind = Kind::other;
@@ -24,7 +25,7 @@ struct Packet {
   Endpoint source;            // ports are 0 where the transport has none
   Endpoint destination;
   std::string_view transport;  // from the transport header on
-  std::string_view payload;    // of UDP
+  std::string_view payload;    // of UDP and TCP; of all others what follows the IP header
 };
 
 // `bytes` begin with the IP header. Nothing: no IPv4 or IPv6 packet, or neighbour discovery and

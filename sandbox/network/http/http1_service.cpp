@@ -23,6 +23,14 @@ class Http1 : public StreamService {
     if (tls != nullptr) tls_ = *tls;
     set_deadline(head_timeout_ns);
   }
+  ~Http1() override {
+    if (state_ == State::body)
+      record_cut("the connection ended in the middle of the body");
+    else if (record_)
+      record_left();
+    else
+      record_begun_head();
+  }
 
   void received(std::string_view bytes) override {
     if (finished_) return;
@@ -42,6 +50,7 @@ class Http1 : public StreamService {
   void ended() override {
     peer_ended_ = true;
     if (state_ == State::body) record_cut("the client closed in the middle of the body");
+    if (state_ == State::head) record_begun_head();
     if (state_ == State::head || state_ == State::body) finish();
   }
 
@@ -190,6 +199,19 @@ class Http1 : public StreamService {
     if (!record_) return;
     record_->request_ended(false);
     record_->refused({}, std::move(reason));
+    record_flow();
+  }
+
+  // What was said of a request that never became one.
+  void record_begun_head() {
+    if (state_ != State::head || finished_ || seen_.empty() || reader_.between_requests()) return;
+    record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
+    record_->refused(seen_, "the connection ended in the middle of a head");
+    record_flow();
+  }
+
+  void record_left() {
+    if (state_ == State::delayed) record_->left("the client left before it was answered");
     record_flow();
   }
 

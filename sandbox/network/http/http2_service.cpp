@@ -41,6 +41,8 @@ class Http2 : public StreamService {
     pump();
   }
 
+  ~Http2() override { record_open(); }
+
   void received(std::string_view bytes) override {
     if (closed_) return;
     last_ = port_.now_ns();
@@ -191,13 +193,17 @@ class Http2 : public StreamService {
   void close() {
     if (closed_) return;
     closed_ = true;
+    record_open();
+    port_.close();
+  }
+
+  void record_open() {
     for (auto& [id, exchange] : exchanges_) {
       if (!exchange.record) continue;
       exchange.record->refused({}, "the connection closed");
       port_.record(exchange.record->finish(port_.now_ns()));
     }
     exchanges_.clear();
-    port_.close();
   }
 
   const WebShared& shared_;

@@ -43,6 +43,8 @@ class Smtp : public StreamService {
     port_.wake_at(port_.now_ns() + idle_ns);
   }
 
+  ~Smtp() override { cut("the connection ended in the middle of a message"); }
+
   void received(std::string_view bytes) override {
     port_.wake_at(port_.now_ns() + idle_ns);
     while (!bytes.empty() && !closed_) {
@@ -57,7 +59,7 @@ class Smtp : public StreamService {
       line_ += part;
       if (end == std::string_view::npos) {
         if (line_.size() <= longest_line) return;
-        if (!in_data_) return refuse("a command line is over 2048 bytes");
+        if (!in_data_) return refuse("a command line is over 2048 bytes", line_);
         data(line_);
         line_.clear();
         continue;
@@ -69,18 +71,18 @@ class Smtp : public StreamService {
       if (in_data_)
         data_line(line, good);
       else if (!good)
-        refuse("a command ends with LF alone");
+        refuse("a command ends with LF alone", line);
       else
         command(std::string_view(line).substr(0, line.size() - 2));
     }
   }
 
   void ended() override {
-    if (in_data_) record_message(false, "the client closed in the middle of a message");
+    cut("the client closed in the middle of a message");
     close();
   }
   void woken() override {
-    if (in_data_) record_message(false, "the message stopped for 300 s");
+    cut("the message stopped for 300 s");
     reply("421 4.4.2 " + host_ + " Error: timeout exceeded");
     close();
   }
@@ -91,11 +93,25 @@ class Smtp : public StreamService {
     if (!closed_) port_.close();
     closed_ = true;
   }
-  void refuse(std::string reason) {
+  // What was begun and does not end: a message, or a command that may hold a token.
+  void cut(std::string reason) {
+    if (in_data_) {
+      if (!line_.empty()) data(line_);
+      record_message(false, std::move(reason));
+    } else if (!closed_) {
+      search(line_);
+    }
+    line_.clear();
+  }
+  void refuse(std::string reason, std::string_view line) {
     Flow flow;
     flow.protocol = FlowProtocol::smtp;
     flow.verdict = FlowVerdict::refused;
     flow.reason = std::move(reason);
+    flow.sent_bytes = line.size();
+    flow.sent.head = line;
+    flow.sent.size = line.size();
+    find_canaries(canaries_, line, "smtp command", flow.canaries);
     port_.record(std::move(flow));
     reply("500 5.5.2 Error: bad syntax");
     close();

@@ -129,6 +129,11 @@ class TlsStream : public StreamService {
     port_.wake_at(started_ + handshake_timeout_ns);
   }
 
+  ~TlsStream() override {
+    if (ssl_ && !inner_ && received_bytes_ > 0)
+      fail_with("the connection ended in the middle of the handshake");
+  }
+
   void received(std::string_view bytes) override {
     if (!ssl_ || finished_) return;
     ::ERR_clear_error();
@@ -176,7 +181,7 @@ class TlsStream : public StreamService {
     }
     return state_.leaf_for(host);
   }
-  bool take_sni(const char* name) {
+  bool take_sni(std::string_view name) {
     Host host;
     if (parse_host(name, host) != HostFault::none || host.address) return false;
     sni_ = host.text;
@@ -366,10 +371,28 @@ void InnerPort::record(Flow flow) {
   outer_.port_.record(std::move(flow));
 }
 
+// The name in this very ClientHello. A session that is taken up again has one of its own, which
+// need not be the same, and chooses no certificate.
+int read_server_name(SSL* ssl, int* alert, void*) {
+  auto* stream = static_cast<TlsStream*>(SSL_get_app_data(ssl));
+  const unsigned char* list = nullptr;
+  std::size_t size = 0;
+  if (::SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &list, &size) != 1)
+    return SSL_CLIENT_HELLO_SUCCESS;
+  // Length of the list, type of the name, its length (RFC 6066); more than one name is refused.
+  constexpr std::size_t head = 5;
+  const std::string_view bytes(reinterpret_cast<const char*>(list), size);
+  if (size > head && list[2] == TLSEXT_NAMETYPE_host_name &&
+      (static_cast<std::size_t>(list[0]) << 8U | list[1]) == size - 2 &&
+      (static_cast<std::size_t>(list[3]) << 8U | list[4]) == size - head &&
+      stream->take_sni(bytes.substr(head)))
+    return SSL_CLIENT_HELLO_SUCCESS;
+  *alert = SSL_AD_UNRECOGNIZED_NAME;
+  return SSL_CLIENT_HELLO_ERROR;
+}
+
 int choose_certificate(SSL* ssl, void*) {
   auto* stream = static_cast<TlsStream*>(SSL_get_app_data(ssl));
-  const char* name = ::SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  if (name != nullptr && !stream->take_sni(name)) return 0;
   const Leaf* leaf = stream->leaf_of_hello();
   if (leaf == nullptr) return 0;
   return ::SSL_use_certificate(ssl, leaf->certificate.get()) == 1 &&
@@ -427,6 +450,7 @@ Result<std::unique_ptr<Tls>> Tls::create(const WorldData& world, const Zone& zon
                                      SSL_OP_IGNORE_UNEXPECTED_EOF);
   // Sessions would have to be remembered; tickets need nothing.
   ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  ::SSL_CTX_set_client_hello_cb(context, read_server_name, nullptr);
   ::SSL_CTX_set_cert_cb(context, choose_certificate, nullptr);
   ::SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   return std::unique_ptr<Tls>(new Tls(std::move(state)));

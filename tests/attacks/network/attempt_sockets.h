@@ -24,5 +24,7 @@ std::string open_tcp(const char* text, int port, int& fd);
 
 // `attempts load|many|hold|body|post|datagrams|spray ...`; false: other arguments.
 bool wear_down(int argc, char** argv);
+// `attempts routes|words TOKEN`; false: other arguments.
+bool try_oddities(int argc, char** argv);
 
 }  // namespace attempts

@@ -81,7 +81,9 @@ void SimulatedTest::start_world(const nlohmann::json& rules, const nlohmann::jso
   nlohmann::json internet = nlohmann::json::parse(R"({
     "sites": [{"host": "web.example", "addresses": ["192.0.2.80"],
                "pages": [{"path": "/hello", "methods": ["GET", "POST"], "status": 200,
-                          "text": "good morning"}]}]})");
+                          "text": "good morning"}]},
+              {"host": "mail.example", "addresses": ["192.0.2.25"]}],
+    "services": [{"protocol": "smtp", "host": "mail.example", "mailboxes": ["*@web.example"]}]})");
   if (!canaries.empty()) internet["canaries"] = canaries;
   std::map<std::string, std::string> files;
   auto packed = network::pack_world({internet, files, 1, std::time(nullptr), "Example"});
