@@ -366,6 +366,7 @@ void collect(const isolation::Limits& limits, Started& started,
     run.limits_hit = started.sandbox->limits_hit();
   } else {
     run.limits_hit = end->limits_hit;
+    if (end->network_copies) run.warnings.emplace_back(isolation::copied_network);
     if (!end->network_failure.empty())
       run.warnings.push_back("the record of the network is incomplete: " +
                              printable(end->network_failure));

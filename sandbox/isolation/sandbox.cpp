@@ -294,6 +294,7 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
   if (state.gateway) state.gateway->begin_stop();
   auto end_network = [&] {
     if (!state.gateway) return;
+    end.network_copies = state.gateway->copies();
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
   };

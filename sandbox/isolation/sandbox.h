@@ -131,7 +131,13 @@ struct SandboxEnd {
   bool changes_complete = true;      // false: the tree was larger than the limits of collection
   std::uint32_t processes_left = 0;  // processes that stop() had to kill
   std::string network_failure;       // not empty: the gateway failed, and flows may be missing
+  bool network_copies = false;       // what destinations sent was not moved but copied: slower
 };
+
+// The warning that SandboxEnd::network_copies is worth.
+inline constexpr const char* copied_network =
+    "what was relayed was copied on its way, which is slower: no pipes of 1 MiB were left for this "
+    "user (/proc/sys/fs/pipe-user-pages-soft)";
 
 class Sandbox {
  public:

@@ -11,4 +11,7 @@ inline constexpr int outlet_fd = 7;  // non-blocking socket, where the configura
 // For the loader alone: the file that the program stands in, at the descriptor's offset.
 inline constexpr int program_fd = 8;
 
+// Instead of a length before the reason why it does not serve: 0, or this.
+inline constexpr unsigned ready_but_copying = ~0U;
+
 }  // namespace gyges::network::gateway_process

@@ -25,6 +25,8 @@
 #include "base/json.h"
 #include "base/program_file.h"
 #include "base/text.h"
+#include "sandbox/network/gateway_descriptors.h"
+#include "sandbox/network/http/broken.h"
 
 extern "C" const char gyges_gateway_program_begin[];
 extern "C" const char gyges_gateway_program_end[];
@@ -257,7 +259,8 @@ Status GatewayProcess::await() {
     return fail("start gateway", "", "it did not serve within 60 s", "look at the host's load");
   if (!read_exactly(report_.get(), reinterpret_cast<char*>(&size), sizeof(size)))
     return fail("start gateway", "", "it ended without a word");
-  if (size != 0) {
+  copies_ = size == gateway_process::ready_but_copying;
+  if (size != 0 && !copies_) {
     std::string line(std::min<std::uint32_t>(size, 4096), '\0');
     (void)read_exactly(report_.get(), line.data(), line.size());
     return fail("start gateway", "", line);
@@ -336,6 +339,19 @@ void GatewayProcess::collect() {
   }
 }
 
+// Of one that did not say its last word. It is a zombie, or about to be.
+std::string GatewayProcess::how_it_ended(bool in_time) {
+  siginfo_t end{};
+  if (!in_time) return "it did not end within 10 s and was killed";
+  if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(started_.pidfd().get()), &end,
+               WEXITED | WNOWAIT | __WALL) != 0)
+    return "it did not end by itself";
+  if (end.si_code != CLD_EXITED) return fmt::format("it was ended by signal {}", end.si_status);
+  const std::string_view broken = broken_by(end.si_status);
+  return broken.empty() ? fmt::format("it ended early with status {}", end.si_status)
+                        : fmt::format("it ended because {}", broken);
+}
+
 void GatewayProcess::begin_stop() {
   ::shutdown(report_.get(), SHUT_WR);
 }
@@ -349,7 +365,7 @@ Status GatewayProcess::stop() {
   if (!in_time) ::syscall(SYS_pidfd_send_signal, started_.pidfd().get(), SIGKILL, nullptr, 0);
   collector_.join();
   if (failure_) return tl::unexpected<Error>(std::move(*failure_));
-  if (!whole_) return fail("stop gateway", "", "it did not end by itself; flows may be missing");
+  if (!whole_) return fail("stop gateway", "", how_it_ended(in_time) + "; flows may be missing");
   return ok();
 }
 

@@ -64,6 +64,9 @@ class GatewayProcess {
   // may be missing.
   Status stop();
 
+  // Whether what destinations send is copied on its way, for want of pipes.
+  // Known after await().
+  [[nodiscard]] bool copies() const { return copies_; }
   [[nodiscard]] std::uint64_t flows() const { return flows_; }
   [[nodiscard]] pid_t pid() const { return started_.pid(); }
 
@@ -71,6 +74,7 @@ class GatewayProcess {
   class FrameReader;
   GatewayProcess() = default;
   void collect();
+  std::string how_it_ended(bool in_time);
 
   NetworkPolicy policy_;
   StartedProgram started_;
@@ -82,6 +86,7 @@ class GatewayProcess {
   std::optional<Error> failure_;  // its own; read once it has ended, like the next one
   bool whole_ = false;            // the gateway said that nothing more comes
   bool ended_ = false;
+  bool copies_ = false;
 };
 
 }  // namespace gyges::network

@@ -130,6 +130,7 @@ class CommandRun {
       changes = session ? aside(write) : std::async(std::launch::deferred, write);
     }
     if (flows_) GYGES_CHECK(flows_->finish());
+    if (ended.network_copies) outcome_.warnings.emplace_back(isolation::copied_network);
     if (!ended.network_failure.empty())
       outcome_.warnings.push_back("the record of the network is incomplete: " +
                                   printable(ended.network_failure));

@@ -68,6 +68,7 @@ RecordEnd RecordedSandbox::finish(const isolation::Limits& limits,
   auto end = sandbox_->stop(contents ? *contents : "");
   if (end) {
     record.limits_hit = end->limits_hit;
+    if (end->network_copies) record.warnings.emplace_back(isolation::copied_network);
     if (!end->network_failure.empty())
       record.warnings.push_back("the record of the network is incomplete: " +
                                 printable(end->network_failure));

@@ -89,7 +89,8 @@ Status serve() {
   for (const NetworkRule& rule : policy.rules) relays |= rule.action == RuleAction::relay;
   // Both directions of each connection and of each datagram peer.
   std::uint64_t records = policy.max_flows * 2UL + 2 * Gateway::most_peers;
-  // Pipes of the size are not to be had for ever many sandboxes of one user: then bytes are copied.
+  // Pipes of the size are not to be had for ever many sandboxes of one user: then bytes are copied,
+  // which is said below.
   if (relays) (void)MovedPages::instance().open();
   GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays),
                                    records * policy.body_bytes));
@@ -105,7 +106,8 @@ Status serve() {
   world.clear();
   if (relays) AsideHashing::instance().start();
   GYGES_CHECK(filter_own_calls());
-  std::uint32_t ready = 0;
+  const bool copies = AsideHashing::instance().runs() && !MovedPages::instance().ready();
+  const std::uint32_t ready = copies ? gateway_process::ready_but_copying : 0;
   if (::send(supervisor, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready))
     return fail_errno("answer supervisor", "gateway");
   gateway.run();

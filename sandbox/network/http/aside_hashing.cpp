@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <system_error>
 #include <thread>
+
+#include "sandbox/network/http/broken.h"
 
 namespace gyges::network {
 
@@ -72,7 +73,7 @@ void AsideHashing::hash_piped(const Job& job, std::array<char, piece_bytes>& buf
   constexpr std::size_t step = 65536;  // still in the processor's cache when it is hashed
   for (std::size_t left = job.piped; left > 0;) {
     ssize_t n = ::read(job.pipe, buffer.data(), std::min(left, step));
-    if (n <= 0) std::abort();  // cannot be: they are there
+    if (n <= 0) end_broken(Broken::pages_not_hashed);
     job.hasher->update({buffer.data(), static_cast<std::size_t>(n)});
     left -= static_cast<std::size_t>(n);
   }

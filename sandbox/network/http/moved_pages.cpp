@@ -3,9 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "sandbox/network/http/aside_hashing.h"
+#include "sandbox/network/http/broken.h"
 
 namespace gyges::network {
 namespace {
@@ -49,7 +48,7 @@ std::uint64_t MovedPages::hash(Sha256Hasher& hasher, std::size_t bytes) {
   // There is room: at most what was taken the last time is still in it.
   if (::tee(taken_.read.get(), hashed_.write.get(), bytes, SPLICE_F_NONBLOCK) !=
       static_cast<ssize_t>(bytes))
-    std::abort();
+    end_broken(Broken::pages_not_doubled);
   jobs_[0] = jobs_[1];
   jobs_[1] = aside.hash_piped(hasher, hashed_.read.get(), bytes);
   return jobs_[1];
@@ -67,7 +66,7 @@ void MovedPages::give(int socket, std::size_t bytes, std::string& rest) {
     const std::size_t before = rest.size();
     rest.resize(before + bytes);
     ssize_t n = ::read(taken_.read.get(), rest.data() + before, bytes);
-    if (n <= 0) std::abort();  // cannot be: they are there
+    if (n <= 0) end_broken(Broken::pages_not_read);
     rest.resize(before + static_cast<std::size_t>(n));
     bytes -= static_cast<std::size_t>(n);
   }

@@ -6,9 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <optional>
 
 #include "base/fd.h"
@@ -27,9 +30,12 @@ using network::FlowVerdict;
 constexpr const char* token = "q7Jd0vXr2mLw9TzA";
 
 // `openssl s_server`, which serves the files of its directory over HTTP/1.0.
+// With another `mode` it answers as that says: "-rev" with each line reversed. "python" is a server
+// of files that knows what is not there, by Python's library.
 class FileServer {
  public:
-  FileServer(const std::string& directory, const network::CertificateKey& identity) {
+  FileServer(const std::string& directory, const network::CertificateKey& identity,
+             const char* mode = "-WWW") {
     std::ofstream(directory + "/leaf.pem") << identity.certificate_pem;
     std::ofstream(directory + "/leaf.key") << identity.key_pem;
     // It takes the whole target for a file's name.
@@ -38,7 +44,19 @@ class FileServer {
     pid_ = ::fork();
     if (pid_ == 0) {
       if (::chdir(directory.c_str()) != 0) ::_exit(1);
-      ::execl("/usr/bin/openssl", "openssl", "s_server", "-quiet", "-WWW", "-accept",
+      if (std::string_view(mode) == "python")
+        ::execl("/usr/bin/python3", "python3", "-c",
+                "import http.server as h, ssl\n"
+                "s = h.ThreadingHTTPServer(('198.51.100.7', 443), h.SimpleHTTPRequestHandler)\n"
+                "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+                "c.load_cert_chain('leaf.pem', 'leaf.key')\n"
+                "s.socket = c.wrap_socket(s.socket, server_side=True,"
+                " do_handshake_on_connect=False)\n"
+                "h.SimpleHTTPRequestHandler.log_message = lambda *a: None\n"
+                "s.handle_error = lambda *a: None\n"
+                "s.serve_forever()",
+                nullptr);
+      ::execl("/usr/bin/openssl", "openssl", "s_server", "-quiet", mode, "-accept",
               "198.51.100.7:443", "-cert", "leaf.pem", "-key", "leaf.key", nullptr);
       ::_exit(1);
     }
@@ -84,18 +102,21 @@ class InterceptTest : public SimulatedTest {
     network_.reset();
     ::unsetenv("SSL_CERT_FILE");
   }
-  void serve(const network::CertificateKey& authority, const std::string& name) {
+  void serve(const network::CertificateKey& authority, const std::string& name,
+             const char* mode = "-WWW") {
     auto leaf = network::issue_certificate(authority, 9, std::time(nullptr), name);
     ASSERT_TRUE(leaf) << leaf.error().line();
-    server_.emplace("/mnt", *leaf);
+    server_.emplace("/mnt", *leaf, mode);
     ASSERT_TRUE(server_->listens());
   }
   void start_relay(bool intercept) {
-    nlohmann::json rule = {{"name", "site"},
-                           {"to", {"site.example"}},
-                           {"within", {"198.51.100.0/24"}},
-                           {"ports", {443}},
-                           {"action", "relay"}};
+    nlohmann::json rule = {{"name", "site"}, {"ports", {443}}, {"action", "relay"}};
+    if (by_network_) {
+      rule["to"] = {"198.51.100.7"};
+    } else {
+      rule["to"] = {"site.example"};
+      rule["within"] = {"198.51.100.0/24"};
+    }
     if (intercept) rule["intercept"] = true;
     adapt_ = [this](SandboxSpec& spec) {
       SeedFile file;
@@ -116,6 +137,7 @@ class InterceptTest : public SimulatedTest {
     return reason;
   }
 
+  bool by_network_ = false;  // before start_relay()
   std::optional<OwnNetwork> network_;
   std::optional<DnsServer> dns_;
   std::optional<FileServer> server_;
@@ -179,6 +201,154 @@ TEST_F(InterceptTest, AnAuthorityThatTheHostDoesNotTrustIsRefused) {
   EXPECT_EQ(curl("authority.pem", "https://site.example/page").find("the page"), std::string::npos);
   EXPECT_EQ(stop().network_failure, "");
   EXPECT_NE(refusal().find("certificate"), std::string::npos) << refusal();
+}
+
+// Each client with its own way to trust an authority.
+TEST_F(InterceptTest, CommonClientsPass) {
+  for (const char* file : {"/mnt/debian/Packages", "/mnt/debian/Release", "/mnt/tool"})
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+  std::ofstream("/mnt/debian/Packages")
+      << "Package: tool\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@site.example>\n"
+         "Filename: ./tool.deb\nSize: 5\nSHA256: "
+      << std::string(64, '0') << "\nDescription: a tool\n\n";
+  std::ofstream("/mnt/debian/Release") << "Origin: Example\nDate: Sat, 01 Jan 2022 00:00:00 UTC\n";
+  std::ofstream("/mnt/tool")
+      << R"({"name": "tool", "dist-tags": {"latest": "1.2.3"}, "versions": {"1.2.3": {"name":
+          "tool", "version": "1.2.3", "dist": {"tarball": "https://site.example/tool.tgz",
+          "shasum": "0000000000000000000000000000000000000000"}}}})";
+  if (::access("/usr/bin/python3", X_OK) != 0)
+    GTEST_SKIP() << "this host has no /usr/bin/python3 to serve files";
+  serve(outside_, "site.example", "python");
+  start_relay(true);
+  struct Client {
+    const char* program;
+    const char* command;
+    const char* answer;
+  };
+  constexpr Client clients[] = {
+      {"/usr/bin/wget", "wget -qO- --ca-certificate /tmp/authority.pem https://site.example/page",
+       "the page"},
+      {"/usr/bin/python3",
+       "/usr/bin/python3 -c 'import ssl, urllib.request as r; "
+       "print(r.urlopen(\"https://site.example/"
+       "page\", context=ssl.create_default_context(cafile=\"/tmp/authority.pem\")).read())'",
+       "the page"},
+      {"/usr/bin/node",
+       "NODE_EXTRA_CA_CERTS=/tmp/authority.pem node -e "
+       "'fetch(\"https://site.example/page\").then(r => r.text()).then(console.log)'",
+       "the page"},
+      {"/usr/bin/npm",
+       "cd /tmp && HOME=/tmp npm view tool version --registry https://site.example/ --cafile "
+       "/tmp/authority.pem --no-update-notifier",
+       "1.2.3"},
+      {"/usr/bin/apt-get",
+       "mkdir -p /tmp/a/lists/partial /tmp/a/cache/archives/partial && cd /tmp/a && : > status && "
+       "echo 'deb [trusted=yes] https://site.example/debian ./' > list && "
+       "o='-o Dir::Etc=/tmp/a -o Dir::Etc::sourcelist=/tmp/a/list -o Dir::Etc::sourceparts=- "
+       "-o Dir::State=/tmp/a -o Dir::State::status=/tmp/a/status -o Dir::Cache=/tmp/a/cache "
+       "-o APT::Sandbox::User= -o Acquire::Languages=none "
+       "-o Acquire::https::CAInfo=/tmp/authority.pem' && "
+       "apt-get $o update && apt-cache $o policy tool",
+       "Candidate: 1.0"}};
+  std::size_t tried = 0;
+  for (const Client& client : clients) {
+    if (::access(client.program, X_OK) != 0) continue;
+    ++tried;
+    const std::string output = run(std::string(client.command) + " 2>&1").output;
+    EXPECT_NE(output.find(client.answer), std::string::npos) << client.program << ": " << output;
+  }
+  EXPECT_EQ(stop().network_failure, "");
+  std::size_t read = 0;
+  for (const Flow& flow : flows())
+    read += flow.http && flow.http->status == 200 && flow.verdict == FlowVerdict::relayed ? 1 : 0;
+  EXPECT_GE(read, tried);
+}
+
+// A session of TLS 1.2 that is taken up again, by its own name and by another.
+TEST_F(InterceptTest, SessionsAreTakenUpAgainUnderTheirOwnNameAlone) {
+  serve(outside_, "site.example");
+  start_relay(true);
+  auto ask = [this](const std::string& name, const std::string& session) {
+    return run("(printf 'GET /page HTTP/1.0\\r\\nHost: " + name +
+               "\\r\\n\\r\\n'; sleep 0.3) | timeout 5 openssl s_client -tls1_2 -connect "
+               "site.example:443 -servername " +
+               name + " -ign_eof " + session + " /tmp/session 2>&1")
+        .output;
+  };
+  EXPECT_NE(ask("site.example", "-sess_out").find("the page"), std::string::npos);
+  const std::string again = ask("site.example", "-sess_in");
+  EXPECT_NE(again.find("Reused, TLSv1.2"), std::string::npos) << again;
+  EXPECT_NE(again.find("the page"), std::string::npos) << again;
+  EXPECT_EQ(ask("other.example", "-sess_in").find("the page"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_NE(refusal().find("no name of the rule"), std::string::npos) << refusal();
+}
+
+// What follows an upgrade (WebSocket) is not read. It is refused by name, and passes as bytes where
+// the rule names a network.
+TEST_F(InterceptTest, UpgradesAreRefusedByNameAndPassAsBytesByNetwork) {
+  const std::string upgrade =
+      "(printf 'GET / HTTP/1.1\\r\\nHost: site.example\\r\\nConnection: Upgrade\\r\\n"
+      "Upgrade: websocket\\r\\n\\r\\n" +
+      std::string(token) +
+      "\\n'; sleep 1) | timeout 5 openssl s_client -quiet -connect 198.51.100.7:443 "
+      "-servername site.example 2>/dev/null";
+  const std::string reversed(std::string_view(token).rbegin(), std::string_view(token).rend());
+  serve(outside_, "site.example", "-rev");
+  for (bool by_network : {false, true}) {
+    by_network_ = by_network;
+    const std::size_t before = flows().size();
+    start_relay(true);
+    const std::string output = run("getent ahostsv4 site.example >/dev/null; " + upgrade).output;
+    EXPECT_EQ(output.find(reversed) != std::string::npos, by_network) << output;
+    EXPECT_EQ(stop().network_failure, "");
+    auto all = flows();
+    std::size_t hits = 0;
+    for (std::size_t i = before; i < all.size(); ++i) hits += all[i].canaries.size();
+    EXPECT_GE(hits, 1U);
+    if (!by_network) {
+      EXPECT_NE(refusal().find("upgrade"), std::string::npos) << refusal();
+    }
+    sandbox_.reset();
+  }
+}
+
+// One upload, and handshakes one after the other. GYGES_LOAD=full: 1 GiB, and a minute of them.
+TEST_F(InterceptTest, MuchAndManyAreRead) {
+  const char* load = std::getenv("GYGES_LOAD");
+  const bool full = load != nullptr && std::string_view(load) == "full";
+  by_network_ = true;
+  serve(outside_, "site.example");
+  start_relay(true);
+  // No line is whole until it is too long for the server, which reads on all the same.
+  const std::uint64_t mib = full ? 1024 : 64;
+  (void)run("head -c " + std::to_string(mib) +
+            "M /dev/zero | timeout 100 openssl s_client -quiet -no_ign_eof -connect "
+            "198.51.100.7:443 -servername site.example >/dev/null 2>&1");
+  const std::string many =
+      run("timeout 100 openssl s_time -new -time " + std::string(full ? "60" : "2") +
+          " -connect 198.51.100.7:443 2>&1 | grep real")
+          .output;
+  EXPECT_NE(many.find("connections in"), std::string::npos) << many;
+  const std::uint64_t peak = gateway_peak_kib();
+  EXPECT_EQ(curl("authority.pem",
+                 "--resolve site.example:443:198.51.100.7 "
+                 "https://site.example/page"),
+            "the page");
+  if (full) std::cout << many << "the gateway's peak: " << peak << " KiB" << std::endl;
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_LE(peak, 64U << 10U);
+#endif
+  EXPECT_EQ(stop().network_failure, "");
+  std::uint64_t longest = 0;
+  std::size_t connections = 0;
+  for (const Flow& flow : flows_to("198.51.100.7", 443)) {
+    if (flow.protocol != FlowProtocol::tcp) continue;
+    ++connections;
+    longest = std::max(longest, flow.sent.size);
+  }
+  EXPECT_EQ(longest, mib << 20U);
+  EXPECT_GT(connections, 20U);
 }
 
 // HTTP/2 is not read: a client that can speak HTTP/1.1 does, and one that cannot is told in its
