@@ -2,9 +2,11 @@
 
 #include <cpuid.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 
@@ -14,6 +16,8 @@
 
 namespace gyges::cues {
 namespace {
+
+constexpr const char* machine_ids = "machine/ids";
 
 std::string uuid(SeededStream& stream) {
   std::string hex = stream.hex(32);
@@ -79,6 +83,12 @@ std::vector<std::string> processor_contradictions(const Machine& machine) {
 
 }  // namespace
 
+std::string root_uuid(std::uint64_t seed) {
+  SeededStream stream(seed, machine_ids);
+  for (int earlier = 0; earlier < 2; ++earlier) uuid(stream);
+  return uuid(stream);
+}
+
 std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
                                                     const std::string& user) {
   for (const Account& account : persona.accounts)
@@ -107,7 +117,7 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   view.memory_kilobytes = weighed ? machine.memory_megabytes * 1024 : host.memory_kilobytes;
   view.host_memory_kilobytes = host.memory_kilobytes;
   view.processor = processor_block(machine, host.processor);
-  SeededStream stream(seed, "machine/ids");
+  SeededStream stream(seed, machine_ids);
   view.boot_id = uuid(stream);
   view.machine_uuid = uuid(stream);
   // No two machines share those of their disks.
@@ -122,8 +132,13 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
     view.user_directory = view.user_directory || file.path.starts_with("/run/user/");
   timespec up{};
   ::clock_gettime(CLOCK_BOOTTIME, &up);
-  view.processes = process_looks(persona, machine, seed,
-                                 rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec));
+  const std::uint64_t uptime = rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec);
+  view.processes = process_looks(persona, machine, seed, uptime);
+  std::vector<ProcessLook> kernel = kernel_thread_looks(machine, view.processors, seed, uptime);
+  std::move(kernel.begin(), kernel.end(), std::back_inserter(view.processes));
+  std::uint32_t threads = 12;  // of what the agent starts
+  for (const ProcessLook& look : view.processes) threads += look.threads;
+  view.machine.threads = std::max(view.machine.threads, threads);
   return view;
 }
 
@@ -143,6 +158,15 @@ std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& vi
   emulation->load_average = [shared = std::make_shared<const MachineView>(view)](std::uint32_t last) {
     return load_file(*shared, last);
   };
+  auto other = [&](const char* path, std::string content) {
+    if (::access(path, F_OK) != 0) emulation->other_files.emplace(path, std::move(content));
+  };
+  other("/proc/modules", modules_file(machine));
+  if (machine.cgroup_root) {
+    other("/proc/sys/kernel/yama/ptrace_scope", "0\n");
+    // Debian's own: closed, as the sandbox has it.
+    other("/proc/sys/kernel/unprivileged_userns_clone", "0\n");
+  }
   emulation->first_namespaces = machine.claims_container == "none";
   return emulation;
 }
@@ -172,7 +196,10 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     std::tie(decoy.uid, decoy.gid) = account_ids(persona, daemon.user);
     disguise.decoys.push_back(std::move(decoy));
   }
+  for (const ProcessLook& look : view.processes)
+    if (look.kernel) disguise.decoys.push_back({look.name, {}, 0, 0, look.pid});
   disguise.root_files = machine.root_files;
+  disguise.root_of_disk = machine.cgroup_root;
   for (const char* path : {"/media", "/mnt"}) disguise.root_directories.emplace_back(path, 0755);
   disguise.root_directories.emplace_back("/root", 0700);
   // Images of containers have no kernel; a machine's is kept from users.

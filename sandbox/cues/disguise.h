@@ -45,7 +45,10 @@ struct ProcessLook {
   std::uint32_t threads = 1;
   std::uint32_t terminal = 0;  // device number; 0: none
   std::int32_t kill_rank = 0;  // oom_score_adj
-  std::string unit;            // of the service manager; empty: the user's session
+  std::string unit;            // control group; empty: the user's session
+  bool kernel = false;         // a thread of the kernel's: no memory, no arguments
+  bool idle = false, real_time = false;  // how that one waits and is scheduled
+  std::int32_t nice = 0;
 
   [[nodiscard]] std::uint64_t voluntary_switches() const { return user_ticks * 19 + 211; }
   [[nodiscard]] std::uint64_t other_switches() const { return user_ticks / 3 + 17; }
@@ -85,6 +88,8 @@ std::string load_file(const MachineView& view, std::uint32_t last_process);
 std::function<struct sysinfo()> sysinfo_of(const MachineView& view);
 std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& view);
 
+std::string modules_file(const Machine& machine);
+
 // Files of /proc that tell what goes on: locks, consoles, keys.
 std::string locks_file(const MachineView& view);
 std::string consoles_file(const std::string& command_line);
@@ -100,6 +105,9 @@ std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& row
 // Pid 1 and those daemons whose numbers the persona says; a function of the arguments alone.
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
                                        std::uint64_t seed, std::uint64_t uptime_seconds);
+// The kernel's own threads; none in a container.
+std::vector<ProcessLook> kernel_thread_looks(const Machine& machine, std::uint32_t processors,
+                                             std::uint64_t seed, std::uint64_t uptime_seconds);
 std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
                                                     const std::string& user);
 std::optional<isolation::ShownState> shown_state(const Machine& machine);

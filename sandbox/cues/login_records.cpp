@@ -202,7 +202,10 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
     std::memcpy(lastlog.data() + uid * sizeof(record), &record, sizeof(record));
   }
   std::string now = start_records(started, release);
-  if (!at_screen) now += utmp_record(LOGIN_PROCESS, 634, "tty1", "tty1", "LOGIN", "", started + 12);
+  for (const Daemon& daemon : persona.machine->daemons)
+    if (!at_screen && daemon.name == "agetty")
+      now += utmp_record(LOGIN_PROCESS, static_cast<pid_t>(daemon.pid), "tty1", "tty1", "LOGIN", "",
+                         started + 12);
   for (const Session& session : sessions)
     if (session.to == 0)
       now += utmp_record(USER_PROCESS, session.pid, session.line, "2", session.user, session.host,

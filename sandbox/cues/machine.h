@@ -82,6 +82,9 @@ struct Machine {
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
 };
 
+// What the start line names the root by; a machine's own.
+std::string root_uuid(std::uint64_t seed);
+
 // From validated JSON, the section `machine` of a persona.
 Machine machine_from_json(const nlohmann::json& value);
 

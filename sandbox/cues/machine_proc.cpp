@@ -135,6 +135,12 @@ std::string cgroups_file(std::uint64_t seed) {
 
 }  // namespace
 
+std::string modules_file(const Machine& machine) {
+  std::string text;
+  for (const std::string& line : machine.modules) text += line + " Live 0x0000000000000000\n";
+  return text;
+}
+
 std::string load_file(const MachineView& view, std::uint32_t last_process) {
   const double now = uptime_at(view.uptime_offset);
   const std::array<double, 3> at = loads_at(view.machine.load, now, view.seed);
@@ -201,9 +207,7 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   fixed("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
   fixed("/proc/cgroups", cgroups_file(view.seed));
   fixed("/proc/partitions", partitions_file(machine));
-  std::string modules;
-  for (const std::string& line : machine.modules) modules += line + " Live 0x0000000000000000\n";
-  fixed("/proc/modules", std::move(modules));
+  fixed("/proc/modules", modules_file(machine));
   std::string misc;
   for (const auto& [minor, name] : machine.misc_devices)
     misc += fmt::format("{:3d} {}\n", minor, name);

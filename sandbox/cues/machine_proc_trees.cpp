@@ -149,6 +149,17 @@ std::string pci_configuration(const PciFunction& function) {
   put16(2, function.device);
   const auto code = std::strtoul(function.class_code.c_str(), nullptr, 16);
   for (unsigned i = 0; i < 3; ++i) bytes[9 + i] = static_cast<char>(code >> (8 * i) & 0xffU);
+  // It decodes its windows and may write to memory. Virtio has a list of capabilities, which only
+  // root reads on.
+  const bool driven = !function.driver.empty();
+  const bool virtual_function = function.driver == "virtio-pci";
+  put16(4, driven ? "0x0507" : "0x0103");
+  put16(6, virtual_function ? "0x0010" : "0x0280");
+  if (virtual_function) bytes[52] = 0x40;
+  if (driven) {
+    bytes[60] = 0x0b;  // its interrupt
+    bytes[61] = 1;     // pin A
+  }
   put16(44, function.subsystem_vendor);
   put16(46, function.subsystem_device);
   return bytes;

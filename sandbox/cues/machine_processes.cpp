@@ -105,13 +105,53 @@ std::string with_rows(std::string_view kernel, const StatusRows& shown) {
   return text;
 }
 
+// A thread of the kernel's is root's, everything is permitted to it, and it has no memory.
+std::string kernel_status_file(const ProcessLook& look, const StatusRows& common,
+                               const ProcessFile& file) {
+  StatusRows shown = common;
+  for (const char* row : {"Seccomp", "Seccomp_filters", "NoNewPrivs"})
+    std::erase_if(shown, [&](const auto& one) { return one.first == row; });
+  for (const char* row : {"Seccomp", "Seccomp_filters", "NoNewPrivs", "Tgid", "NSpgid", "NSsid"})
+    shown.emplace_back(row, row == std::string_view("Tgid") ? std::to_string(look.pid) : "0");
+  for (const char* row : {"Uid", "Gid"}) shown.emplace_back(row, "0\t0\t0\t0");
+  for (const char* row : {"CapPrm", "CapEff", "CapBnd"}) {
+    std::erase_if(shown, [&](const auto& one) { return one.first == row; });
+    shown.emplace_back(row, fmt::format("{:016x}", all_capabilities));
+  }
+  shown.emplace_back("Umask", "0000");
+  shown.emplace_back("State", look.idle ? "I (idle)" : "S (sleeping)");
+  shown.emplace_back("PPid", look.pid == 2 ? "0" : "2");
+  shown.emplace_back("Groups", "");
+  shown.emplace_back("Kthread", "1");
+  shown.emplace_back("SigIgn", "ffffffffffffffff");
+  shown.emplace_back("voluntary_ctxt_switches", std::to_string(look.voluntary_switches()));
+  shown.emplace_back("nonvoluntary_ctxt_switches", std::to_string(look.system_ticks / 9));
+  std::string kept;
+  for (const std::string& line : split(file.kernel, '\n'))
+    if (!line.empty() && !line.starts_with("Vm") && !line.starts_with("Rss") &&
+        !line.starts_with("Hugetlb") && !line.starts_with("CoreDumping") &&
+        !line.starts_with("THP_enabled") && !line.starts_with("untag_mask"))
+      kept += line + "\n";
+  return with_rows(kept, shown);
+}
+
 std::string status_file(const MachineView& view, const std::optional<ShownState>& state,
                         const StatusRows& common, const ProcessFile& file) {
   const ProcessLook* look = look_of(view, file.process);
   if (look == nullptr || !is_named(file.kernel, *look)) return with_rows(file.kernel, common);
+  if (look->kernel) return kernel_status_file(*look, common, file);
   StatusRows shown = common;
   add_rows_of(*look, view, state, shown);
   return with_rows(file.kernel, shown);
+}
+
+// "ksoftirqd/1" is bound to the processor of its name.
+std::uint32_t processor_of(const ProcessLook& look, const MachineView& view) {
+  const std::size_t slash = look.name.find('/');
+  std::uint32_t bound = look.pid;
+  if (look.kernel && slash != std::string::npos)
+    std::from_chars(look.name.data() + slash + 1, look.name.data() + look.name.size(), bound);
+  return bound % view.processors;
 }
 
 // Fields of stat(5) by their numbers in the manual, from 1. Where the kernel would not show an
@@ -129,6 +169,27 @@ std::optional<std::string> stat_file_of(const MachineView& view, const ProcessFi
   auto put = [&](std::size_t number, std::uint64_t value) {
     if (number - 3 < fields.size()) fields[number - 3] = std::to_string(value);
   };
+  if (look->kernel) {
+    fields.assign(50, "0");
+    fields[0] = look->idle ? "I" : "S";
+    put(4, look->pid == 2 ? 0 : 2);
+    fields[5] = "-1";  // no terminal's group
+    put(9, look->pid == 2 ? 2129984 : look->idle ? 69238880 : 2129984);
+    put(15, look->system_ticks);
+    fields[15] = look->real_time ? "-100" : std::to_string(20 + look->nice);
+    fields[16] = std::to_string(look->nice);
+    put(20, 1);
+    put(22, look->start_ticks);
+    put(25, ~std::uint64_t{0});
+    put(33, 2147483647);
+    put(38, 17);
+    put(39, processor_of(*look, view));
+    if (look->real_time) {
+      put(40, 99);
+      put(41, 1);
+    }
+    return fmt::format("{} ({}) {}\n", file.process, look->name, join(fields, " "));
+  }
   fields[0] = "S";
   put(10, 400 + look->resident_kilobytes / 7);  // minor faults
   put(11, 0);
@@ -149,13 +210,14 @@ std::optional<std::string> stat_file_of(const MachineView& view, const ProcessFi
   put(26, 1);
   put(27, 1);
   for (const std::size_t hidden : {28, 29, 30, 35, 45, 46, 47, 48, 49, 50, 51, 52}) put(hidden, 0);
-  put(39, look->pid % view.processors);
+  put(39, processor_of(*look, view));
   return fmt::format("{} ({}) {}\n", file.process, look->name, join(fields, " "));
 }
 
 std::optional<std::string> statm_file(const MachineView& view, const ProcessFile& file) {
   const ProcessLook* look = look_of(view, file.process);
   if (look == nullptr) return std::nullopt;
+  if (look->kernel) return "0 0 0 0 0 0 0\n";
   const std::uint64_t resident = look->resident_kilobytes / 4;
   return fmt::format("{} {} {} 12 0 {} 0\n", look->size_kilobytes / 4, resident,
                      resident - resident * 2 / 5, look->size_kilobytes / 24);
@@ -167,20 +229,25 @@ struct ServiceHabit {
   std::string_view name;
   double work;
   std::int32_t kill_rank;
+  std::string_view unit = {};  // where it is not named after its program
 };
-constexpr std::array habits{ServiceHabit{"agetty", 0.0001, 0},
-                            ServiceHabit{"cron", 0.03, 0},
-                            ServiceHabit{"dbus-daemon", 0.05, -900},
-                            ServiceHabit{"sshd", 0.004, -1000},
-                            ServiceHabit{"systemd-journal", 0.4, -250},
-                            ServiceHabit{"systemd-logind", 0.03, 0},
-                            ServiceHabit{"systemd-network", 0.04, 0},
-                            ServiceHabit{"systemd-udevd", 0.02, -1000},
-                            ServiceHabit{"systemd-timesyn", 0.01, 0},
-                            ServiceHabit{"systemd-resolve", 0.03, 0},
-                            ServiceHabit{"chronyd", 0.02, 0},
-                            ServiceHabit{"qemu-ga", 0.05, 0},
-                            ServiceHabit{"rsyslogd", 0.3, 0}};
+constexpr std::array habits{
+    ServiceHabit{"agetty", 0.0001, 0, "system-getty.slice/getty@tty1"},
+    ServiceHabit{"cron", 0.03, 0},
+    ServiceHabit{"dbus-daemon", 0.05, -900, "dbus"},
+    ServiceHabit{"sshd", 0.004, -1000, "ssh"},
+    ServiceHabit{"systemd-journal", 0.4, -250},
+    ServiceHabit{"systemd-logind", 0.03, 0},
+    ServiceHabit{"systemd-network", 0.04, 0},
+    ServiceHabit{"systemd-udevd", 0.02, -1000, "systemd-udevd.service/udev"},
+    ServiceHabit{"systemd-timesyn", 0.01, 0},
+    ServiceHabit{"systemd-resolve", 0.03, 0},
+    ServiceHabit{"chronyd", 0.02, 0, "chrony"},
+    ServiceHabit{"cupsd", 0.01, 0, "cups"},
+    ServiceHabit{"gdm3", 0.01, 0, "gdm"},
+    ServiceHabit{"upowerd", 0.02, 0, "upower"},
+    ServiceHabit{"qemu-ga", 0.05, 0, "qemu-guest-agent"},
+    ServiceHabit{"rsyslogd", 0.3, 0, "rsyslog"}};
 
 // What a user's session starts and is small.
 constexpr std::array<std::string_view, 5> small_programs{"systemd", "ssh-agent", "gpg-agent",
@@ -190,6 +257,14 @@ ServiceHabit habit_of(std::string_view name) {
   for (const ServiceHabit& habit : habits)
     if (habit.name == name) return habit;
   return {name, 1, 0};
+}
+
+// "system.slice/cron.service". udev's is a group below its service.
+std::string unit_of(std::string_view name, const std::string& program) {
+  const std::string_view known = habit_of(name).unit;
+  const std::string unit =
+      known.empty() ? program.substr(program.rfind('/') + 1) : std::string(known);
+  return "system.slice/" + unit + (unit.find(".service/") == std::string::npos ? ".service" : "");
 }
 
 // "key   :   value" rows, some of them with other values. The kernel counts the few milliseconds
@@ -223,7 +298,7 @@ std::optional<std::string> sched_file(const MachineView& view, const ProcessFile
 
 std::optional<std::string> limits_file(const MachineView& view, const ProcessFile& file) {
   const ProcessLook* look = look_of(view, file.process);
-  if (look == nullptr || look->unit.empty()) return std::nullopt;
+  if (look == nullptr || look->unit.empty() || look->kernel) return std::nullopt;
   std::string text;
   for (const std::string& line : split(file.kernel, '\n')) {
     auto row = [&](std::string_view name, std::string_view soft, std::string_view hard) {
@@ -301,7 +376,7 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
     look.size_kilobytes =
         (look.resident_kilobytes * (large ? 4 : 2) + 5000 + stream.below(9000)) / 4 * 4;
     look.threads = large ? 4 + static_cast<std::uint32_t>(stream.below(18)) : 1;
-    look.unit = session ? "" : daemon.argv.front().substr(daemon.argv.front().rfind('/') + 1);
+    look.unit = session ? "" : unit_of(look.name, daemon.argv.front());
     looks.push_back(std::move(look));
   };
   Daemon init;
@@ -355,9 +430,9 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
     rules.push_back({"cgroup", false, [shared, session](const ProcessFile& file) {
                        const ProcessLook* look = look_of(*shared, file.process);
                        if (look == nullptr || look->unit.empty()) return std::optional(session);
-                       return std::optional(file.process == 1
-                                                ? std::string("0::/init.scope\n")
-                                                : "0::/system.slice/" + look->unit + ".service\n");
+                       if (look->kernel) return std::optional<std::string>("0::/\n");
+                       return std::optional(file.process == 1 ? std::string("0::/init.scope\n")
+                                                              : "0::/" + look->unit + "\n");
                      }});
     // A service never logged in: the kernel's -1.
     for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"loginuid", view.user},
@@ -392,6 +467,15 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
                                               : std::optional(fmt::format("{}\n", score));
                      }});
   }
+  // AppArmor, which Debian's and most other kernels of containers run under.
+  const std::string label = view.machine.claims_container == "none" ? "unconfined\n"
+                            : view.machine.claims_container == "docker"
+                                ? "docker-default (enforce)\n"
+                                : "cri-containerd.apparmor.d (enforce)\n";
+  rules.push_back({"attr/current", false, [shared, label](const ProcessFile& file) {
+                     const ProcessLook* look = look_of(*shared, file.process);
+                     return std::optional(look != nullptr && look->kernel ? "unconfined\n" : label);
+                   }});
   // No user namespace of its own, neither on a machine nor in a container of the usual kind.
   for (const char* name : {"uid_map", "gid_map"}) fixed(name, "         0          0 4294967295\n");
   fixed("setgroups", "allow\n");

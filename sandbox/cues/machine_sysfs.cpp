@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/entry_tree.h"
 #include "sandbox/cues/machine_trees.h"
@@ -39,31 +40,30 @@ void put_dmi(const MachineView& view, EntryTree& tree) {
     const bool secret = name.ends_with("_serial") || name == "product_uuid";
     std::string content = value;
     if (name == "product_uuid") content = view.machine_uuid;
+    // Clouds name their machines after the maker of the processor, which is the host's.
+    static constexpr std::string_view maker = "{maker}";
+    if (const std::size_t at = content.find(maker); at != std::string::npos)
+      content.replace(at, maker.size(),
+                      view.processor.find("AuthenticAMD") != std::string::npos ? "a" : "i");
     tree.file(base + "/" + name, line(content), secret ? 0400 : 0444);
   }
   tree.link("class/dmi/id", base);
 }
 
-void put_caches(const MachineView& view, const std::string& base, std::uint32_t first,
-                std::uint32_t last, EntryTree& tree) {
-  struct Cache {
-    int level;
-    const char* type;
-    const char* size;
-    bool of_all;
-  };
-  static constexpr std::array caches{
-      Cache{1, "Data", "32K", false}, Cache{1, "Instruction", "32K", false},
-      Cache{2, "Unified", "512K", false}, Cache{3, "Unified", "16384K", true}};
+void put_caches(const MachineView& view, const std::vector<ProcessorCache>& caches,
+                const std::string& base, std::uint32_t first, std::uint32_t last, EntryTree& tree) {
   for (std::size_t i = 0; i < caches.size(); ++i) {
-    const Cache& cache = caches[i];
+    const ProcessorCache& cache = caches[i];
+    const bool of_all = cache.level > 2;
     const std::string at = fmt::format("{}/cache/index{}", base, i);
-    const std::uint32_t from = cache.of_all ? 0 : first;
-    const std::uint32_t to = cache.of_all ? view.processors - 1 : last;
+    const std::uint32_t from = of_all ? 0 : first;
+    const std::uint32_t to = of_all ? view.processors - 1 : last;
     tree.file(at + "/level", fmt::format("{}\n", cache.level));
     tree.file(at + "/type", line(cache.type));
-    tree.file(at + "/size", line(cache.size));
-    tree.file(at + "/coherency_line_size", "64\n");
+    tree.file(at + "/size", fmt::format("{}K\n", cache.bytes / 1024));
+    tree.file(at + "/coherency_line_size", fmt::format("{}\n", cache.line));
+    tree.file(at + "/ways_of_associativity", fmt::format("{}\n", cache.ways));
+    tree.file(at + "/number_of_sets", fmt::format("{}\n", cache.sets));
     tree.file(at + "/shared_cpu_list", range(from, to));
     tree.file(at + "/shared_cpu_map", mask(from, to));
   }
@@ -80,23 +80,13 @@ void put_processors(const MachineView& view, EntryTree& tree) {
   tree.file(base + "/modalias", line("cpu:type:x86,ven0000fam0000mod0000:feature:"));
   tree.file(base + "/smt/active", threads > 1 ? "1\n" : "0\n");
   tree.file(base + "/smt/control", threads > 1 ? "on\n" : "notsupported\n");
-  for (const auto& [name, state] :
-       {std::pair{"gather_data_sampling", "Not affected"},
-        {"itlb_multihit", "Not affected"},
-        {"l1tf", "Not affected"},
-        {"mds", "Not affected"},
-        {"meltdown", "Not affected"},
-        {"mmio_stale_data", "Not affected"},
-        {"retbleed", "Not affected"},
-        {"spec_rstack_overflow", "Mitigation: safe RET"},
-        {"spec_store_bypass", "Mitigation: Speculative Store Bypass disabled via prctl"},
-        {"spectre_v1", "Mitigation: usercopy/swapgs barriers and __user pointer sanitization"},
-        {"spectre_v2",
-         "Mitigation: Retpolines; IBPB conditional; STIBP disabled; RSB filling; "
-         "PBRSB-eIBRS Not affected; BHI Not affected"},
-        {"srbds", "Not affected"},
-        {"tsx_async_abort", "Not affected"}})
+  for (const auto& [name, state] : processor_weaknesses())
     tree.file(base + "/vulnerabilities/" + name, line(state));
+  const auto [sources, source] = clock_sources(view);
+  const std::string clock = "devices/system/clocksource/clocksource0/";
+  tree.file(clock + "available_clocksource", line(sources));
+  tree.file(clock + "current_clocksource", line(source), 0644);
+  const std::vector<ProcessorCache> caches = processor_caches(view);
   for (std::uint32_t i = 0; i <= last; ++i) {
     const std::string cpu = fmt::format("{}/cpu{}", base, i);
     const std::uint32_t first = i / threads * threads;
@@ -114,7 +104,7 @@ void put_processors(const MachineView& view, EntryTree& tree) {
     for (const char* name : {"core_siblings_list", "package_cpus_list", "die_cpus_list"})
       tree.file(topology + name, range(0, last));
     if (i > 0) tree.file(cpu + "/online", "1\n", 0644);
-    put_caches(view, cpu, first, sibling, tree);
+    put_caches(view, caches, cpu, first, sibling, tree);
     tree.link(fmt::format("bus/cpu/devices/cpu{}", i), cpu);
   }
   const std::string node = "devices/system/node";
@@ -138,6 +128,25 @@ void put_processors(const MachineView& view, EntryTree& tree) {
     tree.link(fmt::format("{}/node0/cpu{}", node, i), fmt::format("{}/cpu{}", base, i));
 }
 
+// Start, end and flags of its windows: of virtio one of ports and one of memory.
+std::string resources_of(const PciFunction& function, int number) {
+  std::string text;
+  for (int i = 0; i < 13; ++i) {
+    std::uint64_t start = 0, end = 0, flags = 0;
+    if (function.driver == "virtio-pci" && i == 0) {
+      start = 0xc000U + static_cast<std::uint64_t>(number) * 0x40U;
+      end = start + 0x3fU;
+      flags = 0x40101;  // IORESOURCE_IO, and that it is the window of a function
+    } else if (function.driver == "virtio-pci" && i == 1) {
+      start = 0xfebc0000U + static_cast<std::uint64_t>(number) * 0x1000U;
+      end = start + 0xfffU;
+      flags = 0x40200;
+    }
+    text += fmt::format("{:#018x} {:#018x} {:#018x}\n", start, end, flags);
+  }
+  return text;
+}
+
 void put_pci(const MachineView& view, EntryTree& tree) {
   int number = 0;
   for (const PciFunction& function : view.machine.pci) {
@@ -152,10 +161,7 @@ void put_pci(const MachineView& view, EntryTree& tree) {
     tree.file(base + "/numa_node", "-1\n");
     tree.file(base + "/irq", function.driver.empty() ? "0\n" : fmt::format("{}\n", 10 + number));
     tree.file(base + "/config", pci_configuration(function), 0644);
-    std::string zeros;
-    for (int i = 0; i < 13; ++i)
-      zeros += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
-    tree.file(base + "/resource", std::move(zeros));
+    tree.file(base + "/resource", resources_of(function, number));
     tree.link("bus/pci/devices/" + function.slot, base);
     if (!function.driver.empty()) {
       const std::string driver = "bus/pci/drivers/" + function.driver;
@@ -191,6 +197,12 @@ void put_disks(const Machine& machine, EntryTree& tree) {
   for (const Disk& disk : machine.disks) {
     const std::string base = device_of(machine, disk.slot) + "/block/" + disk.name;
     auto common = [&](const std::string& at, unsigned minor, std::uint64_t megabytes) {
+      const std::string name = at.substr(at.rfind('/') + 1);
+      tree.file(at + "/uevent",
+                fmt::format("MAJOR={}\nMINOR={}\nDEVNAME={}\nDEVTYPE={}\n", disk.major, minor, name,
+                            minor == 0 ? "disk" : "partition"),
+                0644);
+      tree.link(at + "/subsystem", "class/block");
       tree.file(at + "/dev", fmt::format("{}:{}\n", disk.major, minor));
       tree.file(at + "/size", fmt::format("{}\n", megabytes * 2048));
       tree.file(at + "/ro", "0\n");
@@ -268,6 +280,20 @@ void put_control_groups(const MachineView& view, EntryTree& tree) {
   if (view.machine.cgroup_root) {
     for (const char* slice : {"init.scope", "system.slice", "user.slice", "dev-hugepages.mount"})
       tree.file(base + slice + "/cgroup.events", "populated 1\nfrozen 0\n");
+    // Where the agent's own group is: runtimes look for limits there.
+    const std::string session =
+        base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
+    tree.file(session + "cgroup.controllers", "memory pids\n");
+    tree.file(session + "cgroup.events", "populated 1\nfrozen 0\n");
+    tree.file(session + "cgroup.procs", "", 0644);
+    tree.file(session + "cgroup.type", "domain\n", 0644);
+    tree.file(session + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
+    tree.file(session + "memory.current", "18173952\n");
+    for (const char* name : {"memory.max", "memory.high", "memory.swap.max", "pids.max"})
+      tree.file(session + name, "max\n", 0644);
+    tree.file(session + "memory.min", "0\n", 0644);
+    tree.file(session + "memory.low", "0\n", 0644);
+    tree.file(session + "pids.current", "4\n");
     return;
   }
   // The root of a machine has none of these.
@@ -325,6 +351,11 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
     tree.file("devices/virtual/hwmon/hwmon0/" + name, line(content));
   tree.directory("class/hwmon");
   if (!machine.sensors.empty()) tree.link("class/hwmon/hwmon0", "devices/virtual/hwmon/hwmon0");
+  if (machine.kernel_version.find("Debian") != std::string::npos) {
+    tree.file("module/apparmor/parameters/enabled", "Y\n");
+    if (machine.cgroup_root)
+      tree.file("kernel/security/lsm", "lockdown,capability,landlock,yama,apparmor,tomoyo,bpf");
+  }
   tree.file("kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", 0644);
   tree.file("kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n");
   tree.file("kernel/uevent_seqnum", "2817\n");
@@ -332,9 +363,18 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   tree.file("kernel/kexec_loaded", "0\n");
   tree.file("power/state", "freeze mem disk\n", 0644);
   for (const std::string& module : machine.modules) {
-    const std::string base = "module/" + module.substr(0, module.find(' '));
+    const std::string name = module.substr(0, module.find(' '));
+    const std::string base = "module/" + name;
+    const std::vector<std::string> fields = split(module, ' ');
     tree.file(base + "/initstate", "live\n");
-    tree.file(base + "/refcnt", "0\n");
+    tree.file(base + "/coresize", line(fields.size() > 1 ? fields[1] : "16384"));
+    tree.file(base + "/refcnt", line(fields.size() > 2 ? fields[2] : "0"));
+    tree.directory(base + "/holders");
+    // "ext4,jbd2,": those that use it; "-": none.
+    if (fields.size() > 3)
+      for (const std::string& holder : split(fields[3], ','))
+        if (!holder.empty() && holder != "-")
+          tree.link(base + "/holders/" + holder, "module/" + holder);
   }
   return tree.take();
 }

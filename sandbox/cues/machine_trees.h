@@ -17,6 +17,17 @@ std::string pci_devices_file(const Machine& machine);
 // where there are no disks.
 std::string root_partition(const Machine& machine);
 
+struct ProcessorCache {
+  std::uint32_t level = 0;
+  const char* type = "";
+  std::uint64_t bytes = 0;
+  std::uint32_t line = 64, ways = 8, sets = 64;
+};
+std::vector<ProcessorCache> processor_caches(const MachineView& view);
+Pairs processor_weaknesses();
+// Those that there are, and the one that is used.
+std::pair<std::string, std::string> clock_sources(const MachineView& view);
+
 // Covers of files and directories of /proc that list hardware and drivers.
 std::vector<isolation::Cover> hardware_covers(const MachineView& view);
 

@@ -1,5 +1,6 @@
 #include "sandbox/cues/persona.h"
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 
@@ -10,6 +11,7 @@
 #include "base/json_document.h"
 #include "base/text.h"
 #include "sandbox/cues/login_records.h"
+#include "sandbox/cues/machine_trees.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "sandbox/network/world/pack.h"
 
@@ -116,6 +118,77 @@ std::string group_file(const Persona& persona) {
   for (const auto& group : persona.user_groups)
     text += group.name + ":x:" + std::to_string(group.gid) + ":" + persona.user.name + "\n";
   return text + persona.user.name + ":x:" + std::to_string(persona.user.gid) + ":\n";
+}
+
+// What a machine has of its disk and its services, whoever looks: the table of mounts, what udev
+// knows of the disks, passwords and a journal that only root reads.
+void add_machine_files(const Persona& persona, std::uint64_t seed, const std::string& machine_id,
+                       std::int64_t installed, std::int64_t started,
+                       std::vector<isolation::SeedFile>& files) {
+  if (!persona.machine || persona.machine->claims_container != "none") return;
+  auto add = [&](isolation::SeedFile file) {
+    const bool there = std::any_of(files.begin(), files.end(),
+                                   [&](const auto& other) { return other.path == file.path; });
+    if (!there) files.push_back(std::move(file));
+  };
+  auto directory = [&](const char* path, unsigned mode, std::int64_t time) {
+    isolation::SeedFile made = system_file(path, "", time, mode);
+    made.kind = isolation::SeedFile::Kind::directory;
+    add(std::move(made));
+  };
+  const std::string root = root_uuid(seed);
+  const std::string partition = root_partition(*persona.machine);
+  add(system_file("/etc/fstab",
+                  "# <file system> <mount point> <type> <options> <dump> <pass>\nUUID=" + root +
+                      " / ext4 errors=remount-ro 0 1\n",
+                  installed + 2));
+  directory("/run/udev/data", 0755, started + 3);
+  for (const Disk& disk : persona.machine->disks) {
+    const std::string number = "/run/udev/data/b" + std::to_string(disk.major) + ":";
+    std::string model = disk.model;
+    std::replace(model.begin(), model.end(), ' ', '_');
+    add(system_file(number + "0",
+                    "I:3104221\n" + (model.empty() ? "" : "E:ID_MODEL=" + model + "\n") +
+                        "E:ID_PART_TABLE_TYPE=gpt\nG:systemd\nQ:systemd\nV:1\n",
+                    started + 3));
+    for (const Partition& part : disk.partitions) {
+      std::string text = "I:3152470\nE:ID_PART_ENTRY_SCHEME=gpt\nE:ID_PART_ENTRY_NUMBER=" +
+                         std::to_string(part.number) + "\n";
+      if (part.name == partition)
+        text = "S:disk/by-uuid/" + root + "\n" + text + "E:ID_FS_UUID=" + root +
+               "\nE:ID_FS_UUID_ENC=" + root +
+               "\nE:ID_FS_VERSION=1.0\nE:ID_FS_TYPE=ext4\nE:ID_FS_USAGE=filesystem\n";
+      else
+        text += "E:ID_FS_VERSION=FAT16\nE:ID_FS_TYPE=vfat\nE:ID_FS_USAGE=filesystem\n";
+      add(system_file(number + std::to_string(part.number), text + "G:systemd\nQ:systemd\nV:1\n",
+                      started + 3));
+    }
+  }
+  std::string shadow, group_shadow;
+  const std::string day = std::to_string(installed / 86400);
+  for (const Account& account : persona.accounts)
+    shadow += account.name + ":*:" + day + ":0:99999:7:::\n";
+  shadow += persona.user.name + ":!:" + day + ":0:99999:7:::\n";
+  for (const auto& group : persona.groups)
+    group_shadow += group.name + ":*::" + join(group.members, ",") + "\n";
+  add(system_file("/etc/shadow", std::move(shadow), installed + 41, 0640));
+  add(system_file("/etc/gshadow", std::move(group_shadow), installed + 41, 0640));
+  directory("/etc/systemd/system", 0755, installed + 25);
+  directory("/etc/init.d", 0755, installed + 25);
+  add(system_file(
+      "/etc/crontab",
+      "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin\n\n"
+      "17 *\t* * *\troot\tcd / && run-parts --report /etc/cron.hourly\n"
+      "25 6\t* * *\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report "
+      "/etc/cron.daily; }\n"
+      "47 6\t* * 7\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report "
+      "/etc/cron.weekly; }\n"
+      "52 6\t1 * *\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report "
+      "/etc/cron.monthly; }\n",
+      installed + 30));
+  // What is in it nobody but root and the group may see; journalctl says so.
+  const std::string journal = "/var/log/journal/" + machine_id;
+  add(system_file(journal + "/system.journal", "LPKSHHRH", started + 9, 0640));
 }
 
 // What services leave in /run when they start: files with their numbers, and directories.
@@ -335,6 +408,7 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   const std::int64_t started = start_of_machine(persona.uptime_seconds);
   add_login_records(persona, context.seed, context.day, started, seed);
   add_run_files(persona, started, seed);
+  add_machine_files(persona, context.seed, id, installed, started, seed);
   return world;
 }
 

@@ -89,7 +89,8 @@ bool show_arguments(const char* arguments, std::size_t length) {
   map.start_code = map.start_data = map.start_brk = map.start_stack = start;
   map.end_code = map.end_data = map.brk = start + 1;
   map.arg_start = start;
-  map.arg_end = map.env_start = map.env_end = start + length + 1;
+  // A thread of the kernel's has none at all.
+  map.arg_end = map.env_start = map.env_end = length > 0 ? start + length + 1 : start;
   map.exe_fd = ~0U;
   return ::prctl(PR_SET_MM, PR_SET_MM_MAP, reinterpret_cast<unsigned long>(&map), sizeof(map), 0) ==
          0;

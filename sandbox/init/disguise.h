@@ -9,7 +9,7 @@
 
 namespace gyges::init {
 
-inline constexpr std::uint32_t max_decoys = 64;
+inline constexpr std::uint32_t max_decoys = 192;
 
 // Each returns 0, or -1 with errno set.
 int cover(const char* file, const char* path);

@@ -209,6 +209,17 @@ int leave_behind(const char* path) {
 
 // pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
 // the detach then uncovers the new root (pivot_root(2), "notes").
+// The root of a file system that a disk has is number 2; of a tmpfs it is 1, and the first
+// directory in it 2, which then stands for it.
+int new_root(const char* place, const char* data, bool second) {
+  if (::mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, data) != 0) return -1;
+  if (::chdir(place) != 0) return -1;
+  if (!second) return 0;
+  if (::mkdir("r", 0755) != 0 || ::chmod("r", 0755) != 0) return -1;
+  if (::mount("r", place, nullptr, MS_BIND, nullptr) != 0) return -1;
+  return ::chdir(place);
+}
+
 int enter_root() {
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return -1;
   if (::umount2(".", MNT_DETACH) != 0) return -1;
@@ -262,8 +273,7 @@ int run_step(const Step& step) {
       return fd < 0 ? -1 : 0;
     }
     case Op::new_root:
-      if (::mount("tmpfs", step.a, "tmpfs", MS_NOSUID | MS_NODEV, step.b) != 0) return -1;
-      return ::chdir(step.a);
+      return new_root(step.a, step.b, number[0] != 0);
     case Op::make_path:
       return make_path(step.a, static_cast<mode_t>(number[0]));
     case Op::make_file:

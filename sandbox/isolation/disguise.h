@@ -44,7 +44,7 @@ struct Cover {
 // capability; rootless it is the agent's user, like everything inside.
 struct Decoy {
   std::string name;               // comm, at most 15 bytes
-  std::vector<std::string> argv;  // not empty
+  std::vector<std::string> argv;  // empty: it shows none, like a thread of the kernel's
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::uint32_t pid = 0;  // wanted; 0: the next
@@ -64,6 +64,7 @@ struct Disguise {
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
   // Empty directories that every system has, where the policy mounts nothing, and their modes.
   std::vector<std::pair<std::string, unsigned>> root_directories;
+  bool root_of_disk = false;   // the root directory has the number that it has on a disk
   std::int64_t root_time = 0;  // of / and its links and empty directories, since 1970; 0: now
   std::uint32_t next_pid = 0;  // the first command has this pid or a little more; 0: the kernel's
 

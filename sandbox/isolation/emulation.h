@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,6 +69,9 @@ struct Emulation {
   std::vector<ProcessFileRule> process_files;
   // With them: /proc/loadavg, whose last field is the number of the newest process. Thread-safe.
   std::function<std::string(std::uint32_t)> load_average;
+  // With them: files of /proc that this host's kernel does not have, by their paths. To stat(2)
+  // they are not there.
+  std::map<std::string, std::string, std::less<>> other_files;
   bool first_namespaces = false;  // readlink(2) of /proc/PID/ns: those of a machine
 
   [[nodiscard]] bool answers_anything() const {

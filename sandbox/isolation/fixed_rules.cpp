@@ -1,5 +1,6 @@
 #include "sandbox/isolation/fixed_rules.h"
 
+#include <linux/netlink.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -22,6 +23,13 @@ struct FamilyName {
 };
 constexpr std::array families{FamilyName{"unix", AF_UNIX}, FamilyName{"inet", AF_INET},
                               FamilyName{"inet6", AF_INET6}, FamilyName{"netlink", AF_NETLINK}};
+
+// Of AF_NETLINK the questions that programs ask of their own network: addresses and routes, and
+// sockets. To change them takes a capability that no agent has; the other protocols reach code that
+// ordinary programs do not.
+constexpr std::string_view own_network = "netlink_route";
+constexpr std::array<std::uint64_t, 2> network_questions{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+constexpr std::uint64_t last_question = NETLINK_SOCK_DIAG;
 
 // New namespaces by clone are refused like unshare. CLONE_UNTRACED would hide a child from a ptrace
 // recorder; no ordinary program sets it.
@@ -52,6 +60,23 @@ constexpr std::array on_process{
 // a copy of its directory's default list. With this much it stays below what the file itself takes.
 constexpr std::uint64_t attribute_bytes = 1024;
 constexpr std::array set_attribute{SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(fsetxattr)};
+
+Status refuse_other_protocols(const FilterContext& context, int call) {
+  auto refuse = [&](scmp_arg_cmp protocol) {
+    const std::array compared{
+        SCMP_A0(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(AF_NETLINK)), protocol};
+    return check_library(seccomp_rule_add_array(context.get(), SCMP_ACT_ERRNO(EPROTONOSUPPORT),
+                                                call, compared.size(), compared.data()),
+                         "add seccomp rule", "socket");
+  };
+  // The kernel looks at the lower half; what has anything in the upper one is above the last.
+  GYGES_CHECK(refuse(SCMP_A2(SCMP_CMP_GT, last_question)));
+  for (std::uint64_t protocol = 0; protocol <= last_question; ++protocol)
+    if (std::find(network_questions.begin(), network_questions.end(), protocol) ==
+        network_questions.end())
+      GYGES_CHECK(refuse(SCMP_A2(SCMP_CMP_EQ, protocol)));
+  return ok();
+}
 
 }  // namespace
 
@@ -91,18 +116,23 @@ Result<std::string> compile_fixed_rules(const std::vector<std::string>& socket_f
                                1, &compare),
         "add seccomp rule", name);
   };
+  auto named = [&](std::string_view name) {
+    return std::find(socket_families.begin(), socket_families.end(), name) != socket_families.end();
+  };
+  const bool questions_only = named(own_network) && !named("netlink");
   for (int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
     for (int family = 0; family < AF_MAX; ++family) {
       bool allowed = std::any_of(families.begin(), families.end(), [&](const FamilyName& row) {
-        return row.family == family && std::find(socket_families.begin(), socket_families.end(),
-                                                 row.name) != socket_families.end();
+        return row.family == family && named(row.name);
       });
+      allowed = allowed || (family == AF_NETLINK && questions_only);
       if (!allowed)
         GYGES_CHECK(refuse(
             EAFNOSUPPORT, call,
             SCMP_A0(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(family)), "socket"));
     }
     GYGES_CHECK(refuse(EAFNOSUPPORT, call, SCMP_A0(SCMP_CMP_GE, AF_MAX), "socket"));
+    if (questions_only) GYGES_CHECK(refuse_other_protocols(context, call));
   }
   for (std::uint64_t flag : clone_flags)
     if (flag == CLONE_UNTRACED || flag == CLONE_PTRACE || !nested_namespaces)

@@ -201,7 +201,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   egress_gateway(policy, steps);
 
   GYGES_CHECK(filesystem.open_sources());
-  filesystem.root_and_scratch();
+  filesystem.root_and_scratch(disguise.root_of_disk);
   decoys(disguise, host, steps);
   // No policy mounts anything there.
   filesystem.proc_and_devices(terminal);

@@ -121,9 +121,10 @@ Status FilesystemPlan::open_sources() {
   return ok();
 }
 
-void FilesystemPlan::root_and_scratch() {
+void FilesystemPlan::root_and_scratch(bool of_disk) {
   Step& root = steps_.add_path(Op::new_root, "make the root", "/tmp");
   root.b = root_data;
+  root.number[0] = of_disk ? 1 : 0;
   steps_.make_path(".s", 0700);
   std::string data = "mode=700";
   if (policy_.limits.disk_bytes > 0) data += fmt::format(",size={}", policy_.limits.disk_bytes);

@@ -32,7 +32,7 @@ class FilesystemPlan {
 
   // The new root and the file system of the writable layers, filled by the supervisor.
   // The supervisor fills the layers while other steps go on, until await_layers().
-  void root_and_scratch();
+  void root_and_scratch(bool of_disk);
   void proc_and_devices(bool terminal);
   void await_layers();
 

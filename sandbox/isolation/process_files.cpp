@@ -114,6 +114,7 @@ ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd 
     last_names_.emplace(last_of(rule.name));
   }
   if (emulation_->load_average) last_names_.emplace(last_of(load_path));
+  for (const auto& [path, content] : emulation_->other_files) last_names_.emplace(last_of(path));
 }
 
 // What the kernel has there. Without links and mounts on the way: the covers are not meant.
@@ -176,6 +177,11 @@ std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string
   const std::optional<std::string> whole = paths.resolve(tid, directory, path);
   if (!whole) return std::nullopt;
   if (*whole == load_path) return load_average(tid, paths);
+  if (const auto other = emulation_->other_files.find(*whole);
+      other != emulation_->other_files.end()) {
+    const std::string place = other->first.substr(1);
+    return make_directories(place) ? put(place, other->second) : std::nullopt;
+  }
   const std::optional<ProcessPath> file = process_path(*whole);
   if (!file) return std::nullopt;
   const auto rule = rules_.find(file->name);

@@ -177,7 +177,9 @@ class Seeder {
                         "raise limits.disk_bytes of the policy");
     GYGES_CHECK(own(parent, name, file));
     // After the change of owner, which clears setuid bits.
-    if (::fchmod(fd.get(), file.mode) != 0)
+    // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
+    const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
+    if (::fchmod(fd.get(), closed ? 0U : file.mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
     return ok();
   }

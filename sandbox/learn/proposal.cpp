@@ -191,8 +191,9 @@ class Proposer {
     std::vector<std::string>& list = proposal_.policy.seccomp.socket_families;
     std::erase_if(list, [&](const std::string& name) {
       return std::none_of(runs_.begin(), runs_.end(), [&](const Observation& run) {
-        return std::any_of(run.socket_families.begin(), run.socket_families.end(),
-                           [&](int family) { return family_name(family) == name; });
+        return std::any_of(run.socket_families.begin(), run.socket_families.end(), [&](int family) {
+          return family_name(family) == name || (family == AF_NETLINK && name == "netlink_route");
+        });
       });
     });
     std::set<int> refused;

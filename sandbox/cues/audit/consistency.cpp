@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <set>
@@ -187,6 +188,9 @@ const Statement statements[] = {
     {"functions of PCI", "K7.pci_list.names", without_domain},
     {"network interfaces", "N1.interface.sysfs", sorted_words},
     {"network interfaces", "N1.interface.procfs", sorted_words},
+    {"network interfaces", "N1.links", sorted_words},
+    {"cache of the processor", "T1.cpuid.last_cache_kb", first_number},
+    {"cache of the processor", "T5.cpu.cpu0_cache_index3_size", first_number},
     {"type of the root", "F3.system.root", type_of_statfs},
     {"type of the root", "F2.mount./", type_of_mount},
     {"type of /tmp", "F3.system.tmp", type_of_statfs},
@@ -237,6 +241,8 @@ const Requirement requirements[] = {
     {"interrupts by number and as a table", "K8.interrupt_sums", "yes"},
     {"memory and its zones", "K11.zones.fit", "yes"},
     {"newest process by loadavg", "P2.newest", "yes"},
+    {"control group of this process and its directory", "K10.own_group", "yes"},
+    {"login prompt of utmp and its process", "P14.login_screen", "yes"},
     {"idle time and uptime", "T8.uptime.idle_possible", "yes"},
     {"clock of library and kernel", "T12.clock.library_minus_raw_*", "0"},
     {"clock of the kernel, coarse and fine", "T12.clock.coarse_minus_fine", "0"},
@@ -264,14 +270,54 @@ void check_processes(const Reading& reading, std::vector<Contradiction>& found) 
                      {}});
 }
 
+// What a kernel does about a weakness it does for processors that have it.
+void check_weaknesses(const Reading& reading, std::vector<Contradiction>& found) {
+  const Observation* bugs = reading.find("T2.cpuinfo.bugs");
+  if (bugs == nullptr || !bugs->present()) return;
+  struct Row {
+    const char* channel;
+    const char* word;
+  };
+  static constexpr Row rows[] = {{"T5.cpu.vulnerabilities_spec_rstack_overflow", "srso"},
+                                 {"T5.cpu.vulnerabilities_retbleed", "retbleed"},
+                                 {"T5.cpu.vulnerabilities_tsx_async_abort", "taa"},
+                                 {"T5.cpu.vulnerabilities_meltdown", "cpu_meltdown"},
+                                 {"T5.cpu.vulnerabilities_mds", "mds"},
+                                 {"T5.cpu.vulnerabilities_l1tf", "l1tf"}};
+  const std::vector<std::string> known = split(bugs->value, ' ');
+  for (const Row& row : rows) {
+    const Observation* state = reading.find(row.channel);
+    if (state == nullptr || !state->present()) continue;
+    const bool affected = !state->value.starts_with("Not affected");
+    const bool named = std::find(known.begin(), known.end(), row.word) != known.end();
+    if (affected != named)
+      found.push_back({"weaknesses of the processor",
+                       {{"T2.cpuinfo.bugs", bugs->value}, {row.channel, state->value}},
+                       Severity::critical,
+                       {}});
+  }
+}
+
+// A kernel with loaded modules lists them.
+void check_modules(const Reading& reading, std::vector<Contradiction>& found) {
+  const Observation* listed = reading.find("K5.modules");
+  const Observation* loaded = reading.find("K5.modules_loaded");
+  if (listed == nullptr || loaded == nullptr || !loaded->present() || loaded->value == "0") return;
+  if (listed->shown() != loaded->value)
+    found.push_back({"loaded modules",
+                     {{"K5.modules", listed->shown()}, {"K5.modules_loaded", loaded->value}},
+                     Severity::critical,
+                     {}});
+}
+
 // Names of hypervisors in the firmware, and a processor that knows of none.
 void check_firmware(const Reading& reading, std::vector<Contradiction>& found) {
   const Observation* bit = reading.find("T1.cpuid.hypervisor_bit");
   const Observation* maker = reading.find("K13.dmi.sys_vendor");
   if (bit == nullptr || maker == nullptr || !bit->present() || !maker->present()) return;
   bool says_so = false;
-  for (const char* name :
-       {"QEMU", "KVM", "Bochs", "VMware", "Xen", "innotek", "Amazon EC2", "Google", "OpenStack"})
+  for (const char* name : {"QEMU", "KVM", "Bochs", "VMware", "Xen", "innotek", "Amazon EC2",
+                           "Google", "OpenStack", "Red Hat"})
     says_so = says_so || maker->value.find(name) != std::string::npos;
   if (says_so && bit->value == "0")
     found.push_back({"virtual machine by firmware and processor",
@@ -313,6 +359,8 @@ std::vector<Contradiction> find_contradictions(const Reading& reading) {
         found.push_back({row.fact, {{channel, seen.value}}, Severity::critical, {}});
   check_processes(reading, found);
   check_firmware(reading, found);
+  check_weaknesses(reading, found);
+  check_modules(reading, found);
   return found;
 }
 

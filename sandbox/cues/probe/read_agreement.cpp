@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -125,6 +126,58 @@ void read_newest(const Channel& channel) {
   const char* last = std::strrchr(one, ' ');
   const long newest = last == nullptr ? 0 : std::atol(last + 1);
   say(channel, "", "read /proc/loadavg", newest >= ::getpid() ? "yes" : "no");
+}
+
+// Runtimes look for the limits of their group there.
+void read_own_group(const Channel& channel) {
+  const char* how = "stat the group of /proc/self/cgroup below /sys/fs/cgroup";
+  if (read_file("/proc/self/cgroup", one, sizeof(one)) <= 0)
+    return say_error(channel, "", how, errno);
+  const char* own = std::strstr(one, "0::/");
+  if (own == nullptr) return say_error(channel, "", how, ENODATA);
+  own += std::strlen("0::");
+  Text path;
+  path.add("/sys/fs/cgroup%.*s/cgroup.procs", static_cast<int>(next_line(own) - own - 1), own);
+  struct stat info {};
+  say(channel, "", how, ::stat(path.bytes, &info) == 0 ? "yes" : "no");
+}
+
+// Those that were built in have no state.
+void read_loaded_modules(const Channel& channel) {
+  const char* how = "stat /sys/module/*/initstate";
+  DIR* top = ::opendir("/sys/module");
+  if (top == nullptr) return say_error(channel, "", how, errno);
+  long count = 0;
+  while (const dirent* entry = ::readdir(top)) {
+    Text path;
+    path.add("%s/initstate", entry->d_name);
+    struct stat info {};
+    if (::fstatat(::dirfd(top), path.bytes, &info, 0) == 0) ++count;
+  }
+  ::closedir(top);
+  say_number(channel, "", how, count);
+}
+
+// The login prompts of utmp(5) name processes, which are there and are such.
+void read_login_screen(const Channel& channel) {
+  const char* how = "read /run/utmp and the names of its processes";
+  const long length = read_file("/run/utmp", one, sizeof(one));
+  if (length < 0) return say_error(channel, "", how, errno);
+  long unlike = 0;
+  long screens = 0;
+  for (long at = 0; at + static_cast<long>(sizeof(utmp)) <= length;
+       at += static_cast<long>(sizeof(utmp))) {
+    utmp record{};
+    std::memcpy(&record, one + at, sizeof(record));
+    if (record.ut_type != LOGIN_PROCESS) continue;
+    ++screens;
+    Text path;
+    path.add("/proc/%d/comm", record.ut_pid);
+    if (read_file(path.bytes, other, sizeof(other)) <= 0 || std::strstr(other, "getty") == nullptr)
+      ++unlike;
+  }
+  if (screens == 0) return say_error(channel, "", how, ENODATA);
+  say(channel, "", how, unlike == 0 ? "yes" : "no");
 }
 
 // Programs by which processes say they were started, and which are not there.

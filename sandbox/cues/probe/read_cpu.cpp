@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 
 #include "sandbox/cues/probe/output.h"
 #include "sandbox/cues/probe/readers.h"
@@ -62,6 +63,22 @@ void say_leaf(const Channel& channel, const char* detail, std::uint32_t number, 
   say(channel, detail, "CPUID", text.bytes);
 }
 
+// The largest of the last level, in the unit of /sys. AMD has its own leaf of the same form.
+void say_last_cache(const Channel& channel) {
+  unsigned long long kilobytes = 0;
+  for (const std::uint32_t number : {4U, 0x8000001dU}) {
+    for (std::uint32_t index = 0; index < 8; ++index) {
+      Leaf got;
+      if (!leaf(number, index, got) || (got.a & 31U) == 0 || (got.a & 31U) > 3) break;
+      kilobytes = ((got.b & 0xfffULL) + 1) * ((got.b >> 12U & 0x3ffULL) + 1) *
+                  ((got.b >> 22U) + 1ULL) * (got.c + 1ULL) / 1024;
+    }
+    if (kilobytes > 0) break;
+  }
+  if (kilobytes > 0)
+    say_number(channel, "last_cache_kb", "CPUID leaf 4", static_cast<long long>(kilobytes));
+}
+
 }  // namespace
 
 void read_cpuid(const Channel& channel) {
@@ -102,6 +119,7 @@ void read_cpuid(const Channel& channel) {
   say_leaf(channel, "hypervisor_features", 0x40000001, 0);
   say_leaf(channel, "caches.0", 4, 0);
   say_leaf(channel, "caches.3", 4, 3);
+  say_last_cache(channel);
   say_leaf(channel, "extended_features", 7, 0);
   say_leaf(channel, "frequency", 0x16, 0);
   say_leaf(channel, "time_stamp_ratio", 0x15, 0);

@@ -2,11 +2,14 @@
 // sends none and still learns route and source address.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -179,6 +182,41 @@ void read_reach(const Channel& channel) {
   say(channel, "loopback_discard", "connect(2) to 127.0.0.1 port 9",
       done == 0 ? "accepted" : error_name(errno));
   ::close(fd);
+}
+
+void read_netlink(const Channel& channel) {
+  const char* how = "RTM_GETLINK of NETLINK_ROUTE";
+  const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return say_error(channel, "", how, errno);
+  struct {
+    nlmsghdr head;
+    ifinfomsg body;
+  } request{};
+  request.head.nlmsg_len = sizeof(request);
+  request.head.nlmsg_type = RTM_GETLINK;
+  request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  const timeval patience{0, 200000};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  Text names;
+  bool done = ::send(fd, &request, sizeof(request), 0) != sizeof(request);
+  while (!done) {
+    alignas(nlmsghdr) static char answer[1U << 15U];
+    const ssize_t got = ::recv(fd, answer, sizeof(answer), 0);
+    if (got <= 0) break;
+    auto left = static_cast<unsigned>(got);
+    for (auto* row = reinterpret_cast<nlmsghdr*>(answer); NLMSG_OK(row, left);
+         row = NLMSG_NEXT(row, left)) {
+      done = done || row->nlmsg_type == NLMSG_DONE || row->nlmsg_type == NLMSG_ERROR;
+      if (row->nlmsg_type != RTM_NEWLINK) continue;
+      auto room = static_cast<int>(IFLA_PAYLOAD(row));
+      for (rtattr* part = IFLA_RTA(NLMSG_DATA(row)); RTA_OK(part, room);
+           part = RTA_NEXT(part, room))
+        if (part->rta_type == IFLA_IFNAME)
+          names.add("%s%s", names.length > 0 ? " " : "", static_cast<char*>(RTA_DATA(part)));
+    }
+  }
+  ::close(fd);
+  say(channel, "", how, names.bytes, names.length);
 }
 
 }  // namespace gyges::probe

@@ -67,6 +67,10 @@ void read_zone_total(const Channel& channel);         // kilobytes
 void read_directories_below(const Channel& channel);  // by two levels
 void read_inode(const Channel& channel);
 void read_missing_programs(const Channel& channel);
+void read_own_group(const Channel& channel);     // does /sys have the directory of its cgroup
+void read_login_screen(const Channel& channel);  // does utmp name the process that asks for logins
+void read_netlink(const Channel& channel);  // interfaces as ip(8) and getifaddrs(3) ask for them
+void read_loaded_modules(const Channel& channel);
 void read_newest(const Channel& channel);  // is the newest process as new as this one
 
 void read_command(const Channel& channel);

@@ -73,6 +73,7 @@ const Channel rows[] = {
     {"P14.utmp", fact, read_presence, "/run/utmp"},
     {"P14.sessions", fact, read_listing, "/run/systemd/sessions"},
     {"P14.users", fact, read_listing, "/run/user"},
+    {"P14.login_screen", fact, read_login_screen},
     {"P18.allowed", fact, read_line, "/proc/self/status", "Cpus_allowed"},
     {"P18.allowed_list", fact, read_line, "/proc/self/status", "Cpus_allowed_list"},
     {"P18.memory_nodes", fact, read_line, "/proc/self/status", "Mems_allowed_list"},
@@ -114,6 +115,7 @@ const Channel rows[] = {
     {"T15.ptp", fact, read_listing, "/sys/class/ptp"},
 
     {"N1.interface", fact, read_interfaces},
+    {"N1.links", fact, read_netlink},
     {"N1.route", fact, read_routes},
     {"N1.route6", fact, read_count, "/proc/net/ipv6_route", ""},
     {"N1.reach", fact, read_reach},

@@ -3,8 +3,11 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/perf_event.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -175,6 +178,38 @@ std::string type_into_terminal(unsigned long request) {
   return call(SYS_ioctl, slave, request, &byte);
 }
 
+std::string netlink(int protocol) {
+  return outcome(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+}
+
+// What may be asked about one's own network may not be changed.
+std::string change_interface() {
+  const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return outcome(fd);
+  struct {
+    nlmsghdr head;
+    ifinfomsg body;
+  } request{};
+  request.head.nlmsg_len = sizeof(request);
+  request.head.nlmsg_type = RTM_NEWLINK;
+  request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request.body.ifi_index = 1;
+  request.body.ifi_flags = request.body.ifi_change = IFF_UP;  // as it is: the control keeps it
+  struct {
+    nlmsghdr head;
+    nlmsgerr error;
+    char rest[512];
+  } answer{};
+  std::string said = "no answer";
+  if (::send(fd, &request, sizeof(request), 0) == sizeof(request) &&
+      ::recv(fd, &answer, sizeof(answer), 0) > 0 && answer.head.nlmsg_type == NLMSG_ERROR) {
+    errno = -answer.error.error;
+    said = outcome(answer.error.error == 0 ? 0 : -1);
+  }
+  ::close(fd);
+  return said;
+}
+
 template <int family>
 std::string socket_of() {
   return outcome(::socket(family,
@@ -295,10 +330,13 @@ std::vector<Row> kernel_attempts() {
       {"C12", "ioperm", [] { return call(SYS_ioperm, 0x80UL, 1UL, 1); }},
       {"C15", "af_alg", socket_of<AF_ALG>},
       {"E1", "af_vsock", socket_of<AF_VSOCK>},
-      {"E2", "af_netlink", socket_of<AF_NETLINK>},
+      {"E2", "af_netlink", [] { return netlink(NETLINK_NETFILTER); }},
+      {"E2", "netlink_interface", change_interface},
       {"E2", "af_packet", socket_of<AF_PACKET>},
       {"E2", "af_netlink_high_bits",
-       [] { return call(SYS_socket, 0x100000000L | AF_NETLINK, SOCK_RAW, 0); }},
+       [] { return call(SYS_socket, 0x100000000L | AF_NETLINK, SOCK_RAW, NETLINK_XFRM); }},
+      {"E2", "netlink_protocol_high_bits",
+       [] { return call(SYS_socket, AF_NETLINK, SOCK_RAW, 0x100000000L | NETLINK_XFRM); }},
       {"E2", "raw_socket", [] { return outcome(::socket(AF_INET, SOCK_RAW, 1)); }},
   };
 }

@@ -2,6 +2,7 @@
 // over whole classes, so that what nobody thought of by name is found too.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
@@ -243,6 +244,16 @@ std::string any_other_family() {
   for (int family = 0; family < 300; ++family) {
     if (family == AF_UNIX || family == AF_INET || family == AF_INET6) continue;
     for (int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_RDM}) {
+      // Of netlink, questions about one's own network are no attack; every other protocol is.
+      if (family == AF_NETLINK) {
+        for (int protocol = 0; protocol < 64; ++protocol) {
+          if (protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG) continue;
+          const int fd = ::socket(family, type, protocol);
+          if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EPROTONOSUPPORT))
+            return "worked:" + std::to_string(family);
+        }
+        continue;
+      }
       int fd = ::socket(family, type, 0);
       if (fd >= 0 || errno != EAFNOSUPPORT) return "worked:" + std::to_string(family);
     }

@@ -58,8 +58,7 @@ constexpr std::array rows{
     Row{"K9 by file system", "ls /proc/fs/ext4 /proc/fs/jbd2 | tr '\n' ' '",
         "/proc/fs/ext4: vda1  /proc/fs/jbd2: vda1-8 "},
     Row{"K8 drivers", "grep -c -E '^(254 virtblk|253 device-mapper)$' /proc/devices", "2\n"},
-    Row{"K13", "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name",
-        "OpenStack Foundation\nOpenStack Nova\n"},
+    Row{"K13", "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name", "Red Hat\nKVM\n"},
     Row{"F18", "cat /sys/class/net/lo/mtu; ls /sys/class/net", "[0-9]+\nlo\n"},
     Row{"P1", "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline", "systemd\n/sbin/init "},
     Row{"P2", "test $$ -gt 1846000 && test $$ -lt 1860000 && echo high", "high\n"},
@@ -272,7 +271,7 @@ TEST_F(Disguised, CoversCannotBeChangedOrTakenAway) {
   EXPECT_THAT(say("echo x > /proc/uptime; echo x > /sys/class/dmi/id/sys_vendor; "
                   "chmod 666 /proc/uptime; umount /proc/uptime; rm -f /sys/kernel/profiling; "
                   "cat /sys/class/dmi/id/sys_vendor"),
-              ::testing::EndsWith("OpenStack Foundation\n"));
+              ::testing::EndsWith("Red Hat\n"));
   // What was masked before is as closed as it was.
   EXPECT_EQ(say("cat /proc/kcore /proc/timer_list /proc/keys /proc/sysrq-trigger 2>/dev/null | "
                 "wc -c"),

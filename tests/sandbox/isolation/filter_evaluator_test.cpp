@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -79,11 +80,18 @@ TEST(FilterEvaluator, ArgumentsAreReadAsTheKernelReadsThem) {
   std::uint64_t high = 0xabcd00000000;
   for (int family = 0; family < 64; ++family) {
     bool open = family == AF_UNIX || family == AF_INET || family == AF_INET6;
-    EXPECT_EQ(verdict(filter, SYS_socket, {static_cast<std::uint64_t>(family)}),
-              open ? allow : refuse(EAFNOSUPPORT))
+    // Of netlink two protocols are open; this is none of them.
+    const bool netlink = family == AF_NETLINK;
+    const std::uint64_t protocol = netlink ? NETLINK_NETFILTER : 0;
+    EXPECT_EQ(verdict(filter, SYS_socket, {static_cast<std::uint64_t>(family), 0, protocol}),
+              open      ? allow
+              : netlink ? refuse(EPROTONOSUPPORT)
+                        : refuse(EAFNOSUPPORT))
         << family;
     if (!open) {
-      EXPECT_NE(verdict(filter, SYS_socket, {high | static_cast<std::uint64_t>(family)}), allow);
+      EXPECT_NE(
+          verdict(filter, SYS_socket, {high | static_cast<std::uint64_t>(family), 0, protocol}),
+          allow);
     }
   }
   EXPECT_EQ(verdict(filter, SYS_clone, {SIGCHLD}), allow);
@@ -175,6 +183,31 @@ class OciProfile : public ::testing::Test {
 
   std::unique_ptr<TemporaryDirectory> directory_;
 };
+
+TEST(FixedRules, NetlinkIsOpenForQuestionsAboutOnesOwnNetworkAlone) {
+  SeccompRules rules;
+  rules.profile = "default";
+  rules.socket_families = {"unix", "netlink_route"};
+  const auto filter = compile_seccomp(rules, {}, {});
+  ASSERT_TRUE(filter) << filter.error().line();
+  auto socket = [&](std::uint64_t protocol) {
+    return verdict(*filter, SYS_socket, {AF_NETLINK, SOCK_RAW, protocol});
+  };
+  EXPECT_EQ(socket(NETLINK_ROUTE), allow);
+  EXPECT_EQ(socket(NETLINK_SOCK_DIAG), allow);
+  for (std::uint64_t protocol = 0; protocol < 40; ++protocol) {
+    if (protocol != NETLINK_ROUTE && protocol != NETLINK_SOCK_DIAG) {
+      EXPECT_EQ(socket(protocol), refuse(EPROTONOSUPPORT)) << protocol;
+    }
+    EXPECT_EQ(socket(protocol | 1ULL << 32U), refuse(EPROTONOSUPPORT)) << protocol;
+  }
+  EXPECT_EQ(verdict(*filter, SYS_socket, {AF_INET, SOCK_RAW, 0}), refuse(EAFNOSUPPORT));
+  // The whole family, where a policy has it.
+  rules.socket_families = {"netlink", "netlink_route"};
+  EXPECT_EQ(verdict(*compile_seccomp(rules, {}, {}), SYS_socket,
+                    {AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER}),
+            allow);
+}
 
 TEST_F(OciProfile, LoadsUnchanged) {
   auto filter = compile(oci);

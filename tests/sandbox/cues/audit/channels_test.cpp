@@ -50,7 +50,8 @@ const Row rows[] = {
     {"P1.init.program", "\\(EACCES\\)"},
     {"P1.init.oom_score", "0"},
     {"P2.ids.pid", "18[45][0-9]{4}"},
-    {"P4.processes.visible", "1[0-9]"},
+    {"P4.processes.visible", "[5-9][0-9]"},
+    {"P4.processes.kernel_threads", "[4-9][0-9]"},
     {"P4.processes.names", ".*cron.*rsyslogd.*sshd.*"},
     {"P4.processes.spread_of_starts_s", "[0-9]{7}"},
     {"P7.seccomp", "0"},
@@ -86,8 +87,8 @@ const Row rows[] = {
     {"P1.init.cgroup", "0::/init\\.scope"},
     {"K11.memory.total", "777216000 kB"},
     {"K11.information.total_ram_kb", "777216000"},
-    {"K13.dmi.sys_vendor", "OpenStack Foundation"},
-    {"K13.dmi.product_name", "OpenStack Nova"},
+    {"K13.dmi.sys_vendor", "Red Hat"},
+    {"K13.dmi.product_name", "KVM"},
     {"T5.cpu.online", "0-22"},
     {"T8.uptime.boottime", "5[0-9]{6}"},
     {"T8.uptime.sysinfo", "5[0-9]{6}"},
@@ -327,7 +328,12 @@ TEST_F(Channels, SayWhatTheManifestSaysUnderEveryPersona) {
     for (const ManifestRow& row : manifest_rows) {
       const Said expected = row.persona(manifest);
       if (!expected) continue;
-      const std::regex pattern(*expected);
+      // A letter of the host's maker of processors stands in names of clouds' machines.
+      std::string text = *expected;
+      const std::string_view maker = R"(\{maker\})";
+      if (const std::size_t at = text.find(maker); at != std::string::npos)
+        text.replace(at, maker.size(), "[ai]");
+      const std::regex pattern(text);
       EXPECT_TRUE(std::regex_match(said(reading, row.channel), pattern))
           << row.channel << ": " << said(reading, row.channel) << " is not " << *expected;
       if (same_in_plain.contains(row.channel)) continue;
