@@ -179,6 +179,46 @@ INSTANTIATE_TEST_SUITE_P(Personas, Detectors, ::testing::ValuesIn(personas()),
                            return name;
                          });
 
+// What everyday programs list: under a machine the kernel's threads, its modules, the root's
+// number and a service's group; under every persona interfaces, and caches as CPUID has them. The
+// control is a sandbox without a persona.
+TEST_P(Detectors, EverydayProgramsListWhatThePersonaHas) {
+  const Claims claims = claims_of(GetParam());
+  if (!claims.machine) GTEST_SKIP() << GetParam() << " hides nothing and claims nothing";
+  const bool machine = claims.container == "none";
+  auto says = [&](const std::vector<std::string>& persona, const std::string& command) {
+    std::vector<std::string> whole = {"run", "-q",          "--recorder",
+                                      "off", "--workspace", directory_->path().string()};
+    whole.insert(whole.end(), persona.begin(), persona.end());
+    whole.insert(whole.end(), {"--", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; " + command});
+    return gyges(whole).output;
+  };
+  const std::vector<std::string> persona = {"--persona", GetParam()};
+  const std::string threads = "ps -e -o ppid=,comm= | grep -c '^ *2 '";
+  const std::string control = says({}, threads);
+  EXPECT_EQ(control, "0\n");
+  const std::string shown = says(persona, threads);
+  EXPECT_EQ(std::atoi(shown.c_str()) > 30, machine) << shown;
+  EXPECT_EQ(says({}, "stat -c %i /"), "1\n");
+  EXPECT_EQ(says(persona, "stat -c %i /"), machine ? "2\n" : "1\n");
+  if (installed("lsmod")) {
+    EXPECT_GT(std::atoi(says(persona, "lsmod 2>&1 | grep -c ' [0-9]'").c_str()), 5);
+  }
+  if (installed("ip")) {
+    EXPECT_EQ(says(persona, "ip -o link 2>&1 | cut -d: -f2 | tr -d ' '"), "lo\n");
+  }
+  // The C library asks the processor, not a file.
+  EXPECT_EQ(says(persona,
+                 "test $(getconf LEVEL1_DCACHE_SIZE) = $(($(sed s/K//  "
+                 "/sys/devices/system/cpu/cpu0/cache/index0/size)*1024)) && echo same"),
+            "same\n");
+  EXPECT_EQ(says(persona, "sed 's/.*(\\(.*\\)).*/\\1/' /proc/self/stat"), "sed\n");
+  if (machine) {
+    EXPECT_EQ(says(persona, "d=$(cut -d: -f3 /proc/self/cgroup); cat /sys/fs/cgroup$d/memory.max"),
+              "max\n");
+  }
+}
+
 // The positive control: what container managers set is there, and the audit says so.
 TEST_F(EndToEnd, TheAuditSeesAMarkedContainer) {
   Finished done = gyges({"cues", "audit", "--json", "--rounds", "1", "--recorder", "off", "--claim",
