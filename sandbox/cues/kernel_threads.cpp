@@ -17,7 +17,8 @@ class ThreadList {
   explicit ThreadList(std::uint64_t seed) : seed_(seed) {}
 
   // `skipped`: numbers that processes had which are gone.
-  void add(std::string name, Kind kind = Kind::service, double work = 0, std::uint32_t skipped = 0) {
+  void add(const std::string& name, Kind kind = Kind::service, double work = 0,
+           std::uint32_t skipped = 0) {
     next_ += skipped;
     ProcessLook look;
     look.name = name.substr(0, 15);
