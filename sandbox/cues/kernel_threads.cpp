@@ -57,17 +57,16 @@ std::vector<ProcessLook> kernel_thread_looks(const Machine& machine, std::uint32
                                              std::uint64_t seed, std::uint64_t uptime_seconds) {
   if (!machine.cgroup_root) return {};
   ThreadList list(seed);
+  // Each is a process that has to be made, so it is not all of them: those that every machine has.
   list.add("kthreadd", Kind::service, 2e-7);
-  for (const char* name : {"rcu_gp", "rcu_par_gp", "slub_flushwq", "netns"})
-    list.add(name, Kind::idle_queue);
-  list.add("kworker/0:0H", Kind::idle_queue, 0, 1);
+  for (const char* name : {"rcu_gp", "rcu_par_gp"}) list.add(name, Kind::idle_queue);
+  list.add("kworker/0:0H", Kind::idle_queue, 0, 3);
   list.add("mm_percpu_wq", Kind::idle_queue, 0, 1);
-  for (const char* name : {"rcu_tasks_kthre", "rcu_tasks_rude_", "rcu_tasks_trace"}) list.add(name);
+  list.add("rcu_tasks_trace", Kind::service, 0, 2);
   list.add("ksoftirqd/0", Kind::service, 3e-5);
   list.add("rcu_preempt", Kind::service, 2e-4);
   list.add("migration/0", Kind::real_time, 4e-6);
   list.add("cpuhp/0", Kind::service, 0, 1);
-  // Of a great machine as many as tell it: each is a process that has to be made.
   constexpr std::uint32_t most = 8;
   for (std::uint32_t i = 1; i < processors && i < most; ++i) {
     list.add(fmt::format("cpuhp/{}", i));
@@ -76,28 +75,18 @@ std::vector<ProcessLook> kernel_thread_looks(const Machine& machine, std::uint32
     list.add(fmt::format("kworker/{}:0H", i), Kind::idle_queue, 0, 1);
   }
   list.add("kdevtmpfs", Kind::service, 0, 3);
-  list.add("inet_frag_wq", Kind::idle_queue);
-  list.add("kauditd");
+  list.add("kauditd", Kind::service, 0, 1);
   list.add("khungtaskd", Kind::service, 2e-6);
   list.add("oom_reaper");
   list.add("writeback", Kind::idle_queue);
   list.add("kcompactd0", Kind::service, 4e-5);
   list.add("ksmd");
   list.add("khugepaged", Kind::service, 5e-6);
-  for (const char* name :
-       {"kintegrityd", "kblockd", "blkcg_punt_bio", "tpm_dev_wq", "edac-poller", "devfreq_wq"})
-    list.add(name, Kind::idle_queue);
-  list.add("kworker/0:1H", Kind::idle_queue, 3e-5);
+  list.add("kblockd", Kind::idle_queue, 0, 1);
+  list.add("kworker/0:1H", Kind::idle_queue, 3e-5, 4);
   list.add("kswapd0", Kind::service, 3e-6);
-  list.add("kthrotld", Kind::idle_queue, 0, 5);
-  list.add("acpi_thermal_pm", Kind::idle_queue, 0, 1);
-  list.add("mld", Kind::idle_queue, 0, 1);
-  list.add("ipv6_addrconf", Kind::idle_queue);
-  list.add("kstrp", Kind::idle_queue, 0, 4);
-  list.add("zswap-shrink", Kind::idle_queue, 0, 4);
-  if (processors > 1) list.add("kworker/1:1H", Kind::idle_queue, 2e-5, 40);
   if (const std::string disk = root_partition(machine); !disk.empty()) {
-    list.add("jbd2/" + disk + "-8", Kind::service, 9e-5, 60);
+    list.add("jbd2/" + disk + "-8", Kind::service, 9e-5, 122);
     list.add("ext4-rsv-conver", Kind::idle_queue);
   }
   return list.take(uptime_seconds);

@@ -367,7 +367,6 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
     const std::string base = "module/" + name;
     const std::vector<std::string> fields = split(module, ' ');
     tree.file(base + "/initstate", "live\n");
-    tree.file(base + "/coresize", line(fields.size() > 1 ? fields[1] : "16384"));
     tree.file(base + "/refcnt", line(fields.size() > 2 ? fields[2] : "0"));
     tree.directory(base + "/holders");
     // "ext4,jbd2,": those that use it; "-": none.

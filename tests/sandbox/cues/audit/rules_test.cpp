@@ -185,6 +185,53 @@ TEST(Consistency, ClocksMustAgree) {
   EXPECT_EQ(find_contradictions(reading({{"T8.uptime.proc_minus_boottime", "86400"}})).size(), 1U);
 }
 
+std::set<std::string> facts_of(const std::map<std::string, std::string>& values) {
+  std::set<std::string> facts;
+  for (const Contradiction& found : find_contradictions(reading(values))) facts.insert(found.fact);
+  return facts;
+}
+
+// A mitigation of what the processor does not have was shown, and the other way round.
+TEST(Consistency, WeaknessesAreThoseOfTheProcessor) {
+  const std::string bugs = "spectre_v1 retbleed";
+  const std::string srso = "T5.cpu.vulnerabilities_spec_rstack_overflow";
+  const std::string retbleed = "T5.cpu.vulnerabilities_retbleed";
+  const std::set<std::string> wrong = {"weaknesses of the processor"};
+  EXPECT_TRUE(
+      facts_of({{"T2.cpuinfo.bugs", bugs}, {srso, "Not affected"}, {retbleed, "Vulnerable"}})
+          .empty());
+  EXPECT_EQ(facts_of({{"T2.cpuinfo.bugs", bugs}, {srso, "Mitigation: safe RET"}}), wrong);
+  EXPECT_EQ(facts_of({{"T2.cpuinfo.bugs", bugs}, {retbleed, "Not affected"}}), wrong);
+}
+
+TEST(Consistency, LoadedModulesAreListed) {
+  const std::set<std::string> wrong = {"loaded modules"};
+  EXPECT_TRUE(facts_of({{"K5.modules", "40"}, {"K5.modules_loaded", "40"}}).empty());
+  EXPECT_TRUE(facts_of({{"K5.modules", "0"}, {"K5.modules_loaded", "0"}}).empty());
+  EXPECT_EQ(facts_of({{"K5.modules", "39"}, {"K5.modules_loaded", "40"}}), wrong);
+  Reading missing = reading({{"K5.modules_loaded", "40"}});
+  missing.observations["K5.modules"] = {Observation::Kind::fact, "read", {}, "ENOENT"};
+  EXPECT_EQ(find_contradictions(missing).size(), 1U);
+}
+
+TEST(Consistency, CachesAndInterfacesAreThoseThatTheKernelTellsElsewhere) {
+  EXPECT_TRUE(facts_of({{"T1.cpuid.last_cache_kb", "16384"},
+                        {"T5.cpu.cpu0_cache_index3_size", "16384K"},
+                        {"N1.links", "lo eth0"},
+                        {"N1.interface.procfs", "eth0 lo"},
+                        {"P14.login_screen", "yes"},
+                        {"K10.own_group", "yes"}})
+                  .empty());
+  EXPECT_EQ(facts_of({{"T1.cpuid.last_cache_kb", "266240"},
+                      {"T5.cpu.cpu0_cache_index3_size", "16384K"},
+                      {"N1.links", "lo eth0"},
+                      {"N1.interface.procfs", "lo"},
+                      {"P14.login_screen", "no"},
+                      {"K10.own_group", "no"}})
+                .size(),
+            4U);
+}
+
 TEST(Report, NothingFromInsideDrivesTheTerminal) {
   auto evil = [](const char* value) {
     return [value]() -> Result<std::string> { return text_of({{"E.env.SANDBOX", value}}); };
