@@ -207,8 +207,6 @@ int leave_behind(const char* path) {
   return ::rmdir(path);
 }
 
-// pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
-// the detach then uncovers the new root (pivot_root(2), "notes").
 // The root of a file system that a disk has is number 2; of a tmpfs it is 1, and the first
 // directory in it 2, which then stands for it.
 int new_root(const char* place, const char* data, bool second) {
@@ -220,6 +218,8 @@ int new_root(const char* place, const char* data, bool second) {
   return ::chdir(place);
 }
 
+// pivot_root(".", ".") stacks the old root on the new one, so that no directory for it is needed;
+// the detach then uncovers the new root (pivot_root(2), "notes").
 int enter_root() {
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return -1;
   if (::umount2(".", MNT_DETACH) != 0) return -1;
