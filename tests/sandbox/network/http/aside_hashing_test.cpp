@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "sandbox/network/http/body_record.h"
+#include "sandbox/network/http/broken.h"
 #include "sandbox/network/http/moved_pages.h"
 
 namespace gyges::network {
@@ -113,6 +114,19 @@ TEST_F(AsideHashingTest, RecordsMayMoveAndEndAtAnyTime) {
 
 // What moves from one connection to another has the hash of the whole, also where it is copied in
 // between and where the taker has no room.
+// The supervisor learns from the status what did not hold.
+TEST_F(AsideHashingTest, WhatDoesNotHoldIsNamed) {
+  if (!AsideHashing::instance().runs()) GTEST_SKIP() << "this host has one processor";
+  MovedPages pages;
+  ASSERT_TRUE(pages.open().has_value());
+  Sha256Hasher hasher;
+  EXPECT_EXIT((void)pages.hash(hasher, 1000),  // nothing was taken
+              testing::ExitedWithCode(static_cast<int>(Broken::pages_not_doubled)), "");
+  EXPECT_NE(broken_by(static_cast<int>(Broken::pages_not_doubled)), "");
+  EXPECT_EQ(broken_by(0), "");
+  EXPECT_EQ(broken_by(1), "");
+}
+
 TEST_F(AsideHashingTest, MovedPagesAreHashed) {
   MovedPages& pages = MovedPages::instance();
   if (!AsideHashing::instance().runs()) GTEST_SKIP() << "this host has one processor";
