@@ -119,6 +119,7 @@ class InterceptTest : public SimulatedTest {
     }
     if (intercept) rule["intercept"] = true;
     adapt_ = [this](SandboxSpec& spec) {
+      if (wall_seconds_ > 0) spec.policy.limits.wall_seconds = wall_seconds_;
       SeedFile file;
       file.path = "/tmp/outside.pem";
       file.content = outside_.certificate_pem;
@@ -138,6 +139,7 @@ class InterceptTest : public SimulatedTest {
   }
 
   bool by_network_ = false;  // before start_relay()
+  std::uint32_t wall_seconds_ = 0;
   std::optional<OwnNetwork> network_;
   std::optional<DnsServer> dns_;
   std::optional<FileServer> server_;
@@ -313,11 +315,13 @@ TEST_F(InterceptTest, UpgradesAreRefusedByNameAndPassAsBytesByNetwork) {
   }
 }
 
-// One upload, and handshakes one after the other. GYGES_LOAD=full: 1 GiB, and a minute of them.
+// One upload, and handshakes one after the other. GYGES_LOAD=full: 1 GiB, and half a minute of
+// them.
 TEST_F(InterceptTest, MuchAndManyAreRead) {
   const char* load = std::getenv("GYGES_LOAD");
   const bool full = load != nullptr && std::string_view(load) == "full";
   by_network_ = true;
+  if (full) wall_seconds_ = 170;
   serve(outside_, "site.example");
   start_relay(true);
   // No line is whole until it is too long for the server, which reads on all the same.
@@ -326,7 +330,7 @@ TEST_F(InterceptTest, MuchAndManyAreRead) {
             "M /dev/zero | timeout 100 openssl s_client -quiet -no_ign_eof -connect "
             "198.51.100.7:443 -servername site.example >/dev/null 2>&1");
   const std::string many =
-      run("timeout 100 openssl s_time -new -time " + std::string(full ? "60" : "2") +
+      run("timeout 100 openssl s_time -new -time " + std::string(full ? "30" : "2") +
           " -connect 198.51.100.7:443 2>&1 | grep real")
           .output;
   EXPECT_NE(many.find("connections in"), std::string::npos) << many;
