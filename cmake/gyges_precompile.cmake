@@ -28,6 +28,14 @@ file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/precompiled/compiled_alone.txt GYGES_COMP
 if(GYGES_PRECOMPILE)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
     "SHELL:$<$<COMPILE_LANGUAGE:CXX>:--param ggc-min-heapsize=262144>")
+  # GCC 13 for x86 sets these by the level of optimisation, and reads no header that was compiled with
+  # others. They mean nothing where loops are not unrolled and vectors not used.
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag(-munroll-only-small-loops GYGES_SETS_TUNING_BY_LEVEL)
+  if(GYGES_SETS_TUNING_BY_LEVEL)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-munroll-only-small-loops>
+      $<$<COMPILE_LANGUAGE:CXX>:-mvzeroupper>)
+  endif()
   if(CCACHE_PROGRAM AND CMAKE_CXX_COMPILER_LAUNCHER STREQUAL CCACHE_PROGRAM)
     set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_DEPEND=1
       CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
