@@ -29,14 +29,19 @@ int do_nothing(void*) {
   return 0;
 }
 
-// errno of making the given namespaces, 0 if it works.
-int try_namespaces(int flags) {
+int use_privilege(void*) {
+  return ::unshare(CLONE_NEWUTS) == 0 ? 0 : 1;
+}
+
+// errno of making the given namespaces, 0 if it works and what is done in them ends with 0.
+int try_namespaces(int flags, int (*inside)(void*) = &do_nothing) {
   std::vector<char> stack(16U << 10U);
-  pid_t pid = ::clone(&do_nothing, stack.data() + stack.size(),
-                      flags | CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
+  pid_t pid = ::clone(inside, stack.data() + stack.size(), flags | CLONE_VM | CLONE_VFORK | SIGCHLD,
+                      nullptr);
   if (pid < 0) return errno;
-  ::waitpid(pid, nullptr, __WALL);
-  return 0;
+  int status = 0;
+  if (::waitpid(pid, &status, __WALL) != pid) return errno;
+  return status == 0 ? 0 : EPERM;
 }
 
 Facility sandbox_starts() {
@@ -173,6 +178,9 @@ std::vector<Facility> probe_facilities() {
     facilities.push_back({"privilege", false, host.error().line(), ""});
   facilities.push_back(sandbox_starts());
   HostSwitches switches = read_host_switches("/");
+  // Programs with a profile for it keep their privileges.
+  if (switches.apparmor_restricts && try_namespaces(CLONE_NEWUSER, &use_privilege) == 0)
+    switches.apparmor_restricts = false;
   facilities.push_back(user_namespace_facility(switches, try_namespaces(CLONE_NEWUSER), root));
   facilities.push_back(proc_facility(switches, root));
   facilities.push_back(yama_facility(switches));

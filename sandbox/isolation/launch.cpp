@@ -70,8 +70,9 @@ Status InitProcess::executed() {
   auto done = program.executed("init");
   if (!done)
     done.error().cure =
-        "check that memory files may be executed (sysctl vm.memfd_noexec) and that no security "
-        "module forbids it";
+        "see whether `gyges doctor` says no user_namespaces (AppArmor), and that memory files may "
+        "be "
+        "executed (sysctl vm.memfd_noexec)";
   return done;
 }
 

@@ -43,7 +43,8 @@ int collect(bpf_program* program, bpf_prog_load_opts* options, long) {
   ProgramCode code;
   code.name = bpf_program__name(program);
   code.type = bpf_program__type(program);
-  code.attach_type = options->expected_attach_type;
+  // Newer versions of libbpf put it into the options later (1.3, not 1.1).
+  code.attach_type = bpf_program__expected_attach_type(program);
   code.target = options->attach_btf_id;
   code.flags = options->prog_flags;
   const bpf_insn* const first = bpf_program__insns(program);

@@ -20,13 +20,16 @@ __noinline int put_string(struct room* room, struct scratch* scratch, u32 tag, u
   if (!room || !scratch) return 0;
   u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - string_limit);
   if (!at) return 0;
-  if (limit > string_limit) limit = string_limit;
-  if (limit == 0) return 0;
-  long length = bpf_probe_read_user_str(at + sizeof(struct capture_head), limit, (void*)address);
+  u64 most = limit;
+  barrier_var(most);  // or a compiler compares one copy and hands over another (clang 18)
+  if (most > string_limit) most = string_limit;
+  if (most == 0) return 0;
+  long length = bpf_probe_read_user_str(at + sizeof(struct capture_head), most, (void*)address);
   scratch->fault = address;
   if (length <= 0) return 1;
   u32 bytes = (u32)length - 1;
-  put_head((struct capture_head*)at, tag, length == limit ? capture_truncated : 0, bytes, bytes);
+  put_head((struct capture_head*)at, tag, length == (s64)most ? capture_truncated : 0, bytes,
+           bytes);
   advance(scratch, bytes);
   return 0;
 }
@@ -282,6 +285,14 @@ static __always_inline const volatile struct plan* plan_at(u32 index) {
   return &settings.plans[place & (2 * plan_numbers - 1)];
 }
 
+// The number of an argument, at most 5, as the verifier sees that it is in bounds: compilers
+// compare one copy and use another (clang 19).
+static __always_inline u64 argument_place(u32 i) {
+  u64 place = i;
+  barrier_var(place);
+  return place & 7;
+}
+
 // What an argument is, as the value of another one decides; null where the value says nothing.
 static __always_inline const volatile struct plan_argument* chosen_plan(u32 choice, u32 value) {
   u32 wanted = value & settings.choice_masks[choice & (plan_choices - 1)];
@@ -301,10 +312,10 @@ __noinline int put_argument(struct room* room, struct scratch* scratch, u32 inde
                             u32 what) {
   u32 provenance = what & 0xff, out = what >> 8;
   if (!room || !scratch || i > 5) return 0;
-  const volatile struct plan_argument* spec = &plan_at(index)->arguments[i];
-  u64 address = scratch->args[i];
+  const volatile struct plan_argument* spec = &plan_at(index)->arguments[argument_place(i)];
+  u64 address = scratch->args[argument_place(i)];
   if (!address) return 0;
-  u32 choice = plan_at(index)->choice[i];
+  u32 choice = plan_at(index)->choice[argument_place(i)];
   if (choice) {
     const volatile struct plan_argument* chosen =
         chosen_plan(choice, scratch->args[spec->length_argument & 7]);
@@ -399,7 +410,8 @@ __noinline int put_exit_argument(struct room* room, struct scratch* scratch, u32
   u32 before = scratch->fill;
   // After an exec the old address space is gone.
   if (retry && plan->flags & plan_replaces_image && result == 0)
-    put_missing(room, scratch, TAG(i, (u32)plan->arguments[i].kind_in, from_nowhere));
+    put_missing(room, scratch,
+                TAG(i, (u32)plan->arguments[argument_place(i)].kind_in, from_nowhere));
   else if (retry && put_argument(room, scratch, index, i, from_exit)) {
     scratch->missing |= 1u << i;
     scratch->fill = before;
@@ -408,7 +420,7 @@ __noinline int put_exit_argument(struct room* room, struct scratch* scratch, u32
   }
   if (result < 0) {
     if (plan->flags & plan_base_failed && plan->base_mask >> i & 1)
-      put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
+      put_base(room, scratch, i, scratch->args[argument_place(i)], plan->dirfd[argument_place(i)]);
   } else if (plan->exit_mask >> i & 1 &&
              put_partial(room, scratch, index, i, from_result | 1 << 8)) {
     put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));

@@ -46,6 +46,8 @@ static __always_inline u8* room_at(struct room* room, u32 offset, u32 limit) {
   u64 inside = offset;
   barrier_var(inside);
   if (inside > limit) return 0;
+  barrier_var(
+      inside);  // or a compiler adds before it compares (clang 18), and the verifier forgets
   return room->bytes + inside;
 }
 

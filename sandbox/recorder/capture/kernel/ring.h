@@ -91,6 +91,8 @@ static __always_inline u8* record_in(struct cpu_area* area, u64 start, u32 offse
   if (start >= settings.ring_bytes) return 0;
   barrier_var(inside);
   if (inside > limit) return 0;
+  barrier_var(start);
+  barrier_var(inside);  // as in room_at()
   return (u8*)(area + 1) + start + inside;
 }
 
