@@ -107,7 +107,7 @@ __noinline int record_contents(u64 moved, u64 time) {
   if (argument > 5) return 0;
   read_arguments(place.scratch->args, (struct pt_regs*)bpf_task_pt_regs(task), place.label->abi);
   if (!(content_class(file_of(place.scratch->args[0])) & place.count->contents)) return 0;
-  const volatile struct plan_argument* spec = &plan->arguments[argument];
+  const volatile struct plan_argument* spec = &plan->arguments[argument_place(argument)];
   struct content_walk* walk = &place.scratch->walk;
   walk->left = walk->vector_count = walk->offset = 0;
   walk->total = moved;
@@ -122,7 +122,7 @@ __noinline int record_contents(u64 moved, u64 time) {
   if (used + limit > most) limit = used < most ? most - used : 0;
   if (limit > moved) limit = moved;
   walk->limit = limit;
-  find_contents(walk, &place, spec->operation, place.scratch->args[argument & 7]);
+  find_contents(walk, &place, spec->operation, place.scratch->args[argument_place(argument)]);
   bpf_loop(content_rounds, put_chunk, 0, 0);
   if (!walk->ended) put_content(walk, 0, 1);
   return 0;
