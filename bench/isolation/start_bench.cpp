@@ -166,10 +166,10 @@ int main(int argc, char** argv) {
     return found;
   };
   if (have("bwrap")) {
-    contenders.push_back({"bwrap, as the issue names it",
+    contenders.push_back({"bwrap, the host's dev and proc",
                           {"bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"},
                           {}});
-    contenders.push_back({"bwrap with dev and proc",
+    contenders.push_back({"bwrap with its own dev and proc",
                           {"bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev",
                            "--proc", "/proc", "true"},
                           {}});
@@ -250,7 +250,7 @@ int main(int argc, char** argv) {
   std::erase_if(contenders, [](const Contender& contender) { return !contender.works; });
   double peer = 0;
   for (const Contender& contender : contenders)
-    if (contender.name == "bwrap with dev and proc") peer = median(contender.milliseconds);
+    if (contender.name == "bwrap with its own dev and proc") peer = median(contender.milliseconds);
   nlohmann::json rows = nlohmann::json::array();
   std::printf("%-34s %10s %10s %10s\n", "", "median ms", "best ms", "x bwrap");
   for (const Contender& contender : contenders) {
