@@ -1,6 +1,6 @@
-// Linux 6.1 gives a BPF program and all that it calls 512 bytes of stack, each function's part rounded
-// up to 32, and refuses what needs more when it is loaded. The kernel that the other tests run on may
-// take more; so it is counted here.
+// Linux 6.1 gives a BPF program and all that it calls 512 bytes of stack, each function's part
+// rounded up to 32, and refuses what needs more when it is loaded. The kernel that the other tests
+// run on may take more; so it is counted here.
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
 
