@@ -20,6 +20,7 @@
 #include <fstream>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/fd.h"
 
@@ -266,8 +267,12 @@ class Run {
     if (run_.marker_signal == 0 && number == run_.first_call) counting_ = true;
     if (!counting_) return;
     std::uint64_t ordinal = ++counts_[tracee.role];
-    traced_.calls.push_back({tracee.role, ordinal, number});
-    if (tracee.role != run_.fault.role || ordinal != run_.fault.ordinal) return;
+    const std::uint64_t turn = ++turns_[{tracee.role, number}];
+    traced_.calls.push_back({tracee.role, ordinal, number, turn});
+    const Fault& fault = run_.fault;
+    const bool met = fault.number < 0 ? ordinal == fault.ordinal
+                                      : number == fault.number && turn == fault.turn;
+    if (tracee.role != fault.role || !met) return;
     traced_.injected = true;
     traced_.injected_number = number;
     if (run_.fault.signal != 0) {
@@ -295,6 +300,7 @@ class Run {
   std::map<pid_t, Tracee> tracees_;
   std::map<pid_t, int> early_;  // stopped, of an unknown parent
   std::map<Role, std::uint64_t> counts_;
+  std::map<std::pair<Role, long>, std::uint64_t> turns_;
   bool counting_ = false;
 };
 

@@ -23,14 +23,19 @@ struct Call {
   Role role;
   std::uint64_t ordinal = 0;  // among the calls of this role, from 1
   long number = 0;
+  std::uint64_t turn = 0;  // among the calls of this role and number, from 1
 };
 
-// At most one of `error` and `signal` is set.
+// Meets one call: by its place among all calls of its role, or, where a number is given, among those
+// of that number, which also holds for a life with other calls between them. At most one of `error`
+// and `signal` is set.
 struct Fault {
   Role role;                  // empty: no fault
-  std::uint64_t ordinal = 0;  // see Call
+  std::uint64_t ordinal = 0;  // see Call; not asked where `number` is given
   int error = 0;              // the call is not executed and answers this errno value
   int signal = 0;             // sent to the caller, before the call
+  long number = -1;
+  std::uint64_t turn = 0;  // see Call
 };
 
 struct TracedRun {
