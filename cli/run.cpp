@@ -18,6 +18,7 @@
 #include "cli/seal_key_option.h"
 #include "cli/working_directory.h"
 #include "sandbox/isolation/plan.h"
+#include "sandbox/isolation/sandbox.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/run/command_run.h"
 
@@ -55,6 +56,8 @@ struct Run {
 };
 
 Result<int> run(const RunCommand& options, Run& whole) {
+  // Under a persona pid 1 has other arguments.
+  if (options.persona.empty()) isolation::Sandbox::start_ahead();
   run::CommandRunRequest& request = whole.request;
   GYGES_TRY(request.policy, isolation::load_policy(options.policy));
   if (!options.persona.empty()) request.persona = options.persona;

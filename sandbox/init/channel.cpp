@@ -30,6 +30,16 @@ void tell(const Reply& reply, int fd, int second) {
     if (errno != EINTR) ::_exit(1);
 }
 
+void must(bool done, OwnStep step) {
+  if (done) return;
+  Reply reply;
+  reply.tell = Tell::failed;
+  reply.id = static_cast<std::uint32_t>(step);
+  reply.error = errno;
+  tell(reply);
+  ::_exit(1);
+}
+
 Received receive() {
   Received received;
   static char payload[most_in_message];
@@ -44,13 +54,7 @@ Received receive() {
   do {
     n = ::recvmsg(control_fd, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno != ECONNRESET) {
-    Reply reply;
-    reply.tell = Tell::failed;
-    reply.id = static_cast<std::uint32_t>(OwnStep::requests);
-    reply.error = errno;
-    tell(reply);
-  }
+  must(n >= 0 || errno == ECONNRESET, OwnStep::requests);
   if (n < static_cast<ssize_t>(sizeof(Request))) ::_exit(1);
   received.payload = payload;
   received.size = static_cast<std::size_t>(n) - sizeof(Request);
@@ -71,15 +75,6 @@ int offer(int fd, Hand what) {
   tell(reply, fd);
   ::close(fd);
   return 0;
-}
-
-int await_answer() {
-  if (receive().request.ask != Ask::proceed) ::_exit(1);
-  return 0;
-}
-
-int hand(int fd, Hand what) {
-  return offer(fd, what) != 0 ? -1 : await_answer();
 }
 
 }  // namespace gyges::init

@@ -11,6 +11,10 @@ namespace gyges::init {
 // ends when the supervisor is gone: a sandbox without supervisor must not go on.
 void tell(const Reply& reply, int fd = -1, int second = -1);
 
+// Ends pid 1 with the step's name and errno, unless `done`. A sandbox that lacks one of these would
+// look like a whole one.
+void must(bool done, OwnStep step);
+
 struct Received {
   Request request;
   int fds[4] = {-1, -1, -1, -1};
@@ -24,9 +28,5 @@ Received receive();
 
 // Sends `fd` as `what` and closes it. -1 where there is no descriptor; errno is then the caller's.
 int offer(int fd, Hand what);
-// Waits until the supervisor has dealt with what was offered; 0.
-int await_answer();
-// Both.
-int hand(int fd, Hand what);
 
 }  // namespace gyges::init

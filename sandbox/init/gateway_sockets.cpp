@@ -11,7 +11,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "sandbox/init/channel.h"
+#include "sandbox/init/supplies.h"
 
 namespace gyges::init {
 namespace {

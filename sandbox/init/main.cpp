@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -24,6 +25,7 @@
 #include "sandbox/init/keeper.h"
 #include "sandbox/init/memory_watch.h"
 #include "sandbox/init/setup.h"
+#include "sandbox/init/supplies.h"
 
 namespace gyges::init {
 namespace {
@@ -32,17 +34,7 @@ std::uint32_t most_tasks = 0;
 std::uint32_t last_tasks = 0;
 std::uint64_t killed_for_memory = 0;
 
-// Ends pid 1 with the step's name and errno, unless `done`. A sandbox that lacks one of these would
-// look like a whole one.
-void must(bool done, OwnStep step) {
-  if (done) return;
-  Reply reply;
-  reply.tell = Tell::failed;
-  reply.id = static_cast<std::uint32_t>(step);
-  reply.error = errno;
-  tell(reply);
-  ::_exit(1);
-}
+ProgramHeader settings;  // the program's, completed when the cgroup is there
 
 Program map_program(int fd) {
   struct stat info {};
@@ -53,7 +45,8 @@ Program map_program(int fd) {
   must(base != MAP_FAILED, OwnStep::program);
   ::close(fd);
   Program program;
-  program.header = static_cast<const ProgramHeader*>(base);
+  std::memcpy(&settings, base, sizeof(settings));
+  program.header = &settings;
   program.filters = static_cast<const char*>(base) + sizeof(ProgramHeader);
   program.end = static_cast<const char*>(base) + size;
   const char* at = program.filters;
@@ -67,25 +60,10 @@ Program map_program(int fd) {
   return program;
 }
 
-// Takes what the supervisor has made meanwhile, up to the program.
 Program receive_program() {
-  for (;;) {
-    Received received = receive();
-    int fd = received.fds[0];
-    switch (received.request.ask) {
-      case Ask::enter_cgroup:
-        must(::write(fd, "0", 1) == 1, OwnStep::cgroup);
-        ::close(fd);
-        break;
-      case Ask::take_mount:
-        take_mount(fd);
-        break;
-      case Ask::set_up:
-        return map_program(fd);
-      default:
-        ::_exit(1);
-    }
-  }
+  const Received received = receive();
+  if (received.request.ask != Ask::set_up) ::_exit(1);
+  return map_program(received.fds[0]);
 }
 
 void reap_all() {
@@ -177,12 +155,10 @@ std::int64_t milliseconds() {
 // Counting costs microseconds; five times a second finds every bomb that lasts.
 class Looks {
  public:
-  explicit Looks(const ProgramHeader& header) : header_(header) {}
-
   // Milliseconds until the next one; -1: none is due. Whatever else wakes pid 1 meanwhile, a child
   // that ends ten times a second say, puts none off.
   int wait() {
-    const bool wanted = header_.count_processes != 0 || header_.watch_memory != 0;
+    const bool wanted = cgroup_settings().count_processes != 0 || cgroup_settings().watch_memory != 0;
     if (!wanted || (commands_running() == 0 && last_tasks == 0)) {
       next_ = 0;
       return -1;
@@ -195,20 +171,19 @@ class Looks {
   void take_if_due() {
     if (next_ == 0 || milliseconds() < next_) return;
     look_at_tasks();
-    if (header_.watch_memory != 0) killed_for_memory += look_at_memory(header_.watch_memory);
+    if (cgroup_settings().watch_memory != 0) killed_for_memory += look_at_memory(cgroup_settings().watch_memory);
     next_ = milliseconds() + interval;
   }
 
  private:
   static constexpr std::int64_t interval = 200;
-  const ProgramHeader& header_;
   std::int64_t next_ = 0;
 };
 
 void serve(const Program& program, int signals, int clock) {
   pollfd wait[3] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}};
-  Looks looks(*program.header);
-  const bool may_count = program.header->count_processes != 0;
+  Looks looks;
+  const bool may_count = cgroup_settings().count_processes != 0;
   for (;;) {
     int ready = ::poll(wait, clock >= 0 ? 3 : 2, looks.wait());
     if (ready < 0 && errno != EINTR) ::_exit(1);
@@ -246,9 +221,10 @@ void serve(const Program& program, int signals, int clock) {
         if (may_count) look_at_tasks();
         stop();
       case Ask::proceed:
-      case Ask::enter_cgroup:
-      case Ask::take_mount:
       case Ask::set_up:
+      case Ask::take_mount:
+      case Ask::enter_cgroup:
+      case Ask::entered:
         ::_exit(1);
     }
   }
@@ -285,6 +261,7 @@ int main(int argc, char** argv) {
   // program any more, and what pid 1 may do itself it goes on to hold.
   must(drop_bounding_set(*program.header) == 0, OwnStep::bounding_set);
   run_setup(program);
+  settings.limits[RLIMIT_NPROC] = cgroup_settings().most_processes;
   // Same user as the agent when rootless: nothing of pid 1 may be read or traced from inside. Not
   // earlier: a process that is not dumpable cannot write its own uid_map.
   must(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, OwnStep::secrecy);

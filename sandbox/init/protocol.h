@@ -67,6 +67,7 @@ enum class Op : std::uint32_t {
                  // system
   set_time,      // a: path, number[0]: seconds since 1970
   await_answer,  // until the supervisor has dealt with what was offered
+  await_cgroup,  // until the supervisor has made the cgroup and pid 1 has entered it
   decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
                  // number[2]: 1 to change to them, and its pid in the upper half; 0: any. Where
                  // the kernel refuses the number: Tell::skipped, and it has another
@@ -83,11 +84,17 @@ struct ProgramHeader {
   std::uint32_t wall_seconds = 0;       // 0: no limit
   std::uint64_t keep_capabilities = 0;  // of commands
   std::uint64_t limits[16] = {};        // by RLIMIT_ number; unlimited: ~0
-  std::uint64_t watch_memory = 0;       // most bytes of all processes together; 0: not watched
-  std::uint32_t count_processes = 0;    // 1: report the highest number of tasks seen
   std::uint32_t clock_waits = 0;        // 1: the wall clock starts at Ask::begin
   std::uint32_t listener = 0;           // 1: the first filter's listener goes to the supervisor
   std::uint32_t own_memory = 0;         // 1: commands do not share pid 1's before their program
+  std::uint32_t padding = 0;
+};
+
+// Payload of entered: what depends on the cgroup that could be had.
+struct CgroupSettings {
+  std::uint64_t most_processes = ~0ULL;  // RLIMIT_NPROC of commands
+  std::uint64_t watch_memory = 0;        // most bytes of all processes together; 0: not watched
+  std::uint64_t count_processes = 0;     // 1: report the highest number of tasks seen
 };
 
 struct StepHeader {
@@ -103,10 +110,11 @@ enum class Ask : std::uint32_t {
   signal,       // number to command `id`, or to its process group
   shutdown,     // kill everything, answer `stopped`, exit
   begin,        // the sandbox was handed over: the wall clock starts
-  // Before anything else, each with one descriptor:
-  enter_cgroup,  // its entrance (Cgroup::entrances)
+  set_up,       // the program; its descriptor. Before anything else
+  // While that is done, each with one descriptor but the last:
   take_mount,    // a detached mount that the supervisor made: slots 0, 1, ... in their order
-  set_up,        // the program, the last of these
+  enter_cgroup,  // its entrance (Cgroup::entrances)
+  entered,       // those were all; the CgroupSettings follow the request in its message
 };
 
 struct Request {

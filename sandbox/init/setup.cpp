@@ -21,6 +21,7 @@
 #include "sandbox/init/disguise.h"
 #include "sandbox/init/gateway_sockets.h"
 #include "sandbox/init/landlock.h"
+#include "sandbox/init/supplies.h"
 
 namespace gyges::init {
 namespace {
@@ -298,6 +299,8 @@ int run_step(const Step& step) {
                                              static_cast<Hand>(number[0]));
     case Op::await_answer:
       return await_answer();
+    case Op::await_cgroup:
+      return await_cgroup();
     case Op::set_time:
       return set_time(step.a, static_cast<std::int64_t>(number[0]));
     case Op::date_root:

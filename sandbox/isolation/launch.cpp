@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,12 @@ Status InitProcess::executed() {
         "be "
         "executed (sysctl vm.memfd_noexec)";
   return done;
+}
+
+void InitProcess::end() {
+  ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
 }
 
 namespace {

@@ -22,6 +22,9 @@ struct InitProcess {
 
   // As StartedProgram::executed(), with the cure.
   Status executed();
+
+  // Kills it and waits for its end.
+  void end();
 };
 
 // Clones with those of the CLONE_NEW* flags that pid 1 does not enter itself (init::own_namespaces)

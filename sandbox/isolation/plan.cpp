@@ -44,10 +44,17 @@ void map_user(const Policy& policy, const HostFacts& host, StepWriter& steps) {
   write("/proc/self/gid_map", fmt::format("{} {} 1\n", policy.identity.gid, host.gid));
 }
 
+// Late, because the supervisor makes it meanwhile; before everything that is not pid 1 alone, and
+// before the cgroup namespace, in which the cgroup that it is made in shows as the root.
+void enter_cgroup(StepWriter& steps) {
+  steps.add(Op::await_cgroup, "enter the cgroup, where there is one");
+}
+
 Status host_name_and_time(const Policy& policy, const HostFacts& host,
-                          const std::vector<std::string>& accepted, Plan& plan, StepWriter& steps) {
+                          const std::vector<std::string>& accepted, const Disguise& disguise,
+                          Plan& plan, StepWriter& steps) {
   steps.add_path(Op::set_hostname, "set the host name", policy.identity.hostname);
-  // After pid 1 has entered its cgroup (launch.h), so that the cgroup is the root inside.
+  if (disguise.decoys.empty()) enter_cgroup(steps);
   steps.add(Op::new_namespaces, "make the cgroup namespace").number[0] = CLONE_NEWCGROUP;
   if (!host.time_namespaces) {
     if (policy.cues.uptime_seconds > 0)
@@ -67,6 +74,7 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
 // share with it is there but its root, which becomes theirs when it is entered; clocks and cgroups
 // read the reader's namespaces.
 void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
+  if (!disguise.decoys.empty()) enter_cgroup(steps);
   for (const Decoy& decoy : disguise.decoys) {
     Step& step = steps.add_path(Op::decoy, "start a process that looks like " + decoy.name,
                                 decoy.name.substr(0, 15));
@@ -152,7 +160,6 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
   header.gid = policy.identity.gid;
   header.change_user = host.root ? 1 : 0;
   header.wall_seconds = static_cast<std::uint32_t>(policy.limits.wall_seconds);
-  header.count_processes = policy.limits.processes > 0 ? 1 : 0;
   header.keep_capabilities = kept;
   std::fill(std::begin(header.limits), std::end(header.limits), ~0ULL);
   auto limit = [&](int resource, std::uint64_t value) {
@@ -210,7 +217,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   filesystem.disguise(disguise);
   filesystem.enter();
 
-  GYGES_CHECK(host_name_and_time(policy, host, accepted, plan, steps));
+  GYGES_CHECK(host_name_and_time(policy, host, accepted, disguise, plan, steps));
   if (policy.network.mode == network::NetworkPolicy::Mode::none)
     steps.add(Op::loopback_up, "bring up the loopback interface");
   else

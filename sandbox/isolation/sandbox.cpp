@@ -103,14 +103,7 @@ Status give_pipe(int fd, const Identity& owner) {
 
 void Sandbox::State::kill() {
   if (!process.pidfd || reaped) return;
-  ::syscall(SYS_pidfd_send_signal, process.pidfd.get(), SIGKILL, nullptr, 0);
-  reap();
-}
-
-void Sandbox::State::reap() {
-  if (reaped) return;
-  while (::waitpid(process.pid, nullptr, __WALL) < 0 && errno == EINTR) {
-  }
+  process.end();
   reaped = true;
 }
 

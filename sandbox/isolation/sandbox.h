@@ -141,6 +141,11 @@ inline constexpr const char* copied_network =
 
 class Sandbox {
  public:
+  // Begins what every sandbox needs, for the one that this thread starts next, while the caller
+  // finds out what it is to be: pid 1 takes a millisecond to be executed and to make its
+  // namespaces. What fails here fails in start(), and is said there.
+  static void start_ahead();
+
   static Result<std::unique_ptr<Sandbox>> start(const SandboxSpec& spec);
   ~Sandbox();
   Sandbox(const Sandbox&) = delete;

@@ -72,6 +72,22 @@ std::string_view cure_for_step(init::Op op, int code) {
   return "";
 }
 
+// Pid 1 of the sandbox that this thread starts next: the kernel kills one with the thread that made
+// it.
+struct Ahead {
+  HostFacts host;
+  InitProcess process;
+  const pid_t owner = ::getpid();
+
+  Ahead(HostFacts facts, InitProcess init) : host(facts), process(std::move(init)) {}
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
+  ~Ahead() {
+    if (process.pidfd && owner == ::getpid()) process.end();
+  }
+};
+thread_local std::unique_ptr<Ahead> ahead;
+
 }  // namespace
 
 std::optional<Error> failure_of_init(const init::Reply& reply) {
@@ -105,8 +121,9 @@ Status Sandbox::State::make_cgroup() {
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
   // The cgroup tells whether a process was refused; without it pid 1 has to look.
-  if (cgroup) plan.settings.count_processes = 0;
-  if (!memory) plan.settings.watch_memory = wanted.memory_bytes;
+  cgroup_settings.count_processes = wanted.processes > 0 && !cgroup ? 1 : 0;
+  if (!memory) cgroup_settings.watch_memory = wanted.memory_bytes;
+  cgroup_settings.most_processes = plan.settings.limits[RLIMIT_NPROC];
   enforcement.landlock = plan.landlock;
   enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
   enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";
@@ -125,13 +142,23 @@ Status Sandbox::State::introduce_to(recorder::Session& to) {
 Status Sandbox::State::start() {
   bool networked = policy.network.mode == network::NetworkPolicy::Mode::gateway;
   if (networked) network::GatewayProcess::prepare();
-  GYGES_TRY(host, read_host_facts());
+  std::unique_ptr<Ahead> begun = std::move(ahead);
+  if (begun && begun->owner != ::getpid()) begun.reset();
+  if (begun)
+    host = begun->host;
+  else {
+    GYGES_TRY(host, read_host_facts());
+  }
   std::vector<std::string> seed_paths;
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
   disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
-  GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
+  if (begun && disguise.init_arguments == Disguise{}.init_arguments)
+    process = std::move(begun->process);
+  else {
+    GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
+  }
   if (networked) {
     UniqueFd outlet;
     if (spec->outlet) {
@@ -153,20 +180,21 @@ Status Sandbox::State::start() {
     plan.settings.listener = 1;
     emulator = std::make_unique<Emulator>(disguise.emulation);
   }
-  GYGES_CHECK(make_cgroup());
-  if (session != nullptr) GYGES_CHECK(introduce_to(*session));
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
-  std::vector<UniqueFd> prepared;
+  GYGES_CHECK(process.executed());
+  // While pid 1 works, from here on.
+  Status handed = hand(init::Ask::set_up, program);
   std::vector<EndingProcess> carriers;
   for (const MappedSource& source : plan.mapped) {
     GYGES_TRY(MappedCopy copy, mapped_copy(source, policy.identity));
-    prepared.push_back(std::move(copy.tree));
+    if (handed) handed = hand(init::Ask::take_mount, copy.tree);
     carriers.push_back(std::move(copy.carrier));
   }
-  GYGES_CHECK(process.executed());
-  Status handed = hand_program(program, prepared);
-  // A pid 1 that failed meanwhile takes no program, and has said why.
+  GYGES_CHECK(make_cgroup());
+  if (session != nullptr) GYGES_CHECK(introduce_to(*session));
+  if (handed) handed = hand_cgroup();
+  // A pid 1 that failed meanwhile takes nothing, and has said why.
   if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
   auto deadline = Clock::now() + setup_time;
   for (;;) {
@@ -181,19 +209,19 @@ Status Sandbox::State::start() {
   }
 }
 
-// In the cgroup from its first step on.
-Status Sandbox::State::hand_program(const UniqueFd& program,
-                                    const std::vector<UniqueFd>& prepared) const {
-  auto hand = [&](init::Ask what, const UniqueFd& fd) {
-    const int fds[1] = {fd.get()};
-    return send_request(process.control.get(), {what, 0, 0, 0}, fds);
-  };
+Status Sandbox::State::hand(init::Ask what, const UniqueFd& fd) const {
+  const int fds[1] = {fd.get()};
+  return send_request(process.control.get(), {what, 0, 0, 0}, fds);
+}
+
+Status Sandbox::State::hand_cgroup() const {
   if (cgroup) {
     GYGES_TRY(std::vector<UniqueFd> entrances, cgroup->entrances());
-    for (const UniqueFd& entrance : entrances) GYGES_CHECK(hand(init::Ask::enter_cgroup, entrance));
+    for (const UniqueFd& entrance : entrances)
+      GYGES_CHECK(hand(init::Ask::enter_cgroup, entrance));
   }
-  for (const UniqueFd& mount : prepared) GYGES_CHECK(hand(init::Ask::take_mount, mount));
-  return hand(init::Ask::set_up, program);
+  return send_request(process.control.get(), {init::Ask::entered, 0, 0, 0}, {},
+                      {reinterpret_cast<const char*>(&cgroup_settings), sizeof(cgroup_settings)});
 }
 
 // Deals with what pid 1 hands over or reports during set-up.
@@ -263,6 +291,13 @@ Status Sandbox::State::answer(Message message) {
       return fail("set up sandbox", "", "pid 1 handed over an unknown thing");
   }
   return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+}
+
+void Sandbox::start_ahead() {
+  auto host = read_host_facts();
+  if (!host) return;
+  auto process = launch_init(namespaces_of_init(*host), Disguise{}.init_arguments);
+  if (process) ahead = std::make_unique<Ahead>(*host, std::move(*process));
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {

@@ -43,6 +43,7 @@ struct Sandbox::State {
   std::unique_ptr<DisguiseFiles> disguise_files;
   std::unique_ptr<Emulator> emulator;  // null: no system call is emulated
   std::optional<Cgroup> cgroup;
+  init::CgroupSettings cgroup_settings;
   Enforcement enforcement;
   // Held by whatever starts commands or waits for them: of the control socket's messages and of all
   // from here to `next_id`.
@@ -67,13 +68,12 @@ struct Sandbox::State {
   ~State() { kill(); }
 
   void kill();
-  void reap();
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();
   Status introduce_to(recorder::Session& session);
-  [[nodiscard]] Status hand_program(const UniqueFd& program,
-                                    const std::vector<UniqueFd>& prepared) const;
+  [[nodiscard]] Status hand(init::Ask what, const UniqueFd& fd) const;
+  [[nodiscard]] Status hand_cgroup() const;
   Status answer(Message message);
   Status take(Message message);
   void note(const init::Reply& reply);
