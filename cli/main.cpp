@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/run.h"
 #include "cli/standard_streams.h"
 #include "cli/usage.h"
 
@@ -48,6 +49,9 @@ int main(int argc, char** argv) {
   }
   // A limit on file size that the caller set shows as a failed write, which has a message.
   std::signal(SIGXFSZ, SIG_IGN);
+  // A run counts milliseconds, and describing every other command takes half of one.
+  const bool is_run = argc > 1 && std::string_view(argv[1]) == "run";
+  if (is_run) gyges::cli::begin_run(argc, argv);
   CLI::App app{
       "Gyges runs AI agents in a sandbox, watched and unwatched, records every system call, and "
       "says with statistics whether they behaved differently."};
@@ -56,8 +60,6 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "gyges 0.1.0");
   app.require_subcommand(1);
   int exit_status = 0;
-  // A run counts milliseconds, and describing every other command takes half of one.
-  const bool is_run = argc > 1 && std::string_view(argv[1]) == "run";
   if (is_run)
     gyges::cli::add_run(app, exit_status);
   else

@@ -1,4 +1,6 @@
 // gyges run: one command, isolated and recorded.
+#include "cli/run.h"
+
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +10,7 @@
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <string_view>
 
 #include "base/text.h"
 #include "cli/command.h"
@@ -56,13 +59,12 @@ struct Run {
 };
 
 Result<int> run(const RunCommand& options, Run& whole) {
-  // Under a persona pid 1 has other arguments.
-  if (options.persona.empty()) isolation::Sandbox::start_ahead();
   run::CommandRunRequest& request = whole.request;
   GYGES_TRY(request.policy, isolation::load_policy(options.policy));
   if (!options.persona.empty()) request.persona = options.persona;
   request.seed = options.seed;
   request.argv = options.command;
+  request.process_ends = true;
   request.allow_degraded = options.allow_degraded;
   GYGES_TRY(request.workspace, working_directory(options.workspace));
   request.streams.input = STDIN_FILENO;
@@ -116,6 +118,13 @@ Result<int> run(const RunCommand& options, Run& whole) {
 }
 
 }  // namespace
+
+// Under a persona pid 1 has other arguments.
+void begin_run(int argc, char** argv) {
+  for (int i = 2; i < argc && std::string_view(argv[i]) != "--"; ++i)
+    if (std::string_view(argv[i]).starts_with("--persona")) return;
+  isolation::Sandbox::start_ahead();
+}
 
 void add_run(CLI::App& root, int& exit_status) {
   auto options = std::make_shared<RunCommand>();

@@ -26,9 +26,11 @@ struct Running {
   std::uint32_t id = 0;
   pid_t pid = 0;  // 0: free
   Place* place = nullptr;
+  bool last = false;  // nothing is started after it
 };
 Running running[max_commands];
 std::uint32_t running_count = 0;
+bool last_ended = false;
 Stand* stands = nullptr;  // one for each of them
 Place* places[max_commands];
 
@@ -243,7 +245,7 @@ int start(const Program& program, const Received& received) {
   reply.tell = Tell::spawned;
   reply.id = id;
   reply.number[0] = static_cast<std::uint64_t>(pid);
-  *entry = {id, pid, place};
+  *entry = {id, pid, place, place->payload.header.last != 0};
   ++running_count;
   int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   // Also without a gate: the two use the same memory in turn.
@@ -272,6 +274,12 @@ int drop_bounding_set(const ProgramHeader& header) {
     }
   }
   return 0;
+}
+
+void prepare_first_command() {
+  if (stands == nullptr)
+    stands = reinterpret_cast<Stand*>(shared_memory(max_commands * sizeof(Stand)));
+  static_cast<void>(free_place());
 }
 
 void spawn(const Program& program, const Received& received) {
@@ -305,11 +313,16 @@ void reap(pid_t pid, int status, const rusage& usage) {
       empty(*entry.place);
       entry.place->taken = 0;
     }
+    last_ended |= entry.last;
     entry = Running{};
     --running_count;
     tell(reply);
     return;
   }
+}
+
+bool all_is_over() {
+  return last_ended && running_count == 0 && ::kill(-1, 0) != 0 && errno == ESRCH;
 }
 
 std::uint32_t commands_running() {

@@ -14,6 +14,10 @@ namespace gyges::init {
 // or -1 with errno.
 int drop_bounding_set(const ProgramHeader& header);
 
+// Makes what the first command needs while nobody waits for it. What fails here is tried again, and
+// said, when it is asked for.
+void prepare_first_command();
+
 // Makes the process of the command that is asked for, up to its start gate, and reports it with a
 // pidfd. The request's descriptors are closed here.
 void spawn(const Program& program, const Received& received);
@@ -22,6 +26,9 @@ void signal_command(std::uint32_t id, int signal_number, bool group);
 
 // Takes note of an ended process: reports it when it is the first process of a command.
 void reap(pid_t pid, int status, const rusage& usage);
+
+// Whether the command after which nothing is started has ended and left nobody behind.
+bool all_is_over();
 
 // Commands that have not ended.
 std::uint32_t commands_running();

@@ -158,7 +158,8 @@ class Looks {
   // Milliseconds until the next one; -1: none is due. Whatever else wakes pid 1 meanwhile, a child
   // that ends ten times a second say, puts none off.
   int wait() {
-    const bool wanted = cgroup_settings().count_processes != 0 || cgroup_settings().watch_memory != 0;
+    const bool wanted =
+        cgroup_settings().count_processes != 0 || cgroup_settings().watch_memory != 0;
     if (!wanted || (commands_running() == 0 && last_tasks == 0)) {
       next_ = 0;
       return -1;
@@ -171,7 +172,8 @@ class Looks {
   void take_if_due() {
     if (next_ == 0 || milliseconds() < next_) return;
     look_at_tasks();
-    if (cgroup_settings().watch_memory != 0) killed_for_memory += look_at_memory(cgroup_settings().watch_memory);
+    if (cgroup_settings().watch_memory != 0)
+      killed_for_memory += look_at_memory(cgroup_settings().watch_memory);
     next_ = milliseconds() + interval;
   }
 
@@ -197,6 +199,7 @@ void serve(const Program& program, int signals, int clock) {
       reap_all();
       // A command that met the limit often ends at once; what it left is still there now.
       if (may_count && commands_running() < before) look_at_tasks();
+      if (all_is_over()) stop();
     }
     if (clock >= 0 && (wait[2].revents & POLLIN) != 0) {
       Reply reply;
@@ -268,6 +271,7 @@ int main(int argc, char** argv) {
   Reply reply;
   reply.tell = Tell::ready;
   tell(reply);
+  prepare_first_command();
   serve(program, signals, clock);
   return 0;
 }

@@ -21,9 +21,9 @@ constexpr std::uint64_t page = 4096;
 
 struct Holder {
   pid_t pid = 0;
-  std::uint64_t size = 0;     // of the address space
-  std::uint64_t own = 0;      // anonymous, and swapped out
-  std::uint64_t shared = 0;   // mapped of what lies in shared memory
+  std::uint64_t size = 0;      // of the address space
+  std::uint64_t own = 0;       // anonymous, and swapped out
+  std::uint64_t shared = 0;    // mapped of what lies in shared memory
   std::uint64_t in_files = 0;  // memory files that it holds open
 };
 
@@ -36,10 +36,10 @@ constexpr std::uint32_t most_files = 1024;  // a power of two
 std::uint64_t seen_files[most_files];
 constexpr std::uint32_t most_descriptors = 20000;  // looked at in one scan: 30 ms
 
-std::uint64_t files_total = 0;       // of the last scan
-std::uint64_t shared_at_scan = 0;    // of the machine
-std::uint64_t allowed_total = 0;     // that a close look has found to be within the limit
-std::uint32_t looks_since = 0;       // that close look
+std::uint64_t files_total = 0;     // of the last scan
+std::uint64_t shared_at_scan = 0;  // of the machine
+std::uint64_t allowed_total = 0;   // that a close look has found to be within the limit
+std::uint32_t looks_since = 0;     // that close look
 
 class Path {
  public:

@@ -130,6 +130,7 @@ struct SpawnHeader {
   std::uint32_t envc = 0;
   std::uint32_t gated = 0;     // 1: waits at its gate before exec
   std::uint32_t terminal = 0;  // 1: standard input is a terminal, which becomes the controlling one
+  std::uint32_t last = 0;      // 1: pid 1 stops the sandbox when it has ended and nobody is left
 };
 
 // What pid 1 does besides the program; stands in place of a step's index where it failed.

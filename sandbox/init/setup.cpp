@@ -198,10 +198,10 @@ int mask(const char* path, int slot) {
   return result;
 }
 
-// Moves what is mounted there onto a place of the old root, which is unmounted with everything below
-// it when the new one is entered: to unmount it here would wait for all processors once more (up to
-// 0.3 ms, Linux 6.18). Nothing of the old /dev is used any more; where it cannot be moved, it is
-// unmounted.
+// Moves what is mounted there onto a place of the old root, which is unmounted with everything
+// below it when the new one is entered: to unmount it here would wait for all processors once more
+// (up to 0.3 ms, Linux 6.18). Nothing of the old /dev is used any more; where it cannot be moved,
+// it is unmounted.
 int leave_behind(const char* path) {
   if (::mount(path, "/dev", nullptr, MS_MOVE, nullptr) != 0 && ::umount2(path, MNT_DETACH) != 0)
     return -1;

@@ -1,5 +1,5 @@
-// What the supervisor makes beside pid 1's work and sends as soon as it has it: detached mounts, the
-// entrances of the cgroup. Nothing waits for them before the step that needs them.
+// What the supervisor makes beside pid 1's work and sends as soon as it has it: detached mounts,
+// the entrances of the cgroup. Nothing waits for them before the step that needs them.
 #pragma once
 
 #include "sandbox/init/protocol.h"

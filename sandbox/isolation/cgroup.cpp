@@ -135,8 +135,12 @@ bool is_delegated(const std::string& group, bool whole) {
 }
 
 // Moves the processes of a delegated group into a group of their own below it, as delegation asks
-// of those who want more groups there. That it worked shows in may_have_children().
+// of those who want more groups there. That it worked shows in may_have_children(). Nothing is
+// moved where no group below could count processes: it would be in vain.
 void clear_for_children(const std::string& group) {
+  const auto controllers = read_file(group + "/cgroup.controllers");
+  if (!controllers || !has_word(controllers->substr(0, controllers->find('\n')), "pids", ' '))
+    return;
   const std::string below = group + "/gyges-callers";
   if (::mkdir(below.c_str(), 0755) != 0 && errno != EEXIST) return;
   // Again for what was forked meanwhile.
@@ -262,6 +266,12 @@ Cgroup::~Cgroup() {
       ::nanosleep(&pause, nullptr);
     }
   }
+}
+
+bool Cgroup::leave_to_keeper() {
+  if (!keeper_lives()) return false;
+  directories_.clear();
+  return true;
 }
 
 Result<std::vector<UniqueFd>> Cgroup::entrances() const {

@@ -51,6 +51,10 @@ class Cgroup {
   };
   [[nodiscard]] std::optional<Quota> quota() const;
 
+  // What the keeper removes when this process ends, destruction does not then. False where there is
+  // no keeper any more: nothing changes.
+  bool leave_to_keeper();
+
   // Whether a limit was hit since the start.
   [[nodiscard]] bool processes_hit() const;
   [[nodiscard]] bool memory_hit() const;

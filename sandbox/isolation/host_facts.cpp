@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
@@ -31,9 +32,17 @@ Result<bool> in_initial_user_namespace() {
 
 // Without privilege over the host an overlay marks what it hides with attributes user.*, which
 // files in memory have since Linux 6.6. An upper layer lies in memory, as does a memory file.
+// Tried once for each process; without a descriptor or memory to try it with it is not known yet.
 bool memory_has_user_attributes() {
-  const UniqueFd file(::memfd_create("gyges", MFD_CLOEXEC));
-  return file && (::fsetxattr(file.get(), "user.gyges", "", 0, 0) == 0 || errno != EOPNOTSUPP);
+  enum Answer { unknown, no, yes };
+  static std::atomic<Answer> answer = unknown;
+  if (answer == unknown) {
+    const UniqueFd file(::memfd_create("gyges", MFD_CLOEXEC));
+    if (!file) return false;
+    const bool set = ::fsetxattr(file.get(), "user.gyges", "", 0, 0) == 0;
+    answer = set || errno != EOPNOTSUPP ? yes : no;
+  }
+  return answer == yes;
 }
 
 }  // namespace

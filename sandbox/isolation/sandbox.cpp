@@ -65,7 +65,7 @@ Status is_eventfd(const UniqueFd& fd) {
 std::string encode_command(const Command& command, const std::string& directory, bool gated) {
   init::SpawnHeader header{static_cast<std::uint32_t>(command.argv.size()),
                            static_cast<std::uint32_t>(command.environment.size()), gated ? 1U : 0U,
-                           command.terminal ? 1U : 0U};
+                           command.terminal ? 1U : 0U, command.last ? 1U : 0U};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
   auto append = [&](const std::string& text) {
     bytes += text;
@@ -104,6 +104,12 @@ Status give_pipe(int fd, const Identity& owner) {
 void Sandbox::State::kill() {
   if (!process.pidfd || reaped) return;
   process.end();
+  reaped = true;
+}
+
+// Only where pid 1 has said that nobody but itself is left.
+void Sandbox::State::leave() {
+  if (cgroup && !cgroup->leave_to_keeper()) return;
   reaped = true;
 }
 
@@ -265,10 +271,21 @@ void Sandbox::note_limit(LimitHit limit) {
   state_->hit(std::move(limit.limit), std::move(limit.detail));
 }
 
-Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
+void Sandbox::State::read_what_came() {
+  while (!stopped) {
+    auto message = receive_reply(process.control.get(), Clock::now());
+    if (!message || !*message) return;
+    note((*message)->reply);
+  }
+}
+
+Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxStop how) {
   State& state = *state_;
+  state.read_what_came();
   // pid 1 may be gone already, by the wall clock or a kill from outside; then there is no answer.
+  // Or it ends by itself, after the last command, and has no use for the request.
   bool asked =
+      !state.stopped &&
       send_request(state.process.control.get(), {init::Ask::shutdown, 0, 0, 0}).has_value();
   auto deadline = Clock::now() + stop_time;
   while (!state.stopped) {
@@ -291,16 +308,17 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory) {
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
   };
-  if (state.scratch) {
+  if (state.scratch && how.collect) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
                                      state.host, contents_directory);
     if (!collected) end_network();
     if (!collected) return tl::unexpected<Error>(std::move(collected.error()));
     end.changes = std::move(collected->changes);
     end.changes_complete = collected->complete;
-    state.scratch.reset();
   }
+  state.scratch.reset();
   end.limits_hit = state.limits;
+  if (how.process_ends && state.stopped) state.leave();
   state.kill();
   state.cgroup.reset();
   end_network();

@@ -191,13 +191,17 @@ Status Sandbox::State::start() {
     if (handed) handed = hand(init::Ask::take_mount, copy.tree);
     carriers.push_back(std::move(copy.carrier));
   }
-  GYGES_CHECK(make_cgroup());
-  if (session != nullptr) GYGES_CHECK(introduce_to(*session));
-  if (handed) handed = hand_cgroup();
-  // A pid 1 that failed meanwhile takes nothing, and has said why.
-  if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
   auto deadline = Clock::now() + setup_time;
-  for (;;) {
+  for (bool cgroup_made = false;;) {
+    // Pid 1 waits for its layers sooner than for its cgroup, unless it starts processes.
+    if (!cgroup_made && (scratch || plan.areas.empty() || !disguise.decoys.empty())) {
+      cgroup_made = true;
+      GYGES_CHECK(make_cgroup());
+      if (session != nullptr) GYGES_CHECK(introduce_to(*session));
+      if (handed) handed = hand_cgroup();
+    }
+    // A pid 1 that failed meanwhile takes nothing, and has said why.
+    if (!handed && handed.error().code != EPIPE && handed.error().code != ECONNRESET) return handed;
     auto message = receive_reply(process.control.get(), deadline);
     if (!message)
       return tl::unexpected<Error>(std::move(!handed ? handed.error() : message.error()));
@@ -217,8 +221,7 @@ Status Sandbox::State::hand(init::Ask what, const UniqueFd& fd) const {
 Status Sandbox::State::hand_cgroup() const {
   if (cgroup) {
     GYGES_TRY(std::vector<UniqueFd> entrances, cgroup->entrances());
-    for (const UniqueFd& entrance : entrances)
-      GYGES_CHECK(hand(init::Ask::enter_cgroup, entrance));
+    for (const UniqueFd& entrance : entrances) GYGES_CHECK(hand(init::Ask::enter_cgroup, entrance));
   }
   return send_request(process.control.get(), {init::Ask::entered, 0, 0, 0}, {},
                       {reinterpret_cast<const char*>(&cgroup_settings), sizeof(cgroup_settings)});

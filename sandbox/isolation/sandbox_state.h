@@ -68,6 +68,8 @@ struct Sandbox::State {
   ~State() { kill(); }
 
   void kill();
+  void leave();
+  void read_what_came();
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();

@@ -101,6 +101,7 @@ class CommandRun {
     isolation::Command command;
     command.argv = request_.argv;
     command.environment = isolation::command_environment(policy_);
+    command.last = true;
     if (policy_.filesystem.workspace != Filesystem::Workspace::none)
       command.directory = request_.workspace.string();
     RelayStreams streams = request_.streams;
@@ -121,7 +122,10 @@ class CommandRun {
     if (bundle_) {
       GYGES_TRY(contents, isolation::contents_directory(bundle_->directory()));
     }
-    GYGES_TRY(isolation::SandboxEnd ended, sandbox->stop(contents));
+    isolation::SandboxStop how;
+    how.collect = bundle_.has_value();
+    how.process_ends = request_.process_ends;
+    GYGES_TRY(isolation::SandboxEnd ended, sandbox->stop(contents, how));
     outcome_.limits_hit = ended.limits_hit;
     std::future<Status> changes;
     if (bundle_) {

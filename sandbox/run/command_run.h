@@ -29,6 +29,7 @@ struct CommandRunRequest {
   std::filesystem::path workspace;  // the caller's directory, shown as the policy says
   std::filesystem::path out;        // the bundle; empty: none is written
   RelayStreams streams;
+  bool process_ends = false;  // with the run: see SandboxStop
 };
 
 struct CommandRunOutcome {

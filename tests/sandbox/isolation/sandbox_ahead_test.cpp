@@ -1,0 +1,155 @@
+// What is done before a sandbox is asked for, and what is left to be done when its process ends.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/files.h"
+#include "sandbox_fixture.h"
+#include "tests/own_groups.h"
+
+namespace gyges::isolation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+class SandboxAhead : public SandboxTest {
+ protected:
+  CommandId spawn_last(const std::string& shell_command) {
+    Command command;
+    command.argv = {"/bin/sh", "-c", shell_command};
+    command.environment = command_environment(policy_);
+    command.directory = "/";
+    command.last = true;
+    auto id = sandbox_->spawn(command);
+    EXPECT_TRUE(id) << id.error().line();
+    return id.value_or(0);
+  }
+
+  void wait_for(CommandId id) {
+    auto end = sandbox_->wait(id, Clock::now() + std::chrono::seconds(15));
+    ASSERT_TRUE(end && *end);
+    EXPECT_EQ((*end)->exit_code, 0);
+  }
+
+  bool alive_after(std::chrono::milliseconds time) {
+    const auto deadline = Clock::now() + time;
+    while (sandbox_->alive() && Clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return sandbox_->alive();
+  }
+};
+
+// Processes called `name` that are children of `parent`.
+std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    auto status = read_file(entry.path() / "status");
+    if (status && status->starts_with("Name:\t" + name + "\n") &&
+        status->find("\nPPid:\t" + std::to_string(parent) + "\n") != std::string::npos)
+      found.push_back(std::stoi(entry.path().filename()));
+  }
+  return found;
+}
+
+TEST_F(SandboxAhead, EndsByItselfAfterItsLastCommand) {
+  start();
+  wait_for(spawn_last("echo changed > /tmp/file"));
+  EXPECT_FALSE(alive_after(std::chrono::seconds(15)));
+  SandboxEnd end = stop();
+  EXPECT_EQ(end.processes_left, 0U);
+  EXPECT_TRUE(end.limits_hit.empty());
+  ASSERT_EQ(end.changes.size(), 1U);
+  EXPECT_EQ(end.changes[0].path, "/tmp/file");
+}
+
+// The one that is waited for is not all that runs: it goes on until it is told to stop.
+TEST_F(SandboxAhead, StaysForWhatItsLastCommandLeft) {
+  start();
+  wait_for(spawn_last("setsid sleep 60 > /dev/null 2>&1 &"));
+  EXPECT_TRUE(alive_after(std::chrono::milliseconds(200)));
+  EXPECT_EQ(stop().processes_left, 1U);
+}
+
+TEST_F(SandboxAhead, StaysForMoreCommandsWithoutALastOne) {
+  start();
+  EXPECT_EQ(run("true").end.exit_code, 0);
+  EXPECT_TRUE(alive_after(std::chrono::milliseconds(200)));
+  EXPECT_EQ(run("echo more").output, "more\n");
+}
+
+TEST_F(SandboxAhead, APid1BegunAheadIsTheSandboxs) {
+  Sandbox::start_ahead();
+  const std::vector<pid_t> begun = children_named("init", ::getpid());
+  ASSERT_EQ(begun.size(), 1U);
+  start();
+  EXPECT_EQ(children_named("init", ::getpid()), begun);
+  EXPECT_EQ(run("echo $PPID").output, "1\n");
+}
+
+TEST_F(SandboxAhead, APid1BegunAheadEndsWithItsThread) {
+  std::vector<pid_t> begun;
+  std::thread thread([&] {
+    Sandbox::start_ahead();
+    begun = children_named("init", ::getpid());
+  });
+  thread.join();
+  EXPECT_EQ(begun.size(), 1U);
+  EXPECT_TRUE(children_named("init", ::getpid()).empty());
+}
+
+// In a process that ends at once, as `gyges run` does. What of it is there a moment later.
+std::vector<std::string> left_by_a_process_that_ends(const std::string& shell_command,
+                                                     bool keeper_killed) {
+  const pid_t supervisor = ::fork();
+  if (supervisor == 0) {
+    SandboxSpec spec{test_policy(), {}, nullptr};
+    auto sandbox = Sandbox::start(spec);
+    if (!sandbox) ::_exit(2);
+    Command command;
+    command.argv = {"/bin/sh", "-c", shell_command};
+    command.environment = command_environment(spec.policy);
+    command.directory = "/";
+    command.last = true;
+    auto id = (*sandbox)->spawn(command);
+    if (!id || !(*sandbox)->wait(*id, Clock::now() + std::chrono::seconds(15))) ::_exit(3);
+    if (keeper_killed)
+      for (pid_t keeper : children_named("gyges-keeper", ::getpid())) {
+        ::kill(keeper, SIGKILL);
+        ::waitpid(keeper, nullptr, __WALL);
+      }
+    SandboxStop how;
+    how.collect = false;
+    how.process_ends = true;
+    ::_exit((*sandbox)->stop("", how) ? 0 : 4);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(supervisor, &status, 0), supervisor);
+  EXPECT_EQ(status, 0);
+  std::vector<std::string> left;
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    left = groups_of(supervisor);
+    if (left.empty()) break;
+    ::usleep(10000);
+  }
+  return left;
+}
+
+TEST_F(SandboxAhead, AProcessThatEndsLeavesNothing) {
+  EXPECT_TRUE(left_by_a_process_that_ends("true", false).empty());
+  EXPECT_TRUE(left_by_a_process_that_ends("setsid sleep 60 > /dev/null 2>&1 &", false).empty());
+}
+
+// Then it removes itself what the keeper would have.
+TEST_F(SandboxAhead, AProcessThatEndsWithoutItsKeeperLeavesNothing) {
+  EXPECT_TRUE(left_by_a_process_that_ends("true", true).empty());
+}
+
+}  // namespace
+}  // namespace gyges::isolation
