@@ -58,6 +58,17 @@ std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
   return found;
 }
 
+// The pid 1 that was begun, once it is being executed.
+std::vector<pid_t> begin_one() {
+  Sandbox::start_ahead();
+  std::vector<pid_t> begun;
+  for (int attempt = 0; attempt < 1000 && begun.empty(); ++attempt) {
+    ::usleep(5000);
+    begun = children_named("init", ::getpid());
+  }
+  return begun;
+}
+
 TEST_F(SandboxAhead, EndsByItselfAfterItsLastCommand) {
   start();
   wait_for(spawn_last("echo changed > /tmp/file"));
@@ -85,8 +96,7 @@ TEST_F(SandboxAhead, StaysForMoreCommandsWithoutALastOne) {
 }
 
 TEST_F(SandboxAhead, APid1BegunAheadIsTheSandboxs) {
-  Sandbox::start_ahead();
-  const std::vector<pid_t> begun = children_named("init", ::getpid());
+  const std::vector<pid_t> begun = begin_one();
   ASSERT_EQ(begun.size(), 1U);
   start();
   EXPECT_EQ(children_named("init", ::getpid()), begun);
@@ -95,10 +105,7 @@ TEST_F(SandboxAhead, APid1BegunAheadIsTheSandboxs) {
 
 TEST_F(SandboxAhead, APid1BegunAheadEndsWithItsThread) {
   std::vector<pid_t> begun;
-  std::thread thread([&] {
-    Sandbox::start_ahead();
-    begun = children_named("init", ::getpid());
-  });
+  std::thread thread([&] { begun = begin_one(); });
   thread.join();
   EXPECT_EQ(begun.size(), 1U);
   EXPECT_TRUE(children_named("init", ::getpid()).empty());
