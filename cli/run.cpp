@@ -52,14 +52,8 @@ Result<std::filesystem::path> default_out(const std::string& program) {
   return base / (time + "-" + name + "-" + recorder::new_run_id().substr(0, 4));
 }
 
-// Its request and what is left of it outlive it: see run_command().
-struct Run {
+Result<int> run(const RunCommand& options) {
   run::CommandRunRequest request;
-  std::shared_ptr<void> remains;
-};
-
-Result<int> run(const RunCommand& options, Run& whole) {
-  run::CommandRunRequest& request = whole.request;
   GYGES_TRY(request.policy, isolation::load_policy(options.policy));
   if (!options.persona.empty()) request.persona = options.persona;
   request.seed = options.seed;
@@ -101,8 +95,7 @@ Result<int> run(const RunCommand& options, Run& whole) {
     std::fprintf(stderr,
                  "gyges: warning: the working directory is your home: the command can read all of "
                  "it, keys and histories too; use --workspace DIR\n");
-  GYGES_TRY(run::CommandRunOutcome outcome,
-            run::run_command(request, recorder.get(), &whole.remains));
+  GYGES_TRY(run::CommandRunOutcome outcome, run::run_command(request, recorder.get()));
   if (!options.quiet) {
     if (!outcome.end.start_error.empty())
       std::fprintf(stderr, "gyges: start %s: %s\n", quoted(options.command.front()).c_str(),
@@ -165,9 +158,8 @@ void add_run(CLI::App& root, int& exit_status) {
       "  gyges run -- make test\n"
       "  gyges run --policy default --out runs/1 -- python3 script.py\n"
       "  gyges trace show runs/1");
-  auto whole = std::make_shared<Run>();
-  command->callback([options, whole, &exit_status] {
-    auto status = run(*options, *whole);
+  command->callback([options, &exit_status] {
+    auto status = run(*options);
     exit_status = status ? *status : report(status.error());
   });
 }

@@ -78,8 +78,12 @@ Status InitProcess::executed() {
   return done;
 }
 
-void InitProcess::end() {
+void InitProcess::kill() const {
   ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+}
+
+void InitProcess::end() const {
+  kill();
   while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
   }
 }

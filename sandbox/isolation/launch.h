@@ -23,8 +23,9 @@ struct InitProcess {
   // As StartedProgram::executed(), with the cure.
   Status executed();
 
+  void kill() const;
   // Kills it and waits for its end.
-  void end();
+  void end() const;
 };
 
 // Clones with those of the CLONE_NEW* flags that pid 1 does not enter itself (init::own_namespaces)

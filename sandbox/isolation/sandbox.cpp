@@ -107,9 +107,11 @@ void Sandbox::State::kill() {
   reaped = true;
 }
 
-// Only where pid 1 has said that nobody but itself is left.
+// Only where pid 1 has said that nobody but itself is left. Should it have lied, it ends all the
+// same, and everybody inside with it: only that is not waited for.
 void Sandbox::State::leave() {
   if (cgroup && !cgroup->leave_to_keeper()) return;
+  process.kill();
   reaped = true;
 }
 

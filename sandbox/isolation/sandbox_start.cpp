@@ -144,9 +144,9 @@ Status Sandbox::State::start() {
   if (networked) network::GatewayProcess::prepare();
   std::unique_ptr<Ahead> begun = std::move(ahead);
   if (begun && begun->owner != ::getpid()) begun.reset();
-  if (begun)
+  if (begun) {
     host = begun->host;
-  else {
+  } else {
     GYGES_TRY(host, read_host_facts());
   }
   std::vector<std::string> seed_paths;
@@ -154,9 +154,10 @@ Status Sandbox::State::start() {
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
   disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
-  if (begun && disguise.init_arguments == Disguise{}.init_arguments)
+  if (begun && disguise.init_arguments == Disguise{}.init_arguments) {
     process = std::move(begun->process);
-  else {
+  } else {
+    begun.reset();
     GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
   }
   if (networked) {

@@ -276,12 +276,8 @@ Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
 }
 
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
-                                      recorder::Recorder* recorder,
-                                      std::shared_ptr<void>* remains) {
-  auto run = std::make_shared<CommandRun>(request, recorder);
-  auto outcome = run->run();
-  if (remains != nullptr) *remains = std::move(run);
-  return outcome;
+                                      recorder::Recorder* recorder) {
+  return CommandRun(request, recorder).run();
 }
 
 }  // namespace gyges::run

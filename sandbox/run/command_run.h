@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <future>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,12 +44,9 @@ struct CommandRunOutcome {
 std::future<void> load_ahead();
 
 // `recorder` may be null: then system calls are not recorded. Without `out` nothing is recorded or
-// collected either. `remains`, where there is one, takes what the run was made of: to free it takes
-// up to 1.5 ms (a persona's), which a caller that ends with the run can save. It refers to
-// `request` and has nothing more to do.
+// collected either.
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
-                                      recorder::Recorder* recorder,
-                                      std::shared_ptr<void>* remains = nullptr);
+                                      recorder::Recorder* recorder);
 
 // The sandbox that run_command() would start, for a caller that puts something else into it: the
 // probe of the cues. Nothing is started. Streams, out and argv of the request do not matter.
