@@ -1,5 +1,6 @@
 // What both backends record of files, directories and sockets.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/mount.h>

@@ -1,5 +1,6 @@
 // Arguments that another one decides: both backends record what they point to, and show it.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <seccomp.h>
