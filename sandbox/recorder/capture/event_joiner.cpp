@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <string>
 
@@ -52,15 +53,20 @@ bool is_rolled_back(const wire::denied_record& denied) {
 }  // namespace
 
 EventJoiner::Thread& EventJoiner::thread_of(std::int32_t tid) {
-  if (tid == last_tid_) return *last_thread_;
+  Found& found = found_[static_cast<std::uint32_t>(tid) % found_.size()];
+  if (found.tid == tid && found.thread != nullptr) return *found.thread;
   const auto [place, is_new] = threads_.try_emplace(tid);
   if (is_new) {  // its start was lost, which the counters say
     place->second.facts.tid = tid;
     place->second.facts.pid = tid;
   }
-  last_tid_ = tid;
-  last_thread_ = &place->second;  // references stay valid until the element is erased
+  found = {tid, &place->second};  // references stay valid until the element is erased
   return place->second;
+}
+
+void EventJoiner::forget(std::int32_t tid) {
+  threads_.erase(tid);
+  found_[static_cast<std::uint32_t>(tid) % found_.size()] = {};
 }
 
 void EventJoiner::begin_captures() {
@@ -232,6 +238,27 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
   return status;
 }
 
+// Nothing in it was read at entry, so no path was asked for that could be another than the one
+// used.
+Status EventJoiner::take_call(const wire::call_record& record) {
+  Thread& thread = thread_of(static_cast<std::int32_t>(record.head.tid));
+  if (!thread.entry.empty()) GYGES_CHECK(join(thread, nullptr, Verdict::allowed));
+  Event event;
+  thread.facts.put_into(event);
+  event.abi = static_cast<Abi>(record.head.abi);
+  event.number = record.number;
+  event.time_ns = record.entered;
+  event.duration_ns = record.head.time - record.entered;
+  event.result = record.result;
+  const std::size_t bytes = std::min<std::size_t>(
+      record.head.size - offsetof(wire::call_record, args), sizeof(record.args));
+  std::memcpy(event.args.data(), record.args, bytes);
+  begin_captures();
+  add_captures(record.head, sizeof(record));
+  event.captures = finished_captures();
+  return sink_.append(event);
+}
+
 Status EventJoiner::hand_over_denied(Thread& thread, const wire::denied_record& denied,
                                      Verdict verdict) {
   Event event;
@@ -332,9 +359,8 @@ Status EventJoiner::exec(const wire::exec_record& record) {
     Thread moved = std::move(thread_of(old_tid));
     moved.facts.tid = tid;
     moved.facts.inside_tid = moved.facts.inside_pid;
-    threads_.erase(old_tid);
+    forget(old_tid);
     threads_[tid] = std::move(moved);
-    last_tid_ = -1;
   }
   Thread& thread = thread_of(tid);
   copy_record(thread.image, record.head);
@@ -362,8 +388,7 @@ Status EventJoiner::end(const wire::end_record& record) {
   thread.facts.put_into(event);
   event.time_ns = record.head.time;
   event.result = record.status;
-  threads_.erase(tid);
-  last_tid_ = -1;
+  forget(tid);
   return sink_.append(event);
 }
 
@@ -394,6 +419,10 @@ Status EventJoiner::take(const wire::record& record) {
       }
       return join(thread, &as<wire::exit_record>(record), Verdict::allowed);
     }
+    case wire::record_call:
+      ++enters_;
+      ++exits_;
+      return take_call(as<wire::call_record>(record));
     case wire::record_denied: {
       ++exits_;
       const auto& denied = as<wire::denied_record>(record);
@@ -449,7 +478,7 @@ Status EventJoiner::finish() {
   for (const auto& [request, event] : operations_) GYGES_CHECK(sink_.append(event));
   operations_.clear();
   threads_.clear();
-  last_tid_ = -1;
+  found_ = {};
   return ok();
 }
 

@@ -4,6 +4,7 @@
 // record comes before it. Not thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -52,6 +53,7 @@ class EventJoiner {
 
   Thread& thread_of(std::int32_t tid);
   Status join(Thread& thread, const wire::exit_record* exit, Verdict verdict);
+  Status take_call(const wire::call_record& record);
   Status hand_over_denied(Thread& thread, const wire::denied_record& denied, Verdict verdict);
   Status settle_denied(Thread& thread, bool killed);
   Status settle_exit(Thread& thread);
@@ -73,8 +75,13 @@ class EventJoiner {
   std::uint64_t enters_ = 0;
   std::uint64_t exits_ = 0;
   std::unordered_map<std::int32_t, Thread> threads_;
-  std::int32_t last_tid_ = -1;
-  Thread* last_thread_ = nullptr;
+  // Where threads were found last: those of several processors alternate.
+  struct Found {
+    std::int32_t tid = -1;
+    Thread* thread = nullptr;
+  };
+  std::array<Found, 16> found_;
+  void forget(std::int32_t tid);
   // Operations of io_uring that are not complete, by their request in the kernel.
   std::unordered_map<std::uint64_t, Event> operations_;
   std::vector<Capture> captures_;

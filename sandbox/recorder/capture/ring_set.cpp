@@ -41,6 +41,7 @@ Status RingSet::map(int areas_fd, std::uint32_t cpus, std::uint32_t ring_bytes) 
     rings_[cpu].data = area + sizeof(wire::cpu_area);
     wire::ring_control& control = rings_[cpu].area->control;
     rings_[cpu].tail = rings_[cpu].head = __atomic_load_n(&control.head, __ATOMIC_ACQUIRE);
+    rings_[cpu].freed = rings_[cpu].tail;
     __atomic_store_n(&control.tail, rings_[cpu].tail, __ATOMIC_RELEASE);
   }
   return ok();

@@ -53,10 +53,17 @@ class RingSet {
     const std::byte* data = nullptr;
     std::uint64_t head = 0;
     std::uint64_t tail = 0;
+    std::uint64_t freed = 0;  // the tail that the kernel side knows
   };
 
   [[nodiscard]] const wire::record& record_of(const Ring& ring) const {
     return *reinterpret_cast<const wire::record*>(ring.data + (ring.tail & (ring_bytes_ - 1)));
+  }
+  // Producers look at the tail in every call: while it stays, it is in their cache.
+  static void free_read(Ring& ring) {
+    if (ring.freed == ring.tail) return;
+    ring.freed = ring.tail;
+    __atomic_store_n(&ring.area->control.tail, ring.tail, __ATOMIC_RELEASE);
   }
   // Reads the heads and returns the time before that.
   std::uint64_t look();
@@ -97,7 +104,6 @@ std::uint64_t RingSet::drain(std::uint64_t byte_limit, Visit&& visit) {
     }
     if (oldest == nullptr || oldest_time > limit) break;
     if (next_time > limit) next_time = limit;
-    std::uint64_t freed = oldest->tail;
     while (oldest->tail != oldest->head) {
       const wire::record& record = record_of(*oldest);
       if (record.time > next_time) break;
@@ -105,14 +111,13 @@ std::uint64_t RingSet::drain(std::uint64_t byte_limit, Visit&& visit) {
       visit(record);
       oldest->tail += size;
       bytes += size;
-      if (oldest->tail - freed >= free_every) {
-        freed = oldest->tail;
-        __atomic_store_n(&oldest->area->control.tail, freed, __ATOMIC_RELEASE);
+      if (oldest->tail - oldest->freed >= free_every) {
+        free_read(*oldest);
         if (bytes >= byte_limit) break;
       }
     }
-    __atomic_store_n(&oldest->area->control.tail, oldest->tail, __ATOMIC_RELEASE);
   }
+  for (Ring& ring : rings_) free_read(ring);
   return bytes;
 }
 

@@ -60,7 +60,7 @@ bool BlockEncoder::begin() {
     predictor_.clear();
     shape_facts_.clear();
     context_blocks_.clear();
-    last_context_index_ = StringTable::none;
+    found_contexts_ = {};
     events_since_fresh_ = 0;
     next_literal_ = last_literal_ = 0;
   }
@@ -147,30 +147,29 @@ Status BlockEncoder::add(const Event& event) {
 }
 
 void BlockEncoder::add_context(const Event& event) {
-  const std::int32_t context[6] = {event.pid,
-                                   event.tid,
-                                   event.inside_pid,
-                                   event.inside_tid,
-                                   static_cast<std::int32_t>(event.origin_call),
-                                   static_cast<std::int32_t>(event.active_call)};
+  const std::array<std::int32_t, 6> context = {event.pid,
+                                               event.tid,
+                                               event.inside_pid,
+                                               event.inside_tid,
+                                               static_cast<std::int32_t>(event.origin_call),
+                                               static_cast<std::int32_t>(event.active_call)};
   static_assert(sizeof(context) == context_bytes);
-  std::uint32_t index = last_context_index_;
-  // Most events are of the thread of the one before.
-  if (index == StringTable::none ||
-      std::memcmp(context, last_context_.data(), sizeof(context)) != 0) {
+  FoundContext& found =
+      found_contexts_[static_cast<std::uint32_t>(event.tid) % found_contexts_.size()];
+  std::uint32_t index = found.index;
+  if (index == StringTable::none || context != found.context) {
     bool added = false;
-    std::string_view view(reinterpret_cast<const char*>(context), sizeof(context));
+    std::string_view view(reinterpret_cast<const char*>(context.data()), sizeof(context));
     index = contexts_.find_or_add(view, added);
     if (index == StringTable::none) {
       columns_[column_context].varint(0);
       add_definition(view);
       summary_.add_context(event);
       if (added) context_blocks_.push_back(block_);
-      last_context_index_ = StringTable::none;
+      found.index = StringTable::none;
       return;
     }
-    std::memcpy(last_context_.data(), context, sizeof(context));
-    last_context_index_ = index;
+    found = {context, index};
   }
   columns_[column_context].varint(index + 1);
   if (std::exchange(context_blocks_[index], block_) != block_) summary_.add_context(event);

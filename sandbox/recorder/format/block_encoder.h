@@ -88,8 +88,12 @@ class BlockEncoder {
   // Members, not locals: builds that clear locals would clear them for every event.
   std::array<char, shape_head_bytes + max_captures * shape_capture_bytes> shape_;
   std::array<std::uint64_t, max_captures> hashes_;
-  std::array<char, context_bytes> last_context_{};
-  std::uint32_t last_context_index_ = StringTable::none;
+  // The contexts found last, by thread: events of several processors alternate.
+  struct FoundContext {
+    std::array<std::int32_t, 6> context{};
+    std::uint32_t index = StringTable::none;
+  };
+  std::array<FoundContext, 16> found_contexts_{};
   std::size_t number_columns_at_ = 0;
   std::uint32_t block_ = 0;
   std::size_t events_since_fresh_ = 0;

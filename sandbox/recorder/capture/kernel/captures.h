@@ -381,23 +381,32 @@ static __always_inline u32 plan_index(u8 abi, u64 number) {
   return abi == 1 ? plan_numbers + number : number;
 }
 
-// With `last`, arguments that cannot be read are recorded as missing: there is
-// no retry.
+// With `last`, an argument that cannot be read is recorded as missing: there is no retry.
+__noinline int put_enter_argument(struct room* room, struct scratch* scratch, u32 index, u32 i,
+                                  u32 provenance_and_last) {
+  if (!room || !scratch || index >= 2 * plan_numbers || i > 5) return 0;
+  scratch->before = scratch->fill;
+  if (plan_at(index)->enter_mask >> i & 1 &&
+      put_argument(room, scratch, index, i, provenance_and_last & 0xff)) {
+    scratch->missing |= 1u << i;
+    scratch->fill = scratch->before;  // what could be read of it is read again
+    if (provenance_and_last >> 8 &&
+        put_partial(room, scratch, index, i, provenance_and_last & 0xff))
+      put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
+  }
+  const volatile struct plan* plan = plan_at(index);
+  if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
+    put_base(room, scratch, i, scratch->args[argument_place(i)], plan->dirfd[argument_place(i)]);
+  return 0;
+}
+
 __noinline int put_enter_arguments(struct room* room, struct scratch* scratch, u32 index,
                                    u32 provenance, u32 last) {
   if (!room || !scratch || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = plan_at(index);
-  for (u32 i = 0; i < 6; i++) {
-    u32 before = scratch->fill;
-    if (plan->enter_mask >> i & 1 && put_argument(room, scratch, index, i, provenance)) {
-      scratch->missing |= 1u << i;
-      scratch->fill = before;  // what could be read of it is read again
-      if (last && put_partial(room, scratch, index, i, provenance))
-        put_missing(room, scratch, TAG(i, scratch->kind, from_nowhere));
-    }
-    if (plan->flags & plan_base_always && plan->base_mask >> i & 1)
-      put_base(room, scratch, i, scratch->args[i], plan->dirfd[i]);
-  }
+  u32 wanted = plan->enter_mask | (plan->flags & plan_base_always ? plan->base_mask : 0);
+  for (u32 i = 0; i < 6; i++)
+    if (wanted >> i & 1) put_enter_argument(room, scratch, index, i, provenance | last << 8);
   if (plan->flags & plan_identify_fd) put_file(room, scratch, 0, file_of(scratch->args[0]));
   return 0;
 }
@@ -433,7 +442,9 @@ __noinline int put_exit_arguments(struct room* room, struct scratch* scratch, u3
   if (!room || !scratch || index >= 2 * plan_numbers) return 0;
   const volatile struct plan* plan = plan_at(index);
   s64 result = scratch->result;
-  u32 wanted = retry | plan->exit_mask | plan->base_mask;
+  u32 wanted = retry | (result >= 0                      ? plan->exit_mask
+                        : plan->flags & plan_base_failed ? plan->base_mask
+                                                         : 0);
   for (u32 i = 0; i < 6; i++)
     if (wanted >> i & 1) put_exit_argument(room, scratch, index, i, retry >> i & 1);
   if (result >= 0 && plan->exit_mask & 2 && plan->arguments[1].operation == plan_msghdr &&

@@ -28,6 +28,19 @@ struct room {
 #define READ_KERNEL(destination, address) \
   bpf_probe_read_kernel(&(destination), sizeof(destination), (const void*)(address))
 
+// From Linux 6.2 on the fields of an object whose address is known are loaded as they are of
+// objects that the kernel hands over; before, each is a call.
+extern void* bpf_rdonly_cast(const void* object, u32 type) __ksym __weak;
+#define READ_FIELD(destination, type, address, field)                                              \
+  do {                                                                                             \
+    if (bpf_rdonly_cast)                                                                           \
+      (destination) = (typeof(destination))((type*)bpf_rdonly_cast((const void*)(address),         \
+                                                                   bpf_core_type_id_kernel(type))) \
+                          ->field;                                                                 \
+    else                                                                                           \
+      bpf_core_read(&(destination), sizeof(((type*)0)->field), &((type*)(address))->field);        \
+  } while (0)
+
 // Global functions: the verifier checks each once. They append to the record
 // being written and return 0, or 1 when the memory could not be read, in which
 // case nothing was appended.
@@ -62,7 +75,6 @@ static __always_inline void advance(struct scratch* scratch, u32 length) {
 struct walk {
   struct room* room;
   struct scratch* scratch;
-  u64 root_mount, root_dentry;
 };
 
 static long walk_up(u32 i, void* data) {
@@ -73,22 +85,22 @@ static long walk_up(u32 i, void* data) {
       room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - walk_budget - 256);
   if (!at) return 1;
   u64 dentry = scratch->dentry, parent = 0, name = 0, offset = scratch->used;
-  if (dentry == walk->root_dentry && scratch->mount == walk->root_mount) {
+  if (dentry == scratch->root_dentry && scratch->mount == scratch->root_mount) {
     scratch->flags |= capture_complete;
     return 1;
   }
   if (dentry == scratch->mount_root) {
     u64 self = scratch->mount - bpf_core_field_offset(struct mount, mnt);
-    READ_KERNEL(parent, &((struct mount*)self)->mnt_parent);
+    READ_FIELD(parent, struct mount, self, mnt_parent);
     if (parent == self || !parent) return 1;  // the mount is not below the task's root
-    READ_KERNEL(scratch->dentry, &((struct mount*)self)->mnt_mountpoint);
+    READ_FIELD(scratch->dentry, struct mount, self, mnt_mountpoint);
     parent += bpf_core_field_offset(struct mount, mnt);
     scratch->mount = parent;
-    READ_KERNEL(scratch->mount_root, &((struct vfsmount*)parent)->mnt_root);
+    READ_FIELD(scratch->mount_root, struct vfsmount, parent, mnt_root);
     return 0;
   }
-  READ_KERNEL(parent, &((struct dentry*)dentry)->d_parent);
-  READ_KERNEL(name, &((struct dentry*)dentry)->d_name.name);
+  READ_FIELD(parent, struct dentry, dentry, d_parent);
+  READ_FIELD(name, struct dentry, dentry, d_name.name);
   barrier_var(offset);
   if (offset > walk_budget) return 1;
   long length =
@@ -99,23 +111,18 @@ static long walk_up(u32 i, void* data) {
   return parent == dentry;  // a pipe, a socket, an unreachable tree
 }
 
-// Names from `dentry` up to the root of the task, over mounts; written leaf
-// first, because that is the order in which the kernel has them. The reader
-// turns them round.
-__noinline int put_walk(struct room* room, struct scratch* scratch, u32 tag, u64 mount,
-                        u64 dentry) {
+// Names from scratch->dentry on scratch->mount up to the root of the task, over mounts; written
+// leaf first, because that is the order in which the kernel has them. The reader turns them round.
+__noinline int put_walk(struct room* room, struct scratch* scratch, u32 tag) {
   u32 flags = tag >> 24;
   if (!room || !scratch) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
   struct walk walk = {.room = room, .scratch = scratch};
-  struct fs_struct* fs = BPF_CORE_READ(task, fs);
-  walk.root_dentry = (u64)BPF_CORE_READ(fs, root.dentry);
-  walk.root_mount = (u64)BPF_CORE_READ(fs, root.mnt);
+  scratch->root_dentry = (u64)task->fs->root.dentry;
+  scratch->root_mount = (u64)task->fs->root.mnt;
   scratch->used = 0;
   scratch->flags = capture_components | flags;
-  scratch->mount = mount;
-  scratch->dentry = dentry;
-  READ_KERNEL(scratch->mount_root, &((struct vfsmount*)mount)->mnt_root);
+  READ_FIELD(scratch->mount_root, struct vfsmount, scratch->mount, mnt_root);
   bpf_loop(walk_steps, walk_up, &walk, 0);
   u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;
@@ -127,9 +134,9 @@ __noinline int put_walk(struct room* room, struct scratch* scratch, u32 tag, u64
 static __always_inline u64 file_of(u32 fd) {
   struct task_struct* task = bpf_get_current_task_btf();
   u64 file = 0;
-  if (fd >= BPF_CORE_READ(task, files, fdt, max_fds)) return 0;
-  struct file** files = BPF_CORE_READ(task, files, fdt, fd);
-  READ_KERNEL(file, files + fd);
+  struct fdtable* table = task->files->fdt;
+  if (fd >= table->max_fds) return 0;
+  READ_KERNEL(file, table->fd + fd);
   return file;
 }
 
@@ -140,24 +147,25 @@ __noinline int put_file(struct room* room, struct scratch* scratch, u32 which, u
   if (!room || !scratch || !file_address) return 0;
   u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head) - 24);
   if (!at) return 0;
-  struct file* file = (struct file*)file_address;
-  struct inode* inode = BPF_CORE_READ(file, f_inode);
-  u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+  u64 inode = 0, super = 0, number = 0;
+  u32 device = 0, mode = 0;
+  READ_FIELD(inode, struct file, file_address, f_inode);
+  READ_FIELD(super, struct inode, inode, i_sb);
+  READ_FIELD(device, struct super_block, super, s_dev);
+  READ_FIELD(number, struct inode, inode, i_ino);
+  READ_FIELD(mode, struct inode, inode, i_mode);
   u8* identity = at + sizeof(struct capture_head);
-  u64 number = BPF_CORE_READ(inode, i_ino);
   *(u32*)(identity + 0) = (u32)number;
   *(u32*)(identity + 4) = (u32)(number >> 32);
   *(u32*)(identity + 8) = device >> 20;
   *(u32*)(identity + 12) = device & 0xfffff;
-  *(u32*)(identity + 16) = BPF_CORE_READ(inode, i_mode);
+  *(u32*)(identity + 16) = mode;
   *(u32*)(identity + 20) = which >> 8;
   put_head((struct capture_head*)at, TAG(argument, kind_identity, from_kernel), 0, 24, 24);
   advance(scratch, 24);
-  struct path path = {};
-  bpf_core_read(&path.mnt, sizeof(path.mnt), &file->f_path.mnt);
-  bpf_core_read(&path.dentry, sizeof(path.dentry), &file->f_path.dentry);
-  return put_walk(room, scratch, TAG(argument, kind_absolute_path, from_kernel), (u64)path.mnt,
-                  (u64)path.dentry);
+  READ_FIELD(scratch->mount, struct file, file_address, f_path.mnt);
+  READ_FIELD(scratch->dentry, struct file, file_address, f_path.dentry);
+  return put_walk(room, scratch, TAG(argument, kind_absolute_path, from_kernel));
 }
 
 enum { mode_type = 0170000, mode_socket = 0140000 };
@@ -221,27 +229,25 @@ __noinline int put_base(struct room* room, struct scratch* scratch, u32 argument
   if (!room || !scratch) return 0;
   if (!bpf_probe_read_user(&first, 1, (void*)path_address) && first == '/') return 0;
   struct task_struct* task = bpf_get_current_task_btf();
-  u64 mount = 0, dentry = 0;
   s32 fd = dirfd_argument < 6 ? (s32)scratch->args[dirfd_argument & 7] : at_fdcwd;
   if (fd == at_fdcwd) {
-    mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
-    dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
+    scratch->mount = (u64)task->fs->pwd.mnt;
+    scratch->dentry = (u64)task->fs->pwd.dentry;
   } else {
-    struct file* file = (struct file*)file_of(fd);
+    u64 file = file_of(fd);
     if (!file) return 0;
-    mount = (u64)BPF_CORE_READ(file, f_path.mnt);
-    dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+    READ_FIELD(scratch->mount, struct file, file, f_path.mnt);
+    READ_FIELD(scratch->dentry, struct file, file, f_path.dentry);
   }
   return put_walk(room, scratch,
-                  TAG(argument, kind_absolute_path, from_kernel) | (u32)capture_base << 24, mount,
-                  dentry);
+                  TAG(argument, kind_absolute_path, from_kernel) | (u32)capture_base << 24);
 }
 
 // The working directory, as a capture of argument 0.
 __noinline int put_directory(struct room* room, struct scratch* scratch, u32 flags) {
+  if (!scratch) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
-  u64 mount = (u64)BPF_CORE_READ(task, fs, pwd.mnt);
-  u64 dentry = (u64)BPF_CORE_READ(task, fs, pwd.dentry);
-  return put_walk(room, scratch, TAG(0, kind_absolute_path, from_kernel) | flags << 24, mount,
-                  dentry);
+  scratch->mount = (u64)task->fs->pwd.mnt;
+  scratch->dentry = (u64)task->fs->pwd.dentry;
+  return put_walk(room, scratch, TAG(0, kind_absolute_path, from_kernel) | flags << 24);
 }

@@ -101,9 +101,12 @@ struct scratch {
   // Loops keep these here and not in registers: the verifier would follow every value they take.
   u32 used;
   u32 flags;
-  u64 mount, dentry, mount_root;
+  u64 mount, dentry, mount_root;  // of a walk: where it is
+  u64 root_mount, root_dentry;    // ... and where it ends
   u64 length;  // of what an iovec moves
   u32 received;  // files named that came with messages
+  u32 before;    // `fill` before the argument looked at last
+  u32 spare;
   u32 partial;   // what of a structure is in its first page will do
   struct content_walk walk;
   // A program and all it calls have 512 bytes of stack, in which these find no room (Linux 6.1).
@@ -140,7 +143,7 @@ struct task_label {
   u32 origin_call;
   u32 active_call;
   u32 number;        // of the call in progress
-  u8 entered;        // inside a call whose entry was recorded
+  u8 entered;        // inside a call: entry_state
   u8 fresh;          // the next exit belongs to a call that began before the label
   u8 waited_before;  // an element of the task-work map exists
   u8 abi;
@@ -150,6 +153,13 @@ struct task_label {
   u32 epoch;      // of the recorder
   u64 waited_at;  // a wait that is not recorded yet
   u64 waited_ns;
+  u64 entered_at;  // of a call that is entry_kept
+};
+
+enum entry_state {
+  entry_none = 0,
+  entry_recorded,
+  entry_kept,  // is written with the exit, as one record
 };
 
 enum record_kind {
@@ -165,6 +175,7 @@ enum record_kind {
   record_uring_complete,
   record_content,
   record_late,  // captures of the call whose exit or denied record said late_follows
+  record_call,  // entry and exit of a call that is answered at once
 };
 
 // Of an exit or denied record.
@@ -197,6 +208,17 @@ struct enter_record {
 struct exit_record {
   struct record head;
   s64 result;
+};
+
+// What follows `number` is cut off behind the arguments that the call takes, where no captures
+// follow.
+struct call_record {
+  struct record head;
+  u64 entered;
+  s64 result;
+  u32 number;
+  u32 spare;
+  u64 args[6];
 };
 
 struct denied_record {
@@ -334,6 +356,7 @@ struct plan {
   u8 enter_work;  // not 0: something is captured at entry
   u8 content;     // 1 + the argument that points to what it moves through descriptor argument 0
   u8 choice[6];   // of each argument: not 0, the value of argument length_argument decides
+  u8 call_bytes;  // not 0: entry and exit are one record, of so many bytes without captures
 };
 
 // What an argument is for one value of the argument that decides. Found by both numbers in a table

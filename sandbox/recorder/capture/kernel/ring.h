@@ -172,14 +172,19 @@ static __always_inline void commit_filled(struct cpu_area* area, struct scratch*
   if (record) commit(area, scratch, record, (scratch->fill + 7) & ~7u);
 }
 
-static __always_inline void describe(struct record* record, u8 kind, struct task_label* label,
-                                     u64 time) {
+static __always_inline void describe_of(struct record* record, u8 kind, struct task_label* label,
+                                        u64 time, struct task_struct* task) {
   record->kind = kind;
   record->abi = label->abi;
   record->flags = 0;
-  record->tid = (u32)bpf_get_current_pid_tgid();
+  record->tid = task->pid;
   record->session = label->session;
   record->time = time;
+}
+
+static __always_inline void describe(struct record* record, u8 kind, struct task_label* label,
+                                     u64 time) {
+  describe_of(record, kind, label, time, bpf_get_current_task_btf());
 }
 
 static __always_inline struct task_label* label_of(struct task_struct* task) {
@@ -201,15 +206,20 @@ struct place {
   struct session_count* count;
 };
 
-// 0 if the task is recorded.
-static __always_inline int find_place(struct place* place, struct task_struct* task) {
-  place->label = label_of(task);
+// 0 if the task of `place->label` is recorded.
+static __always_inline int find_place_of_label(struct place* place) {
   if (!place->label) return 1;
   place->area = area_of(place->label);
   place->scratch = my_scratch();
   if (!place->area || !place->scratch) return 1;
   place->count = count_of(place->area, place->label);
   return !place->count;
+}
+
+// 0 if the task is recorded.
+static __always_inline int find_place(struct place* place, struct task_struct* task) {
+  place->label = label_of(task);
+  return find_place_of_label(place);
 }
 
 static __always_inline struct record* begin_at(struct place* place, u32 room) {

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <map>
 #include <thread>
@@ -64,6 +67,51 @@ TEST_P(CaptureTest, Threads) {
     EXPECT_EQ(call->event.pid, result.pid);
   }
   EXPECT_EQ(by_thread.size(), 4U);
+}
+
+// With ebpf entry and exit of these are one record, of other calls two.
+TEST_P(CaptureTest, CallsThatAreAnsweredAtOnce) {
+  const Recording result = run([] {
+    const int file = open("/etc/passwd", O_RDONLY);
+    struct stat about {};
+    if (syscall(SYS_fstat, file, &about) != 0) return 1;
+    syscall(SYS_lseek, file, 7, SEEK_SET);
+    void* const page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 4096);
+    syscall(SYS_munmap, page, 4096);
+    syscall(SYS_getppid);
+    close(file);
+    close(file);
+    return about.st_size > 0 ? 0 : 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  const auto last = [&](const char* name) -> const KeptEvent& {
+    return *result.calls(name).back();
+  };
+  const Event& seek = last("lseek").event;
+  const std::uint64_t file = seek.args[0];
+  EXPECT_EQ(seek.args[1], 7U);
+  EXPECT_EQ(seek.args[2], std::uint64_t{SEEK_SET});
+  EXPECT_EQ(seek.result, 7);
+  EXPECT_EQ(last("fstat").event.args[0], file);
+  EXPECT_EQ(last("fstat").capture(CaptureKind::structure_out).size(), sizeof(struct stat));
+  const Event& map = last("mmap").event;
+  EXPECT_EQ(map.args, (std::array<std::uint64_t, 6>{0, 4096, PROT_READ, MAP_PRIVATE, file, 4096}));
+  EXPECT_EQ(last("munmap").event.args[0], static_cast<std::uint64_t>(map.result));
+  EXPECT_EQ(last("getppid").event.result, getpid());
+  const auto closes = result.calls("close");
+  ASSERT_GE(closes.size(), 2U);
+  EXPECT_EQ(closes[closes.size() - 2]->event.result, 0);
+  EXPECT_EQ(closes.back()->event.result, -EBADF);
+  EXPECT_EQ(closes.back()->event.args[0], file);
+  // Each has both times, and began when the one before it was over.
+  std::uint64_t before = 0;
+  for (const char* const name : {"fstat", "lseek", "mmap", "munmap", "getppid", "close"}) {
+    const Event& call = last(name).event;
+    EXPECT_TRUE(call.has_enter && call.has_exit) << name;
+    EXPECT_GT(call.duration_ns, 0U) << name;
+    EXPECT_GE(call.time_ns, before) << name;
+    before = call.time_ns + call.duration_ns;
+  }
 }
 
 TEST_P(CaptureTest, VforkAndExecFromThread) {

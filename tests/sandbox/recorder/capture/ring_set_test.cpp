@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -44,6 +45,14 @@ class RingSetTest : public testing::Test {
     ASSERT_EQ(pwrite(file_.get(), &head, sizeof(head),
                      static_cast<off_t>(cpu * stride + offsetof(wire::ring_control, head))),
               static_cast<ssize_t>(sizeof(head)));
+  }
+  // What the kernel side takes for read.
+  std::uint64_t tail(std::uint32_t cpu) const {
+    std::uint64_t tail = 0;
+    EXPECT_EQ(pread(file_.get(), &tail, sizeof(tail),
+                    static_cast<off_t>(cpu * stride + offsetof(wire::ring_control, tail))),
+              static_cast<ssize_t>(sizeof(tail)));
+    return tail;
   }
   // Times of the records that are there; each record is read to its end.
   std::vector<std::uint64_t> drained(RingSet& rings) {
@@ -92,6 +101,24 @@ TEST_F(RingSetTest, ReadsEveryRecordInTheOrderOfTimeThroughManyRounds) {
   }
   EXPECT_TRUE(rings.status());
   EXPECT_GE(rings.mapped_bytes(), std::size_t{ring_bytes});
+}
+
+TEST_F(RingSetTest, FreesWhatWasReadOfEveryRing) {
+  RingSet rings;
+  ASSERT_TRUE(rings.map(file_.get(), 2, ring_bytes));
+  // Alternating, and more of it than is freed at once.
+  for (std::uint64_t time = 1; time <= 400; ++time) produce(time % 2, time, 1024);
+  std::uint64_t freed = 0;
+  rings.drain(~std::uint64_t{0}, [&](const wire::record&) { freed = std::max(freed, tail(0)); });
+  EXPECT_GT(freed, 0U) << "before the end";
+  EXPECT_LT(freed, heads_[0]);
+  for (const std::uint32_t cpu : {0U, 1U}) EXPECT_EQ(tail(cpu), heads_[cpu]);
+  // A limit leaves the rest to the next reading.
+  for (std::uint64_t time = 401; time <= 800; ++time) produce(time % 2, time, 1024);
+  rings.drain(100U << 10U, [](const wire::record&) {});
+  EXPECT_LT(tail(0) + tail(1), heads_[0] + heads_[1]);
+  drained(rings);
+  for (const std::uint32_t cpu : {0U, 1U}) EXPECT_EQ(tail(cpu), heads_[cpu]);
 }
 
 TEST_F(RingSetTest, PassesOverWhatAFormerOwnerLeft) {
