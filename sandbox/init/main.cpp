@@ -21,7 +21,7 @@
 
 #include "sandbox/init/channel.h"
 #include "sandbox/init/commands.h"
-#include "sandbox/init/disguise.h"
+#include "sandbox/init/decoys.h"
 #include "sandbox/init/keeper.h"
 #include "sandbox/init/memory_watch.h"
 #include "sandbox/init/setup.h"

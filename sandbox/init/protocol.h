@@ -71,6 +71,8 @@ enum class Op : std::uint32_t {
   decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
                  // number[2]: 1 to change to them, and its pid in the upper half; 0: any. Where
                  // the kernel refuses the number: Tell::skipped, and it has another
+  start_decoys,  // those of the steps before; they go on by themselves
+  await_decoys,  // until all of them sleep
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,

@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/decoys.h"
 #include "sandbox/init/disguise.h"
 #include "sandbox/init/gateway_sockets.h"
 #include "sandbox/init/landlock.h"
@@ -259,7 +260,16 @@ int hand_terminal(const char* path) {
   return hand(fd, Hand::terminal);
 }
 
-int run_step(const Step& step) {
+void report(std::uint32_t step, Tell what) {
+  Reply reply;
+  reply.tell = what;
+  reply.id = step;
+  reply.error = errno;
+  tell(reply);
+  if (what == Tell::failed) ::_exit(1);
+}
+
+int run_step(const Step& step, std::uint32_t index) {
   const auto* number = step.header.number;
   switch (step.header.op) {
     case Op::write_file:
@@ -348,7 +358,14 @@ int run_step(const Step& step) {
     case Op::next_pid:
       return choose_next_pid(number[0]);
     case Op::decoy:
-      return start_decoy(step.a, step.b, step.header.lengths[1], step.header.number);
+      return note_decoy(index, step.a, step.b, step.header.lengths[1], step.header.number);
+    case Op::start_decoys:
+      return start_decoys();
+    case Op::await_decoys:
+      return await_decoys([](std::uint32_t number_of, int code) {
+        errno = code;
+        report(number_of, Tell::skipped);
+      });
   }
   errno = ENOSYS;
   return -1;
@@ -357,15 +374,6 @@ int run_step(const Step& step) {
 // Steps without which the sandbox is as safe, only less well disguised.
 bool is_a_matter_of_looks(Op op) {
   return op == Op::show_network || op == Op::next_pid || op == Op::date_root || op == Op::set_time;
-}
-
-void report(std::uint32_t step, Tell what) {
-  Reply reply;
-  reply.tell = what;
-  reply.id = step;
-  reply.error = errno;
-  tell(reply);
-  if (what == Tell::failed) ::_exit(1);
 }
 
 }  // namespace
@@ -378,7 +386,6 @@ void run_setup(const Program& program) {
   // Modes are as the plan has them, whatever the caller's mask.
   const unsigned mask_before = ::umask(0);
   const char* at = program.steps;
-  std::uint32_t last_decoy = 0;
   for (std::uint32_t i = 0; i < program.header->steps; ++i) {
     Step step{};
     std::memcpy(&step.header, at, sizeof(step.header));
@@ -388,13 +395,9 @@ void run_setup(const Program& program) {
     at = step.c + step.header.lengths[2] + 1;
     if (at > program.end) ::_exit(1);
     errno = 0;
-    const int result = run_step(step);
-    const bool is_decoy = step.header.op == Op::decoy;
-    const bool looks = is_a_matter_of_looks(step.header.op) || (is_decoy && result == unnumbered);
-    if (result != 0) report(i, looks ? Tell::skipped : Tell::failed);
-    if (is_decoy) last_decoy = i;
+    if (run_step(step, i) != 0)
+      report(i, is_a_matter_of_looks(step.header.op) ? Tell::skipped : Tell::failed);
   }
-  if (await_decoys() != 0) report(last_decoy, Tell::failed);
   ::umask(mask_before);
 }
 

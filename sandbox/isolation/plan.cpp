@@ -83,6 +83,7 @@ void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) 
     step.number[1] = decoy.gid;
     step.number[2] = (host.root ? 1U : 0U) | static_cast<std::uint64_t>(decoy.pid) << 32U;
   }
+  if (!disguise.decoys.empty()) steps.add(Op::start_decoys, "start the persona's processes");
 }
 
 void looks_of_processes(const Disguise& disguise, StepWriter& steps) {
@@ -215,6 +216,9 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   filesystem.await_layers();
   filesystem.place_mounts();
   filesystem.disguise(disguise);
+  // A process that is being made while the root changes would keep the host's.
+  if (!disguise.decoys.empty())
+    steps.add(Op::await_decoys, "wait until the persona's processes sleep");
   filesystem.enter();
 
   GYGES_CHECK(host_name_and_time(policy, host, accepted, disguise, plan, steps));
