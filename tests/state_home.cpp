@@ -19,6 +19,9 @@ class StateHome : public ::testing::Environment {
     // Tests that become another user make a directory of that user's in it.
     ASSERT_EQ(::chmod(path_.c_str(), 01777), 0);
     ASSERT_EQ(::setenv("XDG_STATE_HOME", path_.c_str(), 1), 0);
+    const std::string cache = path_ + "/cache";
+    ASSERT_EQ(::mkdir(cache.c_str(), 0700), 0);
+    ASSERT_EQ(::setenv("XDG_CACHE_HOME", cache.c_str(), 1), 0);
     ::unsetenv("GYGES_SEAL_KEY");
   }
 

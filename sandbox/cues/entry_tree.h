@@ -17,14 +17,18 @@ class EntryTree {
 
   explicit EntryTree(unsigned directory_mode) : mode_(directory_mode) {}
 
-  void directory(const std::string& path) {
+  void directory(const std::string& path, bool own = false) {
     if (path.empty() || !made_.insert(path).second) return;
     const std::size_t slash = path.rfind('/');
-    if (slash != std::string::npos) directory(path.substr(0, slash));
-    entries_.push_back({TreeEntry::Kind::directory, path, "", mode_});
+    if (slash != std::string::npos) directory(path.substr(0, slash), own);
+    entries_.push_back({TreeEntry::Kind::directory, path, "", mode_, own});
   }
   void file(const std::string& path, std::string content, unsigned mode = 0444) {
     add({TreeEntry::Kind::file, path, std::move(content), mode});
+  }
+  // One that differs from run to run.
+  void own_file(const std::string& path, std::string content, unsigned mode = 0444) {
+    add({TreeEntry::Kind::file, path, std::move(content), mode, true});
   }
   void link(const std::string& path, const std::string& target) {
     // Relative to the directory of the link, as the kernel writes them.
@@ -37,7 +41,7 @@ class EntryTree {
  private:
   void add(TreeEntry entry) {
     const std::size_t slash = entry.path.rfind('/');
-    if (slash != std::string::npos) directory(entry.path.substr(0, slash));
+    if (slash != std::string::npos) directory(entry.path.substr(0, slash), entry.own);
     if (made_.insert(entry.path).second) entries_.push_back(std::move(entry));
   }
 

@@ -72,7 +72,7 @@ isolation::Cover file_systems_tree(const MachineView& view) {
     tree.file("ext4/" + disk + "/mb_stats",
               "mballoc:\n\tmb stats collection turned off.\n\tTo enable, please write \"1\" to "
               "sysfs file mb_stats.\n");
-    tree.file("jbd2/" + disk + "-8/info",
+    tree.own_file("jbd2/" + disk + "-8/info",
               fmt::format("{} transactions ({} requested), each up to 16384 blocks\n",
                           612000 + view.seed % 90000, 590000 + view.seed % 90000));
   }

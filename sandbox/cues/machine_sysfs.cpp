@@ -45,7 +45,11 @@ void put_dmi(const MachineView& view, EntryTree& tree) {
     if (const std::size_t at = content.find(maker); at != std::string::npos)
       content.replace(at, maker.size(),
                       view.processor.find("AuthenticAMD") != std::string::npos ? "a" : "i");
-    tree.file(base + "/" + name, line(content), secret ? 0400 : 0444);
+    const unsigned mode = secret ? 0400 : 0444;
+    if (name == "product_uuid")
+      tree.own_file(base + "/" + name, line(content), mode);
+    else
+      tree.file(base + "/" + name, line(content), mode);
   }
   tree.link("class/dmi/id", base);
 }
@@ -256,7 +260,7 @@ void put_power(const MachineView& view, EntryTree& tree) {
         {"energy_now", std::to_string(full / 100 * 96)},
         {"power_now", "0"},
         {"voltage_now", "16911000"}})
-    tree.file(battery + "/" + name, line(value));
+    tree.own_file(battery + "/" + name, line(value));
   tree.link("class/power_supply/BAT0", battery);
   const std::string mains = acpi + "ACPI0003:00/power_supply/AC";
   tree.file(mains + "/type", "Mains\n");
@@ -264,7 +268,7 @@ void put_power(const MachineView& view, EntryTree& tree) {
   tree.link("class/power_supply/AC", mains);
   const std::string zone = "devices/virtual/thermal/thermal_zone0";
   tree.file(zone + "/type", "acpitz\n");
-  tree.file(zone + "/temp", fmt::format("{}000\n", 44 + view.seed % 9));
+  tree.own_file(zone + "/temp", fmt::format("{}000\n", 44 + view.seed % 9));
   tree.link("class/thermal/thermal_zone0", zone);
 }
 
@@ -283,17 +287,17 @@ void put_control_groups(const MachineView& view, EntryTree& tree) {
     // Where the agent's own group is: runtimes look for limits there.
     const std::string session =
         base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
-    tree.file(session + "cgroup.controllers", "memory pids\n");
-    tree.file(session + "cgroup.events", "populated 1\nfrozen 0\n");
-    tree.file(session + "cgroup.procs", "", 0644);
-    tree.file(session + "cgroup.type", "domain\n", 0644);
-    tree.file(session + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
-    tree.file(session + "memory.current", "18173952\n");
+    tree.own_file(session + "cgroup.controllers", "memory pids\n");
+    tree.own_file(session + "cgroup.events", "populated 1\nfrozen 0\n");
+    tree.own_file(session + "cgroup.procs", "", 0644);
+    tree.own_file(session + "cgroup.type", "domain\n", 0644);
+    tree.own_file(session + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
+    tree.own_file(session + "memory.current", "18173952\n");
     for (const char* name : {"memory.max", "memory.high", "memory.swap.max", "pids.max"})
-      tree.file(session + name, "max\n", 0644);
-    tree.file(session + "memory.min", "0\n", 0644);
-    tree.file(session + "memory.low", "0\n", 0644);
-    tree.file(session + "pids.current", "4\n");
+      tree.own_file(session + name, "max\n", 0644);
+    tree.own_file(session + "memory.min", "0\n", 0644);
+    tree.own_file(session + "memory.low", "0\n", 0644);
+    tree.own_file(session + "pids.current", "4\n");
     return;
   }
   // The root of a machine has none of these.

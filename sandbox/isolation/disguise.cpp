@@ -84,9 +84,8 @@ std::string cover_source(std::size_t index) {
   return "p" + std::to_string(index);
 }
 
-// Rootless every file is the agent's; one that only root may read is closed to its owner too.
-unsigned DisguiseFiles::mode_of(unsigned mode) const {
-  return as_root_ || (mode & 0077U) != 0 ? mode : 0U;
+unsigned mode_for(unsigned mode, bool as_root) {
+  return as_root || (mode & 0077U) != 0 ? mode : 0U;
 }
 
 Status DisguiseFiles::put_covers(const Disguise& disguise) {
@@ -100,7 +99,7 @@ Status DisguiseFiles::put_covers(const Disguise& disguise) {
     // As it is now: the disguise may have been made long before, for a sandbox of a pool or a
     // comparison of several.
     const std::string content = cover.renew ? cover.renew() : cover.content;
-    GYGES_TRY(UniqueFd file, put_file(root_.get(), cover_source(i), content, mode_of(cover.mode)));
+    GYGES_TRY(UniqueFd file, put_file(root_.get(), cover_source(i), content, mode_for(cover.mode, as_root_)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
   }
   return ok();
@@ -121,49 +120,68 @@ Status DisguiseFiles::put_places(const Disguise& disguise) {
   return ok();
 }
 
-Status DisguiseFiles::put_entries(const std::string& place, const std::vector<TreeEntry>& entries) {
-  UniqueFd tree(
-      ::openat(root_.get(), place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+Status put_entries(int root, const std::string& place, const std::vector<TreeEntry>& entries,
+                   Entries which, bool as_root) {
+  UniqueFd tree(::openat(root, place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!tree) return fail_errno("open", "tree of the disguise");
+  std::vector<const TreeEntry*> own;
+  for (const TreeEntry& entry : entries)
+    if (entry.own) own.push_back(&entry);
+  auto meant = [&](const TreeEntry& entry) {
+    if (which != Entries::own) return which == Entries::all || !entry.own;
+    const bool directory = entry.kind == TreeEntry::Kind::directory;
+    return entry.own || (directory && std::any_of(own.begin(), own.end(), [&](const auto* other) {
+                           return other->path.starts_with(entry.path + "/");
+                         }));
+  };
+  std::vector<const TreeEntry*> closed;
   for (const TreeEntry& entry : entries) {
+    if (!meant(entry)) continue;
     const char* path = entry.path.c_str();
     switch (entry.kind) {
       case TreeEntry::Kind::directory:
         if (::mkdirat(tree.get(), path, entry.mode | 0700U) != 0 && errno != EEXIST)
           return fail_errno("make directory of the disguise", quoted(entry.path));
+        if ((entry.mode & 0700U) != 0700U) closed.push_back(&entry);
         break;
       case TreeEntry::Kind::symlink:
         if (::symlinkat(entry.content.c_str(), tree.get(), path) != 0)
           return fail_errno("make link of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::file:
-        GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, mode_of(entry.mode)));
+        GYGES_CHECK(
+            put_file(tree.get(), entry.path, entry.content, mode_for(entry.mode, as_root)));
         break;
     }
   }
   // Those that nobody may write to, when nothing more is made in them.
-  for (const TreeEntry& entry : entries)
-    if (entry.kind == TreeEntry::Kind::directory && (entry.mode & 0700U) != 0700U &&
-        ::fchmodat(tree.get(), entry.path.c_str(), entry.mode, 0) != 0)
-      return fail_errno("close directory of the disguise", quoted(entry.path));
+  for (const TreeEntry* entry : closed)
+    if (::fchmodat(tree.get(), entry->path.c_str(), entry->mode, 0) != 0)
+      return fail_errno("close directory of the disguise", quoted(entry->path));
   return ok();
 }
 
 Status DisguiseFiles::write_trees(const Disguise& disguise) {
+  // Done by write(): what others share may not change under them once they are mounted together.
+  if (!disguise.shared_tree.empty()) return ok();
   const OpenMask mask;
   // Hundreds of files each: pid 1 has long mounted everything when one thread has written them.
   std::future<Status> tree;
   if (!disguise.sysfs.empty())
-    tree = aside([&] { return put_entries(sysfs_source, disguise.sysfs); });
+    tree = aside([&] {
+      return put_entries(root_.get(), sysfs_source, disguise.sysfs, Entries::all, as_root_);
+    });
   Status covers = put_cover_trees(disguise);
   if (tree.valid()) GYGES_CHECK(tree.get());
   return covers;
 }
 
 Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
+  const Entries which = disguise.shared_tree.empty() ? Entries::all : Entries::own;
   for (std::size_t i = 0; i < disguise.covers.size(); ++i)
     if (disguise.covers[i].entries) {
-      GYGES_CHECK(put_entries(cover_source(i), *disguise.covers[i].entries));
+      GYGES_CHECK(put_entries(root_.get(), cover_source(i), *disguise.covers[i].entries, which,
+                              as_root_));
       // Directories of procfs are closed to writing.
       if (::fchmodat(root_.get(), cover_source(i).c_str(), 0555, 0) != 0)
         return fail_errno("close directory of the disguise", quoted(disguise.covers[i].path));
@@ -212,6 +230,10 @@ Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const
   const OpenMask mask;
   GYGES_CHECK(files->put_covers(disguise));
   GYGES_CHECK(files->put_places(disguise));
+  if (disguise.shared_tree.empty()) return files;
+  if (!disguise.sysfs.empty())
+    GYGES_CHECK(put_entries(files->root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root));
+  GYGES_CHECK(files->put_cover_trees(disguise));
   return files;
 }
 

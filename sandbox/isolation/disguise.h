@@ -27,6 +27,7 @@ struct TreeEntry {
   std::string path;     // relative to the tree's root; parents come before children
   std::string content;  // bytes of a file, target of a symlink
   unsigned mode = 0444;
+  bool own = false;  // differs from run to run; all others can be shared (shared_tree.h)
 };
 
 struct Cover {
@@ -58,6 +59,9 @@ struct Disguise {
   // Directory of the tree over which the kernel's own view of this network namespace's interfaces
   // is placed; empty: none.
   std::string network_directory;
+  // Directory of the host that has all entries but those of the run's own, as this disguise's file
+  // system would: see shared_tree.h. Empty: they are written for this run.
+  std::string shared_tree;
   std::string init_name = "init";  // comm of pid 1
   std::vector<std::string> init_arguments = {"init"};
   std::vector<Decoy> decoys;
@@ -107,8 +111,6 @@ class DisguiseFiles {
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
   Status put_cover_trees(const Disguise& disguise);
-  Status put_entries(const std::string& place, const std::vector<TreeEntry>& entries);
-  [[nodiscard]] unsigned mode_of(unsigned mode) const;
   void keep_moving();
 
   UniqueFd root_;
@@ -117,6 +119,16 @@ class DisguiseFiles {
   UniqueFd wake_;  // an eventfd; written to end the thread
   std::thread thread_;
 };
+
+// Which entries of a tree are meant.
+enum class Entries { all, shared, own };
+
+// Makes entries in the directory `place` of `root`, with the directories that lead to them. As root
+// their modes are as given; otherwise every file is the agent's, and one that only root may read is
+// closed to its owner too.
+Status put_entries(int root, const std::string& place, const std::vector<TreeEntry>& entries,
+                   Entries which, bool as_root);
+unsigned mode_for(unsigned mode, bool as_root);
 
 // Where cover number `index` lies in that file system.
 std::string cover_source(std::size_t index);

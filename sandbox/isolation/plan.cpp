@@ -208,7 +208,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   steps.add(Op::private_mounts, "keep mount changes inside");
   egress_gateway(policy, steps);
 
-  GYGES_CHECK(filesystem.open_sources());
+  GYGES_CHECK(filesystem.open_sources(disguise.shared_tree));
   filesystem.root_and_scratch(disguise.root_of_disk);
   decoys(disguise, host, steps);
   // No policy mounts anything there.

@@ -104,7 +104,8 @@ Status FilesystemPlan::sort_mounts() {
   });
   return ok();
 }
-Status FilesystemPlan::open_sources() {
+
+Status FilesystemPlan::open_sources(const std::string& shared) {
   for (Placed& placed : mounts_)
     if (placed.mapped) {
       plan_.mapped.push_back(*placed.mapped);
@@ -115,6 +116,7 @@ Status FilesystemPlan::open_sources() {
       placed.slot = open_slot(placed.mount.source);
   for (const std::string& device : policy_.filesystem.devices)
     devices_.emplace_back(device, open_slot("/dev/" + device));
+  if (!shared.empty()) shared_ = open_slot(shared);
   if (slots_ + policy_.filesystem.masked.size() > init::max_slots)
     return fail("plan mounts", policy_.name, "more mounts and masks than pid 1 can hold",
                 "mount common parents instead");
@@ -342,9 +344,23 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   // as this mount is, and takes one call each.
   steps_.mount("make what is shown of the disguise read-only", "tmpfs", ".c",
                MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  std::string trees = ".c/";
+  if (shared_) {
+    // What is this run's own, over what all runs share.
+    steps_.make_path(".s/k", 0700);
+    attach("hold what disguises share", *shared_, ".s/k", read_only_attributes);
+    steps_.make_path(".d", 0755);
+    steps_.mount("put the disguise together", "overlay", ".d",
+                 MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                 fmt::format("lowerdir=.c:.s/k{}", host_.root ? "" : ",userxattr"));
+    trees = ".d/";
+  }
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const std::string& path = disguise.covers[i].path;
-    steps_.add_path(Op::cover, "cover " + path, ".c/" + cover_source(i)).b = relative(path);
+    steps_
+        .add_path(Op::cover, "cover " + path,
+                  (disguise.covers[i].entries ? trees : ".c/") + cover_source(i))
+        .b = relative(path);
     disguised_.insert(path);
   }
   bool taken = std::any_of(mounts_.begin(), mounts_.end(), [](const Placed& placed) {
@@ -352,11 +368,12 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   });
   if (!disguise.sysfs.empty() && !taken) {
     steps_.make_path("sys", 0555);
-    steps_.add_path(Op::bind, "mount /sys", std::string(".c/") + sysfs_source).b = "sys";
+    steps_.add_path(Op::bind, "mount /sys", trees + sysfs_source).b = "sys";
     if (!disguise.network_directory.empty())
       steps_.add_path(Op::show_network, "show the sandbox's own network interfaces in /sys", ".n")
           .b = "sys/" + disguise.network_directory;
   }
+  if (shared_) steps_.add_path(Op::leave_behind, "leave the trees' own mount behind", ".d");
   steps_.add_path(Op::leave_behind, "leave the disguise's own mount behind", ".c");
 }
 

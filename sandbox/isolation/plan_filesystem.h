@@ -28,7 +28,8 @@ class FilesystemPlan {
   Status sort_mounts();
 
   // Sources are taken before the new root covers anything, and only ever by descriptor afterwards.
-  Status open_sources();
+  // `shared`: Disguise::shared_tree.
+  Status open_sources(const std::string& shared);
 
   // The new root and the file system of the writable layers, filled by the supervisor.
   // The supervisor fills the layers while other steps go on, until await_layers().
@@ -74,6 +75,7 @@ class FilesystemPlan {
   std::vector<std::pair<std::string, std::uint64_t>> devices_;
   std::vector<std::uint64_t> covers_;  // slots, in the order of the masked paths
   std::set<std::string> disguised_;    // paths inside; a mask of them has nothing left to hide
+  std::optional<std::uint64_t> shared_;  // slot of the disguise's shared tree
   std::uint64_t slots_ = 0;
   unsigned views_ = 0;
   std::int64_t root_time_ = 0;  // 0: as it is

@@ -14,6 +14,7 @@
 #include "sandbox/isolation/program.h"
 #include "sandbox/isolation/sandbox_state.h"
 #include "sandbox/isolation/seed.h"
+#include "sandbox/isolation/shared_tree.h"
 #include "sandbox/isolation/shipped_filters.h"
 #include "sandbox/network/loopback.h"
 #include "sandbox/recorder/recorder.h"
@@ -168,6 +169,7 @@ Status Sandbox::State::start() {
     GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
                                                        spec->flows, outlet.get()));
   }
+  disguise.shared_tree = shared_tree(disguise, host.root);
   GYGES_TRY(plan,
             make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
   enforcement.unhidden = disguise.unhidden;

@@ -5,6 +5,7 @@
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
+#include "sandbox/isolation/shared_tree.h"
 #include "sandbox/recorder/format/bundle.h"
 #include "sandbox/run/identity_files.h"
 #include "sandbox/run/workspace.h"
@@ -126,7 +127,9 @@ Result<RunInputs> make_run_inputs(isolation::Policy policy,
   // host.
   recorder::SealPlaces places = recorder::SealPlaces::from_environment();
   std::vector<std::filesystem::path> hidden = secrets;
-  hidden.insert(hidden.end(), {places.key, places.ledger, records});
+  // What disguises share is not the agent's to change.
+  hidden.insert(hidden.end(),
+                {places.key, places.ledger, records, isolation::shared_trees_directory()});
   hide(hidden, inputs.policy);
   return inputs;
 }
