@@ -1,12 +1,15 @@
 #include "sandbox/cues/machine.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
-#include "base/files.h"
+#include "base/fd.h"
 #include "base/json.h"
 
 namespace gyges::cues {
@@ -93,6 +96,22 @@ void read_hardware(const json& value, Machine& machine) {
   machine.sensors = pairs_from_json(value, "sensors");
 }
 
+// The first block of /proc/cpuinfo. The kernel makes it block by block as it is read, each with a
+// look at that processor's frequency: the others are not asked for.
+Result<std::string> first_processor() {
+  const UniqueFd file(::open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC));
+  if (!file) return fail_errno("open", "/proc/cpuinfo");
+  std::string text;
+  std::array<char, 4096> piece;
+  while (text.find("\n\n") == std::string::npos) {
+    const ssize_t n = ::read(file.get(), piece.data(), piece.size());
+    if (n < 0) return fail_errno("read", "/proc/cpuinfo");
+    if (n == 0) break;
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  return text.substr(0, text.find("\n\n")) + "\n";
+}
+
 }  // namespace
 
 Machine machine_from_json(const json& value) {
@@ -126,8 +145,7 @@ Machine machine_from_json(const json& value) {
 
 Result<HostMachine> read_host_machine() {
   HostMachine host;
-  GYGES_TRY(std::string text, read_file("/proc/cpuinfo"));
-  host.processor = text.substr(0, text.find("\n\n")) + "\n";
+  GYGES_TRY(host.processor, first_processor());
   cpu_set_t mask;
   CPU_ZERO(&mask);
   if (::sched_getaffinity(0, sizeof(mask), &mask) == 0)

@@ -210,8 +210,11 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
     table.add(std::move(row), procs, 0);
   }
   for (const char* name : {"kcore", "keys", "timer_list"}) {
-    MountRow row = none("", "rw,nosuid", 4, "tmpfs", "tmpfs", "rw,size=65536k,mode=755,inode64", 0);
+    MountRow row =
+        none("", "rw,nosuid", 4, "tmpfs", "tmpfs", "rw,size=65536k,mode=755,inode64", tmpfs);
     row.root = "/null";
+    // As /dev, which it is a file of: df(1) would list the room of the disguise.
+    row.bytes = row.free = 64U << 20U;
     row.point = fmt::format("/proc/{}", name);
     table.add(std::move(row), procs, 0);
   }

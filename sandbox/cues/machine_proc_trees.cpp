@@ -57,6 +57,26 @@ isolation::Cover pci_tree(const MachineView& view) {
   return directory("/proc/bus/pci", tree);
 }
 
+// The host's are those of another kernel than the persona has. An image has none.
+isolation::Cover modules_tree(const MachineView& view) {
+  EntryTree tree(0755);
+  if (view.machine.cgroup_root) {
+    const std::string base = view.release + "/";
+    tree.directory(base + "kernel/drivers");
+    tree.directory(base + "kernel/fs");
+    tree.directory(base + "kernel/net");
+    std::string dependencies;
+    for (const std::string& module : view.machine.modules)
+      dependencies += "kernel/drivers/" + module.substr(0, module.find(' ')) + ".ko:\n";
+    for (const char* name :
+         {"modules.alias", "modules.builtin", "modules.builtin.modinfo", "modules.devname",
+          "modules.order", "modules.softdep", "modules.symbols"})
+      tree.file(base + name, "", 0644);
+    tree.file(base + "modules.dep", std::move(dependencies), 0644);
+  }
+  return {"/usr/lib/modules", "", 0755, {}, tree.take()};
+}
+
 // The disk's file system; the kernel would name the host's disks.
 isolation::Cover file_systems_tree(const MachineView& view) {
   EntryTree tree(closed);
@@ -188,6 +208,7 @@ std::vector<isolation::Cover> hardware_covers(const MachineView& view) {
   covers.push_back(interrupts_tree(view));
   covers.push_back(pci_tree(view));
   covers.push_back(file_systems_tree(view));
+  covers.push_back(modules_tree(view));
   fixed("/proc/devices", devices_file(view.machine));
   fixed("/proc/bus/input/devices", input_devices_file(view.machine));
   fixed("/proc/bus/input/handlers",

@@ -52,6 +52,10 @@ void put_dmi(const MachineView& view, EntryTree& tree) {
       tree.file(base + "/" + name, line(content), mode);
   }
   tree.link("class/dmi/id", base);
+  // What dmidecode reads, as root alone; containers have this directory covered.
+  if (view.machine.cgroup_root)
+    for (const char* name : {"DMI", "smbios_entry_point"})
+      tree.file(std::string("firmware/dmi/tables/") + name, "", 0400);
 }
 
 void put_caches(const MachineView& view, const std::vector<ProcessorCache>& caches,

@@ -183,7 +183,7 @@ Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
       GYGES_CHECK(put_entries(root_.get(), cover_source(i), *disguise.covers[i].entries, which,
                               as_root_));
       // Directories of procfs are closed to writing.
-      if (::fchmodat(root_.get(), cover_source(i).c_str(), 0555, 0) != 0)
+      if (::fchmodat(root_.get(), cover_source(i).c_str(), disguise.covers[i].mode, 0) != 0)
         return fail_errno("close directory of the disguise", quoted(disguise.covers[i].path));
     }
   return ok();

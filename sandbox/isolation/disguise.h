@@ -31,7 +31,7 @@ struct TreeEntry {
 };
 
 struct Cover {
-  std::string path;  // absolute, below /proc; skipped where this kernel has no such file
+  std::string path;  // absolute; skipped where the host has no such file
   std::string content;
   unsigned mode = 0444;
   // Not empty: gives the content anew, once a second, for what moves on a living machine. Called by

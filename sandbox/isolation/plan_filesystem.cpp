@@ -350,9 +350,10 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
     steps_.make_path(".s/k", 0700);
     attach("hold what disguises share", *shared_, ".s/k", read_only_attributes);
     steps_.make_path(".d", 0755);
+    // Without xino numbers of files are small, as they are everywhere.
     steps_.mount("put the disguise together", "overlay", ".d",
                  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                 fmt::format("lowerdir=.c:.s/k{}", host_.root ? "" : ",userxattr"));
+                 fmt::format("lowerdir=.c:.s/k,xino=off{}", host_.root ? "" : ",userxattr"));
     trees = ".d/";
   }
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {

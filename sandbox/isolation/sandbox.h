@@ -155,8 +155,9 @@ class Sandbox {
  public:
   // Begins what every sandbox needs, for the one that this thread starts next, while the caller
   // finds out what it is to be: pid 1 takes a millisecond to be executed and to make its
-  // namespaces. What fails here fails in start(), and is said there.
-  static void start_ahead();
+  // namespaces. A start whose disguise gives pid 1 other arguments (Disguise::init_arguments) makes
+  // its own. What fails here fails in start(), and is said there.
+  static void start_ahead(std::vector<std::string> init_arguments = {"init"});
 
   static Result<std::unique_ptr<Sandbox>> start(const SandboxSpec& spec);
   ~Sandbox();

@@ -77,10 +77,12 @@ std::string_view cure_for_step(init::Op op, int code) {
 // it.
 struct Ahead {
   HostFacts host;
+  std::vector<std::string> arguments;
   InitProcess process;
   const pid_t owner = ::getpid();
 
-  Ahead(HostFacts facts, InitProcess init) : host(facts), process(std::move(init)) {}
+  Ahead(HostFacts facts, std::vector<std::string> words, InitProcess init)
+      : host(facts), arguments(std::move(words)), process(std::move(init)) {}
   Ahead(const Ahead&) = delete;
   Ahead& operator=(const Ahead&) = delete;
   ~Ahead() {
@@ -155,7 +157,7 @@ Status Sandbox::State::start() {
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
   disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
-  if (begun && disguise.init_arguments == Disguise{}.init_arguments) {
+  if (begun && begun->arguments == disguise.init_arguments) {
     process = std::move(begun->process);
   } else {
     begun.reset();
@@ -299,11 +301,11 @@ Status Sandbox::State::answer(Message message) {
   return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
 }
 
-void Sandbox::start_ahead() {
+void Sandbox::start_ahead(std::vector<std::string> arguments) {
   auto host = read_host_facts();
   if (!host) return;
-  auto process = launch_init(namespaces_of_init(*host), Disguise{}.init_arguments);
-  if (process) ahead = std::make_unique<Ahead>(*host, std::move(*process));
+  auto process = launch_init(namespaces_of_init(*host), arguments);
+  if (process) ahead = std::make_unique<Ahead>(*host, std::move(arguments), std::move(*process));
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/text.h"
 #include "sandbox/isolation/hostile_tree.h"
@@ -18,12 +20,14 @@ namespace {
 // megabyte of a lastlog two pages are written.
 Status write_with_holes(int fd, const std::string& content) {
   constexpr std::size_t page = 4096;
+  static constexpr std::array<char, page> zeros{};
   if (content.size() < 4 * page) return write_all(fd, content);
   if (::ftruncate(fd, static_cast<off_t>(content.size())) != 0)
     return fail_errno("set the size of", "seed file");
   for (std::size_t at = 0; at < content.size(); at += page) {
     const std::string_view piece = std::string_view(content).substr(at, page);
-    if (piece.find_first_not_of('\0') == std::string_view::npos) continue;
+    // Byte by byte this took half a millisecond.
+    if (std::memcmp(piece.data(), zeros.data(), piece.size()) == 0) continue;
     if (::lseek(fd, static_cast<off_t>(at), SEEK_SET) < 0)
       return fail_errno("seek in", "seed file");
     GYGES_CHECK(write_all(fd, piece));

@@ -58,7 +58,7 @@ class CommandRun {
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
     GYGES_TRY(RunInputs inputs, make_run_inputs(std::move(policy_), request_.persona, request_.seed,
-                                                request_.workspace, request_.out));
+                                                request_.workspace, request_.out, {}, true));
     policy_ = std::move(inputs.policy);
     spec_.seed = std::move(inputs.seed);
     spec_.packed_world = std::move(inputs.packed_world);

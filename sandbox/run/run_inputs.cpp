@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "base/aside.h"
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/internet.h"
 #include "sandbox/cues/persona.h"
@@ -81,17 +82,25 @@ void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy&
 }
 
 // Puts a persona's identity, files and internet into the inputs.
-Status add_persona(const std::string& name, std::uint64_t seed, RunInputs& inputs) {
+Status add_persona(const std::string& name, std::uint64_t seed, bool launch, RunInputs& inputs) {
   isolation::Policy& policy = inputs.policy;
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
+  if (launch && persona.machine && policy.cues.init_name)
+    isolation::Sandbox::start_ahead(persona.machine->init_arguments);
   cues::draw_hostname(persona, seed);
   cues::TemplateContext context;
   context.day = cues::today();
   context.seed = seed;
   cues::add_persona_values(persona, context);
-  GYGES_TRY(cues::PersonaWorld world, cues::make_persona_world(persona, context));
+  // Side by side: they take as long as each other, and share nothing but the persona.
+  std::future<Result<cues::PersonaWorld>> making =
+      aside([&] { return cues::make_persona_world(persona, context); });
+  isolation::Policy dressed = policy;
+  dressed.cues.uptime_seconds = persona.uptime_seconds;
+  auto disguise = cues::make_disguise(persona, seed, dressed);
+  GYGES_TRY(cues::PersonaWorld world, making.get());
+  GYGES_TRY(inputs.disguise, std::move(disguise));
   cues::apply_persona(world, policy);
-  GYGES_TRY(inputs.disguise, cues::make_disguise(persona, seed, policy));
   inputs.seed = std::move(world.seed);
   make_room(inputs.seed, policy);
   if (policy.network.mode == network::NetworkPolicy::Mode::gateway) {
@@ -109,11 +118,11 @@ Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
                                   const std::filesystem::path& workspace,
                                   const std::filesystem::path& records,
-                                  const std::vector<std::filesystem::path>& secrets) {
+                                  const std::vector<std::filesystem::path>& secrets, bool launch) {
   RunInputs inputs;
   inputs.policy = std::move(policy);
   if (persona)
-    GYGES_CHECK(add_persona(*persona, seed, inputs));
+    GYGES_CHECK(add_persona(*persona, seed, launch, inputs));
   else
     inputs.seed = identity_files(inputs.policy);
   add_resolver_file(inputs.policy, inputs.seed);

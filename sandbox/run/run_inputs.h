@@ -32,10 +32,12 @@ struct RunInputs {
 // generates. `workspace` (absolute, without symbolic links) is shown as the policy says. Nobody
 // inside shall sign records, or read what other runs there were: the seal's key and ledger and
 // `records`, where records are kept (empty: nowhere), are masked, and so are the files `secrets`.
+// `launch`: this thread starts the sandbox at once, and a persona's pid 1 is launched ahead.
 Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
                                   const std::filesystem::path& workspace,
                                   const std::filesystem::path& records,
-                                  const std::vector<std::filesystem::path>& secrets = {});
+                                  const std::vector<std::filesystem::path>& secrets = {},
+                                  bool launch = false);
 
 }  // namespace gyges::run

@@ -7,13 +7,18 @@
 
 #include <unistd.h>
 
+#include <sys/stat.h>
+
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <regex>
 #include <thread>
 
 #include "base/text.h"
+#include "sandbox/isolation/shared_tree.h"
 #include "tests/sandbox/cues/persona_spec.h"
 #include "tests/sandbox/cues/recorded_sandbox.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
@@ -59,6 +64,10 @@ constexpr std::array rows{
         "/proc/fs/ext4: vda1  /proc/fs/jbd2: vda1-8 "},
     Row{"K8 drivers", "grep -c -E '^(254 virtblk|253 device-mapper)$' /proc/devices", "2\n"},
     Row{"K13", "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name", "Red Hat\nKVM\n"},
+    Row{"K13 tables",
+        "ls /sys/firmware/dmi/tables | tr '\n' ' '; cat /sys/firmware/dmi/tables/DMI 2>&1 | "
+        "grep -c denied",
+        "DMI smbios_entry_point 1\n"},
     Row{"F18", "cat /sys/class/net/lo/mtu; ls /sys/class/net", "[0-9]+\nlo\n"},
     Row{"P1", "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline", "systemd\n/sbin/init "},
     Row{"P2", "test $$ -gt 1846000 && test $$ -lt 1860000 && echo high", "high\n"},
@@ -279,6 +288,69 @@ TEST_F(Disguised, CoversCannotBeChangedOrTakenAway) {
   EXPECT_NE(run("echo b > /proc/sysrq-trigger").end.exit_code, 0);
 }
 
+// The host's kernel names its own release there.
+TEST_F(Disguised, ModulesAreOfThePersonasKernel) {
+  if (!std::filesystem::exists("/usr/lib/modules")) GTEST_SKIP() << "this host has no modules";
+  SandboxSpec spec = spec_of("vm-production", 1);
+  start(spec);
+  EXPECT_EQ(say("ls /lib/modules"), say("uname -r"));
+  start(spec_of("docker-service", 1));
+  EXPECT_EQ(say("ls /lib/modules"), "");
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_NE(say("ls /lib/modules"), "6.1.0-44-amd64\n");
+}
+
+// What a container's runtime covers is a file of its /dev; df(1) lists the room of other devices.
+TEST_F(Disguised, CoversHaveTheRoomOfTheirMount) {
+  SandboxSpec spec = spec_of("docker-service", 1);
+  const std::string room = "stat -f -c '%b %f %T' /proc/keys";
+  start(spec);
+  EXPECT_EQ(say(room), "16384 16384 tmpfs\n");
+  sandbox_.reset();
+  spec.policy.cues.emulate = {"uname"};
+  start(spec);
+  EXPECT_NE(say(room), "16384 16384 tmpfs\n");
+}
+
+// What runs have in common is made once; what somebody wrote to it since is not shown.
+TEST_F(Disguised, TreesAreSharedAndLookedThrough) {
+  const SandboxSpec spec = spec_of("vm-production", 1);
+  const std::string said = "cat /sys/devices/system/cpu/kernel_max";
+  auto shared = [](const std::string& beginning) {
+    std::vector<std::filesystem::path> files;
+    for (const auto& tree :
+         std::filesystem::directory_iterator(isolation::shared_trees_directory()))
+      if (tree.path().filename().string().starts_with(beginning))
+        files.push_back(tree.path() / "tree/sys/devices/system/cpu/kernel_max");
+    return files;
+  };
+  std::filesystem::remove_all(isolation::shared_trees_directory());
+  for (int i = 0; i < 2; ++i) {
+    start(spec);
+    EXPECT_EQ(say(said), "8191\n");
+    sandbox_.reset();
+  }
+  std::vector<std::filesystem::path> files = shared("");
+  ASSERT_EQ(files.size(), 1U);
+  // As much as before, so that its size tells nothing.
+  ASSERT_EQ(::chmod(files[0].c_str(), 0644), 0);
+  std::ofstream(files[0], std::ios::in | std::ios::out) << "4095\n";
+  ASSERT_EQ(::chmod(files[0].c_str(), 0444), 0);
+  start(spec);
+  EXPECT_EQ(say(said), "8191\n");
+  files = shared(".old-");
+  ASSERT_EQ(files.size(), 1U);
+  std::string written;
+  std::getline(std::ifstream(files[0]) >> std::ws, written);
+  EXPECT_EQ(written, "4095");
+  // One's own stays one's own.
+  const std::string own = "cat /proc/fs/jbd2/vda1-8/info";
+  const std::string one = say(own);
+  start(spec_of("vm-production", 2));
+  EXPECT_NE(say(own), one);
+}
+
 TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
   SandboxSpec spec = spec_of("vm-production", 1);
   spec.policy.limits.processes = 8;  // fewer than there are daemons
@@ -295,6 +367,17 @@ TEST_F(Disguised, DaemonsAreNoneOfTheAgents) {
   EXPECT_EQ(say("awk '/^(Seccomp|NoNewPrivs|CapEff|CapBnd):/ {print $2}' /proc/271/status | "
                 "tr '\\n' ' '"),
             "0000000000000000 0000000000000000 1 2 ");
+  // Those that stand for threads of the kernel are shut in too, and its own thread's children. What
+  // is done to them shows nothing, as with the kernel's.
+  EXPECT_EQ(say("for i in 2 14; do awk '/^(PPid|Uid|Seccomp|NoNewPrivs|CapEff|CapBnd|FDSize):/ "
+                "{printf \"%s \", $2}' /proc/$i/status; cat /proc/$i/comm; wc -c < "
+                "/proc/$i/cmdline; done"),
+            say("echo \"1 $(awk '/^Uid/ {print $2}' /proc/2/status) $(awk '/^FDSize/ {print $2}' "
+                "/proc/2/status) 0000000000000000 $(awk '/^CapBnd/ {print $2}' /proc/2/status) 1 2 "
+                "kthreadd\"; echo 0; echo \"2 $(awk '/^Uid/ {print $2}' /proc/2/status) "
+                "$(awk '/^FDSize/ {print $2}' /proc/2/status) 0000000000000000 "
+                "$(awk '/^CapBnd/ {print $2}' /proc/2/status) 1 2 ksoftirqd/0\"; echo 0"));
+  EXPECT_EQ(say("kill -9 14 2> /dev/null; sleep 0.05; cat /proc/14/comm"), "ksoftirqd/0\n");
   isolation::SandboxEnd end = stop();
   EXPECT_EQ(end.processes_left, 0U);
   EXPECT_TRUE(end.limits_hit.empty());
