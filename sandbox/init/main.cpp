@@ -120,7 +120,14 @@ std::uint32_t kill_everything() {
   }
 }
 
-[[noreturn]] void stop() {
+// Into the groups of the supervisor, in which it ends. Nobody is left by then who could follow.
+bool leave_cgroup(const int (&exits)[4]) {
+  bool left = exits[0] >= 0;
+  for (const int exit : exits) left = left && (exit < 0 || ::write(exit, "0", 1) == 1);
+  return left;
+}
+
+[[noreturn]] void stop(const int (&exits)[4] = {-1, -1, -1, -1}) {
   reap_all();
   end_decoys();
   Reply reply;
@@ -128,6 +135,7 @@ std::uint32_t kill_everything() {
   reply.number[0] = kill_everything();
   reply.number[1] = most_tasks;
   reply.number[2] = killed_for_memory;
+  reply.status = leave_cgroup(exits) ? 1 : 0;
   tell(reply);
   ::_exit(0);
 }
@@ -222,7 +230,7 @@ void serve(const Program& program, int signals, int clock) {
         break;
       case Ask::shutdown:
         if (may_count) look_at_tasks();
-        stop();
+        stop(received.fds);
       case Ask::proceed:
       case Ask::set_up:
       case Ask::take_mount:

@@ -110,7 +110,8 @@ enum class Ask : std::uint32_t {
   spawn,        // descriptors: standard input, output, error, and the payload's file unless the
                 // payload follows the request in its message
   signal,       // number to command `id`, or to its process group
-  shutdown,     // kill everything, answer `stopped`, exit
+  shutdown,     // kill everything, leave the cgroup by the descriptors (Cgroup::exits, or none),
+                // answer `stopped`, exit
   begin,        // the sandbox was handed over: the wall clock starts
   set_up,       // the program; its descriptor. Before anything else
   // While that is done, each with one descriptor but the last:
@@ -163,7 +164,8 @@ enum class Tell : std::uint32_t {
   not_started,  // command `id` could not exec: `error`, number[0]: StartStep
   wall_time,    // the wall clock ran out; everything is being killed
   stopped,      // number[0]: processes that had to be killed; number[1]: most tasks seen;
-                // number[2]: processes killed because all held too much memory
+                // number[2]: processes killed because all held too much memory;
+                // status: 1 when pid 1 has left its cgroup
   listener,     // with the listener of the first filter of a command; by the command itself
   skipped,      // step `id`, which is a matter of looks, failed with `error`
 };

@@ -134,6 +134,9 @@ bool is_delegated(const std::string& group, bool whole) {
          (::getxattr(group.c_str(), "trusted.delegate", &mark, 1) == 1 && mark == '1');
 }
 
+// The group below a delegated one that its processes are moved to.
+constexpr const char* callers = "/gyges-callers";
+
 // Moves the processes of a delegated group into a group of their own below it, as delegation asks
 // of those who want more groups there. That it worked shows in may_have_children(). Nothing is
 // moved where no group below could count processes: it would be in vain.
@@ -141,7 +144,7 @@ void clear_for_children(const std::string& group) {
   const auto controllers = read_file(group + "/cgroup.controllers");
   if (!controllers || !has_word(controllers->substr(0, controllers->find('\n')), "pids", ' '))
     return;
-  const std::string below = group + "/gyges-callers";
+  const std::string below = group + callers;
   if (::mkdir(below.c_str(), 0755) != 0 && errno != EEXIST) return;
   // Again for what was forked meanwhile.
   for (int round = 0; round < 10; ++round) {
@@ -211,16 +214,20 @@ Result<std::optional<Cgroup>> Cgroup::make(const CgroupLimits& limits) {
     // In v2 a group with processes cannot hand controllers to children; then a sibling serves, or
     // else the processes move.
     const bool whole = hierarchy.own_path.size() <= 1;
+    std::string home = own;
     std::vector<std::string> parents = {own};
     if (hierarchy.v2 && !whole) parents.push_back(own.substr(0, own.rfind('/')));
     if (hierarchy.v2 && is_delegated(own, whole)) parents.push_back(own);
     for (std::size_t i = 0; i < parents.size(); ++i) {
       const std::string& parent = parents[i];
-      if (i > 0 && parent == own && !may_have_children(own)) clear_for_children(own);
+      if (i > 0 && parent == own && !may_have_children(own)) {
+        clear_for_children(own);
+        home = own + callers;
+      }
       GYGES_TRY(std::string path, make_directory(parent, hierarchy.v2, limits.processor, name));
       if (path.empty()) continue;
       // Owned from here on, so that an error removes it.
-      cgroup.directories_.push_back({path, false, false, hierarchy.v2, false});
+      cgroup.directories_.push_back({path, home, false, false, hierarchy.v2, false});
       Directory& directory = cgroup.directories_.back();
       if (!have_pids) {
         GYGES_TRY(directory.pids,
@@ -268,10 +275,14 @@ Cgroup::~Cgroup() {
   }
 }
 
-bool Cgroup::leave_to_keeper() {
-  if (!keeper_lives()) return false;
-  directories_.clear();
-  return true;
+std::vector<UniqueFd> Cgroup::exits() const {
+  std::vector<UniqueFd> files;
+  for (const Directory& directory : directories_) {
+    const std::string path = directory.home + (directory.v2 ? "/cgroup.procs" : "/tasks");
+    files.emplace_back(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!files.back()) return {};
+  }
+  return files;
 }
 
 Result<std::vector<UniqueFd>> Cgroup::entrances() const {

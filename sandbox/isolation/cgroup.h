@@ -51,9 +51,9 @@ class Cgroup {
   };
   [[nodiscard]] std::optional<Quota> quota() const;
 
-  // What the keeper removes when this process ends, destruction does not then. False where there is
-  // no keeper any more: nothing changes.
-  bool leave_to_keeper();
+  // The same of the groups that this process is in, one for each hierarchy: through them pid 1
+  // leaves the group while it ends. Empty where one cannot be opened.
+  [[nodiscard]] std::vector<UniqueFd> exits() const;
 
   // Whether a limit was hit since the start.
   [[nodiscard]] bool processes_hit() const;
@@ -62,6 +62,7 @@ class Cgroup {
  private:
   struct Directory {
     std::string path;
+    std::string home;  // the group that this process is in
     bool pids = false;
     bool memory = false;
     bool v2 = false;

@@ -1,6 +1,5 @@
 #include "sandbox/isolation/launch.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -175,14 +174,6 @@ Status keeper_executed() {
   auto done = executed_or_reaped(all.keeper.program);
   if (!done) all.owner = -1;  // the next one is another attempt
   return done;
-}
-
-bool keeper_lives() {
-  Keeping& all = keeping();
-  std::scoped_lock lock(all.mutex);
-  // Its end of the socket goes with it.
-  pollfd hangup{all.keeper.input.get(), 0, 0};
-  return all.owner == ::getpid() && ::poll(&hangup, 1, 0) == 0;
 }
 
 std::optional<Error> deaf_keeper() {

@@ -51,7 +51,4 @@ Status keeper_executed();
 // nothing along. Thread-safe.
 std::optional<Error> deaf_keeper();
 
-// Whether this process has a keeper that is there to act on its end. Thread-safe.
-bool keeper_lives();
-
 }  // namespace gyges::isolation

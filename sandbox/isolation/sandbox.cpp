@@ -62,10 +62,11 @@ Status is_eventfd(const UniqueFd& fd) {
   return fail("start command", "", "pid 1 sent something else than a gate");
 }
 
-std::string encode_command(const Command& command, const std::string& directory, bool gated) {
+std::string encode_command(const Command& command, const std::string& directory, bool gated,
+                           bool last) {
   init::SpawnHeader header{static_cast<std::uint32_t>(command.argv.size()),
                            static_cast<std::uint32_t>(command.environment.size()), gated ? 1U : 0U,
-                           command.terminal ? 1U : 0U, command.last ? 1U : 0U};
+                           command.terminal ? 1U : 0U, last ? 1U : 0U};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
   auto append = [&](const std::string& text) {
     bytes += text;
@@ -107,10 +108,11 @@ void Sandbox::State::kill() {
   reaped = true;
 }
 
-// Only where pid 1 has said that nobody but itself is left. Should it have lied, it ends all the
-// same, and everybody inside with it: only that is not waited for.
+// Only where pid 1 has said that nobody but itself is left, and is out of the cgroup, which is then
+// removed at once. Should it have lied, it ends all the same, and everybody inside with it: only
+// that is not waited for.
 void Sandbox::State::leave() {
-  if (cgroup && !cgroup->leave_to_keeper()) return;
+  if (cgroup && stopped->status == 0) return;
   process.kill();
   reaped = true;
 }
@@ -197,7 +199,8 @@ Result<CommandId> Sandbox::spawn(const Command& command) {
   bool gated = state.session != nullptr || state.emulator;
   std::string directory =
       command.directory.empty() ? state.policy.identity.home : command.directory;
-  std::string bytes = encode_command(command, directory, gated);
+  // Out of a cgroup it is led by stop().
+  std::string bytes = encode_command(command, directory, gated, command.last && !state.cgroup);
   if (bytes.size() > init::max_payload)
     return fail("start command", quoted(command.argv[0]),
                 fmt::format("its arguments and environment are {} bytes long", bytes.size()),
@@ -281,14 +284,21 @@ void Sandbox::State::read_what_came() {
   }
 }
 
+// Whether it could be asked. `leaving`: it leaves its cgroup first.
+bool Sandbox::State::ask_to_stop(bool leaving) const {
+  std::vector<UniqueFd> exits;
+  if (cgroup && leaving) exits = cgroup->exits();
+  std::vector<int> fds;
+  for (const UniqueFd& exit : exits) fds.push_back(exit.get());
+  return send_request(process.control.get(), {init::Ask::shutdown, 0, 0, 0}, fds).has_value();
+}
+
 Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxStop how) {
   State& state = *state_;
   state.read_what_came();
   // pid 1 may be gone already, by the wall clock or a kill from outside; then there is no answer.
   // Or it ends by itself, after the last command, and has no use for the request.
-  bool asked =
-      !state.stopped &&
-      send_request(state.process.control.get(), {init::Ask::shutdown, 0, 0, 0}).has_value();
+  bool asked = !state.stopped && state.ask_to_stop(how.process_ends);
   auto deadline = Clock::now() + stop_time;
   while (!state.stopped) {
     auto message = receive_reply(state.process.control.get(), deadline);

@@ -70,6 +70,7 @@ struct Sandbox::State {
   void kill();
   void leave();
   void read_what_came();
+  [[nodiscard]] bool ask_to_stop(bool leaving) const;
   void hit(std::string limit, std::string detail);
   Status start();
   Status make_cgroup();
