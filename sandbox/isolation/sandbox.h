@@ -80,8 +80,8 @@ struct Command {
   std::uint32_t tool_call = 0;
   bool terminal = false;  // standard input is a terminal of the command's own: make it controlling
   bool relabelled = false;  // relabel() will be called for it
-  // Nothing is started after it: where its end leaves nobody behind, pid 1 ends the sandbox without
-  // being told to, and stop() finds it done.
+  // Nothing is started after it: where its end leaves nobody behind, and there is no cgroup to be
+  // left, pid 1 ends the sandbox without being told to, and stop() finds it done.
   bool last = false;
 };
 
@@ -141,8 +141,8 @@ struct SandboxEnd {
 struct SandboxStop {
   bool collect = true;  // the file changes; false: nobody will ask for them
   // This process ends at once: what the kernel takes apart by itself then is not waited for (0.5 to
-  // 1.5 ms). That is pid 1, once it has said that nobody else is left, with its namespaces, and
-  // the cgroups, which the keeper removes.
+  // 1.5 ms). That is pid 1, killed once it has said that nobody else is left and that it is out of
+  // its cgroups, with its namespaces.
   bool process_ends = false;
 };
 
