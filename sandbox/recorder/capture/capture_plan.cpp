@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -135,71 +136,15 @@ bool moves_contents(std::string_view name) {
 // Calls that wait for nobody: their entry and exit become one record, written at the exit. Of all
 // others the entry is in the ring while they wait.
 bool is_answered_at_once(std::string_view name) {
-  static constexpr std::string_view names[] = {"brk",
-                                               "clock_getres",
-                                               "clock_gettime",
-                                               "close",
-                                               "dup",
-                                               "dup2",
-                                               "dup3",
-                                               "epoll_create",
-                                               "epoll_create1",
-                                               "eventfd",
-                                               "eventfd2",
-                                               "fadvise64",
-                                               "fstat",
-                                               "fstat64",
-                                               "fstatfs",
-                                               "getcpu",
-                                               "getcwd",
-                                               "getdents",
-                                               "getdents64",
-                                               "getegid",
-                                               "getegid32",
-                                               "geteuid",
-                                               "geteuid32",
-                                               "getgid",
-                                               "getgid32",
-                                               "getgroups",
-                                               "getpgid",
-                                               "getpgrp",
-                                               "getpid",
-                                               "getppid",
-                                               "getpriority",
-                                               "getresgid",
-                                               "getresuid",
-                                               "getrlimit",
-                                               "getrusage",
-                                               "getsid",
-                                               "gettid",
-                                               "gettimeofday",
-                                               "getuid",
-                                               "getuid32",
-                                               "lseek",
-                                               "madvise",
-                                               "mincore",
-                                               "mmap",
-                                               "mmap2",
-                                               "mprotect",
-                                               "mremap",
-                                               "munmap",
-                                               "pipe",
-                                               "pipe2",
-                                               "rseq",
-                                               "rt_sigpending",
-                                               "sched_getaffinity",
-                                               "sched_getscheduler",
-                                               "sched_yield",
-                                               "set_robust_list",
-                                               "set_tid_address",
-                                               "socket",
-                                               "socketpair",
-                                               "sysinfo",
-                                               "time",
-                                               "times",
-                                               "umask",
-                                               "uname"};
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  static constexpr std::string_view names =
+      " brk clock_getres clock_gettime close dup dup2 dup3 epoll_create epoll_create1 eventfd "
+      "eventfd2 fadvise64 fstat fstat64 fstatfs getcpu getcwd getdents getdents64 getegid "
+      "getegid32 geteuid geteuid32 getgid getgid32 getgroups getpgid getpgrp getpid getppid "
+      "getpriority getresgid getresuid getrlimit getrusage getsid gettid gettimeofday getuid "
+      "getuid32 lseek madvise mincore mmap mmap2 mprotect mremap munmap pipe pipe2 rseq "
+      "rt_sigpending sched_getaffinity sched_getscheduler sched_yield set_robust_list "
+      "set_tid_address socket socketpair sysinfo time times umask uname ";
+  return names.find(" " + std::string(name) + " ") != std::string_view::npos;
 }
 
 }  // namespace

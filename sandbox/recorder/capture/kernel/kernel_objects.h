@@ -33,12 +33,13 @@ struct room {
 extern void* bpf_rdonly_cast(const void* object, u32 type) __ksym __weak;
 #define READ_FIELD(destination, type, address, field)                                              \
   do {                                                                                             \
+    u64 object_ = (u64)(address); /* or what it is read from would be relocated, too */            \
     if (bpf_rdonly_cast)                                                                           \
-      (destination) = (typeof(destination))((type*)bpf_rdonly_cast((const void*)(address),         \
+      (destination) = (typeof(destination))((type*)bpf_rdonly_cast((void*)object_,                 \
                                                                    bpf_core_type_id_kernel(type))) \
                           ->field;                                                                 \
     else                                                                                           \
-      bpf_core_read(&(destination), sizeof(((type*)0)->field), &((type*)(address))->field);        \
+      bpf_core_read(&(destination), sizeof(((type*)0)->field), &((type*)object_)->field);          \
   } while (0)
 
 // Global functions: the verifier checks each once. They append to the record
@@ -140,8 +141,8 @@ static __always_inline u64 file_of(u32 fd) {
   return file;
 }
 
-// Identity and path of a file that the kernel used. `which`: the argument, and from bit 8 on 1 + the
-// descriptor of a file that came with a message.
+// Identity and path of a file that the kernel used. `which`: the argument, and from bit 8 on 1 +
+// the descriptor of a file that came with a message.
 __noinline int put_file(struct room* room, struct scratch* scratch, u32 which, u64 file_address) {
   u32 argument = which & 0xff;
   if (!room || !scratch || !file_address) return 0;
