@@ -130,6 +130,8 @@ void fields(Codec& codec, DnsExchange& dns) {
   std::size_t count = 0;
   for (std::string& answer : dns.answers)
     if (++count <= max_items) codec(answer);
+  codec(dns.query);
+  codec(dns.response);
 }
 
 template <class Codec>

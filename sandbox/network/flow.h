@@ -42,11 +42,16 @@ struct HttpExchange {
   FlowBody response_body;
 };
 
+inline constexpr std::size_t longest_dns_message = 65535;
+
 struct DnsExchange {
   std::string name;  // as asked, in presentation form
   std::string type;  // "A", "TXT", "TYPE65"
   std::string code;  // "NOERROR", "NXDOMAIN", ...
   std::vector<std::string> answers;
+  // The messages themselves, without the length that TCP puts in front; empty where there was none
+  // or it was longer than the policy's body_bytes.
+  std::string query, response;
 };
 
 // A planted token that was found in what left.

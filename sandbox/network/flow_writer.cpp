@@ -37,6 +37,13 @@ class Trimmer {
       (*this)(header.second);
     });
   }
+  // Whole or not at all: what reads it expects the whole. Outside of what is left: two of them in
+  // base64 fit beside it.
+  void message(std::string& bytes) {
+    if (bytes.size() <= longest_dns_message) return;
+    cut_ = true;
+    bytes.clear();
+  }
   [[nodiscard]] bool cut() const { return cut_; }
 
  private:
@@ -55,6 +62,7 @@ Flow trimmed(Flow flow) {
   if (flow.dns) {
     for (std::string* text : {&flow.dns->name, &flow.dns->type, &flow.dns->code}) trim(*text);
     trim.list(flow.dns->answers, trim);
+    for (std::string* message : {&flow.dns->query, &flow.dns->response}) trim.message(*message);
   }
   if (flow.http) {
     for (std::string* text : {&flow.http->version, &flow.http->method, &flow.http->url})

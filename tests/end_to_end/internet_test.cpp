@@ -221,6 +221,47 @@ TEST_F(Internet, DigAsksAnyResolver) {
   EXPECT_EQ(flows({"--protocol", "dns"}).size(), 3U);
 }
 
+// The export holds the very bytes that a client sent and got, by UDP and by TCP, and Wireshark
+// reads them, where there is one.
+TEST_F(Internet, TheExportHoldsDnsAsItWasOnTheWire) {
+  NEEDS("python3");
+  Finished run = inside(R"(python3 -c '
+import socket, struct
+q = struct.pack(">HHHHHH", 0x1234, 0x100, 1, 0, 0, 0) + b"\3wEb\7example\0" + bytes([0, 1, 0, 1])
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.settimeout(20)
+u.sendto(q, ("192.0.2.53", 53))
+print(q.hex(), u.recv(4096).hex())
+t = socket.create_connection(("192.0.2.53", 53), 20)
+f = struct.pack(">H", len(q)) + q
+t.sendall(f)
+print(f.hex(), t.recv(4096).hex())
+')");
+  ASSERT_EQ(run.status, 0) << run.error;
+  Finished capture = gyges({"flows", "export", path("run").string(), "--format", "pcapng", "-o",
+                            path("dns.pcapng").string()});
+  ASSERT_EQ(capture.status, 0) << capture.error;
+  const std::string bytes = read_file(path("dns.pcapng")).value();
+  std::istringstream printed(run.output);
+  int messages = 0;
+  for (std::string hex; printed >> hex; ++messages) {
+    std::string message;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+      message += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    EXPECT_NE(bytes.find(message), std::string::npos) << hex;
+  }
+  EXPECT_EQ(messages, 4);
+  NEEDS("tshark");
+  const std::string shark = "tshark -r " + path("dns.pcapng").string() +
+                            " -Y dns -T fields -e ip.proto -e dns.qry.name -e dns.flags.response"
+                            " -e _ws.malformed 2>/dev/null >" +
+                            path("shark").string();
+  ASSERT_EQ(std::system(shark.c_str()), 0);
+  EXPECT_EQ(read_file(path("shark")).value(),
+            "17\twEb.example\t0\t\n17\twEb.example\t1\t\n"
+            "6\twEb.example\t0\t\n6\twEb.example\t1\t\n");
+}
+
 TEST_F(Internet, MailIsTakenAndRecorded) {
   NEEDS("python3");
   Finished run = inside(

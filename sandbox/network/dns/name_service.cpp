@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sandbox/network/dns/wire.h"
 #include "sandbox/network/names/host_name.h"
 
 namespace gyges::network {
@@ -39,6 +40,10 @@ NameService::NameService(const Zone& zone, const WorldData& world, const WorldCo
       canary_names_(canaries),
       random_(world.seed) {}
 
+void NameService::keep(std::string& kept, std::string_view message) const {
+  if (message.size() <= context_.policy.body_bytes) kept = message;
+}
+
 dns::Answer NameService::simulated(const dns::Question& question) const {
   bool exists = false;
   dns::Answer answer = zone_.answer(question, exists);
@@ -72,6 +77,7 @@ void NameService::finish(const dns::Query& query, const dns::Answer& answer, std
   flow.dns->code = dns::rcode_name(answer.rcode);
   std::string response = dns::write_response(query, answer, limit);
   flow.received_bytes = response.size();
+  keep(flow.dns->response, response);
   done(std::move(response), std::move(flow));
 }
 
@@ -104,7 +110,7 @@ Flow NameService::no_question(std::string_view bytes, std::string reason) const 
   flow.verdict = FlowVerdict::refused;
   flow.reason = std::move(reason);
   flow.sent_bytes = bytes.size();
-  flow.sent.head = bytes.substr(0, 512);
+  flow.sent.head = bytes.substr(0, std::min<std::size_t>(bytes.size(), context_.policy.body_bytes));
   flow.sent.size = bytes.size();
   find_canaries(canaries_, bytes, "dns message", flow.canaries);
   return flow;
@@ -117,11 +123,16 @@ void NameService::resolve(std::string_view packet, std::size_t limit, const Repl
     return reply.unanswered(no_question(packet, "this is no question"));
   if (fault != dns::QueryFault::none) {
     Flow flow = no_question(packet, "the query is malformed");
-    if (auto response = dns::write_fault(packet, fault)) reply.now(*response, std::move(flow));
+    auto response = dns::write_fault(packet, fault);
+    if (!response) return;
+    flow.received_bytes = flow.received.size = response->size();
+    keep(flow.received.head, *response);
+    reply.now(*response, std::move(flow));
     return;
   }
   if (limit == 0) limit = dns::udp_limit(query);
   Flow flow = flow_of(query);
+  keep(flow.dns->query, packet);
   canary_names_.scan(query.question.name, flow.canaries);
   // Options and further records, behind the question.
   constexpr std::size_t head = 12;
@@ -155,6 +166,7 @@ void NameService::received(const Connection&, std::string_view bytes, DatagramPo
   std::int64_t delay = world_.dns_latency.sample_ns(normal_(random_));
   Reply reply;
   reply.now = [&port, delay](std::string_view response, Flow flow) {
+    flow.duration_ns = delay;
     port.record(std::move(flow));
     port.reply(response, delay);
   };
@@ -195,23 +207,38 @@ class DnsStream : public StreamService {
  private:
   void question(std::string_view message) {
     if (pending_ >= most_pending)  // a client that asks on is answered with silence
-      return port_.record(names_.no_question(message, "too many questions wait for an answer"));
+      return record(names_.no_question(message, "too many questions wait for an answer"));
     NameService::Reply reply;
-    reply.unanswered = [this](Flow flow) { port_.record(std::move(flow)); };
+    reply.unanswered = [this](Flow flow) { record(std::move(flow)); };
     reply.now = [this](std::string_view response, Flow flow) { answer(response, std::move(flow)); };
     reply.defer = [this]() -> NameService::Done {
       ++pending_;
-      return [this, alive = std::weak_ptr<bool>(alive_)](std::string_view response, Flow flow) {
+      return [this, alive = std::weak_ptr<bool>(alive_), asked = port_.now_ns()](
+                 std::string_view response, Flow flow) {
         if (alive.expired()) return;
         --pending_;
+        flow.time_ns = asked;
+        flow.duration_ns = port_.now_ns() - asked;
         answer(response, std::move(flow));
       };
     };
     names_.resolve(message, dns::longest_message, reply);
   }
 
-  void answer(std::string_view response, Flow flow) {
+  // What is no exchange is kept as it was on the wire, with its length before it.
+  void record(Flow flow) {
+    for (FlowBody* body : {&flow.sent, &flow.received}) {
+      if (flow.dns || body->size == 0) continue;
+      std::string length;
+      dns::put_u16(length, static_cast<std::uint16_t>(body->size));
+      if (!body->head.empty()) body->head.insert(0, length);
+      body->size += length.size();
+    }
     port_.record(std::move(flow));
+  }
+
+  void answer(std::string_view response, Flow flow) {
+    record(std::move(flow));
     port_.send(dns::StreamFramer::frame(response));
     if (ended_ && pending_ == 0) port_.close();
   }

@@ -44,6 +44,8 @@ class NameService : public DatagramService {
   [[nodiscard]] Flow no_question(std::string_view bytes, std::string reason) const;
 
  private:
+  // A message as the policy keeps it: whole, or where it is longer not at all.
+  void keep(std::string& kept, std::string_view message) const;
   void finish(const dns::Query& query, const dns::Answer& answer, std::size_t limit, Flow flow,
               const Done& done);
   [[nodiscard]] dns::Answer simulated(const dns::Question& question) const;

@@ -5,6 +5,7 @@
 #include <concepts>
 
 #include "base/text.h"
+#include "sandbox/network/flows/base64.h"
 
 namespace gyges::network {
 namespace {
@@ -142,6 +143,8 @@ void write_dns(LineWriter& line, const DnsExchange& dns) {
   line.open('[');
   for (const std::string& answer : dns.answers) line.text(answer);
   line.close(']');
+  if (!dns.query.empty()) line.member("query", to_base64(dns.query));
+  if (!dns.response.empty()) line.member("response", to_base64(dns.response));
   line.close('}');
 }
 

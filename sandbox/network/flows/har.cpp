@@ -1,6 +1,5 @@
 #include "sandbox/network/flows/har.h"
 
-#include <openssl/evp.h>
 #include <strings.h>
 
 #include <cstdio>
@@ -9,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "sandbox/network/flows/base64.h"
 #include "sandbox/network/flows/flow_reader.h"
 
 namespace gyges::network {
@@ -26,15 +26,6 @@ std::string iso_time(std::int64_t ns) {
   std::snprintf(text, sizeof text, "%s.%06lldZ", date,
                 static_cast<long long>(ns % 1'000'000'000 / 1000));
   return text;
-}
-
-std::string base64(const std::string& bytes) {
-  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  int size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                               reinterpret_cast<const unsigned char*>(bytes.data()),
-                               static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return out;
 }
 
 json named(const json& headers) {
@@ -162,7 +153,7 @@ Result<json> entry_of(const json& flow, const std::filesystem::path& bundle,
                   {"mimeType", header_of(http.at("response_headers"), "content-type")}};
   if (!received.empty()) {
     bool text = valid_utf8(received) == received;
-    content["text"] = text ? received : base64(received);
+    content["text"] = text ? received : to_base64(received);
     if (!text) content["encoding"] = "base64";
     if (std::string comment = missing(response_body); !comment.empty())
       content["comment"] = comment;

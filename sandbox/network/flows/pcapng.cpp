@@ -1,9 +1,12 @@
 #include "sandbox/network/flows/pcapng.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 #include "base/json.h"
 #include "sandbox/network/address.h"
+#include "sandbox/network/flows/base64.h"
 #include "sandbox/network/flows/flow_reader.h"
 
 namespace gyges::network {
@@ -141,29 +144,71 @@ class Capture {
   std::string out_;
 };
 
+// One that was said, and when.
+struct Said {
+  std::int64_t time_ns = 0;
+  bool inside = false;  // by the sandbox
+  std::string bytes;
+};
+
+Result<std::string> message_of(const json& exchange, const char* key) {
+  if (!exchange.contains(key)) return std::string();
+  auto bytes = from_base64(exchange.at(key).get_ref<const std::string&>());
+  if (!bytes) return fail("export flows", std::string("dns.") + key, "it is no base64", "");
+  return std::move(*bytes);
+}
+
+// What a flow of protocol "dns" holds of its messages.
+Status add_dns(const std::filesystem::path& bundle, const json& flow, bool stream,
+               std::vector<Said>& all) {
+  std::string asked;
+  std::string answered;
+  if (flow.contains("dns")) {
+    GYGES_TRY(asked, message_of(flow.at("dns"), "query"));
+    GYGES_TRY(answered, message_of(flow.at("dns"), "response"));
+    if (stream)
+      for (std::string* message : {&asked, &answered}) {
+        std::string length;
+        big(length, message->size(), 2);
+        if (!message->empty()) message->insert(0, length);
+      }
+  } else {  // what is no question, as it was on the wire
+    GYGES_TRY(asked, read_body(bundle, flow.value("sent", json::object())));
+    GYGES_TRY(answered, read_body(bundle, flow.value("received", json::object())));
+  }
+  const auto time = flow.at("time_ns").get<std::int64_t>();
+  const auto duration = flow.at("duration_ns").get<std::int64_t>();
+  if (!asked.empty()) all.push_back({time, true, std::move(asked)});
+  if (!answered.empty()) all.push_back({time + duration, false, std::move(answered)});
+  return ok();
+}
+
+// A connection of which everything is there; `said` in the order of time.
 void add_connection(Capture& capture, const json& flow, const Endpoint& inside,
-                    const Endpoint& outside, std::string_view sent, std::string_view received) {
+                    const Endpoint& outside, const std::vector<Said>& said) {
   std::int64_t time = flow.at("time_ns").get<std::int64_t>();
   std::int64_t end = time + flow.at("duration_ns").get<std::int64_t>();
   std::uint32_t ours = 1000;
   std::uint32_t theirs = 5000;
   capture.segment(time, inside, outside, ours++, 0, syn, {});
-  if (flow.at("verdict") == "refused" && sent.empty() && received.empty()) {
+  if (flow.at("verdict") == "refused" && said.empty()) {
     if (flow.at("reason").get<std::string>().find("timeout") == std::string::npos)
       capture.segment(end, outside, inside, 0, ours, rst | ack, {});
     return;
   }
   capture.segment(time, outside, inside, theirs++, ours, syn | ack, {});
   capture.segment(time, inside, outside, ours, theirs, ack, {});
-  for (; !sent.empty(); sent.remove_prefix(std::min(segment_bytes, sent.size()))) {
-    std::string_view part = sent.substr(0, segment_bytes);
-    capture.segment(time, inside, outside, ours, theirs, psh | ack, part);
-    ours += static_cast<std::uint32_t>(part.size());
-  }
-  for (; !received.empty(); received.remove_prefix(std::min(segment_bytes, received.size()))) {
-    std::string_view part = received.substr(0, segment_bytes);
-    capture.segment(end, outside, inside, theirs, ours, psh | ack, part);
-    theirs += static_cast<std::uint32_t>(part.size());
+  for (const Said& one : said) {
+    const std::int64_t then = std::clamp(one.time_ns, time, std::max(time, end));
+    for (std::string_view rest = one.bytes; !rest.empty();
+         rest.remove_prefix(std::min(segment_bytes, rest.size()))) {
+      std::string_view part = rest.substr(0, segment_bytes);
+      if (one.inside)
+        capture.segment(then, inside, outside, ours, theirs, psh | ack, part);
+      else
+        capture.segment(then, outside, inside, theirs, ours, psh | ack, part);
+      (one.inside ? ours : theirs) += static_cast<std::uint32_t>(part.size());
+    }
   }
   capture.segment(end, inside, outside, ours++, theirs, fin | ack, {});
   capture.segment(end, outside, inside, theirs++, ours, fin | ack, {});
@@ -175,9 +220,19 @@ void add_connection(Capture& capture, const json& flow, const Endpoint& inside,
 Result<std::string> flows_to_pcapng(const std::vector<json>& flows,
                                     const std::filesystem::path& bundle, std::int64_t epoch_ns) {
   Capture capture(epoch_ns);
+  // Exchanges of DNS are flows of their own: on TCP part of their connection, whose line comes when
+  // it has ended.
+  std::map<std::uint64_t, std::vector<Said>> streams;
+  for (const json& flow : flows)
+    if (flow.at("protocol") == "tcp") streams[flow.at("connection").get<std::uint64_t>()];
+  for (const json& flow : flows)
+    if (flow.at("protocol") == "dns")
+      if (auto stream = streams.find(flow.at("connection").get<std::uint64_t>());
+          stream != streams.end())
+        GYGES_CHECK(add_dns(bundle, flow, true, stream->second));
   for (const json& flow : flows) {
     auto protocol = flow.at("protocol").get<std::string>();
-    if (protocol != "tcp" && protocol != "udp") continue;
+    if (protocol != "tcp" && protocol != "udp" && protocol != "dns") continue;
     Endpoint inside;
     Endpoint outside;
     GYGES_TRY(inside.address, parse_address(flow.at("source").get<std::string>()));
@@ -185,18 +240,35 @@ Result<std::string> flows_to_pcapng(const std::vector<json>& flows,
     if (inside.address.v6 != outside.address.v6) continue;
     inside.port = flow.at("source_port").get<std::uint16_t>();
     outside.port = flow.at("port").get<std::uint16_t>();
-    GYGES_TRY(std::string sent, read_body(bundle, flow.value("sent", json::object())));
-    GYGES_TRY(std::string received, read_body(bundle, flow.value("received", json::object())));
+    const auto connection = flow.at("connection").get<std::uint64_t>();
+    if (protocol == "dns" && streams.contains(connection)) continue;
+    std::vector<Said> said;
+    if (protocol == "dns") {
+      GYGES_CHECK(add_dns(bundle, flow, false, said));
+    } else {
+      const auto time = flow.at("time_ns").get<std::int64_t>();
+      GYGES_TRY(std::string sent, read_body(bundle, flow.value("sent", json::object())));
+      GYGES_TRY(std::string received, read_body(bundle, flow.value("received", json::object())));
+      // A datagram without a byte is one as well.
+      const bool datagram = protocol == "udp" && flow.at("sent_bytes") == 0;
+      if (!sent.empty() || datagram) said.push_back({time, true, std::move(sent)});
+      if (!received.empty())
+        said.push_back(
+            {time + flow.at("duration_ns").get<std::int64_t>(), false, std::move(received)});
+    }
     if (protocol == "tcp") {
-      add_connection(capture, flow, inside, outside, sent, received);
+      std::vector<Said>& exchanges = streams[connection];
+      std::move(exchanges.begin(), exchanges.end(), std::back_inserter(said));
+      exchanges.clear();
+      std::stable_sort(said.begin(), said.end(),
+                       [](const Said& a, const Said& b) { return a.time_ns < b.time_ns; });
+      add_connection(capture, flow, inside, outside, said);
       continue;
     }
-    std::int64_t time = flow.at("time_ns").get<std::int64_t>();
     constexpr std::size_t largest = 65000;
-    capture.datagram(time, inside, outside, std::string_view(sent).substr(0, largest));
-    if (!received.empty())
-      capture.datagram(time + flow.at("duration_ns").get<std::int64_t>(), outside, inside,
-                       std::string_view(received).substr(0, largest));
+    for (const Said& one : said)
+      capture.datagram(one.time_ns, one.inside ? inside : outside, one.inside ? outside : inside,
+                       std::string_view(one.bytes).substr(0, largest));
   }
   return capture.take();
 }

@@ -1,7 +1,8 @@
 // Flows as packets in a pcapng file, for tools that read captures. The packets are synthesised from
 // the record: a TCP connection is its handshake or its refusal, the kept bytes of each direction
-// and its end; what was not kept is not there. Lines of protocols inside a connection (dns, tls,
-// http) have no packets of their own: the line of their connection has.
+// and its end; what was not kept is not there. Messages of DNS are those that were on the wire,
+// each at its time, a datagram or a part of its connection. Lines of other protocols inside a
+// connection (tls, http) have no packets of their own: the line of their connection has.
 #pragma once
 
 #include <cstdint>

@@ -26,9 +26,12 @@ class PeerPort final : public DatagramPort {
   }
   std::function<void(std::string_view, Flow)> defer() override {
     auto used = std::make_shared<bool>(false);
-    return [gateway = &gateway_, flow = flow_, used](std::string_view bytes, Flow exchange) {
-      if (*used || gateway->now() > flow.time_ns + peer_silence) return;
+    return [gateway = &gateway_, flow = flow_, asked = now_ns(), used](std::string_view bytes,
+                                                                       Flow exchange) {
+      if (*used || gateway->now() > asked + peer_silence) return;
       *used = true;
+      exchange.time_ns = asked;
+      exchange.duration_ns = gateway->now() - asked;
       gateway->send_datagram(flow.destination, flow.source, bytes);
       PeerPort(*gateway, flow).record(std::move(exchange));
     };

@@ -26,6 +26,8 @@ Flow full_flow() {
   flow.http->request_body = {"abc", 3, "00ff"};
   flow.dns.emplace();
   flow.dns->answers = {"192.0.2.1", "192.0.2.2"};
+  flow.dns->query = std::string("\0\1", 2);
+  flow.dns->response = "answer";
   flow.canaries = {{"token", "base64", "http body", "..."}};
   return flow;
 }
@@ -37,6 +39,8 @@ TEST(FlowCodec, ThereAndBack) {
   EXPECT_EQ(encode_flow(*back), encode_flow(flow));
   EXPECT_EQ(back->http->request_headers, flow.http->request_headers);
   EXPECT_EQ(back->dns->answers, flow.dns->answers);
+  EXPECT_EQ(back->dns->query, flow.dns->query);
+  EXPECT_EQ(back->dns->response, flow.dns->response);
   EXPECT_EQ(back->destination, flow.destination);
   EXPECT_EQ(back->verdict, FlowVerdict::simulated);
 }

@@ -178,6 +178,50 @@ TEST_F(NameServiceTest, SpeaksTcpAndClosesWhatIsNotDns) {
   EXPECT_TRUE(slow.closed);
 }
 
+TEST_F(NameServiceTest, MessagesAreKeptAsTheyWereOnTheWire) {
+  const std::string question = dns::write_query(3, "fixed.example", Type::a).value();
+  ask("fixed.example", Type::a);
+  EXPECT_EQ(port.flows.at(0).dns->query, dns::write_query(99, "fixed.example", Type::a).value());
+  EXPECT_EQ(port.flows.at(0).dns->response, port.replies.at(0));
+  const std::string malformed = question + "beyond its end";
+  service.received({}, malformed, port);
+  EXPECT_FALSE(port.flows.at(1).dns);
+  EXPECT_EQ(port.flows.at(1).sent.head, malformed);
+  EXPECT_EQ(port.flows.at(1).received.head, port.replies.at(1));
+
+  // On TCP what is no question keeps its length, which is not part of the message otherwise.
+  testing::ScriptedPort stream;
+  auto tcp = service.open_stream(stream);
+  tcp->received(dns::StreamFramer::frame(question));
+  EXPECT_EQ(stream.flows.at(0).dns->query, question);
+  EXPECT_EQ(dns::StreamFramer::frame(stream.flows.at(0).dns->response), stream.take());
+  tcp->received(dns::StreamFramer::frame(malformed));
+  EXPECT_EQ(stream.flows.at(1).sent.head, dns::StreamFramer::frame(malformed));
+  EXPECT_EQ(stream.flows.at(1).received.head, stream.take());
+
+  // Whole or not at all.
+  policy.body_bytes = static_cast<std::uint32_t>(question.size());
+  ask("fixed.example", Type::a);
+  EXPECT_EQ(port.flows.at(0).dns->query.size(), question.size());
+  EXPECT_EQ(port.flows.at(0).dns->response, "");
+}
+
+// A question to the host that takes its time: the record says from when to when.
+TEST_F(NameServiceTest, TimesOfAQuestionOnTcpAreItsOwn) {
+  NetworkRule rule;
+  rule.domains = {"mirror.example"};
+  rule.action = RuleAction::relay;
+  policy.rules.push_back(rule);
+  testing::ScriptedPort stream;
+  auto tcp = service.open_stream(stream);
+  const std::int64_t asked = stream.now;
+  tcp->received(dns::StreamFramer::frame(dns::write_query(3, "mirror.example", Type::a).value()));
+  stream.now += 70;
+  host.done({{parse_address("192.0.2.77").value()}, 30, "NOERROR"});
+  EXPECT_EQ(stream.flows.at(0).time_ns, asked);
+  EXPECT_EQ(stream.flows.at(0).duration_ns, 70);
+}
+
 TEST_F(NameServiceTest, FindsCanariesInNames) {
   ask("s3cr3ttokenvalue42.evil.example", Type::a);
   ASSERT_EQ(port.flows.at(0).canaries.size(), 1U);

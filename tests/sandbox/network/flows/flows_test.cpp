@@ -1,11 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "sandbox/network/flow_writer.h"
+#include "sandbox/network/flows/base64.h"
 #include "sandbox/network/flows/flow_reader.h"
 #include "sandbox/network/flows/har.h"
 #include "sandbox/network/flows/pcapng.h"
@@ -167,6 +169,87 @@ TEST_F(FlowsTest, PcapngIsWellFormed) {
   EXPECT_EQ(payload, 3000U);
 }
 
+// What the packets of a capture carry: "> bytes" of the sandbox, "< bytes" of the other side.
+std::vector<std::string> payloads(const std::string& file, std::uint8_t protocol) {
+  std::vector<std::string> found;
+  for (std::size_t at = 0; at < file.size(); at += little(file, at + 4)) {
+    if (little(file, at) != 6) continue;
+    const std::string packet = file.substr(at + 28, little(file, at + 20));
+    if (packet.at(0) != 0x45 || static_cast<std::uint8_t>(packet.at(9)) != protocol) continue;
+    const std::size_t head = protocol == 17 ? 28 : 40;
+    const bool inside = packet.substr(12, 4) == std::string("\x0a\0\x02\x0f", 4);
+    if (packet.size() > head) found.push_back((inside ? "> " : "< ") + packet.substr(head));
+  }
+  return found;
+}
+
+Flow dns_flow(std::uint64_t connection, const char* query, const char* response) {
+  Flow flow = http_flow();
+  flow.http.reset();
+  flow.connection = connection;
+  flow.protocol = FlowProtocol::dns;
+  flow.destination.port = 53;
+  flow.dns = DnsExchange{"a.example", "A", "NOERROR", {}, query, response};
+  return flow;
+}
+
+// A datagram each way, and on TCP one stream with a length before each message.
+TEST(FlowExport, DnsHasItsMessagesAsTheyWereOnTheWire) {
+  auto directory = TemporaryDirectory::create("gyges_flows").value();
+  auto writer = FlowWriter::create(directory.path());
+  ASSERT_TRUE(writer);
+  Flow malformed = dns_flow(8, "", "");
+  malformed.dns.reset();
+  malformed.sent = {"what is this", 12, ""};
+  Flow stream = dns_flow(4, "", "");
+  stream.dns.reset();
+  stream.protocol = FlowProtocol::tcp;
+  stream.duration_ns = 5'000'000'000;
+  Flow later = dns_flow(4, "second", "2");
+  later.time_ns += 1'000'000'000;
+  Flow peer = stream;  // of the datagrams, whose bytes its exchanges have
+  peer.protocol = FlowProtocol::udp;
+  peer.connection = 6;
+  peer.sent_bytes = 8;
+  for (const Flow& flow : {dns_flow(6, "question", std::string(300, 'r').c_str()), malformed, later,
+                           dns_flow(4, "first", "1"), stream, peer})
+    ASSERT_TRUE(writer->write(flow));
+  ASSERT_TRUE(writer->finish());
+  std::vector<json> lines;
+  Status read = read_flows(directory.path(), [&](const json& flow) {
+    lines.push_back(flow);
+    return true;
+  });
+  ASSERT_TRUE(read) << read.error().line();
+  EXPECT_EQ(lines[0]["dns"]["query"], "cXVlc3Rpb24=");
+  auto file = flows_to_pcapng(lines, directory.path(), 0);
+  ASSERT_TRUE(file) << file.error().line();
+  EXPECT_EQ(
+      payloads(*file, 17),
+      (std::vector<std::string>{"> question", "< " + std::string(300, 'r'), "> what is this"}));
+  auto framed = [](const char* bytes) {
+    return std::string({'\0', static_cast<char>(std::strlen(bytes))}) + bytes;
+  };
+  EXPECT_EQ(payloads(*file, 6),
+            (std::vector<std::string>{"> " + framed("first"), "< " + framed("1"),
+                                      "> " + framed("second"), "< " + framed("2")}));
+  lines[0]["dns"]["query"] = "cXVlc3Rpb25=";
+  EXPECT_FALSE(flows_to_pcapng(lines, directory.path(), 0));
+}
+
+TEST(Base64, ThereAndBackAndNothingElse) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(from_base64(to_base64(bytes)), bytes) << i;
+    bytes += static_cast<char>(i * 7);
+  }
+  EXPECT_EQ(to_base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(to_base64("fo"), "Zm8=");
+  for (const char* wrong :
+       {"Zg=", "Zg", "Zh==", "Zm9=", "Zg==Zg==", "====", "Z===", "Zm 9", "Zm-_"})
+    EXPECT_FALSE(from_base64(wrong)) << wrong;
+}
+
 TEST(FlowWriting, EndlessTextIsCutToALineThatReadersTake) {
   auto directory = TemporaryDirectory::create("gyges_flows").value();
   auto writer = FlowWriter::create(directory.path());
@@ -176,6 +259,8 @@ TEST(FlowWriting, EndlessTextIsCutToALineThatReadersTake) {
   for (int i = 0; i < 4000; ++i)
     flow.http->request_headers.emplace_back(std::string(600, '\x02'), std::string(600, '\xff'));
   flow.http->response_headers = std::vector<std::pair<std::string, std::string>>(4000);
+  // The longest that a name server says, beside it.
+  flow.dns = DnsExchange{"", "", "", {}, std::string(65535, 'q'), std::string(65535, 'r')};
   ASSERT_TRUE(writer->write(flow));
   ASSERT_TRUE(writer->write(http_flow()));
   ASSERT_TRUE(writer->finish());
