@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "sandbox/isolation/cgroup.h"
 #include "sandbox/isolation/host_facts.h"
 #include "sandbox/isolation/host_switches.h"
@@ -21,6 +22,7 @@
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/policy.h"
 #include "sandbox/isolation/sandbox.h"
+#include "sandbox/network/network_policy.h"
 
 namespace gyges::isolation {
 namespace {
@@ -64,6 +66,37 @@ Facility sandbox_starts() {
   Error error = sandbox.error();
   error.cure.clear();
   facility.reason = error.line();
+  return facility;
+}
+
+// With a rule that relays, for which the gateway prepares; nothing is dialled.
+Facility network_starts() {
+  Facility facility{"network", false, "", ""};
+  auto policy = load_policy("default");
+  auto section = network::network_policy_from_json(
+      {{"mode", "gateway"},
+       {"rules", {{{"name", "doctor"}, {"to", {"192.0.2.1"}}, {"action", "relay"}}}}},
+      "doctor");
+  if (!policy || !section) {
+    facility.reason = (policy ? section.error() : policy.error()).line();
+    return facility;
+  }
+  policy->network = std::move(*section);
+  auto sandbox = Sandbox::start(SandboxSpec{std::move(*policy), {}, nullptr});
+  auto end = sandbox ? (*sandbox)->stop("") : tl::unexpected<Error>(sandbox.error());
+  if (!end) {
+    facility.cure = end.error().cure;
+    Error error = end.error();
+    error.cure.clear();
+    facility.reason = error.line();
+    return facility;
+  }
+  facility.available = end->network_failure.empty();
+  facility.reason = !facility.available ? end->network_failure
+                    : end->network_copies
+                        ? copied_network
+                        : "a sandbox starts behind the gateway, which moves what it relays";
+  if (end->network_copies) facility.cure = "raise fs.pipe-user-pages-soft, or run as root";
   return facility;
 }
 
@@ -177,6 +210,7 @@ std::vector<Facility> probe_facilities() {
   else
     facilities.push_back({"privilege", false, host.error().line(), ""});
   facilities.push_back(sandbox_starts());
+  facilities.push_back(network_starts());
   HostSwitches switches = read_host_switches("/");
   // Programs with a profile for it keep their privileges.
   if (switches.apparmor_restricts && try_namespaces(CLONE_NEWUSER, &use_privilege) == 0)

@@ -47,6 +47,8 @@ struct NetworkRule {
   std::optional<RefuseStyle> refuse;  // absent: the policy's
   // Of relay: TLS is read, under certificates of the persona's authority.
   bool intercept = false;
+  // Of relay: whether what passes is hashed beyond the bytes that are kept.
+  bool hash = true;
 };
 
 struct NetworkInterface {

@@ -157,6 +157,10 @@ Result<NetworkRule> read_rule(const json& from) {
   if (rule.intercept && (rule.action != RuleAction::relay || !rule.tcp))
     return fail("read rule", quoted(rule.name), "`intercept` reads TLS that is relayed",
                 "relay tcp, or leave `intercept` out: what is simulated is read anyway");
+  take(from, "hash", rule.hash);
+  if (!rule.hash && (rule.action != RuleAction::relay || rule.intercept))
+    return fail("read rule", quoted(rule.name), "`hash` is of what is relayed unread",
+                "relay without `intercept`, or leave `hash` out: everything is hashed");
   if (!rule.within.empty() && (rule.action != RuleAction::relay || rule.domains.empty()))
     return fail("read rule", quoted(rule.name), "`within` says where relayed domains may lie",
                 "name domains in `to` and relay, or leave `within` out");
@@ -182,6 +186,7 @@ json rule_to_json(const NetworkRule& rule) {
   }
   value["protocol"] = rule.tcp && rule.udp ? "any" : rule.tcp ? "tcp" : "udp";
   if (rule.intercept) value["intercept"] = true;
+  if (!rule.hash) value["hash"] = false;
   if (rule.refuse) value["refuse"] = to_string(*rule.refuse);
   return value;
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "sandbox/network/flow.h"
@@ -46,6 +47,8 @@ class StreamPort {
   // Records an exchange. What the service leaves at its default (time, connection, endpoints, name,
   // verdict, rule) is filled in.
   virtual void record(Flow flow) = 0;
+  // Bytes of the client that the service will never read, for it has closed or is about to.
+  virtual void left(std::string_view bytes) = 0;
 };
 
 class StreamService {
@@ -53,6 +56,9 @@ class StreamService {
   virtual ~StreamService() = default;
   // Bytes from the client, at most 64 KiB at a time. Not called while paused.
   virtual void received(std::string_view bytes) = 0;
+  // What the client says with bytes that came after the service had closed its port. Not called
+  // together with received().
+  virtual std::string meaning(std::string_view bytes) { return std::string(bytes); }
   // Some of what was unsent is gone: less than 64 KiB is left, and nothing where step() is small.
   virtual void drained() {}
   // The client will send no more. The service closes in the end; the gateway does after 60 s.

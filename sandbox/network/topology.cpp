@@ -285,8 +285,10 @@ Status add_rules(int socket, bool v6) {
       .compare(NFT_CMP_EQ, bytes_of(syn))
       .verdict(NF_DROP);
   RuleWriter(batch).meta_is(NFT_META_L4PROTO, bytes_of(tcp)).verdict(NF_ACCEPT);
-  const std::uint8_t first = 133;  // router solicitation ... redirect
-  const std::uint8_t last = 137;
+  // Who has an address, and nothing that would change this side's routes (router advertisements,
+  // redirects).
+  const std::uint8_t first = 135;  // neighbour solicitation
+  const std::uint8_t last = 136;   // neighbour advertisement
   RuleWriter(batch)
       .meta_is(NFT_META_L4PROTO, bytes_of(icmp6))
       .transport_byte(0)

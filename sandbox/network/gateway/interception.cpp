@@ -25,7 +25,10 @@ Interception::Interception(StreamPort& port, const TlsTrust& trust, const std::s
     if (ended_) client_->end();
     port_.pause(false);
   };
-  events.ended = [this] { port_.close(); };
+  events.ended = [this] {
+    http_.server_ended(port_.now_ns());
+    port_.close();
+  };
   events.failed = outside_.refuse;
   client_ = std::make_unique<TlsClient>(trust, host, std::move(events));
   outside_.is(this);

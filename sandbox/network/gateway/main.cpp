@@ -106,7 +106,7 @@ Status serve() {
   world.clear();
   if (relays) AsideHashing::instance().start();
   GYGES_CHECK(filter_own_calls());
-  const bool copies = AsideHashing::instance().runs() && !MovedPages::instance().ready();
+  const bool copies = AsideHashing::instance().runs() && !MovedPages::instance().ready(true);
   const std::uint32_t ready = copies ? gateway_process::ready_but_copying : 0;
   if (::send(supervisor, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready))
     return fail_errno("answer supervisor", "gateway");

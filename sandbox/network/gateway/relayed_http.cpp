@@ -165,6 +165,15 @@ void RelayedHttp::response(std::string_view bytes, std::int64_t now_ns) {
   }
 }
 
+void RelayedHttp::server_ended(std::int64_t now_ns) {
+  if (!parser_ || pending_.empty()) return;
+  error_code code;
+  parser_->put_eof(code);
+  const bool whole = !code && parser_->is_done();
+  parser_.reset();
+  if (whole) complete(now_ns, true);
+}
+
 void RelayedHttp::complete(std::int64_t now_ns, bool whole) {
   Exchange& first = pending_.front();
   Flow flow = std::move(first.flow);

@@ -45,6 +45,8 @@ class RelayedHttp {
   // One that was not let through.
   void refused(const RequestHead& head, const std::string& reason, std::int64_t now_ns);
   void response(std::string_view bytes, std::int64_t now_ns);
+  // The destination has said that nothing more comes: an answer without a length is whole.
+  void server_ended(std::int64_t now_ns);
   // Records what is unanswered, for this reason; what has not gone on to the server was refused.
   void finish(std::int64_t now_ns, const std::string& reason);
 

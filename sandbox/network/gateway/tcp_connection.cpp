@@ -21,6 +21,15 @@ namespace {
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t linger_time = 60 * second;  // after the client's end
 constexpr std::size_t service_step = 262144;
+// After our own end: what the client had sent or goes on to send is read and stands in the record,
+// and does not turn the end into a reset that takes the answer with it.
+constexpr std::int64_t after_end = 2 * second;
+constexpr int most_remains = 64;  // reads
+
+BodyRecord::Hash hash_of(const Decision& decision) {
+  return decision.rule == nullptr || decision.rule->hash ? BodyRecord::Hash::yes
+                                                         : BodyRecord::Hash::no;
+}
 
 }  // namespace
 
@@ -32,8 +41,9 @@ TcpConnection::TcpConnection(Gateway& gateway, UniqueFd fd, Connection connectio
       decision_(decision),
       world_answers_(world_answers),
       sent_body_(std::in_place, gateway.policy().body_bytes,
-                 world_answers ? nullptr : &gateway.world().canaries(), "tcp stream"),
-      received_body_(gateway.policy().body_bytes, nullptr, {}) {
+                 world_answers ? nullptr : &gateway.world().canaries(), "tcp stream",
+                 hash_of(decision)),
+      received_body_(gateway.policy().body_bytes, nullptr, {}, hash_of(decision)) {
   flow_.time_ns = gateway_.now();
   flow_.connection = connection_.id;
   flow_.socket = connection_.socket;
@@ -49,6 +59,15 @@ TcpConnection::TcpConnection(Gateway& gateway, UniqueFd fd, Connection connectio
 TcpConnection::~TcpConnection() {
   service_.reset();
   gateway_.count_queued(counted_queued_, 0);
+  if (!left_) return;
+  Flow flow;
+  flow.protocol = FlowProtocol::other;
+  flow.verdict = FlowVerdict::refused;
+  flow.reason = "this came when its service had ended";
+  flow.sent_bytes = left_->size();
+  flow.sent = left_->finish(true);
+  flow.canaries = std::move(left_hits_);
+  record(std::move(flow));
 }
 
 void TcpConnection::open(std::uint64_t key) {
@@ -98,16 +117,18 @@ void TcpConnection::client_event(std::uint32_t events) {
 }
 
 void TcpConnection::read_client() {
+  if (moves_up_ && may_move_up()) return move_up();
   auto& buffer = AsideHashing::instance().piece();
   std::size_t most = service_ ? service_piece : buffer.size();
   ssize_t n = ::recv(fd_.get(), buffer.data(), gateway_.scarce() ? scarce_step : most, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n < 0) {
-    finish("the sandbox reset the connection");
+    finish(closing_ ? "" : "the sandbox reset the connection");
     return;
   }
   if (n == 0) {
     client_ended_ = true;
+    if (lingering_) return finish("");
     if (sniffing_ && !hello_.empty()) {  // the beginning of a handshake, which nothing followed
       sent_body_->feed(hello_, flow_.canaries);
       pass_on(hello_);
@@ -130,6 +151,7 @@ void TcpConnection::read_client() {
   }
   std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
   flow_.sent_bytes += bytes.size();
+  if (lingering_) return left(service_->meaning(bytes));
   if (gateway_.exhausted()) return refuse("the gateway's memory is in use");
   if (service_) {
     service_->received(bytes);
@@ -168,10 +190,7 @@ void TcpConnection::flush_client() {
   }
   if (unsent() == 0) {
     clear_queue(to_client_, sent_);
-    if (closing_) {
-      finish("");
-      return;
-    }
+    if (closing_) return await_end();
     if (upstream_ended_) {
       ::shutdown(fd_.get(), SHUT_WR);
       if (client_ended_ || !upstream_) finish("");
@@ -197,10 +216,11 @@ void TcpConnection::update() {
   if (over_) return;
   count_queued();
   std::size_t most = gateway_.scarce() ? 1 : most_unsent;
-  bool room = sent_upstream_ + most > to_upstream_.size();
+  bool room = sent_upstream_ + (moves_up_ ? 1 : most) > to_upstream_.size();
   std::uint32_t events = 0;
   if (!client_ended_ && !paused_ && !closing_ && room && unsent() < most) events |= EPOLLIN;
-  if (unsent() > 0 || closing_) events |= EPOLLOUT;
+  if (lingering_) events |= EPOLLIN;
+  if (unsent() > 0 || (closing_ && !lingering_)) events |= EPOLLOUT;
   if ((events != watched_ || !registered_) &&
       gateway_.watch(fd_.get(), events, key_, !registered_).has_value()) {
     registered_ = true;
@@ -228,9 +248,42 @@ void TcpConnection::close() {
   if (over_) return;
   closing_ = true;
   if (unsent() == 0)
-    finish("");
+    await_end();
   else
     update();
+}
+
+void TcpConnection::await_end() {
+  if (lingering_) return;
+  if (client_ended_ || service_ == nullptr || interception_ != nullptr) return finish("");
+  lingering_ = true;
+  ::shutdown(fd_.get(), SHUT_WR);
+  limit_.set(gateway_, gateway_.now() + after_end, [this] { finish(""); });
+  update();
+}
+
+void TcpConnection::left(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (!left_)
+    left_.emplace(gateway_.policy().body_bytes, &gateway_.world().canaries(), "after the end");
+  left_->feed(bytes, left_hits_);
+}
+
+// What the client had sent when the gateway ended the connection.
+void TcpConnection::read_remains() {
+  // Not the buffer of read_client(), which may be on the stack with bytes of its own.
+  std::string buffer;
+  for (int i = 0; i < most_remains && !client_ended_; ++i) {
+    buffer.resize(service_piece);
+    ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    if (n <= 0) return;
+    const std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
+    flow_.sent_bytes += bytes.size();
+    if (service_)
+      left(service_->meaning(bytes));
+    else
+      sent_body_->feed(bytes, flow_.canaries);
+  }
 }
 
 void TcpConnection::reset() {
@@ -245,7 +298,7 @@ void TcpConnection::wake_at(std::int64_t time_ns) {
   wake_time_ = time_ns;
   if (wake_.is_set() && wake_.time() <= time_ns) return;
   wake_.set(gateway_, time_ns, [this] {
-    if (over_ || !service_) return;
+    if (over_ || lingering_ || !service_) return;
     if (wake_time_ > gateway_.now()) return wake_at(wake_time_);
     service_->woken();
     if (!over_) update();
@@ -296,6 +349,7 @@ void TcpConnection::record(Flow flow) {
 void TcpConnection::finish(std::string_view reason) {
   if (over_) return;
   over_ = true;
+  if (fd_) read_remains();
   if (flow_.reason.empty()) flow_.reason = reason;
   report();
   fd_.reset();

@@ -72,11 +72,16 @@ class TcpConnection final : public StreamPort {
   void wake_at(std::int64_t time_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
   void record(Flow flow) override;
+  void left(std::string_view bytes) override;
 
  private:
   void read_client();
+  void await_end();
+  void read_remains();
   void read_upstream();
   [[nodiscard]] bool may_move() const;
+  [[nodiscard]] bool may_move_up() const;
+  void move_up();
   void stop_watching_upstream();
   void flush_client();
   void flush_upstream();
@@ -116,11 +121,14 @@ class TcpConnection final : public StreamPort {
   std::uint64_t key_ = 0;
   std::int64_t wake_time_ = 0;      // of the last wake_at()
   std::size_t counted_queued_ = 0;  // of the gateway's count
+  std::optional<BodyRecord> left_;  // what the sandbox sent when its service had ended
+  std::vector<CanaryHit> left_hits_;
   Timer wake_, limit_;
   std::uint32_t watched_ = 0;
   std::uint32_t watched_upstream_ = 0;
   bool paused_ = false;
   bool closing_ = false;
+  bool lingering_ = false;  // all is sent, and the client may still be sending
   bool client_ended_ = false;
   bool upstream_ended_ = false;
   bool connecting_ = false;
@@ -129,7 +137,8 @@ class TcpConnection final : public StreamPort {
   bool over_ = false;
   bool reported_ = false;
   bool sniffing_ = false;
-  bool moves_ = false;  // what the destination sends next is moved, not copied
+  bool moves_ = false;     // what the destination sends next is moved, not copied
+  bool moves_up_ = false;  // what the sandbox sends next
 };
 
 }  // namespace gyges::network

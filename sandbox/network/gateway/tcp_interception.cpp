@@ -69,7 +69,10 @@ std::unique_ptr<StreamService> TcpConnection::read_inside(const TlsFacts& facts,
   outside.refuse = [this](std::string reason) {
     if (!over_) refuse(std::move(reason));
   };
-  outside.sent = [this](std::string_view bytes) { sent_body_->feed(bytes, flow_.canaries); };
+  outside.sent = [this](std::string_view bytes) {
+    if (over_) return left(bytes);  // decrypted with what was refused
+    sent_body_->feed(bytes, flow_.canaries);
+  };
   outside.received = [this](std::string_view bytes) {
     std::vector<CanaryHit> none;
     received_body_.feed(bytes, none);

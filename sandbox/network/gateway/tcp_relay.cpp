@@ -66,6 +66,7 @@ void TcpConnection::guarded(std::string_view bytes) {
 }
 
 void TcpConnection::pass_on(std::string_view bytes) {
+  moves_up_ = bytes.size() >= worth_moving && may_move_up();
   if (!upstream_) {
     if (upstream_ended_) reset();  // the destination is gone: as its own answer would be
     return;
@@ -148,7 +149,29 @@ void TcpConnection::stop_watching_upstream() {
 bool TcpConnection::may_move() const {
   bool hidden = !http_ || !guard_->sni().empty();  // in TLS, where no exchange is seen
   return hidden && interception_ == nullptr && !gateway_.scarce() &&
-         received_body_.has_seen_enough() && MovedPages::instance().ready();
+         received_body_.has_seen_enough() && MovedPages::instance().ready(received_body_.hashes());
+}
+
+// Nor what the sandbox sends, of which no hash is kept that it could belie.
+bool TcpConnection::may_move_up() const {
+  return upstream_ && !connecting_ && to_upstream_.empty() && !service_ && !guard_ && !sniffing_ &&
+         !closing_ && !gateway_.scarce() && !sent_body_->hashes() &&
+         sent_body_->has_seen_enough() && MovedPages::instance().ready(false);
+}
+
+void TcpConnection::move_up() {
+  MovedPages& pages = MovedPages::instance();
+  const ssize_t n = pages.take(fd_.get());
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) {  // the end, or what is wrong, is there to be read once more
+    moves_up_ = false;
+    return read_client();
+  }
+  const auto count = static_cast<std::size_t>(n);
+  sent_body_->feed_moved(pages, count);
+  flow_.sent_bytes += count;
+  pages.give(upstream_.get(), count, to_upstream_);
+  moves_up_ = count >= least_moved;
 }
 
 void TcpConnection::read_upstream() {
@@ -168,6 +191,7 @@ void TcpConnection::read_upstream() {
   if (n == 0) {
     upstream_ended_ = true;
     if (interception_ != nullptr) return interception_->server_ended();
+    if (http_) http_->server_ended(gateway_.now());
     if (unsent() == 0) ::shutdown(fd_.get(), SHUT_WR);
     if (client_ended_ && unsent() == 0) finish("");
     return;

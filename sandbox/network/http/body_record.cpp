@@ -35,13 +35,15 @@ void BodyRecord::spill_to(UniqueFd file, std::uint64_t most_kept, std::uint32_t 
   all.most_slots = most_records;
 }
 
-BodyRecord::BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::string place)
-    : most_kept_(most_kept) {
+BodyRecord::BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::string place,
+                       Hash hash)
+    : most_kept_(most_kept), hashes_(hash == Hash::yes) {
   if (canaries != nullptr && !canaries->empty()) search_.emplace(*canaries, std::move(place));
 }
 
 BodyRecord::BodyRecord(BodyRecord&& other) noexcept
     : most_kept_((other.settle(), other.most_kept_)),
+      hashes_(other.hashes_),
       head_(std::move(other.head_)),
       counted_(std::exchange(other.counted_, 0)),
       slot_(std::exchange(other.slot_, no_slot)),
@@ -124,13 +126,15 @@ std::string BodyRecord::head() const {
 
 void BodyRecord::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
   if (bytes.empty()) return;
-  if (!hasher_) hasher_.emplace();
-  const std::uint64_t job = AsideHashing::instance().hash(*hasher_, bytes);
-  if (job == 0) {
-    settle();
-    hasher_->update(bytes);
-  } else {
-    job_ = job;
+  if (hashes_) {
+    if (!hasher_) hasher_.emplace();
+    const std::uint64_t job = AsideHashing::instance().hash(*hasher_, bytes);
+    if (job == 0) {
+      settle();
+      hasher_->update(bytes);
+    } else {
+      job_ = job;
+    }
   }
   if (size_ < most_kept_ && !full_)
     keep(bytes.substr(
@@ -140,9 +144,10 @@ void BodyRecord::feed(std::string_view bytes, std::vector<CanaryHit>& hits) {
 }
 
 void BodyRecord::feed_moved(MovedPages& pages, std::size_t bytes) {
+  size_ += bytes;
+  if (!hashes_) return;
   if (!hasher_) hasher_.emplace();
   job_ = pages.hash(*hasher_, bytes);
-  size_ += bytes;
 }
 
 FlowBody BodyRecord::finish(bool whole) {

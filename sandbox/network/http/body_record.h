@@ -28,10 +28,13 @@ class BodyRecord {
   // record then keeps no more of them. Its records have room for `most_kept` bytes each.
   static void spill_to(UniqueFd file, std::uint64_t most_kept, std::uint32_t most_records);
 
+  enum class Hash { yes, no };
   // `canaries` outlives the record; null: nothing is searched for.
-  BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::string place);
+  BodyRecord(std::uint64_t most_kept, const CanarySet* canaries, std::string place,
+             Hash hash = Hash::yes);
 
   void feed(std::string_view bytes, std::vector<CanaryHit>& hits);
+  [[nodiscard]] bool hashes() const { return hashes_; }
   // Whether it is only to count and hash what comes.
   [[nodiscard]] bool has_seen_enough() const { return !search_ && (size_ >= most_kept_ || full_); }
   // feed() for what was just taken, of a record that has seen enough.
@@ -53,6 +56,7 @@ class BodyRecord {
   void drop();
 
   std::uint64_t most_kept_;
+  bool hashes_;
   std::string head_;              // empty once it is in the file
   std::size_t counted_ = 0;       // of head_, in memory
   std::uint32_t slot_ = no_slot;  // in the file

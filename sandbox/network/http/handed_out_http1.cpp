@@ -42,7 +42,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   void received(std::string_view bytes) override {
     if (tunnel_) return tunnel_->received(bytes);
-    if (finished_) return;
+    if (finished_) return port_.left(bytes);
     if (state_ == State::head)
       seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
     reader_.feed(bytes);
@@ -135,6 +135,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     return {[this](RequestHead&& head) { on_head(std::move(head)); },
             [this](std::string_view bytes) { on_body(bytes); }, [this] { on_end(); },
             [this](const RequestReader::Fault& fault) {
+              port_.left(fault.rest);
               start_record();
               record_->refused(seen_, fault.reason);
               if (exchange_ != 0) outlet_.close(std::exchange(exchange_, 0));
@@ -277,6 +278,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   void finish() {
     if (finished_) return;
     finished_ = true;
+    if (state_ == State::answer) port_.left(reader_.held());  // behind the last request
     port_.close();
   }
 

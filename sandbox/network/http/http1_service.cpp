@@ -30,10 +30,13 @@ class Http1 : public StreamService {
       record_left();
     else
       record_begun_head();
+    // Requests that waited for the end of this one.
+    if (!finished_ && (state_ == State::delayed || state_ == State::sending))
+      port_.left(reader_.held());
   }
 
   void received(std::string_view bytes) override {
-    if (finished_) return;
+    if (finished_ || refused_) return port_.left(bytes);
     if (state_ != State::body)
       seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
     reader_.feed(bytes);
@@ -72,6 +75,7 @@ class Http1 : public StreamService {
       default:  // the client does not read
         record_flow();
         finished_ = true;
+        port_.left(reader_.held());
         port_.reset();
     }
   }
@@ -187,6 +191,8 @@ class Http1 : public StreamService {
   }
 
   void refuse(const RequestReader::Fault& fault) {
+    refused_ = true;
+    port_.left(fault.rest);
     if (!record_) record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
     record_->refused(seen_, fault.reason);
     response_ = shared_.server.reject(fault.status, fault.reason);
@@ -224,6 +230,7 @@ class Http1 : public StreamService {
   void finish() {
     if (finished_) return;
     finished_ = true;
+    if (state_ == State::sending) port_.left(reader_.held());  // behind the last request
     port_.close();
   }
 
@@ -241,6 +248,7 @@ class Http1 : public StreamService {
   std::int64_t deadline_ = 0;
   unsigned requests_ = 0;
   bool keep_ = true, peer_ended_ = false, finished_ = false, paused_ = false;
+  bool refused_ = false;  // nothing is read any more
   bool continuing_ = false, again_ = false;
 };
 

@@ -33,8 +33,8 @@ Status MovedPages::open() {
   return ok();
 }
 
-bool MovedPages::ready() const {
-  return hashed_.read && AsideHashing::instance().runs();
+bool MovedPages::ready(bool to_hash) const {
+  return hashed_.read && (!to_hash || AsideHashing::instance().runs());
 }
 
 ssize_t MovedPages::take(int socket) {

@@ -1,8 +1,9 @@
 // Moves what a destination sends on to the client without copying it: the kernel hands its pages
 // from one socket to the other, and the thread that hashes (aside_hashing.h) reads them in between.
 //
-// Only for bytes that the sandbox did not send: a program can write on to pages that it has sent
-// (sendfile, vmsplice), and what arrived would be other bytes than those that were hashed.
+// What is hashed is moved only where the sandbox did not send it: a program can write on to pages
+// that it has sent (sendfile, vmsplice), and what arrived would be other bytes than those that were
+// hashed.
 //
 // Thread-safety: as AsideHashing.
 #pragma once
@@ -27,8 +28,8 @@ class MovedPages {
 
   // Makes the pipes; before system calls are filtered. Without them nothing can be moved.
   Status open();
-  // Whether there are pipes, and a thread to hash.
-  [[nodiscard]] bool ready() const;
+  // Whether there are pipes, and a thread if what is moved is to be hashed.
+  [[nodiscard]] bool ready(bool to_hash) const;
 
   // Takes what the socket has, at most AsideHashing::piece_bytes; as recv().
   ssize_t take(int socket);

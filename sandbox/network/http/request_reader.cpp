@@ -5,6 +5,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "sandbox/network/http/head_rules.h"
 
@@ -14,6 +15,8 @@ namespace {
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 using boost::beast::string_view;
+
+const std::string long_chunk_line = "a line between chunks is over 4 KiB";
 
 class Parser : public http::basic_parser<true> {
  public:
@@ -26,6 +29,7 @@ class Parser : public http::basic_parser<true> {
   std::size_t trailers = 0;
   bool head_done = false;
   bool bad_trailer = false;
+  bool long_line = false;  // between chunks
 
  private:
   void on_request_impl(http::verb, string_view, string_view, int, error_code&) override {}
@@ -50,7 +54,9 @@ class Parser : public http::basic_parser<true> {
     events_.body({body.data(), body.size()});
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t, string_view extension, error_code&) override {
+  void on_chunk_header_impl(std::uint64_t, string_view extension, error_code& code) override {
+    long_line = extension.size() > RequestReader::most_chunk_line;
+    if (long_line) code = http::error::bad_chunk_extension;
     if (events_.extension && !extension.empty())
       events_.extension({extension.data(), extension.size()});
   }
@@ -91,8 +97,7 @@ struct RequestReader::State {
 
   void fail(int status, std::string reason) {
     failed = true;
-    buffer.clear();
-    events.fault({status, std::move(reason)});
+    events.fault({status, std::move(reason), std::exchange(buffer, {})});
   }
 
   // True when the head was read.
@@ -147,13 +152,14 @@ struct RequestReader::State {
       if (code == http::error::need_more || (!code && used == 0)) break;
       if (code) {
         fail(400, parser->bad_trailer ? "a trailer belongs into the head"
+                  : parser->long_line ? long_chunk_line
                                       : "the body is malformed: " + code.message());
         return false;
       }
     }
     buffer.erase(0, at);
     if (parser->is_done()) return true;
-    if (buffer.size() > most_chunk_line) fail(400, "a line between chunks is over 4 KiB");
+    if (buffer.size() > most_chunk_line) fail(400, long_chunk_line);
     return false;
   }
 
@@ -192,8 +198,8 @@ void RequestReader::next() {
   state_->run();
 }
 
-std::size_t RequestReader::held_bytes() const {
-  return state_->buffer.size();
+std::string_view RequestReader::held() const {
+  return state_->buffer;
 }
 
 bool RequestReader::between_requests() const {

@@ -42,6 +42,7 @@ class RequestReader {
   struct Fault {
     int status = 400;    // 400, 414, 431, 501, 505
     std::string reason;  // for the record
+    std::string rest{};  // what was not understood, from its first byte on
   };
   struct Events {
     std::function<void(RequestHead&&)> head;
@@ -62,7 +63,8 @@ class RequestReader {
   void feed(std::string_view bytes);
   // Goes on with the next request, from what was kept.
   void next();
-  [[nodiscard]] std::size_t held_bytes() const;
+  [[nodiscard]] std::size_t held_bytes() const { return held().size(); }
+  [[nodiscard]] std::string_view held() const;
   // Nothing of a request was read yet: a close now loses nothing.
   [[nodiscard]] bool between_requests() const;
 

@@ -96,6 +96,7 @@ class InnerPort : public StreamPort {
   void wake_at(std::int64_t time_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
   void record(Flow flow) override;
+  void left(std::string_view bytes) override;
 
  private:
   TlsStream& outer_;
@@ -145,6 +146,25 @@ class TlsStream : public StreamService {
       bytes.remove_prefix(static_cast<std::size_t>(taken));
     }
     pump();
+    if (finished_ && inner_) port_.left(meaning({}));  // decrypted, or about to be
+  }
+
+  std::string meaning(std::string_view bytes) override {
+    if (!ssl_ || !inner_) return std::string(bytes);
+    std::string plain;
+    for (;;) {
+      if (!bytes.empty()) {
+        int taken = ::BIO_write(read_, bytes.data(), static_cast<int>(bytes.size()));
+        if (taken <= 0) break;
+        bytes.remove_prefix(static_cast<std::size_t>(taken));
+      }
+      char buffer[16384];
+      for (int size = 0; (size = ::SSL_read(ssl_.get(), buffer, sizeof buffer)) > 0;)
+        plain.append(buffer, static_cast<std::size_t>(size));
+      ::ERR_clear_error();
+      if (bytes.empty()) break;
+    }
+    return plain;
   }
 
   void drained() override {
@@ -369,6 +389,9 @@ std::int64_t InnerPort::now_ns() const {
 }
 void InnerPort::record(Flow flow) {
   outer_.port_.record(std::move(flow));
+}
+void InnerPort::left(std::string_view bytes) {
+  outer_.port_.left(bytes);
 }
 
 // The name in this very ClientHello. A session that is taken up again has one of its own, which

@@ -22,9 +22,11 @@ std::string within(int fd, short events, int milliseconds);
 // Within 700 ms; `fd` is the caller's, and non-blocking.
 std::string open_tcp(const char* text, int port, int& fd);
 
-// `attempts load|many|hold|body|post|datagrams|spray ...`; false: other arguments.
+// `attempts load|many|hold|body|post|extensions|datagrams|spray ...`; false: other arguments.
 bool wear_down(int argc, char** argv);
 // `attempts routes|words TOKEN`; false: other arguments.
 bool try_oddities(int argc, char** argv);
+// `attempts packets|questions TOKEN`; false: other arguments.
+bool try_edges(int argc, char** argv);
 
 }  // namespace attempts

@@ -239,7 +239,9 @@ int main(int argc, char** argv) {
   if (argc == 5 && std::strcmp(argv[1], "abandon") == 0)
     return row("abandon", abandon(argv[2], std::atoi(argv[3]), std::atoi(argv[4]))), 0;
   if (argc == 4 && std::strcmp(argv[1], "ping") == 0) return row("ping", ping(argv[2], argv[3])), 0;
-  if (attempts::wear_down(argc, argv) || attempts::try_oddities(argc, argv)) return 0;
+  if (attempts::wear_down(argc, argv) || attempts::try_oddities(argc, argv) ||
+      attempts::try_edges(argc, argv))
+    return 0;
   int host_port = argc > 1 ? std::atoi(argv[1]) : 1;
   row("tcp4", tcp("192.0.2.1", 443));
   row("tcp6", tcp("2001:db8::1", 443));

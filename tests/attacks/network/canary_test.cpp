@@ -193,5 +193,61 @@ TEST_F(CanaryTest, AreFoundInNamesAndRequests) {
   EXPECT_EQ(names, (std::set<std::string>{"labels", "parts"})) << found;
 }
 
+// A service that has ended reads nothing more. What is sent to it all the same, with its last
+// request or when its own end has come, stands in the record.
+TEST_F(CanaryTest, AreFoundBehindTheEndOfAService) {
+  start_world(nlohmann::json::array(), canaries);
+  struct End {
+    const char* address;
+    int port;
+    const char* bytes;  // after which the service closes
+  };
+  constexpr End ends[] = {
+      {"192.0.2.25", 25, "QUIT\\r\\n"},
+      {"192.0.2.80", 80,
+       "GET /hello HTTP/1.1\\r\\nHost: web.example\\r\\nConnection: close\\r\\n\\r\\n"},
+      {"192.0.2.80", 80,
+       "POST /hello HTTP/1.1\\r\\nHost: web.example\\r\\nExpect: nothing\\r\\n"
+       "Content-Length: 99\\r\\n\\r\\n"}};
+  auto say = [this](const End& end, const std::string& with, const std::string& after) {
+    return run_argv({"/bin/bash", "-c",
+                     R"(exec 3<>"/dev/tcp/$1/$2" && printf %b "$3" >&3 && timeout 5 cat <&3 && )"
+                     R"(printf %s "$4" >&3)",
+                     "say", end.address, std::to_string(end.port), end.bytes + with, after})
+        .output;
+  };
+  for (const End& end : ends)
+    for (const char* one : {planted, other}) {
+      EXPECT_NE(say(end, one, "").find_first_of("245"), std::string::npos) << end.bytes;
+      EXPECT_NE(say(end, "", one).find_first_of("245"), std::string::npos) << end.bytes;
+    }
+  const bool tls = ::access("/usr/bin/openssl", X_OK) == 0;
+  for (const char* one : {planted, other})
+    if (tls)
+      (void)run(
+          "(printf 'GET /hello HTTP/1.1\\r\\nHost: web.example\\r\\nConnection: close"
+          "\\r\\n\\r\\n" +
+          std::string(one) +
+          "'; sleep 1) | timeout 5 openssl s_client -quiet -connect 192.0.2.80:443 "
+          "-servername web.example 2>/dev/null");
+  EXPECT_EQ(stop().network_failure, "");
+  std::map<std::string, int> hits, kept;
+  for (const Flow& flow : flows()) {
+    if (flow.protocol != network::FlowProtocol::other) continue;
+    const std::string to = network::to_string(flow.destination);
+    EXPECT_EQ(flow.verdict, FlowVerdict::refused);
+    ++kept[to + " " + flow.sent.head];
+    for (const auto& hit : flow.canaries) {
+      EXPECT_EQ(hit.place, "after the end");
+      ++hits[to];
+    }
+  }
+  EXPECT_EQ(hits["192.0.2.25:25"], 2);
+  EXPECT_EQ(kept["192.0.2.25:25 " + std::string(other)], 2);
+  EXPECT_EQ(hits["192.0.2.80:80"], 4);
+  EXPECT_EQ(hits["192.0.2.80:443"], tls ? 1 : 0);
+  EXPECT_EQ(kept["192.0.2.80:443 " + std::string(other)], tls ? 1 : 0);
+}
+
 }  // namespace
 }  // namespace gyges::isolation

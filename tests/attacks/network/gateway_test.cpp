@@ -1,17 +1,26 @@
 // Every attempt of the program beside this file, behind the egress gateway: once where the policy
 // refuses, once where it lets everything in, which shows that the attempts would work.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/if_ether.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <thread>
 #include <vector>
@@ -20,6 +29,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "gateway_fixture.h"
+#include "sandbox/isolation/facilities.h"
 
 namespace gyges::isolation {
 namespace {
@@ -271,16 +281,20 @@ class OpenFilesTest : public GatewayTest {
  protected:
   // What a start comes to for a user who may have so many files open.
   std::string started_with(rlim_t files) {
+    return in_child([&]() -> std::string {
+      rlimit limit{files, files};
+      if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return "the limit cannot be set";
+      auto sandbox = Sandbox::start(spec_with({{"mode", "gateway"}}));
+      return sandbox ? "started" : sandbox.error().line();
+    });
+  }
+  // What a process of its own says, whose limits are its own as well.
+  static std::string in_child(const std::function<std::string()>& act) {
     int ends[2] = {-1, -1};
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     pid_t child = ::fork();
     if (child == 0) {
-      rlimit limit{files, files};
-      std::string line = "the limit cannot be set";
-      if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        auto sandbox = Sandbox::start(spec_with({{"mode", "gateway"}}));
-        line = sandbox ? "started" : sandbox.error().line();
-      }
+      const std::string line = act();
       (void)!::write(ends[1], line.data(), line.size());
       ::_exit(0);
     }
@@ -301,9 +315,16 @@ TEST_F(RefusalTest, WhatIsCopiedForWantOfPipesIsSaid) {
   const nlohmann::json section = {
       {"mode", "gateway"},
       {"rules", {{{"name", "out"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}};
+  auto doctor = [] {
+    for (const Facility& facility : probe_facilities())
+      if (facility.name == "network") return facility;
+    return Facility{};
+  };
   start_with(section);
   EXPECT_FALSE(stop().network_copies);
   sandbox_.reset();
+  EXPECT_TRUE(doctor().available) << doctor().reason;
+  EXPECT_EQ(doctor().cure, "");
   std::vector<std::pair<UniqueFd, UniqueFd>> held;
   for (int i = 0; i < 400; ++i) {
     int ends[2] = {-1, -1};
@@ -313,6 +334,71 @@ TEST_F(RefusalTest, WhatIsCopiedForWantOfPipesIsSaid) {
   }
   start_with(section);
   EXPECT_TRUE(stop().network_copies);
+  EXPECT_EQ(doctor().reason, copied_network);
+  EXPECT_NE(doctor().cure, "");
+}
+
+// A namespace of the child's own, where 198.51.100.7 is local; as an ordinary user in one of users.
+bool enter_network() {
+  const std::string user = std::to_string(::geteuid());
+  const std::string its_group = std::to_string(::getegid());
+  if (::unshare(CLONE_NEWNET | (user == "0" ? 0 : CLONE_NEWUSER)) != 0) return false;
+  if (user != "0") {  // the same numbers as outside
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/uid_map") << user + " " + user + " 1";
+    std::ofstream("/proc/self/gid_map") << its_group + " " + its_group + " 1";
+  }
+  UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq link{};
+  std::strcpy(link.ifr_name, "lo");
+  link.ifr_flags = IFF_UP;
+  if (::ioctl(any.get(), SIOCSIFFLAGS, &link) != 0) return false;
+  std::strcpy(link.ifr_name, "lo:1");
+  auto* address = reinterpret_cast<sockaddr_in*>(&link.ifr_addr);
+  *address = {};
+  address->sin_family = AF_INET;
+  ::inet_pton(AF_INET, "198.51.100.7", &address->sin_addr);
+  return ::ioctl(any.get(), SIOCSIFADDR, &link) == 0;
+}
+
+// Of a relayed connection two files are the gateway's, and as many are set aside for datagrams and
+// names: a third of what is left for connections can be open at one time, to the last one.
+TEST_F(OpenFilesTest, AThirdIsOpenAtOneTimeWhereConnectionsAreRelayed) {
+  constexpr unsigned own = 64;
+  for (unsigned files : {400U, 700U}) {
+    const unsigned share = (files - own) / 3;
+    const std::string said = in_child([&]() -> std::string {
+      if (!enter_network()) return "no network: " + std::string(std::strerror(errno));
+      UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in here{};
+      here.sin_family = AF_INET;
+      here.sin_port = htons(7001);
+      ::inet_pton(AF_INET, "198.51.100.7", &here.sin_addr);
+      if (::bind(server.get(), reinterpret_cast<sockaddr*>(&here), sizeof(here)) != 0 ||
+          ::listen(server.get(), 1024) != 0)
+        return "no server";
+      // Root goes past its limit where it may.
+      rlimit limit{files, files};
+      if (::geteuid() == 0) ::prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
+      if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return "no limit";
+      start_with({{"mode", "gateway"},
+                  {"rules", {{{"name", "out"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
+      std::string output =
+          run_argv({"/tmp/attempts", "hold", "198.51.100.7", "7001", "2000", "10"}).output;
+      output += stop().network_failure;
+      std::size_t relayed = 0, refused = 0;
+      for (const Flow& flow : flows_to("198.51.100.7", 7001)) {
+        relayed += flow.verdict == FlowVerdict::relayed && flow.sent.size >= 10 ? 1U : 0U;
+        refused += flow.verdict == FlowVerdict::refused &&
+                           flow.reason.find("open files allow") != std::string::npos
+                       ? 1U
+                       : 0U;
+      }
+      return output + std::to_string(relayed) + " relayed, " + std::to_string(refused) + " refused";
+    });
+    EXPECT_EQ(said, "hold timeout at " + std::to_string(share) + "\n" + std::to_string(share) +
+                        " relayed, 1 refused");
+  }
 }
 
 TEST_F(OpenFilesTest, TooFewAreSaid) {

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "gateway_fixture.h"
 #include "sandbox/network/address.h"
 #include "sandbox/network/tls/certificates.h"
@@ -78,6 +79,18 @@ class FileServer {
   pid_t pid_ = -1;
   bool listens_ = false;
 };
+
+bool full_load() {
+  const char* load = std::getenv("GYGES_LOAD");
+  return load != nullptr && std::string_view(load) == "full";
+}
+
+std::string hash_of_zeros(std::uint64_t mib) {
+  Sha256Hasher hasher;
+  const std::string block(1U << 20U, '\0');
+  for (std::uint64_t i = 0; i < mib; ++i) hasher.update(block);
+  return to_hex(hasher.finish());
+}
 
 class InterceptTest : public SimulatedTest {
  protected:
@@ -220,6 +233,28 @@ TEST_F(InterceptTest, CommonClientsPass) {
           "shasum": "0000000000000000000000000000000000000000"}}}})";
   if (::access("/usr/bin/python3", X_OK) != 0)
     GTEST_SKIP() << "this host has no /usr/bin/python3 to serve files";
+  ASSERT_EQ(std::system("cd /mnt && mkdir -p simple/tool && /usr/bin/python3 -c '\n"
+                        "import zipfile\n"
+                        "z = zipfile.ZipFile(\"simple/tool/tool-1.0-py3-none-any.whl\", \"w\")\n"
+                        "d = \"tool-1.0.dist-info/\"\n"
+                        "z.writestr(d + \"METADATA\", \"Metadata-Version: 2.1\\nName: tool\\n"
+                        "Version: 1.0\\n\")\n"
+                        "z.writestr(d + \"WHEEL\", \"Wheel-Version: 1.0\\nRoot-Is-Purelib: true"
+                        "\\nTag: py3-none-any\\n\")\n"
+                        "z.writestr(d + \"RECORD\", \"\")\n"
+                        "z.close()\n'"),
+            0);
+  std::ofstream("/mnt/simple/tool/index.html")
+      << "<a href=\"tool-1.0-py3-none-any.whl\">tool-1.0-py3-none-any.whl</a>";
+  if (::access("/usr/bin/git", X_OK) == 0) {
+    // Nothing of this host's own settings: hooks and signatures are none of the test's.
+    ASSERT_EQ(std::system("cd /mnt && export HOME=/mnt GIT_CONFIG_NOSYSTEM=1 && "
+                          "git init -q work && git -C work -c user.name=a -c user.email=a@b "
+                          "commit -q --allow-empty -m 'the first commit' && "
+                          "git clone -q --bare work tool.git && git -C tool.git "
+                          "update-server-info"),
+              0);
+  }
   serve(outside_, "site.example", "python");
   start_relay(true);
   struct Client {
@@ -243,6 +278,15 @@ TEST_F(InterceptTest, CommonClientsPass) {
        "cd /tmp && HOME=/tmp npm view tool version --registry https://site.example/ --cafile "
        "/tmp/authority.pem --no-update-notifier",
        "1.2.3"},
+      {"/usr/bin/git",
+       "git -c http.sslCAInfo=/tmp/authority.pem clone -q https://site.example/tool.git /tmp/tool "
+       "&& git -C /tmp/tool log --format=%s",
+       "the first commit"},
+      {"/usr/bin/pip3",
+       "cd /tmp && HOME=/tmp /usr/bin/python3 -m pip -q download --no-deps --no-cache-dir "
+       "--disable-pip-version-check --index-url https://site.example/simple "
+       "--cert /tmp/authority.pem -d /tmp/wheels tool && ls /tmp/wheels",
+       "tool-1.0-py3-none-any.whl"},
       {"/usr/bin/apt-get",
        "mkdir -p /tmp/a/lists/partial /tmp/a/cache/archives/partial && cd /tmp/a && : > status && "
        "echo 'deb [trusted=yes] https://site.example/debian ./' > list && "
@@ -318,8 +362,7 @@ TEST_F(InterceptTest, UpgradesAreRefusedByNameAndPassAsBytesByNetwork) {
 // One upload, and handshakes one after the other. GYGES_LOAD=full: 1 GiB, and half a minute of
 // them.
 TEST_F(InterceptTest, MuchAndManyAreRead) {
-  const char* load = std::getenv("GYGES_LOAD");
-  const bool full = load != nullptr && std::string_view(load) == "full";
+  const bool full = full_load();
   by_network_ = true;
   if (full) wall_seconds_ = 170;
   serve(outside_, "site.example");
@@ -345,14 +388,78 @@ TEST_F(InterceptTest, MuchAndManyAreRead) {
 #endif
   EXPECT_EQ(stop().network_failure, "");
   std::uint64_t longest = 0;
+  std::string hash;  // of the longest
   std::size_t connections = 0;
   for (const Flow& flow : flows_to("198.51.100.7", 443)) {
     if (flow.protocol != FlowProtocol::tcp) continue;
     ++connections;
+    if (flow.sent.size > longest) hash = flow.sent.sha256;
     longest = std::max(longest, flow.sent.size);
   }
   EXPECT_EQ(longest, mib << 20U);
+  EXPECT_EQ(hash, hash_of_zeros(mib));
   EXPECT_GT(connections, 20U);
+}
+
+// GYGES_LOAD=full: 1 GiB.
+TEST_F(InterceptTest, ALargeAnswerIsReadAndHashed) {
+  const std::uint64_t mib = full_load() ? 1024 : 64;
+  if (full_load()) wall_seconds_ = 170;
+  serve(outside_, "site.example");
+  ASSERT_EQ(std::system(("head -c " + std::to_string(mib) + "M /dev/zero > /mnt/big").c_str()), 0);
+  start_relay(true);
+  EXPECT_EQ(run("curl -sS -m 160 --cacert /tmp/authority.pem https://site.example/big | sha256sum")
+                .output.substr(0, 64),
+            hash_of_zeros(mib));
+  const std::uint64_t peak = gateway_peak_kib();
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_LE(peak, 64U << 10U);
+#endif
+  EXPECT_EQ(stop().network_failure, "");
+  int answers = 0;
+  for (const Flow& flow : flows()) {
+    if (!flow.http) continue;
+    ++answers;
+    EXPECT_EQ(flow.http->response_body.size, mib << 20U);
+    EXPECT_EQ(flow.http->response_body.sha256, hash_of_zeros(mib));
+  }
+  EXPECT_EQ(answers, 1);
+}
+
+// Each with a handshake on both sides, a request and its answer. GYGES_LOAD=full: 100,000.
+TEST_F(InterceptTest, ConnectionsOneAfterTheOther) {
+  if (::access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/python3";
+  const std::size_t number = full_load() ? 100000 : 100;
+  if (full_load()) wall_seconds_ = 1800;
+  serve(outside_, "site.example");
+  start_relay(true);
+  const std::string output =
+      run("/usr/bin/python3 -c '\n"
+          "import socket, ssl\n"
+          "c = ssl.create_default_context(cafile=\"/tmp/authority.pem\")\n"
+          "done = 0\n"
+          "for i in range(" +
+          std::to_string(number) +
+          "):\n"
+          "    s = c.wrap_socket(socket.create_connection((\"site.example\", 443), 20),\n"
+          "                      server_hostname=\"site.example\")\n"
+          "    s.sendall(b\"GET /page HTTP/1.0\\r\\nHost: site.example\\r\\n\\r\\n\")\n"
+          "    answer = b\"\"\n"
+          "    while part := s.recv(4096): answer += part\n"
+          "    done += answer.endswith(b\"the page\")\n"
+          "    s.close()\n"
+          "print(done)' 2>&1")
+          .output;
+  EXPECT_EQ(output, std::to_string(number) + "\n");
+  const std::uint64_t peak = gateway_peak_kib();
+  if (full_load()) std::cout << "the gateway's peak: " << peak << " KiB" << std::endl;
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_LE(peak, 64U << 10U);
+#endif
+  EXPECT_EQ(stop().network_failure, "");
+  std::size_t exchanges = 0;
+  for (const Flow& flow : flows()) exchanges += flow.http && flow.http->status == 200 ? 1U : 0U;
+  EXPECT_EQ(exchanges, number);
 }
 
 // HTTP/2 is not read: a client that can speak HTTP/1.1 does, and one that cannot is told in its

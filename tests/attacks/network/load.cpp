@@ -137,6 +137,30 @@ std::string many(const char* text, int count) {
   return "worked";
 }
 
+// Answer to a body in chunks of a byte, each with an extension of so many bytes; the token is in
+// the last one.
+std::string extensions(const char* text, int chunks, std::size_t bytes, const std::string& token) {
+  int fd = -1;
+  std::string result = open_tcp(text, web, fd);
+  const std::string head =
+      "POST /hello HTTP/1.1\r\nHost: web.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+  if (result == "worked" && !send_all(fd, head.data(), head.size())) result = word(errno);
+  for (int i = 0; i < chunks && result == "worked"; ++i) {
+    const bool last = i + 1 == chunks;
+    std::string chunk = "1;x=" + std::string(bytes, 'e') + (last ? token : "") + "\r\nb\r\n";
+    if (last) chunk += "0\r\n\r\n";
+    // A refusal may close while the rest is on its way.
+    if (!send_all(fd, chunk.data(), chunk.size())) break;
+  }
+  if (result == "worked") result = within(fd, POLLIN, 20000);
+  char answer[64] = {};
+  if (result == "worked")
+    result =
+        ::recv(fd, answer, sizeof(answer) - 1, 0) > 12 ? std::string(answer + 9, 3) : "nothing";
+  ::close(fd);
+  return result;
+}
+
 // Connections that are open at one time, each with `bytes` sent; then whether the first, the last
 // and one in a hundred between them still take more.
 std::string hold(const char* text, int port, int count, std::size_t bytes) {
@@ -260,6 +284,9 @@ bool wear_down(int argc, char** argv) {
                      static_cast<std::size_t>(number(5, 1 << 20))));
   else if (what == "body")
     row("body", body(argv[2], number(3, 65535), static_cast<std::size_t>(number(4, 4096)) << 20U));
+  else if (what == "extensions" && argc > 5)
+    row("extensions", extensions(argv[2], number(3, 100000),
+                                 static_cast<std::size_t>(number(4, 100000)), argv[5]));
   else if (what == "post" && argc > 3)
     row("post", post(argv[2], argv[3]));
   else if (what == "datagrams")

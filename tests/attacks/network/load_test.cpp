@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "gateway_fixture.h"
 #include "sandbox/network/address.h"
+#include "test_servers.h"
 
 namespace gyges::isolation {
 namespace {
@@ -213,6 +214,46 @@ class Mirror {
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };
+
+TEST_F(LoadTest, ConnectionsOneAfterTheOtherAreRelayed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "the namespace of the server is made as root";
+  OwnNetwork network;
+  network.enter();
+  TcpServer server("198.51.100.7", 80, [](const std::string&) {
+    return TcpServer::Reply{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true};
+  });
+  ASSERT_TRUE(server.bound());
+  start_world({{{"name", "out"}, {"to", {"198.51.100.7"}}, {"ports", {80}}, {"action", "relay"}}});
+  std::string number = count(2000, 100000);
+  EXPECT_EQ(attempts({"many", "198.51.100.7", number}), "many worked\n");
+  expect_bounded();
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(std::to_string(server.accepted()), number);
+  std::size_t whole = 0;
+  for (const Flow& flow : flows_to("198.51.100.7", 80))
+    whole +=
+        flow.verdict == FlowVerdict::relayed && flow.received.head.ends_with("hello") ? 1U : 0U;
+  EXPECT_EQ(std::to_string(whole), number);
+}
+
+// Lengths of chunks with as much beside them as a line may have. What is in it is searched, and a
+// longer line is refused.
+TEST_F(LoadTest, ExtensionsOfChunksAreBoundedAndSearched) {
+  const std::string key = "q7Jd0vXr2mLw9TzA";
+  start_world(nlohmann::json::array(), {{{"name", "key"}, {"token", key}}});
+  const std::string many = count(2000, 20000);
+  for (const std::string& token : {key, std::string("Zk3Qe8yBn5HsU1cF")})
+    EXPECT_EQ(attempts({"extensions", "192.0.2.80", many, "4000", token}), "extensions 200\n");
+  EXPECT_EQ(attempts({"extensions", "192.0.2.80", "1", "9000", key}), "extensions 400\n");
+  expect_bounded();
+  expect_answers();
+  EXPECT_EQ(stop().network_failure, "");
+  std::vector<std::size_t> hits;
+  for (const Flow& flow : flows())
+    if (flow.http && flow.http->status == 200 && flow.http->method == "POST")
+      hits.push_back(flow.canaries.size());
+  EXPECT_EQ(hits, (std::vector<std::size_t>{1, 0}));
+}
 
 TEST_F(LoadTest, LargeBodiesAreRelayedBothWays) {
   if (::geteuid() != 0) GTEST_SKIP() << "the namespace of the server is made as root";

@@ -100,7 +100,48 @@ TEST_F(RelayTest, ALongAnswerArrivesWholeAndHasItsHash) {
   }
 }
 
-// A site of two names on one address, a third on a private one.
+// Where the rule asks for no hash both directions are moved; every byte arrives and is counted.
+TEST_F(RelayTest, WithoutAHashAllArrivesAndIsCounted) {
+  constexpr std::size_t size = 24U << 20U;
+  for (bool hash : {true, false}) {
+    TcpServer server("198.51.100.7", 7001, [](const std::string&) {
+      return TcpServer::Reply{"", false};
+    });
+    std::string answer(size, '\0');
+    unsigned state = 1;
+    for (char& byte : answer)
+      byte = static_cast<char>((state = state * 1103515245U + 12345U) >> 16U);
+    TcpServer giver("198.51.100.7", 7002, [&](const std::string&) {
+      return TcpServer::Reply{answer, true};
+    });
+    ASSERT_TRUE(server.bound() && giver.bound());
+    const std::size_t before = flows().size();
+    start_with(
+        {{"mode", "gateway"},
+         {"rules",
+          {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}, {"hash", hash}}}}});
+    const std::string script = "head -c " + std::to_string(size) +
+                               " /dev/urandom > /tmp/sent && sha256sum < /tmp/sent && "
+                               "cat /tmp/sent > /dev/tcp/198.51.100.7/7001 && "
+                               "exec 3<>/dev/tcp/198.51.100.7/7002 && echo >&3 && sha256sum <&3";
+    const std::string got = run_argv({"/bin/bash", "-c", script}).output;
+    EXPECT_EQ(stop().network_failure, "");
+    ASSERT_GE(got.size(), 69U + 64U) << got;
+    EXPECT_EQ(to_hex(sha256(server.received())), got.substr(0, 64));
+    EXPECT_EQ(got.substr(68, 64), to_hex(sha256(answer)));
+    auto all = flows();
+    for (std::size_t i = before; i < all.size(); ++i) {
+      const network::FlowBody& body =
+          all[i].destination.port == 7001 ? all[i].sent : all[i].received;
+      EXPECT_EQ(body.size, size);
+      EXPECT_EQ(body.head.size(), 65536U);
+      EXPECT_EQ(body.sha256.empty(), !hash);
+    }
+    EXPECT_EQ(all.size(), before + 2);
+    sandbox_.reset();
+  }
+}
+
 // 0.0.0.0/0 is no way to say 10.9.9.9: what is special must be named as such.
 TEST_F(RelayTest, AWideNetworkNamesNoSpecialAddress) {
   TcpServer private_address("10.9.9.9", 7001, echo);
@@ -112,7 +153,10 @@ TEST_F(RelayTest, AWideNetworkNamesNoSpecialAddress) {
                {{{"name", "named"}, {"to", {"198.51.100.0/24"}}, {"action", "relay"}},
                 {{"name", "wide"}, {"to", {"0.0.0.0/0", "::/0"}}, {"action", "relay"}}}}});
   EXPECT_EQ(talk_to("198.51.100.7", 7001, "hello"), "echo hello");
-  for (const char* address : {"10.9.9.9", "169.254.169.254", "fd00:ec2::254"})
+  // The last are addresses of IPv4 inside IPv6: NAT64, 6to4, Teredo, translated, compatible.
+  for (const char* address :
+       {"10.9.9.9", "169.254.169.254", "fd00:ec2::254", "64:ff9b::a09:909", "64:ff9b:1::a09:909",
+        "2002:a09:909::1", "2001:0:a09:909::1", "::ffff:0:a09:909", "::a09:909"})
     EXPECT_NE(talk_to(address, 7001, "hello").find("refused"), std::string::npos) << address;
   (void)run_argv({"/bin/bash", "-c", "printf hello > /dev/udp/10.9.9.9/7002"});
   EXPECT_EQ(stop().network_failure, "");
@@ -126,6 +170,7 @@ TEST_F(RelayTest, AWideNetworkNamesNoSpecialAddress) {
   }
 }
 
+// A site of two names on one address, a third on a private one.
 class RelayByNameTest : public RelayTest {
  protected:
   void SetUp() override {
@@ -251,6 +296,40 @@ constexpr Trick tricks[] = {
      "coding"},
     {"folding", "GET / HTTP/1.1\\r\\nHost: web.example\\r\\n .other\\r\\n\\r\\n", "folded"},
     {"bare LF", "GET / HTTP/1.1\\nHost: web.example\\n\\n", "LF alone"},
+    {"a name that looks alike",  // the Cyrillic letter for e
+     "GET / HTTP/1.1\\r\\nHost: xn--wb-nlc.example\\r\\n\\r\\n", "no name of the rule"},
+    {"a name that looks alike in UTF-8",
+     "GET / HTTP/1.1\\r\\nHost: w\\xd0\\xb5b.example\\r\\n\\r\\n", "Host is no host"},
+    {"plain ASCII as if it were none", "GET / HTTP/1.1\\r\\nHost: xn--web-.example\\r\\n\\r\\n",
+     "Host is no host"},
+    {"an ideographic full stop", "GET / HTTP/1.1\\r\\nHost: web\\xe3\\x80\\x82example\\r\\n\\r\\n",
+     "Host is no host"},
+    {"letters of full width", "GET / HTTP/1.1\\r\\nHost: \\xef\\xbd\\x97eb.example\\r\\n\\r\\n",
+     "Host is no host"},
+    {"percent signs", "GET / HTTP/1.1\\r\\nHost: %77eb.example\\r\\n\\r\\n", "Host is no host"},
+    {"two dots at the end", "GET / HTTP/1.1\\r\\nHost: web.example..\\r\\n\\r\\n",
+     "Host is no host"},
+    {"user information", "GET / HTTP/1.1\\r\\nHost: web.example@other.example\\r\\n\\r\\n",
+     "Host is no host"},
+    {"two lengths that are alike",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nContent-Length: 5\\r\\nContent-Length: "
+     "5\\r\\n\\r\\nhello",
+     "Content-Length is there twice"},
+    {"a list of lengths",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nContent-Length: 5, 5\\r\\n\\r\\nhello",
+     "Content-Length is no number"},
+    {"a length with a sign",
+     "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nContent-Length: +5\\r\\n\\r\\nhello",
+     "Content-Length is no number"},
+    {"chunks in HTTP/1.0",
+     "POST / HTTP/1.0\\r\\nHost: web.example\\r\\nConnection: keep-alive\\r\\n"
+     "Transfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n",
+     "HTTP/1.0 has no transfer coding"},
+    {"WebSocket",
+     "GET / HTTP/1.1\\r\\nHost: web.example\\r\\nConnection: Upgrade\\r\\nUpgrade: "
+     "websocket\\r\\n\\r\\n",
+     "upgrade"},
+    {"HTTP/0.9", "GET /\\r\\n\\r\\n", "three parts"},
     {"HTTP/2", "PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n", "version"},
     {"another protocol", "SSH-2.0-OpenSSH_9.2\\r\\n", "neither TLS nor HTTP"},
 };

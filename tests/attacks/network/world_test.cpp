@@ -46,6 +46,32 @@ TEST_F(WorldTest, ClientsGetThePersonasSites) {
   EXPECT_TRUE(refused);
 }
 
+// The name in TLS and the one in the request are two: the request gets no answer of the site, by
+// HTTP/1.1 and by HTTP/2, and the record says so.
+TEST_F(WorldTest, ARequestForAnotherSiteThanThatOfTlsIsMisdirected) {
+  if (::access("/usr/bin/curl", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/curl";
+  start_world();
+  const std::string ask =
+      "-o /dev/null -w '%{http_version} %{http_code}' --cacert /tmp/authority.pem ";
+  const std::string url = "https://web.example/hello";
+  EXPECT_EQ(curl("--http2 " + ask + url), "2 200");
+  EXPECT_EQ(curl("--http2 -H 'Host: mail.example' " + ask + url), "2 421");
+  EXPECT_EQ(curl("--http1.1 " + ask + url), "1.1 200");
+  EXPECT_EQ(curl("--http1.1 -H 'Host: mail.example' " + ask + url), "1.1 421");
+  EXPECT_EQ(stop().network_failure, "");
+  int refused = 0, answered = 0;
+  for (const network::Flow& flow : flows()) {
+    if (!flow.http) continue;
+    EXPECT_EQ(flow.sni, "web.example");
+    const bool other = flow.http->url.find("mail.example") != std::string::npos;
+    EXPECT_EQ(flow.http->status, other ? 421 : 200);
+    EXPECT_EQ(flow.reason.empty(), !other) << flow.reason;
+    (other ? refused : answered) += 1;
+  }
+  EXPECT_EQ(refused, 2);
+  EXPECT_EQ(answered, 2);
+}
+
 // GYGES_LOAD=full takes tens of thousands of connections instead of hundreds.
 TEST_F(WorldTest, AServerThatIsWornDownStillAnswers) {
   const char* load = std::getenv("GYGES_LOAD");

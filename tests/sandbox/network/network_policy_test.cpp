@@ -77,17 +77,20 @@ TEST(NetworkPolicy, NamesAreAnsweredWhereSomeRuleNamesThem) {
 }
 
 TEST(NetworkPolicy, ThereAndBack) {
-  json network = {
-      {"mode", "gateway"},
-      {"interface", {{"name", "ens3"}, {"address", "192.168.7.20/24"}}},
-      {"resolvers", {"192.168.7.1"}},
-      {"echo", "drop"},
-      {"rules", {{{"name", "web"}, {"to", {"Example.COM"}}, {"ports", {80}}, {"action", "sink"}}}}};
+  json network = {{"mode", "gateway"},
+                  {"interface", {{"name", "ens3"}, {"address", "192.168.7.20/24"}}},
+                  {"resolvers", {"192.168.7.1"}},
+                  {"echo", "drop"},
+                  {"rules",
+                   {{{"name", "web"}, {"to", {"Example.COM"}}, {"ports", {80}}, {"action", "sink"}},
+                    {{"to", {"192.0.2.0/24"}}, {"action", "relay"}, {"hash", false}}}}};
   auto policy = read(network);
   ASSERT_TRUE(policy) << policy.error().line();
   EXPECT_EQ(to_string(policy->interface.gateway), "192.168.7.1");
   EXPECT_FALSE(policy->interface.has_v6);
   EXPECT_EQ(policy->rules[0].domains[0], "example.com");
+  EXPECT_TRUE(policy->rules[0].hash);
+  EXPECT_FALSE(policy->rules[1].hash);
   json written = network_policy_to_json(*policy);
   auto again = read(written);
   ASSERT_TRUE(again) << again.error().line();
@@ -103,6 +106,7 @@ TEST(NetworkPolicy, RefusesWhatCannotBeMeant) {
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"to", {"a..b"}}}}}}, "host name"},
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"to", {"10.1.2.3/8"}}}}}}, "prefix"},
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"ports", {"9-3"}}}}}}, "range"},
+      {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"hash", false}}}}}, "hash"},
       {{{"mode", "gateway"}, {"interface", {{"address", "10.0.2.15/24"}, {"gateway", "10.9.9.9"}}}},
        "gateway"},
   };

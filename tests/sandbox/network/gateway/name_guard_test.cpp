@@ -119,6 +119,39 @@ TEST_F(NameGuardTest, TokensAreFoundBesideAndAcrossChunks) {
   EXPECT_EQ(flows_[0].http->request_headers.back().first, "X-Key");
 }
 
+// Lengths that another program would cut to its own size, and more beside one than a line holds.
+TEST_F(NameGuardTest, ChunksThatCouldBeReadDifferentlyAreRefused) {
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: web.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string end = "\r\nhello\r\n0\r\n\r\n";
+  for (const std::string& length :
+       {std::string("10000000000000005"), std::string("+5"), std::string("0x5"), std::string("-5"),
+        std::string("5 5"), std::string("5\n"), std::string("5;") + std::string(5000, 'e')}) {
+    Watched wrong;
+    EXPECT_EQ(wrong.feed(head + length + end), "") << length;
+    EXPECT_NE(wrong.guard_->refusal(), "") << length;
+  }
+  Watched right;
+  EXPECT_EQ(right.feed(head + "5;" + std::string(4000, 'e') + end),
+            head + "5;" + std::string(4000, 'e') + end);
+}
+
+// An answer without a length ends with its connection. One that is cut short does not.
+TEST_F(NameGuardTest, AnAnswerThatEndsWithItsConnectionIsWhole) {
+  const std::string request = "GET / HTTP/1.1\r\nHost: web.example\r\n\r\n";
+  for (const char* length : {"", "Content-Length: 9\r\n"}) {
+    Watched one;
+    one.feed(request);
+    one.http_.response("HTTP/1.0 200 OK\r\n" + std::string(length) + "\r\nhello", 2);
+    one.http_.server_ended(3);
+    one.http_.finish(4, "");
+    ASSERT_EQ(one.flows_.size(), 1U);
+    EXPECT_EQ(one.flows_[0].http->response_body.head, "hello");
+    EXPECT_EQ(one.flows_[0].http->response_body.sha256.empty(), *length != '\0');
+    EXPECT_EQ(one.flows_[0].duration_ns, *length == '\0' ? 2 : 3);
+  }
+}
+
 TEST_F(NameGuardTest, ATokenCutOverHeadersIsFound) {
   feed("GET / HTTP/1.1\r\nHost: web.example\r\nX-A: q7Jd0v\r\nX-B: Xr2mLw9TzA\r\n\r\n");
   http_.finish(2, "");

@@ -109,6 +109,19 @@ TEST_F(Http1Test, AnswersSeveralRequestsInOrder) {
   EXPECT_EQ(port.flows.size(), 500U);
 }
 
+// What no request is read from, and nothing of what is.
+TEST_F(Http1Test, WhatIsNotReadIsHandedOver) {
+  const std::string last = "GET / HTTP/1.1\r\nHost: web.example\r\nConnection: close\r\n\r\n";
+  const std::string wrong =
+      "GET / HTTP/1.1\r\nHost: web.example\r\nX: " + std::string(5000, 'x') + "\n\r\n\r\ns3cr3t";
+  for (auto [said, unread] :
+       {std::pair{last, std::string()}, {last + "s3cr3t", "s3cr3t"}, {wrong, wrong}}) {
+    talk(said);
+    EXPECT_TRUE(port.closed);
+    EXPECT_EQ(port.unread, unread);
+  }
+}
+
 TEST_F(Http1Test, RefusesWhatCouldBeReadInTwoWays) {
   struct Row {
     const char* what;

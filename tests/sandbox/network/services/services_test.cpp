@@ -44,6 +44,13 @@ TEST_F(SmtpTest, TakesAMessage) {
   EXPECT_TRUE(port.closed);
 }
 
+TEST_F(SmtpTest, WhatComesBehindQuitIsHandedOver) {
+  say("NOOP\r\nQUIT\r\ns3cr3tTo");
+  EXPECT_TRUE(port.closed);
+  EXPECT_EQ(port.unread, "s3cr3tTo");
+  EXPECT_EQ(smtp->meaning("kenValue42"), "kenValue42");
+}
+
 TEST_F(SmtpTest, ABareLineFeedEndsNothing) {
   port.take();
   say("HELO me\r\nMAIL FROM:<>\r\nRCPT TO:<root@mx.example>\r\nDATA\r\n");
