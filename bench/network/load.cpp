@@ -1,8 +1,9 @@
 // Load on the network of a sandbox: `load http|dns|connect|idle SECONDS|COUNT` on the simulated
 // internet, `load stream SECONDS` on what `load serve SECONDS` takes outside and `load download
-// SECONDS` on what it gives, over as many connections as a third argument says. `load serve` also
-// answers HTTP and DNS at the simulated address, for the same load without a gateway. Prints one
-// JSON object. Bounded in time and count; aims at documentation addresses only.
+// SECONDS` on what it gives, over as many connections as a third argument says, by way of another
+// relay if a fourth gives its address. `load serve` also answers HTTP and DNS at the simulated
+// address, for the same load without a gateway. Prints one JSON object. Bounded in time and count;
+// aims at documentation addresses only.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -282,12 +283,12 @@ double taken(int fd, double seconds) {
   return bytes * 8 / 1e9 / since(start);
 }
 
-int bulk(bool download, double seconds, int connections) {
+int bulk(bool download, double seconds, int connections, const char* host) {
   std::vector<double> rates(static_cast<std::size_t>(connections));
   std::vector<std::thread> threads;
   for (double& rate : rates)
-    threads.emplace_back([&rate, download, seconds] {
-      int fd = connected(SOCK_STREAM, download ? giver_port : taker_port, taker);
+    threads.emplace_back([&rate, download, seconds, host] {
+      int fd = connected(SOCK_STREAM, download ? giver_port : taker_port, host);
       rate = download ? taken(fd, seconds) : sent(fd, seconds);
       ::close(fd);
     });
@@ -302,17 +303,18 @@ int bulk(bool download, double seconds, int connections) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 4) return 2;
+  if (argc < 3 || argc > 5) return 2;
   std::string_view what = argv[1];
   double amount = std::atof(argv[2]);
   if (amount <= 0 || amount > 20000) return 2;
   if (what == "http") return http(amount > 30 ? 30 : amount);
   if (what == "dns") return dns(amount > 30 ? 30 : amount);
   if (what == "connect") return connects(amount > 30 ? 30 : amount);
-  int connections = argc == 4 ? std::atoi(argv[3]) : 1;
+  int connections = argc > 3 ? std::atoi(argv[3]) : 1;
   if (connections < 1 || connections > 64) return 2;
   if (what == "stream" || what == "download")
-    return bulk(what == "download", amount > 30 ? 30 : amount, connections);
+    return bulk(what == "download", amount > 30 ? 30 : amount, connections,
+                argc > 4 ? argv[4] : taker);
   if (what == "serve") return serve(amount > 120 ? 120 : amount);
   if (what == "idle") return idle(static_cast<int>(amount));
   return 2;
