@@ -334,10 +334,7 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
   }
   if (connections_.size() >= policy_.max_flows || exhausted()) {
     decision.style = RefuseStyle::timeout;
-    return refuse(
-        packet, original, decision,
-        exhausted() ? out_of_memory
-                    : "as many connections are open as the policy or the user's open files allow");
+    return refuse(packet, original, decision, exhausted() ? out_of_memory : out_of_connections);
   }
   if (approved_.size() >= most_peers) report_given_up(now_ + 1);
   auto [found, is_new] = approved_.try_emplace({packet.source, packet.destination});
@@ -390,6 +387,23 @@ std::uint32_t Gateway::take_approved(const PeerKey& key) {
   return socket;
 }
 
+void Gateway::refuse_accepted(int fd, const Connection& connection, const Decision& decision) {
+  linger now{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  Flow flow;
+  flow.time_ns = now_;
+  flow.connection = connection.id;
+  flow.socket = connection.socket;
+  flow.protocol = FlowProtocol::tcp;
+  flow.source = connection.source;
+  flow.destination = connection.destination;
+  flow.name = connection.name;
+  flow.verdict = FlowVerdict::refused;
+  flow.rule = decision.rule != nullptr ? decision.rule->name : "default";
+  flow.reason = out_of_connections;
+  report(flow);
+}
+
 // Without a descriptor to spare the listener would stay readable for ever.
 void Gateway::turn_away(int listener) {
   spare_.reset();
@@ -421,6 +435,11 @@ void Gateway::accept_from(int listener) {
                  (connection.destination.port == 53 && decision.rule == nullptr);
     std::uint64_t id = connection.id;
     connection.socket = take_approved({connection.source, connection.destination});
+    // Approved when there was room, which others have taken since.
+    if (connections_.size() >= policy_.max_flows) {
+      refuse_accepted(fd.get(), connection, decision);
+      continue;
+    }
     auto& made = connections_[id] = std::make_unique<TcpConnection>(
         *this, std::move(fd), std::move(connection), decision, world);
     made->open(id);

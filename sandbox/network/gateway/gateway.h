@@ -113,6 +113,7 @@ class Gateway {
   void read_upstream(std::uint64_t connection);
   void accept_from(int listener);
   void turn_away(int listener);
+  void refuse_accepted(int fd, const Connection& connection, const Decision& decision);
   void expire(bool all);
   [[nodiscard]] bool carries() const;
   void send_raw(std::string packet, const IpAddress& to);
@@ -153,6 +154,8 @@ class Gateway {
 };
 
 inline constexpr const char* out_of_memory = "the gateway's memory is in use";
+inline constexpr const char* out_of_connections =
+    "as many connections are open as the policy or the user's open files allow";
 
 // Whether the rule names the address itself, so that no name is asked for.
 bool names_network(const NetworkRule& rule, const IpAddress& address);
