@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -87,6 +88,7 @@ void relay(int client, std::uint16_t port, bool splices) {
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
+  ::signal(SIGPIPE, SIG_IGN);  // splice(2) has no flag for it
   const std::string_view how = argv[1];
   const double seconds = std::atof(argv[3]);
   if ((how != "splice" && how != "copy") || seconds <= 0 || seconds > 120) return 2;
