@@ -93,8 +93,8 @@ isolation::Cover file_systems_tree(const MachineView& view) {
               "mballoc:\n\tmb stats collection turned off.\n\tTo enable, please write \"1\" to "
               "sysfs file mb_stats.\n");
     tree.own_file("jbd2/" + disk + "-8/info",
-              fmt::format("{} transactions ({} requested), each up to 16384 blocks\n",
-                          612000 + view.seed % 90000, 590000 + view.seed % 90000));
+                  fmt::format("{} transactions ({} requested), each up to 16384 blocks\n",
+                              612000 + view.seed % 90000, 590000 + view.seed % 90000));
   }
   return directory("/proc/fs", tree);
 }

@@ -2,11 +2,8 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,28 +14,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/init/decoy_door.h"
 #include "sandbox/init/protocol.h"
 
-// A page of code that makes a system call, as syscall(2) but with five arguments and with errors as
-// the kernel tells them; and where a thread of the maker's memory begins.
+// Where a thread of the maker's memory begins.
 asm(R"(
-  .pushsection .text.decoy_door, "ax", @progbits
-  .balign 4096
-  .globl gyges_decoy_door, gyges_decoy_door_ip
-  .hidden gyges_decoy_door, gyges_decoy_door_ip
-gyges_decoy_door:
-  mov %rdi, %rax
-  mov %rsi, %rdi
-  mov %rdx, %rsi
-  mov %rcx, %rdx
-  mov %r8, %r10
-  mov %r9, %r8
-  xor %r9d, %r9d
-  syscall
-gyges_decoy_door_ip:
-  ret
-  .balign 4096
-  .popsection
   .pushsection .text.decoy_entry, "ax", @progbits
   .globl gyges_decoy_entry
   .hidden gyges_decoy_entry
@@ -49,8 +29,6 @@ gyges_decoy_entry:
 )");
 
 extern "C" {
-long gyges_decoy_door(long number, long a, long b, long c, long d, long e);
-extern const char gyges_decoy_door_ip[];
 void gyges_decoy_entry();
 [[noreturn]] void gyges_decoy_thread();
 }
@@ -60,7 +38,6 @@ namespace {
 
 constexpr std::size_t most_arguments = 15;
 constexpr std::size_t longest_arguments = 4096;
-constexpr std::size_t page = 4096;
 constexpr const char* name_variable = "comm=";
 
 constexpr std::size_t stack_size = 1024;  // of one that has nothing to do but to fall asleep
@@ -101,29 +78,6 @@ bool is_kernel_thread(const Decoy& decoy) {
   return decoy.length == 0 && decoy.user == 0 && decoy.group == 0;
 }
 
-long word(long value) {
-  return value;
-}
-long word(const void* value) {
-  return reinterpret_cast<long>(value);
-}
-
-template <class... Arguments>
-long through_door(long number, Arguments... arguments) {
-  const long words[5] = {word(arguments)...};
-  return gyges_decoy_door(number, words[0], words[1], words[2], words[3], words[4]);
-}
-
-// Without errno, which threads of one memory share.
-long plain_call(long number, long a = 0, long b = 0, long c = 0) {
-  long result;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(a), "S"(b), "d"(c)
-               : "rcx", "r11", "memory");
-  return result;
-}
-
 [[noreturn]] void sleep_for_ever() {
   for (;;) plain_call(SYS_pause);
 }
@@ -131,37 +85,9 @@ long plain_call(long number, long a = 0, long b = 0, long c = 0) {
 // From here on the filter lets nothing through but sleep. That the pipe is let go of tells pid 1.
 [[noreturn]] void shut_in() {
   plain_call(SYS_munmap, word(shared), sizeof(Shared));
-  plain_call(SYS_munmap, reinterpret_cast<long>(&gyges_decoy_door), page);
+  remove_door();
   plain_call(SYS_close_range, 0, ~0U, 0);
   sleep_for_ever();
-}
-
-bool load_filter(sock_filter* instructions, std::size_t length) {
-  sock_fprog program{static_cast<unsigned short>(length), instructions};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
-}
-
-// Stricter than any policy: whoever takes one over all the same gains nothing but sleep. Once its
-// page is gone nothing comes through the door: no call that maps anything is in the list.
-bool load_filter_with_door() {
-  const auto ip = reinterpret_cast<std::uint64_t>(gyges_decoy_door_ip);
-  constexpr std::uint32_t ip_offset = 8;  // of seccomp_data
-  sock_filter filter[] = {
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4},  // the ABI
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 9, AUDIT_ARCH_X86_64},
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, ip_offset},
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 2, static_cast<std::uint32_t>(ip)},
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, ip_offset + 4},
-      {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, static_cast<std::uint32_t>(ip >> 32U)},
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // the number
-      {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SYS_pause},
-      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_munmap},
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_close_range},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
-  };
-  return load_filter(filter, sizeof(filter) / sizeof(filter[0]));
 }
 
 // clone3(2), with a number where one is wanted and can be had (Linux 5.5). Negative: an error.
@@ -255,7 +181,6 @@ bool be_kernel_memory(const Decoy& decoy) {
 }
 
 void make_threads(std::uint32_t own) {
-  // Not of the first: nobody grows a stack that needs no page but this.
   const long stacks = through_door(SYS_mmap, 0, max_decoys * stack_size, PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
   if (stacks < 0 && stacks >= -4095) return;
@@ -385,8 +310,8 @@ int note_decoy(std::uint32_t step, const char* name, const char* arguments, std:
 
 int start_decoys() {
   if (count == 0) return 0;
-  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                        -1, 0);
+  void* memory =
+      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED || ::pipe2(ready, O_CLOEXEC) != 0) return -1;
   shared = static_cast<Shared*>(memory);
   const int result = can_show_arguments() ? start_maker() : execute_all();
@@ -430,17 +355,7 @@ const char* decoy_name(char* const* environment) {
 void be_decoy(const char* name) {
   ::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name), 0, 0, 0);
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) ::_exit(1);
-  sock_filter filter[] = {
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4},  // the ABI
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 5, AUDIT_ARCH_X86_64},
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // the number
-      {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SYS_pause},
-      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_write},
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_close_range},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
-  };
-  if (!load_filter(filter, sizeof(filter) / sizeof(filter[0]))) ::_exit(1);
+  if (!load_filter_without_door()) ::_exit(1);
   if (::write(control_fd, "", 1) != 1) ::_exit(1);
   ::syscall(SYS_close_range, 0, ~0U, 0);
   sleep_for_ever();

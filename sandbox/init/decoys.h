@@ -3,9 +3,9 @@
 //
 // One process, the maker, is forked from pid 1 and makes the others beside it, while pid 1 goes on:
 // under one filter, which the maker loads and all inherit. What is still to be done under it goes
-// through one page of code (the door) that the filter lets anything through, and which every process
-// unmaps before it counts as ready. Threads of the kernel have no arguments to show and share the
-// maker's memory: to make one takes a fifth of a fork.
+// through one page of code (the door) that the filter lets anything through, and which every
+// process unmaps before it counts as ready. Threads of the kernel have no arguments to show and
+// share the maker's memory: to make one takes a fifth of a fork.
 #pragma once
 
 #include <cstddef>

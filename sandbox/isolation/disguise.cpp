@@ -99,7 +99,8 @@ Status DisguiseFiles::put_covers(const Disguise& disguise) {
     // As it is now: the disguise may have been made long before, for a sandbox of a pool or a
     // comparison of several.
     const std::string content = cover.renew ? cover.renew() : cover.content;
-    GYGES_TRY(UniqueFd file, put_file(root_.get(), cover_source(i), content, mode_for(cover.mode, as_root_)));
+    GYGES_TRY(UniqueFd file,
+              put_file(root_.get(), cover_source(i), content, mode_for(cover.mode, as_root_)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
   }
   return ok();
@@ -127,12 +128,16 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
   std::vector<const TreeEntry*> own;
   for (const TreeEntry& entry : entries)
     if (entry.own) own.push_back(&entry);
+  // Directories that their owner may not write to could not be removed by it: without root they are
+  // shared open, and each run closes them above.
+  auto is_closed = [&](const TreeEntry& entry) { return (entry.mode & 0700U) != 0700U; };
   auto meant = [&](const TreeEntry& entry) {
     if (which != Entries::own) return which == Entries::all || !entry.own;
-    const bool directory = entry.kind == TreeEntry::Kind::directory;
-    return entry.own || (directory && std::any_of(own.begin(), own.end(), [&](const auto* other) {
-                           return other->path.starts_with(entry.path + "/");
-                         }));
+    if (entry.own || entry.kind != TreeEntry::Kind::directory) return entry.own;
+    return (!as_root && is_closed(entry)) ||
+           std::any_of(own.begin(), own.end(), [&](const TreeEntry* other) {
+             return other->path.starts_with(entry.path + "/");
+           });
   };
   std::vector<const TreeEntry*> closed;
   for (const TreeEntry& entry : entries) {
@@ -142,15 +147,14 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
       case TreeEntry::Kind::directory:
         if (::mkdirat(tree.get(), path, entry.mode | 0700U) != 0 && errno != EEXIST)
           return fail_errno("make directory of the disguise", quoted(entry.path));
-        if ((entry.mode & 0700U) != 0700U) closed.push_back(&entry);
+        if (is_closed(entry) && (as_root || which != Entries::shared)) closed.push_back(&entry);
         break;
       case TreeEntry::Kind::symlink:
         if (::symlinkat(entry.content.c_str(), tree.get(), path) != 0)
           return fail_errno("make link of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::file:
-        GYGES_CHECK(
-            put_file(tree.get(), entry.path, entry.content, mode_for(entry.mode, as_root)));
+        GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, mode_for(entry.mode, as_root)));
         break;
     }
   }
@@ -180,8 +184,8 @@ Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
   const Entries which = disguise.shared_tree.empty() ? Entries::all : Entries::own;
   for (std::size_t i = 0; i < disguise.covers.size(); ++i)
     if (disguise.covers[i].entries) {
-      GYGES_CHECK(put_entries(root_.get(), cover_source(i), *disguise.covers[i].entries, which,
-                              as_root_));
+      GYGES_CHECK(
+          put_entries(root_.get(), cover_source(i), *disguise.covers[i].entries, which, as_root_));
       // Directories of procfs are closed to writing.
       if (::fchmodat(root_.get(), cover_source(i).c_str(), disguise.covers[i].mode, 0) != 0)
         return fail_errno("close directory of the disguise", quoted(disguise.covers[i].path));
@@ -232,7 +236,8 @@ Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const
   GYGES_CHECK(files->put_places(disguise));
   if (disguise.shared_tree.empty()) return files;
   if (!disguise.sysfs.empty())
-    GYGES_CHECK(put_entries(files->root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root));
+    GYGES_CHECK(
+        put_entries(files->root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root));
   GYGES_CHECK(files->put_cover_trees(disguise));
   return files;
 }

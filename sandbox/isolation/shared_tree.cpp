@@ -94,8 +94,8 @@ bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
     return false;
   struct stat info {};
   auto untouched = [&](int at, const char* path) {
-    return ::fstatat(at, path, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-           info.st_uid == ::geteuid() && not_after(info.st_ctim, stamp.st_ctim);
+    return ::fstatat(at, path, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_uid == ::geteuid() &&
+           not_after(info.st_ctim, stamp.st_ctim);
   };
   if (!untouched(directory, "tree") || !S_ISDIR(info.st_mode)) return false;
   for (const Part& part : parts) {
@@ -111,8 +111,9 @@ bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
       if (entry.kind != TreeEntry::Kind::directory &&
           info.st_size != static_cast<off_t>(entry.content.size()))
         return false;
-      const unsigned mode =
-          entry.kind == TreeEntry::Kind::file ? mode_for(entry.mode, as_root) : entry.mode;
+      const unsigned mode = entry.kind == TreeEntry::Kind::file
+                                ? mode_for(entry.mode, as_root)
+                                : entry.mode | (as_root ? 0U : 0700U);
       if (entry.kind != TreeEntry::Kind::symlink && (info.st_mode & 07777U) != mode) return false;
     }
   }
@@ -128,10 +129,6 @@ void remove_unused(const fs::path& trees) {
     const bool half = entry.path().filename().string().starts_with(".");
     if (info.st_mtim.tv_sec > std::time(nullptr) - (half ? 3600 : unused_after)) continue;
     std::error_code ignored;
-    // Directories without the right to write keep even their owner from emptying them.
-    for (const fs::directory_entry& inside : fs::recursive_directory_iterator(entry, failed))
-      if (inside.is_directory(ignored) && !inside.is_symlink(ignored))
-        fs::permissions(inside, fs::perms::owner_all, fs::perm_options::add, ignored);
     fs::remove_all(entry, ignored);
   }
 }
@@ -143,11 +140,10 @@ Status fill(int directory, const std::vector<Part>& parts, bool as_root) {
   if (!make("tree")) return fail_errno("make", "shared tree");
   for (const Part& part : parts) {
     if (!make("tree/" + part.place)) return fail_errno("make", "shared tree");
-    GYGES_CHECK(put_entries(directory, "tree/" + part.place, *part.entries, Entries::shared,
-                            as_root));
+    GYGES_CHECK(
+        put_entries(directory, "tree/" + part.place, *part.entries, Entries::shared, as_root));
   }
-  const UniqueFd stamp(
-      ::openat(directory, "whole", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
+  const UniqueFd stamp(::openat(directory, "whole", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
   return stamp ? ok() : fail_errno("make", "mark of a shared tree");
 }
 
@@ -158,13 +154,15 @@ bool make_tree(const fs::path& trees, const std::string& name, const std::vector
   remove_unused(trees);
   const fs::path fresh = trees / fmt::format(".new-{}-{}", ::getpid(), count++);
   if (::mkdir(fresh.c_str(), 0700) != 0) return false;
-  const UniqueFd directory(
-      ::open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd directory(::open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   const mode_t mask = ::umask(0);
   const bool filled = directory && fill(directory.get(), parts, as_root);
   ::umask(mask);
-  return filled && (::rename(fresh.c_str(), (trees / name).c_str()) == 0 || errno == EEXIST ||
-                    errno == ENOTEMPTY);
+  if (filled && ::rename(fresh.c_str(), (trees / name).c_str()) == 0) return true;
+  const bool late = filled && (errno == EEXIST || errno == ENOTEMPTY);
+  std::error_code ignored;
+  fs::remove_all(fresh, ignored);
+  return late;
 }
 
 }  // namespace
