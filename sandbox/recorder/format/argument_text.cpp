@@ -308,7 +308,7 @@ std::string descriptor_text(const Event& event, std::size_t argument, std::int32
   }
   if (const Capture* peer = find_capture(event, argument, {CaptureKind::socket_peer});
       peer != nullptr && peer->bytes.size() >= 2)
-    return fmt::format("{}<{}>", text, sockaddr_short_text(peer->bytes));
+    return fmt::format("{}<{}>", text, bracketed_name(sockaddr_short_text(peer->bytes)));
   return known.empty() ? text : fmt::format("{}<{}>", text, bracketed_name(known));
 }
 

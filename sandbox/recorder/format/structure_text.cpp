@@ -329,7 +329,7 @@ std::string sockaddr_short_text(std::string_view bytes) {
     return address_text(AF_INET, bytes, 4, 4) + ":" + port_text(bytes);
   if (family == AF_INET6 && bytes.size() >= 24)
     return "[" + address_text(AF_INET6, bytes, 8, 16) + "]:" + port_text(bytes);
-  if (family == AF_UNIX) return "unix:" + bracketed_name(unix_name(bytes));
+  if (family == AF_UNIX) return "unix:" + unix_name(bytes);
   return flag_text("family", family);
 }
 

@@ -45,7 +45,8 @@ std::string control_text(std::string_view bytes, bool longer,
 // {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("1.2.3.4")}
 std::string sockaddr_text(std::string_view bytes);
 
-// Short form for a descriptor's peer: "1.2.3.4:80", "[::1]:80", "unix:/run/x", "netlink".
+// Short form for a descriptor's peer: "1.2.3.4:80", "[::1]:80", "unix:/run/x", "netlink". A
+// name is as the program gave it: escape it before it is shown.
 std::string sockaddr_short_text(std::string_view bytes);
 
 // "[{WIFEXITED(s) && WEXITSTATUS(s) == 0}]"

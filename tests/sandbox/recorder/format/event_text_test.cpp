@@ -291,6 +291,19 @@ TEST(EventText, Network) {
   EXPECT_EQ(sockaddr_text(raw(local)), R"({sa_family=AF_UNIX, sun_path="/run/x"})");
   EXPECT_EQ(sockaddr_text(std::string("\1\0\0name", 7)),
             R"({sa_family=AF_UNIX, sun_path=@"name"})");
+  // Bytes of a peer's name are escaped once, by the call that tells it and by those that follow.
+  Call made("socket", {AF_UNIX, SOCK_STREAM, 0}, 3);
+  Call connected("connect", {3, 1, 16}, 0);
+  connected.with(0, CaptureKind::socket_peer, std::string("\1\0/a\\b\x1b<c>", 10), 0,
+                 Provenance::kernel);
+  Call written("write", {3, 1, 0}, 0);
+  PathResolver resolver;
+  static_cast<void>(resolver.paths_of(made.built()));
+  static_cast<void>(resolver.paths_of(connected.built()));
+  for (const Event& event : {connected.built(), written.built()}) {
+    const std::string text = format_event(event, &resolver);
+    EXPECT_NE(text.find(R"((3<unix:/a\\b\x1b\x3cc\x3e>, )"), std::string::npos) << text;
+  }
   EXPECT_EQ(sockaddr_text(std::string("\x10\0\0\0\5\0\0\0\1\0\0\0", 12)),
             "{sa_family=AF_NETLINK, nl_pid=5, nl_groups=00000001}");
   EXPECT_EQ(sockaddr_text("x"), "{1 bytes: 78}");
