@@ -237,8 +237,8 @@ class Faults : public ::testing::TestWithParam<const char*> {
     ++tried_;
     std::string wrong = complaint(traced, fault, expected);
     if (wrong.empty()) return;
-    ADD_FAILURE() << call.role << " call " << call.ordinal << " ("
-                  << call_name(call.number) << ", its turn " << call.turn << ") "
+    ADD_FAILURE() << call.role << " call " << call.ordinal << " (" << call_name(call.number)
+                  << ", its turn " << call.turn << ") "
                   << (fault.error != 0 ? ::strerrorname_np(fault.error)
                                        : ::sigabbrev_np(fault.signal))
                   << ": " << wrong;

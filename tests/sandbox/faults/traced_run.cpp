@@ -270,8 +270,8 @@ class Run {
     const std::uint64_t turn = ++turns_[{tracee.role, number}];
     traced_.calls.push_back({tracee.role, ordinal, number, turn});
     const Fault& fault = run_.fault;
-    const bool met = fault.number < 0 ? ordinal == fault.ordinal
-                                      : number == fault.number && turn == fault.turn;
+    const bool met =
+        fault.number < 0 ? ordinal == fault.ordinal : number == fault.number && turn == fault.turn;
     if (tracee.role != fault.role || !met) return;
     traced_.injected = true;
     traced_.injected_number = number;

@@ -26,9 +26,9 @@ struct Call {
   std::uint64_t turn = 0;  // among the calls of this role and number, from 1
 };
 
-// Meets one call: by its place among all calls of its role, or, where a number is given, among those
-// of that number, which also holds for a life with other calls between them. At most one of `error`
-// and `signal` is set.
+// Meets one call: by its place among all calls of its role, or, where a number is given, among
+// those of that number, which also holds for a life with other calls between them. At most one of
+// `error` and `signal` is set.
 struct Fault {
   Role role;                  // empty: no fault
   std::uint64_t ordinal = 0;  // see Call; not asked where `number` is given
