@@ -10,26 +10,14 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "base/aside.h"
 #include "base/text.h"
+#include "base/unmasked.h"
 #include "sandbox/isolation/emulation.h"
 
 namespace gyges::isolation {
 namespace {
 
 constexpr int renew_milliseconds = 1000;
-
-// The supervisor's mask is not the persona's.
-class OpenMask {
- public:
-  OpenMask() : before_(::umask(0)) {}
-  ~OpenMask() { ::umask(before_); }
-  OpenMask(const OpenMask&) = delete;
-  OpenMask& operator=(const OpenMask&) = delete;
-
- private:
-  mode_t before_;
-};
 
 Result<UniqueFd> put_file(int root, const std::string& path, const std::string& content,
                           unsigned mode) {
@@ -168,14 +156,13 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
 Status DisguiseFiles::write_trees(const Disguise& disguise) {
   // Done by write(): what others share may not change under them once they are mounted together.
   if (!disguise.shared_tree.empty()) return ok();
-  const OpenMask mask;
   // Hundreds of files each: pid 1 has long mounted everything when one thread has written them.
   std::future<Status> tree;
   if (!disguise.sysfs.empty())
-    tree = aside([&] {
+    tree = unmasked([&] {
       return put_entries(root_.get(), sysfs_source, disguise.sysfs, Entries::all, as_root_);
     });
-  Status covers = put_cover_trees(disguise);
+  Status covers = unmasked([&] { return put_cover_trees(disguise); }).get();
   if (tree.valid()) GYGES_CHECK(tree.get());
   return covers;
 }
@@ -231,15 +218,17 @@ void DisguiseFiles::keep_moving() {
 Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const Disguise& disguise,
                                                             bool as_root) {
   std::unique_ptr<DisguiseFiles> files(new DisguiseFiles(std::move(root), as_root));
-  const OpenMask mask;
-  GYGES_CHECK(files->put_covers(disguise));
-  GYGES_CHECK(files->put_places(disguise));
-  if (disguise.shared_tree.empty()) return files;
-  if (!disguise.sysfs.empty())
-    GYGES_CHECK(
-        put_entries(files->root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root));
-  GYGES_CHECK(files->put_cover_trees(disguise));
+  GYGES_CHECK(unmasked([&] { return files->write_first(disguise); }).get());
   return files;
+}
+
+Status DisguiseFiles::write_first(const Disguise& disguise) {
+  GYGES_CHECK(put_covers(disguise));
+  GYGES_CHECK(put_places(disguise));
+  if (disguise.shared_tree.empty()) return ok();
+  if (!disguise.sysfs.empty())
+    GYGES_CHECK(put_entries(root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root_));
+  return put_cover_trees(disguise);
 }
 
 DisguiseFiles::~DisguiseFiles() {

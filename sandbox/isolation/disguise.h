@@ -108,6 +108,7 @@ class DisguiseFiles {
     std::function<std::string()> renew;
   };
   DisguiseFiles(UniqueFd root, bool as_root) : root_(std::move(root)), as_root_(as_root) {}
+  Status write_first(const Disguise& disguise);
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
   Status put_cover_trees(const Disguise& disguise);

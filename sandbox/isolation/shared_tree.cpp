@@ -5,17 +5,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
+#include <future>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "base/aside.h"
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/state_directory.h"
+#include "base/unmasked.h"
 
 namespace gyges::isolation {
 namespace {
@@ -86,36 +90,71 @@ mode_t type_of(TreeEntry::Kind kind) {
   return S_IFREG;
 }
 
+// Looks at the entries of a tree that this user made, and not later than `made`.
+class Inspection {
+ public:
+  Inspection(bool as_root, timespec made) : as_root_(as_root), made_(made) {}
+
+  // The directory's own path, below `at`.
+  [[nodiscard]] bool is_untouched_directory(int at, const char* path) const {
+    struct stat info {};
+    return is_untouched(at, path, info) && S_ISDIR(info.st_mode);
+  }
+
+  // The entries number `from` to `to`.
+  [[nodiscard]] bool is_whole(int tree, const std::vector<TreeEntry>& entries, std::size_t from,
+                              std::size_t to) const {
+    return std::all_of(entries.begin() + static_cast<std::ptrdiff_t>(from),
+                       entries.begin() + static_cast<std::ptrdiff_t>(to),
+                       [&](const TreeEntry& entry) { return entry.own || is_whole(tree, entry); });
+  }
+
+ private:
+  [[nodiscard]] bool is_untouched(int at, const char* path, struct stat& info) const {
+    return ::fstatat(at, path, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_uid == owner_ &&
+           not_after(info.st_ctim, made_);
+  }
+
+  [[nodiscard]] bool is_whole(int tree, const TreeEntry& entry) const {
+    struct stat info {};
+    if (!is_untouched(tree, entry.path.c_str(), info)) return false;
+    if ((info.st_mode & S_IFMT) != type_of(entry.kind)) return false;
+    if (entry.kind != TreeEntry::Kind::directory &&
+        info.st_size != static_cast<off_t>(entry.content.size()))
+      return false;
+    const unsigned mode = entry.kind == TreeEntry::Kind::file
+                              ? mode_for(entry.mode, as_root_)
+                              : entry.mode | (as_root_ ? 0U : 0700U);
+    return entry.kind == TreeEntry::Kind::symlink || (info.st_mode & 07777U) == mode;
+  }
+
+  bool as_root_;
+  timespec made_;
+  uid_t owner_ = ::geteuid();
+};
+
 // Every entry is of the kind, mode and size that it was made with, and none was touched since: the
 // kernel sets the time of a change, of directories that of a change of their entries.
 bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
   struct stat stamp {};
   if (::fstatat(directory, "whole", &stamp, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(stamp.st_mode))
     return false;
-  struct stat info {};
-  auto untouched = [&](int at, const char* path) {
-    return ::fstatat(at, path, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_uid == ::geteuid() &&
-           not_after(info.st_ctim, stamp.st_ctim);
-  };
-  if (!untouched(directory, "tree") || !S_ISDIR(info.st_mode)) return false;
+  const Inspection inspection(as_root, stamp.st_ctim);
+  if (!inspection.is_untouched_directory(directory, "tree")) return false;
   for (const Part& part : parts) {
     const std::string root = "tree/" + part.place;
-    if (!untouched(directory, root.c_str())) return false;
+    if (!inspection.is_untouched_directory(directory, root.c_str())) return false;
     const UniqueFd tree(
         ::openat(directory, root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!tree) return false;
-    for (const TreeEntry& entry : *part.entries) {
-      if (entry.own) continue;
-      if (!untouched(tree.get(), entry.path.c_str())) return false;
-      if ((info.st_mode & S_IFMT) != type_of(entry.kind)) return false;
-      if (entry.kind != TreeEntry::Kind::directory &&
-          info.st_size != static_cast<off_t>(entry.content.size()))
-        return false;
-      const unsigned mode = entry.kind == TreeEntry::Kind::file
-                                ? mode_for(entry.mode, as_root)
-                                : entry.mode | (as_root ? 0U : 0700U);
-      if (entry.kind != TreeEntry::Kind::symlink && (info.st_mode & 07777U) != mode) return false;
-    }
+    const std::vector<TreeEntry>& entries = *part.entries;
+    // Pid 1 waits for this: most entries are those of /sys, which two look at.
+    const std::size_t half = entries.size() < 100 ? 0 : entries.size() / 2;
+    std::future<bool> first;
+    if (half > 0)
+      first = aside([&] { return inspection.is_whole(tree.get(), entries, 0, half); });
+    const bool second = inspection.is_whole(tree.get(), entries, half, entries.size());
+    if ((first.valid() && !first.get()) || !second) return false;
   }
   return true;
 }
@@ -155,9 +194,8 @@ bool make_tree(const fs::path& trees, const std::string& name, const std::vector
   const fs::path fresh = trees / fmt::format(".new-{}-{}", ::getpid(), count++);
   if (::mkdir(fresh.c_str(), 0700) != 0) return false;
   const UniqueFd directory(::open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  const mode_t mask = ::umask(0);
-  const bool filled = directory && fill(directory.get(), parts, as_root);
-  ::umask(mask);
+  const bool filled =
+      directory && unmasked([&] { return fill(directory.get(), parts, as_root); }).get();
   if (filled && ::rename(fresh.c_str(), (trees / name).c_str()) == 0) return true;
   const bool late = filled && (errno == EEXIST || errno == ENOTEMPTY);
   std::error_code ignored;
