@@ -130,15 +130,17 @@ Status BpfPrograms::label(int pidfd, std::uint32_t session, std::uint32_t origin
   if (known && label.epoch != epoch_ && set_->is_alive(label.recorder))
     return fail("label process", "pidfd " + std::to_string(pidfd),
                 "another recorder records it already", "record it once");
-  if (!known || label.session != session || label.epoch != epoch_) {
-    label = wire::task_label{};
-    label.session = session;
-    label.recorder = static_cast<std::uint16_t>(set_->slot());
-    label.epoch = epoch_;
-    label.fresh = 1;  // the gate's read is under way
-  }
-  label.origin_call = origin_call;
-  label.active_call = active_call;
+  // Ahead of the label, with which children begin to inherit both.
+  const wire::task_calls calls{.origin_call = origin_call, .active_call = active_call};
+  if (bpf_map_update_elem(set_->calls(), &pidfd, &calls, BPF_ANY) != 0)
+    return fail_errno("label process", "pidfd " + std::to_string(pidfd));
+  // A label of ours holds the state of the call that the task is in.
+  if (known && label.session == session && label.epoch == epoch_) return ok();
+  label = wire::task_label{};
+  label.session = session;
+  label.recorder = static_cast<std::uint16_t>(set_->slot());
+  label.epoch = epoch_;
+  label.fresh = 1;  // the gate's read is under way
   if (bpf_map_update_elem(set_->labels(), &pidfd, &label, BPF_ANY) != 0)
     return fail_errno("label process", "pidfd " + std::to_string(pidfd));
   return ok();

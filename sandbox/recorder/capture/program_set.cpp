@@ -56,7 +56,7 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
   return settings;
 }
 
-constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels"};
+constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels", "calls"};
 constexpr std::string_view attached_to_nothing = "who_reads";
 
 }  // namespace
@@ -181,7 +181,7 @@ Status ProgramSet::load(const ProgramImage& image, bool task_work) {
     if (map.name == "recorders") inner = area_.get();
     if (map.name == "bells") inner = bell_.get();
     if (map.name == "scratches") entries = cpus_;
-    if (map.name == "labels" || map.name == "waiters" || map.name == "lates")
+    if (map.name == "labels" || map.name == "calls" || map.name == "waiters" || map.name == "lates")
       described = types.get();
     GYGES_TRY(UniqueFd made, make_map(map, map.value_size, entries, described, inner));
     if (map.name == ".rodata") {
@@ -251,8 +251,9 @@ Status ProgramSet::find_parts() {
   recorders_ = number(maps_, "recorders");
   bells_ = number(maps_, "bells");
   labels_ = number(maps_, "labels");
+  calls_ = number(maps_, "calls");
   reader_program_ = number(programs_, attached_to_nothing);
-  if (recorders_ < 0 || bells_ < 0 || labels_ < 0 || reader_program_ < 0)
+  if (recorders_ < 0 || bells_ < 0 || labels_ < 0 || calls_ < 0 || reader_program_ < 0)
     return load_error("shared programs", ENOENT);
   return ok();
 }
@@ -273,8 +274,8 @@ Status ProgramSet::attach() {
 
 std::string ProgramSet::numbers() const {
   std::ostringstream text;
-  text << number_of_map(recorders_) << ' ' << number_of_map(bells_) << ' ' << number_of_map(labels_)
-       << ' ' << number_of_program(reader_program_) << ' ' << (sees_uring_ ? 1 : 0) << ' '
+  for (const int map : {recorders_, bells_, labels_, calls_}) text << number_of_map(map) << ' ';
+  text << number_of_program(reader_program_) << ' ' << (sees_uring_ ? 1 : 0) << ' '
        << (are_kept_ ? 1 : 0) << ' ' << links_.size();
   for (const UniqueFd& link : links_) text << ' ' << number_of_link(link.get());
   text << " end\n";
@@ -284,14 +285,15 @@ std::string ProgramSet::numbers() const {
 // Fails if the set is gone, in part or in whole; then nothing of it is held.
 Status ProgramSet::join(const std::string& numbers) {
   std::istringstream text(numbers);
-  std::uint32_t maps[3] = {};
+  std::uint32_t maps[std::size(shared_maps)] = {};
   std::uint32_t reader = 0;
   std::size_t count = 0;
   std::vector<UniqueFd> links;
   std::string end;
   int sees_uring = 0;
   int are_kept = 0;
-  text >> maps[0] >> maps[1] >> maps[2] >> reader >> sees_uring >> are_kept >> count;
+  for (std::uint32_t& map : maps) text >> map;
+  text >> reader >> sees_uring >> are_kept >> count;
   for (std::size_t i = 0; text && i < count && i < 64; ++i) {
     std::uint32_t number = 0;
     text >> number;
@@ -301,7 +303,7 @@ Status ProgramSet::join(const std::string& numbers) {
   text >> end;
   if (end != "end" || links.empty()) return load_error("shared programs", EINVAL);
   std::vector<std::pair<std::string, UniqueFd>> held;
-  for (std::size_t i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < std::size(shared_maps); ++i) {
     held.emplace_back(shared_maps[i], bpf_map_get_fd_by_id(maps[i]));
     if (!held.back().second) return load_error("shared programs", errno);
   }

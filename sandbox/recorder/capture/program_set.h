@@ -63,6 +63,7 @@ class ProgramSet {
   [[nodiscard]] bool is_alive(std::uint32_t slot) const;
   // Shared.
   [[nodiscard]] int labels() const { return labels_; }
+  [[nodiscard]] int calls() const { return calls_; }
   [[nodiscard]] int reader_program() const { return reader_program_; }
 
  private:
@@ -101,7 +102,7 @@ class ProgramSet {
   std::vector<UniqueFd> links_;
   std::vector<std::future<int>> changes_;  // of the shared maps; see change_slot
   UniqueFd area_, bell_;
-  int recorders_ = -1, bells_ = -1, labels_ = -1, reader_program_ = -1;
+  int recorders_ = -1, bells_ = -1, labels_ = -1, calls_ = -1, reader_program_ = -1;
 };
 
 }  // namespace gyges::recorder

@@ -22,19 +22,23 @@ SEC("tp_btf/task_newtask")
 int BPF_PROG(tk_new, struct task_struct* task, u64 flags) {
   struct task_label* label = label_of(bpf_get_current_task_btf());
   if (!label) return 0;
+  struct task_calls of_parent = {};
+  struct task_calls* from = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
+  if (from) of_parent = *from;
+  struct task_calls* to = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (to) *to = of_parent;
   struct task_label* child = bpf_task_storage_get(&labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (child) {
     child->session = label->session;
     child->recorder = label->recorder;
     child->epoch = label->epoch;
-    child->origin_call = label->origin_call;
-    child->active_call = label->active_call;
     child->fresh = 1;
   }
   struct place place = {};
   if (find_place(&place, bpf_get_current_task_btf())) return 0;
   u64 time = now_ns();
-  if (!child) place.count->lost++;  // the child runs unrecorded: the trace is not complete
+  // The child runs unrecorded, or its children for no tool call: the trace is not complete.
+  if (!child || !to) place.count->lost++;
   struct record* head = begin_at(&place, sizeof(struct start_record));
   if (!head) return 0;
   struct start_record* start = (struct start_record*)head;
@@ -43,8 +47,8 @@ int BPF_PROG(tk_new, struct task_struct* task, u64 flags) {
   start->pid = task->tgid;
   start->inside_tid = inside_number(BPF_CORE_READ(task, thread_pid));
   start->inside_pid = inside_number(BPF_CORE_READ(task, group_leader, thread_pid));
-  start->origin_call = label->origin_call;
-  start->active_call = label->active_call;
+  start->origin_call = of_parent.origin_call;
+  start->active_call = of_parent.active_call;
   start->flags = flags;
   commit_at(&place, head, sizeof(*start));
   return 0;

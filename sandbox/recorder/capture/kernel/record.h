@@ -137,11 +137,17 @@ struct cpu_area {
   struct session_count counts[session_slots];
 };
 
+// Task storage: the tool calls that a task works for, inherited at its creation. Apart from the
+// label, which the task's own calls write at any moment, because they change while it runs: whoever
+// replaced a label would put the state of another call back.
+struct task_calls {
+  u32 origin_call;
+  u32 active_call;
+};
+
 // Task storage: the label of a task, inherited at its creation.
 struct task_label {
   u32 session;
-  u32 origin_call;
-  u32 active_call;
   u32 number;        // of the call in progress
   u8 entered;        // inside a call: entry_state
   u8 fresh;          // the next exit belongs to a call that began before the label

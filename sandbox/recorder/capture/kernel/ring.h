@@ -52,6 +52,13 @@ struct {
   __type(value, struct task_label);
 } labels SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct task_calls);
+} calls SEC(".maps");
+
 struct waiter {
   struct bpf_task_work work;
   u32 cpu;
