@@ -133,8 +133,12 @@ bool moves_contents(std::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-// Calls that wait for nobody: their entry and exit become one record, written at the exit. Of all
-// others the entry is in the ring while they wait.
+// Calls that as a rule wait for nobody: their entry and exit become one record, written at the
+// exit. Of all others the entry is in the ring while they wait. Exceptions are close, dup2 and dup3
+// of a socket with SO_LINGER, and fstat, getdents64, close and munmap of a file of FUSE or NFS,
+// which may wait for a peer or a server. They return before their task ends, even one that is
+// killed, so only a session that is closed while they wait is without them. Close as two records
+// would make the mean of open, read and close some 5 % dearer.
 bool is_answered_at_once(std::string_view name) {
   static constexpr std::string_view names =
       " brk clock_getres clock_gettime close dup dup2 dup3 epoll_create epoll_create1 eventfd "

@@ -109,7 +109,8 @@ int BPF_PROG(tk_exit, struct task_struct* task) {
   if (find_place(&place, bpf_get_current_task_btf())) return 0;
   u64 time = now_ns();
   if (label->waited_ns) record_waited(time);
-  if (label->entered == entry_kept) place.count->lost++;  // it ended in a call that always returns
+  // It ended in a call that returns before its task ends, be it late: see is_answered_at_once().
+  if (label->entered == entry_kept) place.count->lost++;
   struct record* head = begin_at(&place, sizeof(struct end_record));
   if (!head) return 0;
   struct end_record* end = (struct end_record*)head;
