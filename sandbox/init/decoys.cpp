@@ -90,7 +90,8 @@ bool is_kernel_thread(const Decoy& decoy) {
   sleep_for_ever();
 }
 
-// clone3(2), with a number where one is wanted and can be had (Linux 5.5). Negative: an error.
+// clone3(2), with a number where one is wanted and can be had (Linux 5.5), or clone(2) where
+// containers forbid it or have it look unknown. Negative: an error.
 pid_t make(clone_args how, pid_t wanted, int& refusal) {
   refusal = 0;
   if (wanted != 0) {
@@ -101,7 +102,12 @@ pid_t make(clone_args how, pid_t wanted, int& refusal) {
     refusal = static_cast<int>(-pid);
     how.set_tid = how.set_tid_size = 0;
   }
-  return static_cast<pid_t>(through_door(SYS_clone3, &how, sizeof(how)));
+  const long pid = through_door(SYS_clone3, &how, sizeof(how));
+  if (pid != -ENOSYS && pid != -EPERM) return static_cast<pid_t>(pid);
+  const std::uint64_t flags = how.flags | how.exit_signal;
+  const std::uint64_t stack = how.stack != 0 ? how.stack + how.stack_size : 0;
+  return static_cast<pid_t>(
+      through_door(SYS_clone, static_cast<long>(flags), static_cast<long>(stack)));
 }
 
 void set_name(const char* name) {
@@ -183,7 +189,8 @@ bool be_kernel_memory(const Decoy& decoy) {
 void make_threads(std::uint32_t own) {
   const long stacks = through_door(SYS_mmap, 0, max_decoys * stack_size, PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  if (stacks < 0 && stacks >= -4095) return;
+  // Otherwise pid 1 would wait for threads that are never made.
+  if (stacks < 0 && stacks >= -4095) through_door(SYS_exit_group, 1);
   for (std::uint32_t i = 0; i < count; ++i) {
     if (i == own || !is_kernel_thread(noted[i])) continue;
     set_name(noted[i].name);
@@ -364,6 +371,8 @@ void be_decoy(const char* name) {
 void forget_decoy(pid_t pid) {
   for (std::uint32_t i = 0; i < alive; ++i)
     if (decoys[i] == pid) decoys[i] = decoys[--alive];
+  // Its number may be another process's from now on.
+  if (pid == maker) maker = 0;
 }
 
 std::uint32_t decoys_alive() {
