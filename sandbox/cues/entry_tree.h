@@ -1,7 +1,8 @@
 // Entries of a tree of generated files, collected in the order in which they can be made.
 #pragma once
 
-#include <set>
+#include <cstddef>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,7 +11,8 @@
 
 namespace gyges::cues {
 
-// Directories come by themselves, once each and before what is in them.
+// Directories come by themselves, once each and before what is in them. One is a run's own only as
+// long as all that is in it is.
 class EntryTree {
  public:
   using TreeEntry = isolation::TreeEntry;
@@ -18,10 +20,16 @@ class EntryTree {
   explicit EntryTree(unsigned directory_mode) : mode_(directory_mode) {}
 
   void directory(const std::string& path, bool own = false) {
-    if (path.empty() || !made_.insert(path).second) return;
+    if (path.empty()) return;
+    const auto made = made_.find(path);
+    // Shared directories are in shared ones.
+    if (made != made_.end() && (own || !entries_[made->second].own)) return;
     const std::size_t slash = path.rfind('/');
     if (slash != std::string::npos) directory(path.substr(0, slash), own);
-    entries_.push_back({TreeEntry::Kind::directory, path, "", mode_, own});
+    if (made != made_.end())
+      entries_[made->second].own = false;
+    else
+      put({TreeEntry::Kind::directory, path, "", mode_, own});
   }
   void file(const std::string& path, std::string content, unsigned mode = 0444) {
     add({TreeEntry::Kind::file, path, std::move(content), mode});
@@ -42,11 +50,15 @@ class EntryTree {
   void add(TreeEntry entry) {
     const std::size_t slash = entry.path.rfind('/');
     if (slash != std::string::npos) directory(entry.path.substr(0, slash), entry.own);
-    if (made_.insert(entry.path).second) entries_.push_back(std::move(entry));
+    if (!made_.contains(entry.path)) put(std::move(entry));
+  }
+  void put(TreeEntry entry) {
+    made_.emplace(entry.path, entries_.size());
+    entries_.push_back(std::move(entry));
   }
 
   unsigned mode_;
-  std::set<std::string> made_;
+  std::map<std::string, std::size_t> made_;  // where in entries_
   std::vector<TreeEntry> entries_;
 };
 
