@@ -112,10 +112,12 @@ Result<int> run(const RunCommand& options) {
 
 }  // namespace
 
-// Under a persona pid 1 has other arguments.
+// Under a persona pid 1 has other arguments, and help needs none.
 void begin_run(int argc, char** argv) {
-  for (int i = 2; i < argc && std::string_view(argv[i]) != "--"; ++i)
-    if (std::string_view(argv[i]).starts_with("--persona")) return;
+  for (int i = 2; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "-h" || argument == "--help" || argument.starts_with("--persona")) return;
+  }
   isolation::Sandbox::start_ahead();
 }
 

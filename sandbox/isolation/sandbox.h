@@ -158,6 +158,8 @@ class Sandbox {
   // namespaces. A start whose disguise gives pid 1 other arguments (Disguise::init_arguments) makes
   // its own. What fails here fails in start(), and is said there.
   static void start_ahead(std::vector<std::string> init_arguments = {"init"});
+  // Ends what was begun and is not wanted any more.
+  static void drop_ahead();
 
   static Result<std::unique_ptr<Sandbox>> start(const SandboxSpec& spec);
   ~Sandbox();

@@ -277,7 +277,10 @@ Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
 
 Result<CommandRunOutcome> run_command(const CommandRunRequest& request,
                                       recorder::Recorder* recorder) {
-  return CommandRun(request, recorder).run();
+  auto outcome = CommandRun(request, recorder).run();
+  // Where it failed before its sandbox's start.
+  isolation::Sandbox::drop_ahead();
+  return outcome;
 }
 
 }  // namespace gyges::run

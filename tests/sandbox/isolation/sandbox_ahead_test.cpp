@@ -1,9 +1,11 @@
 // What is done before a sandbox is asked for, and what is left to be done when its process ends.
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -46,16 +48,20 @@ class SandboxAhead : public SandboxTest {
   }
 };
 
-// Processes called `name` that are children of `parent`.
-std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
+// Processes that are children of `parent`, with a line that begins so: "Name:\tinit\n".
+std::vector<pid_t> children_of(pid_t parent, const std::string& beginning = "") {
   std::vector<pid_t> found;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     auto status = read_file(entry.path() / "status");
-    if (status && status->starts_with("Name:\t" + name + "\n") &&
+    if (status && status->starts_with(beginning) &&
         status->find("\nPPid:\t" + std::to_string(parent) + "\n") != std::string::npos)
       found.push_back(std::stoi(entry.path().filename()));
   }
   return found;
+}
+
+std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
+  return children_of(parent, "Name:\t" + name + "\n");
 }
 
 // The pid 1 that was begun, once it is being executed.
@@ -107,6 +113,12 @@ TEST_F(SandboxAhead, APid1BegunAheadIsTheSandboxs) {
   EXPECT_EQ(run("echo $PPID").output, "1\n");
 }
 
+TEST_F(SandboxAhead, APid1BegunAheadIsDropped) {
+  ASSERT_EQ(begin_one().size(), 1U);
+  Sandbox::drop_ahead();
+  EXPECT_TRUE(children_named("init", ::getpid()).empty());
+}
+
 TEST_F(SandboxAhead, APid1BegunAheadEndsWithItsThread) {
   std::vector<pid_t> begun;
   std::thread thread([&] { begun = begin_one(); });
@@ -115,9 +127,31 @@ TEST_F(SandboxAhead, APid1BegunAheadEndsWithItsThread) {
   EXPECT_TRUE(children_named("init", ::getpid()).empty());
 }
 
+// Groups and processes that are left of a child of this process's `patience` after its end, whose
+// status has to be 0. Its children are this process's then, which had those of `before`.
+std::vector<std::string> left_by(pid_t supervisor, const std::vector<pid_t>& before,
+                                 std::chrono::milliseconds patience) {
+  int status = 0;
+  EXPECT_EQ(::waitpid(supervisor, &status, 0), supervisor);
+  EXPECT_EQ(status, 0);
+  std::vector<std::string> left;
+  const auto deadline = Clock::now() + patience;
+  for (;;) {
+    left = groups_of(supervisor);
+    for (pid_t child : children_of(::getpid()))
+      if (std::find(before.begin(), before.end(), child) == before.end() &&
+          ::waitpid(child, nullptr, WNOHANG | __WALL) == 0)
+        left.push_back(std::to_string(child));
+    if (left.empty() || Clock::now() > deadline) return left;
+    ::usleep(5000);
+  }
+}
+
 // In a process that ends at once, as `gyges run` does. What of it is there a moment later.
 std::vector<std::string> left_by_a_process_that_ends(const std::string& shell_command,
                                                      bool keeper_killed) {
+  EXPECT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  const std::vector<pid_t> before = children_of(::getpid());
   const pid_t supervisor = ::fork();
   if (supervisor == 0) {
     SandboxSpec spec{test_policy(), {}, nullptr};
@@ -140,19 +174,33 @@ std::vector<std::string> left_by_a_process_that_ends(const std::string& shell_co
     how.process_ends = true;
     ::_exit((*sandbox)->stop("", how) ? 0 : 4);
   }
-  int status = 0;
-  EXPECT_EQ(::waitpid(supervisor, &status, 0), supervisor);
-  EXPECT_EQ(status, 0);
-  std::vector<std::string> left;
-  for (int attempt = 0; attempt < 1000; ++attempt) {
-    left = groups_of(supervisor);
-    if (left.empty()) break;
-    ::usleep(10000);
-  }
-  return left;
+  return left_by(supervisor, before, std::chrono::seconds(10));
 }
 
 TEST_F(SandboxAhead, AProcessThatEndsLeavesNothing) {
+  // What is left is seen.
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  int number[2];
+  ASSERT_EQ(::pipe(number), 0);
+  const std::vector<pid_t> before = children_of(::getpid());
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    const pid_t left = ::fork();
+    if (left == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+    ::_exit(::write(number[1], &left, sizeof(left)) == sizeof(left) ? 0 : 1);
+  }
+  pid_t left = 0;
+  ASSERT_EQ(::read(number[0], &left, sizeof(left)), static_cast<ssize_t>(sizeof(left)));
+  EXPECT_THAT(left_by(parent, before, std::chrono::milliseconds(50)),
+              ::testing::ElementsAre(std::to_string(left)));
+  ::kill(left, SIGKILL);
+  ASSERT_EQ(::waitpid(left, nullptr, 0), left);
+  ::close(number[0]);
+  ::close(number[1]);
+
   EXPECT_TRUE(left_by_a_process_that_ends("true", false).empty());
   EXPECT_TRUE(left_by_a_process_that_ends("setsid sleep 60 > /dev/null 2>&1 &", false).empty());
 }
