@@ -9,7 +9,4 @@ namespace gyges {
 // absolute path. Not made.
 std::filesystem::path state_directory();
 
-// The same for what can be made again: $XDG_CACHE_HOME/gyges or $HOME/.cache/gyges.
-std::filesystem::path cache_directory();
-
 }  // namespace gyges

@@ -23,15 +23,21 @@ class StateHome : public ::testing::Environment {
     ASSERT_EQ(::mkdir(cache.c_str(), 0700), 0);
     ASSERT_EQ(::setenv("XDG_CACHE_HOME", cache.c_str(), 1), 0);
     ::unsetenv("GYGES_SEAL_KEY");
+    // Root's is not by a variable.
+    runtime_ = "/dev/shm/gyges-state.XXXXXX";
+    if (::geteuid() != 0 && ::mkdtemp(runtime_.data()) != nullptr) {
+      ASSERT_EQ(::setenv("XDG_RUNTIME_DIR", runtime_.c_str(), 1), 0);
+    }
   }
 
   void TearDown() override {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
+    std::filesystem::remove_all(runtime_, ignored);
   }
 
  private:
-  std::string path_;
+  std::string path_, runtime_;
 };
 
 [[maybe_unused]] const ::testing::Environment* const state_home =

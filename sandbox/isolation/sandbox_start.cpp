@@ -171,7 +171,9 @@ Status Sandbox::State::start() {
     GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
                                                        spec->flows, outlet.get()));
   }
-  disguise.shared_tree = shared_tree(disguise, host.root);
+  SharedTree shared = shared_tree(disguise, host.root);
+  disguise.shared_tree = std::move(shared.path);
+  shared_tree_held = std::move(shared.held);
   GYGES_TRY(plan,
             make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
   enforcement.unhidden = disguise.unhidden;
@@ -306,6 +308,10 @@ void Sandbox::start_ahead(std::vector<std::string> arguments) {
   if (!host) return;
   auto process = launch_init(namespaces_of_init(*host), arguments);
   if (process) ahead = std::make_unique<Ahead>(*host, std::move(arguments), std::move(*process));
+}
+
+void Sandbox::drop_ahead() {
+  ahead.reset();
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {

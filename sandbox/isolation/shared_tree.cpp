@@ -1,24 +1,27 @@
 #include "sandbox/isolation/shared_tree.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
 #include <future>
-#include <system_error>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/aside.h"
-#include "base/fd.h"
 #include "base/hash.h"
-#include "base/state_directory.h"
 #include "base/unmasked.h"
 
 namespace gyges::isolation {
@@ -26,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::time_t week = 7L * 86400;
+constexpr std::time_t half_made_after = 3600;
 constexpr std::time_t unused_after = 30L * 86400;
 
 struct Part {
@@ -44,7 +47,7 @@ std::vector<Part> parts_of(const Disguise& disguise) {
 }
 
 std::string name_of(const std::vector<Part>& parts, bool as_root) {
-  std::string text = fmt::format("1 {} {}\n", as_root, std::time(nullptr) / week);
+  std::string text = fmt::format("2 {}\n", as_root);
   for (const Part& part : parts)
     for (const TreeEntry& entry : *part.entries)
       if (!entry.own)
@@ -54,24 +57,69 @@ std::string name_of(const std::vector<Part>& parts, bool as_root) {
   return to_hex(sha256(text));
 }
 
-// Ours, and nobody else can put something in the place of what we made: not so under sudo with the
-// home of another user.
-bool is_ours(const fs::path& directory) {
-  struct stat info {};
-  return ::lstat(directory.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
-         info.st_uid == ::geteuid() && (info.st_mode & 0022U) == 0;
+UniqueFd open_directory(int at, const char* path) {
+  return UniqueFd(::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
 }
 
-bool make_place(const fs::path& trees) {
-  if (is_ours(trees)) return is_ours(trees.parent_path());
-  const fs::path own = trees.parent_path();  // gyges
-  const fs::path cache = own.parent_path();
-  // The home is not made for this.
-  if (!is_ours(cache) && (!is_ours(cache.parent_path()) || ::mkdir(cache.c_str(), 0700) != 0))
-    return false;
-  for (const fs::path& made : {own, trees})
-    if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return false;
-  return is_ours(own) && is_ours(trees);
+bool in_memory(int directory) {
+  struct statfs info {};
+  return ::fstatfs(directory, &info) == 0 && info.f_type == TMPFS_MAGIC;
+}
+
+// Nobody but this user and root can put something in the place of what this user makes there.
+bool keeps_names(int directory) {
+  struct stat info {};
+  return ::fstat(directory, &info) == 0 && (info.st_uid == 0 || info.st_uid == ::geteuid()) &&
+         ((info.st_mode & 0022U) == 0 || (info.st_mode & S_ISVTX) != 0);
+}
+
+// The directory `name` in memory, made if there is none, that nobody else may look into. Nothing
+// where it is another's or open to others.
+UniqueFd own_directory(int at, const char* name) {
+  UniqueFd directory = open_directory(at, name);
+  if (!directory && errno == ENOENT && in_memory(at)) {
+    const bool made = ::mkdirat(at, name, 0700) == 0;
+    directory = open_directory(at, name);
+    // Without the mark that it has the group of the one above it.
+    if (made && directory) ::fchmod(directory.get(), 0700);
+  }
+  struct stat info {};
+  if (!directory || !in_memory(directory.get()) || ::fstat(directory.get(), &info) != 0 ||
+      info.st_uid != ::geteuid() || (info.st_mode & 07777U) != 0700U)
+    return {};
+  return directory;
+}
+
+struct Trees {
+  fs::path path;
+  UniqueFd directory;
+};
+
+// Not by a variable for root, whose variables under sudo are another user's.
+std::optional<Trees> open_trees() {
+  std::vector<fs::path> places;
+  if (::geteuid() == 0)
+    places.emplace_back("/run/gyges");
+  else if (const char* named = std::getenv("XDG_RUNTIME_DIR"); named != nullptr && *named == '/')
+    places.push_back(fs::path(named) / "gyges");
+  places.emplace_back(fmt::format("/dev/shm/gyges-{}", ::geteuid()));
+  for (const fs::path& place : places) {
+    const UniqueFd above(::open(place.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!above || !keeps_names(above.get())) continue;
+    const UniqueFd own = own_directory(above.get(), place.filename().c_str());
+    if (!own) continue;
+    if (UniqueFd trees = own_directory(own.get(), "trees"))
+      return Trees{place / "trees", std::move(trees)};
+  }
+  return std::nullopt;
+}
+
+timespec start_of_host() {
+  timespec now{};
+  timespec up{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  return {now.tv_sec - up.tv_sec, 0};
 }
 
 bool not_after(const timespec& one, const timespec& other) {
@@ -90,7 +138,9 @@ mode_t type_of(TreeEntry::Kind kind) {
   return S_IFREG;
 }
 
-// Looks at the entries of a tree that this user made, and not later than `made`.
+// Looks at the entries of a tree that this user made, not later than `made` and not before the host
+// started, which is at the earliest when a persona's machine did: the clock may have been set
+// since.
 class Inspection {
  public:
   Inspection(bool as_root, timespec made) : as_root_(as_root), made_(made) {}
@@ -112,7 +162,7 @@ class Inspection {
  private:
   [[nodiscard]] bool is_untouched(int at, const char* path, struct stat& info) const {
     return ::fstatat(at, path, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_uid == owner_ &&
-           not_after(info.st_ctim, made_);
+           not_after(info.st_ctim, made_) && not_after(oldest_, info.st_mtim);
   }
 
   [[nodiscard]] bool is_whole(int tree, const TreeEntry& entry) const {
@@ -130,6 +180,7 @@ class Inspection {
 
   bool as_root_;
   timespec made_;
+  timespec oldest_ = start_of_host();
   uid_t owner_ = ::geteuid();
 };
 
@@ -159,16 +210,41 @@ bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
   return true;
 }
 
-// What nobody used for long, and what was left half made or is not whole.
-void remove_unused(const fs::path& trees) {
-  std::error_code failed;
-  for (const fs::directory_entry& entry : fs::directory_iterator(trees, failed)) {
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  // Of a description of its own: the caller's may be read again.
+  UniqueFd again = open_directory(directory, ".");
+  DIR* listing = again ? ::fdopendir(again.get()) : nullptr;
+  if (listing == nullptr) return names;
+  (void)again.release();
+  while (const dirent* entry = ::readdir(listing)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  ::closedir(listing);
+  return names;
+}
+
+void remove(int at, const std::string& name) {
+  if (const UniqueFd directory = open_directory(at, name.c_str())) {
+    for (const std::string& below : names_in(directory.get())) remove(directory.get(), below);
+    ::unlinkat(at, name.c_str(), AT_REMOVEDIR);
+  } else {
+    ::unlinkat(at, name.c_str(), 0);
+  }
+}
+
+// What nobody used for long, what was set aside, and what was left half made: unless a sandbox has
+// it mounted.
+void remove_unused(int trees) {
+  for (const std::string& name : names_in(trees)) {
+    const UniqueFd directory = open_directory(trees, name.c_str());
     struct stat info {};
-    if (::lstat(entry.path().c_str(), &info) != 0) continue;
-    const bool half = entry.path().filename().string().starts_with(".");
-    if (info.st_mtim.tv_sec > std::time(nullptr) - (half ? 3600 : unused_after)) continue;
-    std::error_code ignored;
-    fs::remove_all(entry, ignored);
+    if (!directory || ::fstat(directory.get(), &info) != 0) continue;
+    const std::time_t age = std::time(nullptr) - info.st_mtim.tv_sec;
+    const bool unused = name.starts_with(".old-") ||
+                        age > (name.starts_with(".new-") ? half_made_after : unused_after);
+    if (unused && ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0) remove(trees, name);
   }
 }
 
@@ -186,48 +262,56 @@ Status fill(int directory, const std::vector<Part>& parts, bool as_root) {
   return stamp ? ok() : fail_errno("make", "mark of a shared tree");
 }
 
-// Where somebody else was faster, theirs is as good.
-bool make_tree(const fs::path& trees, const std::string& name, const std::vector<Part>& parts,
-               bool as_root) {
+std::string name_of_ours(const std::string& beginning) {
   static std::atomic<unsigned> count = 0;
-  remove_unused(trees);
-  const fs::path fresh = trees / fmt::format(".new-{}-{}", ::getpid(), count++);
-  if (::mkdir(fresh.c_str(), 0700) != 0) return false;
-  const UniqueFd directory(::open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  return fmt::format("{}-{}-{}", beginning, ::getpid(), count++);
+}
+
+// Where somebody else was faster, theirs is as good.
+bool make_tree(int trees, const std::string& name, const std::vector<Part>& parts, bool as_root) {
+  const std::string fresh = name_of_ours(".new");
+  if (::mkdirat(trees, fresh.c_str(), 0700) != 0) return false;
+  const UniqueFd directory = open_directory(trees, fresh.c_str());
   const bool filled =
       directory && unmasked([&] { return fill(directory.get(), parts, as_root); }).get();
-  if (filled && ::rename(fresh.c_str(), (trees / name).c_str()) == 0) return true;
+  if (filled && ::renameat(trees, fresh.c_str(), trees, name.c_str()) == 0) return true;
   const bool late = filled && (errno == EEXIST || errno == ENOTEMPTY);
-  std::error_code ignored;
-  fs::remove_all(fresh, ignored);
+  remove(trees, fresh);
   return late;
+}
+
+// Under another name: a sandbox may have it mounted.
+bool set_aside(int trees, const std::string& name) {
+  return ::renameat(trees, name.c_str(), trees, name_of_ours(".old-" + name).c_str()) == 0 ||
+         errno == ENOENT;
 }
 
 }  // namespace
 
 fs::path shared_trees_directory() {
-  const fs::path cache = cache_directory();
-  return cache.empty() ? cache : cache / "trees";
+  const std::optional<Trees> trees = open_trees();
+  return trees ? trees->path : fs::path();
 }
 
-std::string shared_tree(const Disguise& disguise, bool as_root) {
+SharedTree shared_tree(const Disguise& disguise, bool as_root) {
   const std::vector<Part> parts = parts_of(disguise);
-  const fs::path trees = shared_trees_directory();
-  if (parts.empty() || trees.empty() || !make_place(trees)) return {};
+  if (parts.empty()) return {};
+  const std::optional<Trees> trees = open_trees();
+  if (!trees) return {};
+  const int at = trees->directory.get();
   const std::string name = name_of(parts, as_root);
-  const fs::path place = trees / name;
   for (const bool may_make : {true, false}) {
-    const UniqueFd directory(
-        ::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    UniqueFd directory = open_directory(at, name.c_str());
+    // Held before it is looked at: from then on nobody removes it.
+    if (directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) return {};
     if (directory && is_whole(directory.get(), parts, as_root)) {
       // For remove_unused(); of the directory that holds both, which is not looked at.
       ::futimens(directory.get(), nullptr);
-      return (place / "tree").string();
+      return {(trees->path / name / "tree").string(), std::move(directory)};
     }
-    if (!may_make || (directory && ::renameat(AT_FDCWD, place.c_str(), AT_FDCWD,
-                                              (trees / (".old-" + name)).c_str()) != 0))
-      return {};
-    if (!make_tree(trees, name, parts, as_root)) return {};
+    if (!may_make) return {};
+    remove_unused(at);
+    if ((directory && !set_aside(at, name)) || !make_tree(at, name, parts, as_root)) return {};
   }
   return {};
 }

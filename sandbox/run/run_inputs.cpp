@@ -136,9 +136,10 @@ Result<RunInputs> make_run_inputs(isolation::Policy policy,
   // host.
   recorder::SealPlaces places = recorder::SealPlaces::from_environment();
   std::vector<std::filesystem::path> hidden = secrets;
-  // What disguises share is not the agent's to change.
-  hidden.insert(hidden.end(),
-                {places.key, places.ledger, records, isolation::shared_trees_directory()});
+  // What disguises share is not the agent's to change, where a policy shows the host's /run or
+  // /dev/shm.
+  hidden.insert(hidden.end(), {places.key, places.ledger, records,
+                               isolation::shared_trees_directory().parent_path()});
   hide(hidden, inputs.policy);
   return inputs;
 }
