@@ -81,6 +81,7 @@ class Capture {
       big(pseudo, transport.size(), 2);
     }
     std::uint16_t sum = checksum({pseudo, transport});
+    if (protocol == udp && sum == 0) sum = 0xffff;  // 0 would say that there is none (RFC 768)
     transport[checksum_at] = static_cast<char>(sum >> 8U);
     transport[checksum_at + 1] = static_cast<char>(sum & 0xffU);
     std::string ip;

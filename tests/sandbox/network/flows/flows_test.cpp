@@ -237,6 +237,34 @@ TEST(FlowExport, DnsHasItsMessagesAsTheyWereOnTheWire) {
   EXPECT_FALSE(flows_to_pcapng(lines, directory.path(), 0));
 }
 
+// In UDP a checksum of 0 says that there is none.
+TEST(FlowExport, AChecksumThatComesOutAsZeroIsWrittenInItsOtherForm) {
+  // That of a datagram with this query; the other side says nothing.
+  auto checksum_with = [](const std::string& query) {
+    auto directory = TemporaryDirectory::create("gyges_flows").value();
+    auto writer = FlowWriter::create(directory.path());
+    EXPECT_TRUE(writer);
+    if (!writer) return std::string();
+    Flow flow = dns_flow(6, "", "");
+    flow.dns->query = query;
+    EXPECT_TRUE(writer->write(flow) && writer->finish());
+    std::vector<json> lines;
+    EXPECT_TRUE(read_flows(directory.path(), [&](const json& line) {
+      lines.push_back(line);
+      return true;
+    }));
+    auto file = flows_to_pcapng(lines, directory.path(), 0);
+    EXPECT_TRUE(file);
+    for (std::size_t at = 0; at < file->size(); at += little(*file, at + 4))
+      if (little(*file, at) == 6) return file->substr(at + 28 + 26, 2);
+    return std::string();
+  };
+  const std::string sum = checksum_with(std::string(2, '\0'));
+  ASSERT_EQ(sum.size(), 2U);
+  ASSERT_NE(sum, std::string(2, '\0'));
+  EXPECT_EQ(checksum_with(sum), "\xff\xff");
+}
+
 TEST(Base64, ThereAndBackAndNothingElse) {
   std::string bytes;
   for (int i = 0; i < 300; ++i) {
