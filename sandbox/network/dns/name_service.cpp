@@ -233,6 +233,7 @@ class DnsStream : public StreamService {
       dns::put_u16(length, static_cast<std::uint16_t>(body->size));
       if (!body->head.empty()) body->head.insert(0, length);
       body->size += length.size();
+      (body == &flow.sent ? flow.sent_bytes : flow.received_bytes) += length.size();
     }
     port_.record(std::move(flow));
   }

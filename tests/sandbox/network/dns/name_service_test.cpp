@@ -197,7 +197,17 @@ TEST_F(NameServiceTest, MessagesAreKeptAsTheyWereOnTheWire) {
   EXPECT_EQ(dns::StreamFramer::frame(stream.flows.at(0).dns->response), stream.take());
   tcp->received(dns::StreamFramer::frame(malformed));
   EXPECT_EQ(stream.flows.at(1).sent.head, dns::StreamFramer::frame(malformed));
+  EXPECT_EQ(stream.flows.at(1).received.size, stream.sent.size());
   EXPECT_EQ(stream.flows.at(1).received.head, stream.take());
+  EXPECT_EQ(stream.flows.at(1).sent.size, malformed.size() + 2);
+  EXPECT_EQ(stream.flows.at(1).sent_bytes, stream.flows.at(1).sent.size);
+  EXPECT_EQ(stream.flows.at(1).received_bytes, stream.flows.at(1).received.size);
+  // What never became one has no length added to it: it has its own, or none.
+  testing::ScriptedPort cut;
+  service.open_stream(cut)->received(dns::StreamFramer::frame(question).substr(0, 9));
+  ASSERT_EQ(cut.flows.size(), 1U);
+  EXPECT_EQ(cut.flows[0].sent_bytes, 9U);
+  EXPECT_EQ(cut.flows[0].sent.size, 9U);
 
   // Whole or not at all.
   policy.body_bytes = static_cast<std::uint32_t>(question.size());
