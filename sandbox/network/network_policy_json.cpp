@@ -158,9 +158,9 @@ Result<NetworkRule> read_rule(const json& from) {
     return fail("read rule", quoted(rule.name), "`intercept` reads TLS that is relayed",
                 "relay tcp, or leave `intercept` out: what is simulated is read anyway");
   take(from, "hash", rule.hash);
-  if (!rule.hash && (rule.action != RuleAction::relay || rule.intercept))
-    return fail("read rule", quoted(rule.name), "`hash` is of what is relayed unread",
-                "relay without `intercept`, or leave `hash` out: everything is hashed");
+  if (!rule.hash && (rule.action != RuleAction::relay || !rule.tcp || rule.intercept))
+    return fail("read rule", quoted(rule.name), "`hash` is of tcp that is relayed unread",
+                "relay tcp without `intercept`, or leave `hash` out: everything is hashed");
   if (!rule.within.empty() && (rule.action != RuleAction::relay || rule.domains.empty()))
     return fail("read rule", quoted(rule.name), "`within` says where relayed domains may lie",
                 "name domains in `to` and relay, or leave `within` out");

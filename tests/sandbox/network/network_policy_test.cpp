@@ -107,6 +107,10 @@ TEST(NetworkPolicy, RefusesWhatCannotBeMeant) {
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"to", {"10.1.2.3/8"}}}}}}, "prefix"},
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"ports", {"9-3"}}}}}}, "range"},
       {{{"mode", "gateway"}, {"rules", {{{"action", "sink"}, {"hash", false}}}}}, "hash"},
+      {{{"mode", "gateway"},
+        {"rules",
+         {{{"action", "relay"}, {"to", {"192.0.2.1"}}, {"protocol", "udp"}, {"hash", false}}}}},
+       "`hash`"},
       {{{"mode", "gateway"}, {"interface", {{"address", "10.0.2.15/24"}, {"gateway", "10.9.9.9"}}}},
        "gateway"},
   };
