@@ -47,9 +47,10 @@ struct Option {
   socklen_t size;
 };
 
-// A datagram, or a connection and as many bytes, by a socket with this option.
+// A datagram, or a connection and as many bytes, by a socket with this option; `behind` is set once
+// the connection is there.
 std::string with(int type, const Option& option, const char* text, int port,
-                 const std::string& bytes) {
+                 const std::string& bytes, const Option* behind = nullptr) {
   Address to = address(text, port);
   int fd = ::socket(to.storage.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   std::string result;
@@ -62,6 +63,9 @@ std::string with(int type, const Option& option, const char* text, int port,
     result = word(errno);
   } else {
     result = within(fd, POLLOUT, 700);
+    if (result == "worked" && behind != nullptr &&
+        ::setsockopt(fd, behind->level, behind->name, behind->value, behind->size) != 0)
+      result = "option " + word(errno);
     if (result == "worked") (void)!::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
   ::close(fd);
@@ -141,7 +145,9 @@ void packets(const std::string& token) {
   const int probe = IP_PMTUDISC_PROBE;
   row("whole", with(SOCK_DGRAM, {IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof(probe)}, pit, 9307,
                     std::string(3000, 'w') + token));
-  row("kernel_tls", with(SOCK_STREAM, {IPPROTO_TCP, TCP_ULP, "tls", 3}, pit, 9308, token));
+  const Option kernel_tls{IPPROTO_TCP, TCP_ULP, "tls", 3};  // of connections alone
+  row("kernel_tls", with(SOCK_STREAM, none, pit, 9308, token, &kernel_tls));
+  row("kernel_tls_early", with(SOCK_STREAM, kernel_tls, pit, 9310, token));
   const int least = 88;
   row("least_segments",
       with(SOCK_STREAM, {IPPROTO_TCP, TCP_MAXSEG, &least, sizeof(least)}, pit, 9309, token));
