@@ -48,7 +48,9 @@ class StreamPort {
   // verdict, rule) is filled in.
   virtual void record(Flow flow) = 0;
   // Bytes of the client that the service will never read, for it has closed or is about to.
-  virtual void left(std::string_view bytes) = 0;
+  // `searched`: for canaries, as StreamService::is_searched() says; a service may say it for the
+  // last time while it is destroyed.
+  virtual void left(std::string_view bytes, bool searched) = 0;
 };
 
 class StreamService {
@@ -59,6 +61,8 @@ class StreamService {
   // What the client says with bytes that came after the service had closed its port. Not called
   // together with received().
   virtual std::string meaning(std::string_view bytes) { return std::string(bytes); }
+  // Whether what the client says is searched for canaries.
+  [[nodiscard]] virtual bool is_searched() const { return true; }
   // Some of what was unsent is gone: less than 64 KiB is left, and nothing where step() is small.
   virtual void drained() {}
   // The client will send no more. The service closes in the end; the gateway does after 60 s.

@@ -57,8 +57,8 @@ class RelayedHttp::Parser : public http::basic_parser<false> {
 };
 
 RelayedHttp::RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes, Search search,
-                         const TlsFacts* tls)
-    : record_(std::move(record)), body_bytes_(body_bytes), search_(search) {
+                         const TlsFacts* tls, BodyRecord::Hash hash)
+    : record_(std::move(record)), body_bytes_(body_bytes), search_(search), hash_(hash) {
   if (tls != nullptr) tls_ = *tls;
 }
 RelayedHttp::~RelayedHttp() = default;
@@ -91,8 +91,8 @@ Flow RelayedHttp::flow_of(const RequestHead& head, std::int64_t now_ns) {
 bool RelayedHttp::request(const RequestHead& head, std::int64_t now_ns) {
   if (pending_.size() >= most_pending) return false;
   pending_.push_back({flow_of(head, now_ns),
-                      BodyRecord(body_bytes_, &search_.canaries, "http request body"),
-                      BodyRecord(body_bytes_, nullptr, {})});
+                      BodyRecord(body_bytes_, &search_.canaries, "http request body", hash_),
+                      BodyRecord(body_bytes_, nullptr, {}, hash_)});
   return true;
 }
 

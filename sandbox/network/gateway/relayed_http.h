@@ -31,8 +31,9 @@ class RelayedHttp {
   };
 
   // `body_bytes`: kept of each body. `tls`: what is known of the connection around it; null: none.
+  // `hash`: of the bodies.
   RelayedHttp(std::function<void(Flow)> record, std::uint64_t body_bytes, Search search,
-              const TlsFacts* tls = nullptr);
+              const TlsFacts* tls = nullptr, BodyRecord::Hash hash = BodyRecord::Hash::yes);
   ~RelayedHttp();
 
   // False: too many wait for their answers already.
@@ -63,6 +64,7 @@ class RelayedHttp {
   };
   std::uint64_t body_bytes_;
   Search search_;
+  BodyRecord::Hash hash_;
   std::optional<TlsFacts> tls_;
   std::deque<Exchange> pending_;
   std::string buffer_;  // the beginning of a head, or of a line between chunks

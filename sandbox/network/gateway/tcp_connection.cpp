@@ -26,12 +26,12 @@ constexpr std::size_t service_step = 262144;
 constexpr std::int64_t after_end = 2 * second;
 constexpr int most_remains = 64;  // reads
 
+}  // namespace
+
 BodyRecord::Hash hash_of(const Decision& decision) {
   return decision.rule == nullptr || decision.rule->hash ? BodyRecord::Hash::yes
                                                          : BodyRecord::Hash::no;
 }
-
-}  // namespace
 
 TcpConnection::TcpConnection(Gateway& gateway, UniqueFd fd, Connection connection,
                              const Decision& decision, bool world_answers)
@@ -59,14 +59,19 @@ TcpConnection::TcpConnection(Gateway& gateway, UniqueFd fd, Connection connectio
 TcpConnection::~TcpConnection() {
   service_.reset();
   gateway_.count_queued(counted_queued_, 0);
+  report_left();
+}
+
+void TcpConnection::report_left() {
   if (!left_) return;
   Flow flow;
   flow.protocol = FlowProtocol::other;
   flow.verdict = FlowVerdict::refused;
-  flow.reason = "this came when its service had ended";
+  flow.reason = "its service did not read this";
   flow.sent_bytes = left_->size();
   flow.sent = left_->finish(true);
-  flow.canaries = std::move(left_hits_);
+  flow.canaries = std::exchange(left_hits_, {});
+  left_.reset();
   record(std::move(flow));
 }
 
@@ -151,7 +156,7 @@ void TcpConnection::read_client() {
   }
   std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
   flow_.sent_bytes += bytes.size();
-  if (lingering_) return left(service_->meaning(bytes));
+  if (lingering_) return left(service_->meaning(bytes), service_->is_searched());
   if (gateway_.exhausted()) return refuse("the gateway's memory is in use");
   if (service_) {
     service_->received(bytes);
@@ -262,10 +267,13 @@ void TcpConnection::await_end() {
   update();
 }
 
-void TcpConnection::left(std::string_view bytes) {
+void TcpConnection::left(std::string_view bytes, bool searched) {
   if (bytes.empty()) return;
+  if (searched != left_searched_) report_left();
+  left_searched_ = searched;
   if (!left_)
-    left_.emplace(gateway_.policy().body_bytes, &gateway_.world().canaries(), "after the end");
+    left_.emplace(gateway_.policy().body_bytes, searched ? &gateway_.world().canaries() : nullptr,
+                  "after the end");
   left_->feed(bytes, left_hits_);
 }
 
@@ -280,7 +288,7 @@ void TcpConnection::read_remains() {
     const std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
     flow_.sent_bytes += bytes.size();
     if (service_)
-      left(service_->meaning(bytes));
+      left(service_->meaning(bytes), service_->is_searched());
     else
       sent_body_->feed(bytes, flow_.canaries);
   }

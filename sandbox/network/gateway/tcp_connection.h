@@ -24,6 +24,9 @@ namespace gyges::network {
 
 class Gateway;
 
+// Whether the rule wants what it relays hashed.
+BodyRecord::Hash hash_of(const Decision& decision);
+
 // An action that is still to come, of one owner with whom it goes.
 class Timer {
  public:
@@ -72,7 +75,7 @@ class TcpConnection final : public StreamPort {
   void wake_at(std::int64_t time_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
   void record(Flow flow) override;
-  void left(std::string_view bytes) override;
+  void left(std::string_view bytes, bool searched) override;
 
  private:
   void read_client();
@@ -99,6 +102,7 @@ class TcpConnection final : public StreamPort {
   void refuse(std::string reason);
   void note_tls();
   void count_queued();
+  void report_left();
 
   Gateway& gateway_;
   UniqueFd fd_;
@@ -121,7 +125,8 @@ class TcpConnection final : public StreamPort {
   std::uint64_t key_ = 0;
   std::int64_t wake_time_ = 0;      // of the last wake_at()
   std::size_t counted_queued_ = 0;  // of the gateway's count
-  std::optional<BodyRecord> left_;  // what the sandbox sent when its service had ended
+  std::optional<BodyRecord> left_;  // what the sandbox sent and its service did not read
+  bool left_searched_ = false;
   std::vector<CanaryHit> left_hits_;
   Timer wake_, limit_;
   std::uint32_t watched_ = 0;

@@ -70,7 +70,7 @@ std::unique_ptr<StreamService> TcpConnection::read_inside(const TlsFacts& facts,
     if (!over_) refuse(std::move(reason));
   };
   outside.sent = [this](std::string_view bytes) {
-    if (over_) return left(bytes);  // decrypted with what was refused
+    if (over_) return left(bytes, true);  // decrypted with what was refused
     sent_body_->feed(bytes, flow_.canaries);
   };
   outside.received = [this](std::string_view bytes) {

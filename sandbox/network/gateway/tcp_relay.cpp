@@ -28,7 +28,8 @@ constexpr std::size_t least_moved = 16384;
 NameGuard::Watch TcpConnection::watch_http(const TlsFacts* tls, bool strict) {
   http_ = std::make_unique<RelayedHttp>(
       [this](Flow flow) { record(std::move(flow)); }, gateway_.policy().body_bytes,
-      RelayedHttp::Search{gateway_.world().canaries(), gateway_.world().split_canaries()}, tls);
+      RelayedHttp::Search{gateway_.world().canaries(), gateway_.world().split_canaries()}, tls,
+      hash_of(decision_));
   return {[this](const RequestHead& head) { return http_->request(head, gateway_.now()); },
           [this](std::string_view bytes) { http_->request_body(bytes); },
           [this](std::string_view name, std::string_view value) {

@@ -18,7 +18,6 @@ constexpr std::int64_t idle_timeout = 120 * second;
 // A model may think for long before its first word; the supervisor has limits of its own.
 constexpr std::int64_t answer_timeout = 3600 * second;
 constexpr std::size_t most_unread = 65536;  // of following requests, while one is answered
-constexpr std::size_t most_seen = 4096;     // kept of what is no request
 
 class HandedOutHttp1 final : public StreamService, public OutletListener {
  public:
@@ -35,6 +34,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   }
 
   ~HandedOutHttp1() override {
+    if (!finished_ && !tunnel_ && state_ == State::answer) port_.left(reader_.held(), false);
     if (exchange_ == 0) return;
     cut("the client closed before the answer was whole", true);
     outlet_.close(exchange_);
@@ -42,14 +42,19 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   void received(std::string_view bytes) override {
     if (tunnel_) return tunnel_->received(bytes);
-    if (finished_) return port_.left(bytes);
-    if (state_ == State::head)
-      seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
+    if (finished_) return port_.left(bytes, false);
     reader_.feed(bytes);
     if (tunnel_ || finished_) return;
     if (state_ == State::answer && reader_.held_bytes() > most_unread) pause(true);
     if (state_ == State::body) set_deadline(read_timeout);
   }
+
+  std::string meaning(std::string_view bytes) override {
+    return tunnel_ ? tunnel_->meaning(bytes) : std::string(bytes);
+  }
+
+  // What an agent tells its model is not; what goes past it into a tunnel is.
+  [[nodiscard]] bool is_searched() const override { return tunnel_ && tunnel_->is_searched(); }
 
   void drained() override {
     if (tunnel_) return tunnel_->drained();
@@ -135,9 +140,10 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     return {[this](RequestHead&& head) { on_head(std::move(head)); },
             [this](std::string_view bytes) { on_body(bytes); }, [this] { on_end(); },
             [this](const RequestReader::Fault& fault) {
-              port_.left(fault.rest);
-              start_record();
-              record_->refused(seen_, fault.reason);
+              if (finished_) return port_.left(fault.rest, false);
+              if (!record_) start_record();
+              if (state_ == State::body) record_->request_ended(false);
+              port_.left(record_->refused(fault.rest, fault.reason), false);
               if (exchange_ != 0) outlet_.close(std::exchange(exchange_, 0));
               respond(fault.status);
             }};
@@ -180,7 +186,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   }
 
   void on_body(std::string_view bytes) {
-    if (finished_) return;
+    if (finished_) return port_.left(bytes, false);
     record_->body(bytes);
     body_bytes_ += bytes.size();
     if (exchange_ == 0) return;  // a proxy's tunnel
@@ -190,7 +196,6 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
 
   void on_end() {
     if (finished_) return;
-    seen_.clear();
     record_->request_ended(true);
     state_ = State::answer;
     if (head_.method == "CONNECT") return tunnel();
@@ -211,6 +216,8 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
     record_flow();
     port_.send("HTTP/1.1 200 Connection established\r\n\r\n");
     tunnel_ = std::move(inner);
+    // Of a client that did not wait for the answer.
+    if (const std::string begun(reader_.held()); !begun.empty()) tunnel_->received(begun);
   }
 
   void turn_away(int status, std::string reason) {
@@ -278,7 +285,7 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   void finish() {
     if (finished_) return;
     finished_ = true;
-    if (state_ == State::answer) port_.left(reader_.held());  // behind the last request
+    if (state_ == State::answer) port_.left(reader_.held(), false);  // behind the last request
     port_.close();
   }
 
@@ -293,7 +300,6 @@ class HandedOutHttp1 final : public StreamService, public OutletListener {
   RequestHead head_;
   std::optional<WebRecord> record_;
   std::unique_ptr<StreamService> tunnel_;
-  std::string seen_;
   std::uint64_t exchange_ = 0;  // 0: none is open
   std::uint64_t body_bytes_ = 0;
   std::size_t untaken_ = 0;  // of the answer, that the outlet was not told of

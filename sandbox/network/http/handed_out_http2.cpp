@@ -52,6 +52,9 @@ struct StreamOut final : OutletListener {
 
 class HandedOutHttp2 final : public StreamService {
  public:
+  // What an agent tells its model.
+  [[nodiscard]] bool is_searched() const override { return false; }
+
   HandedOutHttp2(const WebShared& shared, const Connection& connection, const TlsFacts& tls,
                  StreamPort& port, Outlet& outlet)
       : shared_(shared), connection_(connection), tls_(tls), port_(port), outlet_(outlet) {

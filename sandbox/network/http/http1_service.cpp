@@ -31,14 +31,11 @@ class Http1 : public StreamService {
     else
       record_begun_head();
     // Requests that waited for the end of this one.
-    if (!finished_ && (state_ == State::delayed || state_ == State::sending))
-      port_.left(reader_.held());
+    if (!finished_ && (state_ == State::delayed || state_ == State::sending)) leave_held();
   }
 
   void received(std::string_view bytes) override {
-    if (finished_ || refused_) return port_.left(bytes);
-    if (state_ != State::body)
-      seen_.append(bytes.substr(0, seen_.size() < most_seen ? most_seen - seen_.size() : 0));
+    if (finished_ || refused_) return port_.left(bytes, true);
     reader_.feed(bytes);
     if (state_ == State::delayed || state_ == State::sending)
       if (reader_.held_bytes() > most_unread) port_.pause(paused_ = true);
@@ -64,7 +61,7 @@ class Http1 : public StreamService {
     switch (state_) {
       case State::head:
         if (!reader_.between_requests())
-          refuse({408, "the head did not come within 60 s"});
+          refuse({408, "the head did not come within 60 s", std::string(reader_.held())});
         else
           finish();
         return;
@@ -75,13 +72,12 @@ class Http1 : public StreamService {
       default:  // the client does not read
         record_flow();
         finished_ = true;
-        port_.left(reader_.held());
+        leave_held();
         port_.reset();
     }
   }
 
  private:
-  static constexpr std::size_t most_seen = 4096;
   enum class State { head, body, delayed, sending };
 
   RequestReader::Events events() {
@@ -104,13 +100,11 @@ class Http1 : public StreamService {
     record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
     record_->request(head_, port_.now_ns());
     state_ = State::body;
-    if (head_.has_body && seen_.capacity() > 512) std::string().swap(seen_);  // it may be long
     if (head_.expects_continue && head_.has_body) port_.send("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
   void on_end() {
     record_->request_ended(true);
-    seen_.clear();
     response_ =
         shared_.server.respond({connection_, tls_.has_value(), tls_ ? tls_->sni : ""}, head_);
     keep_ = head_.keep_alive && ++requests_ < most_requests && !peer_ended_ &&
@@ -192,9 +186,9 @@ class Http1 : public StreamService {
 
   void refuse(const RequestReader::Fault& fault) {
     refused_ = true;
-    port_.left(fault.rest);
     if (!record_) record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
-    record_->refused(seen_, fault.reason);
+    if (state_ == State::body) record_->request_ended(false);
+    port_.left(record_->refused(fault.rest, fault.reason), true);
     response_ = shared_.server.reject(fault.status, fault.reason);
     head_ = {};
     keep_ = false;
@@ -210,9 +204,10 @@ class Http1 : public StreamService {
 
   // What was said of a request that never became one.
   void record_begun_head() {
-    if (state_ != State::head || finished_ || seen_.empty() || reader_.between_requests()) return;
+    if (state_ != State::head || finished_ || refused_ || reader_.between_requests()) return;
     record_.emplace(shared_, tls_ ? &*tls_ : nullptr);
-    record_->refused(seen_, "the connection ended in the middle of a head");
+    port_.left(record_->refused(reader_.held(), "the connection ended in the middle of a head"),
+               true);
     record_flow();
   }
 
@@ -230,8 +225,12 @@ class Http1 : public StreamService {
   void finish() {
     if (finished_) return;
     finished_ = true;
-    if (state_ == State::sending) port_.left(reader_.held());  // behind the last request
+    if (state_ == State::sending) leave_held();  // behind the last request
     port_.close();
+  }
+
+  void leave_held() {
+    if (!refused_) port_.left(reader_.held(), true);  // otherwise it is on record
   }
 
   const WebShared& shared_;
@@ -244,7 +243,6 @@ class Http1 : public StreamService {
   WebResponse response_;
   std::string_view unsent_;
   std::optional<WebRecord> record_;
-  std::string seen_;  // the start of the request, for the record of what is none
   std::int64_t deadline_ = 0;
   unsigned requests_ = 0;
   bool keep_ = true, peer_ended_ = false, finished_ = false, paused_ = false;

@@ -151,6 +151,7 @@ struct RequestReader::State {
       at += used;
       if (code == http::error::need_more || (!code && used == 0)) break;
       if (code) {
+        buffer.erase(0, at);
         fail(400, parser->bad_trailer ? "a trailer belongs into the head"
                   : parser->long_line ? long_chunk_line
                                       : "the body is malformed: " + code.message());

@@ -150,12 +150,15 @@ void WebRecord::answer_ended(bool whole) {
   answer_.reset();
 }
 
-void WebRecord::refused(std::string_view bytes, std::string reason) {
+std::string_view WebRecord::refused(std::string_view bytes, std::string reason) {
   flow_.verdict = FlowVerdict::refused;
   flow_.reason = std::move(reason);
   flow_.sent.head = bytes.substr(0, most_recorded_head);
   flow_.sent.size = bytes.size();
-  find_canaries(shared_.canaries, bytes, "malformed http request", flow_.canaries);
+  // Nobody knows what it is, so it is looked into like a body.
+  if (!bytes.empty())
+    CanaryStream(shared_.canaries, "malformed http request").feed(bytes, flow_.canaries);
+  return bytes.substr(flow_.sent.head.size());
 }
 
 void WebRecord::left(std::string reason) {

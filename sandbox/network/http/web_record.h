@@ -34,8 +34,9 @@ class WebRecord {
   void answer(int status, const Headers& headers);
   void answer_body(std::string_view bytes);
   void answer_ended(bool whole);
-  // A request that is none: what was sent, and why it was refused.
-  void refused(std::string_view bytes, std::string reason);
+  // A request that is none: what was sent, and why it was refused. All of it is searched; what is
+  // returned is the end of it that the flow does not keep.
+  std::string_view refused(std::string_view bytes, std::string reason);
   // The client left before the end, which refuses nothing.
   void left(std::string reason);
 

@@ -75,7 +75,7 @@ class Smtp : public StreamService {
       else
         command(std::string_view(line).substr(0, line.size() - 2));
     }
-    port_.left(bytes);  // behind the last command
+    port_.left(bytes, true);  // behind the last command
   }
 
   void ended() override {

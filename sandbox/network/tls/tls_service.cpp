@@ -15,6 +15,7 @@ namespace gyges::network {
 namespace {
 
 constexpr std::int64_t handshake_timeout_ns = 60'000'000'000;
+constexpr std::size_t record_head = 5;  // bytes
 
 struct FreeBio {
   void operator()(BIO* bio) const { ::BIO_free_all(bio); }
@@ -96,7 +97,7 @@ class InnerPort : public StreamPort {
   void wake_at(std::int64_t time_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
   void record(Flow flow) override;
-  void left(std::string_view bytes) override;
+  void left(std::string_view bytes, bool searched) override;
 
  private:
   TlsStream& outer_;
@@ -133,39 +134,42 @@ class TlsStream : public StreamService {
   ~TlsStream() override {
     if (ssl_ && !inner_ && received_bytes_ > 0)
       fail_with("the connection ended in the middle of the handshake");
+    if (!ssl_ || !inner_) return;
+    // What waited, and a record that has no end or only looks like one.
+    const std::string rest = meaning({});
+    port_.left(rest + unread_, is_searched());
   }
 
   void received(std::string_view bytes) override {
-    if (!ssl_ || finished_) return;
-    ::ERR_clear_error();
+    if (!ssl_ || finished_) return port_.left(meaning(bytes), is_searched());
     received_bytes_ += bytes.size();
     if (hello_.size() < most_hello) hello_ += bytes.substr(0, most_hello - hello_.size());
-    while (!bytes.empty()) {
-      int taken = ::BIO_write(read_, bytes.data(), static_cast<int>(bytes.size()));
-      if (taken <= 0) return fail_with("out of memory");
-      bytes.remove_prefix(static_cast<std::size_t>(taken));
-    }
+    if (!take(bytes)) return fail_with("out of memory");
     pump();
-    if (finished_ && inner_) port_.left(meaning({}));  // decrypted, or about to be
+    // Decrypted, or about to be, or never.
+    if (inner_ && (finished_ || undecryptable_)) port_.left(meaning({}), is_searched());
   }
 
   std::string meaning(std::string_view bytes) override {
     if (!ssl_ || !inner_) return std::string(bytes);
     std::string plain;
-    for (;;) {
-      if (!bytes.empty()) {
-        int taken = ::BIO_write(read_, bytes.data(), static_cast<int>(bytes.size()));
-        if (taken <= 0) break;
-        bytes.remove_prefix(static_cast<std::size_t>(taken));
-      }
-      char buffer[16384];
-      for (int size = 0; (size = ::SSL_read(ssl_.get(), buffer, sizeof buffer)) > 0;)
+    char buffer[16384];
+    // Memory takes everything; where it does not, nothing can be kept either.
+    for (bool more = take(bytes); more && !undecryptable_;) {
+      int size = ::SSL_read(ssl_.get(), buffer, sizeof buffer);
+      more = size > 0;
+      if (more)
         plain.append(buffer, static_cast<std::size_t>(size));
-      ::ERR_clear_error();
-      if (bytes.empty()) break;
+      else
+        (void)read_on(size);
     }
+    forget_read();
+    plain = inner_->meaning(plain);
+    if (undecryptable_) plain += std::exchange(unread_, {});
     return plain;
   }
+
+  [[nodiscard]] bool is_searched() const override { return !inner_ || inner_->is_searched(); }
 
   void drained() override {
     if (inner_) inner_->drained();
@@ -212,13 +216,63 @@ class TlsStream : public StreamService {
   friend class InnerPort;
   static constexpr std::size_t most_hello = 4096;
 
+  // For OpenSSL to read; false where memory is wanting.
+  bool take(std::string_view bytes) {
+    ::ERR_clear_error();
+    unread_ += bytes;
+    if (undecryptable_) return true;
+    while (!bytes.empty()) {
+      int taken = ::BIO_write(read_, bytes.data(), static_cast<int>(bytes.size()));
+      if (taken <= 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(taken));
+    }
+    return true;
+  }
+
+  [[nodiscard]] std::size_t waiting() const { return static_cast<std::size_t>(BIO_pending(read_)); }
+
+  // How many of the bytes in unread_ are of records before the one in which OpenSSL stands, which
+  // has its last byte, too, where `at_end`.
+  [[nodiscard]] std::size_t bytes_before_record(bool at_end) const {
+    const std::size_t taken = unread_.size() - waiting();
+    std::size_t start = 0;
+    for (;;) {
+      if (start + record_head > unread_.size()) return start;
+      auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(unread_[start + i]); };
+      const std::size_t end =
+          start + record_head + (static_cast<std::size_t>(byte(3)) << 8U | byte(4));
+      if (end > taken || (at_end && end == taken)) return start;
+      start = end;
+    }
+  }
+
+  void forget_read() {
+    if (!undecryptable_) unread_ = unread_.substr(bytes_before_record(false));
+  }
+
+  // After an SSL_read() that gave nothing: false when it never will again. What comes from then on
+  // stays as it is, beginning with the record that could not be read; the client's own end is
+  // none.
+  bool read_on(int result) {
+    const int error = ::SSL_get_error(ssl_.get(), result);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return true;
+    if (undecryptable_) return false;
+    undecryptable_ = true;
+    closed_by_peer_ = error == SSL_ERROR_ZERO_RETURN;
+    unread_ =
+        unread_.substr(closed_by_peer_ ? unread_.size() - waiting() : bytes_before_record(true));
+    (void)BIO_reset(read_);
+    ::ERR_clear_error();
+    return false;
+  }
+
   void pump() {
     if (!inner_) {
       int code = ::SSL_do_handshake(ssl_.get());
       flush();
       if (code != 1) {
         int error = ::SSL_get_error(ssl_.get(), code);
-        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return;
+        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return forget_read();
         std::string reason = queued_error();
         return fail_with(only_http2_ ? "the client speaks HTTP/2 alone, which is not intercepted"
                                      : std::move(reason));
@@ -227,27 +281,23 @@ class TlsStream : public StreamService {
       if (!inner_) return;
     }
     char buffer[16384];
-    while (!finished_ && !paused_) {
+    while (!finished_ && !paused_ && !undecryptable_) {
       int size = ::SSL_read(ssl_.get(), buffer, sizeof buffer);
       if (size > 0) {
         inner_->received({buffer, static_cast<std::size_t>(size)});
         continue;
       }
-      int error = ::SSL_get_error(ssl_.get(), size);
-      if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) break;
-      if (error == SSL_ERROR_ZERO_RETURN) {
-        if (!peer_closed_) {
-          peer_closed_ = true;
-          inner_->ended();
-        }
+      if (read_on(size)) break;
+      if (closed_by_peer_) {
+        inner_->ended();
         break;
       }
-      queued_error();
       finished_ = true;
       flush();
       port_.close();
       return;
     }
+    forget_read();
     flush();
   }
 
@@ -336,7 +386,11 @@ class TlsStream : public StreamService {
   std::string hello_;
   std::int64_t started_ = 0;
   std::uint64_t received_bytes_ = 0;
-  bool finished_ = false, paused_ = false, peer_closed_ = false, only_http2_ = false;
+  // What came, from the beginning of the record that is being read; once nothing more can be
+  // decrypted, all that is not handed over yet.
+  std::string unread_;
+  bool undecryptable_ = false, closed_by_peer_ = false;
+  bool finished_ = false, paused_ = false, only_http2_ = false;
   bool resume_ = false;  // decrypted bytes wait for the next wake
 };
 
@@ -390,8 +444,8 @@ std::int64_t InnerPort::now_ns() const {
 void InnerPort::record(Flow flow) {
   outer_.port_.record(std::move(flow));
 }
-void InnerPort::left(std::string_view bytes) {
-  outer_.port_.left(bytes);
+void InnerPort::left(std::string_view bytes, bool searched) {
+  outer_.port_.left(bytes, searched);
 }
 
 // The name in this very ClientHello. A session that is taken up again has one of its own, which

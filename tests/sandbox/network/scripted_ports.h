@@ -11,6 +11,7 @@ namespace gyges::network::testing {
 class ScriptedPort : public StreamPort {
  public:
   std::string sent, unread;
+  bool searched = false;  // what was left last
   std::vector<Flow> flows;
   bool paused = false, closed = false, was_reset = false;
   std::int64_t now = 1'000'000'000, wake = 0;
@@ -24,7 +25,11 @@ class ScriptedPort : public StreamPort {
   void wake_at(std::int64_t time_ns) override { wake = time_ns; }
   [[nodiscard]] std::int64_t now_ns() const override { return now; }
   void record(Flow flow) override { flows.push_back(std::move(flow)); }
-  void left(std::string_view bytes) override { unread += bytes; }
+  void left(std::string_view bytes, bool is_searched) override {
+    if (bytes.empty()) return;
+    unread += bytes;
+    searched = is_searched;
+  }
 
   // Turns the clock to each time the service asked for, at most `times`.
   void run_timers(StreamService& service, int times = 100) {

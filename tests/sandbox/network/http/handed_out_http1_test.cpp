@@ -180,6 +180,47 @@ TEST_F(HandedOut, ABodyWithoutEndIsCutOff) {
   EXPECT_TRUE(port.closed);
 }
 
+TEST_F(HandedOut, WhatIsSentToAModelIsNotSearchedEvenWhenNobodyReadsIt) {
+  service->received("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 99999999999\r\n\r\n");
+  const std::string piece(1U << 20U, 'x');
+  for (int i = 0; i < 33; ++i) service->received(piece);
+  ASSERT_TRUE(port.closed);
+  port.searched = true;
+  service->received("s3cr3tTokenValue42");
+  EXPECT_THAT(port.unread, EndsWith("s3cr3tTokenValue42"));
+  EXPECT_FALSE(port.searched);
+  EXPECT_FALSE(service->is_searched());
+  for (const Flow& flow : port.flows) EXPECT_TRUE(flow.canaries.empty());
+}
+
+// A tunnel's own service says what its bytes mean and whether they are searched.
+class Reversing final : public StreamService {
+ public:
+  explicit Reversing(std::string& got) : got_(got) {}
+  void received(std::string_view bytes) override { got_ += bytes; }
+  std::string meaning(std::string_view bytes) override { return {bytes.rbegin(), bytes.rend()}; }
+  void ended() override {}
+
+ private:
+  std::string& got_;
+};
+
+TEST_F(HandedOut, WhatGoesIntoATunnelIsTheTunnels) {
+  std::string got;
+  auto proxy = make_handed_out_http1(
+      web.shared, web.connection, nullptr, port, outlet,
+      [&](const std::string&, std::uint16_t, StreamPort&) -> std::unique_ptr<StreamService> {
+        return std::make_unique<Reversing>(got);
+      });
+  EXPECT_EQ(proxy->meaning("abc"), "abc");
+  EXPECT_FALSE(proxy->is_searched());
+  proxy->received("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nearly");
+  EXPECT_THAT(port.sent, StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(got, "early");
+  EXPECT_EQ(proxy->meaning("abc"), "cba");
+  EXPECT_TRUE(proxy->is_searched());
+}
+
 TEST_F(HandedOut, AStalledBodyEndsTheConnection) {
   service->received("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nx");
   port.run_timers(*service, 3);

@@ -114,12 +114,43 @@ TEST_F(Http1Test, WhatIsNotReadIsHandedOver) {
   const std::string last = "GET / HTTP/1.1\r\nHost: web.example\r\nConnection: close\r\n\r\n";
   const std::string wrong =
       "GET / HTTP/1.1\r\nHost: web.example\r\nX: " + std::string(5000, 'x') + "\n\r\n\r\ns3cr3t";
-  for (auto [said, unread] :
-       {std::pair{last, std::string()}, {last + "s3cr3t", "s3cr3t"}, {wrong, wrong}}) {
+  const std::string chunked =
+      "POST / HTTP/1.1\r\nHost: web.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+  constexpr std::size_t kept = 4096;  // by the flow of what was refused
+  for (auto [said, refused, unread] :
+       {std::tuple{last, std::string(), std::string()},
+        {last + "s3cr3t", "", "s3cr3t"},
+        {wrong, wrong.substr(0, kept), wrong.substr(kept)},
+        {"GET / HTTP/1.1\r\nHost : x\r\n\r\n", "GET / HTTP/1.1\r\nHost : x\r\n\r\n", ""},
+        // What was understood of a body is in the flow as its body.
+        {chunked + "5\r\nhello\r\nZZ\r\n", "\r\nZZ\r\n", ""}}) {
     talk(said);
     EXPECT_TRUE(port.closed);
+    ASSERT_EQ(port.flows.size(), 1U);
+    EXPECT_EQ(port.flows[0].sent.head, refused);
     EXPECT_EQ(port.unread, unread);
+    EXPECT_TRUE(unread.empty() || port.searched);
   }
+  EXPECT_EQ(port.flows[0].http->request_body.head, "hello");
+}
+
+// However much of it there is, and in whatever way it ends.
+TEST_F(Http1Test, HeadsThatNeverEndAreSearchedToTheirEnds) {
+  for (const std::string token : {"s3cr3tTokenValue42", "s3cr3tTokenValue43"})
+    for (std::size_t before :
+         {std::size_t{10}, std::size_t{4050}, std::size_t{4090}, std::size_t{20000}})
+      for (int way : {0, 1, 2}) {
+        const std::string begun = "GET /" + std::string(before, 'a') + token;
+        talk(begun);
+        if (way == 0) port.run_timers(*service, 2);
+        if (way == 1) service->ended();
+        if (way == 2) service.reset();
+        ASSERT_EQ(port.flows.size(), 1U);
+        EXPECT_EQ(port.flows[0].verdict, FlowVerdict::refused);
+        EXPECT_TRUE(port.flows[0].sent.head + port.unread == begun) << port.unread.size();
+        EXPECT_EQ(port.flows[0].canaries.size(), token.back() == '2' ? 1U : 0U)
+            << before << " in way " << way;
+      }
 }
 
 TEST_F(Http1Test, RefusesWhatCouldBeReadInTwoWays) {

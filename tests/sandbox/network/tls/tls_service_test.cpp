@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "sandbox/network/http/handed_out_http1.h"
 #include "sandbox/network/http/http2_service.h"
 #include "sandbox/network/tls/certificates.h"
 #include "sandbox/network/tls/client_hello.h"
@@ -127,6 +128,79 @@ TEST_F(TlsTest, ServesHttp1UnderATrustedName) {
   EXPECT_EQ(port.flows[0].tls, "1.3");
   EXPECT_EQ(port.flows[1].http->url, "https://web.example/");
   EXPECT_EQ(port.flows[1].alpn, "http/1.1");
+}
+
+constexpr const char* closing_request =
+    "GET / HTTP/1.1\r\nHost: web.example\r\nConnection: close\r\n\r\n";
+
+// Once nothing can be decrypted any more, what comes is what it is.
+TEST_F(TlsTest, WhatCannotBeDecryptedIsHandedOverAsItIs) {
+  const std::string token = "s3cr3tTokenValue42";
+  const std::string no_end = std::string("\x17\x03\x03\x40\x00", 5) + token;
+  enum class Before { close_notify, nothing, broken_record };
+  for (Before before : {Before::close_notify, Before::nothing, Before::broken_record})
+    for (bool together : {true, false})
+      for (const std::string& said : {std::string(), token, no_end}) {
+        SCOPED_TRACE(std::to_string(static_cast<int>(before)) + (together ? " at once " : " ") +
+                     said);
+        port = {};
+        SetUp();
+        Client client(web.data.authority.certificate_pem, "web.example", "\x08http/1.1");
+        ASSERT_TRUE(shake(client));
+        const std::string request = client.write(closing_request);
+        std::string end;
+        if (before == Before::close_notify) {
+          ::SSL_shutdown(client.ssl_);
+          end = client.flush();
+          ASSERT_FALSE(end.empty());
+        } else if (before == Before::broken_record) {
+          end = client.write("something");
+          end.back() = static_cast<char>(end.back() ^ 1);
+        }
+        if (together) {
+          service->received(request + end + said);
+        } else {
+          service->received(request);
+          ASSERT_TRUE(port.closed);
+          for (char c : end + said)  // in any pieces
+            port.left(service->meaning({&c, 1}), service->is_searched());
+        }
+        service.reset();
+        EXPECT_EQ(port.unread, before == Before::broken_record ? end + said : said);
+        EXPECT_TRUE(said.empty() || port.searched);
+        EXPECT_EQ(port.flows.size(), 2U);
+      }
+}
+
+class NoOutlet final : public Outlet {
+ public:
+  std::uint64_t open(const OutletRequest&, OutletListener&) override { return 0; }
+  bool body(std::uint64_t, std::string_view) override { return true; }
+  void end(std::uint64_t) override {}
+  void close(std::uint64_t) override {}
+  void took(std::uint64_t, std::size_t) override {}
+};
+
+TEST_F(TlsTest, WhatComesThroughATunnelBehindItsEndIsDecrypted) {
+  NoOutlet outlet;
+  service = make_handed_out_http1(
+      web.shared, web.connection, nullptr, port, outlet,
+      [this](const std::string&, std::uint16_t, StreamPort& inner) {
+        return tls->open_stream(
+            web.connection, inner,
+            [this](const Connection& connection, const TlsFacts& facts, StreamPort& inmost) {
+              return make_http1(web.shared, connection, &facts, inmost);
+            });
+      });
+  service->received("CONNECT web.example:443 HTTP/1.1\r\nHost: web.example:443\r\n\r\n");
+  EXPECT_THAT(port.take(), StartsWith("HTTP/1.1 200"));
+  Client client(web.data.authority.certificate_pem, "web.example", "\x08http/1.1");
+  ASSERT_TRUE(shake(client));
+  exchange(client, closing_request);
+  EXPECT_THAT(client.received, StartsWith("HTTP/1.1 200"));
+  ASSERT_TRUE(port.closed);
+  EXPECT_EQ(service->meaning(client.write("s3cr3tTokenValue42")), "s3cr3tTokenValue42");
+  EXPECT_TRUE(service->is_searched());
 }
 
 TEST_F(TlsTest, TheHostMustBeTheServerName) {
