@@ -219,7 +219,8 @@ TEST_F(CanaryTest, AreFoundBehindTheEndOfAService) {
     for (int attempt = 0; attempt < 10; ++attempt) {
       std::string said =
           run_argv({"/bin/bash", "-c",
-                    R"(start=$EPOCHREALTIME; exec 3<>"/dev/tcp/$1/$2" && printf %b "$3" >&3 && )"
+                    R"(start=$EPOCHREALTIME; exec 3<>"/dev/tcp/$1/$2" && )"
+                    R"(printf %b "$3" > /tmp/said && cat /tmp/said >&3 && )"  // in one piece
                     R"(timeout 5 cat <&3 && printf %s "$4" >&3; end=$EPOCHREALTIME; echo; )"
                     R"(echo $(((${end/[.,]/} - ${start/[.,]/}) / 1000)))",
                     "say", end.address, std::to_string(end.port), end.bytes + with, after})
