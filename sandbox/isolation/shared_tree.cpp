@@ -202,8 +202,7 @@ bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
     // Pid 1 waits for this: most entries are those of /sys, which two look at.
     const std::size_t half = entries.size() < 100 ? 0 : entries.size() / 2;
     std::future<bool> first;
-    if (half > 0)
-      first = aside([&] { return inspection.is_whole(tree.get(), entries, 0, half); });
+    if (half > 0) first = aside([&] { return inspection.is_whole(tree.get(), entries, 0, half); });
     const bool second = inspection.is_whole(tree.get(), entries, half, entries.size());
     if ((first.valid() && !first.get()) || !second) return false;
   }
