@@ -46,7 +46,7 @@ class CheckingSink final : public EventSink {
       return ok();
     }
     findings_->calls.insert(event.active_call);
-    const std::string_view name = syscall_name(event.abi, event.number);
+    const std::string name = syscall_name(event.abi, event.number);
     if (name == "exit_group") return ok();  // it has no exit
     findings_->denied += event.has_enter && event.verdict == Verdict::allowed ? 0 : 1;
     findings_->endless += event.has_exit ? 0 : 1;
