@@ -5,10 +5,11 @@
 namespace gyges {
 
 std::filesystem::path state_directory() {
-  const char* named = std::getenv("XDG_STATE_HOME");
+  const char* state = std::getenv("XDG_STATE_HOME");
   const char* home = std::getenv("HOME");
-  if (named != nullptr && *named == '/') return std::filesystem::path(named) / "gyges";
-  if (home != nullptr && *home == '/') return std::filesystem::path(home) / ".local/state/gyges";
+  if (state != nullptr && *state == '/') return std::filesystem::path(state) / "gyges";
+  if (home != nullptr && *home == '/')
+    return std::filesystem::path(home) / ".local" / "state" / "gyges";
   return {};
 }
 
