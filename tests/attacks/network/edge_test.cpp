@@ -39,15 +39,6 @@ constexpr const char* edge_other_key = "Zk3Qe8yBn5HsU1cF";
 
 class EdgeTest : public SimulatedTest {
  protected:
-  std::map<std::string, std::string> attempt(const char* what, const char* with) {
-    Ran ran = run_argv({"/tmp/attempts", what, with});
-    EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
-    std::map<std::string, std::string> outcomes;
-    for (const std::string& line : split(ran.output, '\n'))
-      if (auto space = line.find(' '); space != std::string::npos)
-        outcomes[line.substr(0, space)] = line.substr(space + 1);
-    return outcomes;
-  }
   static inline const nlohmann::json canaries = {{{"name", "key"}, {"token", edge_key}}};
 };
 

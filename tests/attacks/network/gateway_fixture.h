@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "sandbox/network/flow.h"
 #include "sandbox_fixture.h"
 
@@ -48,6 +50,16 @@ class SimulatedTest : public GatewayTest {
   // Under these rules, before the one that simulates everything.
   void start_world(const nlohmann::json& rules = nlohmann::json::array(),
                    const nlohmann::json& canaries = nlohmann::json::array());
+  // What each of the attempts `what` came to, by its name.
+  std::map<std::string, std::string> attempt(const char* what, const char* with) {
+    Ran ran = run_argv({"/tmp/attempts", what, with});
+    EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+    std::map<std::string, std::string> outcomes;
+    for (const std::string& line : split(ran.output, '\n'))
+      if (auto space = line.find(' '); space != std::string::npos)
+        outcomes[line.substr(0, space)] = line.substr(space + 1);
+    return outcomes;
+  }
   // Before start_world().
   std::function<void(SandboxSpec&)> adapt_ = [](SandboxSpec&) {};
 };
