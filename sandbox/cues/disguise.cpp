@@ -27,9 +27,25 @@ std::string uuid(SeededStream& stream) {
          hex.substr(16, 4) + "-" + hex.substr(20);
 }
 
+// The name that the processor gives itself, as the kernel prints it; empty where it gives none.
+std::string processor_brand() {
+  std::array<std::uint32_t, 12> words{};
+  for (std::uint32_t i = 0; i < 3; ++i)
+    if (__get_cpuid(0x80000002 + i, &words[i * 4], &words[i * 4 + 1], &words[i * 4 + 2],
+                    &words[i * 4 + 3]) == 0)
+      return {};
+  std::string brand(reinterpret_cast<const char*>(words.data()), sizeof(words));
+  brand.resize(std::min(brand.find('\0'), brand.size()));
+  const std::size_t first = brand.find_first_not_of(' ');
+  if (first == std::string::npos) return {};
+  return brand.substr(first, brand.find_last_not_of(' ') - first + 1);
+}
+
 // The host's block with the persona's fields in it. The lines that number a processor are left to
-// the caller.
+// the caller. A virtual machine that was moved while it ran still has the name of its first
+// processor there, which every program can hold against CPUID: what that says stands in its place.
 std::string processor_block(const Machine& machine, const std::string& host) {
+  const std::string brand = processor_brand();
   static constexpr std::array numbered{"processor", "physical id", "siblings",      "core id",
                                        "cpu cores", "apicid",      "initial apicid"};
   std::string block;
@@ -38,6 +54,7 @@ std::string processor_block(const Machine& machine, const std::string& host) {
     std::string name = line.substr(0, line.find_first_of("\t:"));
     if (std::find(numbered.begin(), numbered.end(), name) != numbered.end()) continue;
     std::string text = line;
+    if (name == "model name" && !brand.empty()) text = line.substr(0, line.find(':') + 2) + brand;
     for (const auto& [field, value] : machine.processor)
       if (field == name) text = line.substr(0, line.find(':') + 1) + " " + value;
     if (name == "flags") {
@@ -67,13 +84,8 @@ std::vector<std::string> processor_contradictions(const Machine& machine) {
         "persona that claims a virtual machine");
   if (!hypervisor && machine.claims_vm != "none")
     found.push_back("CPUID names no hypervisor where the persona claims " + machine.claims_vm);
-  std::array<std::uint32_t, 12> words{};
-  for (std::uint32_t i = 0; i < 3; ++i)
-    if (__get_cpuid(0x80000002 + i, &words[i * 4], &words[i * 4 + 1], &words[i * 4 + 2],
-                    &words[i * 4 + 3]) == 0)
-      return found;
-  std::string brand(reinterpret_cast<const char*>(words.data()), sizeof(words));
-  brand.resize(std::min(brand.find('\0'), brand.size()));
+  const std::string brand = processor_brand();
+  if (brand.empty()) return found;
   for (const auto& [field, value] : machine.processor)
     if (field == "model name" && brand.find(value) == std::string::npos)
       found.push_back("CPUID names the processor " + printable(brand) +
