@@ -46,6 +46,7 @@ void read_parents(const Channel& channel);
 void read_ids(const Channel& channel);
 void read_namespaces(const Channel& channel);
 void read_mounts(const Channel& channel);
+void read_disk(const Channel& channel);  // directories that do not look like the mounts they lie on
 
 void read_refusals(const Channel& channel);  // what error each of many calls gives
 void read_trace_me(const Channel& channel);

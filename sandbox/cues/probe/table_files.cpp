@@ -79,6 +79,7 @@ const Channel rows[] = {
 
     // Root file system, mounts.
     {"F2.mount", fact, read_mounts, ""},
+    {"F3.disk", fact, read_disk, ""},
     {"F3.system.root", fact, read_file_system, "/"},
     {"F3.inode.root", fact, read_inode, "/"},
     {"F13.room.root", fact, read_room, "/"},

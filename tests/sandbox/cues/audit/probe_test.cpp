@@ -76,6 +76,26 @@ TEST_F(ProbeTest, SaysWhatTheSandboxIs) {
   EXPECT_EQ(reading.find("P16.fd.0")->value, "/dev/null");
 }
 
+// What no mechanism hides is listed. The control: on a disk that is one, nothing is odd.
+TEST_F(ProbeTest, DirectoriesThatDoNotLieOnThePersonasDiskAreListed) {
+  ProbeRequest request;
+  request.arguments = {"F3.disk"};
+  const Reading reading = read(sandbox("vm-production"), request);
+  std::set<std::string> listed;
+  for (const Leak& leak : find_leaks(reading, Claim::virtual_machine)) listed.insert(leak.channel);
+  EXPECT_EQ(listed, (std::set<std::string>{"F3.disk.device_count", "F3.disk.devices_of_root",
+                                           "F3.disk.links_count", "F3.disk.size_count"}));
+  auto namespaces =
+      probe_container({"unshare", "--user", "--map-root-user", "--mount"}, request);
+  if (!namespaces)
+    GTEST_SKIP() << "unshare(1) cannot show the host's disk: " << namespaces.error().line();
+  const Reading host = reading_of(namespaces);
+  for (const char* channel : {"F3.disk.device", "F3.disk.size", "F3.disk.links"}) {
+    ASSERT_NE(host.find(channel), nullptr) << channel;
+    EXPECT_EQ(host.find(channel)->value, "") << channel;
+  }
+}
+
 TEST_F(ProbeTest, ReadsOnlyWhatItIsAskedForAndFilesByName) {
   ProbeRequest request;
   request.arguments = {"K1", "file:/etc/passwd", "file:/nowhere"};
