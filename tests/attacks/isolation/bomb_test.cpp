@@ -203,7 +203,8 @@ TEST_F(MemoryBomb, WithoutTheLimitAllIsHeld) {
 // No process is over the limit; all of them together are. Those that share what they have are not.
 TEST_F(MemoryBomb, ProcessesAreCountedTogether) {
   const std::string children =
-      "import mmap,os,time\n"
+      "import mmap,os,select,time\n"
+      "told,tell=os.pipe()\n"
       "shared=mmap.mmap(-1,SHARED<<20) if SHARED else None\n"
       "if shared: shared.write(b'x'*(SHARED<<20))\n"
       "pids=[]\n"
@@ -212,11 +213,17 @@ TEST_F(MemoryBomb, ProcessesAreCountedTogether) {
       "  if p==0:\n"
       "    own=bytearray(b'x'*(OWN<<20))\n"
       "    if shared: sum(shared[k] for k in range(0,SHARED<<20,4096))\n"
-      "    time.sleep(20); os._exit(0)\n"
+      "    os.write(tell,bytes([i])); time.sleep(40); os._exit(0)\n"
       "  pids.append(p)\n"
       "  time.sleep(0.02)\n"
+      // From here on each holds what it is to hold, or has been killed on the way.
+      "holding,left,end=set(),pids,time.monotonic()+30\n"
+      "while any(p not in holding for p in left) and time.monotonic()<end:\n"
+      "  if select.select([told],[],[],0.05)[0]:\n"
+      "    holding|={pids[i] for i in os.read(told,20)}\n"
+      "  left=[p for p in left if os.waitpid(p,os.WNOHANG)[0]==0]\n"
       "time.sleep(1.5)\n"
-      "left=[p for p in pids if os.waitpid(p,os.WNOHANG)[0]==0]\n"
+      "left=[p for p in left if os.waitpid(p,os.WNOHANG)[0]==0]\n"
       "for p in left: os.kill(p,9)\n"
       "print(len(left))\n";
   auto alive = [&](int own, int shared, std::uint64_t limit) {

@@ -103,7 +103,7 @@ int TruthFixture::run(const std::vector<std::string>& argv) {
   if (child == 0) _exit(prepared(argv)());
   int status = 0;
   waitpid(child, &status, 0);
-  return WEXITSTATUS(status);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 PlacedCalls TruthFixture::calls_by_strace(const std::vector<std::string>& argv,
