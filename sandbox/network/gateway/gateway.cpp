@@ -26,6 +26,12 @@ constexpr std::int64_t refusal_memory = 20 * second;  // longer than a SYN is re
 constexpr std::int64_t peer_silence = 30 * second;
 constexpr std::int64_t connect_memory = 30 * second;  // longer than it takes under any load
 
+// At the stop: how long the next piece of an open connection may take (a lost one is sent again
+// after 200 ms), a destination that takes nothing, and all of it, below the supervisor's 10 s.
+constexpr std::int64_t patience_at_stop = second / 2;
+constexpr std::int64_t longest_standstill = 2 * second;
+constexpr std::int64_t longest_stop = 8 * second;
+
 // Each flow alone would cost more calls and more waking up than what it reports.
 constexpr std::int64_t report_delay = 2'000'000;
 constexpr std::size_t most_unreported = 64U << 10U;
@@ -102,18 +108,27 @@ void Gateway::run() {
   std::int64_t next_look = now_ + second;
   bool stop = false;
   std::int64_t stop_by = 0;
+  std::int64_t stop_end = 0;
+  std::int64_t last_event = 0;
   while (!supervisor_gone_) {
     std::int64_t until = timers_.empty() ? next_look : std::min(next_look, timers_.begin()->first);
     if (!reports_.empty()) until = std::min(until, flush_by_);
     auto wait =
         static_cast<int>(std::clamp<std::int64_t>((until - now_ + 999'999) / 1'000'000, 0, 1000));
-    // The sandbox is gone by then; what it had sent is still read, and stands in the record. What
-    // is on its way to a destination still goes there.
+    // The sandbox's processes are gone by then. The kernel still sends what they had written, and an
+    // end of each connection comes after it: all is read, stands in the record, and goes on to its
+    // destination, until nothing moves any more.
     bool carrying = stop && carries();
-    if (stop) wait = std::min(wait, carrying ? 50 : 1);
+    std::int64_t patience = stop && is_open() ? patience_at_stop : 0;
+    if (stop) wait = std::min(wait, carrying || patience > 0 ? 50 : 1);
     int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
     now_ = monotonic_now();
-    if (stop && ((count <= 0 && !carrying) || now_ > stop_by)) break;
+    if (count > 0) {
+      last_event = now_;
+      stop_by = std::min(now_ + longest_standstill, stop_end);
+    }
+    if (stop && ((count <= 0 && !carrying && now_ - last_event >= patience) || now_ > stop_by))
+      break;
     for (int i = 0; i < count; ++i) {
       std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
       std::uint32_t what = events[static_cast<std::size_t>(i)].events;
@@ -121,7 +136,8 @@ void Gateway::run() {
         char byte = 0;
         if (::recv(fds_.report.get(), &byte, 1, MSG_DONTWAIT) != 0) continue;
         stop = true;
-        stop_by = now_ + 2 * second;
+        stop_end = now_ + longest_stop;
+        stop_by = now_ + longest_standstill;
         unwatch(fds_.report.get());
       } else if (key == key_tap) {
         read_packets();
@@ -160,6 +176,11 @@ void Gateway::run() {
   count_lost_packets();
   reports_.append(sizeof(std::uint32_t), '\0');  // an empty report: nothing more comes
   flush();
+}
+
+bool Gateway::is_open() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const auto& entry) { return entry.second->is_open(); });
 }
 
 bool Gateway::carries() const {

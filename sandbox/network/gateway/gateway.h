@@ -116,6 +116,7 @@ class Gateway {
   void refuse_accepted(int fd, const Connection& connection, const Decision& decision);
   void expire(bool all);
   [[nodiscard]] bool carries() const;
+  [[nodiscard]] bool is_open() const;
   void send_raw(std::string packet, const IpAddress& to);
   void flush_packets();
   void flush();

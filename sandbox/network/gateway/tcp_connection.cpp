@@ -380,8 +380,9 @@ void TcpConnection::report() {
   if (http_) http_->finish(gateway_.now(), flow_.reason);
   if (!world_answers_) {
     if (!service_) note_tls();
-    flow_.sent = sent_body_->finish(over_);
-    flow_.received = received_body_.finish(over_);
+    // Each direction has its own end; the run may come to its before both have.
+    flow_.sent = sent_body_->finish(over_ || client_ended_);
+    flow_.received = received_body_.finish(over_ || upstream_ended_);
   }
   flow_.duration_ns = gateway_.now() - flow_.time_ns;
   gateway_.report(flow_);

@@ -60,6 +60,8 @@ class TcpConnection final : public StreamPort {
   [[nodiscard]] bool carries() const {
     return !over_ && (connecting_ || sent_upstream_ < to_upstream_.size());
   }
+  // Its client may still be sending, or the kernel for it.
+  [[nodiscard]] bool is_open() const { return !over_ && !client_ended_; }
   [[nodiscard]] std::pair<Endpoint, Endpoint> ends() const {
     return {connection_.source, connection_.destination};
   }
