@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <iterator>
 #include <string_view>
 #include <tuple>
@@ -84,6 +85,18 @@ std::vector<std::string> processor_contradictions(const Machine& machine) {
         "persona that claims a virtual machine");
   if (!hypervisor && machine.claims_vm != "none")
     found.push_back("CPUID names no hypervisor where the persona claims " + machine.claims_vm);
+  if (hypervisor && (machine.claims_vm == "kvm" || machine.claims_vm == "amazon")) {
+    __cpuid(0x40000000, a, b, c, d);
+    std::array<char, 12> name{};
+    std::memcpy(name.data(), &b, 4);
+    std::memcpy(name.data() + 4, &c, 4);
+    std::memcpy(name.data() + 8, &d, 4);
+    const std::string_view words(name.data(), name.size());
+    if (!words.starts_with("KVMKVMKVM"))
+      found.push_back("CPUID names the hypervisor " + printable(words.substr(0, words.find('\0'))) +
+                      " where the persona claims " + machine.claims_vm +
+                      ": detectors that ask it say so");
+  }
   const std::string brand = processor_brand();
   if (brand.empty()) return found;
   for (const auto& [field, value] : machine.processor)

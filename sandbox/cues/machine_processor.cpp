@@ -22,6 +22,41 @@ std::uint64_t last_cache_of(const std::string& processor) {
   return std::strtoull(processor.c_str() + colon + 1, nullptr, 10) * 1024;
 }
 
+// AMD's older leaves, which the C library asks as well (AMD64 Architecture Programmer's Manual,
+// volume 3, appendix E.4). Hypervisors were seen to leave out the newer ones.
+std::vector<ProcessorCache> caches_by_old_leaves() {
+  std::uint32_t a = 0, b = 0, c = 0, d = 0;
+  auto cache = [](std::uint32_t level, const char* type, std::uint64_t bytes, std::uint32_t ways,
+                  std::uint32_t line) {
+    ProcessorCache made;
+    made.level = level;
+    made.type = type;
+    made.bytes = bytes;
+    made.ways = ways;
+    made.line = line;
+    made.sets = static_cast<std::uint32_t>(bytes / line / ways);
+    return made;
+  };
+  std::vector<ProcessorCache> found;
+  if (__get_cpuid(0x80000005, &a, &b, &c, &d) == 0) return found;
+  for (const auto& [type, word] : {std::pair{"Data", c}, std::pair{"Instruction", d}}) {
+    const std::uint32_t ways = word >> 16U & 0xffU;
+    if (word >> 24U == 0 || ways == 0 || ways == 0xff || (word & 0xffU) == 0) return {};
+    found.push_back(cache(1, type, std::uint64_t{word >> 24U} << 10U, ways, word & 0xffU));
+  }
+  if (__get_cpuid(0x80000006, &a, &b, &c, &d) == 0) return found;
+  static constexpr std::array<std::uint32_t, 16> ways_of{0,  1, 2,  0,  4,  0,  8,   0,
+                                                         16, 0, 32, 48, 64, 96, 128, 0};
+  const std::uint32_t second = ways_of[c >> 12U & 15U];
+  if (second != 0 && c >> 16U != 0 && (c & 0xffU) != 0)
+    found.push_back(cache(2, "Unified", std::uint64_t{c >> 16U} << 10U, second, c & 0xffU));
+  // 9: the ways stand in the newer leaf, which is not there.
+  const std::uint32_t third = (d >> 12U & 15U) == 9 ? 16 : ways_of[d >> 12U & 15U];
+  if (third != 0 && d >> 18U != 0 && (d & 0xffU) != 0)
+    found.push_back(cache(3, "Unified", std::uint64_t{d >> 18U} << 19U, third, d & 0xffU));
+  return found;
+}
+
 // Intel's leaf and AMD's have one form.
 std::vector<ProcessorCache> caches_by_cpuid() {
   for (const std::uint32_t leaf : {4U, 0x8000001dU}) {
@@ -43,7 +78,7 @@ std::vector<ProcessorCache> caches_by_cpuid() {
     }
     if (!found.empty()) return found;
   }
-  return {};
+  return caches_by_old_leaves();
 }
 
 }  // namespace

@@ -324,6 +324,30 @@ void check_firmware(const Reading& reading, std::vector<Contradiction>& found) {
                      {{"K13.dmi.sys_vendor", maker->value}, {"T1.cpuid.hypervisor_bit", "0"}},
                      Severity::critical,
                      {}});
+  // The processor's own word for it, which is no file.
+  const Observation* named = reading.find("T1.cpuid.hypervisor_name");
+  if (named == nullptr || !named->present() || bit->value != "1") return;
+  struct Row {
+    const char* maker;
+    const char* names;  // of hypervisors on which its machines run
+  };
+  static constexpr Row rows[] = {{"QEMU", "KVMKVMKVM TCGTCGTCG"},
+                                 {"Red Hat", "KVMKVMKVM"},
+                                 {"OpenStack", "KVMKVMKVM VMwareVMware XenVMMXenVMM Microsoft"},
+                                 {"Amazon EC2", "KVMKVMKVM XenVMMXenVMM"},
+                                 {"Google", "KVMKVMKVM"},
+                                 {"VMware", "VMwareVMware"},
+                                 {"Microsoft", "Microsoft"},
+                                 {"innotek", "VBoxVBoxVBox KVMKVMKVM"}};
+  const std::string name = named->value.substr(0, named->value.find(' '));
+  for (const Row& row : rows)
+    if (maker->value.find(row.maker) != std::string::npos && !name.empty() &&
+        std::string_view(row.names).find(name) == std::string_view::npos)
+      found.push_back(
+          {"hypervisor by firmware and processor",
+           {{"K13.dmi.sys_vendor", maker->value}, {"T1.cpuid.hypervisor_name", named->value}},
+           Severity::high,
+           "a host on the hypervisor that the persona claims"});
 }
 
 }  // namespace

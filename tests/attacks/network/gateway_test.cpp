@@ -398,7 +398,9 @@ TEST_F(OpenFilesTest, AThirdIsOpenAtOneTimeWhereConnectionsAreRelayed) {
                        ? 1U
                        : 0U;
       }
-      if (!output.starts_with("hold timeout at ")) return output;
+      // Refused before it is there, or at once after: several are on their way at a time.
+      if (!output.starts_with("hold timeout at ") && !output.starts_with("hold ECONNRESET at "))
+        return output;
       return std::to_string(relayed) + " relayed, others " + (refused > 0 ? "refused" : "lost");
     });
     EXPECT_EQ(said, std::to_string(share) + " relayed, others refused");

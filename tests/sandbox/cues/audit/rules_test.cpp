@@ -214,6 +214,27 @@ TEST(Consistency, LoadedModulesAreListed) {
   EXPECT_EQ(find_contradictions(missing).size(), 1U);
 }
 
+TEST(Consistency, FirmwareAndProcessorNameOneHypervisor) {
+  std::map<std::string, std::string> values{{"K13.dmi.sys_vendor", "QEMU"},
+                                            {"T1.cpuid.hypervisor_bit", "1"},
+                                            {"T1.cpuid.hypervisor_name", "KVMKVMKVM"}};
+  auto facts = [&] {
+    std::set<std::string> names;
+    for (const Contradiction& found : find_contradictions(reading(values)))
+      names.insert(found.fact);
+    return names;
+  };
+  EXPECT_TRUE(facts().empty());
+  values["T1.cpuid.hypervisor_name"] = "bhyve bhyve ";
+  EXPECT_EQ(facts(), std::set<std::string>{"hypervisor by firmware and processor"});
+  values["K13.dmi.sys_vendor"] = "Microsoft Corporation";
+  EXPECT_EQ(facts().size(), 1U);
+  values["T1.cpuid.hypervisor_name"] = "Microsoft Hv";
+  EXPECT_TRUE(facts().empty());
+  values["K13.dmi.sys_vendor"] = "Supermicro";  // says nothing of a hypervisor
+  EXPECT_TRUE(facts().empty());
+}
+
 TEST(Consistency, CachesAndInterfacesAreThoseThatTheKernelTellsElsewhere) {
   EXPECT_TRUE(facts_of({{"T1.cpuid.last_cache_kb", "16384"},
                         {"T5.cpu.cpu0_cache_index3_size", "16384K"},
