@@ -18,6 +18,10 @@ std::vector<std::string> not_observable(Backend backend) {
       "argument memory is read at entry or exit; another thread may change it before the kernel "
       "reads it (opened and executed files carry the kernel's own identity)",
   };
+  if (backend == Backend::ebpf)
+    notes.emplace_back(
+        "what a call points to for which seccomp ends the thread on the spot, in pages that nobody "
+        "has touched (before Linux 6.16 in any page)");
   if (backend == Backend::ptrace) {
     notes.emplace_back(
         "the backend is visible from inside: PTRACE_TRACEME fails, ignored signals stop the "

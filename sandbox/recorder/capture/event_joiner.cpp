@@ -288,6 +288,8 @@ Status EventJoiner::settle_denied(Thread& thread, bool killed) {
   const std::vector<std::byte> held = std::move(thread.denied);
   thread.denied.clear();
   const auto& denied = *reinterpret_cast<const wire::denied_record*>(held.data());
+  if ((denied.head.flags & wire::ended_in_call) != 0)
+    return hand_over_denied(thread, denied, Verdict::killed);
   if (is_rolled_back(denied))
     return hand_over_denied(thread, denied, killed ? Verdict::killed : Verdict::refused);
   // -512 to -516 come from no filter: a signal ended the wait for a supervisor's answer.

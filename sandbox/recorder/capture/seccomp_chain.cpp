@@ -3,6 +3,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/seccomp_program.h"
 #include "sandbox/recorder/capture/kernel/record.h"
 
@@ -57,8 +60,11 @@ Verdict SeccompChain::verdict(Abi abi, const seccomp_data& call, std::int64_t re
 bool loads_seccomp_program(Abi abi, std::uint32_t number, const std::array<std::uint64_t, 6>& args,
                            SeccompLoad& load) {
   const bool i386 = abi == Abi::i386;
+  load = {};
   if (abi == Abi::x32) return false;
   if (number == (i386 ? i386_seccomp : SYS_seccomp)) {
+    load.strict = args[0] == SECCOMP_SET_MODE_STRICT;
+    if (load.strict) return true;
     if (args[0] != SECCOMP_SET_MODE_FILTER) return false;
     load.all_threads = (args[1] & SECCOMP_FILTER_FLAG_TSYNC) != 0;
     load.listener = (args[1] & listener_flag) != 0;
@@ -66,9 +72,21 @@ bool loads_seccomp_program(Abi abi, std::uint32_t number, const std::array<std::
     return true;
   }
   if (number != (i386 ? i386_prctl : SYS_prctl)) return false;
-  if (args[0] != PR_SET_SECCOMP || args[1] != SECCOMP_MODE_FILTER) return false;
+  if (args[0] != PR_SET_SECCOMP) return false;
+  load.strict = args[1] == SECCOMP_MODE_STRICT;
+  if (load.strict) return true;
+  if (args[1] != SECCOMP_MODE_FILTER) return false;
   load.program = args[2];
   return true;
+}
+
+bool is_allowed_by_strict_mode(Abi abi, std::uint32_t number) {
+  // read, write, exit, and the return from a handler.
+  static constexpr std::uint32_t of_x86_64[] = {SYS_read, SYS_write, SYS_exit, SYS_rt_sigreturn};
+  static constexpr std::uint32_t of_i386[] = {3, 4, 1, 119};
+  const auto& allowed = abi == Abi::i386 ? of_i386 : of_x86_64;
+  return abi != Abi::x32 &&
+         std::find(std::begin(allowed), std::end(allowed), number) != std::end(allowed);
 }
 
 }  // namespace gyges::recorder

@@ -41,11 +41,12 @@ class SeccompChain {
   mutable std::vector<std::uint32_t> known_;
 };
 
-// Which program a call loads, if it is one that loads a program.
+// Which program a call loads, if it is one that loads a program or begins strict mode.
 struct SeccompLoad {
   std::uint64_t program = 0;  // address of a struct sock_fprog
   bool all_threads = false;   // SECCOMP_FILTER_FLAG_TSYNC
   bool listener = false;      // a positive result is a success too
+  bool strict = false;        // no program, but strict mode
 
   [[nodiscard]] bool succeeded(std::int64_t result) const {
     return result == 0 || (listener && result > 0);
@@ -55,5 +56,8 @@ struct SeccompLoad {
 // False for any other call. `args` are those of seccomp(2) or prctl(2).
 bool loads_seccomp_program(Abi abi, std::uint32_t number, const std::array<std::uint64_t, 6>& args,
                            SeccompLoad& load);
+
+// Whether strict mode leaves a call to the kernel; for all others it kills with SIGKILL.
+bool is_allowed_by_strict_mode(Abi abi, std::uint32_t number);
 
 }  // namespace gyges::recorder

@@ -323,7 +323,9 @@ void Tracer::ended(pid_t tid, int status) {
   const auto place = threads_.find(tid);
   if (place == threads_.end()) return;
   Thread& thread = place->second;
-  const bool refused = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+  const bool refused = WIFSIGNALED(status) &&
+                       (WTERMSIG(status) == SIGSYS ||
+                        (thread.strict && !is_allowed_by_strict_mode(thread.abi, thread.number)));
   settle(thread, refused ? Verdict::killed : Verdict::allowed);
   if (thread.inside) hand_over(thread, nullptr, refused ? Verdict::killed : Verdict::allowed);
   Event event;

@@ -130,6 +130,7 @@ class Tracer {
     std::shared_ptr<const SeccompChain> filters;  // null: none
     bool loads = false;                           // this call loads `program`, as `load` says
     SeccompLoad load;
+    bool strict = false;  // in seccomp's strict mode
     std::string program;
     std::uint32_t stops = 0;        // since then
     std::uint64_t stops_since = 0;  // CLOCK_MONOTONIC

@@ -80,7 +80,7 @@ void Tracer::entry(Thread& thread, const __ptrace_syscall_info& info) {
   if (const wire::plan* plan = capture_plan(thread.abi, thread.number))
     tracee(thread).capture_entry(*plan, thread.args, thread.captures);
   thread.loads = loads_seccomp_program(thread.abi, thread.number, thread.args, thread.load);
-  if (thread.loads) thread.program = read_program(thread);
+  if (thread.loads && !thread.load.strict) thread.program = read_program(thread);
   forbid_untraced(thread);
   if (bound_.tid >= 0) unbind_before_it_is_seen(thread);
 }
@@ -102,6 +102,8 @@ std::string Tracer::read_program(const Thread& thread) {
 void Tracer::loaded(Thread& thread, std::int64_t result) {
   thread.loads = false;
   if (!thread.load.succeeded(result)) return;
+  thread.strict = thread.load.strict;
+  if (thread.strict) return;
   thread.filters = SeccompChain::with(thread.filters, std::move(thread.program));
   if (!thread.load.all_threads) return;
   for (auto& [tid, other] : threads_)

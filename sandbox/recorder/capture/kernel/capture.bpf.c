@@ -8,6 +8,7 @@
 // stores do. Nothing here drops an event because an argument could not be read: it is retried at
 // exit, and then recorded as missing. Lowest kernel by the helpers used: 5.17 (bpf_loop).
 #include "contents.h"
+#include "denied.h"
 #include "late.h"
 #include "life_cycle.h"
 #include "uring.h"
@@ -18,23 +19,6 @@ char licence[] SEC("license") = "Dual BSD/GPL";
 // ---- system calls ---------------------------------------------------------------------------
 
 // Programs of every call ask for the task once and hand it on: the helper is a call.
-static __always_inline u8 abi_of(struct task_struct* task, u64 number) {
-  // Not the code segment: 64-bit code may execute int 0x80.
-  if (task->thread_info.status & 2) return 1;  // TS_COMPAT
-  return number & 0x40000000 ? 2 : 0;
-}
-
-static __always_inline void prepare(struct place* place, struct pt_regs* regs, u32 fixed,
-                                    s64 result) {
-  struct scratch* scratch = place->scratch;
-  read_arguments(scratch->args, regs, place->label->abi);
-  scratch->fill = fixed;
-  scratch->missing = 0;
-  scratch->partial = 0;
-  scratch->result = result;
-  scratch->buffer_bytes = place->count->buffer_bytes;
-  scratch->narrow = place->label->abi != 0;
-}
 
 // Of every task of the machine but those that have task storage of some program: recorded ones
 // have. The load costs unrecorded tasks a fraction of the look-up, which is a call.
@@ -55,6 +39,7 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   label->number = nr;
   label->abi = abi_of(task, nr);
   label->missing = 0;
+  label->denied = 0;
   u32 index = plan_index(label->abi, nr), room = sizeof(struct enter_record), mask = 0;
   if (index < 2 * plan_numbers && settings.plans[index].call_bytes) {
     label->entered = entry_kept;
@@ -86,36 +71,6 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   return 0;
 }
 
-// Seccomp answered before the entry tracepoint. A global function, because it is rare and the
-// verifier would otherwise follow it with every path of the exit program.
-__noinline int record_denied_call(s64 result, u64 time, u32 late) {
-  struct task_struct* task = bpf_get_current_task_btf();
-  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
-  struct place place = {};
-  if (find_place(&place, task)) return 0;
-  u64 nr = (u32)regs->orig_ax;
-  place.label->number = nr;
-  place.label->abi = abi_of(task, nr);
-  u32 index = plan_index(place.label->abi, nr), room = sizeof(struct denied_record), work = 0;
-  if (index < 2 * plan_numbers) {
-    work = settings.plans[index].enter_work;
-    if (work) room = settings.plans[index].enter_room;
-  }
-  struct record* head = begin_at(&place, room);
-  if (!head) return 0;
-  struct denied_record* denied = (struct denied_record*)head;
-  describe(head, record_denied, place.label, time);
-  denied->number = nr;
-  denied->result = result;
-  read_arguments(denied->args, regs, place.label->abi);
-  prepare(&place, regs, sizeof(*denied), result);
-  if (work) put_enter_arguments((struct room*)head, place.scratch, index, from_exit, 1);
-  place.label->missing = place.scratch->missing;
-  if (late && place.label->missing) head->flags = late_follows;
-  commit_filled(place.area, place.scratch);
-  return 0;
-}
-
 static __always_inline void record_exit_of(struct place* place, struct task_struct* task,
                                            struct pt_regs* regs, s64 result, u32 late) {
   u64 time = now_ns();
@@ -128,7 +83,7 @@ static __always_inline void record_exit_of(struct place* place, struct task_stru
   place->count->exits++;
   if (label->waited_ns) record_waited(time);
   if (!label->entered) {
-    record_denied_call(result, time, late);
+    record_denied_call(result, time, late ? late_follows : 0);
     return;
   }
   u32 index = plan_index(label->abi, label->number), more = 0;

@@ -152,8 +152,13 @@ struct thread_info {
 
 struct bpf_local_storage;
 
+struct seccomp {
+  int mode;
+} KERNEL_TYPE;
+
 struct task_struct {
   struct thread_info thread_info;
+  struct seccomp seccomp;
   struct bpf_local_storage* bpf_storage;
   int pid, tgid;
   int exit_code;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "captures.h"
+#include "denied.h"
 #include "late.h"
 #include "waiting.h"
 
@@ -111,6 +112,10 @@ int BPF_PROG(tk_exit, struct task_struct* task) {
   if (label->waited_ns) record_waited(time);
   // It ended in a call that returns before its task ends, be it late: see is_answered_at_once().
   if (label->entered == entry_kept) place.count->lost++;
+  if (ended_by_seccomp(bpf_get_current_task_btf(), label)) {
+    place.count->exits++;
+    record_denied_call(0, time, ended_in_call);
+  }
   struct record* head = begin_at(&place, sizeof(struct end_record));
   if (!head) return 0;
   struct end_record* end = (struct end_record*)head;

@@ -157,6 +157,7 @@ struct task_label {
   u8 missing;     // arguments to retry at exit, and then in task work
   u8 late_before;  // an element of the map of late reads exists
   u32 epoch;      // of the recorder
+  u32 denied;     // the last call was one that seccomp answered, and is recorded
   u64 waited_at;  // a wait that is not recorded yet
   u64 waited_ns;
   u64 entered_at;  // of a call that is entry_kept
@@ -184,8 +185,8 @@ enum record_kind {
   record_call,  // entry and exit of a call that is answered at once
 };
 
-// Of an exit or denied record.
-enum { late_follows = 1 };
+// Of an exit or denied record; of a denied record, the task ended at once in that call.
+enum { late_follows = 1, ended_in_call = 2 };
 
 // Classes of descriptors.
 enum {
