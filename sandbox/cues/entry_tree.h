@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -37,6 +38,10 @@ class EntryTree {
   // One that differs from run to run.
   void own_file(const std::string& path, std::string content, unsigned mode = 0444) {
     add({TreeEntry::Kind::file, path, std::move(content), mode, true});
+  }
+  // One of the run's own that is written anew once a second; `renew` as that of a cover.
+  void moving_file(const std::string& path, std::function<std::string()> renew) {
+    add({TreeEntry::Kind::file, path, "", 0444, true, std::move(renew)});
   }
   void link(const std::string& path, const std::string& target) {
     // Relative to the directory of the link, as the kernel writes them.

@@ -326,28 +326,61 @@ std::string interrupts_file(const MachineView& view) {
   return text + "ERR:          0\nMIS:          0\n";
 }
 
+namespace {
+
+// The seventeen counts of a device, each in this form, with spaces between.
+std::string counts_of(const DiskUse& use, const char* form) {
+  const std::uint64_t reads = use.reads;
+  const std::uint64_t writes = use.writes;
+  const std::uint64_t flushes = writes / 11;
+  std::string text;
+  for (const std::uint64_t count :
+       {reads, reads / 5, use.sectors_read(), reads / 2, writes, writes * 2, use.sectors_written(),
+        writes * 3, std::uint64_t{0}, writes, reads / 2 + writes * 3 + flushes, std::uint64_t{0},
+        std::uint64_t{0}, std::uint64_t{0}, std::uint64_t{0}, writes / 9, flushes})
+    text += (text.empty() ? "" : " ") + fmt::format(fmt::runtime(form), count);
+  return text;
+}
+
+// Nearly all goes to the partition that the root is on.
+DiskUse partition_use(const Disk& disk, const Partition& partition, const DiskUse& use) {
+  const auto largest = std::max_element(
+      disk.partitions.begin(), disk.partitions.end(),
+      [](const Partition& a, const Partition& b) { return a.megabytes < b.megabytes; });
+  return &partition == &*largest ? DiskUse{use.reads - 190, use.writes - 3} : DiskUse{95, 2};
+}
+
+}  // namespace
+
 std::string diskstats_file(const MachineView& view) {
   const double up = now_of(view);
   std::string text;
   for (const Disk& disk : view.machine.disks) {
     auto row = [&](const std::string& name, unsigned minor, const DiskUse& use) {
-      const std::uint64_t reads = use.reads;
-      const std::uint64_t writes = use.writes;
-      text += fmt::format("{:4d} {:7d} {} {} {} {} {} {} {} {} {} 0 {} {} 0 0 0 0 {} {}\n",
-                          disk.major, minor, name, reads, reads / 5, use.sectors_read(), reads / 2,
-                          writes, writes * 2, use.sectors_written(), writes * 3, writes,
-                          reads / 2 + writes * 3 + writes / 11, writes / 9, writes / 11);
+      text += fmt::format("{:4d} {:7d} {} {}\n", disk.major, minor, name, counts_of(use, "{}"));
     };
     const DiskUse use = disk_use(view, disk, up);
     row(disk.name, 0, use);
-    const auto largest = std::max_element(
-        disk.partitions.begin(), disk.partitions.end(),
-        [](const Partition& a, const Partition& b) { return a.megabytes < b.megabytes; });
-    for (auto part = disk.partitions.begin(); part != disk.partitions.end(); ++part)
-      row(part->name, part->number,
-          part == largest ? DiskUse{use.reads - 190, use.writes - 3} : DiskUse{95, 2});
+    for (const Partition& part : disk.partitions)
+      row(part.name, part.number, partition_use(disk, part, use));
   }
   return text;
+}
+
+std::string disk_stat_file(const MachineView& view, const std::string& device) {
+  for (const Disk& disk : view.machine.disks) {
+    const DiskUse use = disk_use(view, disk, now_of(view));
+    if (disk.name == device) return counts_of(use, "{:8}") + "\n";
+    for (const Partition& part : disk.partitions)
+      if (part.name == device) return counts_of(partition_use(disk, part, use), "{:8}") + "\n";
+  }
+  return {};
+}
+
+std::string open_files_file(const MachineView& view) {
+  const double count =
+      view.machine.threads * 9.0 * (1 + 0.04 * wave_at(now_of(view), 37, view.seed));
+  return fmt::format("{}\t0\t{}\n", whole(count / 32) * 32, most_open_files);
 }
 
 // Names and order of Linux 6.1.

@@ -24,11 +24,18 @@ struct MemoryUse {
 };
 MemoryUse memory_at(const MachineView& view, double now);
 
+// What systemd sets fs.file-max to on every machine that it starts (since version 240).
+inline constexpr std::uint64_t most_open_files = 9223372036854775807;
+
 // Thread-safe, as of now.
 std::string stat_file(const MachineView& view);
 std::string softirqs_file(const MachineView& view);
 std::string interrupts_file(const MachineView& view);
 std::string diskstats_file(const MachineView& view);
+// /sys/block/DISK/stat and /sys/block/DISK/PARTITION/stat: the same counts.
+std::string disk_stat_file(const MachineView& view, const std::string& device);
+// /proc/sys/fs/file-nr: descriptors are counted in batches of 32.
+std::string open_files_file(const MachineView& view);
 std::string vmstat_file(const MachineView& view);
 std::string zoneinfo_file(const MachineView& view);
 std::string buddyinfo_file(const MachineView& view);

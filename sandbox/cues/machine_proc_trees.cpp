@@ -121,6 +121,32 @@ std::string devices_file(const Machine& machine) {
          disks + "259 blkext\n";
 }
 
+// What is built in, in the order of Debian's kernel, then what the modules bring. The host's would
+// tell what its kernel was built for.
+std::string file_system_types(const Machine& machine) {
+  std::string text;
+  for (const char* name : {"sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "cpuset",
+                           "devtmpfs", "debugfs", "tracefs", "securityfs", "sockfs", "bpf",
+                           "pipefs", "ramfs", "hugetlbfs", "devpts", "mqueue", "pstore"})
+    text += fmt::format("nodev\t{}\n", name);
+  struct Row {
+    const char* module;
+    const char* types;
+  };
+  static constexpr Row rows[] = {
+      {"ext4", "\text3\n\text2\n\text4\n"},
+      {"btrfs", "\tbtrfs\n"},
+      {"autofs4", "nodev\tautofs\n"},
+      {"configfs", "nodev\tconfigfs\n"},
+      {"fuse", "\tfuseblk\nnodev\tfuse\nnodev\tfusectl\n"},
+      {"overlay", "nodev\toverlay\n"},
+  };
+  for (const Row& row : rows)
+    for (const std::string& module : machine.modules)
+      if (module.starts_with(std::string(row.module) + " ")) text += row.types;
+  return text;
+}
+
 struct InputDevice {
   const char* name;
   const char* place;
@@ -210,6 +236,7 @@ std::vector<isolation::Cover> hardware_covers(const MachineView& view) {
   covers.push_back(file_systems_tree(view));
   covers.push_back(modules_tree(view));
   fixed("/proc/devices", devices_file(view.machine));
+  fixed("/proc/filesystems", file_system_types(view.machine));
   fixed("/proc/bus/input/devices", input_devices_file(view.machine));
   fixed("/proc/bus/input/handlers",
         "N: Number=0 Name=rfkill\nN: Number=1 Name=leds\nN: Number=2 Name=kbd\n"

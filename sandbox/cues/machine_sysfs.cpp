@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "base/text.h"
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/entry_tree.h"
+#include "sandbox/cues/machine_counters.h"
 #include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
@@ -180,8 +182,13 @@ void put_pci(const MachineView& view, EntryTree& tree) {
     tree.link(base + "/subsystem", "bus/pci");
     if (function.driver == "virtio-pci") {
       const std::string name = fmt::format("virtio{}", number++);
+      const std::string kind = "0x00" + function.subsystem_device.substr(4);
       tree.file(base + "/" + name + "/vendor", "0x1af4\n");
-      tree.file(base + "/" + name + "/device", line("0x00" + function.subsystem_device.substr(4)));
+      tree.file(base + "/" + name + "/device", line(kind));
+      tree.file(base + "/" + name + "/status", "0x0000000f\n");
+      tree.file(base + "/" + name + "/modalias",
+                fmt::format("virtio:d0000{}v00001AF4\n", kind.substr(2)));
+      tree.link(base + "/" + name + "/subsystem", "bus/virtio");
       tree.link("bus/virtio/devices/" + name, base + "/" + name);
     }
   }
@@ -199,11 +206,43 @@ std::string device_of(const Machine& machine, const std::string& slot) {
   return "devices/virtual";
 }
 
-void put_disks(const Machine& machine, EntryTree& tree) {
+struct Setting {
+  const char* name;
+  const char* value;
+};
+
+// Of a queue without a limit of its own, as virtio's and that of NVMe are.
+constexpr std::array queue_settings{
+    Setting{"add_random", "0"},
+    Setting{"discard_granularity", "512"},
+    Setting{"discard_max_bytes", "2147483136"},
+    Setting{"discard_zeroes_data", "0"},
+    Setting{"hw_sector_size", "512"},
+    Setting{"iostats", "1"},
+    Setting{"logical_block_size", "512"},
+    Setting{"max_sectors_kb", "1280"},
+    Setting{"max_segments", "254"},
+    Setting{"minimum_io_size", "512"},
+    Setting{"nomerges", "0"},
+    Setting{"nr_requests", "256"},
+    Setting{"optimal_io_size", "0"},
+    Setting{"physical_block_size", "512"},
+    Setting{"read_ahead_kb", "128"},
+    Setting{"rotational", "0"},
+    Setting{"rq_affinity", "1"},
+    Setting{"scheduler", "[none] mq-deadline"},
+    Setting{"write_cache", "write back"},
+    Setting{"zoned", "none"},
+};
+
+void put_disks(const MachineView& view, EntryTree& tree) {
+  const Machine& machine = view.machine;
+  const auto shared = std::make_shared<const MachineView>(view);
   tree.directory("class/block");
   tree.directory("block");
   for (const Disk& disk : machine.disks) {
-    const std::string base = device_of(machine, disk.slot) + "/block/" + disk.name;
+    const std::string device = device_of(machine, disk.slot);
+    const std::string base = device + "/block/" + disk.name;
     auto common = [&](const std::string& at, unsigned minor, std::uint64_t megabytes) {
       const std::string name = at.substr(at.rfind('/') + 1);
       tree.file(at + "/uevent",
@@ -214,16 +253,30 @@ void put_disks(const Machine& machine, EntryTree& tree) {
       tree.file(at + "/dev", fmt::format("{}:{}\n", disk.major, minor));
       tree.file(at + "/size", fmt::format("{}\n", megabytes * 2048));
       tree.file(at + "/ro", "0\n");
+      tree.file(at + "/alignment_offset", "0\n");
+      tree.file(at + "/discard_alignment", "0\n");
+      tree.file(at + "/inflight", "       0        0\n");
+      tree.directory(at + "/holders");
+      tree.moving_file(at + "/stat", [shared, name] { return disk_stat_file(*shared, name); });
       tree.link(fmt::format("dev/block/{}:{}", disk.major, minor), at);
     };
     common(base, 0, disk.megabytes);
     tree.file(base + "/removable", "0\n");
     tree.file(base + "/hidden", "0\n");
-    tree.file(base + "/queue/rotational", "0\n", 0644);
-    tree.file(base + "/queue/scheduler", "[none] mq-deadline\n", 0644);
-    tree.file(base + "/queue/logical_block_size", "512\n");
-    tree.file(base + "/queue/physical_block_size", "512\n");
-    if (!disk.model.empty()) tree.file(base + "/device/model", line(disk.model));
+    tree.file(base + "/range", "16\n");
+    tree.file(base + "/ext_range", "256\n");
+    tree.directory(base + "/slaves");
+    for (const Setting& setting : queue_settings)
+      tree.file(base + "/queue/" + setting.name, line(setting.value), 0644);
+    // What it is a part of: programs take a disk without it for a virtual one, and leave it out.
+    if (disk.model.empty()) {
+      tree.link(base + "/device", device);
+    } else {
+      tree.file(base + "/device/model", line(disk.model));
+      tree.file(base + "/device/state", "live\n");
+      tree.file(base + "/device/transport", "pcie\n");
+      tree.file(base + "/device/address", line(disk.slot));
+    }
     std::uint64_t start = 2048;
     for (const Partition& part : disk.partitions) {
       const std::string at = base + "/" + part.name;
@@ -276,44 +329,142 @@ void put_power(const MachineView& view, EntryTree& tree) {
   tree.link("class/thermal/thermal_zone0", zone);
 }
 
+// What a group that is not the root has, of the controllers that Debian's systemd gives to all.
+// Runtimes take the least of several limits, and one that is missing for none or for 0.
+struct GroupLook {
+  std::string memory_max = "max", swap_max = "max", processors_max = "max";
+  std::uint64_t memory = 0, user_microseconds = 0, system_microseconds = 0;
+  std::size_t processes = 0;
+};
+
+void put_group(const std::string& at, const GroupLook& look, EntryTree& tree) {
+  auto number = [&](const char* name, std::uint64_t value) {
+    tree.own_file(at + name, fmt::format("{}\n", value));
+  };
+  auto limit = [&](const char* name, const std::string& value) {
+    tree.own_file(at + name, line(value), 0644);
+  };
+  tree.own_file(at + "cgroup.events", "populated 1\nfrozen 0\n");
+  tree.own_file(at + "cgroup.stat", "nr_descendants 0\nnr_dying_descendants 0\n");
+  limit("cgroup.type", "domain");
+  limit("cgroup.freeze", "0");
+  number("memory.current", look.memory);
+  limit("memory.max", look.memory_max);
+  limit("memory.high", "max");
+  limit("memory.low", "0");
+  limit("memory.min", "0");
+  limit("memory.oom.group", "0");
+  number("memory.swap.current", 0);
+  limit("memory.swap.max", look.swap_max);
+  limit("memory.swap.high", "max");
+  tree.own_file(at + "memory.swap.events", "high 0\nmax 0\nfail 0\n");
+  for (const char* name : {"memory.events", "memory.events.local"})
+    tree.own_file(at + name, "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n");
+  // Names and order of Linux 6.1, those that tell something; what is held adds up.
+  const std::uint64_t page = 4096;
+  const std::uint64_t anonymous = look.memory / 100 * 61 / page * page;
+  const std::uint64_t slab = look.memory / 100 * 7 / page * page;
+  const std::uint64_t kernel = slab + look.memory / 100 * 2 / page * page;
+  const std::uint64_t file = look.memory / page * page - anonymous - kernel;
+  const std::uint64_t active_file = file / 3 / page * page;
+  std::string stat;
+  for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"anon", anonymous},
+                                    {"file", file},
+                                    {"kernel", kernel},
+                                    {"kernel_stack", look.processes * 16384},
+                                    {"pagetables", (kernel - slab) / 2 / page * page},
+                                    {"sec_pagetables", 0},
+                                    {"percpu", 2112},
+                                    {"sock", 0},
+                                    {"vmalloc", 0},
+                                    {"shmem", 0},
+                                    {"zswap", 0},
+                                    {"zswapped", 0},
+                                    {"file_mapped", file / 4 / page * page},
+                                    {"file_dirty", 0},
+                                    {"file_writeback", 0},
+                                    {"swapcached", 0},
+                                    {"anon_thp", 0},
+                                    {"file_thp", 0},
+                                    {"shmem_thp", 0},
+                                    {"inactive_anon", anonymous},
+                                    {"active_anon", 0},
+                                    {"inactive_file", file - active_file},
+                                    {"active_file", active_file},
+                                    {"unevictable", 0},
+                                    {"slab_reclaimable", slab / 3 * 2},
+                                    {"slab_unreclaimable", slab - slab / 3 * 2},
+                                    {"slab", slab},
+                                    {"pgfault", look.memory / page * 5},
+                                    {"pgmajfault", look.memory / page / 900}})
+    stat += fmt::format("{} {}\n", name, value);
+  tree.own_file(at + "memory.stat", std::move(stat));
+  number("pids.current", look.processes);
+  limit("pids.max", "max");
+  tree.own_file(at + "pids.events", "max 0\n");
+  std::string use = fmt::format("usage_usec {}\nuser_usec {}\nsystem_usec {}\n",
+                                look.user_microseconds + look.system_microseconds,
+                                look.user_microseconds, look.system_microseconds);
+  if (look.processors_max.empty()) {
+    tree.own_file(at + "cpu.stat", std::move(use));
+    return;
+  }
+  // The controller of processor time, which a session has not.
+  use += "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\nnr_bursts 0\nburst_usec 0\n";
+  tree.own_file(at + "cpu.stat", std::move(use));
+  limit("cpu.max", look.processors_max);
+  limit("cpu.max.burst", "0");
+  limit("cpu.weight", "100");
+  limit("cpu.weight.nice", "0");
+  limit("cpu.idle", "0");
+}
+
 void put_control_groups(const MachineView& view, EntryTree& tree) {
   const std::string base = "fs/cgroup/";
   tree.file(base + "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
-  tree.file(base + "cgroup.subtree_control", "cpuset cpu io memory pids\n", 0644);
+  tree.file(base + "cgroup.subtree_control",
+            view.machine.cgroup_root ? "cpuset cpu io memory pids\n" : "", 0644);
   tree.file(base + "cgroup.procs", "", 0644);
   tree.file(base + "cgroup.threads", "", 0644);
   tree.file(base + "cgroup.max.depth", "max\n", 0644);
   tree.file(base + "cgroup.max.descendants", "max\n", 0644);
-  tree.file(base + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
+  GroupLook look;
   if (view.machine.cgroup_root) {
+    tree.file(base + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
     for (const char* slice : {"init.scope", "system.slice", "user.slice", "dev-hugepages.mount"})
       tree.file(base + slice + "/cgroup.events", "populated 1\nfrozen 0\n");
     // Where the agent's own group is: runtimes look for limits there.
     const std::string session =
         base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
     tree.own_file(session + "cgroup.controllers", "memory pids\n");
-    tree.own_file(session + "cgroup.events", "populated 1\nfrozen 0\n");
     tree.own_file(session + "cgroup.procs", "", 0644);
-    tree.own_file(session + "cgroup.type", "domain\n", 0644);
-    tree.own_file(session + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
-    tree.own_file(session + "memory.current", "18173952\n");
-    for (const char* name : {"memory.max", "memory.high", "memory.swap.max", "pids.max"})
-      tree.own_file(session + name, "max\n", 0644);
-    tree.own_file(session + "memory.min", "0\n", 0644);
-    tree.own_file(session + "memory.low", "0\n", 0644);
-    tree.own_file(session + "pids.current", "4\n");
+    look.processors_max.clear();
+    look.memory = 18173952;
+    look.processes = 4;
+    look.user_microseconds = 211000 + view.seed % 90000;
+    look.system_microseconds = 98000 + view.seed % 40000;
+    put_group(session, look, tree);
     return;
   }
-  // The root of a machine has none of these.
-  tree.file(base + "cgroup.events", "populated 1\nfrozen 0\n");
-  tree.file(base + "cgroup.type", "domain\n", 0644);
-  tree.file(base + "memory.max", fmt::format("{}\n", view.memory_kilobytes * 512 / 4096 * 4096),
-            0644);
-  tree.file(base + "memory.current",
-            fmt::format("{}\n", view.memory_kilobytes * 128 / 4096 * 4096));
-  tree.file(base + "cpu.max", fmt::format("{} 100000\n", view.processors * 100000), 0644);
-  tree.file(base + "cpu.weight", "100\n", 0644);
-  tree.file(base + "pids.max", "max\n", 0644);
+  const std::uint64_t most = view.memory_kilobytes * 512 / 4096 * 4096;
+  look.memory_max = std::to_string(most);
+  // Kubernetes allows no swapping; Docker as much as memory.
+  look.swap_max = view.machine.claims_container == "docker" ? look.memory_max : "0";
+  look.processors_max = fmt::format("{} 100000", view.processors * 100000);
+  look.memory = view.memory_kilobytes * 128 / 4096 * 4096;
+  for (const ProcessLook& process : view.processes) {
+    look.user_microseconds += process.user_ticks * 10000;
+    look.system_microseconds += process.system_ticks * 10000;
+  }
+  look.processes = view.processes.size() + 3;
+  put_group(base, look, tree);
+  // Empty: as that of the group above.
+  for (const char* name : {"cpuset.cpus", "cpuset.mems"}) tree.file(base + name, "\n", 0644);
+  tree.file(base + "cpuset.cpus.effective", range(0, view.processors - 1));
+  tree.file(base + "cpuset.mems.effective", "0\n");
+  tree.file(base + "cpuset.cpus.partition", "member\n", 0644);
+  tree.file(base + "io.max", "", 0644);
+  tree.file(base + "io.weight", "default 100\n", 0644);
 }
 
 }  // namespace
@@ -324,7 +475,7 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   put_dmi(view, tree);
   put_processors(view, tree);
   put_pci(view, tree);
-  put_disks(machine, tree);
+  put_disks(view, tree);
   put_power(view, tree);
   put_control_groups(view, tree);
   // The kernel's own view of the interfaces is placed over this directory.

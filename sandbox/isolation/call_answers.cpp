@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -98,7 +99,8 @@ Answer answer_statfs(const Emulation& emulation, const seccomp_notif& call, Call
   info.f_bsize = info.f_frsize = 4096;
   info.f_blocks = mount->bytes / 4096;
   info.f_bfree = mount->free / 4096;
-  const bool disk = mount->point == "/";
+  // Whichever part of the disk is mounted there: of files of the host in a container, too.
+  const bool disk = mount->type == EXT4_SUPER_MAGIC || mount->type == OVERLAYFS_SUPER_MAGIC;
   info.f_bavail = info.f_bfree - (disk ? info.f_blocks / 20 : 0);
   info.f_files = mount->bytes / (disk ? 16384 : 4096);
   info.f_ffree = info.f_files - std::min(info.f_files, disk ? info.f_files / 17 : 9);

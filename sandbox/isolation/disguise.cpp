@@ -142,6 +142,7 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
           return fail_errno("make link of the disguise", quoted(entry.path));
         break;
       case TreeEntry::Kind::file:
+        if (entry.renew) break;
         GYGES_CHECK(put_file(tree.get(), entry.path, entry.content, mode_for(entry.mode, as_root)));
         break;
     }
@@ -164,7 +165,19 @@ Status DisguiseFiles::write_trees(const Disguise& disguise) {
     });
   Status covers = unmasked([&] { return put_cover_trees(disguise); }).get();
   if (tree.valid()) GYGES_CHECK(tree.get());
-  return covers;
+  GYGES_CHECK(std::move(covers));
+  return unmasked([&] { return put_moving(disguise); }).get();
+}
+
+// When their directories are there.
+Status DisguiseFiles::put_moving(const Disguise& disguise) {
+  for (const TreeEntry& entry : disguise.sysfs) {
+    if (!entry.renew) continue;
+    GYGES_TRY(UniqueFd file, put_file(root_.get(), std::string(sysfs_source) + "/" + entry.path,
+                                      entry.renew(), mode_for(entry.mode, as_root_)));
+    moving_.push_back({std::move(file), entry.renew});
+  }
+  return ok();
 }
 
 Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
@@ -228,6 +241,7 @@ Status DisguiseFiles::write_first(const Disguise& disguise) {
   if (disguise.shared_tree.empty()) return ok();
   if (!disguise.sysfs.empty())
     GYGES_CHECK(put_entries(root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root_));
+  GYGES_CHECK(put_moving(disguise));
   return put_cover_trees(disguise);
 }
 

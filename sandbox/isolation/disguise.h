@@ -28,6 +28,8 @@ struct TreeEntry {
   std::string content;  // bytes of a file, target of a symlink
   unsigned mode = 0444;
   bool own = false;  // differs from run to run; all others can be shared (shared_tree.h)
+  // Of a file that is the run's own: its content, once a second, as that of a cover.
+  std::function<std::string()> renew = {};
 };
 
 struct Cover {
@@ -112,6 +114,7 @@ class DisguiseFiles {
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
   Status put_cover_trees(const Disguise& disguise);
+  Status put_moving(const Disguise& disguise);
   void keep_moving();
 
   UniqueFd root_;
@@ -126,7 +129,7 @@ enum class Entries { all, shared, own };
 
 // Makes entries in the directory `place` of `root`, with the directories that lead to them. As root
 // their modes are as given; otherwise every file is the agent's, and one that only root may read is
-// closed to its owner too.
+// closed to its owner too. Files that are renewed are left out.
 Status put_entries(int root, const std::string& place, const std::vector<TreeEntry>& entries,
                    Entries which, bool as_root);
 unsigned mode_for(unsigned mode, bool as_root);

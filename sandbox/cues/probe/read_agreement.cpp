@@ -128,20 +128,6 @@ void read_newest(const Channel& channel) {
   say(channel, "", "read /proc/loadavg", newest >= ::getpid() ? "yes" : "no");
 }
 
-// Runtimes look for the limits of their group there.
-void read_own_group(const Channel& channel) {
-  const char* how = "stat the group of /proc/self/cgroup below /sys/fs/cgroup";
-  if (read_file("/proc/self/cgroup", one, sizeof(one)) <= 0)
-    return say_error(channel, "", how, errno);
-  const char* own = std::strstr(one, "0::/");
-  if (own == nullptr) return say_error(channel, "", how, ENODATA);
-  own += std::strlen("0::");
-  Text path;
-  path.add("/sys/fs/cgroup%.*s/cgroup.procs", static_cast<int>(next_line(own) - own - 1), own);
-  struct stat info {};
-  say(channel, "", how, ::stat(path.bytes, &info) == 0 ? "yes" : "no");
-}
-
 // Those that were built in have no state.
 void read_loaded_modules(const Channel& channel) {
   const char* how = "stat /sys/module/*/initstate";

@@ -253,6 +253,19 @@ TEST(Consistency, CachesAndInterfacesAreThoseThatTheKernelTellsElsewhere) {
             4U);
 }
 
+TEST(Consistency, LimitsAndDisksAreTheSameByEveryReading) {
+  const std::vector<std::pair<std::string, std::string>> facts = {
+      {"K10.group_limits", "limits of this process's group"},
+      {"K18.open_files", "limit of open files"},
+      {"K9.counts", "counts of disks by sysfs and procfs"},
+      {"F13.disk", "room of the root's disk at its mounts"},
+      {"K15.types", "types of mounts and those of the kernel"}};
+  for (const auto& [channel, fact] : facts) {
+    EXPECT_TRUE(facts_of({{channel.c_str(), "yes"}}).empty()) << channel;
+    EXPECT_EQ(facts_of({{channel.c_str(), "no"}}), std::set<std::string>{fact}) << channel;
+  }
+}
+
 TEST(Report, NothingFromInsideDrivesTheTerminal) {
   auto evil = [](const char* value) {
     return [value]() -> Result<std::string> { return text_of({{"E.env.SANDBOX", value}}); };
