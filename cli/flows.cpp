@@ -1,10 +1,14 @@
 // gyges flows: what a run's network did, as a table, as JSON lines, as HAR and as a capture file.
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
+
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/files.h"
@@ -74,38 +78,36 @@ int show(FlowOptions options) {
     if (!host) return report(host.error());
     options.host = *host;
   }
-  std::optional<std::int64_t> first;
-  bool headed = options.json;
-  auto head = [&headed] {
-    if (headed) return;
-    headed = true;
-    std::printf("%10s %6s %5s %-5s %-9s %-28s %10s %10s  %s\n", "seconds", "pid", "call", "proto",
-                "verdict", "destination", "sent", "received", "what");
-  };
+  // Flows stand in the record when they end, in the table when they began.
+  std::int64_t first = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::pair<std::int64_t, std::string>> rows;
   Status read = network::read_flows(options.run, [&](const json& flow) {
     std::int64_t time = flow.at("time_ns").get<std::int64_t>();
-    if (!first) first = time;
+    first = std::min(first, time);
     if (!fits(flow, options)) return true;
     if (options.json) {
       std::printf("%s\n", flow.dump().c_str());
       return true;
     }
-    head();
     auto address = flow.at("destination").get<std::string>();
     if (address.find(':') != std::string::npos) address = "[" + address + "]";
     address += ":" + std::to_string(flow.at("port").get<unsigned>());
-    auto number = [&flow](const char* key) {
-      return static_cast<unsigned long long>(flow.at(key).get<std::uint64_t>());
-    };
-    std::printf("%10.3f %6llu %5llu %-5s %-9s %-28s %10llu %10llu  %s\n",
-                static_cast<double>(time - *first) / 1e9, number("pid"), number("tool_call"),
-                flow.at("protocol").get<std::string>().c_str(),
-                flow.at("verdict").get<std::string>().c_str(), printable(address).c_str(),
-                number("sent_bytes"), number("received_bytes"), what(flow).c_str());
+    auto number = [&flow](const char* key) { return flow.at(key).get<std::uint64_t>(); };
+    rows.emplace_back(time,
+                      fmt::format("{:6} {:5} {:<5} {:<9} {:<28} {:10} {:10}  {}", number("pid"),
+                                  number("tool_call"), flow.at("protocol").get<std::string>(),
+                                  flow.at("verdict").get<std::string>(), printable(address),
+                                  number("sent_bytes"), number("received_bytes"), what(flow)));
     return true;
   });
   if (!read) return report(read.error());
-  head();  // of a run that reached for nothing
+  if (options.json) return 0;
+  std::printf("%10s %6s %5s %-5s %-9s %-28s %10s %10s  %s\n", "seconds", "pid", "call", "proto",
+              "verdict", "destination", "sent", "received", "what");
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [time, text] : rows)
+    std::printf("%10.3f %s\n", static_cast<double>(time - first) / 1e9, text.c_str());
   return 0;
 }
 

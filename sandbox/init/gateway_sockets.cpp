@@ -11,7 +11,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "sandbox/init/supplies.h"
+#include "sandbox/init/channel.h"
 
 namespace gyges::init {
 namespace {
@@ -49,24 +49,26 @@ int listener(int family) {
   return ::listen(fd, 4096) == 0 ? fd : -1;
 }
 
-int hand_socket(int family, int type, int protocol) {
-  return hand(::socket(family, type | SOCK_CLOEXEC, protocol), Hand::gateway);
+// Without waiting for an answer, for which two processes would wake each other each time: nothing
+// that follows needs it.
+int offer_socket(int family, int type, int protocol) {
+  return offer(::socket(family, type | SOCK_CLOEXEC, protocol), Hand::gateway);
 }
 
 // Where there is no IPv6, a socket that is not used stands in the place of one that is.
-int hand_v6(int fd, bool v6) {
-  return hand(v6 ? fd : ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), Hand::gateway);
+int offer_v6(int fd, bool v6) {
+  return offer(v6 ? fd : ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), Hand::gateway);
 }
 
-int hand_sockets(bool v6) {
-  if (hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) != 0) return -1;
-  if (hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) != 0) return -1;
-  if (hand(listener(AF_INET), Hand::gateway) != 0) return -1;
-  if (hand_v6(v6 ? listener(AF_INET6) : -1, v6) != 0) return -1;
-  if (hand_socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0) != 0) return -1;
-  if (hand_socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW) != 0) return -1;
+int offer_sockets(bool v6) {
+  if (offer_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) != 0) return -1;
+  if (offer_socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) != 0) return -1;
+  if (offer(listener(AF_INET), Hand::gateway) != 0) return -1;
+  if (offer_v6(v6 ? listener(AF_INET6) : -1, v6) != 0) return -1;
+  if (offer_socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0) != 0) return -1;
+  if (offer_socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW) != 0) return -1;
   int raw6 = v6 ? ::socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW) : -1;
-  return hand_v6(raw6, v6);
+  return offer_v6(raw6, v6);
 }
 
 // What the namespace takes over from the host would matter: a host that filters by reverse path
@@ -85,14 +87,14 @@ int hand_gateway(const char* ping_groups, bool v6) {
   if (write_text("/proc/sys/net/ipv4/ping_group_range", ping_groups) != 0) return -1;
   int home = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   if (home < 0) return -1;
-  if (::unshare(CLONE_NEWNET) != 0 || settle() != 0 || hand_sockets(v6) != 0) return -1;
+  if (::unshare(CLONE_NEWNET) != 0 || settle() != 0 || offer_sockets(v6) != 0) return -1;
   if (::setns(home, CLONE_NEWNET) != 0 || ::close(home) != 0) return -1;
   // Tells which socket a packet came from. Where the kernel has none of it, another stands there.
   int diag = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (diag < 0) diag = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (hand(diag, Hand::gateway) != 0) return -1;
-  // The last one: the supervisor finds the agent's namespace by this process.
-  return hand_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+  if (offer(diag, Hand::gateway) != 0) return -1;
+  // The last one: the supervisor finds the agent's namespace by this process, which stays in it.
+  return offer_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
 }
 
 }  // namespace gyges::init

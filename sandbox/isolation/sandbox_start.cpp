@@ -293,9 +293,8 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::gateway:
       if (!gateway) return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       gateway_sockets.fds.push_back(std::move(message.fd));
-      if (gateway_sockets.fds.size() < network::GatewaySockets::count) break;
       // Pid 1 goes on meanwhile: it needs the network no sooner than the agent does.
-      GYGES_CHECK(send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0}));
+      if (gateway_sockets.fds.size() < network::GatewaySockets::count) return ok();
       return gateway->connect(std::move(gateway_sockets), process.pid);
     default:
       return fail("set up sandbox", "", "pid 1 handed over an unknown thing");

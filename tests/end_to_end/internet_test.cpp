@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+#include <set>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "gyges_process.h"
 
@@ -74,6 +78,20 @@ class Internet : public EndToEnd {
     return rows;
   }
 
+  // What a script of clients/ prints about each of its attempts.
+  std::map<std::string, std::string> attempts(const std::string& script) {
+    auto text = read_file(std::filesystem::path(GYGES_SOURCE_DIR) / "tests/end_to_end/clients" /
+                          (script + ".py"));
+    EXPECT_TRUE(text);
+    Finished run = inside("python3 - <<'SCRIPT'\n" + text.value_or("") + "SCRIPT\n");
+    EXPECT_EQ(run.status, 0) << run.error;
+    EXPECT_EQ(run.error.find("may be missing"), std::string::npos) << run.error;
+    std::map<std::string, std::string> outcomes;
+    std::istringstream lines(run.output);
+    for (std::string name, outcome; lines >> name >> outcome;) outcomes[name] = outcome;
+    return outcomes;
+  }
+
   // The one HTTP exchange of the run.
   json exchange() {
     auto rows = flows({"--protocol", "http"});
@@ -105,6 +123,88 @@ TEST_F(Internet, CurlSpeaksHttp1AndHttp2UnderATrustedCertificate) {
   // Positive control of the trust store: without it the same certificate is refused.
   run = inside("curl -sS -m 20 --cacert /dev/null --capath /nowhere https://web.example/hello.txt");
   EXPECT_NE(run.status, 0);
+}
+
+// Flows are written when they end; a person reads them from the beginning.
+TEST_F(Internet, TheTableIsInTheOrderOfTime) {
+  NEEDS("curl");
+  ASSERT_EQ(inside("curl -sS -m 20 https://web.example/hello.txt").status, 0);
+  std::vector<std::int64_t> written;
+  for (const json& flow : flows()) written.push_back(flow["time_ns"]);
+  EXPECT_FALSE(std::is_sorted(written.begin(), written.end()));  // or nothing is shown here
+  std::istringstream table(gyges({"flows", "show", path("run").string()}).output);
+  std::string line;
+  std::getline(table, line);
+  std::vector<double> times;
+  while (std::getline(table, line)) times.push_back(std::atof(line.c_str()));
+  ASSERT_EQ(times.size(), written.size());
+  EXPECT_EQ(times.front(), 0);
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+}
+
+TEST_F(Internet, OddClientHellosAreAnsweredAsByServers) {
+  NEEDS("python3");
+  auto outcomes = attempts("tls_hellos");
+  const std::map<std::string, std::string> expected = {{"honest", "hello"},
+                                                       {"upper_case", "hello"},
+                                                       {"trailing_dot", "hello"},
+                                                       {"two_dots", "alert_112"},
+                                                       {"two_names", "alert_112"},
+                                                       {"same_name_twice", "alert_112"},
+                                                       {"other_kind_first", "alert_112"},
+                                                       {"address", "alert_112"},
+                                                       {"empty_name", "alert_112"},
+                                                       {"empty_list", "alert_112"},
+                                                       {"nul", "alert_112"},
+                                                       {"space", "alert_112"},
+                                                       {"too_long", "alert_112"},
+                                                       {"length_lies", "alert_112"},
+                                                       {"two_extensions", "alert_47"},
+                                                       {"none", "hello"},
+                                                       {"encrypted", "hello"},
+                                                       {"records_of_one_byte", "whole"},
+                                                       {"records_of_100_bytes", "whole"},
+                                                       {"segments_of_one_byte", "whole"},
+                                                       {"empty_record_first", "hello"},
+                                                       {"large", "hello"},
+                                                       {"too_large", "alert_47"},
+                                                       {"half", "closed"},
+                                                       {"ssl2", "alert_40"},
+                                                       {"plain_http", "closed"},
+                                                       {"honest_again", "whole"}};
+  EXPECT_EQ(outcomes, expected);
+  // Each stands in the record, with why it was refused.
+  std::size_t refused = 0;
+  for (const json& flow : flows({"--protocol", "tls"}))
+    if (flow["verdict"] == "refused") {
+      ++refused;
+      EXPECT_NE(flow["reason"], "");
+    }
+  EXPECT_GE(refused, 15U);
+}
+
+TEST_F(Internet, HostileHttp2IsCutOffAndOthersAreServed) {
+  NEEDS("python3");
+  auto outcomes = attempts("http2_floods");
+  ASSERT_EQ(outcomes.size(), 50U);
+  // Served: honest requests, and those among frames that mean nothing.
+  const std::set<std::string> served = {"honest", "honest_again", "priority_flood",
+                                        "unknown_frames", "window_dribble"};
+  const std::set<std::string> borne = {"connect", "empty_data"};  // they wait for their ends
+  for (const auto& [name, outcome] : outcomes) {
+    EXPECT_EQ(outcome == "status_200", served.contains(name)) << name << " " << outcome;
+    EXPECT_EQ(outcome == "open", borne.contains(name)) << name << " " << outcome;
+    EXPECT_NE(outcome.substr(0, 5), "error") << name << " " << outcome;
+  }
+  EXPECT_EQ(outcomes["bad_index"], "goaway_9");
+  EXPECT_EQ(outcomes["bomb"], "status_400");
+  EXPECT_EQ(outcomes["line_in_value"], "reset_1");
+  EXPECT_EQ(outcomes["host_differs"], "status_400");
+  std::size_t answered = 0;
+  for (const json& flow : flows({"--protocol", "http", "--verdict", "simulated"}))
+    answered += flow["http"]["status"] == 200 ? 1U : 0U;
+  // Of requests that are reset at once some are answered sooner.
+  EXPECT_GE(answered, served.size());
 }
 
 TEST_F(Internet, AManifestOfTheCurrentDirectoryNeedsNoSlash) {

@@ -37,6 +37,8 @@ enum class Type : std::uint16_t {
   opt = 41,
   svcb = 64,
   https = 65,
+  ixfr = 251,
+  axfr = 252,
   any = 255,
 };
 // "A", "AAAA", ..., "TYPE123".
@@ -73,7 +75,8 @@ struct Record {
   [[nodiscard]] std::optional<IpAddress> address() const;
   // The one name in a CNAME, NS or PTR record; empty otherwise.
   [[nodiscard]] std::string target() const;
-  // For people and for flows.jsonl: "192.0.2.1", "10 mx.example.org", "\"text\"", else hex.
+  // For people and for flows.jsonl: "192.0.2.1", "10 mx.example.org", "\"text\"", a SOA as in a
+  // zone file; else hex.
   [[nodiscard]] std::string text() const;
   bool operator==(const Record&) const = default;
 };
@@ -86,8 +89,9 @@ std::optional<Record> mx_record(std::string name, std::uint16_t preference,
                                 std::string_view exchange, std::uint32_t ttl);
 // Text is split into strings of 255 bytes. Nothing for more than 16 KiB.
 std::optional<Record> txt_record(std::string name, std::string_view text, std::uint32_t ttl);
-// Of a zone whose primary server is ns1.<zone>.
-std::optional<Record> soa_record(std::string zone, std::uint32_t serial, std::uint32_t ttl);
+// `primary`, `mailbox`: names of its first server and of whom to write to.
+std::optional<Record> soa_record(std::string zone, std::string_view primary,
+                                 std::string_view mailbox, std::uint32_t serial, std::uint32_t ttl);
 
 // Wire form of a name in the text form of Question; nothing when it does not fit.
 std::optional<std::string> encode_name(std::string_view text);

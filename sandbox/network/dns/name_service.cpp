@@ -17,6 +17,11 @@ bool asks_address(std::uint16_t type) {
          type == static_cast<std::uint16_t>(dns::Type::aaaa);
 }
 
+bool asks_for_zone(std::uint16_t type) {
+  return type == static_cast<std::uint16_t>(dns::Type::axfr) ||
+         type == static_cast<std::uint16_t>(dns::Type::ixfr);
+}
+
 Flow flow_of(const dns::Query& query) {
   Flow flow;
   flow.protocol = FlowProtocol::dns;
@@ -145,6 +150,14 @@ void NameService::resolve(std::string_view packet, std::size_t limit, const Repl
     refused.rcode = dns::Rcode::refused;
     flow.verdict = FlowVerdict::refused;
     flow.reason = "the class is not IN";
+    finish(query, refused, limit, std::move(flow), reply.now);
+    return;
+  }
+  if (asks_for_zone(query.question.type)) {
+    dns::Answer refused;
+    refused.rcode = dns::Rcode::refused;
+    flow.verdict = FlowVerdict::refused;
+    flow.reason = "no zone is handed over";
     finish(query, refused, limit, std::move(flow), reply.now);
     return;
   }

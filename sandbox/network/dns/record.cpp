@@ -11,14 +11,17 @@ namespace {
 constexpr std::size_t longest_text = 16384;
 
 struct TypeName {
-  Type type;
+  std::uint16_t type;
   const char* name;
 };
+// By the registry of the IANA; those that are asked for in practice.
 constexpr TypeName type_names[] = {
-    {Type::a, "A"},     {Type::ns, "NS"},   {Type::cname, "CNAME"}, {Type::soa, "SOA"},
-    {Type::ptr, "PTR"}, {Type::mx, "MX"},   {Type::txt, "TXT"},     {Type::aaaa, "AAAA"},
-    {Type::srv, "SRV"}, {Type::opt, "OPT"}, {Type::svcb, "SVCB"},   {Type::https, "HTTPS"},
-    {Type::any, "ANY"},
+    {1, "A"},       {2, "NS"},     {5, "CNAME"}, {6, "SOA"},    {12, "PTR"},     {13, "HINFO"},
+    {15, "MX"},     {16, "TXT"},   {28, "AAAA"}, {29, "LOC"},   {33, "SRV"},     {35, "NAPTR"},
+    {39, "DNAME"},  {41, "OPT"},   {43, "DS"},   {44, "SSHFP"}, {46, "RRSIG"},   {47, "NSEC"},
+    {48, "DNSKEY"}, {50, "NSEC3"}, {52, "TLSA"}, {59, "CDS"},   {60, "CDNSKEY"}, {61, "OPENPGPKEY"},
+    {64, "SVCB"},   {65, "HTTPS"}, {99, "SPF"},  {251, "IXFR"}, {252, "AXFR"},   {255, "ANY"},
+    {256, "URI"},   {257, "CAA"},
 };
 
 bool is_type(std::uint16_t number, Type type) {
@@ -39,6 +42,19 @@ std::string hex(std::string_view bytes) {
   return out;
 }
 
+std::optional<std::string> text_of_soa(std::string_view data) {
+  WireReader reader(data, 0);
+  std::string text, mailbox;
+  if (!reader.name(text, false) || !reader.name(mailbox, false)) return std::nullopt;
+  text += " " + mailbox;
+  for (int i = 0; i < 5; ++i) {  // serial, refresh, retry, expire, time of negative answers
+    std::uint32_t value = 0;
+    if (!reader.u32(value)) return std::nullopt;
+    text += " " + std::to_string(value);
+  }
+  return text;
+}
+
 std::string text_of_strings(std::string_view data) {
   std::string joined;
   while (!data.empty()) {
@@ -53,13 +69,13 @@ std::string text_of_strings(std::string_view data) {
 
 std::string type_name(std::uint16_t type) {
   for (const TypeName& row : type_names)
-    if (is_type(type, row.type)) return row.name;
+    if (type == row.type) return row.name;
   return "TYPE" + std::to_string(type);
 }
 
 std::optional<std::uint16_t> type_number(std::string_view name) {
   for (const TypeName& row : type_names)
-    if (name == row.name) return static_cast<std::uint16_t>(row.type);
+    if (name == row.name) return row.type;
   if (!name.starts_with("TYPE")) return std::nullopt;
   std::uint16_t number = 0;
   auto [end, error] = std::from_chars(name.data() + 4, name.data() + name.size(), number);
@@ -115,6 +131,8 @@ std::string Record::text() const {
   if (WireReader reader(data, 0);
       is_type(type, Type::mx) && reader.u16(preference) && reader.name(exchange, false))
     return std::to_string(preference) + " " + exchange;
+  if (is_type(type, Type::soa))
+    if (auto soa = text_of_soa(data)) return *soa;
   return hex(data);
 }
 
@@ -152,11 +170,13 @@ std::optional<Record> txt_record(std::string name, std::string_view text, std::u
   return record_of(std::move(name), Type::txt, ttl, std::move(data));
 }
 
-std::optional<Record> soa_record(std::string zone, std::uint32_t serial, std::uint32_t ttl) {
-  auto primary = encode_name("ns1." + zone);
-  auto mailbox = encode_name("hostmaster." + zone);
-  if (!primary || !mailbox) return std::nullopt;
-  std::string data = *primary + *mailbox;
+std::optional<Record> soa_record(std::string zone, std::string_view primary,
+                                 std::string_view mailbox, std::uint32_t serial,
+                                 std::uint32_t ttl) {
+  auto server = encode_name(primary);
+  auto person = encode_name(mailbox);
+  if (!server || !person) return std::nullopt;
+  std::string data = *server + *person;
   for (std::uint32_t value : {serial, 7200U, 3600U, 1209600U, ttl}) put_u32(data, value);
   return record_of(std::move(zone), Type::soa, ttl, std::move(data));
 }

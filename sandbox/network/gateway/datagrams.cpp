@@ -156,22 +156,30 @@ void Gateway::read_upstream(std::uint64_t key) {
 void Gateway::on_echo(const Packet& packet) {
   bool is_new = false;
   Peer& peer = attempt(packet, FlowProtocol::icmp, is_new);
-  constexpr std::size_t echo_head = 8;
   keep_sent(peer, packet.transport.substr(echo_head), "ping");
   if (!policy_.answer_echo) {
     peer.flow.reason = "the policy answers no ping";
     return;
   }
   peer.flow.verdict = FlowVerdict::simulated;
+  peer.flow.reason.clear();
   peer.flow.received_bytes += packet.transport.size() - echo_head;
-  send_raw(make_echo_reply(packet), packet.source.address);
+  answer(packet, make_echo_reply(packet));
+}
+
+// In the name of the packet's destination, by way of the router if that is none of the neighbours.
+void Gateway::answer(const Packet& packet, std::string reply) {
+  if (!is_neighbour(packet.destination.address)) take_hop(reply);
+  send_raw(std::move(reply), packet.source.address);
 }
 
 void Gateway::send_datagram(const Endpoint& from, const Endpoint& to, std::string_view payload) {
   if (auto found = peers_[1].find({to, from});
       found != peers_[1].end() && found->second.flow.verdict != FlowVerdict::relayed)
     found->second.flow.received_bytes += payload.size();
-  send_raw(make_datagram(from, to, payload), to.address);
+  std::string packet = make_datagram(from, to, payload);
+  if (!is_neighbour(from.address)) take_hop(packet);
+  send_raw(std::move(packet), to.address);
 }
 
 void Gateway::send_raw(std::string packet, const IpAddress& to) {

@@ -252,6 +252,9 @@ void Gateway::on_packet(std::string_view bytes) {
   if (!packet) return;
   if (!is_own(packet->source.address))
     return drop(*packet, "the packet names another sender than the sandbox");
+  const IpAddress& to = packet->destination.address;
+  if (packet->hops <= 1 && !is_neighbour(to) && scope_of(to) != AddressScope::multicast)
+    return end_at_router(*packet, bytes);
   switch (packet->kind) {
     case Packet::Kind::tcp_syn:
       return on_syn(*packet, bytes);
@@ -266,6 +269,25 @@ void Gateway::on_packet(std::string_view bytes) {
     case Packet::Kind::other:
       return drop(*packet, fmt::format("IP protocol {} is not carried", packet->protocol));
   }
+}
+
+// As on any network, where traceroute(8) learns its first router by it.
+void Gateway::end_at_router(const Packet& packet, std::string_view original) {
+  bool is_new = false;
+  Peer& peer = attempt(packet, FlowProtocol::other, is_new);
+  const bool echo = packet.kind == Packet::Kind::echo_request;
+  if (is_new) {
+    peer.flow.verdict = FlowVerdict::refused;
+    peer.flow.reason = "its hops end at the first router";
+    if (packet.kind == Packet::Kind::udp) peer.flow.protocol = FlowProtocol::udp;
+    if (packet.kind == Packet::Kind::tcp_syn) peer.flow.protocol = FlowProtocol::tcp;
+    if (echo) peer.flow.protocol = FlowProtocol::icmp;
+  }
+  keep_sent(peer, echo ? packet.transport.substr(echo_head) : packet.payload, "ip packets");
+  const NetworkInterface& interface = policy_.interface;
+  const bool v6 = packet.source.address.v6;
+  send_raw(make_time_exceeded(packet, original, v6 ? interface.gateway6 : interface.gateway),
+           packet.source.address);
 }
 
 // Nothing of it goes anywhere; what it held stands in the record.
@@ -284,6 +306,13 @@ bool Gateway::is_own(const IpAddress& address) const {
   if (!address.v6) return address == interface.address;
   const bool link_local = address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
   return address == interface.address6 || link_local;
+}
+
+// Reached without a router, as far as the sandbox can tell.
+bool Gateway::is_neighbour(const IpAddress& address) const {
+  const NetworkInterface& interface = policy_.interface;
+  const IpNetwork& subnet = address.v6 ? interface.subnet6 : interface.subnet;
+  return subnet.contains(address) || scope_of(address) == AddressScope::link_local;
 }
 
 Gateway::Peer& Gateway::attempt(const Packet& packet, FlowProtocol protocol, bool& is_new) {
@@ -326,11 +355,10 @@ void Gateway::refuse(const Packet& packet, std::string_view original, const Deci
     case RefuseStyle::timeout:
       return;
     case RefuseStyle::reset:
-      send_raw(syn ? make_reset(packet) : make_unreachable(packet, original, true),
-               packet.source.address);
+      answer(packet, syn ? make_reset(packet) : make_unreachable(packet, original, true));
       return;
     case RefuseStyle::unreachable:
-      send_raw(make_unreachable(packet, original, false), packet.source.address);
+      answer(packet, make_unreachable(packet, original, false));
       return;
   }
 }

@@ -107,6 +107,8 @@ class Gateway {
               std::string_view reason);
   void drop(const Packet& packet, std::string reason);
   [[nodiscard]] bool is_own(const IpAddress& address) const;
+  [[nodiscard]] bool is_neighbour(const IpAddress& address) const;
+  void end_at_router(const Packet& packet, std::string_view original);
   Peer& attempt(const Packet& packet, FlowProtocol protocol, bool& is_new);
   void keep_sent(Peer& peer, std::string_view bytes, const char* place);
   void relay_datagram(Peer& peer, const Packet& packet);
@@ -118,6 +120,7 @@ class Gateway {
   [[nodiscard]] bool carries() const;
   [[nodiscard]] bool is_open() const;
   void send_raw(std::string packet, const IpAddress& to);
+  void answer(const Packet& packet, std::string reply);
   void flush_packets();
   void flush();
   void count_lost_packets();

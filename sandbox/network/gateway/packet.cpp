@@ -71,6 +71,17 @@ std::string make_packet(const IpAddress& from, const IpAddress& to, std::uint8_t
   return head + transport;
 }
 
+// An ICMP message about the packet, with as much of it as such a message holds.
+std::string make_error(const Packet& packet, std::string_view original, const IpAddress& from,
+                       char type, char code) {
+  const bool v6 = packet.source.address.v6;
+  std::string message(8, '\0');
+  message[0] = type;
+  message[1] = code;
+  message += original.substr(0, v6 ? 1232 : 548);
+  return make_packet(from, packet.source.address, v6 ? icmp6 : icmp, std::move(message), 2);
+}
+
 IpAddress address_at(std::string_view bytes, std::size_t at, bool v6) {
   IpAddress address;
   address.v6 = v6;
@@ -112,6 +123,7 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     if (header < 20 || bytes.size() < header) return std::nullopt;
     // 0: a packet larger than 64 KiB that segmentation offload has not cut yet
     if (total >= header && total < bytes.size()) bytes = bytes.substr(0, total);
+    packet.hops = byte(bytes, 8);
     packet.protocol = byte(bytes, 9);
     packet.source.address = address_at(bytes, 12, false);
     packet.destination.address = address_at(bytes, 16, false);
@@ -129,6 +141,7 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     header = 40;
     if (bytes.size() < header) return std::nullopt;
     packet.protocol = byte(bytes, 6);
+    packet.hops = byte(bytes, 7);
     packet.source.address = address_at(bytes, 8, true);
     packet.destination.address = address_at(bytes, 24, true);
     packet.transport = packet.payload = bytes.substr(header);
@@ -180,16 +193,24 @@ std::string make_reset(const Packet& syn) {
 }
 
 std::string make_unreachable(const Packet& packet, std::string_view original, bool port) {
-  bool v6 = packet.source.address.v6;
-  std::string message(8, '\0');
-  message[0] = v6 ? 1 : 3;
-  if (v6)
-    message[1] = port ? 4 : 3;
-  else
-    message[1] = port ? 3 : 1;
-  message += original.substr(0, v6 ? 1232 : 548);
-  return make_packet(packet.destination.address, packet.source.address, v6 ? icmp6 : icmp,
-                     std::move(message), 2);
+  const bool v6 = packet.source.address.v6;
+  const char code = v6 ? (port ? 4 : 3) : (port ? 3 : 1);
+  return make_error(packet, original, packet.destination.address, v6 ? 1 : 3, code);
+}
+
+std::string make_time_exceeded(const Packet& packet, std::string_view original,
+                               const IpAddress& router) {
+  return make_error(packet, original, router, packet.source.address.v6 ? 3 : 11, 0);
+}
+
+void take_hop(std::string& packet) {
+  const bool v6 = byte(packet, 0) >> 4U == 6;
+  const std::size_t at = v6 ? 7 : 8;
+  packet[at] = static_cast<char>(byte(packet, at) - 1);
+  if (v6) return;
+  constexpr std::size_t head = 20;  // as make_packet() writes it
+  put_word(packet, 10, 0);
+  put_word(packet, 10, ~sum(std::string_view(packet).substr(0, head)) & 0xffffU);
 }
 
 std::string make_echo_reply(const Packet& request) {

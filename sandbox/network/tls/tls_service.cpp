@@ -197,13 +197,22 @@ class TlsStream : public StreamService {
 
   const Leaf* leaf_of_hello() {
     // Without a server name, or with one this parser refuses: the host of the address.
+    // As servers do that do not know the name: a certificate for any would show who issues it.
+    // What is intercepted is known to its destination alone.
     std::string host = sni_;
+    if (protocols_ == Tls::Protocols::all && !lives_here(host)) host.clear();
     if (host.empty()) host = connection_.name;
     if (host.empty()) {
       auto hosts = state_.zone.hosts_at(unmapped(connection_.destination.address));
       host = hosts.empty() ? to_string(unmapped(connection_.destination.address)) : hosts.front();
     }
     return state_.leaf_for(host);
+  }
+  [[nodiscard]] bool lives_here(const std::string& host) const {
+    if (host == connection_.name) return true;
+    const auto addresses = state_.zone.addresses_of(host);
+    return std::find(addresses.begin(), addresses.end(),
+                     unmapped(connection_.destination.address)) != addresses.end();
   }
   bool take_sni(std::string_view name) {
     Host host;

@@ -19,10 +19,18 @@ bool is(std::uint16_t type, Type wanted) {
 // The part of a name that was bought: its last two labels. Public suffixes of more labels are taken
 // for a zone too, which shows only in the SOA of their negative answers.
 std::string zone_of(std::string_view name) {
+  if (name == ".") return ".";
   std::size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return std::string(name);
   std::size_t before = name.rfind('.', dot - 1);
   return std::string(before == std::string_view::npos ? name : name.substr(before + 1));
+}
+
+constexpr char first_root = 'a';
+constexpr char last_root = 'm';
+
+std::string root_server(char letter) {
+  return letter + std::string(".root-servers.net");
 }
 
 // "1.2.0.192.in-addr.arpa" or the 32 nibbles of ip6.arpa.
@@ -56,6 +64,35 @@ std::optional<IpAddress> reverse_address(std::string_view name) {
 
 Zone::Zone(const WorldData& world) : world_(world) {
   for (const Site& site : world_.sites) add_site(site);
+  add_servers();
+}
+
+// Who is named as a zone's server has an address as well.
+void Zone::add_servers() {
+  std::vector<std::string> servers;
+  for (const auto& [host, entry] : exact_)
+    if (zone_of(host) == host)
+      for (const char* server : {"ns1.", "ns2."}) servers.push_back(server + host);
+  for (char letter = first_root; !world_.sites.empty() && letter <= last_root; ++letter)
+    servers.push_back(root_server(letter));
+  Entry storage{};
+  for (const std::string& server : servers) {
+    if (find(server, storage) != nullptr) continue;
+    Entry entry{&server_, draw_own(server)};
+    for (const IpAddress& address : entry.addresses) by_address_[address].push_back(server);
+    exact_.emplace(server, std::move(entry));
+  }
+}
+
+// Two names of generated addresses never share one: a shared one would be a cue.
+std::vector<IpAddress> Zone::draw_own(const std::string& host) const {
+  std::vector<IpAddress> addresses = draw(host);
+  for (IpAddress& address : addresses)
+    for (int tries = 0; by_address_.contains(address) && tries < 64; ++tries) {
+      bool possible = false;
+      address = drawn_address(host + "/" + std::to_string(tries), address.v6, possible);
+    }
+  return addresses;
 }
 
 void Zone::add_site(const Site& site) {
@@ -71,14 +108,7 @@ void Zone::add_site(const Site& site) {
     if (parsed.address) {
       entry.addresses = {*parsed.address};
     } else if (site.records.cname.empty()) {
-      entry.addresses = site.addresses.empty() ? draw(host) : site.addresses;
-      // Two names of generated addresses never share one: a shared one would be a cue.
-      for (IpAddress& address : entry.addresses)
-        for (int tries = 0; site.addresses.empty() && by_address_.contains(address) && tries < 64;
-             ++tries) {
-          bool possible = false;
-          address = drawn_address(host + "/" + std::to_string(tries), address.v6, possible);
-        }
+      entry.addresses = site.addresses.empty() ? draw_own(host) : site.addresses;
     }
     for (const IpAddress& address : entry.addresses) by_address_[address].push_back(host);
     exact_.emplace(host, std::move(entry));
@@ -151,12 +181,33 @@ std::vector<std::string> Zone::hosts_at(const IpAddress& address) const {
   return found == by_address_.end() ? std::vector<std::string>{} : found->second;
 }
 
+bool Zone::has_names_in(std::string_view zone) const {
+  const std::string below = "." + std::string(zone);
+  const auto is_in = [&](std::string_view name) { return name == zone || name.ends_with(below); };
+  return std::any_of(exact_.begin(), exact_.end(),
+                     [&](const auto& known) { return is_in(known.first); }) ||
+         std::any_of(below_.begin(), below_.end(),
+                     [&](const auto& known) { return is_in(known.first); });
+}
+
+// Of the innermost zone that there is: the one that was bought, that of its last label, the root's.
 void Zone::add_soa(std::string_view name, dns::Answer& answer) const {
   std::string zone = zone_of(name);
+  const std::string last = zone.substr(zone.rfind('.') + 1);
+  const bool bought =
+      zone == last ? exact_.contains(zone) : zone.ends_with(".arpa") || has_names_in(zone);
+  if (!bought) zone = !last.empty() && has_names_in(last) ? last : ".";
   // A serial as many zones have it: the day of the last change, here by the seed.
   Sha256 hash = sha256(std::to_string(world_.seed) + "/serial/" + zone);
   std::uint32_t serial = 2'024'000'000U + hash[0] % 12U * 10000U + 10100U + hash[1] % 28U * 100U;
-  if (auto soa = dns::soa_record(zone, serial, 900)) answer.authority.push_back(std::move(*soa));
+  std::string primary = bought ? "ns1." + zone : "a.nic." + zone;
+  std::string mailbox = bought ? "hostmaster." + zone : "hostmaster.nic." + zone;
+  if (zone == ".") {
+    primary = root_server(first_root);
+    mailbox = "nstld.verisign-grs.com";
+  }
+  if (auto soa = dns::soa_record(zone, primary, mailbox, serial, 900))
+    answer.authority.push_back(std::move(*soa));
 }
 
 void Zone::answer_reverse(const dns::Question& question, dns::Answer& answer, bool& exists) const {
@@ -171,8 +222,27 @@ void Zone::answer_reverse(const dns::Question& question, dns::Answer& answer, bo
       answer.answers.push_back(std::move(*record));
 }
 
+void Zone::answer_root(const dns::Question& question, dns::Answer& answer) const {
+  const bool any = is(question.type, Type::any);
+  if (any || is(question.type, Type::ns))
+    for (char letter = first_root; letter <= last_root; ++letter)
+      if (auto record = dns::name_record(".", Type::ns, root_server(letter), 518400))
+        answer.answers.push_back(std::move(*record));
+  add_soa(".", answer);
+  if (any || is(question.type, Type::soa)) {
+    answer.answers.push_back(std::move(answer.authority.back()));
+    answer.authority.clear();
+  }
+  if (!answer.answers.empty()) answer.authority.clear();
+}
+
 dns::Answer Zone::answer(const dns::Question& question, bool& exists) const {
   dns::Answer answer;
+  if (question.name == ".") {
+    exists = true;
+    answer_root(question, answer);
+    return answer;
+  }
   answer.rcode = dns::Rcode::no_such_name;
   exists = false;
   if (question.name.ends_with(".arpa")) {

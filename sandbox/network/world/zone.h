@@ -41,12 +41,17 @@ class Zone {
     std::vector<IpAddress> addresses;
   };
   void add_site(const Site& site);
+  void add_servers();
+  [[nodiscard]] std::vector<IpAddress> draw_own(const std::string& host) const;
   [[nodiscard]] std::vector<IpAddress> draw(std::string_view name) const;
   [[nodiscard]] const Entry* find(std::string_view name, Entry& storage) const;
+  void answer_root(const dns::Question& question, dns::Answer& answer) const;
   void answer_reverse(const dns::Question& question, dns::Answer& answer, bool& exists) const;
+  [[nodiscard]] bool has_names_in(std::string_view zone) const;
   void add_soa(std::string_view name, dns::Answer& answer) const;
 
   const WorldData& world_;
+  Site server_;  // of a name server: nothing but names
   std::map<std::string, Entry, std::less<>> exact_;
   std::vector<std::pair<std::string, const Site*>> below_;  // ".example.org"
   std::map<IpAddress, std::vector<std::string>> by_address_;

@@ -2,6 +2,7 @@
 // them: ports and addresses that nobody uses, options, odd questions to a name server. For
 // edge_test.cpp; aims at documentation addresses and at the sandbox itself.
 #include <arpa/inet.h>
+#include <linux/errqueue.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
@@ -126,6 +127,39 @@ std::string ask(const std::string& message) {
   return result;
 }
 
+// A datagram with so many hops to live, and what comes back about it: who says so and what.
+std::string hops(const char* text, int port, int count, const std::string& bytes) {
+  Address to = address(text, port);
+  const bool v6 = to.storage.ss_family == AF_INET6;
+  const int on = 1;
+  int fd = ::socket(to.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ::setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, &count,
+               sizeof(count));
+  ::setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof(on));
+  std::string result = send_to(fd, to, bytes);
+  pollfd ready{fd, POLLERR, 0};
+  if (result == "sent" && ::poll(&ready, 1, 700) == 1) {
+    alignas(cmsghdr) std::array<char, 512> control{};
+    msghdr message{};
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(fd, &message, MSG_ERRQUEUE) >= 0 && CMSG_FIRSTHDR(&message) != nullptr) {
+      const auto* error =
+          reinterpret_cast<const sock_extended_err*>(CMSG_DATA(CMSG_FIRSTHDR(&message)));
+      const sockaddr* from = SO_EE_OFFENDER(error);
+      std::array<char, INET6_ADDRSTRLEN> name{};
+      const void* at =
+          v6 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(from)->sin6_addr)
+             : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(from)->sin_addr);
+      ::inet_ntop(from->sa_family, at, name.data(), name.size());
+      result = std::to_string(error->ee_type) + "." + std::to_string(error->ee_code) + "_from_" +
+               name.data();
+    }
+  }
+  ::close(fd);
+  return result;
+}
+
 void packets(const std::string& token) {
   row("port_0", with(SOCK_STREAM, none, pit, 0, token));
   row("port_0_udp", with(SOCK_DGRAM, none, pit, 0, token));
@@ -138,8 +172,12 @@ void packets(const std::string& token) {
       with(SOCK_DGRAM, {SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)}, pit, 9303, token));
   row("empty", with(SOCK_DGRAM, none, pit, 9304, ""));
   const int one_hop = 1;
-  row("one_hop",
-      with(SOCK_DGRAM, {IPPROTO_IP, IP_TTL, &one_hop, sizeof(one_hop)}, pit, 9305, token));
+  row("one_hop", hops(pit, 9305, 1, token));
+  row("two_hops", hops(pit, 9311, 2, token));
+  row("two_hops_refused", hops("192.0.2.9", 9312, 2, token));
+  row("one_hop6", hops("2001:db8::9", 9313, 1, token));
+  row("two_hops6", hops("2001:db8::9", 9314, 2, token));
+  row("one_hop_neighbour", hops("10.0.2.77", 9315, 1, token));
   row("one_hop_tcp",
       with(SOCK_STREAM, {IPPROTO_IP, IP_TTL, &one_hop, sizeof(one_hop)}, pit, 9306, token));
   const int probe = IP_PMTUDISC_PROBE;

@@ -48,11 +48,11 @@ TEST_F(EdgeTest, PacketsAtTheEdgesAreRecordedAndGoNowhere) {
   auto outcomes = attempt("packets", edge_key);
   EXPECT_EQ(stop().network_failure, "");
   // What may be sent under any option comes to the pit and nowhere else, and is searched.
-  for (const char* name : {"port_0", "ip_option_tcp", "one_hop_tcp", "least_segments"})
+  for (const char* name : {"port_0", "ip_option_tcp", "least_segments"})
     EXPECT_EQ(outcomes[name], "worked") << name;
-  for (const char* name : {"ip_option", "no_checksum", "one_hop", "empty"})
+  for (const char* name : {"ip_option", "no_checksum", "two_hops", "empty"})
     EXPECT_EQ(outcomes[name], "sent") << name;
-  for (std::uint16_t port : {0, 9301, 9302, 9303, 9305, 9306, 9309}) {
+  for (std::uint16_t port : {0, 9301, 9302, 9303, 9309, 9311}) {
     std::size_t hits = 0;
     for (const Flow& flow : flows_to("203.0.113.80", port))
       if (flow.protocol == FlowProtocol::tcp || flow.protocol == FlowProtocol::udp) {
@@ -61,6 +61,22 @@ TEST_F(EdgeTest, PacketsAtTheEdgesAreRecordedAndGoNowhere) {
         hits += flow.canaries.size();
       }
     EXPECT_EQ(hits, 1U) << port;
+  }
+  // What has one hop to live ends at the router, which says so; what has two arrives, and what is
+  // refused there is refused by its destination. A neighbour is reached without a router.
+  EXPECT_EQ(outcomes["one_hop"], "11.0_from_10.0.2.2");
+  EXPECT_NE(outcomes["one_hop_tcp"], "worked");
+  EXPECT_EQ(outcomes["two_hops_refused"], "3.3_from_192.0.2.9");
+  EXPECT_EQ(outcomes["one_hop6"].substr(0, 9), "3.0_from_");
+  EXPECT_EQ(outcomes["two_hops6"], "1.4_from_2001:db8::9");
+  EXPECT_EQ(outcomes["one_hop_neighbour"], "3.3_from_10.0.2.77");
+  for (std::uint16_t port : {9305, 9306}) {
+    auto found = flows_to("203.0.113.80", port);
+    ASSERT_EQ(found.size(), 1U) << port;
+    EXPECT_EQ(found[0].verdict, FlowVerdict::refused) << port;
+    EXPECT_EQ(found[0].reason, "its hops end at the first router") << port;
+    EXPECT_EQ(found[0].protocol, port == 9305 ? FlowProtocol::udp : FlowProtocol::tcp);
+    EXPECT_EQ(found[0].canaries.size(), port == 9305 ? 1U : 0U) << port;
   }
   ASSERT_EQ(flows_to("203.0.113.80", 9304).size(), 1U);
   EXPECT_EQ(flows_to("203.0.113.80", 9304)[0].sent.size, 0U);
@@ -208,7 +224,7 @@ TEST_F(EdgeTest, OddQuestionsAreAnsweredOrRefusedAndSearched) {
     const std::pair<const char*, const char*> expected[] = {
         {"good", "0"},        {"loop", "1"},           {"loop_behind", "1"}, {"forward", "1"},
         {"no_question", "1"}, {"two_questions", "1"},  {"update", "4"},      {"notify", "4"},
-        {"transfer", "3"},    {"reserved_label", "1"}, {"room_0", "0"},      {"room_65535", "0"},
+        {"transfer", "5"},    {"reserved_label", "1"}, {"room_0", "0"},      {"room_65535", "0"},
         {"two_options", "1"}, {"padding", "0"},        {"good_after", "0"}};
     for (const auto& [name, code] : expected)
       EXPECT_EQ(outcomes[name], std::string("code_") + code + "_size_small") << name;

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <thread>
 
+#include "base/files.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "gateway_fixture.h"
 #include "test_servers.h"
 
@@ -449,6 +452,34 @@ TEST_F(RelayByNameTest, TlsMustNameTheSite) {
     names.push_back(flow.sni + " " + std::string(network::to_string(flow.verdict)));
   EXPECT_EQ(names, (std::vector<std::string>{"other.example refused", "a.web.example refused",
                                              " refused", "web.example relayed"}));
+}
+
+// Whatever two programs may read differently in a ClientHello does not arrive; its pieces may come
+// as they like.
+TEST_F(RelayByNameTest, OddClientHellosDoNotPass) {
+  if (::access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/python3";
+  auto script =
+      read_file(std::string(GYGES_SOURCE_DIR) + "/tests/end_to_end/clients/tls_hellos.py");
+  ASSERT_TRUE(script);
+  Ran ran = run_argv({"/usr/bin/python3", "-c", *script, "web.example"});
+  EXPECT_EQ(ran.end.exit_code, 0) << ran.output;
+  EXPECT_EQ(stop().network_failure, "");
+  // HTTP in the clear names the site in its Host.
+  const std::set<std::string> passing = {
+      "honest",       "upper_case",          "trailing_dot",         "other_kind_first",
+      "honest_again", "records_of_one_byte", "records_of_100_bytes", "segments_of_one_byte",
+      "large",        "plain_http"};
+  std::size_t rows = 0;
+  for (const std::string& line : split(ran.output, '\n')) {
+    const std::size_t space = line.find(' ');
+    if (space == std::string::npos) continue;
+    ++rows;
+    const std::string outcome = line.substr(space + 1);
+    const bool passed = outcome == "answered" || outcome.starts_with("failed_");
+    EXPECT_EQ(passed, passing.contains(line.substr(0, space))) << line;
+  }
+  EXPECT_EQ(rows, 27U) << ran.output;
+  EXPECT_EQ(tls_->accepted(), static_cast<int>(passing.size()));
 }
 
 }  // namespace

@@ -120,6 +120,43 @@ TEST_F(NameServiceTest, SaysWhatDoesNotExist) {
   EXPECT_EQ(ask("2130706433", Type::a).rcode(), dns::Rcode::no_such_name);
 }
 
+// Whose word it is that there is no such name, and where the servers are that are named.
+TEST_F(NameServiceTest, ZonesHaveServersAndNegativeAnswersAZone) {
+  const std::pair<const char*, const char*> zones[] = {{"no.example.org", "example.org"},
+                                                       {"nothing.org", "org"},
+                                                       {"org", "org"},
+                                                       {"nothing.invalid", "."},
+                                                       {"deep.below.nothing.invalid", "."}};
+  for (const auto& [name, zone] : zones) {
+    auto missing = ask(name, Type::a);
+    ASSERT_EQ(missing.authority.size(), 1U) << name;
+    EXPECT_EQ(missing.authority[0].name, zone) << name;
+  }
+  EXPECT_THAT(texts("example.org", Type::soa).at(0),
+              ::testing::StartsWith("ns1.example.org hostmaster.example.org 2024"));
+  for (const std::string& server : texts("example.org", Type::ns))
+    EXPECT_EQ(texts(server, Type::a).size(), 1U) << server;
+  auto roots = texts(".", Type::ns);
+  ASSERT_EQ(roots.size(), 13U);
+  std::set<std::string> seen;
+  for (const std::string& server : roots) seen.insert(texts(server, Type::a).at(0));
+  EXPECT_EQ(seen.size(), 13U);
+  auto root = ask(".", Type::a);
+  EXPECT_EQ(root.rcode(), dns::Rcode::no_error);
+  EXPECT_FALSE(root.truncated());
+}
+
+TEST_F(NameServiceTest, NoZoneIsHandedOver) {
+  for (Type type : {Type::axfr, Type::ixfr}) {
+    auto refused = ask("example.org", type);
+    EXPECT_EQ(refused.rcode(), dns::Rcode::refused);
+    EXPECT_TRUE(refused.answers.empty() && refused.authority.empty());
+    EXPECT_EQ(port.flows.at(0).verdict, FlowVerdict::refused);
+  }
+  EXPECT_EQ(port.flows.at(0).dns->type, "IXFR");
+  EXPECT_EQ(dns::type_name(257), "CAA");
+}
+
 TEST_F(NameServiceTest, UnknownNamesCanHaveAddresses) {
   data.answer_unknown_names = true;
   auto first = texts("c2.evil.example", Type::a);

@@ -211,6 +211,17 @@ TEST_F(TlsTest, TheHostMustBeTheServerName) {
   EXPECT_EQ(port.flows.back().reason, "the host of the request is not the TLS server name");
 }
 
+// A certificate for whatever is asked for would tell whose authority it is.
+TEST_F(TlsTest, ANameThatDoesNotLiveHereGetsNoCertificate) {
+  Client client(web.data.authority.certificate_pem, "bank.example", "");
+  ::SSL_set_verify(client.ssl_, SSL_VERIFY_NONE, nullptr);  // it is looked at below
+  ASSERT_TRUE(shake(client));
+  X509* shown = ::SSL_get0_peer_certificate(client.ssl_);
+  ASSERT_NE(shown, nullptr);
+  EXPECT_EQ(::X509_check_host(shown, "bank.example", 0, 0, nullptr), 0);
+  EXPECT_EQ(::X509_check_host(shown, "web.example", 0, 0, nullptr), 1);
+}
+
 TEST_F(TlsTest, AnotherAuthorityIsNotTrusted) {
   auto other = make_authority(4, web.data.created_at, "Example Shipping", "Example Root").value();
   Client client(other.certificate_pem, "web.example", "");
