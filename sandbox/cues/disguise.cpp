@@ -12,7 +12,9 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "sandbox/cues/login_records.h"
 #include "sandbox/cues/seeded_stream.h"
+#include "sandbox/cues/system_bus.h"
 #include "sandbox/isolation/emulation.h"
 
 namespace gyges::cues {
@@ -233,6 +235,11 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
   disguise.root_time = installation_time(today());
   disguise.emulation = make_emulation(view);
+  if (has_system_bus(machine)) {
+    // systemd's were made as it started.
+    disguise.bus_time = start_of_machine(policy.cues.uptime_seconds);
+    disguise.bus = [persona, view] { return bus_document(persona, view); };
+  }
   disguise.unhidden = processor_contradictions(machine);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));
 }

@@ -73,6 +73,9 @@ enum class Op : std::uint32_t {
                  // the kernel refuses the number: Tell::skipped, and it has another
   start_decoys,  // those of the steps before; they go on by themselves
   await_decoys,  // until all of them sleep
+  offer_bus_sockets,  // a, b: paths to listen at; the sockets go to the supervisor. number[0]:
+                      // their time, seconds since 1970. Where there is no place for them:
+                      // Tell::skipped
 };
 
 // The program: one ProgramHeader, then `steps` times a StepHeader followed by its three strings,
@@ -151,7 +154,7 @@ enum class OwnStep : std::uint32_t {
 };
 
 // What a handed descriptor is.
-enum class Hand : std::uint32_t { scratch = 1, route, gateway, terminal, disguise };
+enum class Hand : std::uint32_t { scratch = 1, route, gateway, terminal, disguise, bus };
 
 enum class Tell : std::uint32_t {
   handed = 1,   // with a descriptor; id: Hand

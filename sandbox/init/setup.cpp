@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/init/bus_sockets.h"
 #include "sandbox/init/channel.h"
 #include "sandbox/init/decoys.h"
 #include "sandbox/init/disguise.h"
@@ -366,6 +367,8 @@ int run_step(const Step& step, std::uint32_t index) {
         errno = code;
         report(number_of, Tell::skipped);
       });
+    case Op::offer_bus_sockets:
+      return offer_bus_sockets(step.a, step.b, static_cast<std::int64_t>(number[0]));
   }
   errno = ENOSYS;
   return -1;
@@ -373,7 +376,8 @@ int run_step(const Step& step, std::uint32_t index) {
 
 // Steps without which the sandbox is as safe, only less well disguised.
 bool is_a_matter_of_looks(Op op) {
-  return op == Op::show_network || op == Op::next_pid || op == Op::date_root || op == Op::set_time;
+  return op == Op::show_network || op == Op::next_pid || op == Op::date_root ||
+         op == Op::set_time || op == Op::offer_bus_sockets;
 }
 
 }  // namespace

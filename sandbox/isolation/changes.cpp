@@ -47,6 +47,9 @@ class Collector {
             const CollectionLimits& limits)
       : identity_(identity), host_(host), contents_(contents), limits_(limits) {}
 
+  // What is there from the start, and in no layer below.
+  void placed(const Plan& plan) { placed_ = &plan; }
+
   Status area(int scratch, std::size_t index, const WritableArea& area,
               const std::vector<MappedSource>& mapped) {
     area_ = &area;
@@ -224,6 +227,7 @@ class Collector {
       return;
     }
     FileChange change = describe(path, info);
+    if (is_placed(change)) return;
     change.kind = old ? FileChange::Kind::modified : FileChange::Kind::added;
     UniqueFd child;
     if (change.type == FileChange::Type::directory) child = open_directory(directory, name);
@@ -285,6 +289,14 @@ class Collector {
     UniqueFd fd = open_beneath(old.root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     ExtendedAttributes before;
     return fd && (!read_attributes(fd.get(), marks(), before) || before != now.attributes);
+  }
+
+  // One that the agent made in its place has the time of its making.
+  [[nodiscard]] bool is_placed(const FileChange& change) const {
+    return change.type == FileChange::Type::socket && placed_ != nullptr &&
+           change.mtime_ns == placed_->sockets_time * 1000000000 &&
+           std::find(placed_->sockets.begin(), placed_->sockets.end(), change.path) !=
+               placed_->sockets.end();
   }
 
   static UniqueFd open_directory(int directory, const std::string& name) {
@@ -352,6 +364,7 @@ class Collector {
   const WritableArea* area_ = nullptr;
   std::vector<UniqueFd> lowers_;
   std::optional<MappedSource> mapped_;  // of the last of lowers_
+  const Plan* placed_ = nullptr;
   std::size_t entries_ = 0;
   std::uint64_t name_bytes_ = 0;
   std::uint64_t kept_bytes_ = 0;
@@ -366,6 +379,7 @@ Result<CollectedChanges> collect_changes(int scratch, const Plan& plan, const Id
                                          const std::string& contents_directory,
                                          const CollectionLimits& limits) {
   Collector collector(identity, host, contents_directory, limits);
+  collector.placed(plan);
   for (std::size_t i = 0; i < plan.areas.size(); ++i)
     GYGES_CHECK(collector.area(scratch, i, plan.areas[i], plan.mapped));
   return collector.finish();

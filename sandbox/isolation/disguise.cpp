@@ -45,6 +45,13 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
     left.init_arguments = Disguise{}.init_arguments;
   }
   if (!rules.decoys) left.decoys.clear();
+  if (!rules.system_bus) left.bus = nullptr;
+  if (left.bus && !has_bus_responder()) {
+    left.bus = nullptr;
+    left.unhidden.emplace_back(
+        "there is no system bus: this build of gyges has nothing that answers there (cmake -D "
+        "GYGES_SYSTEM_BUS=ON)");
+  }
   if (!rules.pid_numbers) {
     left.next_pid = 0;
     for (Decoy& decoy : left.decoys) decoy.pid = 0;

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "sandbox/isolation/bus_door.h"
 #include "sandbox/isolation/policy.h"
 
 namespace gyges::isolation {
@@ -73,6 +74,9 @@ struct Disguise {
   bool root_of_disk = false;   // the root directory has the number that it has on a disk
   std::int64_t root_time = 0;  // of / and its links and empty directories, since 1970; 0: now
   std::uint32_t next_pid = 0;  // the first command has this pid or a little more; 0: the kernel's
+
+  BusDoor::Document bus;      // what the system bus tells; empty: there is none
+  std::int64_t bus_time = 0;  // of its sockets, since 1970
 
   std::shared_ptr<const Emulation> emulation;  // answers of system calls; null: none
 

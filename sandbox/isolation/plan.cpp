@@ -93,6 +93,21 @@ void looks_of_processes(const Disguise& disguise, StepWriter& steps) {
         disguise.next_pid;
 }
 
+// Where the policy has a /run of the sandbox's own: the host's has a bus of its own.
+void system_bus(const Policy& policy, const Disguise& disguise, Plan& plan, StepWriter& steps) {
+  const bool own_run = std::any_of(
+      policy.filesystem.mounts.begin(), policy.filesystem.mounts.end(), [](const Mount& mount) {
+        return mount.target == "/run" && mount.kind == Mount::Kind::fresh;
+      });
+  if (!disguise.bus || !own_run) return;
+  Step& step = steps.add(Op::offer_bus_sockets, "listen where the system bus is");
+  step.a = bus_socket_paths[0];
+  step.b = bus_socket_paths[1];
+  step.number[0] = static_cast<std::uint64_t>(disguise.bus_time);
+  plan.sockets = {step.a, step.b};
+  plan.sockets_time = disguise.bus_time;
+}
+
 bool policy_mounts(const Policy& policy, const std::string& path) {
   return std::any_of(policy.filesystem.mounts.begin(), policy.filesystem.mounts.end(),
                      [&](const Mount& mount) { return mount.target == path; });
@@ -227,6 +242,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   else
     steps.add(Op::hand_netlink, "hand the network namespace's route socket to the supervisor");
   looks_of_processes(disguise, steps);
+  system_bus(policy, disguise, plan, steps);
   // After everything that mounts: a process under Landlock cannot.
   GYGES_CHECK(landlock(policy, host, accepted, disguise, plan, steps));
 

@@ -53,6 +53,9 @@ struct Plan {
   // Made in the lower layers before the sandbox starts, so that they are no changes of the run.
   std::vector<std::string> mount_points;                   // directories end in '/'
   std::vector<std::pair<std::string, std::string>> links;  // path and target
+  // Sockets that pid 1 makes in the areas, no changes of the run either, and their time.
+  std::vector<std::string> sockets;
+  std::int64_t sockets_time = 0;  // seconds since 1970
   init::ProgramHeader settings;
   std::vector<std::string> warnings;
   std::string landlock;               // what holds, in words

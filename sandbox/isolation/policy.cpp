@@ -43,7 +43,8 @@ constexpr std::array cue_switches{CueSwitch{"proc_files", &CueRules::proc_files}
                                   CueSwitch{"init_name", &CueRules::init_name},
                                   CueSwitch{"pid_numbers", &CueRules::pid_numbers},
                                   CueSwitch{"decoys", &CueRules::decoys},
-                                  CueSwitch{"container_marks", &CueRules::container_marks}};
+                                  CueSwitch{"container_marks", &CueRules::container_marks},
+                                  CueSwitch{"system_bus", &CueRules::system_bus}};
 
 json cues_to_json(const CueRules& rules) {
   json cues = {{"uptime_seconds", rules.uptime_seconds}, {"emulate", rules.emulate}};

@@ -92,6 +92,7 @@ struct CueRules {
   bool pid_numbers = true;
   bool decoys = true;
   bool container_marks = true;
+  bool system_bus = true;
   // Groups of system calls that are answered for a persona (emulation.h).
   std::vector<std::string> emulate = {"uname", "sysinfo",       "affinity",  "statfs",
                                       "prctl", "process_files", "namespaces"};

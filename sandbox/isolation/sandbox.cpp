@@ -320,6 +320,7 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxS
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
   };
+  state.bus_door.reset();
   if (state.scratch && how.collect) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
                                      state.host, contents_directory);

@@ -290,6 +290,14 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::route:
       GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
       break;
+    case init::Hand::bus: {
+      if (bus_door || !disguise.bus)
+        return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      bus_sockets.push_back(std::move(message.fd));
+      if (bus_sockets.size() < std::size(bus_socket_paths)) return ok();
+      GYGES_TRY(bus_door, BusDoor::open(std::move(bus_sockets), disguise.bus));
+      return ok();
+    }
     case init::Hand::gateway:
       if (!gateway) return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       gateway_sockets.fds.push_back(std::move(message.fd));

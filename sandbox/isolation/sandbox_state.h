@@ -41,6 +41,8 @@ struct Sandbox::State {
   UniqueFd terminal;  // its master
   Disguise disguise;  // as the policy's cues leave it; during start only
   std::unique_ptr<DisguiseFiles> disguise_files;
+  std::vector<UniqueFd> bus_sockets;   // during start only
+  std::unique_ptr<BusDoor> bus_door;   // null: nothing answers for a system bus
   UniqueFd shared_tree_held;           // see SharedTree
   std::unique_ptr<Emulator> emulator;  // null: no system call is emulated
   std::optional<Cgroup> cgroup;

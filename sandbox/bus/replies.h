@@ -1,0 +1,20 @@
+// How answers begin.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "sandbox/bus/message.h"
+#include "sandbox/bus/names.h"
+
+namespace gyges::bus {
+
+// `values`: one for each complete type of the signature.
+Message reply(DBusMessage& call, const std::string& signature, const nlohmann::json& values);
+Message failure(DBusMessage& call, const char* name, const std::string& text);
+// In sd-bus's words, which those of the services are.
+Message unknown_method(DBusMessage& call);
+Message wrong_arguments(DBusMessage& call, std::string_view wanted);
+
+}  // namespace gyges::bus

@@ -1,0 +1,117 @@
+// What a sandbox's programs learn from the system bus. The programs are the host's: where it has
+// none of them the test is skipped.
+#include "sandbox/cues/system_bus.h"
+
+#include <gmock/gmock.h>
+
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "tests/sandbox/cues/persona_spec.h"
+#include "tests/sandbox/isolation/sandbox_fixture.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::SandboxSpec;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class OnTheBus : public isolation::SandboxTest {
+ protected:
+  void SetUp() override {
+    if (::access("/usr/bin/systemctl", X_OK) != 0)
+      GTEST_SKIP() << "this host has no systemctl to ask with";
+  }
+  std::string say(const std::string& command) { return run(command).output; }
+};
+
+struct Row {
+  const char* command;
+  const char* expected;  // a regular expression that all of the output matches
+};
+
+constexpr std::array rows{
+    Row{"systemctl is-active cron nothing; echo $?", "active\ninactive\n[03]\n"},
+    Row{"systemctl is-system-running; systemctl get-default", "running\ngraphical\\.target\n"},
+    Row{"systemctl status nothing; echo $?", "Unit nothing\\.service could not be found\\.\n4\n"},
+    Row{"systemctl show -p MainPID --value cron", "618\n"},
+    Row{"systemctl show -p Id --value sshd default.target | xargs",
+        "ssh\\.service graphical\\.target\n"},
+    Row{"systemctl show -p Description --value depot-sync", "Depot move synchronisation\n"},
+    Row{"systemctl list-units --no-legend --plain --type=service --state=running | grep -c -E "
+        "'^(cron|dbus|ssh|rsyslog|chrony|depot-sync)\\.service '",
+        "6\n"},
+    Row{"systemctl is-enabled cron systemd-logind", "enabled\nstatic\n"},
+    Row{"hostnamectl --static 2>&1", "bgo-log02\n"},
+    Row{"hostnamectl | grep -c -E 'Chassis: vm|Virtualization: kvm|Hardware Model: KVM'", "3\n"},
+    Row{"timedatectl show -p Timezone --value", "Etc/UTC\n"},
+    Row{"loginctl show-user svc-autops -p UID --value", "1207\n"},
+    Row{"busctl call org.freedesktop.DBus / org.freedesktop.DBus GetNameOwner s "
+        "org.freedesktop.login1",
+        "s \":1\\.[0-9]+\"\n"},
+};
+
+TEST_F(OnTheBus, ProgramsLearnWhatThePersonaIs) {
+  SandboxSpec spec = spec_of("vm-production", 7);
+  start(spec);
+  std::vector<std::string> said;
+  for (const Row& row : rows) said.push_back(say(row.command));
+  sandbox_.reset();
+  spec.policy.cues.system_bus = false;
+  start(spec);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_TRUE(std::regex_match(said[i], std::regex(rows[i].expected)))
+        << rows[i].command << ": " << said[i];
+    EXPECT_FALSE(std::regex_match(say(rows[i].command), std::regex(rows[i].expected)))
+        << rows[i].command << " says the same without a bus";
+  }
+  EXPECT_THAT(say("systemctl is-active cron 2>&1"), HasSubstr("Failed to connect to bus"));
+}
+
+TEST_F(OnTheBus, NothingChanges) {
+  start(spec_of("vm-production", 7));
+  for (const char* verb : {"start", "stop", "restart", "reload", "kill"})
+    EXPECT_THAT(say(std::string("systemctl --no-ask-password ") + verb + " cron 2>&1"),
+                HasSubstr("Interactive authentication required"))
+        << verb;
+  EXPECT_THAT(say("systemctl --no-ask-password restart nothing 2>&1"), HasSubstr("not found"));
+  EXPECT_EQ(say("systemctl is-active cron"), "active\n");
+}
+
+TEST_F(OnTheBus, UnitsAgreeWithTheListOfProcesses) {
+  start(spec_of("vm-production", 7));
+  // Threads and memory, as /proc has them; the group, likewise.
+  EXPECT_EQ(say("systemctl show -p TasksCurrent --value rsyslog"),
+            say("awk '/^Threads/ {print $2}' /proc/631/status"));
+  EXPECT_EQ(say("systemctl show -p MemoryCurrent --value rsyslog"),
+            say("awk '/^VmRSS/ {print $2 * 1024}' /proc/631/status"));
+  EXPECT_EQ(say("systemctl show -p ControlGroup --value rsyslog"),
+            say("cut -d: -f3 /proc/631/cgroup"));
+  EXPECT_EQ(say("busctl call org.freedesktop.DBus / org.freedesktop.DBus.Peer GetMachineId"),
+            say("printf 's \"%s\"\\n' $(cat /etc/machine-id)"));
+}
+
+TEST_F(OnTheBus, SocketsAreOldAndNoChangeOfTheRun) {
+  start(spec_of("vm-production", 7));
+  EXPECT_EQ(say("test /run/dbus/system_bus_socket -ot /run/utmp && echo old"), "old\n");
+  EXPECT_EQ(say("touch /tmp/mine; systemctl is-active cron"), "active\n");
+  bool mine = false;
+  for (const isolation::FileChange& change : stop().changes) {
+    EXPECT_FALSE(change.path.starts_with("/run/dbus") || change.path.starts_with("/run/systemd"))
+        << change.path;
+    mine = mine || change.path == "/tmp/mine";
+  }
+  EXPECT_TRUE(mine);
+}
+
+TEST_F(OnTheBus, ContainersHaveNone) {
+  start(spec_of("docker-service", 7));
+  EXPECT_EQ(say("ls /run/dbus/system_bus_socket /run/systemd/private 2> /dev/null | wc -l"), "0\n");
+}
+
+}  // namespace
+}  // namespace gyges::cues
