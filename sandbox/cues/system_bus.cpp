@@ -310,7 +310,8 @@ std::string bus_document(const Persona& persona, const MachineView& view) {
   add_units(persona, view, moment, document);
   // Without root every process inside is the agent's user, whoever it is here.
   if (::geteuid() != 0) document["peer_uid"] = view.user;
-  return document.dump();
+  // What the host's files put in that is no UTF-8 must not end the supervisor.
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace gyges::cues

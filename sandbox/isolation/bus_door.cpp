@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <system_error>
 #include <utility>
 
 #include "base/files.h"
@@ -66,8 +67,14 @@ Result<std::unique_ptr<BusDoor>> BusDoor::open(std::vector<UniqueFd> sockets, Do
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  door->thread_ = std::thread([raw = door.get()] { raw->keep(); });
+  std::string refused;
+  try {
+    door->thread_ = std::thread([raw = door.get()] { raw->keep(); });
+  } catch (const std::system_error& error) {
+    refused = error.what();
+  }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!refused.empty()) return fail("start thread", "system bus", refused);
   return door;
 }
 
@@ -79,6 +86,8 @@ void BusDoor::keep() {
     if (wait[0].revents != 0) return;
     if (!answer()) ++failures;
   }
+  // Clients are refused from now on, instead of waiting for nobody.
+  sockets_.clear();
 }
 
 // One responder's life. False: it did not end of itself for want of clients, or there was none.

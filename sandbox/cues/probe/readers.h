@@ -13,6 +13,7 @@ void read_hash(const Channel& channel);     // length and hash of a content that
 void read_count(const Channel& channel);    // lines that contain `key`
 void read_link(const Channel& channel);
 void read_presence(const Channel& channel);  // type, mode, owner, size class
+void read_bus(const Channel& channel);       // who listens at a socket, and whether a bus answers
 void read_owner(const Channel& channel);
 void read_dates(const Channel& channel);    // modified, born
 void read_listing(const Channel& channel);  // names and their number

@@ -221,6 +221,7 @@ const Channel rows[] = {
     {"F11.service.systemd_private", fact, read_presence, "/run/systemd/private"},
     {"F11.service.journal", fact, read_presence, "/run/systemd/journal/socket"},
     {"F11.service.dbus", fact, read_presence, "/run/dbus/system_bus_socket"},
+    {"F11.bus", fact, read_bus, "/run/dbus/system_bus_socket"},
     {"F11.service.sshd", fact, read_presence, "/run/sshd.pid"},
     {"F11.service.crond", fact, read_presence, "/run/crond.pid"},
     {"F11.service.docker", fact, read_presence, "/var/run/docker.sock"},

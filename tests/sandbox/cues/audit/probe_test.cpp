@@ -10,6 +10,7 @@
 #include "probed_sandbox.h"
 #include "sandbox/cues/audit/audit.h"
 #include "sandbox/cues/audit/probe_run.h"
+#include "sandbox/isolation/bus_door.h"
 
 namespace gyges::cues {
 namespace {
@@ -94,6 +95,27 @@ TEST_F(ProbeTest, DirectoriesThatDoNotLieOnThePersonasDiskAreListed) {
     ASSERT_NE(host.find(channel), nullptr) << channel;
     EXPECT_EQ(host.find(channel)->value, "") << channel;
   }
+}
+
+TEST_F(ProbeTest, TheSystemBusAnswersWhereThePersonaHasOne) {
+  if (!isolation::has_bus_responder()) GTEST_SKIP() << "this build has no system bus";
+  ProbeRequest request;
+  request.arguments = {"F11.bus", "F11.service.dbus"};
+  SandboxToProbe given = sandbox("vm-production");
+  Reading reading = read(given, request);
+  ASSERT_NE(reading.find("F11.bus.answer"), nullptr);
+  EXPECT_EQ(reading.find("F11.bus.answer")->value, "OK");
+  ASSERT_NE(reading.find("F11.bus.listener"), nullptr);
+  EXPECT_TRUE(reading.find("F11.bus.listener")->value.starts_with("pid=1 "));
+  for (const Leak& leak : find_leaks(reading, Claim::virtual_machine))
+    EXPECT_EQ(leak.channel, "F11.bus.listener");
+  // The control: without the switch nothing listens, and that is listed.
+  given.spec.policy.cues.system_bus = false;
+  reading = read(given, request);
+  EXPECT_EQ(reading.find("F11.bus.listener"), nullptr);
+  std::set<std::string> listed;
+  for (const Leak& leak : find_leaks(reading, Claim::virtual_machine)) listed.insert(leak.channel);
+  EXPECT_TRUE(listed.contains("F11.service.dbus"));
 }
 
 TEST_F(ProbeTest, ReadsOnlyWhatItIsAskedForAndFilesByName) {
