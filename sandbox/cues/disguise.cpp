@@ -94,8 +94,9 @@ std::vector<std::string> processor_contradictions(const Machine& machine) {
     std::memcpy(name.data() + 4, &c, 4);
     std::memcpy(name.data() + 8, &d, 4);
     const std::string_view words(name.data(), name.size());
+    const std::size_t last = words.find_last_not_of(std::string_view("\0 ", 2));
     if (!words.starts_with("KVMKVMKVM"))
-      found.push_back("CPUID names the hypervisor " + printable(words.substr(0, words.find('\0'))) +
+      found.push_back("CPUID names the hypervisor " + printable(words.substr(0, last + 1)) +
                       " where the persona claims " + machine.claims_vm +
                       ": detectors that ask it say so");
   }

@@ -26,7 +26,8 @@ bool exists(const char* path) {
 
 // The directory of this process's group in the hierarchy of version 2; errno where there is none.
 int own_group(Text& directory) {
-  if (read_file("/proc/self/cgroup", one, sizeof(one)) <= 0) return errno;
+  const long length = read_file("/proc/self/cgroup", one, sizeof(one));
+  if (length <= 0) return length < 0 ? errno : ENODATA;
   const char* own = std::strstr(one, "0::/");
   if (own == nullptr) return ENODATA;
   own += std::strlen("0::");

@@ -115,8 +115,8 @@ void Gateway::run() {
     if (!reports_.empty()) until = std::min(until, flush_by_);
     auto wait =
         static_cast<int>(std::clamp<std::int64_t>((until - now_ + 999'999) / 1'000'000, 0, 1000));
-    // The sandbox's processes are gone by then. The kernel still sends what they had written, and an
-    // end of each connection comes after it: all is read, stands in the record, and goes on to its
+    // The sandbox's processes are gone by then. The kernel still sends what they had written, and
+    // after it the end of each connection: all is read, stands in the record, and goes on to its
     // destination, until nothing moves any more.
     bool carrying = stop && carries();
     std::int64_t patience = stop && is_open() ? patience_at_stop : 0;
@@ -133,6 +133,11 @@ void Gateway::run() {
       std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
       std::uint32_t what = events[static_cast<std::size_t>(i)].events;
       if (key == key_report) {
+        // Closed in both directions: nobody takes down any more what goes on here.
+        if ((what & EPOLLHUP) != 0) {
+          supervisor_gone_ = true;
+          break;
+        }
         char byte = 0;
         if (::recv(fds_.report.get(), &byte, 1, MSG_DONTWAIT) != 0) continue;
         stop = true;

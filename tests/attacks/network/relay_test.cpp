@@ -151,6 +151,39 @@ TEST_F(RelayTest, WithoutAHashAllArrivesAndIsCounted) {
   }
 }
 
+// A flow that cannot be written ends the gateway at once, also while connections are busy.
+TEST_F(RelayTest, WithoutARecordNothingGoesOn) {
+  TcpServer ends("198.51.100.7", 7001, [](const std::string&) {
+    return TcpServer::Reply{"", true};
+  });
+  TcpServer stays("198.51.100.7", 7002, [](const std::string&) {
+    return TcpServer::Reply{"", false};
+  });
+  ASSERT_TRUE(ends.bound() && stays.bound());
+  const std::string script =
+      "exec 3<>/dev/tcp/198.51.100.7/7002; "
+      "exec 4<>/dev/tcp/198.51.100.7/7001; echo end >&4; read -rt 5 -u 4; exec 4>&-; "
+      "for i in {1..40}; do echo x >&3 || break; sleep 0.1; done";
+  for (const bool written : {true, false}) {
+    SandboxSpec spec = spec_with(
+        {{"mode", "gateway"},
+         {"rules", {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
+    if (!written)
+      spec.flows = [](const network::Flow&) { return fail("write flow", "", "no room"); };
+    start(spec);
+    const std::size_t before = stays.received().size();
+    run_argv({"/bin/bash", "-c", script});
+    const std::string failure = stop().network_failure;
+    EXPECT_EQ(failure.find("no room") == std::string::npos, written) << failure;
+    const std::size_t lines = (stays.received().size() - before) / 2;
+    if (written)
+      EXPECT_GE(lines, 39U);
+    else
+      EXPECT_LT(lines, 15U);
+    sandbox_.reset();
+  }
+}
+
 // 0.0.0.0/0 is no way to say 10.9.9.9: what is special must be named as such.
 TEST_F(RelayTest, AWideNetworkNamesNoSpecialAddress) {
   TcpServer private_address("10.9.9.9", 7001, echo);

@@ -141,9 +141,11 @@ TEST(Persona, MachinesShareNoIds) {
     EXPECT_TRUE(once == again);
     const std::set<std::string> two = ids_of(name, 2);
     EXPECT_GE(one.size(), 3U);
-    // Machines of one make have the same addresses of their devices.
+    // Machines of one make have the same addresses of their devices; no limit of open files is the
+    // largest number there is.
     for (const std::string& id : one)
-      EXPECT_TRUE(!two.contains(id) || id.starts_with(github_key) || id.starts_with("00000000"))
+      EXPECT_TRUE(!two.contains(id) || id.starts_with(github_key) || id.starts_with("00000000") ||
+                  id == "9223372036854775807")
           << id;
   }
 }
