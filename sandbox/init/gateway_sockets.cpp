@@ -25,11 +25,13 @@ int write_text(const char* path, const char* text) {
   return done ? 0 : -1;
 }
 
-// Accepts connections to every address (IP_TRANSPARENT).
+// Accepts connections to every address (IP_TRANSPARENT). Bytes sent as urgent are read, recorded
+// and passed on as all others are, which connections take over from here: set once they are
+// accepted, the kernel would already have left out those that were followed by others.
 int listener(int family) {
   int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int on = 1;
-  if (fd < 0) return -1;
+  if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) != 0) return -1;
   if (family == AF_INET) {
     sockaddr_in any{};
     any.sin_family = AF_INET;

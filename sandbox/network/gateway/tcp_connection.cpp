@@ -79,8 +79,6 @@ void TcpConnection::open(std::uint64_t key) {
   key_ = key;
   int on = 1;
   ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // Bytes sent as urgent are read, recorded and passed on as all others are.
-  ::setsockopt(fd_.get(), SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
   if (world_answers_) {
     service_ = gateway_.world().open_stream(connection_, *this);
     if (service_ == nullptr) {

@@ -1,6 +1,9 @@
 // Odd ways out (odd_attempts.cpp), behind a policy that sinks and one that refuses; and words that
 // are begun and never finished, which stand in the record all the same.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -112,6 +115,26 @@ TEST_F(OddTest, NoWayLeadsPastTheGateway) {
     EXPECT_EQ(cut.sent.size, 2500U);
     EXPECT_EQ(cut.attempts, 3U);
   }
+}
+
+// Before they are accepted: of urgent bytes that came sooner the kernel would leave some out.
+TEST_F(OddTest, ListenersTakeUrgentBytesAsOthers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "the gateway's sockets are looked at as root";
+  start_world();
+  UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, gateway_pid(), 0)));
+  int listeners = 0;
+  for (int number = 0; number < 64; ++number) {
+    UniqueFd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+    int value = 0;
+    socklen_t size = sizeof(value);
+    if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0 ||
+        value == 0)
+      continue;
+    ++listeners;
+    EXPECT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_OOBINLINE, &value, &size), 0);
+    EXPECT_EQ(value, 1);
+  }
+  EXPECT_EQ(listeners, 2);
 }
 
 TEST_F(OddTest, WordsThatAreNotFinishedAreSearched) {
