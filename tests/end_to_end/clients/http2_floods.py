@@ -77,8 +77,8 @@ def attack(data, repeat=1, then=b"", most=4.0):
         if kind == HEADERS and data:
             known = {0x88: "200", 0x8d: "404", 0x8c: "400"}
             # Another status is a literal with the name of index 8.
-            value = known.get(data[0]) or (data[2:5].decode("latin1")
-                                           if data[0] in (0x08, 0x48) and data[1] == 3 else "huffman")
+            literal = data[0] in (0x08, 0x48) and data[1] == 3
+            value = known.get(data[0]) or (data[2:5].decode("latin1") if literal else "huffman")
             found = "status_" + value
     return found
 

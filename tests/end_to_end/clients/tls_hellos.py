@@ -1,6 +1,6 @@
 # ClientHellos as no library sends them, to web.example at port 443: one line for each, its name and
-# what came back: "hello" (a ServerHello), "whole" (a handshake to its end), "alert N", "answered" (by
-# something else), "closed" or "silence". Aims at servers of a test alone.
+# what came back: "hello" (a ServerHello), "whole" (a handshake to its end), "alert N", "answered"
+# (by something else), "closed" or "silence". Aims at servers of a test alone.
 import socket, ssl, struct, sys
 
 HOST = sys.argv[1] if len(sys.argv) > 1 else "web.example"
@@ -127,7 +127,8 @@ rows = {
         lambda all: all + [(0, struct.pack("!H", len(entry(other))) + entry(other))])),
     "none": lambda: outcome(with_extensions(lambda all: [e for e in all if e[0] != 0])),
     "encrypted": lambda: outcome(with_extensions(
-        lambda all: all + [(0xfe0d, b"\0\0\x01\0\x01\x07\0\x20" + b"k" * 32 + b"\0\x40" + b"p" * 64)])),
+        lambda all: all + [(0xfe0d, b"\0\0\x01\0\x01\x07\0\x20" + b"k" * 32 + b"\0\x40" +
+                            b"p" * 64)])),
     "records_of_one_byte": lambda: in_pieces(lambda first: [records(first, 1)]),
     "records_of_100_bytes": lambda: in_pieces(lambda first: [records(first, 100)]),
     "segments_of_one_byte": lambda: in_pieces(
