@@ -1,7 +1,7 @@
 // gyges flows: what a run's network did, as a table, as JSON lines, as HAR and as a capture file.
 #include <fmt/format.h>
-#include <CLI/CLI.hpp>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <ctime>

@@ -37,6 +37,17 @@ Message unknown_method(DBusMessage& call) {
                   text_of(dbus_message_get_interface(&call))));
 }
 
+Message unregistered(DBusMessage& call) {
+  return failure(call, DBUS_ERROR_ACCESS_DENIED,
+                 "Client tried to send a message other than Hello without being registered");
+}
+
+Message unauthorized(DBusMessage& call, uid_t uid) {
+  if (uid == 0) return failure(call, DBUS_ERROR_ACCESS_DENIED, "Permission denied");
+  return failure(call, DBUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                 "Interactive authentication required.");
+}
+
 Message wrong_arguments(DBusMessage& call, std::string_view wanted) {
   return failure(call, DBUS_ERROR_INVALID_ARGS,
                  fmt::format("Invalid arguments '{}' to call {}.{}(), expecting '{}'.",
@@ -96,8 +107,8 @@ const json* Answers::object(const std::string& path, json& made) const {
   if (kind == kinds.end() || !valid) return nullptr;
   made = document_["absent"];
   const std::string own = std::string("org.freedesktop.systemd1.") + kind->second;
-  for (const char* interface : {"org.freedesktop.systemd1.Service"})
-    if (own != interface) made.erase(interface);
+  constexpr const char* service = "org.freedesktop.systemd1.Service";
+  if (own != service) made.erase(service);
   if (!made.contains(own)) made[own] = json::object();
   json& unit = made["org.freedesktop.systemd1.Unit"];
   unit["Id"] = row("s", *name);
@@ -131,8 +142,7 @@ Message Answers::answer(DBusMessage& message, Caller& caller,
   if (call.service == bus_name) {
     made = driver(call);
   } else if (caller.name.empty() && !caller.direct) {
-    made = failure(message, DBUS_ERROR_ACCESS_DENIED,
-                   "Client tried to send a message other than Hello without being registered");
+    made = unregistered(message);
   } else if (!caller.direct && owner.empty() && !starts) {
     made = call.service.starts_with(":")
                ? failure(message, DBUS_ERROR_NAME_HAS_NO_OWNER, "No such name")

@@ -13,9 +13,8 @@
 //   aliases              other names of units: {name: unit}
 //   unit_files           [[path, state]]
 //   default_target       a unit
-//   sessions, users, seats   rows of login1's lists: [id, uid, user, seat, path], [uid, name,
-//   path],
-//                        [id, path]
+//   sessions, users, seats   rows of login1's lists: [id, uid, user, seat, path],
+//                        [uid, name, path], [id, path]
 //   host_description     hostname1's Describe()
 //   time_zones           names
 //

@@ -18,9 +18,7 @@ Message Answers::driver(Call& call) {
     if (call.caller.name.empty()) return failure(message, DBUS_ERROR_FAILED, "No name");
     return reply(message, "s", row(call.caller.name));
   }
-  if (call.caller.name.empty())
-    return failure(message, DBUS_ERROR_ACCESS_DENIED,
-                   "Client tried to send a message other than Hello without being registered");
+  if (call.caller.name.empty()) return unregistered(message);
   if (Message made = peer(call)) return made;
   if (member == "Introspect") return reply(message, "s", row("<node>\n</node>\n"));
   json names = row(DBUS_SERVICE_DBUS);

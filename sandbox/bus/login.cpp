@@ -9,16 +9,6 @@ namespace gyges::bus {
 
 using nlohmann::json;
 
-namespace {
-
-Message unauthorized(DBusMessage& message, const Caller& caller) {
-  if (caller.uid == 0) return failure(message, DBUS_ERROR_ACCESS_DENIED, "Permission denied");
-  return failure(message, DBUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                 "Interactive authentication required.");
-}
-
-}  // namespace
-
 Message Answers::login(Call& call) {
   if (call.service != "org.freedesktop.login1" || call.path != "/org/freedesktop/login1")
     return nullptr;
@@ -73,7 +63,7 @@ Message Answers::login(Call& call) {
                                 "FlushDevices",      "SetWallMessage",   "Inhibit",
                                 "CreateSession"};
   if (std::find(changing.begin(), changing.end(), member) != changing.end())
-    return unauthorized(message, call.caller);
+    return unauthorized(message, call.caller.uid);
   return nullptr;
 }
 
@@ -85,10 +75,10 @@ Message Answers::host_and_time(Call& call) {
   if (host && call.member == "Describe")
     return reply(call.message, "s", row(document_["host_description"].dump()));
   if (host && (call.member == "GetProductUUID" || call.member == "GetHardwareSerial"))
-    return unauthorized(call.message, call.caller);
+    return unauthorized(call.message, call.caller.uid);
   if (time && call.member == "ListTimezones")
     return reply(call.message, "as", row(document_["time_zones"]));
-  if (call.member.starts_with("Set")) return unauthorized(call.message, call.caller);
+  if (call.member.starts_with("Set")) return unauthorized(call.message, call.caller.uid);
   return nullptr;
 }
 

@@ -1,6 +1,8 @@
 // How answers begin.
 #pragma once
 
+#include <sys/types.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -16,5 +18,9 @@ Message failure(DBusMessage& call, const char* name, const std::string& text);
 // In sd-bus's words, which those of the services are.
 Message unknown_method(DBusMessage& call);
 Message wrong_arguments(DBusMessage& call, std::string_view wanted);
+// To one that has said no Hello.
+Message unregistered(DBusMessage& call);
+// To what would change the machine, and does not.
+Message unauthorized(DBusMessage& call, uid_t uid);
 
 }  // namespace gyges::bus

@@ -308,7 +308,6 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
   document["units"] = json::array();
   document["unit_files"] = json::array();
   std::set<std::string> files;
-  std::size_t names = 0;
   for (const UnitLook& unit : units) {
     const std::string path = "/org/freedesktop/systemd1/unit/" + bus::escaped(unit.name);
     document["units"].push_back({{"name", unit.name},
@@ -320,7 +319,6 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
                                  {"path", path},
                                  {"group", unit.group},
                                  {"processes", unit.processes}});
-    ++names;
     json& object = document["objects"][path];
     object["name"] = "org.freedesktop.systemd1";
     object["interfaces"] = unit_properties(unit, moment);
@@ -339,7 +337,7 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
   json& manager = document["objects"]["/org/freedesktop/systemd1"];
   manager["name"] = "org.freedesktop.systemd1";
   manager["interfaces"]["org.freedesktop.systemd1.Manager"] =
-      manager_properties(view, moment, names);
+      manager_properties(view, moment, units.size());
 }
 
 }  // namespace gyges::cues

@@ -8,8 +8,10 @@
 #include <array>
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "base/text.h"
 #include "sandbox/cues/login_records.h"
@@ -31,7 +33,7 @@ std::string uuid(SeededStream& stream) {
 }
 
 // The name that the processor gives itself, as the kernel prints it; empty where it gives none.
-std::string processor_brand() {
+std::string ask_processor_brand() {
   std::array<std::uint32_t, 12> words{};
   for (std::uint32_t i = 0; i < 3; ++i)
     if (__get_cpuid(0x80000002 + i, &words[i * 4], &words[i * 4 + 1], &words[i * 4 + 2],
@@ -44,11 +46,17 @@ std::string processor_brand() {
   return brand.substr(first, brand.find_last_not_of(' ') - first + 1);
 }
 
+// Asked once: a hypervisor takes each of its three instructions for itself.
+const std::string& processor_brand() {
+  static const std::string brand = ask_processor_brand();
+  return brand;
+}
+
 // The host's block with the persona's fields in it. The lines that number a processor are left to
 // the caller. A virtual machine that was moved while it ran still has the name of its first
 // processor there, which every program can hold against CPUID: what that says stands in its place.
 std::string processor_block(const Machine& machine, const std::string& host) {
-  const std::string brand = processor_brand();
+  const std::string& brand = processor_brand();
   static constexpr std::array numbered{"processor", "physical id", "siblings",      "core id",
                                        "cpu cores", "apicid",      "initial apicid"};
   std::string block;
@@ -100,7 +108,7 @@ std::vector<std::string> processor_contradictions(const Machine& machine) {
                       " where the persona claims " + machine.claims_vm +
                       ": detectors that ask it say so");
   }
-  const std::string brand = processor_brand();
+  const std::string& brand = processor_brand();
   if (brand.empty()) return found;
   for (const auto& [field, value] : machine.processor)
     if (field == "model name" && brand.find(value) == std::string::npos)
@@ -239,7 +247,9 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   if (has_system_bus(machine)) {
     // systemd's were made as it started.
     disguise.bus_time = start_of_machine(policy.cues.uptime_seconds);
-    disguise.bus = [persona, view] { return bus_document(persona, view); };
+    // Of one copy: a disguise is copied at every start, and few starts have a client.
+    const auto told = std::make_shared<const std::pair<Persona, MachineView>>(persona, view);
+    disguise.bus = [told] { return bus_document(told->first, told->second); };
   }
   disguise.unhidden = processor_contradictions(machine);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));

@@ -22,8 +22,6 @@ std::vector<isolation::Cover> settings_covers(const MachineView& view) {
   fixed("/proc/sys/kernel/bootloader_type", 114);
   fixed("/proc/sys/kernel/bootloader_version", 2);
   fixed("/proc/sys/kernel/panic", 0);
-  // An eighth of the memory may become stacks of threads (set_max_threads in kernel/fork.c), and
-  // half as many namespaces of each kind.
   fixed("/proc/sys/kernel/tainted", 0);
   // What systemd sets (bump_sysctl_nr_open_to_max and its like in its main.c): the third number of
   // file-nr would tell the memory of the host, whatever file-max said.
@@ -46,6 +44,8 @@ std::vector<isolation::Cover> settings_covers(const MachineView& view) {
                                       {"symlinks", 1}})
       fixed(fmt::format("/proc/sys/fs/protected_{}", name), value);
   }
+  // An eighth of the memory may become stacks of threads (set_max_threads in kernel/fork.c), and
+  // half as many namespaces of each kind.
   const std::uint64_t threads = view.memory_kilobytes / 128;
   fixed("/proc/sys/kernel/threads-max", threads);
   for (const char* kind : {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"})

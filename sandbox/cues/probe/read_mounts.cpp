@@ -39,9 +39,9 @@ const char* row_of(const char* path, std::size_t* place) {
   return found;
 }
 
-bool is_of_ext(const char* row) {
+bool has_type(const char* row, const char* beginning) {
   const char* rest = std::strstr(row, " - ");
-  return rest != nullptr && std::strncmp(rest + 3, "ext", 3) == 0;
+  return rest != nullptr && std::strncmp(rest + 3, beginning, std::strlen(beginning)) == 0;
 }
 
 void say_names(const Channel& channel, const char* detail, const char* how, const Text& names,
@@ -83,16 +83,14 @@ void read_disk(const Channel& channel) {
     unsigned minor_number = 0;
     const bool read = std::sscanf(word, "%u:%u", &high, &minor_number) == 2;
     // Subvolumes of btrfs have devices of their own everywhere.
-    const bool subvolumes = std::strstr(row, " - btrfs ") != nullptr &&
-                            std::strstr(row, " - btrfs ") < std::strchr(row, '\n');
-    if (read && !subvolumes && makedev(high, minor_number) != info.st_dev)
+    if (read && !has_type(row, "btrfs ") && makedev(high, minor_number) != info.st_dev)
       other_device.add("%s%s", others++ == 0 ? "" : " ", path);
     if (place == 1) {
       long known = 0;
       while (known < devices && on_root[known] != info.st_dev) ++known;
       if (known == devices) on_root[devices++] = info.st_dev;
     }
-    if (!is_of_ext(row)) continue;
+    if (!has_type(row, "ext")) continue;
     // Whole blocks, of 1 KiB at least; an entry for itself and one in the directory above.
     if (info.st_size % 1024 != 0) odd_size.add("%s%s", odd++ == 0 ? "" : " ", path);
     if (info.st_nlink < 2) few_links.add("%s%s", few++ == 0 ? "" : " ", path);
@@ -106,13 +104,12 @@ void read_disk(const Channel& channel) {
 // One observation for each mount point: root of the file system, options, type, source, options of
 // the file system. Numbers of mounts and devices are left out: they count what was mounted before.
 void read_mounts(const Channel& channel) {
-  static char bytes[1U << 18U];
   const char* how = "read /proc/self/mountinfo";
-  if (read_file("/proc/self/mountinfo", bytes, sizeof(bytes)) < 0)
+  if (read_file("/proc/self/mountinfo", table, sizeof(table)) < 0)
     return say_error(channel, "table", how, errno);
   long count = 0;
   char* state = nullptr;
-  for (char* line = ::strtok_r(bytes, "\n", &state); line != nullptr;
+  for (char* line = ::strtok_r(table, "\n", &state); line != nullptr;
        line = ::strtok_r(nullptr, "\n", &state)) {
     ++count;
     const char* part[5] = {};

@@ -196,9 +196,9 @@ class TlsStream : public StreamService {
   void refuse_protocols() { only_http2_ = true; }
 
   const Leaf* leaf_of_hello() {
-    // Without a server name, or with one this parser refuses: the host of the address.
-    // As servers do that do not know the name: a certificate for any would show who issues it.
-    // What is intercepted is known to its destination alone.
+    // Without a server name, or with one that this parser refuses or that lives elsewhere: the host
+    // of the address, as servers do. A certificate for any name would show who issues it. What is
+    // intercepted is known to its destination alone.
     std::string host = sni_;
     if (protocols_ == Tls::Protocols::all && !lives_here(host)) host.clear();
     if (host.empty()) host = connection_.name;

@@ -19,7 +19,7 @@ char licence[] SEC("license") = "Dual BSD/GPL";
 // ---- system calls ---------------------------------------------------------------------------
 
 // Programs of every call ask for the task once and hand it on: the helper is a call.
-
+//
 // Of every task of the machine but those that have task storage of some program: recorded ones
 // have. The load costs unrecorded tasks a fraction of the look-up, which is a call.
 static __always_inline int is_nobodys(struct task_struct* task) {
