@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "sandbox/recorder/format/bundle_check.h"
 #include "sandbox/recorder/format/ledger.h"
-#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/format/trace_check.h"
 
 namespace gyges::cli {
 using namespace recorder;
@@ -63,14 +63,11 @@ Result<Verification> verify(const std::filesystem::path& run, const Expectations
   if (result.is_bundle) {
     GYGES_TRY(result.check, check_bundle(run, expected.ledger));
   } else {
-    GYGES_TRY(TraceReader reader, TraceReader::open(run));
-    result.check.chain_head = to_hex(reader.chain_head());
-    if (reader.damage())
+    GYGES_TRY(TraceCheck trace, check_trace(run));
+    result.check.chain_head = trace.chain_head;
+    if (!trace.fault.empty())
       result.check.faults.push_back(
-          {run.filename().string(),
-           fmt::format("block {} at byte {}: {}; {} events before it are good",
-                       reader.damage()->block, reader.damage()->offset, reader.damage()->reason,
-                       reader.damage()->first_missing)});
+          {run.filename().string(), trace.fault, std::move(trace.first_bad_byte)});
   }
   const std::string& demanded = expected.demanded;
   if (demanded.empty()) return result;
@@ -147,9 +144,14 @@ nlohmann::json json_of(const Verification& verified, const Expectations& expecte
                         {"own", fingerprint == expected.own}};
   }
   for (const std::string& omitted : check.omitted) row["omitted"].push_back(valid_utf8(omitted));
-  for (const BundleFault& fault : check.faults)
-    row["faults"].push_back(
-        {{"file", valid_utf8(fault.file)}, {"reason", valid_utf8(fault.reason)}});
+  for (const BundleFault& fault : check.faults) {
+    nlohmann::json byte = nullptr;
+    if (fault.first_bad_byte)
+      byte = {{"from", fault.first_bad_byte->from}, {"to", fault.first_bad_byte->to}};
+    row["faults"].push_back({{"file", valid_utf8(fault.file)},
+                             {"reason", valid_utf8(fault.reason)},
+                             {"first_bad_byte", byte}});
+  }
   return row;
 }
 

@@ -6,12 +6,14 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "sandbox/recorder/format/first_bad_byte.h"
 
 namespace gyges::recorder {
 
@@ -59,8 +61,9 @@ class BundleWriter {
 
 struct BundleFault {
   std::string file;  // relative to the bundle
-  std::string
-      reason;  // "changed", "missing", "not in the seal", with the first bad byte where known
+  std::string reason;  // "changed", "missing", "not in the seal", ...
+  // Of a trace that was changed or cut, and of any file that was only made longer.
+  std::optional<BadByte> first_bad_byte = {};
 };
 
 // Compares every file with seal.json, the blocks of the trace with their checksums and the seal

@@ -1,54 +1,77 @@
 #include "sandbox/recorder/format/bundle_check.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/json_document.h"
+#include "base/regular_file.h"
 #include "sandbox/recorder/format/bundle_files.h"
 #include "sandbox/recorder/format/ledger.h"
-#include "sandbox/recorder/format/trace_reader.h"
+#include "sandbox/recorder/format/trace_check.h"
 
 namespace gyges::recorder {
 namespace fs = std::filesystem;
 namespace {
 
-// What is wrong with a trace that is not the sealed one: the first bad byte where the running hash
-// shows it. Empty: nothing.
-std::string trace_fault(const Result<TraceReader>& reader, const std::string& sealed_head) {
-  if (!reader) return reader.error().line();
-  if (reader->damage())
-    return fmt::format("block {} at byte {}: {}; {} events before it are good",
-                       reader->damage()->block, reader->damage()->offset, reader->damage()->reason,
-                       reader->damage()->first_missing);
-  if (to_hex(reader->chain_head()) != sealed_head)
-    return "another trace, whole in itself, with another chain head";
-  return {};
+// Whether the file begins with all that was sealed.
+bool begins_as_sealed(const fs::path& path, std::uint64_t size, const std::string& sealed) {
+  auto fd = open_regular_file(path);
+  if (!fd) return false;
+  Sha256Hasher hasher;
+  std::vector<char> chunk(1U << 16U);
+  while (size > 0) {
+    const ssize_t got =
+        ::read(fd->get(), chunk.data(), std::min<std::uint64_t>(size, chunk.size()));
+    if (got <= 0) return false;
+    hasher.update({chunk.data(), static_cast<std::size_t>(got)});
+    size -= static_cast<std::uint64_t>(got);
+  }
+  return to_hex(hasher.finish()) == sealed;
 }
 
-std::string file_fault(const FileFacts& facts, const nlohmann::json& sealed) {
+BundleFault file_fault(const fs::path& directory, const std::string& name, const FileFacts& facts,
+                       const nlohmann::json& sealed) {
   auto size = sealed["size"].get<std::uint64_t>();
-  bool same_bytes = facts.sha256 == sealed["sha256"].get<std::string>();
-  if (!facts.regular) return "replaced by something that is no regular file";
-  if (same_bytes && facts.size != size) return "the seal states another size";
-  if (facts.size != size) return fmt::format("changed: {} bytes instead of {}", facts.size, size);
-  return same_bytes ? "" : "changed";
+  const auto hash = sealed["sha256"].get<std::string>();
+  bool same_bytes = facts.sha256 == hash;
+  if (!facts.regular) return {name, "replaced by something that is no regular file"};
+  if (same_bytes && facts.size != size) return {name, "the seal states another size"};
+  if (facts.size != size) {
+    BundleFault fault{name, fmt::format("changed: {} bytes instead of {}", facts.size, size)};
+    if (facts.size > size && begins_as_sealed(directory / name, size, hash)) {
+      fault.reason += fmt::format(": the last {} were added", facts.size - size);
+      fault.first_bad_byte = BadByte{size, size, "the sealed file ends there"};
+    }
+    return fault;
+  }
+  return {name, same_bytes ? "" : "changed"};
 }
 
 // A trace sealed unfinished is a fault, even if it is as it was sealed.
-void check_trace(const fs::path& path, const nlohmann::json& seal, std::string& fault,
-                 BundleCheck& check) {
+void look_into_trace(const fs::path& path, const nlohmann::json& seal, BundleFault& fault,
+                     BundleCheck& check) {
   const nlohmann::json& head = seal["trace_chain_head"];
-  auto reader = TraceReader::open(path);
-  if (reader) check.chain_head = to_hex(reader->chain_head());
-  std::string found = trace_fault(reader, head.is_string() ? head.get<std::string>() : "");
-  if (fault.starts_with("changed") && !found.empty())
-    fault = "changed: " + found;
-  else if (fault.empty())
-    fault = found;
+  const std::string sealed_head = head.is_string() ? head.get<std::string>() : "";
+  TraceCheck found;
+  if (auto checked = check_trace(path, sealed_head))
+    found = std::move(*checked);
+  else
+    found.fault = checked.error().line();
+  check.chain_head = found.chain_head;
+  if (found.fault.empty() && found.chain_head != sealed_head)
+    found.fault = "another trace, whole in itself, with another chain head";
+  if (found.fault.empty()) return;
+  if (fault.reason.starts_with("changed"))
+    fault.reason = "changed: " + found.fault;
+  else if (fault.reason.empty())
+    fault.reason = found.fault;
+  if (found.first_bad_byte) fault.first_bad_byte = std::move(found.first_bad_byte);
 }
 
 void check_signature(const nlohmann::json& seal, BundleCheck& check) {
@@ -120,10 +143,10 @@ Result<BundleCheck> check_bundle(const fs::path& directory, const fs::path& ledg
       check.faults.push_back({path, "missing"});
       continue;
     }
-    std::string fault = file_fault(found->second, sealed);
+    BundleFault fault = file_fault(directory, path, found->second, sealed);
     if (path == trace_name && found->second.regular)
-      check_trace(directory / path, seal, fault, check);
-    if (!fault.empty()) check.faults.push_back({path, fault});
+      look_into_trace(directory / path, seal, fault, check);
+    if (!fault.reason.empty()) check.faults.push_back(std::move(fault));
     files.erase(found);
   }
   for (const auto& [path, facts] : files) check.faults.push_back({path, "not in the seal"});

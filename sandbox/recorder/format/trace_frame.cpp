@@ -11,7 +11,6 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 namespace {
 
-constexpr std::string_view frame_mark = "GYTF";
 // zstd's own bound on what incompressible input can grow to is below one part in 128.
 constexpr std::uint32_t max_stored_bytes = max_block_bytes + max_block_bytes / 128 + 1024;
 // Three full lists of ten-byte numbers stay below.

@@ -11,6 +11,7 @@
 namespace gyges::recorder {
 
 inline constexpr std::string_view trace_magic = "\x89GYT\r\n\x1a\n";
+inline constexpr std::string_view frame_mark = "GYTF";
 inline constexpr std::uint32_t trace_version = 5;           // with events of more than 64 captures
 inline constexpr std::uint32_t split_times_version = 3;   // columns of times in two parts
 inline constexpr std::uint32_t oldest_trace_version = 1;  // without summaries

@@ -61,8 +61,8 @@ struct TraceReader::State : TraceFile {
     return "it is not finished: the recorder died or is still at work";
   }
 
-  void mark_damage(std::uint64_t offset, std::string_view reason) {
-    damage = TraceDamage{offset, extent.blocks, extent.events, std::string(reason)};
+  void mark_damage(std::uint64_t offset, std::string_view reason, bool is_frame = true) {
+    damage = TraceDamage{offset, extent.blocks, extent.events, std::string(reason), is_frame};
   }
 
   // Opens the file and reads its header, behind which `first_frame` begins.
@@ -128,7 +128,7 @@ struct TraceReader::State : TraceFile {
     good_bytes = offset;
     while (offset < extent.bytes) {
       if (coverage) {
-        mark_damage(offset, "there are bytes after the end");
+        mark_damage(offset, "there are bytes after the end", false);
         return ok();
       }
       FrameHead head;
@@ -155,7 +155,7 @@ struct TraceReader::State : TraceFile {
       good_bytes = offset;
     }
     extent.bytes = std::max(extent.bytes, offset);  // a recorder may be at work
-    if (!coverage) mark_damage(offset, unfinished());
+    if (!coverage) mark_damage(offset, unfinished(), false);
     return ok();
   }
 

@@ -27,6 +27,7 @@ struct TraceDamage {
   std::uint64_t block = 0;          // how many good blocks stand before it
   std::uint64_t first_missing = 0;  // sequence number of the first event that is not there
   std::string reason;               // "cut off", "changed: its hash differs", ...
+  bool is_frame = true;             // a frame begins there; else the file ends, or should have
 };
 
 // What the file holds as far as it is intact.

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "sandbox/recorder/format/block_checks.h"
 #include "sandbox/recorder/format/block_encoder.h"
 #include "sandbox/recorder/format/run_record.h"
 #include "sandbox/recorder/format/trace_frame.h"
@@ -89,11 +90,14 @@ struct TraceWriter::State {
     return status;
   }
 
-  // Writes the frame whose payload stands in `frame` behind room for the head.
-  Status write_frame(FrameHead& frame_head) {
-    frame_head.stored_bytes = static_cast<std::uint32_t>(frame.size() - frame_head_bytes);
+  void put_head(FrameHead& frame_head, std::size_t stored_bytes) {
+    frame_head.stored_bytes = static_cast<std::uint32_t>(stored_bytes);
     FrameHeadBytes bytes_of_head = encode_frame_head(frame_head);
     frame.replace(0, frame_head_bytes, view_of(bytes_of_head));
+  }
+
+  // Writes the frame that stands in `frame`, head and payload.
+  Status write_frame() {
     std::string_view whole(frame);
     chain = frame_hash(chain, whole.substr(0, frame_head_bytes), whole.substr(frame_head_bytes));
     frame.append(reinterpret_cast<const char*>(chain.data()), chain.size());
@@ -116,7 +120,8 @@ struct TraceWriter::State {
     text_head.counters = counters;
     frame.assign(frame_head_bytes, '\0');
     frame += text;
-    return write_frame(text_head);
+    put_head(text_head, text.size());
+    return write_frame();
   }
 
   Status finish_block() {
@@ -142,7 +147,10 @@ struct TraceWriter::State {
     head.raw_bytes = static_cast<std::uint32_t>(raw.size());
     head.events = static_cast<std::uint32_t>(encoder.event_count());
     head.counters = counters;
-    return write_frame(head);
+    // The check values are of head, summary and packed events, and stand between the latter two.
+    put_head(head, frame.size() - frame_head_bytes + checks_size(frame.size()));
+    frame.insert(before, encode_checks(checks_of(frame)));
+    return write_frame();
   }
 
   void open_block(std::uint64_t time_ns) {
