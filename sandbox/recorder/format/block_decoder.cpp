@@ -13,7 +13,9 @@ constexpr std::size_t max_read_entries = max_table_entries + max_block_events;
 
 }  // namespace
 
-BlockDecoder::BlockDecoder(std::size_t columns) : used_columns_(columns) {}
+BlockDecoder::BlockDecoder(std::uint32_t version)
+    : used_columns_(version < split_times_version ? old_column_count : column_count),
+      has_lanes_(version >= word_lanes_version) {}
 
 bool BlockDecoder::Cursor::long_varint(std::uint64_t& value) {
   value = 0;
@@ -44,7 +46,31 @@ bool BlockDecoder::split_columns(std::string_view payload) {
     columns_[i] = {head.at, head.at + sizes[i]};
     head.at += sizes[i];
   }
-  return head.at == head.end;
+  return head.at == head.end && (!has_lanes_ || split_words());
+}
+
+bool BlockDecoder::split_words() {
+  Cursor& words = columns_[column_words];
+  std::array<std::uint64_t, StructureMemory::max_words> sizes{};
+  for (std::uint64_t& size : sizes)
+    if (!words.varint(size)) return false;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (static_cast<std::uint64_t>(words.end - words.at) < sizes[i]) return false;
+    lanes_[i] = {words.at, words.at + sizes[i]};
+    words.at += sizes[i];
+  }
+  return true;
+}
+
+// One that has changed.
+bool BlockDecoder::read_word(std::size_t place, StructureMemory::Words& last) {
+  std::int64_t delta = 0;
+  if (!(has_lanes_ ? lanes_[place] : columns_[column_words]).zigzag(delta)) return false;
+  if (has_lanes_ && delta == 0 && place >= word_repeat_distance)
+    last[place] = last[place - word_repeat_distance];
+  else
+    last[place] += static_cast<std::uint64_t>(delta);
+  return true;
 }
 
 bool BlockDecoder::define(std::string_view& bytes) {
@@ -128,9 +154,7 @@ bool BlockDecoder::read_literal(std::uint32_t number, Capture& capture) {
   StructureMemory::Words& last = structures_.last(number, capture.argument);
   char* const bytes = rebuilt_.room(size);
   for (std::size_t i = 0; i < words; ++i) {
-    std::int64_t delta = 0;
-    if ((changed >> i & 1U) != 0 && !columns_[column_words].zigzag(delta)) return false;
-    last[i] += static_cast<std::uint64_t>(delta);
+    if ((changed >> i & 1U) != 0 && !read_word(i, last)) return false;
     std::memcpy(bytes + i * sizeof(last[i]), &last[i], sizeof(last[i]));
   }
   if (!rest.empty()) std::memcpy(bytes + words * sizeof(std::uint64_t), rest.data(), rest.size());
@@ -268,6 +292,9 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
   for (const Cursor& column : columns_)
     if (column.at != column.end)
       return fail("unpack trace block", "", "it holds more than its events");
+  for (const Cursor& lane : lanes_)
+    if (lane.at != lane.end)
+      return fail("unpack trace block", "", "it holds more words than its events");
   return ok();
 }
 

@@ -14,13 +14,14 @@
 #include "sandbox/recorder/format/block_tables.h"
 #include "sandbox/recorder/format/byte_arena.h"
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/trace_frame.h"
 
 namespace gyges::recorder {
 
 class BlockDecoder {
  public:
-  // `columns`: column_count, or old_column_count for blocks of formats 1 and 2.
-  explicit BlockDecoder(std::size_t columns = column_count);
+  // `version`: of the trace that the blocks are of.
+  explicit BlockDecoder(std::uint32_t version = trace_version);
 
   // Decodes one payload and calls `visit` for each event, with sequence numbers from
   // `first_sequence`, until it returns false (then `stopped` is set). The error names what is
@@ -74,6 +75,8 @@ class BlockDecoder {
     bool long_varint(std::uint64_t& value);
   };
   bool split_columns(std::string_view payload);
+  bool split_words();
+  bool read_word(std::size_t place, StructureMemory::Words& last);
   bool define(std::string_view& bytes);
   const Shape* read_shape();
   const Context* read_context();
@@ -85,7 +88,9 @@ class BlockDecoder {
   bool read_literal(std::uint32_t number, Capture& capture);
 
   std::size_t used_columns_;
+  bool has_lanes_;
   std::array<Cursor, column_count> columns_{};
+  std::array<Cursor, StructureMemory::max_words> lanes_{};  // of column_words
   Predictor predictor_;
   std::vector<Shape> shapes_;
   std::vector<Context> contexts_;

@@ -46,6 +46,7 @@ BlockEncoder::BlockEncoder()
 
 bool BlockEncoder::begin() {
   for (Stream& column : columns_) column.used = 0;
+  for (Stream& lane : lanes_) lane.used = 0;
   events_since_fresh_ += events_;
   events_ = 0;
   ++block_;
@@ -209,7 +210,8 @@ void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
       std::uint64_t value = eight_bytes(bytes.data() + i * sizeof(value));
       if (value == last[i]) continue;
       changed |= std::uint64_t{1} << i;
-      columns_[column_words].zigzag(difference(value, last[i]));
+      const bool repeats = i >= word_repeat_distance && value == last[i - word_repeat_distance];
+      lanes_[i].zigzag(repeats ? 0 : difference(value, last[i]));
       last[i] = value;
     }
     columns_[column_words_changed].varint(changed);
@@ -220,10 +222,16 @@ void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
 std::size_t BlockEncoder::raw_bytes() const {
   std::size_t sum = 0;
   for (const Stream& column : columns_) sum += column.used;
+  for (const Stream& lane : lanes_) sum += lane.used;
   return sum;
 }
 
 const std::vector<std::uint8_t>& BlockEncoder::finish() {
+  Stream& words = columns_[column_words];
+  words.used = 0;
+  for (const Stream& lane : lanes_) words.varint(lane.used);
+  for (const Stream& lane : lanes_)
+    words.append({reinterpret_cast<const char*>(lane.bytes.data()), lane.used});
   Stream sizes;
   for (const Stream& column : columns_) sizes.varint(column.used);
   payload_.clear();

@@ -74,6 +74,7 @@ class BlockEncoder {
   void add_literal(std::uint32_t number, const Capture& capture, std::string_view bytes);
 
   std::array<Stream, column_count> columns_;
+  std::array<Stream, StructureMemory::max_words> lanes_;  // of column_words
   std::vector<std::uint8_t> payload_;
   Predictor predictor_;
   StringTable shapes_;

@@ -120,6 +120,10 @@ class Predictor {
   bool clean_ = true;  // nothing was learned since it was cleared
 };
 
+// A word that is now what the word so many before it in the same structure is (the seconds of two
+// times, mostly) is stored as no difference, which a changed word cannot have.
+inline constexpr std::size_t word_repeat_distance = 2;
+
 // The words of the last structure of each call and argument; the next one is stored as differences.
 class StructureMemory {
  public:

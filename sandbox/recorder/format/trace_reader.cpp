@@ -39,7 +39,7 @@ struct TraceReader::State : TraceFile {
   Sha256 chain{};
   std::vector<BlockPlace> blocks;
   std::uint64_t good_bytes = 0;              // up to the end of the last good frame
-  std::size_t columns = column_count;        // of its blocks
+  std::uint32_t version = trace_version;
   std::optional<BlockDecoder> live_decoder;  // of for_each_new
   std::size_t next_live = 0;
   std::unique_ptr<char[]> raw;  // of the block in hand; grows only, and nobody needs it cleared
@@ -72,8 +72,8 @@ struct TraceReader::State : TraceFile {
     GYGES_TRY(nlohmann::json json, parse_json(text, path));
     if (!json.is_object() || json.value("format", nlohmann::json()) != "gyges-trace")
       return fail("read trace", path, "its header is not that of a trace");
-    nlohmann::json version = json.value("version", nlohmann::json());
-    if (!version.is_number_unsigned() || version < oldest_trace_version || version > trace_version)
+    nlohmann::json stated = json.value("version", nlohmann::json());
+    if (!stated.is_number_unsigned() || stated < oldest_trace_version || stated > trace_version)
       return fail("read trace", path, "it has a version this Gyges does not know",
                   "read it with the Gyges that wrote it, or a newer one");
     nlohmann::json name = json.value("backend", nlohmann::json());
@@ -82,7 +82,7 @@ struct TraceReader::State : TraceFile {
       return fail("read trace", path, "its header lacks backend or realtime_base_ns");
     backend = name == "ebpf" ? Backend::ebpf : Backend::ptrace;
     realtime_base_ns = base.get<std::uint64_t>();
-    columns = version < split_times_version ? old_column_count : column_count;
+    version = stated.get<std::uint32_t>();
     return ok();
   }
 
@@ -268,7 +268,7 @@ Status TraceReader::read_through(const std::filesystem::path& path,
   State state;
   std::uint64_t first_frame = 0;
   GYGES_CHECK(state.open(path, first_frame));
-  BlockDecoder decoder(state.columns);
+  BlockDecoder decoder(state.version);
   bool stopped = false;
   const auto unpack = [&](const FrameHead&, std::string_view whole) -> Result<bool> {
     GYGES_CHECK(state.unpack_block(state.blocks.size() - 1, whole, decoder, visit, stopped));
@@ -280,7 +280,7 @@ Status TraceReader::read_through(const std::filesystem::path& path,
 
 Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
-  BlockDecoder decoder(s.columns);
+  BlockDecoder decoder(s.version);
   bool stopped = false;
   for (std::size_t i = 0; i < s.blocks.size() && !stopped; ++i)
     GYGES_CHECK(s.read_block(i, decoder, visit, stopped));
@@ -290,7 +290,7 @@ Status TraceReader::for_each(const std::function<bool(const Event&)>& visit) {
 Status TraceReader::for_each_in(const BlockQuery& query,
                                 const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
-  BlockDecoder decoder(s.columns);
+  BlockDecoder decoder(s.version);
   const std::function<bool(const Event&)> skim = [](const Event&) { return true; };
   std::size_t next = 0;  // the block that the decoder's tables are ready for
   bool stopped = false;
@@ -317,7 +317,7 @@ std::uint64_t TraceReader::blocks_unpacked() const {
 
 Status TraceReader::for_each_new(const std::function<bool(const Event&)>& visit) {
   State& s = *state_;
-  if (!s.live_decoder) s.live_decoder.emplace(s.columns);
+  if (!s.live_decoder) s.live_decoder.emplace(s.version);
   bool stopped = false;
   while (s.next_live < s.blocks.size() && !stopped)
     GYGES_CHECK(s.read_block(s.next_live++, *s.live_decoder, visit, stopped));
