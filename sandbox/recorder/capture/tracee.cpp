@@ -107,19 +107,21 @@ void Tracee::capture_bytes(Capture capture, std::uint64_t address, std::uint64_t
 void Tracee::capture_strings(Capture capture, std::uint64_t address, std::size_t budget,
                              CaptureList& list) const {
   std::string strings;
+  bool one_was_cut = false;
   capture.truncated = true;
-  for (std::size_t i = 0; i < wire::argv_strings; ++i) {
+  for (std::size_t i = 0; i <= wire::argv_strings; ++i) {
     const std::optional<std::string> pointer = read(address + 8 * i, 8);
     if (!pointer) return add_missing(capture, list);
     const auto string_address = value_at<std::uint64_t>(*pointer, 0);
     if (string_address == 0) {
-      capture.truncated = false;
+      capture.truncated = one_was_cut;
       break;
     }
-    if (strings.size() >= budget) break;
+    if (i == wire::argv_strings || strings.size() >= budget) break;
     bool cut = false;
     const std::optional<std::string> text = read_string(string_address, wire::string_limit, cut);
     if (!text) return add_missing(capture, list);
+    one_was_cut = one_was_cut || cut;
     strings += *text;
     strings += '\0';
   }

@@ -297,6 +297,8 @@ void Tracer::executed(pid_t tid) {
   const auto old_tid = static_cast<pid_t>(message_of(tid));
   proc_.forget(tid);
   if (old_tid != tid && threads_.contains(old_tid)) {
+    // The leader, whose number the thread takes: no stop and no status tells of its end.
+    ended(tid, SIGKILL);
     Thread moved = std::move(threads_[old_tid]);
     threads_.erase(old_tid);
     if (bound_.tid == old_tid) bound_.tid = tid;  // the task has taken another number
@@ -305,6 +307,7 @@ void Tracer::executed(pid_t tid) {
     moved.facts.tid = tid;
     moved.facts.inside_tid = moved.facts.inside_pid;
     threads_[tid] = std::move(moved);
+    session_.traced.insert(tid);
   }
   Thread& thread = threads_[tid];
   CaptureList image;

@@ -15,6 +15,12 @@ __noinline int put_missing(struct room* room, struct scratch* scratch, u32 tag) 
   return 0;
 }
 
+// Whether a string that filled its room was cut: not if its own NUL is at the room's end.
+static __always_inline int was_cut(u64 address, u64 room) {
+  u8 last = 0;
+  return bpf_probe_read_user(&last, sizeof(last), (void*)(address + room - 1)) || last;
+}
+
 __noinline int put_string(struct room* room, struct scratch* scratch, u32 tag, u64 address,
                           u32 limit) {
   if (!room || !scratch) return 0;
@@ -28,8 +34,8 @@ __noinline int put_string(struct room* room, struct scratch* scratch, u32 tag, u
   scratch->fault = address;
   if (length <= 0) return 1;
   u32 bytes = (u32)length - 1;
-  put_head((struct capture_head*)at, tag, length == (s64)most ? capture_truncated : 0, bytes,
-           bytes);
+  u32 flags = length == (s64)most && was_cut(address, most) ? capture_truncated : 0;
+  put_head((struct capture_head*)at, tag, flags, bytes, bytes);
   advance(scratch, bytes);
   return 0;
 }
@@ -83,9 +89,11 @@ struct strings {
   u64 address;
   u32 budget;
   u32 failed;
+  u32 cut;  // a string was
 };
 
-// bpf_loop and not `for`: the verifier follows the body once, not 256 times.
+// bpf_loop and not `for`: the verifier follows the body once, not 257 times. The last time is for
+// the end of a list that has as many strings as are looked at.
 static long put_next_string(u32 i, void* data) {
   struct strings* strings = data;
   struct room* room = strings->room;
@@ -98,9 +106,10 @@ static long put_next_string(u32 i, void* data) {
   strings->failed = bpf_probe_read_user(&string, sizeof(string), (void*)strings->address) != 0;
   if (strings->failed) return 1;
   if (!string) {
-    scratch->flags = 0;
+    scratch->flags = strings->cut ? capture_truncated : 0;
     return 1;
   }
+  if (i == argv_strings) return 1;
   strings->address += sizeof(string);
   barrier_var(offset);
   if (offset >= strings->budget || offset >= argv_budget) return 1;
@@ -109,6 +118,7 @@ static long put_next_string(u32 i, void* data) {
                                         (void*)string);
   strings->failed = length < 0;
   if (length < 0) return 1;
+  if (length == string_limit && was_cut(string, string_limit)) strings->cut = 1;
   scratch->used += length;
   return 0;
 }
@@ -119,7 +129,7 @@ __noinline int put_strings(struct room* room, struct scratch* scratch, u32 tag, 
   struct strings strings = {.room = room, .scratch = scratch, .address = address, .budget = budget};
   scratch->used = 0;
   scratch->flags = capture_truncated;
-  bpf_loop(argv_strings, put_next_string, &strings, 0);
+  bpf_loop(argv_strings + 1, put_next_string, &strings, 0);
   if (strings.failed) return 1;
   u8* at = room_at(room, scratch->fill, record_limit - sizeof(struct capture_head));
   if (!at) return 0;

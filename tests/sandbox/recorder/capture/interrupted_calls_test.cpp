@@ -1,0 +1,219 @@
+// Calls that wait and never come back, or come back because their process ends or becomes another
+// program: each is there once, with the end that it had.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <thread>
+
+#include "capture_fixture.h"
+
+namespace gyges::recorder {
+namespace {
+
+class InterruptedCalls : public CaptureTest {
+ protected:
+  // Calls that waited when their thread ended: as the kernel broke them off, or without an end.
+  static void expect_broken_off(const Recording& result, const char* name, std::size_t count) {
+    std::size_t waited = 0;
+    for (const KeptEvent* call : result.calls(name)) {
+      const Event& event = call->event;
+      if (event.has_exit && event.result > -512) continue;
+      ++waited;
+      EXPECT_TRUE(event.has_enter) << name;
+      EXPECT_EQ(event.verdict, Verdict::allowed) << name;
+      if (event.has_exit) {
+        EXPECT_GE(event.duration_ns, 20'000'000U) << name;
+      }
+    }
+    EXPECT_EQ(waited, count) << name;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, InterruptedCalls, both_backends, backend_of_test);
+
+constexpr useconds_t while_they_wait = 150'000;
+
+// Threads that wait in a read, a poll, a sleep and a futex, for ever.
+void wait_in_calls(int silent_pipe) {
+  std::thread([=] {
+    char byte = 0;
+    syscall(SYS_read, silent_pipe, &byte, 1);
+  }).detach();
+  std::thread([=] {
+    pollfd one{silent_pipe, POLLIN, 0};
+    syscall(SYS_poll, &one, 1, -1);
+  }).detach();
+  std::thread([] {
+    const timespec long_time{1000, 0};
+    syscall(SYS_nanosleep, &long_time, nullptr);
+  }).detach();
+  std::thread([] {
+    int word = 0;
+    syscall(SYS_futex, &word, 0, 0, nullptr, nullptr, 0);
+  }).detach();
+}
+
+void expect_all_broken_off(const Recording& result,
+                           void (*expect)(const Recording&, const char*, std::size_t)) {
+  for (const char* name : {"read", "poll", "nanosleep", "futex"}) expect(result, name, 1);
+}
+
+TEST_P(InterruptedCalls, ByTheEndOfTheProcess) {
+  const Recording result = run([] {
+    std::array<int, 2> silent{};
+    if (pipe(silent.data()) != 0) return 1;
+    wait_in_calls(silent[0]);
+    usleep(while_they_wait);
+    syscall(SYS_exit_group, 7);
+    return 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 7);
+  expect_all_broken_off(result, expect_broken_off);
+  EXPECT_EQ(result.of_kind(EventKind::process_exit).size(), 5U);
+}
+
+TEST_P(InterruptedCalls, ByAnotherProgramInTheirPlace) {
+  const Recording result = run([] {
+    std::array<int, 2> silent{};
+    if (pipe2(silent.data(), O_CLOEXEC) != 0) return 1;
+    wait_in_calls(silent[0]);
+    std::thread([] {
+      usleep(while_they_wait);
+      execl("/bin/sh", "sh", "-c", "exit 6", nullptr);
+    }).detach();
+    for (;;) pause();  // the leader waits, too, and is replaced by the thread
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 6);
+  expect_all_broken_off(result, expect_broken_off);
+  expect_broken_off(result, "pause", 1);
+  // The four, the leader, and in the end what the thread became.
+  EXPECT_EQ(result.of_kind(EventKind::process_exit).size(), 6U);
+  ASSERT_EQ(result.calls("execve").size(), 1U);
+  EXPECT_EQ(result.calls("execve")[0]->event.result, 0);
+  EXPECT_EQ(result.calls("execve")[0]->event.tid, result.pid);
+  EXPECT_EQ(result.calls("execve")[0]->capture(CaptureKind::path), "/bin/sh");
+}
+
+TEST_P(InterruptedCalls, ByAKillFromOutside) {
+  const Recording result = run([] {
+    const pid_t child = fork();
+    if (child == 0) {
+      std::array<int, 2> silent{};
+      if (pipe(silent.data()) != 0) _exit(1);
+      wait_in_calls(silent[0]);
+      for (;;) pause();
+    }
+    usleep(while_they_wait);
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : 1;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  expect_all_broken_off(result, expect_broken_off);
+  expect_broken_off(result, "pause", 1);
+}
+
+// The child of a vfork is killed before it executes anything: its parent's call ends then.
+TEST_P(InterruptedCalls, AVforkWhoseChildIsKilled) {
+  const Recording result = run([] {
+    const pid_t self = getpid();
+    const pid_t killer = fork();
+    if (killer == 0) {
+      usleep(while_they_wait);
+      // The only other child of `self`, by its place in /proc.
+      char path[64];
+      std::snprintf(path, sizeof(path), "/proc/%d/task/%d/children", self, self);
+      FILE* const children = std::fopen(path, "r");
+      if (children == nullptr) _exit(1);
+      int first = 0;
+      int second = 0;
+      if (std::fscanf(children, "%d %d", &first, &second) != 2) _exit(2);
+      kill(first == getpid() ? second : first, SIGKILL);
+      _exit(0);
+    }
+    const pid_t child = vfork();
+    if (child == 0)
+      for (;;) pause();
+    int status = 0;
+    waitpid(child, &status, 0);
+    waitpid(killer, nullptr, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : 3;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  ASSERT_EQ(result.calls("vfork").size(), 1U);
+  const Event& call = result.calls("vfork")[0]->event;
+  EXPECT_GT(call.result, 0);
+  EXPECT_GE(call.duration_ns, 100'000'000U);
+  expect_broken_off(result, "pause", 1);
+}
+
+// A socket whose last bytes nobody takes: its close waits as long as it was told to, or until its
+// process is killed.
+int lingering_socket(int seconds) {
+  const int server = socket(AF_INET, SOCK_STREAM, 0);
+  const int small = 4096;
+  setsockopt(server, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  if (bind(server, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(server, 1) != 0 ||
+      getsockname(server, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return -1;
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0) return -1;
+  fcntl(client, F_SETFL, O_NONBLOCK);
+  std::array<char, 65536> bytes{};
+  while (write(client, bytes.data(), bytes.size()) > 0) {
+  }
+  fcntl(client, F_SETFL, 0);
+  const linger waits{1, seconds};
+  setsockopt(client, SOL_SOCKET, SO_LINGER, &waits, sizeof(waits));
+  return client;
+}
+
+TEST_P(InterruptedCalls, ALingeringCloseAndItsKilledTwin) {
+  const Recording result = run([] {
+    const int brief = lingering_socket(1);
+    if (brief < 0 || close(brief) != 0) return 1;
+    const pid_t child = fork();
+    if (child == 0) {
+      const int longer = lingering_socket(1000);
+      close(longer < 0 ? 0 : longer);
+      _exit(2);
+    }
+    usleep(3 * while_they_wait);
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 0 : 3;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  std::size_t waited_a_second = 0;
+  std::size_t killed = 0;
+  for (const KeptEvent* call : result.calls("close")) {
+    const Event& event = call->event;
+    if (event.pid == result.pid) {
+      waited_a_second += event.has_exit && event.duration_ns > 900'000'000U;
+      continue;
+    }
+    killed += !event.has_exit || event.duration_ns > 100'000'000U;
+  }
+  EXPECT_EQ(waited_a_second, 1U);
+  EXPECT_EQ(killed, 1U);
+}
+
+}  // namespace
+}  // namespace gyges::recorder
