@@ -69,6 +69,9 @@ void write_traces(const fs::path& root) {
     bytes.append(payload.begin(), payload.end());
     put(root / "block_decoder", "seed" + std::to_string(number), bytes);
     put(root / "event_text", "seed" + std::to_string(number), bytes);
+    std::string damaged = must(read_file(path));
+    damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+    put(root / "first_bad_byte", "seed" + std::to_string(number), damaged);
     ++number;
   }
 }

@@ -25,8 +25,6 @@ constexpr std::size_t summary_size_at = 20;
 constexpr std::size_t most_bytes = 2 * (std::size_t{max_block_bytes} + (1U << 20U));
 // Where the length of the bad frame is not to be believed, marks of the next one are looked at.
 constexpr std::size_t most_marks = 8;
-// Every value of every byte is tried in short frames: at most some four seconds of hashing.
-constexpr std::uint64_t most_hashed_bytes = std::uint64_t{1} << 32U;
 
 std::uint32_t size_in(std::string_view head, std::size_t at) {
   std::uint32_t value = 0;
@@ -49,8 +47,9 @@ struct BadRange {
 // One frame, from its first byte on, and what stands behind it.
 class FrameSearch {
  public:
-  FrameSearch(std::string_view bytes, const Sha256& before, const std::string& sealed_head)
-      : bytes_(bytes), before_(before), sealed_head_(sealed_head) {}
+  FrameSearch(std::string_view bytes, const Sha256& before, const std::string& sealed_head,
+              std::uint64_t most_hashed)
+      : bytes_(bytes), before_(before), sealed_head_(sealed_head), most_hashed_(most_hashed) {}
 
   BadRange find() {
     const std::vector<std::size_t> lengths = possible_lengths();
@@ -245,7 +244,7 @@ class FrameSearch {
 
   // Header and end have no check values, nor have blocks of older traces.
   bool by_trial(std::string frame) {
-    if (frame.size() * 255 * frame.size() > most_hashed_bytes) return false;
+    if (frame.size() * 255 * frame.size() > most_hashed_) return false;
     for (std::size_t at = 0; at < frame.size() - frame_hash_bytes; ++at) {
       const char stands = frame[at];
       for (int flipped = 1; flipped < 256; ++flipped) {
@@ -321,6 +320,7 @@ class FrameSearch {
   std::string_view bytes_;
   Sha256 before_;
   const std::string& sealed_head_;
+  std::uint64_t most_hashed_;
   BadRange found_;
   std::optional<BadRange> narrowest_;
 };
@@ -346,11 +346,12 @@ std::string bad_byte_text(const BadByte& bad) {
 }
 
 Result<BadByte> find_first_bad_byte(const std::filesystem::path& path, std::uint64_t frame,
-                                    const Sha256& before, const std::string& sealed_head) {
+                                    const Sha256& before, const std::string& sealed_head,
+                                    std::uint64_t most_hashed) {
   TraceFile file;
   GYGES_CHECK(read_from(file, path, frame));
   if (file.frame.empty()) return BadByte{frame, frame, "the file ends there"};
-  BadRange range = FrameSearch(file.frame, before, sealed_head).find();
+  BadRange range = FrameSearch(file.frame, before, sealed_head, most_hashed).find();
   if (range.earlier) return BadByte{trace_magic.size(), frame - 1, std::move(range.how)};
   return BadByte{frame + range.from, frame + range.to, std::move(range.how)};
 }

@@ -28,11 +28,15 @@ std::string bad_byte_text(const BadByte& bad);
 // one before it (TraceReader::chain_head()); `sealed_head` is the chain head that a seal states, in
 // hexadecimal digits, empty without one.
 //
+// Where there are no check values each value of each byte is tried, which hashes at most
+// `most_hashed` bytes: some four seconds.
+//
 // What it says of one byte, or of a stretch no longer than a piece of the block's check values, is
 // proven: with those bytes put right the frame has the hash that it states. Where that cannot be it
 // gives the narrowest range that the check values, the file's end and the format leave.
 Result<BadByte> find_first_bad_byte(const std::filesystem::path& path, std::uint64_t frame,
-                                    const Sha256& before, const std::string& sealed_head);
+                                    const Sha256& before, const std::string& sealed_head,
+                                    std::uint64_t most_hashed = std::uint64_t{1} << 32U);
 
 // The same of a trace whose header cannot be used. None: the header's bytes are as they were
 // written, or it is no trace at all.
