@@ -19,7 +19,6 @@ namespace gyges::recorder {
 namespace {
 
 constexpr std::size_t stored_size_at = 8;  // in a frame's head
-constexpr std::size_t raw_size_at = 12;
 constexpr std::size_t summary_size_at = 20;
 // A bad frame and the one behind it, each as long as they can be.
 constexpr std::size_t most_bytes = 2 * (std::size_t{max_block_bytes} + (1U << 20U));
