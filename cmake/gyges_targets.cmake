@@ -45,10 +45,11 @@ function(gyges_library name)
   gyges_precompiled_library(${name})
 endfunction()
 
-# gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s] [AS_USER]): one GoogleTest program per
-# room. With AS_USER it runs a second time, as an ordinary user.
+# gyges_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT s] [AS_USER] [CAPTURED]): one GoogleTest
+# program per room. With AS_USER it runs a second time, as an ordinary user. With CAPTURED packets
+# that leave on the host meanwhile fail its tests (tests/host_capture.h).
 function(gyges_test name)
-  cmake_parse_arguments(ARG "AS_USER" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "AS_USER;CAPTURED" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -59,6 +60,11 @@ function(gyges_test name)
   gyges_compile_options(${name})
   gyges_compile_quickly(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  set(captured)
+  if(ARG_CAPTURED)  # what leaves on the host meanwhile fails its tests
+    target_link_libraries(${name} PRIVATE gyges_host_capture)
+    set(captured $<TARGET_FILE:host_capture>)
+  endif()
   gyges_precompiled_test(${name})
   target_compile_definitions(${name} PRIVATE GYGES_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     GYGES_BINARY="${CMAKE_BINARY_DIR}/gyges")
@@ -66,7 +72,7 @@ function(gyges_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
   if(ARG_AS_USER)
     add_test(NAME ${name}_as_user
-      COMMAND ${CMAKE_SOURCE_DIR}/tests/as_user.sh $<TARGET_FILE:${name}>)
+      COMMAND ${CMAKE_SOURCE_DIR}/tests/as_user.sh $<TARGET_FILE:${name}> ${captured})
     set_tests_properties(${name}_as_user PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
       SKIP_RETURN_CODE 77)
   endif()
