@@ -118,8 +118,8 @@ void Gateway::run() {
     // The sandbox's processes are gone by then. The kernel still sends what they had written, and
     // after it the end of each connection: all is read, stands in the record, and goes on to its
     // destination, until nothing moves any more.
-    bool carrying = stop && carries();
-    std::int64_t patience = stop && is_open() ? patience_at_stop : 0;
+    const bool carrying = carrying_ > 0;
+    const std::int64_t patience = open_ > 0 ? patience_at_stop : 0;
     if (stop) wait = std::min(wait, carrying || patience > 0 ? 50 : 1);
     int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
     now_ = monotonic_now();
@@ -181,16 +181,6 @@ void Gateway::run() {
   count_lost_packets();
   reports_.append(sizeof(std::uint32_t), '\0');  // an empty report: nothing more comes
   flush();
-}
-
-bool Gateway::is_open() const {
-  return std::any_of(connections_.begin(), connections_.end(),
-                     [](const auto& entry) { return entry.second->is_open(); });
-}
-
-bool Gateway::carries() const {
-  return std::any_of(connections_.begin(), connections_.end(),
-                     [](const auto& entry) { return entry.second->carries(); });
 }
 
 void Gateway::report(const Flow& flow) {

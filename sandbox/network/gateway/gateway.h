@@ -78,6 +78,11 @@ class Gateway {
   [[nodiscard]] bool scarce() const { return queued_ > most_queued; }
   // More than most_memory is in use: what asks for more is turned away, so that hostile traffic
   // (10,000 heads that do not end) costs the host no more than that.
+  // What the stop waits for: connections that carry bytes of the sandbox, and such that are open.
+  void count_busy(TcpConnection::Busy before, TcpConnection::Busy now) {
+    carrying_ += static_cast<std::size_t>(now.carries) - static_cast<std::size_t>(before.carries);
+    open_ += static_cast<std::size_t>(now.is_open) - static_cast<std::size_t>(before.is_open);
+  }
   [[nodiscard]] bool exhausted();
   // Made when it is first needed; null: the list cannot be read.
   const TlsTrust* trust();
@@ -117,8 +122,6 @@ class Gateway {
   void turn_away(int listener);
   void refuse_accepted(int fd, const Connection& connection, const Decision& decision);
   void expire(bool all);
-  [[nodiscard]] bool carries() const;
-  [[nodiscard]] bool is_open() const;
   void send_raw(std::string packet, const IpAddress& to);
   void answer(const Packet& packet, std::string reply);
   void flush_packets();
@@ -143,6 +146,8 @@ class Gateway {
   std::map<PeerKey, Peer> peers_[3];  // refused SYNs; datagrams; echo and everything else
   std::map<std::uint64_t, PeerKey> upstreams_;
   // Of SYNs whose connections are to come. One that never does is an attempt all the same.
+  std::size_t carrying_ = 0;
+  std::size_t open_ = 0;
   std::map<PeerKey, Flow> approved_;
   std::string reports_;
   std::int64_t flush_by_ = 0;

@@ -59,6 +59,7 @@ TcpConnection::TcpConnection(Gateway& gateway, UniqueFd fd, Connection connectio
 TcpConnection::~TcpConnection() {
   service_.reset();
   gateway_.count_queued(counted_queued_, 0);
+  gateway_.count_busy(counted_busy_, {});
   report_left();
 }
 
@@ -214,10 +215,19 @@ void TcpConnection::count_queued() {
   counted_queued_ = now;
 }
 
+// Whatever changes it ends in update() or finish().
+void TcpConnection::count_busy() {
+  const Busy now{!over_ && (connecting_ || sent_upstream_ < to_upstream_.size()),
+                 !over_ && !client_ended_};
+  gateway_.count_busy(counted_busy_, now);
+  counted_busy_ = now;
+}
+
 // Watches what can make progress now.
 void TcpConnection::update() {
   if (over_) return;
   count_queued();
+  count_busy();
   std::size_t most = gateway_.scarce() ? 1 : most_unsent;
   bool room = sent_upstream_ + (moves_up_ ? 1 : most) > to_upstream_.size();
   std::uint32_t events = 0;
@@ -355,6 +365,7 @@ void TcpConnection::record(Flow flow) {
 void TcpConnection::finish(std::string_view reason) {
   if (over_) return;
   over_ = true;
+  count_busy();
   if (fd_) read_remains();
   if (flow_.reason.empty()) flow_.reason = reason;
   report();

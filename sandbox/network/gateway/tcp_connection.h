@@ -56,12 +56,10 @@ class TcpConnection final : public StreamPort {
   void open(std::uint64_t key);
   void client_event(std::uint32_t events);
   void upstream_event(std::uint32_t events);
-  // Whether bytes of the sandbox wait to be sent on.
-  [[nodiscard]] bool carries() const {
-    return !over_ && (connecting_ || sent_upstream_ < to_upstream_.size());
-  }
-  // Its client may still be sending, or the kernel for it.
-  [[nodiscard]] bool is_open() const { return !over_ && !client_ended_; }
+  struct Busy {
+    bool carries = false;  // bytes of the sandbox wait to be sent on
+    bool is_open = false;  // its client may still be sending, or the kernel for it
+  };
   [[nodiscard]] std::pair<Endpoint, Endpoint> ends() const {
     return {connection_.source, connection_.destination};
   }
@@ -104,6 +102,7 @@ class TcpConnection final : public StreamPort {
   void refuse(std::string reason);
   void note_tls();
   void count_queued();
+  void count_busy();
   void report_left();
 
   Gateway& gateway_;
@@ -127,6 +126,7 @@ class TcpConnection final : public StreamPort {
   std::uint64_t key_ = 0;
   std::int64_t wake_time_ = 0;      // of the last wake_at()
   std::size_t counted_queued_ = 0;  // of the gateway's count
+  Busy counted_busy_;               // of its counts
   std::optional<BodyRecord> left_;  // what the sandbox sent and its service did not read
   bool left_searched_ = false;
   std::vector<CanaryHit> left_hits_;
