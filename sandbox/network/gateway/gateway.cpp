@@ -288,6 +288,7 @@ void Gateway::end_at_router(const Packet& packet, std::string_view original) {
 // Nothing of it goes anywhere; what it held stands in the record.
 void Gateway::drop(const Packet& packet, std::string reason) {
   bool is_new = false;
+  if (!packet.answerable) return;
   Peer& peer =
       attempt(packet, packet.protocol == 17 ? FlowProtocol::udp : FlowProtocol::other, is_new);
   peer.flow.verdict = FlowVerdict::refused;

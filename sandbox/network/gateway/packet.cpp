@@ -109,6 +109,19 @@ bool housekeeping(const Packet& packet) {
   return (type >= 130 && type <= 143) || type == 1 || type == 3;
 }
 
+bool is_icmp_error(const Packet& packet) {
+  if (packet.transport.empty()) return false;
+  const std::uint8_t type = byte(packet.transport, 0);
+  if (packet.protocol == icmp6) return type < 128;
+  return packet.protocol == icmp &&
+         (type == 3 || type == 4 || type == 5 || type == 11 || type == 12);
+}
+
+bool for_several(const IpAddress& address) {
+  if (address.v6) return address.bytes[0] == 0xff;
+  return address.bytes[0] >= 224;  // multicast, and broadcast among what is reserved
+}
+
 }  // namespace
 
 std::optional<Packet> read_packet(std::string_view bytes) {
@@ -128,6 +141,9 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     packet.source.address = address_at(bytes, 12, false);
     packet.destination.address = address_at(bytes, 16, false);
     packet.transport = packet.payload = bytes.substr(header);
+    const bool later = (word(bytes, 6) & 0x1fffU) != 0;
+    packet.answerable =
+        !later && !for_several(packet.destination.address) && !is_icmp_error(packet);
     if ((word(bytes, 6) & 0x3fffU) != 0) {
       packet.kind = Packet::Kind::fragment;
       return packet;
@@ -145,9 +161,12 @@ std::optional<Packet> read_packet(std::string_view bytes) {
     packet.source.address = address_at(bytes, 8, true);
     packet.destination.address = address_at(bytes, 24, true);
     packet.transport = packet.payload = bytes.substr(header);
+    packet.answerable = !for_several(packet.destination.address) && !is_icmp_error(packet);
     if (packet.protocol == fragment6) {
       packet.kind = Packet::Kind::fragment;
       constexpr std::size_t fragment_header = 8;
+      if (packet.payload.size() >= fragment_header && (word(packet.payload, 2) & 0xfff8U) != 0)
+        packet.answerable = false;
       packet.payload.remove_prefix(std::min(fragment_header, packet.payload.size()));
       return packet;
     }

@@ -25,7 +25,10 @@ struct Packet {
   Kind kind = Kind::other;
   std::uint8_t protocol = 0;  // of the transport, as in the IP header
   std::uint8_t hops = 0;      // what is left of its life: TTL or hop limit
-  Endpoint source;            // ports are 0 where the transport has none
+  // Whether an ICMP error may answer it: it is none itself, no later fragment, and was sent to one
+  // receiver (RFC 1122, 3.2.2; RFC 4443, 2.4).
+  bool answerable = true;
+  Endpoint source;  // ports are 0 where the transport has none
   Endpoint destination;
   std::string_view transport;  // from the transport header on
   std::string_view payload;    // of UDP and TCP; of all others what follows the IP header
