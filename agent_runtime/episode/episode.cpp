@@ -366,6 +366,7 @@ void collect(const isolation::Limits& limits, Started& started,
     run.limits_hit = started.sandbox->limits_hit();
   } else {
     run.limits_hit = end->limits_hit;
+    if (!end->network_ports.empty()) run.warnings.push_back(printable(end->network_ports));
     if (end->network_copies) run.warnings.emplace_back(isolation::copied_network);
     if (!end->network_failure.empty())
       run.warnings.push_back("the record of the network is incomplete: " +
@@ -384,6 +385,8 @@ void collect(const isolation::Limits& limits, Started& started,
   auto coverage = started.session->close();
   if (coverage) {
     run.coverage = std::move(*coverage);
+    if (end && !end->network_ports.empty())
+      run.coverage->degraded.push_back(printable(end->network_ports));
     isolation::add_limits_of_record(limits, run.coverage->signs, run.limits_hit);
   } else {
     note(run, coverage.error());

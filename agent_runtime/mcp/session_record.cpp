@@ -81,7 +81,8 @@ Status SessionRecord::seal(const SessionOptions& options, const run::RunInputs& 
       {"enforced",
        {{"landlock", enforcement.landlock},
         {"memory_bytes", enforcement.memory},
-        {"processes", enforcement.processes}}},
+        {"processes", enforcement.processes},
+        {"network", printable(enforcement.network)}}},
       {"degraded", enforcement.degraded},
       {"warnings", record.warnings},
   });

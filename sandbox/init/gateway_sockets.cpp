@@ -64,7 +64,10 @@ int offer_v6(int fd, bool v6) {
 
 int offer_sockets(bool v6) {
   if (offer_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) != 0) return -1;
-  if (offer_socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) != 0) return -1;
+  // Where the kernel has none of it, another stands there.
+  int filter = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+  if (filter < 0) filter = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (offer(filter, Hand::gateway) != 0) return -1;
   if (offer(listener(AF_INET), Hand::gateway) != 0) return -1;
   if (offer_v6(v6 ? listener(AF_INET6) : -1, v6) != 0) return -1;
   if (offer_socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0) != 0) return -1;

@@ -34,7 +34,11 @@ constexpr std::array rows{
     Row{Degradation::landlock, "landlock", "plan Landlock",
         "this kernel cannot hold the policy's Landlock rules",
         "use a kernel with Landlock, or change the policy",
-        "the policy's Landlock rules hold only as far as this kernel can"}};
+        "the policy's Landlock rules hold only as far as this kernel can"},
+    Row{Degradation::packet_rules, "packet_rules", "let TCP connections in on every port",
+        "this host has no packet rules (nftables)",
+        "load the kernel modules nf_tables and nft_tproxy, or set network.capture to best",
+        "TCP connections are let in on listed ports alone: this host has no packet rules"}};
 
 const Row& row_of(Degradation degradation) {
   return *std::find_if(rows.begin(), rows.end(),

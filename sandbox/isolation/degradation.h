@@ -16,6 +16,7 @@ enum class Degradation {
   process_cgroup,  // limits.processes_of is sandbox: all processes of the user on the host count
   time_namespace,  // cues.uptime_seconds: the uptime stays the host's
   landlock,        // the policy's Landlock rules: those that the kernel cannot hold are missing
+  packet_rules,    // network.capture is all: TCP connections are let in on listed ports alone
 };
 
 std::string_view degradation_name(Degradation degradation);

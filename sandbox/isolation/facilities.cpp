@@ -97,6 +97,10 @@ Facility network_starts() {
                         ? copied_network
                         : "a sandbox starts behind the gateway, which moves what it relays";
   if (end->network_copies) facility.cure = "raise fs.pipe-user-pages-soft, or run as root";
+  if (facility.available && !end->network_ports.empty()) {
+    facility.reason = end->network_ports;
+    facility.cure = "load the kernel modules nf_tables and nft_tproxy";
+  }
   return facility;
 }
 

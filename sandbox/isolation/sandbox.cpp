@@ -317,6 +317,7 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxS
   auto end_network = [&] {
     if (!state.gateway) return;
     end.network_copies = state.gateway->copies();
+    end.network_ports = state.gateway->listed_ports();
     auto whole = state.gateway->stop();
     if (!whole) end.network_failure = whole.error().line();
   };

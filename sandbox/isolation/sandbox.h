@@ -66,6 +66,7 @@ struct Enforcement {
   std::string landlock;               // "ABI 7: from the mounts", "off: this kernel has none"
   std::string memory;                 // "sandbox", "process", "none": whose memory is limited
   std::string processes;              // "sandbox", "user", "none": whose processes are counted
+  std::string network;                // "none", "all ports", or which TCP ports and why
   std::vector<std::string> degraded;  // accepted degradations that came to pass
   std::vector<std::string> unhidden;  // steps of the disguise that this host refused, with why
 };
@@ -135,6 +136,7 @@ struct SandboxEnd {
   std::uint32_t processes_left = 0;  // processes that stop() had to kill
   std::string network_failure;       // not empty: the gateway failed, and flows may be missing
   bool network_copies = false;       // what destinations sent was not moved but copied: slower
+  std::string network_ports;  // not empty: which TCP ports connections are let in on, and why
 };
 
 // How stop() may save time.

@@ -163,13 +163,19 @@ Status Sandbox::State::start() {
     begun.reset();
     GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
   }
+  enforcement.network = "none";
   if (networked) {
     UniqueFd outlet;
     if (spec->outlet) {
       GYGES_TRY(outlet, spec->outlet());
     }
-    GYGES_TRY(gateway, network::GatewayProcess::launch(policy.network, spec->packed_world,
-                                                       spec->flows, outlet.get()));
+    // Listed ports are as good then as they are without the demand; which it was is noted below.
+    network::NetworkPolicy wanted = policy.network;
+    if (wanted.capture == network::CaptureDemand::all &&
+        accepted_degradation(Degradation::packet_rules, spec->allow_degraded))
+      wanted.capture = network::CaptureDemand::best;
+    GYGES_TRY(gateway, network::GatewayProcess::launch(wanted, spec->packed_world, spec->flows,
+                                                       outlet.get()));
   }
   SharedTree shared = shared_tree(disguise, host.root);
   disguise.shared_tree = std::move(shared.path);
@@ -303,11 +309,22 @@ Status Sandbox::State::answer(Message message) {
       gateway_sockets.fds.push_back(std::move(message.fd));
       // Pid 1 goes on meanwhile: it needs the network no sooner than the agent does.
       if (gateway_sockets.fds.size() < network::GatewaySockets::count) return ok();
-      return gateway->connect(std::move(gateway_sockets), process.pid);
+      return connect_gateway();
     default:
       return fail("set up sandbox", "", "pid 1 handed over an unknown thing");
   }
   return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+}
+
+Status Sandbox::State::connect_gateway() {
+  GYGES_CHECK(gateway->connect(std::move(gateway_sockets), process.pid, spec->packed_world));
+  const std::string& listed = gateway->listed_ports();
+  enforcement.network = listed.empty() ? "all ports" : listed;
+  if (policy.network.capture == network::CaptureDemand::all && !listed.empty()) {
+    GYGES_CHECK(accept_or_fail(Degradation::packet_rules, spec->allow_degraded, plan.degraded));
+    enforcement.degraded = plan.degraded;
+  }
+  return ok();
 }
 
 void Sandbox::start_ahead(std::vector<std::string> arguments) {

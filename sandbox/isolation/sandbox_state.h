@@ -79,6 +79,7 @@ struct Sandbox::State {
   Status make_cgroup();
   Status introduce_to(recorder::Session& session);
   [[nodiscard]] Status hand(init::Ask what, const UniqueFd& fd) const;
+  Status connect_gateway();
   [[nodiscard]] Status hand_cgroup() const;
   Status answer(Message message);
   Status take(Message message);

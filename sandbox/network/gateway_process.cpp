@@ -27,6 +27,7 @@
 #include "base/text.h"
 #include "sandbox/network/gateway_descriptors.h"
 #include "sandbox/network/http/broken.h"
+#include "sandbox/network/netlink_batch.h"
 
 extern "C" const char gyges_gateway_program_begin[];
 extern "C" const char gyges_gateway_program_end[];
@@ -101,13 +102,11 @@ bool read_exactly(int fd, char* into, std::size_t n) {
   return true;
 }
 
-Status send_sockets(int to, const GatewaySockets& sockets) {
-  using Index = GatewaySockets::Index;
-  std::array<int, 6> fds{};  // tcp4 to agent_diag
-  for (std::size_t i = 0; i < fds.size(); ++i) fds[i] = sockets.fds[Index::tcp4 + i].get();
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(fds))> control{};
+// One message: `bytes` (never empty) with the descriptors.
+Status send_with(int to, std::string_view bytes, const std::vector<int>& fds) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  const std::size_t size = fds.size() * sizeof(int);
+  std::vector<char> control(CMSG_SPACE(size));
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -116,9 +115,33 @@ Status send_sockets(int to, const GatewaySockets& sockets) {
   cmsghdr* rights = CMSG_FIRSTHDR(&message);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(fds));
-  std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(fds));
-  if (::sendmsg(to, &message, MSG_NOSIGNAL) != 1) return fail_errno("hand sockets to", "gateway");
+  rights->cmsg_len = CMSG_LEN(size);
+  std::memcpy(CMSG_DATA(rights), fds.data(), size);
+  if (::sendmsg(to, &message, MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size()))
+    return fail_errno("hand sockets to", "gateway");
+  return ok();
+}
+
+// Their form: gateway_descriptors.h.
+Status send_sockets(int to, const GatewaySockets& sockets,
+                    const std::vector<PortListener>& listeners) {
+  using namespace gateway_process;
+  std::vector<int> fds;
+  for (std::size_t i = 0; i < handed_sockets; ++i)
+    fds.push_back(sockets.fds[GatewaySockets::tcp4 + i].get());
+  const auto count = static_cast<std::uint32_t>(listeners.size());
+  GYGES_CHECK(send_with(to, bytes_of(count), fds));
+  for (std::size_t begin = 0; begin < listeners.size(); begin += most_listeners_at_once) {
+    const std::size_t end = std::min(listeners.size(), begin + most_listeners_at_once);
+    std::vector<std::uint16_t> ports;
+    fds.clear();
+    for (std::size_t i = begin; i < end; ++i) {
+      ports.push_back(listeners[i].port);
+      fds.push_back(listeners[i].socket.get());
+    }
+    GYGES_CHECK(
+        send_with(to, {reinterpret_cast<const char*>(ports.data()), ports.size() * 2}, fds));
+  }
   return ok();
 }
 
@@ -243,12 +266,13 @@ Result<std::unique_ptr<GatewayProcess>> GatewayProcess::launch(const NetworkPoli
   return process;
 }
 
-Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent) {
+Status GatewayProcess::connect(GatewaySockets sockets, pid_t agent, std::string_view packed_world) {
   GYGES_CHECK(started_.executed("gateway"));
   if (sockets.fds.size() != GatewaySockets::count)
     return fail("start gateway", "", "pid 1 handed over other sockets than agreed");
-  GYGES_CHECK(build_topology(policy_, sockets, agent));
-  return send_sockets(report_.get(), sockets);
+  GYGES_TRY(Capture capture, build_topology(policy_, sockets, agent, packed_world));
+  listed_ports_ = std::move(capture.words);
+  return send_sockets(report_.get(), sockets, capture.listeners);
 }
 
 Status GatewayProcess::await() {

@@ -48,8 +48,9 @@ class GatewayProcess {
   GatewayProcess(const GatewayProcess&) = delete;
   GatewayProcess& operator=(const GatewayProcess&) = delete;
 
-  // Builds the topology and hands the sockets over. `agent` as in build_topology().
-  Status connect(GatewaySockets sockets, pid_t agent);
+  // Builds the topology and hands the sockets over. `agent` and `packed_world` as in
+  // build_topology().
+  Status connect(GatewaySockets sockets, pid_t agent, std::string_view packed_world);
 
   // Waits until the gateway serves, and then takes its flows. After connect(), before anything of
   // the agent's runs.
@@ -67,6 +68,9 @@ class GatewayProcess {
   // Whether what destinations send is copied on its way, for want of pipes.
   // Known after await().
   [[nodiscard]] bool copies() const { return copies_; }
+  // On which TCP ports connections can be let in, and why not on all; empty: on all. Known after
+  // connect().
+  [[nodiscard]] const std::string& listed_ports() const { return listed_ports_; }
   [[nodiscard]] std::uint64_t flows() const { return flows_; }
   [[nodiscard]] pid_t pid() const { return started_.pid(); }
 
@@ -82,6 +86,7 @@ class GatewayProcess {
   FlowSink sink_;
   std::thread collector_;
   std::atomic<std::uint64_t> flows_ = 0;
+  std::string listed_ports_;
   UniqueFd collected_;            // eventfd: readable once the collector has ended
   std::optional<Error> failure_;  // its own; read once it has ended, like the next one
   bool whole_ = false;            // the gateway said that nothing more comes

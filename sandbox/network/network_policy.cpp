@@ -11,6 +11,11 @@ std::string_view to_string(RefuseStyle style) {
   return names[static_cast<std::size_t>(style)];
 }
 
+std::string_view to_string(CaptureDemand demand) {
+  constexpr std::array<std::string_view, 3> names{"all", "best", "ports"};
+  return names[static_cast<std::size_t>(demand)];
+}
+
 std::string_view to_string(RuleAction action) {
   constexpr std::array<std::string_view, 4> names{"refuse", "simulate", "relay", "sink"};
   return names[static_cast<std::size_t>(action)];

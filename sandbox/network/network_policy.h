@@ -31,6 +31,15 @@ struct PortRange {
   std::uint16_t last = 0;
 };
 
+// On which TCP ports connections can be let in. Without packet rules (nftables) a connection is
+// accepted only where somebody listens on its very port.
+enum class CaptureDemand {
+  all,    // every port, or the sandbox does not start
+  best,   // every port where the host has packet rules, else those that port_list() names
+  ports,  // those that port_list() names, also where the host has packet rules
+};
+std::string_view to_string(CaptureDemand demand);
+
 // Rules are tried in order and the first that matches decides. A rule matches when the destination
 // is one of its domains or networks (both empty: any), the port is in one of its ranges (empty:
 // any) and the protocol fits.
@@ -74,6 +83,7 @@ struct NetworkPolicy {
   std::vector<IpAddress> resolvers;  // what /etc/resolv.conf names; every address answers anyway
   std::vector<std::string> search;
   RefuseStyle refuse = RefuseStyle::reset;
+  CaptureDemand capture = CaptureDemand::best;
   bool answer_echo = true;  // ping
   std::vector<NetworkRule> rules;
   std::uint64_t body_bytes = 65536;  // recorded of each body, at most

@@ -221,6 +221,8 @@ Result<NetworkPolicy> network_policy_from_json(const json& value, std::string_vi
     take(value, "search", policy.search);
     if (value.contains("refuse"))
       policy.refuse = named(value.at("refuse").get<std::string>(), RefuseStyle::unreachable);
+    if (value.contains("capture"))
+      policy.capture = named(value.at("capture").get<std::string>(), CaptureDemand::ports);
     if (value.contains("echo")) policy.answer_echo = value.at("echo") == "answer";
     if (value.contains("rules"))
       for (const json& item : value.at("rules")) {
@@ -261,15 +263,17 @@ json network_policy_to_json(const NetworkPolicy& policy) {
   for (const IpAddress& address : policy.resolvers) resolvers.push_back(to_string(address));
   json rules = json::array();
   for (const NetworkRule& rule : policy.rules) rules.push_back(rule_to_json(rule));
-  return {{"mode", "gateway"},
-          {"interface", shape},
-          {"resolvers", resolvers},
-          {"search", policy.search},
-          {"refuse", to_string(policy.refuse)},
-          {"echo", policy.answer_echo ? "answer" : "drop"},
-          {"rules", rules},
-          {"body_bytes", policy.body_bytes},
-          {"max_flows", policy.max_flows}};
+  json value = {{"mode", "gateway"},
+                {"interface", shape},
+                {"resolvers", resolvers},
+                {"search", policy.search},
+                {"refuse", to_string(policy.refuse)},
+                {"echo", policy.answer_echo ? "answer" : "drop"},
+                {"rules", rules},
+                {"body_bytes", policy.body_bytes},
+                {"max_flows", policy.max_flows}};
+  if (policy.capture != CaptureDemand::best) value["capture"] = to_string(policy.capture);
+  return value;
 }
 
 }  // namespace gyges::network

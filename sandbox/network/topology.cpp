@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 // After the C library's, which they respect.
+#include <fmt/format.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netfilter.h>
@@ -15,12 +16,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
 #include "sandbox/init/protocol.h"
 #include "sandbox/network/netlink_batch.h"
 #include "sandbox/network/offload.h"
+#include "sandbox/network/port_list.h"
 
 namespace gyges::network {
 namespace {
@@ -296,23 +299,77 @@ Status add_rules(int socket, bool v6) {
       .compare(NFT_CMP_LTE, bytes_of(last))
       .verdict(NF_ACCEPT);
   batch.begin(NFNL_MSG_BATCH_END, 0, bytes_of(limits), "", true);
-  auto done = batch.send(socket);
-  if (!done) done.error().cure = "load the kernel modules nf_tables and nft_tproxy";
-  return done;
+  return batch.send(socket);
+}
+
+// Where the kernel has no netfilter pid 1 hands over another socket.
+bool is_netlink(int socket) {
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  return ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_NETLINK;
+}
+
+// Packet rules, or nothing and why.
+Status add_rules_where_possible(int socket, bool v6) {
+  if (!is_netlink(socket))
+    return fail("add packet rules", "", "this kernel has no netfilter (nftables)");
+  return add_rules(socket, v6).with_context("nftables");
+}
+
+Result<Capture> listen_on_ports(const NetworkPolicy& policy, const GatewaySockets& sockets,
+                                std::string_view packed_world, std::string_view why) {
+  GYGES_TRY(PortList list, port_list(policy, packed_world));
+  Capture capture;
+  capture.words = fmt::format(
+      "TCP connections are let in on {} listed ports alone, for {}; on others what the policy "
+      "allows is refused and recorded{}",
+      list.ports.size(), why,
+      list.lacks_named ? " (not all ports that rules or persona name are in the list)" : "");
+  const bool v6 = policy.interface.has_v6;
+  using Index = GatewaySockets::Index;
+  // The gateway's own port has its listeners.
+  GYGES_CHECK(filter_listener(sockets.fds[Index::tcp4].get()));
+  if (v6) GYGES_CHECK(filter_listener(sockets.fds[Index::tcp6].get()));
+  std::vector<std::uint16_t> others = list.ports;
+  std::erase(others, init::gateway_port);
+  const int route = sockets.fds[Index::gateway_route].get();
+  GYGES_TRY(capture.listeners, make_port_listeners(route, others, v6));
+  GYGES_CHECK(route_ports(route, list.ports, v6));
+  capture.ports = std::move(list.ports);
+  return capture;
+}
+
+// First of all: no packet ever arrives without packet rules or what stands for them.
+Result<Capture> let_in(const NetworkPolicy& policy, const GatewaySockets& sockets,
+                       std::string_view packed_world) {
+  if (policy.capture == CaptureDemand::ports)
+    return listen_on_ports(policy, sockets, packed_world, "the policy says so");
+  auto rules = add_rules_where_possible(sockets.fds[GatewaySockets::gateway_filter].get(),
+                                        policy.interface.has_v6);
+  if (rules) return Capture{};
+  if (policy.capture == CaptureDemand::all) {
+    rules.error().cure =
+        "load the kernel modules nf_tables and nft_tproxy, or set network.capture to best; or "
+        "accept it with --allow-degraded=packet_rules";
+    return tl::unexpected<Error>(std::move(rules.error()));
+  }
+  return listen_on_ports(policy, sockets, packed_world,
+                         "this host has no packet rules (" + rules.error().line() + ")");
 }
 
 }  // namespace
 
-Status build_topology(const NetworkPolicy& policy, const GatewaySockets& sockets, pid_t agent) {
+Result<Capture> build_topology(const NetworkPolicy& policy, const GatewaySockets& sockets,
+                               pid_t agent, std::string_view packed_world) {
   const NetworkInterface& interface = policy.interface;
-  // First the rules: no packet ever arrives without them.
-  GYGES_CHECK(add_rules(sockets.fds[GatewaySockets::gateway_filter].get(), interface.has_v6));
+  GYGES_TRY(Capture capture, let_in(policy, sockets, packed_world));
   int gateway_side = sockets.fds[GatewaySockets::gateway_route].get();
   int agent_side = sockets.fds[GatewaySockets::agent_route].get();
   unsigned link = free_index(gateway_side, agent_side);
   GYGES_CHECK(configure_gateway_side(interface, gateway_side, link, agent));
   GYGES_CHECK(cut_datagrams(agent_side, interface.name.c_str()));
-  return configure_agent_side(interface, agent_side, link);
+  GYGES_CHECK(configure_agent_side(interface, agent_side, link));
+  return capture;
 }
 
 }  // namespace gyges::network

@@ -134,12 +134,15 @@ class CommandRun {
       changes = session ? aside(write) : std::async(std::launch::deferred, write);
     }
     if (flows_) GYGES_CHECK(flows_->finish());
+    if (!ended.network_ports.empty()) outcome_.warnings.push_back(printable(ended.network_ports));
     if (ended.network_copies) outcome_.warnings.emplace_back(isolation::copied_network);
     if (!ended.network_failure.empty())
       outcome_.warnings.push_back("the record of the network is incomplete: " +
                                   printable(ended.network_failure));
     if (session) {
       GYGES_TRY(outcome_.coverage, session->close());
+      if (!ended.network_ports.empty())
+        outcome_.coverage->degraded.push_back(printable(ended.network_ports));
       isolation::add_limits_of_record(policy_.limits, outcome_.coverage->signs,
                                       outcome_.limits_hit);
       if (flows_) attribute();
@@ -236,7 +239,8 @@ class CommandRun {
         {"enforced",
          {{"landlock", enforcement_.landlock},
           {"memory_bytes", enforcement_.memory},
-          {"processes", enforcement_.processes}}},
+          {"processes", enforcement_.processes},
+          {"network", printable(enforcement_.network)}}},
         {"degraded", enforcement_.degraded},
         {"terminal", request_.streams.terminal},
         {"warnings", outcome_.warnings},

@@ -68,6 +68,7 @@ RecordEnd RecordedSandbox::finish(const isolation::Limits& limits,
   auto end = sandbox_->stop(contents ? *contents : "");
   if (end) {
     record.limits_hit = end->limits_hit;
+    if (!end->network_ports.empty()) record.warnings.push_back(printable(end->network_ports));
     if (end->network_copies) record.warnings.emplace_back(isolation::copied_network);
     if (!end->network_failure.empty())
       record.warnings.push_back("the record of the network is incomplete: " +
@@ -95,6 +96,8 @@ RecordEnd RecordedSandbox::finish(const isolation::Limits& limits,
     return record;
   }
   record.coverage = std::move(*coverage);
+  if (end && !end->network_ports.empty())
+    record.coverage->degraded.push_back(printable(end->network_ports));
   if (!record.coverage->complete)
     record.warnings.emplace_back("the record of system calls is incomplete; see coverage");
   isolation::add_limits_of_record(limits, record.coverage->signs, record.limits_hit);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <map>
 
 #include "base/json.h"
 #include "gyges_process.h"
@@ -88,6 +89,33 @@ TEST_F(NetworkRun, ProcessesThatRaceForADestinationAreToldApart) {
       EXPECT_EQ(flow.at("pid"), sender) << flow;
     }
     EXPECT_EQ(found, 24) << recorder;
+  }
+}
+
+// As on a host without packet rules.
+TEST_F(NetworkRun, ListedPortsAreStatedInTheBundle) {
+  for (const char* capture : {"ports", "all"}) {
+    const std::string bundle = path(capture).string();
+    Finished run = gyges({"run", "--policy",
+                          policy({{"mode", "gateway"},
+                                  {"capture", capture},
+                                  {"rules", {{{"to", {"203.0.113.0/24"}}, {"action", "sink"}}}}}),
+                          "--out", bundle, "--", "bash", "-c",
+                          "exec 3<>/dev/tcp/203.0.113.5/80 && echo one;"
+                          "exec 3<>/dev/tcp/203.0.113.5/54321 && echo two"});
+    const bool all = capture == std::string("all");
+    EXPECT_EQ(run.output, all ? "one\ntwo\n" : "one\n") << run.error;
+    const json document = read_json(bundle + "/run.json");
+    const std::string words = "TCP connections are let in on ";
+    EXPECT_EQ(document["enforced"]["network"] == "all ports", all) << document["enforced"];
+    EXPECT_EQ(document["coverage"]["degraded"].dump().find(words) == std::string::npos, all);
+    EXPECT_EQ(document["warnings"].dump().find(words) == std::string::npos, all);
+    EXPECT_EQ(run.error.find(words) == std::string::npos, all) << run.error;
+    EXPECT_EQ(gyges({"verify", bundle}).status, 0);
+    std::map<int, std::string> verdicts;
+    for (const json& flow : flows(bundle)) verdicts[flow.at("port")] = flow.at("verdict");
+    EXPECT_EQ(verdicts[80], "sunk");
+    EXPECT_EQ(verdicts[54321], all ? "sunk" : "refused");
   }
 }
 

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/init/protocol.h"
 #include "sandbox/network/gateway/packet_tap.h"
 #include "sandbox/network/gateway/socket_identity.h"
 
@@ -42,7 +43,8 @@ enum Key : std::uint64_t {
   key_tcp4,
   key_tcp6,
   key_outlet,
-  first_free = 16
+  first_free = 16,
+  key_listener = 1ULL << 63U,  // and the place of one on a single port
 };
 
 }  // namespace
@@ -81,6 +83,11 @@ Status Gateway::prepare() {
   GYGES_CHECK(watch(tap, EPOLLIN, key_tap, true));
   GYGES_CHECK(watch(fds_.tcp4.get(), EPOLLIN, key_tcp4, true));
   if (policy_.interface.has_v6) GYGES_CHECK(watch(fds_.tcp6.get(), EPOLLIN, key_tcp6, true));
+  for (std::size_t i = 0; i < fds_.listeners.size(); ++i) {
+    GYGES_CHECK(watch(fds_.listeners[i].socket.get(), EPOLLIN, key_listener | i, true));
+    ports_.insert(fds_.listeners[i].port);
+  }
+  if (!ports_.empty()) ports_.insert(init::gateway_port);
   return ok();
 }
 
@@ -152,6 +159,8 @@ void Gateway::run() {
         accept_from(fds_.tcp4.get());
       } else if (key == key_tcp6) {
         accept_from(fds_.tcp6.get());
+      } else if ((key & key_listener) != 0) {
+        accept_from(fds_.listeners[key & ~key_listener].socket.get());
       } else if (auto found = connections_.find(key & ~1ULL); found != connections_.end()) {
         if ((key & 1U) == 0)
           found->second->client_event(what);
@@ -279,6 +288,7 @@ void Gateway::end_at_router(const Packet& packet, std::string_view original) {
     if (echo) peer.flow.protocol = FlowProtocol::icmp;
   }
   keep_sent(peer, echo ? packet.transport.substr(echo_head) : packet.payload, "ip packets");
+  if (!packet.answerable) return;
   const NetworkInterface& interface = policy_.interface;
   const bool v6 = packet.source.address.v6;
   send_raw(make_time_exceeded(packet, original, v6 ? interface.gateway6 : interface.gateway),
@@ -288,7 +298,6 @@ void Gateway::end_at_router(const Packet& packet, std::string_view original) {
 // Nothing of it goes anywhere; what it held stands in the record.
 void Gateway::drop(const Packet& packet, std::string reason) {
   bool is_new = false;
-  if (!packet.answerable) return;
   Peer& peer =
       attempt(packet, packet.protocol == 17 ? FlowProtocol::udp : FlowProtocol::other, is_new);
   peer.flow.verdict = FlowVerdict::refused;
@@ -377,6 +386,10 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
       return refuse(packet, original, decision, "nothing listens there");
     }
   }
+  if (!lets_in(packet.destination.port)) {
+    decision.style = RefuseStyle::reset;
+    return refuse(packet, original, decision, out_of_ports);
+  }
   if (connections_.size() >= policy_.max_flows || exhausted()) {
     decision.style = RefuseStyle::timeout;
     return refuse(packet, original, decision, exhausted() ? out_of_memory : out_of_connections);
@@ -400,6 +413,10 @@ void Gateway::on_syn(const Packet& packet, std::string_view original) {
   }
   flow.socket = socket_inode(fds_.diag.get(), packet.protocol, packet.source, packet.destination);
   send_raw(make_approved(packet), packet.destination.address);
+}
+
+bool Gateway::lets_in(std::uint16_t port) const {
+  return ports_.empty() || ports_.contains(port);
 }
 
 // Attempts from before that time whose sockets were closed before they were connected.

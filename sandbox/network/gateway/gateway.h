@@ -28,6 +28,7 @@
 #include "sandbox/network/http/body_record.h"
 #include "sandbox/network/name_table.h"
 #include "sandbox/network/network_policy.h"
+#include "sandbox/network/port_listeners.h"
 #include "sandbox/network/tls/tls_client.h"
 #include "sandbox/network/world.h"
 
@@ -37,6 +38,8 @@ struct GatewayFds {
   UniqueFd report;  // stream socket to the supervisor: flows go out, an end of file means stop
   UniqueFd tcp4, tcp6, tap, raw4, raw6, diag;
   UniqueFd outlet;  // stream socket for exchanges that the supervisor answers; may be none
+  // Without packet rules: beside tcp4 and tcp6, which are at init::gateway_port, the only ones.
+  std::vector<PortListener> listeners;
 };
 
 class Gateway {
@@ -75,14 +78,14 @@ class Gateway {
   // once its own are gone, and little at a time: memory does not grow with the number of those who
   // read slowly.
   void count_queued(std::size_t before, std::size_t now) { queued_ += now - before; }
-  [[nodiscard]] bool scarce() const { return queued_ > most_queued; }
-  // More than most_memory is in use: what asks for more is turned away, so that hostile traffic
-  // (10,000 heads that do not end) costs the host no more than that.
   // What the stop waits for: connections that carry bytes of the sandbox, and such that are open.
   void count_busy(TcpConnection::Busy before, TcpConnection::Busy now) {
     carrying_ += static_cast<std::size_t>(now.carries) - static_cast<std::size_t>(before.carries);
     open_ += static_cast<std::size_t>(now.is_open) - static_cast<std::size_t>(before.is_open);
   }
+  [[nodiscard]] bool scarce() const { return queued_ > most_queued; }
+  // More than most_memory is in use: what asks for more is turned away, so that hostile traffic
+  // (10,000 heads that do not end) costs the host no more than that.
   [[nodiscard]] bool exhausted();
   // Made when it is first needed; null: the list cannot be read.
   const TlsTrust* trust();
@@ -118,6 +121,7 @@ class Gateway {
   void keep_sent(Peer& peer, std::string_view bytes, const char* place);
   void relay_datagram(Peer& peer, const Packet& packet);
   void read_upstream(std::uint64_t connection);
+  [[nodiscard]] bool lets_in(std::uint16_t port) const;
   void accept_from(int listener);
   void turn_away(int listener);
   void refuse_accepted(int fd, const Connection& connection, const Decision& decision);
@@ -133,6 +137,7 @@ class Gateway {
   NetworkPolicy policy_;
   GatewayFds fds_;
   UniqueFd epoll_, spare_;
+  std::set<std::uint16_t> ports_;  // on which connections can be let in; empty: on all
   NameTable names_;
   HostResolver resolver_;
   std::unique_ptr<OutletLink> outlet_;  // outlives the connections
@@ -141,13 +146,13 @@ class Gateway {
   std::unique_ptr<TlsTrust> trust_;
   Timers timers_;  // before their owners, who cancel them
   std::size_t queued_ = 0;
+  std::size_t carrying_ = 0;
+  std::size_t open_ = 0;
   std::map<std::uint64_t, std::unique_ptr<TcpConnection>> connections_;
   std::set<std::uint64_t> dying_;
   std::map<PeerKey, Peer> peers_[3];  // refused SYNs; datagrams; echo and everything else
   std::map<std::uint64_t, PeerKey> upstreams_;
   // Of SYNs whose connections are to come. One that never does is an attempt all the same.
-  std::size_t carrying_ = 0;
-  std::size_t open_ = 0;
   std::map<PeerKey, Flow> approved_;
   std::string reports_;
   std::int64_t flush_by_ = 0;
@@ -163,6 +168,8 @@ class Gateway {
 };
 
 inline constexpr const char* out_of_memory = "the gateway's memory is in use";
+inline constexpr const char* out_of_ports =
+    "without packet rules connections are let in on listed ports alone";
 inline constexpr const char* out_of_connections =
     "as many connections are open as the policy or the user's open files allow";
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "base/json.h"
 #include "sandbox/network/gateway/confinement.h"
@@ -18,31 +19,56 @@
 #include "sandbox/network/http/aside_hashing.h"
 #include "sandbox/network/http/body_record.h"
 #include "sandbox/network/http/moved_pages.h"
+#include "sandbox/network/port_list.h"
 
 namespace gyges::network {
 namespace {
 
-// The sockets that pid 1 made, sent by the supervisor once the link is there.
-Result<GatewayFds> receive_sockets(UniqueFd report) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  constexpr std::size_t count = 6;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(count * sizeof(int))> control{};
+// One message of `size` bytes into `bytes`, with `count` descriptors; empty: it is another one.
+std::vector<UniqueFd> receive_with(int from, void* bytes, std::size_t size, std::size_t count) {
+  iovec part{bytes, size};
+  std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t n = 0;
-  do n = ::recvmsg(report.get(), &message, MSG_CMSG_CLOEXEC);
+  do n = ::recvmsg(from, &message, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
+  std::vector<UniqueFd> taken;
   cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (n != 1 || rights == nullptr || rights->cmsg_len != CMSG_LEN(count * sizeof(int)))
+  if (n != static_cast<ssize_t>(size) || rights == nullptr ||
+      rights->cmsg_len != CMSG_LEN(count * sizeof(int)))
+    return taken;
+  std::vector<int> fds(count);
+  std::memcpy(fds.data(), CMSG_DATA(rights), count * sizeof(int));
+  for (int fd : fds) taken.emplace_back(fd);
+  return taken;
+}
+
+// The sockets that pid 1 made, sent by the supervisor once the link is there.
+Result<GatewayFds> receive_sockets(UniqueFd report) {
+  using namespace gateway_process;
+  std::uint32_t left = 0;
+  const int from = report.get();
+  auto fds = receive_with(from, &left, sizeof(left), handed_sockets);
+  if (fds.empty() || left > 2 * most_listed_ports)
     return fail("receive sockets", "gateway", "the supervisor sent none");
-  std::array<int, count> fds{};
-  std::memcpy(fds.data(), CMSG_DATA(rights), sizeof(fds));
-  return GatewayFds{std::move(report), UniqueFd(fds[0]), UniqueFd(fds[1]), UniqueFd(fds[2]),
-                    UniqueFd(fds[3]),  UniqueFd(fds[4]), UniqueFd(fds[5]), UniqueFd()};
+  GatewayFds all{std::move(report), std::move(fds[0]), std::move(fds[1]),
+                 std::move(fds[2]), std::move(fds[3]), std::move(fds[4]),
+                 std::move(fds[5]), UniqueFd(),        {}};
+  while (left > 0) {
+    std::vector<std::uint16_t> ports(std::min<std::size_t>(left, most_listeners_at_once));
+    auto some = receive_with(from, ports.data(), ports.size() * 2, ports.size());
+    if (some.empty())
+      return fail("receive sockets", "gateway", "listeners on ports are missing",
+                  "raise the hard limit of open files (ulimit -Hn)");
+    for (std::size_t i = 0; i < some.size(); ++i)
+      all.listeners.push_back({ports[i], std::move(some[i])});
+    left -= static_cast<std::uint32_t>(ports.size());
+  }
+  return all;
 }
 
 // Our own, and one of each connection. Where something is relayed also those towards the
@@ -54,9 +80,10 @@ std::uint64_t files_for(std::uint64_t connections, bool relays) {
 }
 
 // An ordinary user may not go past his hard limit: fewer connections are open at one time then.
-Status fit_open_files(NetworkPolicy& policy, bool relays) {
+Status fit_open_files(NetworkPolicy& policy, bool relays, std::size_t listeners) {
   rlimit now{};
   ::getrlimit(RLIMIT_NOFILE, &now);
+  now.rlim_cur -= std::min<rlim_t>(now.rlim_cur, listeners);
   if (now.rlim_cur >= files_for(policy.max_flows, relays)) return ok();
   constexpr std::uint64_t least = 64;
   if (now.rlim_cur < files_for(least, false))
@@ -92,12 +119,13 @@ Status serve() {
   // Pipes of the size are not to be had for ever many sandboxes of one user: then bytes are copied,
   // which is said below.
   if (relays) (void)MovedPages::instance().open();
-  GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays),
+  const std::size_t listeners = policy.capture == CaptureDemand::all ? 0 : 2 * most_listed_ports;
+  GYGES_CHECK(give_up_surroundings(relays, files_for(policy.max_flows, relays) + listeners,
                                    records * policy.body_bytes));
   BodyRecord::spill_to(UniqueFd(spill_fd), policy.body_bytes, static_cast<std::uint32_t>(records));
   GYGES_TRY(GatewayFds fds, receive_sockets(std::move(report)));
   // Now the supervisor waits for a word.
-  GYGES_CHECK(fit_open_files(policy, relays));
+  GYGES_CHECK(fit_open_files(policy, relays, fds.listeners.size()));
   int supervisor = fds.report.get();
   if (document.value("outlet", false)) fds.outlet.reset(outlet_fd);
   Gateway gateway(std::move(policy), std::move(fds), std::move(servers));

@@ -37,6 +37,18 @@ TEST(NetworkPolicy, NothingMatchesMeansRefuse) {
   EXPECT_EQ(action(*policy, endpoint("127.0.0.1", 443)), RuleAction::refuse);
 }
 
+TEST(NetworkPolicy, TheDemandForCaptureIsReadAndWritten) {
+  EXPECT_EQ(read({{"mode", "gateway"}})->capture, CaptureDemand::best);
+  for (const char* word : {"all", "best", "ports"}) {
+    auto policy = read({{"mode", "gateway"}, {"capture", word}});
+    ASSERT_TRUE(policy) << policy.error().line();
+    EXPECT_EQ(to_string(policy->capture), word);
+    auto again = network_policy_from_json(network_policy_to_json(*policy), "test");
+    EXPECT_EQ(again->capture, policy->capture);
+  }
+  EXPECT_FALSE(read({{"mode", "gateway"}, {"capture", "some"}}));
+}
+
 TEST(NetworkPolicy, TheFirstRuleThatMatchesDecides) {
   auto policy = read({{"mode", "gateway"},
                       {"refuse", "timeout"},
