@@ -180,7 +180,6 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
     wtmp += record.bytes;
     newest = record.time;
   }
-  std::string lastlog;
   for (const Session& session : sessions)
     for (const Account& account : persona.accounts)
       if (account.name == session.user && account.uid < 60000) {
@@ -192,14 +191,15 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
       const Session*& known = last[persona.user.uid];
       if (known == nullptr || known->from < session.from) known = &session;
     }
+  // A record for every number of a user up to the last: a third of a megabyte, nearly all holes.
+  isolation::SeedFile lastlog = record_file("/var/log/lastlog", "", newest, 0664);
   for (const auto& [uid, session] : last) {
-    if (lastlog.size() < (uid + 1) * sizeof(struct lastlog))
-      lastlog.resize((uid + 1) * sizeof(struct lastlog));
     struct lastlog record {};
     record.ll_time = static_cast<std::int32_t>(session->from);
     put_text(record.ll_line, session->line);
     put_text(record.ll_host, session->host == session->line ? "" : session->host);
-    std::memcpy(lastlog.data() + uid * sizeof(record), &record, sizeof(record));
+    lastlog.pieces.push_back(
+        {uid * sizeof(record), {reinterpret_cast<const char*>(&record), sizeof(record)}});
   }
   std::string now = start_records(started, release);
   for (const Daemon& daemon : persona.machine->daemons)
@@ -221,7 +221,7 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
   }
   files.push_back(record_file("/run/utmp", std::move(now), started + 12, 0664));
   files.push_back(record_file("/var/log/wtmp", std::move(wtmp), newest, 0664));
-  files.push_back(record_file("/var/log/lastlog", std::move(lastlog), newest, 0664));
+  files.push_back(std::move(lastlog));
   files.push_back(record_file("/var/log/btmp", "", day - 86400 * 27, 0660));
 }
 

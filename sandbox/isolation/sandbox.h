@@ -42,6 +42,13 @@ struct SeedFile {
   unsigned mode = 0644;     // permission bits
   bool agent_owned = true;  // false: owned by root where the supervisor is root
   std::int64_t mtime = 0;   // seconds since 1970; 0: now
+  // Of a file that is mostly holes, with nothing in `content`: what stands where, in order. Such a
+  // file takes the room of its pieces, here and in the sandbox.
+  struct Piece {
+    std::uint64_t offset = 0;
+    std::string bytes;
+  };
+  std::vector<Piece> pieces;
 };
 
 struct SandboxSpec {

@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "base/text.h"
 #include "sandbox/isolation/hostile_tree.h"
@@ -16,21 +14,12 @@
 namespace gyges::isolation {
 namespace {
 
-// What is zero takes no room, as in the files of a system that grow by seeking: of the third of a
-// megabyte of a lastlog two pages are written.
-Status write_with_holes(int fd, const std::string& content) {
-  constexpr std::size_t page = 4096;
-  static constexpr std::array<char, page> zeros{};
-  if (content.size() < 4 * page) return write_all(fd, content);
-  if (::ftruncate(fd, static_cast<off_t>(content.size())) != 0)
-    return fail_errno("set the size of", "seed file");
-  for (std::size_t at = 0; at < content.size(); at += page) {
-    const std::string_view piece = std::string_view(content).substr(at, page);
-    // Byte by byte this took half a millisecond.
-    if (std::memcmp(piece.data(), zeros.data(), piece.size()) == 0) continue;
-    if (::lseek(fd, static_cast<off_t>(at), SEEK_SET) < 0)
+// What lies between them takes no room, as in the files of a system that grow by seeking.
+Status write_pieces(int fd, const std::vector<SeedFile::Piece>& pieces) {
+  for (const SeedFile::Piece& piece : pieces) {
+    if (::lseek(fd, static_cast<off_t>(piece.offset), SEEK_SET) < 0)
       return fail_errno("seek in", "seed file");
-    GYGES_CHECK(write_all(fd, piece));
+    GYGES_CHECK(write_all(fd, piece.bytes));
   }
   return ok();
 }
@@ -175,7 +164,8 @@ class Seeder {
     if (!fd)
       return fail_errno("make seed file", quoted(file.path), errno,
                         errno == ENOSPC ? "raise limits.disk_bytes or limits.inodes" : "");
-    auto written = write_with_holes(fd.get(), file.content);
+    auto written = file.pieces.empty() ? write_all(fd.get(), file.content)
+                                       : write_pieces(fd.get(), file.pieces);
     if (!written)
       return fail_errno("write seed file", quoted(file.path), written.error().code,
                         "raise limits.disk_bytes of the policy");

@@ -5,6 +5,7 @@
 #include <lastlog.h>
 #include <utmp.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -186,10 +187,14 @@ TEST(Persona, LoginsAgreeWithTheLog) {
   }
   EXPECT_GT(logins, 3);
   // The last one of each account.
-  const std::string& last = made.files["/var/log/lastlog"].content;
+  const isolation::SeedFile& last = made.files["/var/log/lastlog"];
   struct lastlog record {};
-  ASSERT_GE(last.size(), 1204 * sizeof(record));
-  std::memcpy(&record, last.data() + 1203 * sizeof(record), sizeof(record));
+  const auto piece = std::find_if(last.pieces.begin(), last.pieces.end(), [](const auto& one) {
+    return one.offset == 1203 * sizeof(struct lastlog);
+  });
+  ASSERT_NE(piece, last.pieces.end());
+  ASSERT_EQ(piece->bytes.size(), sizeof(record));
+  std::memcpy(&record, piece->bytes.data(), sizeof(record));
   EXPECT_THAT(log, HasSubstr(std::string("mkolstad from ") + record.ll_host));
   // Nobody is at a container's screen.
   EXPECT_FALSE(make("docker-service").files.contains("/run/utmp"));

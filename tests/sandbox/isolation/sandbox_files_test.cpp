@@ -74,6 +74,19 @@ TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
   EXPECT_EQ(run("echo more >> /home/user/notes.txt").end.exit_code, 0);
 }
 
+// A lastlog is a third of a megabyte, of which a record or two are written.
+TEST_F(SandboxFiles, SeedsInPiecesTakeTheRoomOfTheirPieces) {
+  SandboxSpec spec = seeded();
+  SeedFile file = seed("/home/user/records", "");
+  file.pieces = {{292, "first"}, {300000, "second"}};
+  spec.seed.push_back(std::move(file));
+  start(std::move(spec));
+  EXPECT_EQ(run("wc -c < /home/user/records").output, "300006\n");
+  EXPECT_EQ(run("tr -d '\\0' < /home/user/records").output, "firstsecond");
+  EXPECT_EQ(run("head -c 297 /home/user/records | tail -c 5").output, "first");
+  EXPECT_EQ(run("[ $(stat -c %b /home/user/records) -le 16 ]").end.exit_code, 0);
+}
+
 // A scenario's link and a file whose path goes through it, or a directory in its place: outside,
 // where they are written, the link would lead into the host's tree.
 TEST_F(SandboxFiles, SeedsDoNotFollowLinksOutOfTheSandbox) {
