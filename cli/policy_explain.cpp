@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -52,6 +53,31 @@ void print_wrapped(const std::vector<std::string>& words) {
   if (!words.empty()) std::printf("%s\n", line.c_str());
 }
 
+// What a persona adds to the steps, as far as the policy lets it.
+void print_looks(const isolation::Policy& policy) {
+  const isolation::CueRules& cues = policy.cues;
+  std::vector<std::string> shown, off;
+  for (const auto& [name, on] : {std::pair{"proc_files", cues.proc_files},
+                                 {"sysfs", cues.sysfs},
+                                 {"sysfs_network", cues.sysfs_network},
+                                 {"init_name", cues.init_name},
+                                 {"pid_numbers", cues.pid_numbers},
+                                 {"decoys", cues.decoys},
+                                 {"container_marks", cues.container_marks},
+                                 {"system_bus", cues.system_bus}})
+    (on ? shown : off).emplace_back(name);
+  std::printf("\nunder a persona that describes a machine:\n");
+  if (!shown.empty()) std::printf("      shown: %s\n", join(shown, ", ").c_str());
+  if (!off.empty()) std::printf("      switched off: %s\n", join(off, ", ").c_str());
+  if (!cues.emulate.empty())
+    std::printf("      calls that are answered: %s\n", printable(join(cues.emulate, ", ")).c_str());
+  if (isolation::allows_system_bus(policy))
+    std::printf("      a system bus at /run, where the persona's pid 1 is systemd\n");
+  else
+    std::printf("      no system bus%s\n",
+                cues.system_bus ? ": /run is not the sandbox's own" : "");
+}
+
 void print_text(const Explained& explained) {
   std::printf("policy %s\n\nsteps, in order:\n", printable(explained.policy.name).c_str());
   int number = 0;
@@ -63,6 +89,7 @@ void print_text(const Explained& explained) {
                 area.host_source.empty()
                     ? ""
                     : (" over the host's " + printable(area.host_source)).c_str());
+  print_looks(explained.policy);
   std::printf("\nsystem calls that are not simply allowed:\n");
   std::vector<std::string> allowed;
   for (const isolation::SyscallVerdict& verdict : explained.filter.verdicts) {

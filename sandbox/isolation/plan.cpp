@@ -93,13 +93,8 @@ void looks_of_processes(const Disguise& disguise, StepWriter& steps) {
         disguise.next_pid;
 }
 
-// Where the policy has a /run of the sandbox's own: the host's has a bus of its own.
 void system_bus(const Policy& policy, const Disguise& disguise, Plan& plan, StepWriter& steps) {
-  const bool own_run = std::any_of(
-      policy.filesystem.mounts.begin(), policy.filesystem.mounts.end(), [](const Mount& mount) {
-        return mount.target == "/run" && mount.kind == Mount::Kind::fresh;
-      });
-  if (!disguise.bus || !own_run) return;
+  if (!disguise.bus || !allows_system_bus(policy)) return;
   Step& step = steps.add(Op::offer_bus_sockets, "listen where the system bus is");
   step.a = bus_socket_paths[0];
   step.b = bus_socket_paths[1];
@@ -198,6 +193,14 @@ void command_settings(const Policy& policy, const HostFacts& host, std::uint64_t
 }
 
 }  // namespace
+
+bool allows_system_bus(const Policy& policy) {
+  const auto& mounts = policy.filesystem.mounts;
+  const bool own_run = std::any_of(mounts.begin(), mounts.end(), [](const Mount& mount) {
+    return mount.target == "/run" && mount.kind == Mount::Kind::fresh;
+  });
+  return own_run && policy.cues.system_bus;
+}
 
 std::uint64_t namespaces_of_init(const HostFacts& host) {
   std::uint64_t flags = CLONE_NEWPID | init::own_namespaces;

@@ -62,6 +62,10 @@ struct Plan {
   std::vector<std::string> degraded;  // accepted degradations that came to pass
 };
 
+// Whether a persona's system bus may listen: where the policy has a /run of the sandbox's own, for
+// the host's has a bus of its own.
+bool allows_system_bus(const Policy& policy);
+
 // The CLONE_NEW* flags of pid 1, which depend on the host alone.
 std::uint64_t namespaces_of_init(const HostFacts& host);
 

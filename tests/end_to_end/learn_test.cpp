@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "base/json.h"
 #include "gyges_process.h"
 
@@ -177,6 +179,18 @@ TEST_F(EndToEnd, ExplainsNamedCalls) {
   Finished whole = gyges({"policy", "explain", "strict"});
   for (const char* word : {"openat", "semget", "io_uring_setup", "enter the new root"})
     EXPECT_THAT(whole.output, HasSubstr(word));
+}
+
+TEST_F(EndToEnd, ExplainsWhatAPersonaAdds) {
+  const std::string bus = "a system bus at /run";
+  EXPECT_THAT(gyges({"policy", "explain", "default"}).output, HasSubstr(bus));
+  json policy = json::parse(gyges({"policy", "explain", "default", "--json"}).output)["policy"];
+  policy["cues"]["system_bus"] = false;
+  std::ofstream(path("quiet.json")) << policy.dump();
+  const Finished quiet = gyges({"policy", "explain", path("quiet.json").string()});
+  ASSERT_EQ(quiet.status, 0) << quiet.error;
+  EXPECT_THAT(quiet.output, Not(HasSubstr(bus)));
+  EXPECT_THAT(quiet.output, HasSubstr("switched off: system_bus"));
 }
 
 }  // namespace
