@@ -279,6 +279,28 @@ void add_relations(std::vector<UnitLook>& units) {
   needs("multi-user.target", "systemd-logind.service");
 }
 
+// No target is reached before what it wants. When the last one is.
+std::uint64_t order_targets(const BusMoment& moment, std::vector<UnitLook>& units) {
+  std::map<std::string_view, UnitLook*> named;
+  for (UnitLook& unit : units) named[unit.name] = &unit;
+  std::uint64_t finished = moment.boot + 9870000;
+  bool moved = true;
+  for (int round = 0; moved && round < 8; ++round) {
+    moved = false;
+    for (UnitLook& unit : units) {
+      if (!unit.name.ends_with(".target") || unit.active != "active") continue;
+      for (const std::string& other : unit.wants) {
+        const UnitLook& wanted = *named[other];
+        if (wanted.active != "active" || unit.entered > wanted.entered) continue;
+        unit.entered = wanted.entered + 3000;
+        moved = true;
+      }
+      finished = std::max(finished, unit.entered + 12000);
+    }
+  }
+  return finished;
+}
+
 }  // namespace
 
 void add_units(const Persona& persona, const MachineView& view, const BusMoment& moment,
@@ -301,6 +323,7 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
   init.processes = row(row("/init.scope", 1, join(view.machine.init_arguments, " ")));
   units.push_back(std::move(init));
   add_relations(units);
+  const std::uint64_t finished = order_targets(moment, units);
   std::sort(units.begin(), units.end(),
             [](const UnitLook& one, const UnitLook& other) { return one.name < other.name; });
   // Debian's default stands whether there is a screen or not.
@@ -308,7 +331,7 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
   document["units"] = json::array();
   document["unit_files"] = json::array();
   std::set<std::string> files;
-  for (const UnitLook& unit : units) {
+  for (UnitLook& unit : units) {
     const std::string path = "/org/freedesktop/systemd1/unit/" + bus::escaped(unit.name);
     document["units"].push_back({{"name", unit.name},
                                  {"description", unit.description},
@@ -321,6 +344,9 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
                                  {"processes", unit.processes}});
     json& object = document["objects"][path];
     object["name"] = "org.freedesktop.systemd1";
+    unit.most_tasks = most_tasks_of(unit.name, view);
+    if (unit.name.ends_with(".service") && unit.entered > 0)
+      unit.took = 6000 + SeededStream(view.seed, "machine/unit/" + unit.name).below(380000);
     object["interfaces"] = unit_properties(unit, moment);
     if (!unit.path.empty() && !unit.file_state.empty() && files.insert(unit.path).second)
       document["unit_files"].push_back(row(unit.path, unit.file_state));
@@ -333,11 +359,11 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
     if (std::any_of(units.begin(), units.end(),
                     [&](const UnitLook& unit) { return unit.name == name; }))
       document["aliases"][alias] = name;
-  document["absent"] = absent_unit_properties();
+  document["absent"] = absent_unit_properties(view);
   json& manager = document["objects"]["/org/freedesktop/systemd1"];
   manager["name"] = "org.freedesktop.systemd1";
   manager["interfaces"]["org.freedesktop.systemd1.Manager"] =
-      manager_properties(view, moment, units.size());
+      manager_properties(view, moment, units.size(), finished);
 }
 
 }  // namespace gyges::cues

@@ -73,6 +73,12 @@ struct MachineView {
   std::vector<ProcessLook> processes;
 };
 
+// Threads that its kernel allows: an eighth of the memory may become their stacks (set_max_threads
+// in kernel/fork.c).
+inline std::uint64_t most_threads(const MachineView& view) {
+  return view.memory_kilobytes / 128;
+}
+
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
                       const HostMachine& host);
 

@@ -123,9 +123,10 @@ json common(const UnitLook& unit, const BusMoment& moment, bool loaded) {
       {"RebootArgument", text("")},
       {"CollectMode", text("inactive")},
       {"Refs", texts({})}};
-  for (const char* name : {"StateChangeTimestamp", "InactiveExitTimestamp", "ActiveEnterTimestamp",
-                           "ConditionTimestamp", "AssertTimestamp"})
+  for (const char* name : {"StateChangeTimestamp", "ActiveEnterTimestamp"})
     put_time(all, name, unit.entered, moment);
+  for (const char* name : {"InactiveExitTimestamp", "ConditionTimestamp", "AssertTimestamp"})
+    put_time(all, name, unit.entered - unit.took, moment);
   for (const char* name : {"ActiveExitTimestamp", "InactiveEnterTimestamp"})
     put_time(all, name, 0, moment);
   return all;
@@ -155,8 +156,7 @@ void add_group(const UnitLook& unit, json& into) {
   into["MemoryHigh"] = number(none);
   into["MemoryMax"] = number(none);
   into["MemorySwapMax"] = number(none);
-  // Debian's default of 15 per cent of what the kernel allows.
-  into["TasksMax"] = number(unit.name.ends_with(".slice") ? none : 19153);
+  into["TasksMax"] = number(unit.most_tasks);
 }
 
 json service(const UnitLook& unit, const BusMoment& moment) {
@@ -284,8 +284,21 @@ json unit_properties(const UnitLook& unit, const BusMoment& moment) {
   return all;
 }
 
-json absent_unit_properties() {
+// Of an account's slice a third of what the kernel allows (Debian's user-.slice.d), and no limit
+// where that is left to the slice: of a session, and of what starts a user's units; of all others
+// systemd's 15 per cent.
+std::uint64_t most_tasks_of(std::string_view unit, const MachineView& view) {
+  std::uint64_t most = most_threads(view);
+  if (view.machine.pid_max > 0) most = std::min<std::uint64_t>(most, view.machine.pid_max);
+  if (unit.starts_with("user-") && unit.ends_with(".slice")) return most * 33 / 100;
+  const bool session = unit.starts_with("session-") && unit.ends_with(".scope");
+  if (session || unit.ends_with(".slice") || unit.starts_with("user@")) return none;
+  return most * 15 / 100;
+}
+
+json absent_unit_properties(const MachineView& view) {
   UnitLook unit;
+  unit.most_tasks = most_tasks_of(".service", view);
   unit.active = "inactive";
   unit.sub = "dead";
   json all;
@@ -294,7 +307,8 @@ json absent_unit_properties() {
   return all;
 }
 
-json manager_properties(const MachineView& view, const BusMoment& moment, std::size_t units) {
+json manager_properties(const MachineView& view, const BusMoment& moment, std::size_t units,
+                        std::uint64_t finished) {
   json all = {
       {"Version", text(version_of_systemd())},
       {"Features", text("+PAM +AUDIT +SELINUX +APPARMOR +IMA +SMACK +SECCOMP +GCRYPT "
@@ -342,26 +356,27 @@ json manager_properties(const MachineView& view, const BusMoment& moment, std::s
       {"DefaultCPUAccounting", truth(true)},
       {"DefaultMemoryAccounting", truth(true)},
       {"DefaultTasksAccounting", truth(true)},
-      {"DefaultTasksMax", number(19153)},
+      {"DefaultTasksMax", number(most_tasks_of(".service", view))},
       {"DefaultOOMPolicy", text("stop")}};
   for (const char* absent : {"FirmwareTimestamp", "LoaderTimestamp", "ShutdownStartTimestamp"})
     put_time(all, absent, 0, moment);
-  const std::pair<const char*, std::uint64_t> stages[] = {{"InitRDTimestamp", 620},
-                                                          {"UserspaceTimestamp", 2140},
-                                                          {"FinishTimestamp", 9870},
-                                                          {"SecurityStartTimestamp", 2150},
-                                                          {"SecurityFinishTimestamp", 2190},
-                                                          {"GeneratorsStartTimestamp", 2310},
-                                                          {"GeneratorsFinishTimestamp", 2480},
-                                                          {"UnitsLoadStartTimestamp", 2490},
-                                                          {"UnitsLoadFinishTimestamp", 2590},
-                                                          {"UnitsLoadTimestamp", 2590},
-                                                          {"InitRDSecurityStartTimestamp", 625},
-                                                          {"InitRDSecurityFinishTimestamp", 626},
-                                                          {"InitRDGeneratorsStartTimestamp", 640},
-                                                          {"InitRDGeneratorsFinishTimestamp", 641},
-                                                          {"InitRDUnitsLoadStartTimestamp", 642},
-                                                          {"InitRDUnitsLoadFinishTimestamp", 660}};
+  const std::pair<const char*, std::uint64_t> stages[] = {
+      {"InitRDTimestamp", 620},
+      {"UserspaceTimestamp", 2140},
+      {"FinishTimestamp", (finished - moment.boot) / 1000},
+      {"SecurityStartTimestamp", 2150},
+      {"SecurityFinishTimestamp", 2190},
+      {"GeneratorsStartTimestamp", 2310},
+      {"GeneratorsFinishTimestamp", 2480},
+      {"UnitsLoadStartTimestamp", 2490},
+      {"UnitsLoadFinishTimestamp", 2590},
+      {"UnitsLoadTimestamp", 2590},
+      {"InitRDSecurityStartTimestamp", 625},
+      {"InitRDSecurityFinishTimestamp", 626},
+      {"InitRDGeneratorsStartTimestamp", 640},
+      {"InitRDGeneratorsFinishTimestamp", 641},
+      {"InitRDUnitsLoadStartTimestamp", 642},
+      {"InitRDUnitsLoadFinishTimestamp", 660}};
   for (const auto& [name, milliseconds] : stages)
     put_time(all, name, moment.boot + milliseconds * 1000, moment);
   all["KernelTimestamp"] = number(moment.boot);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sandbox/cues/system_bus.h"
@@ -21,7 +22,9 @@ struct UnitLook {
   std::string file_state;  // "enabled", "static"
   std::string group;       // control group
   std::string slice;
+  std::uint64_t most_tasks = 0;  // in it
   std::uint64_t entered = 0;  // its state, microseconds since 1970; 0: never
+  std::uint64_t took = 0;     // its start, microseconds
   std::vector<std::string> wants, wanted_by;
   std::string triggers, triggered_by;
   nlohmann::json processes = nlohmann::json::array();
@@ -41,8 +44,11 @@ struct UnitLook {
 // By interface and name.
 nlohmann::json unit_properties(const UnitLook& unit, const BusMoment& moment);
 // Of a unit that there is none of; its names are put in by who answers.
-nlohmann::json absent_unit_properties();
+nlohmann::json absent_unit_properties(const MachineView& view);
+// Of tasks, as systemd has it where no file says otherwise.
+std::uint64_t most_tasks_of(std::string_view unit, const MachineView& view);
+// `finished`: when the start of the machine was, microseconds since 1970.
 nlohmann::json manager_properties(const MachineView& view, const BusMoment& moment,
-                                  std::size_t units);
+                                  std::size_t units, std::uint64_t finished);
 
 }  // namespace gyges::cues

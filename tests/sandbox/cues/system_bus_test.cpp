@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <regex>
 
@@ -93,6 +94,48 @@ TEST_F(OnTheBus, UnitsAgreeWithTheListOfProcesses) {
             say("cut -d: -f3 /proc/631/cgroup"));
   EXPECT_EQ(say("busctl call org.freedesktop.DBus / org.freedesktop.DBus.Peer GetMachineId"),
             say("printf 's \"%s\"\\n' $(cat /etc/machine-id)"));
+}
+
+// Limits on tasks follow from what the kernel allows, as /proc/sys tells it.
+TEST_F(OnTheBus, LimitsOnTasksFollowFromTheMachine) {
+  for (const char* name : {"vm-production", "developer-laptop"}) {
+    start(spec_of(name, 7));
+    const std::string allowed = "echo $(($(cat /proc/sys/kernel/threads-max) * ";
+    EXPECT_EQ(say("systemctl show -p DefaultTasksMax --value"), say(allowed + "15 / 100))"));
+    EXPECT_EQ(say("systemctl show -p TasksMax --value dbus"), say(allowed + "15 / 100))"));
+    EXPECT_EQ(say("systemctl show -p TasksMax --value user-$(id -u).slice"),
+              say(allowed + "33 / 100))"));
+    EXPECT_EQ(say("systemctl show -p TasksMax --value system.slice"), "infinity\n");
+    sandbox_.reset();
+  }
+}
+
+// A target is reached after what it wants, and to start a service takes time.
+TEST_F(OnTheBus, TheStartOfTheMachineIsInOrder) {
+  if (::access("/usr/bin/systemd-analyze", X_OK) != 0) GTEST_SKIP() << "no systemd-analyze";
+  for (const char* name : {"vm-production", "developer-laptop"}) {
+    start(spec_of(name, 7));
+    const std::string reached = "systemctl show -p ActiveEnterTimestampMonotonic --value ";
+    EXPECT_EQ(say("n=0; for t in basic multi-user graphical; do m=$(" + reached +
+                  "$t.target); [ $m -gt $n ] && echo $t; n=$m; done | xargs"),
+              "basic multi-user graphical\n")
+        << name;
+    EXPECT_GT(std::atoi(say("systemd-analyze blame | grep -c 'ms .*service'").c_str()), 10) << name;
+    EXPECT_THAT(say("systemd-analyze time"), HasSubstr("graphical.target reached after")) << name;
+    sandbox_.reset();
+  }
+}
+
+// Who answers for logins and for the clock is in the list of processes.
+TEST_F(OnTheBus, WhoeverAnswersRuns) {
+  for (const char* name : {"vm-production", "developer-laptop"}) {
+    start(spec_of(name, 7));
+    const std::string pid = say("systemctl show -p MainPID --value systemd-logind");
+    EXPECT_GT(std::atoi(pid.c_str()), 1) << name;
+    EXPECT_EQ(say("cat /proc/" + pid.substr(0, pid.find('\n')) + "/comm"), "systemd-logind\n");
+    EXPECT_EQ(say("timedatectl show -p NTP -p NTPSynchronized --value"), "yes\nyes\n") << name;
+    sandbox_.reset();
+  }
 }
 
 TEST_F(OnTheBus, SocketsAreOldAndNoChangeOfTheRun) {
