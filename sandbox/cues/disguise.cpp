@@ -178,7 +178,8 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   return view;
 }
 
-std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& view) {
+std::shared_ptr<const isolation::Emulation> make_emulation(
+    const MachineView& view, const std::vector<isolation::Cover>& covers) {
   const Machine& machine = view.machine;
   auto emulation = std::make_shared<isolation::Emulation>();
   if (!machine.kernel_release.empty()) {
@@ -203,6 +204,10 @@ std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& vi
     // Debian's own: closed, as the sandbox has it.
     other("/proc/sys/kernel/unprivileged_userns_clone", "0\n");
   }
+  for (const isolation::Cover& cover : covers)
+    if (cover.answered && ::access(cover.path.c_str(), F_OK) == 0)
+      emulation->fixed_files.emplace(cover.path,
+                                     isolation::Emulation::FixedFile{cover.content, cover.mode});
   emulation->first_namespaces = machine.claims_container == "none";
   return emulation;
 }
@@ -220,6 +225,11 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   if (policy.network.mode != network::NetworkPolicy::Mode::none)
     view.interfaces.push_back(policy.network.interface.name);
   disguise.covers = proc_covers(view);
+  // As an ordinary user Gyges cannot answer every process (who makes itself undumpable is left to
+  // the kernel), and nobody is asked about what io_uring opens.
+  if (::geteuid() == 0 && !isolation::may_use_io_uring(policy))
+    for (isolation::Cover& cover : disguise.covers)
+      cover.answered = !cover.renew && !cover.entries && (cover.mode & 0444U) == 0444U;
   disguise.sysfs = sysfs_tree(view, disguise.network_directory);
   disguise.init_name = machine.init_name;
   disguise.init_arguments = machine.init_arguments;
@@ -243,7 +253,7 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   disguise.root_directories.emplace_back("/boot", whole ? 0700 : 0755);
   if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
   disguise.root_time = installation_time(today());
-  disguise.emulation = make_emulation(view);
+  disguise.emulation = make_emulation(view, disguise.covers);
   if (has_system_bus(machine)) {
     // systemd's were made as it started.
     disguise.bus_time = start_of_machine(policy.cues.uptime_seconds);

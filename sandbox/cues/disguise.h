@@ -92,7 +92,9 @@ std::string load_file(const MachineView& view, std::uint32_t last_process);
 // What sysinfo(2) says where it is emulated: what /proc/uptime, loadavg and meminfo say.
 // Thread-safe.
 std::function<struct sysinfo()> sysinfo_of(const MachineView& view);
-std::shared_ptr<const isolation::Emulation> make_emulation(const MachineView& view);
+// `covers`: those that its fixed files stand for are among them.
+std::shared_ptr<const isolation::Emulation> make_emulation(
+    const MachineView& view, const std::vector<isolation::Cover>& covers);
 
 std::string modules_file(const Machine& machine);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "base/text.h"
@@ -18,6 +19,10 @@ namespace gyges::isolation {
 namespace {
 
 constexpr int renew_milliseconds = 1000;
+
+// Those of CueRules::emulate.
+constexpr std::array<std::string_view, 7> emulated_groups{
+    "uname", "sysinfo", "affinity", "statfs", "prctl", "process_files", "namespaces"};
 
 Result<UniqueFd> put_file(int root, const std::string& path, const std::string& content,
                           unsigned mode) {
@@ -34,8 +39,24 @@ bool Disguise::places_files() const {
   return !covers.empty() || !sysfs.empty() || (emulation && emulation->answers_opens());
 }
 
-Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
-  Disguise left = disguise;
+bool Disguise::places(const Cover& cover) const {
+  return !cover.answered || !emulation || !emulation->answers_opens();
+}
+
+std::shared_ptr<const Disguise> effective_disguise(std::shared_ptr<const Disguise> disguise,
+                                                   const CueRules& rules) {
+  auto wants = [&](std::string_view name) {
+    return std::find(rules.emulate.begin(), rules.emulate.end(), name) != rules.emulate.end();
+  };
+  const bool files = rules.proc_files && rules.sysfs && rules.sysfs_network;
+  const bool processes = rules.init_name && rules.decoys && rules.pid_numbers;
+  const bool others = rules.container_marks && rules.system_bus && has_bus_responder();
+  const bool calls = !disguise || !disguise->emulation || disguise->emulation->answers_anything();
+  if (!disguise || (files && processes && others && calls &&
+                    std::all_of(emulated_groups.begin(), emulated_groups.end(), wants)))
+    return disguise;
+  auto made = std::make_shared<Disguise>(*disguise);
+  Disguise& left = *made;
   if (!rules.proc_files) left.covers.clear();
   if (!rules.sysfs) left.sysfs.clear();
   if (!rules.container_marks) left.root_files.clear();
@@ -57,9 +78,6 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
     for (Decoy& decoy : left.decoys) decoy.pid = 0;
   }
   if (left.emulation) {
-    auto wants = [&](std::string_view name) {
-      return std::find(rules.emulate.begin(), rules.emulate.end(), name) != rules.emulate.end();
-    };
     auto kept = std::make_shared<Emulation>(*left.emulation);
     if (!wants("uname")) kept->release.clear();
     if (!wants("sysinfo")) kept->sysinfo = {};
@@ -67,12 +85,15 @@ Disguise effective_disguise(const Disguise& disguise, const CueRules& rules) {
     if (!wants("statfs")) kept->mounts.clear();
     if (!wants("prctl")) kept->state.reset();
     if (!wants("process_files")) kept->process_files.clear();
-    if (!rules.proc_files) kept->load_average = {};
+    if (!rules.proc_files) {
+      kept->load_average = {};
+      kept->fixed_files.clear();
+    }
     if (!wants("namespaces")) kept->first_namespaces = false;
     left.emulation.reset();
     if (kept->answers_anything()) left.emulation = std::move(kept);
   }
-  return left;
+  return made;
 }
 
 std::string cover_source(std::size_t index) {
@@ -86,6 +107,7 @@ unsigned mode_for(unsigned mode, bool as_root) {
 Status DisguiseFiles::put_covers(const Disguise& disguise) {
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const Cover& cover = disguise.covers[i];
+    if (!disguise.places(cover)) continue;
     if (cover.entries) {
       if (::mkdirat(root_.get(), cover_source(i).c_str(), 0755) != 0)
         return fail_errno("make directory of the disguise", quoted(cover.path));
@@ -163,7 +185,7 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
 
 Status DisguiseFiles::write_trees(const Disguise& disguise) {
   // Done by write(): what others share may not change under them once they are mounted together.
-  if (!disguise.shared_tree.empty()) return ok();
+  if (shared_) return ok();
   // Hundreds of files each: pid 1 has long mounted everything when one thread has written them.
   std::future<Status> tree;
   if (!disguise.sysfs.empty())
@@ -188,7 +210,7 @@ Status DisguiseFiles::put_moving(const Disguise& disguise) {
 }
 
 Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
-  const Entries which = disguise.shared_tree.empty() ? Entries::all : Entries::own;
+  const Entries which = shared_ ? Entries::own : Entries::all;
   for (std::size_t i = 0; i < disguise.covers.size(); ++i)
     if (disguise.covers[i].entries) {
       GYGES_CHECK(
@@ -236,8 +258,8 @@ void DisguiseFiles::keep_moving() {
 }
 
 Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const Disguise& disguise,
-                                                            bool as_root) {
-  std::unique_ptr<DisguiseFiles> files(new DisguiseFiles(std::move(root), as_root));
+                                                            bool shared, bool as_root) {
+  std::unique_ptr<DisguiseFiles> files(new DisguiseFiles(std::move(root), shared, as_root));
   GYGES_CHECK(unmasked([&] { return files->write_first(disguise); }).get());
   return files;
 }
@@ -245,7 +267,7 @@ Result<std::unique_ptr<DisguiseFiles>> DisguiseFiles::write(UniqueFd root, const
 Status DisguiseFiles::write_first(const Disguise& disguise) {
   GYGES_CHECK(put_covers(disguise));
   GYGES_CHECK(put_places(disguise));
-  if (disguise.shared_tree.empty()) return ok();
+  if (!shared_) return ok();
   if (!disguise.sysfs.empty())
     GYGES_CHECK(put_entries(root_.get(), sysfs_source, disguise.sysfs, Entries::own, as_root_));
   GYGES_CHECK(put_moving(disguise));

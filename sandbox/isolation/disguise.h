@@ -42,6 +42,9 @@ struct Cover {
   std::function<std::string()> renew;
   // Not nothing: it covers a directory, with these in it.
   std::optional<std::vector<TreeEntry>> entries = std::nullopt;
+  // The emulation has it among its fixed files: it is not placed where opens are answered, which
+  // spares a file and a mount.
+  bool answered = false;
 };
 
 // A process that sleeps for as long as the sandbox lives. As root it has the given user and no
@@ -62,9 +65,6 @@ struct Disguise {
   // Directory of the tree over which the kernel's own view of this network namespace's interfaces
   // is placed; empty: none.
   std::string network_directory;
-  // Directory of the host that has all entries but those of the run's own, as this disguise's file
-  // system would: see shared_tree.h. Empty: they are written for this run.
-  std::string shared_tree;
   std::string init_name = "init";  // comm of pid 1
   std::vector<std::string> init_arguments = {"init"};
   std::vector<Decoy> decoys;
@@ -86,20 +86,24 @@ struct Disguise {
 
   // Whether it needs a file system of its own.
   [[nodiscard]] bool places_files() const;
+  [[nodiscard]] bool places(const Cover& cover) const;
 };
 
-// What of a disguise the policy's switches leave.
-Disguise effective_disguise(const Disguise& disguise, const CueRules& rules);
+// What of a disguise the policy's switches leave: the disguise itself where that is all of it, for
+// it is thousands of strings. Null: nothing.
+std::shared_ptr<const Disguise> effective_disguise(std::shared_ptr<const Disguise> disguise,
+                                                   const CueRules& rules);
 
 // Writes the files of a disguise into the file system that pid 1 handed over, and keeps those that
 // move moving until it is destroyed. Not thread-safe; one owner. In this order: write(), which pid
 // 1 waits for, write_trees() while it goes on, start().
 class DisguiseFiles {
  public:
-  // The covers, and of the tree what is mounted on. `as_root`: the files are root's; otherwise they
-  // are the agent's user's.
+  // The covers, and of the tree what is mounted on. `shared`: a directory of the host has all
+  // entries but those of the run's own (shared_tree.h). `as_root`: the files are root's; otherwise
+  // they are the agent's user's.
   static Result<std::unique_ptr<DisguiseFiles>> write(UniqueFd root, const Disguise& disguise,
-                                                      bool as_root);
+                                                      bool shared, bool as_root);
   // The rest of the tree, which is hundreds of files, and what is in directories that cover others.
   Status write_trees(const Disguise& disguise);
   // Begins to renew.
@@ -113,7 +117,8 @@ class DisguiseFiles {
     UniqueFd file;
     std::function<std::string()> renew;
   };
-  DisguiseFiles(UniqueFd root, bool as_root) : root_(std::move(root)), as_root_(as_root) {}
+  DisguiseFiles(UniqueFd root, bool shared, bool as_root)
+      : root_(std::move(root)), shared_(shared), as_root_(as_root) {}
   Status write_first(const Disguise& disguise);
   Status put_covers(const Disguise& disguise);
   Status put_places(const Disguise& disguise);
@@ -122,6 +127,7 @@ class DisguiseFiles {
   void keep_moving();
 
   UniqueFd root_;
+  bool shared_;
   bool as_root_;
   std::vector<Moving> moving_;
   UniqueFd wake_;  // an eventfd; written to end the thread

@@ -72,6 +72,12 @@ struct Emulation {
   // With them: files of /proc that this host's kernel does not have, by their paths. To stat(2)
   // they are not there.
   std::map<std::string, std::string, std::less<>> other_files;
+  // With them: files of /proc that have other content than the kernel's, by their paths.
+  struct FixedFile {
+    std::string content;
+    unsigned mode = 0444;
+  };
+  std::map<std::string, FixedFile, std::less<>> fixed_files;
   bool first_namespaces = false;  // readlink(2) of /proc/PID/ns: those of a machine
 
   [[nodiscard]] bool answers_anything() const {

@@ -212,7 +212,7 @@ std::uint64_t namespaces_of_init(const HostFacts& host) {
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
                        const std::vector<std::string>& accepted, bool terminal,
-                       const Disguise* covering) {
+                       const Disguise* covering, const std::string& shared_tree) {
   const Disguise none;
   const Disguise& disguise = covering != nullptr ? *covering : none;
   Plan plan;
@@ -226,7 +226,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   steps.add(Op::private_mounts, "keep mount changes inside");
   egress_gateway(policy, steps);
 
-  GYGES_CHECK(filesystem.open_sources(disguise.shared_tree));
+  GYGES_CHECK(filesystem.open_sources(shared_tree));
   filesystem.root_and_scratch(disguise.root_of_disk);
   decoys(disguise, host, steps);
   // No policy mounts anything there.

@@ -74,10 +74,11 @@ std::uint64_t namespaces_of_init(const HostFacts& host);
 //
 // `accepted` are the degradations that the caller names (degradation.h). With `terminal` a
 // pseudo-terminal of the sandbox's own is made and handed over. `disguise` (borrowed) is
-// what covers the machine's own looks.
+// what covers the machine's own looks, `shared_tree` the directory of the host that has what it
+// shares with other runs; empty: none.
 Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
                        const std::vector<std::string>& seed_paths,
                        const std::vector<std::string>& accepted = {}, bool terminal = false,
-                       const Disguise* disguise = nullptr);
+                       const Disguise* disguise = nullptr, const std::string& shared_tree = {});
 
 }  // namespace gyges::isolation

@@ -358,6 +358,7 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
   }
   for (std::size_t i = 0; i < disguise.covers.size(); ++i) {
     const std::string& path = disguise.covers[i].path;
+    if (!disguise.places(disguise.covers[i])) continue;
     steps_
         .add_path(Op::cover, "cover " + path,
                   (disguise.covers[i].entries ? trees : ".c/") + cover_source(i))

@@ -28,7 +28,7 @@ class FilesystemPlan {
   Status sort_mounts();
 
   // Sources are taken before the new root covers anything, and only ever by descriptor afterwards.
-  // `shared`: Disguise::shared_tree.
+  // `shared`: the directory of SharedTree; empty: none.
   Status open_sources(const std::string& shared);
 
   // The new root and the file system of the writable layers, filled by the supervisor.

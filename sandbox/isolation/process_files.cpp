@@ -115,6 +115,7 @@ ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd 
   }
   if (emulation_->load_average) last_names_.emplace(last_of(load_path));
   for (const auto& [path, content] : emulation_->other_files) last_names_.emplace(last_of(path));
+  for (const auto& [path, file] : emulation_->fixed_files) last_names_.emplace(last_of(path));
 }
 
 // What the kernel has there. Without links and mounts on the way: the covers are not meant.
@@ -182,6 +183,12 @@ std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string
     const std::string place = other->first.substr(1);
     return make_directories(place) ? put(place, other->second) : std::nullopt;
   }
+  if (const auto fixed = emulation_->fixed_files.find(*whole);
+      fixed != emulation_->fixed_files.end()) {
+    const std::string place = fixed->first.substr(1);
+    if (!make_directories(place)) return std::nullopt;
+    return put(place, fixed->second.content, fixed->second.mode);
+  }
   const std::optional<ProcessPath> file = process_path(*whole);
   if (!file) return std::nullopt;
   const auto rule = rules_.find(file->name);
@@ -241,12 +248,13 @@ bool ProcessFiles::make_directories(const std::string& path) {
 }
 
 // In place: who has it open already sees it anew, as procfs would have it, and the name stays.
-std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::string& content) {
+std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::string& content,
+                                          unsigned mode) {
   auto known = written_.find(path);
   if (known == written_.end()) {
     auto open_to_write = [&](int more) {
       return UniqueFd(
-          ::openat(directory_.get(), path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | more, 0444));
+          ::openat(directory_.get(), path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | more, mode));
     };
     UniqueFd writer = open_to_write(O_CREAT);
     // Rootless the file is the supervisor's own, and is not open to it as it stands.
@@ -255,7 +263,7 @@ std::optional<UniqueFd> ProcessFiles::put(const std::string& path, const std::st
     struct stat info {};
     if (!writer || ::fstat(writer.get(), &info) != 0) return std::nullopt;
     // Whatever the supervisor's mask is.
-    if ((info.st_mode & 0777U) != 0444 && ::fchmod(writer.get(), 0444) != 0) return std::nullopt;
+    if ((info.st_mode & 0777U) != mode && ::fchmod(writer.get(), mode) != 0) return std::nullopt;
     if (written_.size() >= most_held) written_.clear();
     known = written_.emplace(path, Written{std::move(writer), info.st_size}).first;
   }

@@ -48,7 +48,8 @@ class ProcessFiles {
  private:
   std::optional<UniqueFd> make(pid_t tid, const ProcessPath& file, const ProcessFileRule& rule,
                                CallerPaths& paths);
-  std::optional<UniqueFd> put(const std::string& path, const std::string& content);
+  std::optional<UniqueFd> put(const std::string& path, const std::string& content,
+                              unsigned mode = 0444);
   const IdsInside& ids_inside(pid_t tid);
   std::optional<UniqueFd> load_average(pid_t tid, CallerPaths& paths);
   std::optional<std::string> kernel_content(int procfs, const std::string& path);

@@ -109,7 +109,7 @@ Status Sandbox::State::make_cgroup() {
     // One that is prepared does not know yet whether it will be recorded.
     bool processor = session != nullptr || spec->prepared;
     GYGES_TRY(cgroup,
-              Cgroup::create({wanted.processes > 0 ? wanted.processes + disguise.decoys.size() : 0,
+              Cgroup::create({wanted.processes > 0 ? wanted.processes + disguise->decoys.size() : 0,
                               wanted.memory_bytes, processor}));
   }
   bool memory = cgroup && cgroup->limits_memory();
@@ -119,7 +119,7 @@ Status Sandbox::State::make_cgroup() {
   // rootless the kernel counts by user namespace, which is the sandbox.
   bool processes = cgroup || !host.root;
   if (wanted.processes > 0 && !processes) {
-    plan.settings.limits[RLIMIT_NPROC] = wanted.processes + 1 + disguise.decoys.size();
+    plan.settings.limits[RLIMIT_NPROC] = wanted.processes + 1 + disguise->decoys.size();
     if (wanted.processes_of_sandbox)
       GYGES_CHECK(accept_or_fail(Degradation::process_cgroup, spec->allow_degraded, plan.degraded));
   }
@@ -156,12 +156,13 @@ Status Sandbox::State::start() {
   for (const SeedFile& file : spec->seed) seed_paths.push_back(file.path);
   GYGES_CHECK(check_degradations(spec->allow_degraded));
   // It makes its namespaces while its program is being prepared.
-  disguise = effective_disguise(spec->disguise ? *spec->disguise : Disguise{}, policy.cues);
-  if (begun && begun->arguments == disguise.init_arguments) {
+  disguise = effective_disguise(spec->disguise, policy.cues);
+  if (!disguise) disguise = std::make_shared<Disguise>();
+  if (begun && begun->arguments == disguise->init_arguments) {
     process = std::move(begun->process);
   } else {
     begun.reset();
-    GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise.init_arguments));
+    GYGES_TRY(process, launch_init(namespaces_of_init(host), disguise->init_arguments));
   }
   enforcement.network = "none";
   if (networked) {
@@ -177,21 +178,20 @@ Status Sandbox::State::start() {
     GYGES_TRY(gateway, network::GatewayProcess::launch(wanted, spec->packed_world, spec->flows,
                                                        outlet.get()));
   }
-  SharedTree shared = shared_tree(disguise, host.root);
-  disguise.shared_tree = std::move(shared.path);
+  SharedTree shared = shared_tree(*disguise, host.root);
   shared_tree_held = std::move(shared.held);
-  GYGES_TRY(plan,
-            make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal, &disguise));
-  enforcement.unhidden = disguise.unhidden;
+  GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal,
+                            disguise.get(), shared.path));
+  enforcement.unhidden = disguise->unhidden;
   // The processes of the disguise are not the agent's.
-  const std::uint64_t furniture = disguise.decoys.size();
+  const std::uint64_t furniture = disguise->decoys.size();
   if (plan.settings.limits[RLIMIT_NPROC] != ~0ULL) plan.settings.limits[RLIMIT_NPROC] += furniture;
   GYGES_TRY(filters, seccomp_programs(policy.seccomp, policy.grants, policy.capabilities)
                          .with_context("policy " + printable(policy.name)));
-  if (disguise.emulation) {
-    filters.insert(filters.begin(), emulation_program(*disguise.emulation));
+  if (disguise->emulation) {
+    filters.insert(filters.begin(), emulation_program(*disguise->emulation));
     plan.settings.listener = 1;
-    emulator = std::make_unique<Emulator>(disguise.emulation);
+    emulator = std::make_unique<Emulator>(disguise->emulation);
   }
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
@@ -207,7 +207,7 @@ Status Sandbox::State::start() {
   auto deadline = Clock::now() + setup_time;
   for (bool cgroup_made = false;;) {
     // Pid 1 waits for its layers sooner than for its cgroup, unless it starts processes.
-    if (!cgroup_made && (scratch || plan.areas.empty() || !disguise.decoys.empty())) {
+    if (!cgroup_made && (scratch || plan.areas.empty() || !disguise->decoys.empty())) {
       cgroup_made = true;
       GYGES_CHECK(make_cgroup());
       if (session != nullptr) GYGES_CHECK(introduce_to(*session));
@@ -275,17 +275,18 @@ Status Sandbox::State::answer(Message message) {
       GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
       break;
     case init::Hand::disguise: {
-      if (disguise_files || !disguise.places_files())
+      if (disguise_files || !disguise->places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
-      if (emulator && disguise.emulation->answers_opens()) {
+      if (emulator && disguise->emulation->answers_opens()) {
         UniqueFd place(::fcntl(message.fd.get(), F_DUPFD_CLOEXEC, 0));
         if (!place) return fail_errno("keep", "file system of the disguise");
         emulator->make_files_in(std::move(place));
       }
-      GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), disguise, host.root));
+      GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), *disguise,
+                                                     shared_tree_held.valid(), host.root));
       GYGES_CHECK(send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0}));
       // Meanwhile it mounts and starts processes; nobody looks at the tree before it is ready.
-      GYGES_CHECK(disguise_files->write_trees(disguise));
+      GYGES_CHECK(disguise_files->write_trees(*disguise));
       return disguise_files->start();
     }
     case init::Hand::terminal:
@@ -297,11 +298,11 @@ Status Sandbox::State::answer(Message message) {
       GYGES_CHECK(network::bring_up_loopback(std::move(message.fd)));
       break;
     case init::Hand::bus: {
-      if (bus_door || !disguise.bus)
+      if (bus_door || !disguise->bus)
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       bus_sockets.push_back(std::move(message.fd));
       if (bus_sockets.size() < std::size(bus_socket_paths)) return ok();
-      GYGES_TRY(bus_door, BusDoor::open(std::move(bus_sockets), disguise.bus));
+      GYGES_TRY(bus_door, BusDoor::open(std::move(bus_sockets), disguise->bus));
       return ok();
     }
     case init::Hand::gateway:
@@ -346,7 +347,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
   auto started = state->start().with_context("start sandbox");
   if (!started) return tl::unexpected<Error>(std::move(started.error()));
   state->spec = nullptr;
-  state->disguise = {};
+  state->disguise.reset();
   if (!spec.prepared) state->filters.clear();
   return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
 }

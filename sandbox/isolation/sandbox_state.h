@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -39,7 +40,8 @@ struct Sandbox::State {
   UniqueFd null;                     // /dev/null, once a command needed it
   UniqueFd scratch;
   UniqueFd terminal;  // its master
-  Disguise disguise;  // as the policy's cues leave it; during start only
+  // As the policy's cues leave it; during start only, and then never null.
+  std::shared_ptr<const Disguise> disguise;
   std::unique_ptr<DisguiseFiles> disguise_files;
   std::vector<UniqueFd> bus_sockets;   // during start only
   std::unique_ptr<BusDoor> bus_door;   // null: nothing answers for a system bus

@@ -1,7 +1,14 @@
 // What programs that list a machine ask for: disks with their counts, room, limits, types of file
 // systems. Under every machine that is shipped.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "sandbox/isolation/emulation.h"
 #include "tests/sandbox/cues/persona_spec.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
@@ -9,6 +16,7 @@ namespace gyges::cues {
 namespace {
 
 using isolation::SandboxSpec;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -75,6 +83,31 @@ TEST_F(MachineLimits, OpenFilesHaveOneLimit) {
               "0\t9223372036854775807\n9223372036854775807\n")
         << name;
     EXPECT_EQ(say("cat /proc/sys/kernel/tainted /proc/sys/fs/protected_regular"), "0\n2\n") << name;
+  }
+}
+
+// Where root starts it they are answered at their opening; else, and without the answers, files
+// cover the kernel's. Programs read the same.
+TEST_F(MachineLimits, FilesThatDoNotMoveSayTheSameEitherWay) {
+  const std::string all =
+      "cat /proc/partitions /proc/version; cd /proc/sys/kernel; cat threads-max osrelease; ln -sf "
+      "/proc/sys/kernel/threads-max /tmp/link; cat /tmp/link";
+  const std::string device =
+      "[ $(stat -c %d /proc/partitions) = $(stat -c %d /proc/uptime) ] || "
+      "stat -c %s /proc/partitions";
+  for (const char* name : machines) {
+    SandboxSpec spec = spec_of(name, 5);
+    start(spec);
+    const std::string said = say(all);
+    EXPECT_THAT(said, HasSubstr(spec.disguise->emulation->release)) << name;
+    EXPECT_EQ(say(device) == "0\n", ::geteuid() == 0) << name;
+    std::erase(spec.policy.cues.emulate, "process_files");
+    start(spec);
+    EXPECT_EQ(say(all), said) << name;
+    EXPECT_NE(say(device), "0\n") << name;
+    spec.policy.cues.proc_files = false;
+    start(spec);
+    EXPECT_NE(say(all), said) << name;
   }
 }
 

@@ -67,13 +67,14 @@ class SharedTrees : public isolation::SandboxTest {
     std::filesystem::remove_all(runtime_);
   }
 
-  static isolation::Disguise disguise_of(const char* name, std::uint64_t seed) {
+  static std::shared_ptr<const isolation::Disguise> disguise_of(const char* name,
+                                                                std::uint64_t seed) {
     const SandboxSpec spec = spec_of(name, seed);
-    return isolation::effective_disguise(*spec.disguise, spec.policy.cues);
+    return isolation::effective_disguise(spec.disguise, spec.policy.cues);
   }
 
   static isolation::SharedTree tree_of(const char* name, std::uint64_t seed) {
-    return isolation::shared_tree(disguise_of(name, seed), as_root);
+    return isolation::shared_tree(*disguise_of(name, seed), as_root);
   }
 
   // Names that begin so.
