@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -12,9 +13,45 @@
 #include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
+namespace {
 
-std::vector<isolation::Cover> settings_covers(const MachineView& view) {
-  std::vector<isolation::Cover> covers;
+// Whether the persona's kernel is older than that of the given numbers.
+bool is_before(const MachineView& view, unsigned major, unsigned minor) {
+  char* end = nullptr;
+  const unsigned long first = std::strtoul(view.release.c_str(), &end, 10);
+  const unsigned long second = *end == '.' ? std::strtoul(end + 1, nullptr, 10) : 0;
+  return first < major || (first == major && second < minor);
+}
+
+// What of the network follows from the machine's memory, from systemd or from the kernel's age.
+// Most of /proc/sys/net is the network namespace's own and stays the kernel's.
+void add_network_settings(const MachineView& view, std::vector<isolation::Cover>& covers) {
+  auto put = [&](const char* name, std::string value) {
+    covers.push_back({std::string("/proc/sys/net/") + name, std::move(value) + "\n", 0644, {}});
+  };
+  // A bucket for every 128 KiB of memory (tcp_init in net/ipv4/tcp.c). The number is negative in
+  // every network namespace but a machine's first, which shares them.
+  const std::uint64_t buckets =
+      std::min<std::uint64_t>(std::bit_ceil(view.memory_kilobytes / 128), 512U << 10U);
+  const char* shared = view.machine.cgroup_root ? "" : "-";
+  put("ipv4/tcp_ehash_entries", fmt::format("{}{}", shared, buckets));
+  const std::uint64_t of_udp =
+      std::clamp<std::uint64_t>(std::bit_ceil(view.memory_kilobytes / 2048), 256, 64U << 10U);
+  put("ipv4/udp_hash_entries", fmt::format("{}{}", shared, of_udp));
+  put("ipv4/tcp_max_tw_buckets", std::to_string(buckets / 2));
+  put("ipv4/tcp_max_syn_backlog", std::to_string(std::max<std::uint64_t>(buckets / 128, 128)));
+  // systemd's (bump_unix_max_dgram_qlen), in the namespace that it starts in.
+  if (view.machine.cgroup_root && view.machine.init_name == "systemd")
+    put("unix/max_dgram_qlen", "512");
+  if (is_before(view, 6, 18)) {
+    for (const char* name : {"core/rmem_max", "core/wmem_max"}) put(name, "212992");
+    put("ipv4/tcp_rmem", "4096\t131072\t6291456");
+    put("ipv4/tcp_limit_output_bytes", "1048576");
+  }
+  if (is_before(view, 6, 7)) put("core/optmem_max", "20480");
+}
+
+void add_kernel_settings(const MachineView& view, std::vector<isolation::Cover>& covers) {
   auto fixed = [&](std::string path, std::uint64_t value) {
     covers.push_back({std::move(path), fmt::format("{}\n", value), 0644, {}});
   };
@@ -44,15 +81,14 @@ std::vector<isolation::Cover> settings_covers(const MachineView& view) {
                                       {"symlinks", 1}})
       fixed(fmt::format("/proc/sys/fs/protected_{}", name), value);
   }
-  // An eighth of the memory may become stacks of threads (set_max_threads in kernel/fork.c), and
-  // half as many namespaces of each kind.
-  const std::uint64_t threads = view.memory_kilobytes / 128;
+  // Half as many namespaces of each kind as threads.
+  const std::uint64_t threads = most_threads(view);
   fixed("/proc/sys/kernel/threads-max", threads);
   for (const char* kind : {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"})
     fixed(fmt::format("/proc/sys/user/max_{}_namespaces", kind), threads / 2);
   // The others grow with the memory, whatever else goes into them.
   if (view.host_memory_kilobytes == 0 || view.host_memory_kilobytes == view.memory_kilobytes)
-    return covers;
+    return;
   const double ratio = static_cast<double>(view.memory_kilobytes) /
                        static_cast<double>(view.host_memory_kilobytes);
   for (const char* path :
@@ -62,6 +98,14 @@ std::vector<isolation::Cover> settings_covers(const MachineView& view) {
     const auto value = read_file(path, 64);
     if (value) fixed(path, static_cast<std::uint64_t>(std::llround(std::atof(value->c_str()) * ratio)));
   }
+}
+
+}  // namespace
+
+std::vector<isolation::Cover> settings_covers(const MachineView& view) {
+  std::vector<isolation::Cover> covers;
+  add_kernel_settings(view, covers);
+  add_network_settings(view, covers);
   return covers;
 }
 

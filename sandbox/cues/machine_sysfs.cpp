@@ -479,8 +479,9 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   put_power(view, tree);
   put_control_groups(view, tree);
   // The kernel's own view of the interfaces is placed over this directory.
-  network = machine.network_slot.empty() ? "devices/virtual/net"
-                                         : device_of(machine, machine.network_slot) + "/net";
+  // The loopback interface is no device's.
+  const bool own_device = !machine.network_slot.empty() && view.interfaces.size() > 1;
+  network = own_device ? device_of(machine, machine.network_slot) + "/net" : "devices/virtual/net";
   tree.directory(network);
   tree.directory("class/net");
   for (const std::string& name : view.interfaces)

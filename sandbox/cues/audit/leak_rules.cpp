@@ -317,6 +317,8 @@ const LeakRule rules[] = {
      network},
     {"N1.interface.*.address", one_of, "52:54:00 02:fc:00", vm, medium,
      "a hardware address of an emulator", network},
+    {"N13.tcp_buckets", contains, "-", container, medium,
+     "the network namespace is not the machine's first", overmount},
     {"N2.resolver", one_of, "127.0.0.11 svc.cluster.local", container, high,
      "a resolver of containers", content},
     {"N11.hosts", one_of, "e2b.local host.docker.internal host.containers.internal", container,

@@ -144,6 +144,9 @@ const Channel rows[] = {
     {"N13.congestion", fact, read_content, "/proc/sys/net/ipv4/tcp_congestion_control"},
     {"N13.no_ipv6", fact, read_content, "/proc/sys/net/ipv6/conf/all/disable_ipv6"},
     {"N13.backlog", fact, read_content, "/proc/sys/net/core/somaxconn"},
+    {"N13.tcp_buckets", fact, read_content, "/proc/sys/net/ipv4/tcp_ehash_entries"},
+    {"N13.local_messages", fact, read_content, "/proc/sys/net/unix/max_dgram_qlen"},
+    {"N13.receive_most", fact, read_content, "/proc/sys/net/core/rmem_max"},
     {"N13.qdisc", fact, read_content, "/proc/sys/net/core/default_qdisc"},
 
     {"C.systemd-detect-virt", fact, read_command, "systemd-detect-virt"},

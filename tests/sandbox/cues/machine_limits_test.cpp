@@ -86,6 +86,32 @@ TEST_F(MachineLimits, OpenFilesHaveOneLimit) {
   }
 }
 
+// Tables of the network follow from the memory; their number is negative in every network namespace
+// but a machine's first. The control is the kernel's own.
+TEST_F(MachineLimits, TablesOfTheNetworkAreOfTheMachine) {
+  const std::string tables =
+      "cd /proc/sys/net/ipv4; echo $(cat tcp_ehash_entries tcp_max_tw_buckets "
+      "tcp_max_syn_backlog)";
+  for (const char* name : machines) {
+    SandboxSpec spec = spec_of(name, 5);
+    start(spec);
+    const std::int64_t kilobytes =
+        std::atoll(say("awk '/^MemTotal/ {print $2}' /proc/meminfo").c_str());
+    std::int64_t buckets = 1;
+    while (buckets * 128 < kilobytes) buckets *= 2;
+    const bool machine = say("cat /proc/self/cgroup") != "0::/\n";
+    EXPECT_EQ(say(tables),
+              fmt::format("{} {} {}\n", machine ? buckets : -buckets, buckets / 2, buckets / 128))
+        << name;
+    // Which kernels before 6.8 do not have in such a namespace.
+    EXPECT_THAT(say("cat /proc/sys/net/core/rmem_max 2> /dev/null"), AnyOf("212992\n", "")) << name;
+    EXPECT_EQ(say("cat /proc/sys/net/unix/max_dgram_qlen"), machine ? "512\n" : "10\n") << name;
+    spec.policy.cues.proc_files = false;
+    start(spec);
+    EXPECT_TRUE(say(tables).starts_with("-")) << name;
+  }
+}
+
 // Where root starts it they are answered at their opening; else, and without the answers, files
 // cover the kernel's. Programs read the same.
 TEST_F(MachineLimits, FilesThatDoNotMoveSayTheSameEitherWay) {
