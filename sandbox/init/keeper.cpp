@@ -20,6 +20,7 @@ namespace {
 // A supervisor has few sandboxes at a time; the names of finished ones are overwritten in turn.
 constexpr int longest_path = 512;
 char paths[most_kept][longest_path];
+std::uint32_t used = 0;  // of them, from the first: the others' memory is never touched
 // The groups that hold them: one for each hierarchy.
 constexpr int most_parents = 8;
 char parents[most_parents][longest_path];
@@ -87,7 +88,8 @@ void remove_all() {
   // The sandboxes' processes are being killed while we try.
   for (int attempt = 0; attempt < 2000; ++attempt) {
     bool busy = false;
-    for (auto& path : paths) {
+    for (std::uint32_t i = 0; i < used; ++i) {
+      auto& path = paths[i];
       if (path[0] == '\0') continue;
       if (::rmdir(path) == 0 || errno != EBUSY)
         path[0] = '\0';
@@ -129,6 +131,7 @@ int keep() {
     for (ssize_t i = 0; i < n; ++i) {
       if (chunk[i] == '\n') {
         paths[next][length] = '\0';
+        if (next >= used) used = next + 1;
         note_parent(paths[next]);
         next = (next + 1) % most_kept;
         length = 0;
