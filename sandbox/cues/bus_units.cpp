@@ -220,7 +220,7 @@ void add_known(const MachineView& view, const BusMoment& moment, std::vector<Uni
     unit.triggers = known.triggers;
     unit.listens = known.listens;
     unit.entered = unit.active == "active" ? at : 0;
-    at += 137000;
+    at += 31000;  // before what comes after basic.target
     if (unit.name.ends_with(".service")) {
       unit.type = "oneshot";
       unit.slice = "system.slice";
