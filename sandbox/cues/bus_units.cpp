@@ -357,7 +357,7 @@ void add_units(const Persona& persona, const MachineView& view, const BusMoment&
   document["aliases"] = json::object();
   for (const auto& [alias, name] : unit_aliases)
     if (std::any_of(units.begin(), units.end(),
-                    [&](const UnitLook& unit) { return unit.name == name; }))
+                    [&known = name](const UnitLook& unit) { return unit.name == known; }))
       document["aliases"][alias] = name;
   document["absent"] = absent_unit_properties(view);
   json& manager = document["objects"]["/org/freedesktop/systemd1"];
