@@ -92,6 +92,8 @@ TEST_F(RunCommand, ATamperedBundleDoesNotVerify) {
   Finished verified = gyges({"verify", bundle});
   EXPECT_EQ(verified.status, 1);
   EXPECT_THAT(verified.output + verified.error, HasSubstr("trace.gyt"));
+  EXPECT_THAT(verified.output,
+              HasSubstr("the first bad byte is byte " + std::to_string(damaged.size() / 2) + " "));
   ASSERT_TRUE(write_file_atomically(path("bundle/trace.gyt"), *trace));
   ASSERT_EQ(gyges({"verify", bundle}).status, 0);
   ASSERT_TRUE(write_file_atomically(path("bundle/files/changes.jsonl"), ""));

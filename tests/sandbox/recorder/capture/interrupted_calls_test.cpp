@@ -3,19 +3,29 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fuse.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <ctime>
+#include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "base/files.h"
 #include "capture_fixture.h"
 
 namespace gyges::recorder {
@@ -213,6 +223,105 @@ TEST_P(InterruptedCalls, ALingeringCloseAndItsKilledTwin) {
   }
   EXPECT_EQ(waited_a_second, 1U);
   EXPECT_EQ(killed, 1U);
+}
+
+// A file system whose server answers a question about its root late.
+class LateFileSystem {
+ public:
+  explicit LateFileSystem(useconds_t late) : late_(late) {
+    auto made = TemporaryDirectory::create("gyges_late");
+    if (!made) return;
+    directory_ = std::move(*made);
+    server_.reset(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+    const std::string options =
+        "fd=" + std::to_string(server_.get()) + ",rootmode=40000,user_id=0,group_id=0";
+    mounted_ = server_ && mount("gyges", path().c_str(), "fuse", 0, options.c_str()) == 0;
+    if (mounted_) serving_ = std::thread([this] { serve(); });
+  }
+  ~LateFileSystem() {
+    if (!mounted_) return;
+    umount2(path().c_str(), MNT_DETACH);
+    serving_.join();  // reading fails when nobody holds the mount any more
+  }
+  LateFileSystem(const LateFileSystem&) = delete;
+  LateFileSystem& operator=(const LateFileSystem&) = delete;
+  [[nodiscard]] bool mounted() const { return mounted_; }
+  [[nodiscard]] std::string path() const { return directory_->path().string(); }
+
+ private:
+  template <class Answer>
+  void answer(const fuse_in_header& asked, const Answer& body) {
+    fuse_out_header head{};
+    head.len = sizeof(head) + sizeof(body);
+    head.unique = asked.unique;
+    const std::array<iovec, 2> parts = {
+        {{&head, sizeof(head)}, {const_cast<Answer*>(&body), sizeof(body)}}};
+    EXPECT_GT(writev(server_.get(), parts.data(), 2), 0);
+  }
+  void refuse(const fuse_in_header& asked) {
+    fuse_out_header head{};
+    head.len = sizeof(head);
+    head.error = -ENOSYS;
+    head.unique = asked.unique;
+    EXPECT_GT(write(server_.get(), &head, sizeof(head)), 0);
+  }
+  void serve() {
+    std::vector<char> request(1U << 17U);
+    while (read(server_.get(), request.data(), request.size()) > 0) {
+      fuse_in_header asked{};
+      std::memcpy(&asked, request.data(), sizeof(asked));
+      if (asked.opcode == FUSE_INIT) {
+        fuse_init_out ready{};
+        ready.major = FUSE_KERNEL_VERSION;
+        ready.minor = FUSE_KERNEL_MINOR_VERSION;
+        ready.max_write = 4096;
+        answer(asked, ready);
+      } else if (asked.opcode == FUSE_GETATTR) {
+        usleep(late_);
+        fuse_attr_out about{};
+        about.attr.ino = 1;
+        about.attr.mode = S_IFDIR | 0755;
+        about.attr.nlink = 2;
+        answer(asked, about);
+      } else if (asked.opcode != FUSE_INTERRUPT && asked.opcode != FUSE_FORGET) {
+        refuse(asked);
+      }
+    }
+  }
+
+  useconds_t late_;
+  std::optional<TemporaryDirectory> directory_;
+  UniqueFd server_;
+  std::thread serving_;
+  bool mounted_ = false;
+};
+
+// fstat as a rule waits for nobody, and is handed over with ebpf when it returns. Here it waits,
+// and its process is killed meanwhile.
+TEST_P(InterruptedCalls, AFileSystemThatAnswersLate) {
+  const LateFileSystem late(3 * while_they_wait);
+  if (!late.mounted()) GTEST_SKIP() << "no file system of FUSE can be mounted here";
+  const std::string path = late.path();
+  const Recording result = run([&] {
+    const pid_t child = fork();
+    if (child == 0) {
+      const int root = open(path.c_str(), O_PATH | O_DIRECTORY);
+      struct stat about {};
+      syscall(SYS_fstat, root, &about);
+      _exit(1);
+    }
+    usleep(while_they_wait);
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 0 : 2;
+  });
+  ASSERT_EQ(WEXITSTATUS(result.status), 0);
+  std::size_t waited = 0;
+  for (const KeptEvent* call : result.calls("fstat"))
+    waited += call->event.pid != result.pid &&
+              (!call->event.has_exit || call->event.duration_ns > 100'000'000U);
+  EXPECT_EQ(waited, 1U);
 }
 
 }  // namespace
