@@ -125,6 +125,78 @@ TEST_F(Internet, CurlSpeaksHttp1AndHttp2UnderATrustedCertificate) {
   EXPECT_NE(run.status, 0);
 }
 
+// Names asked for in TLS: over a port that no world has, and from resolvers in the web.
+TEST_F(Internet, NamesOverTlsAndHttpsAreRefusedOrAnsweredAsThePersonaSays) {
+  NEEDS("dig");
+  json policy = read_json(path("policy.json"));
+  const json pit = {
+      {"name", "tls pit"}, {"to", {"203.0.113.53"}}, {"ports", {853}}, {"action", "sink"}};
+  policy["network"]["rules"].insert(policy["network"]["rules"].begin(), pit);
+  ASSERT_TRUE(write_file_atomically(path("policy.json"), policy.dump()));
+  Finished run = inside(
+      "dig +short web.example | wc -l;"  // control: plain questions are answered
+      "dig +tls +time=2 +tries=1 @192.0.2.53 web.example | grep -c refused;"
+      "dig +https +time=2 +tries=1 @192.0.2.53 web.example | grep -c refused;"
+      "dig +http-plain +time=2 +tries=1 @192.0.2.53 web.example | grep -c refused;"
+      "dig +tls +time=2 +tries=1 @203.0.113.53 web.example | grep -c ';; ANSWER';"
+      // A site of the persona that serves no names, under a good certificate.
+      "dig +https=/take +time=2 +tries=1 @$(dig +short web.example) web.example "
+      "| grep -c ';; ANSWER'; true");
+  EXPECT_EQ(run.output, "1\n1\n1\n1\n0\n0\n") << run.error;
+  auto all = flows();
+  const auto verdict_of = [&](const char* address, int port) {
+    std::set<std::string> verdicts;
+    for (const json& flow : all)
+      if (flow["destination"] == address && flow["port"] == port) verdicts.insert(flow["verdict"]);
+    return verdicts;
+  };
+  const std::set<std::string> refused{"refused"};
+  EXPECT_EQ(verdict_of("192.0.2.53", 853), refused);
+  EXPECT_EQ(verdict_of("192.0.2.53", 443), refused);
+  EXPECT_EQ(verdict_of("192.0.2.53", 80), refused);
+  EXPECT_EQ(verdict_of("203.0.113.53", 853), std::set<std::string>{"sunk"});
+  std::size_t questions = 0;
+  for (const json& flow : all)
+    if (flow.contains("http") && flow["http"]["url"].get<std::string>().ends_with("/take")) {
+      ++questions;
+      EXPECT_EQ(flow["verdict"], "simulated");
+      EXPECT_EQ(flow["http"]["method"], "POST");
+      EXPECT_GT(flow["http"]["request_body"]["size"], 12) << flow;  // the question itself
+    }
+  EXPECT_EQ(questions, 1U);
+}
+
+// A well-known resolver in the web is a name that this world does not have.
+TEST_F(Internet, CurlsResolversInTheWebDoNotExistAndAreRecorded) {
+  NEEDS("curl");
+  const std::string page = " -sS -m 10 https://web.example/hello.txt";
+  EXPECT_EQ(inside("curl" + page).output, "hello from far away\n");  // control
+  for (const std::string url :
+       {"https://dns.google/dns-query", "https://cloudflare-dns.com/dns-query"}) {
+    Finished run = inside("curl --doh-url " + url + page);
+    EXPECT_NE(run.status, 0);
+    EXPECT_EQ(run.output, "");
+    const std::string host = url.substr(8, url.rfind('/') - 8);
+    std::size_t asked = 0;
+    for (const json& flow : flows({"--protocol", "dns"}))
+      asked += flow.dump().find(host) != std::string::npos ? 1U : 0U;
+    EXPECT_GT(asked, 0U) << host;
+  }
+  // Of a site of the persona's own the question stands in the record, and no name comes back.
+  const std::string other = " -sS -m 10 https://mx.example/";
+  EXPECT_EQ(inside("curl" + other).status, 0);  // control
+  Finished run = inside("curl --doh-url https://web.example/take" + other);
+  EXPECT_NE(run.status, 0);
+  EXPECT_EQ(run.output, "");
+  std::size_t questions = 0;
+  for (const json& flow : flows({"--protocol", "http"})) {
+    ++questions;
+    EXPECT_EQ(flow["http"]["method"], "POST");
+    EXPECT_GT(flow["http"]["request_body"]["size"], 12) << flow;
+  }
+  EXPECT_GT(questions, 0U);
+}
+
 // Flows are written when they end; a person reads them from the beginning.
 TEST_F(Internet, TheTableIsInTheOrderOfTime) {
   NEEDS("curl");
