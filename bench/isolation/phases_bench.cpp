@@ -31,6 +31,7 @@
 #include "sandbox/isolation/pool.h"
 #include "sandbox/isolation/sandbox.h"
 #include "sandbox/isolation/shipped_filters.h"
+#include "sandbox/network/network_policy.h"
 
 namespace {
 
@@ -201,6 +202,10 @@ int main(int argc, char** argv) {
   const char* const stamps[] = {"first_stamp", "stamp"};
   Policy with_bench = policy;
   show_bench(with_bench);
+  Policy with_network = policy;
+  with_network.network = must(network::network_policy_from_json({{"mode", "gateway"}}, "bench"));
+  Policy on_ports = with_network;
+  on_ports.network.capture = network::CaptureDemand::ports;
   HostFacts host = read_host_facts().value();
   std::vector<Row> rows = {{"read the preset", "ms", {}},
                            {"plan", "ms", {}},
@@ -208,6 +213,8 @@ int main(int argc, char** argv) {
                            {"start, all of it", "ms", {}},
                            {"run true inside", "ms", {}},
                            {"stop and collect changes", "ms", {}},
+                           {"start with a network, all of it", "ms", {}},
+                           {"start with a network on listed ports", "ms", {}},
                            {"pool: take", "ms", {}},
                            {"pool: take, until the first instruction", "ms", {}},
                            {"pool: take, until main of a static program", "ms", {}},
@@ -232,6 +239,12 @@ int main(int argc, char** argv) {
     add(milliseconds([&] { sandbox = must(Sandbox::start({policy, {}, nullptr})); }));
     add(milliseconds([&] { run_in(*sandbox, policy, {"true"}, -1); }));
     add(milliseconds([&] { must(sandbox->stop("")); }));
+    for (const Policy& networked : {with_network, on_ports}) {
+      sandbox.reset();
+      add(milliseconds([&] { sandbox = must(Sandbox::start({networked, {}, nullptr})); }));
+      must(sandbox->stop(""));
+    }
+    sandbox.reset();
     Pipe pipe = must(make_pipe());
     std::unique_ptr<Sandbox> taken;
     for (const char* stamp : stamps) {
