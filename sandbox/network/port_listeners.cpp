@@ -34,7 +34,7 @@ namespace {
 constexpr std::uint32_t loopback_interface = 1;
 constexpr std::size_t most_in_message = 128;  // below the kernel's SCM_MAX_FD of 253
 
-// What the helper was doing when it failed, and why.
+// What the child was doing when it failed, and why.
 struct Failure {
   const char* step = nullptr;
   int code = 0;
@@ -251,7 +251,7 @@ Result<std::vector<PortListener>> make_port_listeners(int socket,
   GYGES_TRY(Pipe sockets, make_socket_pair(SOCK_SEQPACKET));
   GYGES_TRY(Pipe words, make_pipe());
   const pid_t child = ::fork();
-  if (child < 0) return fail_errno("start helper for", "listeners on ports");
+  if (child < 0) return fail_errno("start process for", "listeners on ports");
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     const Failure failure =
@@ -271,7 +271,7 @@ Result<std::vector<PortListener>> make_port_listeners(int socket,
   const ssize_t said = ::read(words.read.get(), &failure, sizeof(failure));
   while (::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
   }
-  if (said != sizeof(failure)) return fail("make listeners", "", "its helper died");
+  if (said != sizeof(failure)) return fail("make listeners", "", "its process died");
   if (failure.step != nullptr) return fail_errno(failure.step, "", failure.code);
   if (taken.size() != ports.size() * (v6 ? 2 : 1))
     return fail("make listeners", "", "not all could be taken", "raise the limit of open files");

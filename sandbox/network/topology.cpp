@@ -311,8 +311,7 @@ bool is_netlink(int socket) {
 
 // Packet rules, or nothing and why.
 Status add_rules_where_possible(int socket, bool v6) {
-  if (!is_netlink(socket))
-    return fail("add packet rules", "", "no netfilter socket can be had");
+  if (!is_netlink(socket)) return fail("add packet rules", "", "no netfilter socket can be had");
   return add_rules(socket, v6).with_context("nftables");
 }
 
