@@ -8,8 +8,10 @@
 #     file it does not know is not preprocessed on its own
 # Off by default: a missing #include would go unnoticed.
 option(GYGES_PRECOMPILE "precompiled headers: quick builds from nothing" OFF)
-if(GYGES_PRECOMPILE AND (GYGES_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU"))
-  message(STATUS "GYGES_PRECOMPILE is for GCC without sanitizers: not used")
+# The fuzz targets are built by clang with sanitizers, all with the same ones.
+if(GYGES_PRECOMPILE AND NOT GYGES_FUZZ
+    AND (GYGES_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU"))
+  message(STATUS "GYGES_PRECOMPILE is for GCC without sanitizers and for fuzz targets: not used")
   set(GYGES_PRECOMPILE OFF)
 endif()
 
@@ -26,8 +28,10 @@ endif()
 file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/precompiled/compiled_alone.txt GYGES_COMPILED_ALONE)
 
 if(GYGES_PRECOMPILE)
-  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
-    "SHELL:$<$<COMPILE_LANGUAGE:CXX>:--param ggc-min-heapsize=262144>")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
+      "SHELL:$<$<COMPILE_LANGUAGE:CXX>:--param ggc-min-heapsize=262144>")
+  endif()
   # GCC 13 for x86 sets these by the level of optimisation, and reads no header that was compiled with
   # others. They mean nothing where loops are not unrolled and vectors not used.
   include(CheckCXXCompilerFlag)
@@ -71,7 +75,7 @@ endfunction()
 # gyges_precompiled_library(TARGET), _test(TARGET), _command_line(TARGET)
 function(gyges_precompiled_library target)
   if(GYGES_SANITIZE)  # slow to compile, and built from nothing each time
-    gyges_join_sources(${target} 6)
+    gyges_join_sources(${target} 12)
   endif()
   if(NOT GYGES_PRECOMPILE)
     return()
@@ -81,12 +85,12 @@ function(gyges_precompiled_library target)
   endif()
   target_link_libraries(${target} PRIVATE gyges_fmt)  # compiled by the same definitions
   target_precompile_headers(${target} REUSE_FROM gyges_precompiled_code)
-  gyges_join_sources(${target} 6)
+  gyges_join_sources(${target} 12)
 endfunction()
 
 function(gyges_precompiled_test target)
   if(GYGES_SANITIZE)
-    gyges_join_sources(${target} 8)
+    gyges_join_sources(${target} 16)
   endif()
   if(NOT GYGES_PRECOMPILE)
     return()
@@ -100,16 +104,16 @@ function(gyges_precompiled_test target)
   endif()
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
   target_precompile_headers(${target} REUSE_FROM gyges_precompiled_tests)
-  gyges_join_sources(${target} 8)
+  gyges_join_sources(${target} 16)
   target_link_libraries(${target} PRIVATE gyges_base)
 endfunction()
 
 function(gyges_precompiled_command_line target)
   if(GYGES_SANITIZE)
-    gyges_join_sources(${target} 6)
+    gyges_join_sources(${target} 12)
   endif()
   if(GYGES_PRECOMPILE)
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled/command_line.h)
-    gyges_join_sources(${target} 6)
+    gyges_join_sources(${target} 12)
   endif()
 endfunction()
