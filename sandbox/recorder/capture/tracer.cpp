@@ -297,8 +297,9 @@ void Tracer::executed(pid_t tid) {
   const auto old_tid = static_cast<pid_t>(message_of(tid));
   proc_.forget(tid);
   if (old_tid != tid && threads_.contains(old_tid)) {
-    // The leader, whose number the thread takes: no stop and no status tells of its end.
-    ended(tid, SIGKILL);
+    // The leader, whose number the thread takes: no stop and no status tells of its end. The kernel
+    // gives threads that an execution ends the status 0.
+    ended(tid, 0);
     Thread moved = std::move(threads_[old_tid]);
     threads_.erase(old_tid);
     if (bound_.tid == old_tid) bound_.tid = tid;  // the task has taken another number
