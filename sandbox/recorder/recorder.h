@@ -36,7 +36,8 @@ std::vector<Facility> probe_facilities();
 
 struct RecorderOptions {
   std::uint32_t ring_bytes = 4U << 20U;  // per CPU; a power of two, 64 KiB to 64 MiB
-  // Whether operations of io_uring are recorded; no need where no sandbox may use it.
+  // Whether operations of io_uring are recorded; no need where no sandbox may use it. ptrace cannot:
+  // it says that the record is not complete where a ring was used.
   bool io_uring = true;
 };
 

@@ -16,12 +16,13 @@ using Clock = std::chrono::steady_clock;
 
 class PtraceSession final : public Session {
  public:
-  PtraceSession(std::unique_ptr<EventSink> sink, const SessionOptions& options) {
+  PtraceSession(std::unique_ptr<EventSink> sink, const SessionOptions& options, bool io_uring) {
     shared_->sink = std::move(sink);
     shared_->buffer_bytes = options.buffer_bytes;
     shared_->contents = options.contents;
     shared_->content_bytes = options.content_bytes;
     shared_->record_signals = options.record_signals;
+    shared_->may_use_io_uring = io_uring;
   }
 
   ~PtraceSession() override { end_tracers(); }
@@ -80,8 +81,11 @@ class PtraceSession final : public Session {
     Coverage coverage;
     coverage.backend = Backend::ptrace;
     coverage.counters = shared_->counters;
-    coverage.complete = coverage.counters.lost == 0;
+    coverage.complete = coverage.counters.lost == 0 && !shared_->uses_io_uring;
     coverage.not_observable = not_observable(Backend::ptrace);
+    if (shared_->uses_io_uring)
+      coverage.degraded.emplace_back(
+          "io_uring was used, and ptrace does not see its operations: they are missing");
     if (left != 0)
       coverage.degraded.push_back(std::to_string(left) +
                                   " threads were alive at the end of the record and were killed");
@@ -134,18 +138,23 @@ class PtraceSession final : public Session {
 
 class PtraceBackend final : public CaptureBackend {
  public:
+  explicit PtraceBackend(bool io_uring) : io_uring_(io_uring) {}
+
   [[nodiscard]] Backend backend() const override { return Backend::ptrace; }
 
   Result<std::unique_ptr<Session>> start_with(std::unique_ptr<EventSink> sink,
                                               const SessionOptions& options) override {
-    return std::make_unique<PtraceSession>(std::move(sink), options);
+    return std::make_unique<PtraceSession>(std::move(sink), options, io_uring_);
   }
+
+ private:
+  bool io_uring_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<CaptureBackend>> open_ptrace_backend(const RecorderOptions& /*options*/) {
-  return std::make_unique<PtraceBackend>();
+Result<std::unique_ptr<CaptureBackend>> open_ptrace_backend(const RecorderOptions& options) {
+  return std::make_unique<PtraceBackend>(options.io_uring);
 }
 
 }  // namespace gyges::recorder

@@ -75,6 +75,8 @@ struct TracedSession {
   std::uint32_t content_bytes = 0;
   bool record_signals = true;
   Counters counters;
+  bool may_use_io_uring = true;                         // false: the policy refuses it
+  bool uses_io_uring = false;                           // its operations are no calls
   Status status;                                        // the first error
   std::shared_ptr<const SeccompChain> filters;          // of processes when they are adopted
   std::set<pid_t> traced;                               // threads of all tracers

@@ -37,6 +37,14 @@ bool changes_root(Abi abi, std::uint32_t number) {
          number == SYS_setns || number == SYS_unshare;
 }
 
+// Whether the call may have made a ring of io_uring, or used one that came from elsewhere; whatever
+// its verdict, which programs of the agent's own can make wrong. All ABIs have these numbers.
+bool used_io_uring(const Event& event) {
+  const std::uint32_t number = event.abi == Abi::x32 ? event.number & ~x32_bit : event.number;
+  return (number == SYS_io_uring_setup || number == SYS_io_uring_enter) && event.has_exit &&
+         event.result >= 0;
+}
+
 // Whether a descriptor that a supervisor may have given is one that it made: named like a file of a
 // process, and none of procfs. Most opens that come before a supervisor are executed by the kernel.
 bool is_generated_file(pid_t tid, std::int64_t descriptor) {
@@ -203,6 +211,7 @@ void Tracer::hand_over(Thread& thread, const std::int64_t* result, Verdict verdi
     thread.captures.add(looked_up_capture(elsewhere.argument, {}), std::move(elsewhere.path));
   event.captures = thread.captures.all();
   thread.inside = false;
+  if (session_.may_use_io_uring && used_io_uring(event)) session_.uses_io_uring = true;
   session_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); elsewhere >= 0)
     session_.append(disagreement_event(event, elsewhere));

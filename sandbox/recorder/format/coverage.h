@@ -22,7 +22,8 @@ struct Coverage {
   std::uint64_t syscalls = 0;
   std::uint64_t bytes = 0;  // size of the trace file
   Counters counters;
-  bool complete = false;                    // recorded equals counted and lost is 0
+  // Recorded equals counted, lost is 0, and no operation of io_uring passed the record by.
+  bool complete = false;
   std::vector<std::string> not_observable;  // in words: vDSO time calls, ...
   std::vector<std::string> degraded;  // facilities this kernel lacks and what was used instead
   ResourceSigns signs;                // of the session that was closed; not in the trace file

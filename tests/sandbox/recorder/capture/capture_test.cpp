@@ -50,6 +50,26 @@ TEST_P(CaptureTest, ShellPipeline) {
   for (const KeptEvent* call : result.calls("exit_group")) EXPECT_FALSE(call->event.has_exit);
 }
 
+// With ptrace its operations are missing, and a record that lacks something is not complete.
+TEST_P(CaptureTest, ARingOfIoUringIsNoGapThatIsKeptQuiet) {
+  const auto make_ring = [] {
+    std::array<char, 256> parameters{};
+    const long ring = syscall(SYS_io_uring_setup, 4, parameters.data());
+    return ring >= 0 ? 0 : 77;
+  };
+  const Recording used = record(*backend_, make_ring, 0);
+  if (WEXITSTATUS(used.status) == 77) GTEST_SKIP() << "this kernel has no io_uring";
+  ASSERT_EQ(used.status, 0);
+  EXPECT_EQ(used.coverage.complete, bpf());
+  if (bpf()) return;
+  EXPECT_NE(used.coverage.degraded.at(0).find("io_uring"), std::string::npos);
+  // Asked for in vain it is no gap, nor where the policy refuses it whatever a program makes of it.
+  EXPECT_TRUE(run([] { return syscall(SYS_io_uring_setup, 0, nullptr) < 0 ? 0 : 1; })
+                  .coverage.degraded.empty());
+  const auto refusing = *open_ptrace_backend({.io_uring = false});
+  EXPECT_TRUE(record(*refusing, make_ring, 0).coverage.complete);
+}
+
 TEST_P(CaptureTest, Threads) {
   const Recording result = run([] {
     std::vector<std::thread> threads;
