@@ -220,7 +220,7 @@ void print_statistics(const TraceStatistics& statistics, const TraceReader& read
   if (reader.coverage()) {
     fmt::print("coverage     {}\n", reader.coverage()->complete
                                         ? "complete: recorded equals counted, nothing lost"
-                                        : "NOT complete: recorded and counted differ");
+                                        : "NOT complete: calls or operations are missing");
     for (const std::string& item : reader.coverage()->not_observable)
       fmt::print("  not seen   {}\n", printable(item));
     for (const std::string& item : reader.coverage()->degraded)
