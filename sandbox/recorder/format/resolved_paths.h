@@ -84,6 +84,8 @@ class PathResolver {
   struct Process {
     Shared shared;
     PathId program = no_path;
+    std::uint32_t other_threads = 0;  // than the first, which may end before them
+    bool first_ended = false;
   };
 
   [[nodiscard]] const Process* find(std::int32_t pid) const;

@@ -165,6 +165,36 @@ Event started(std::int32_t parent, std::int32_t child, std::uint64_t flags) {
   return start;
 }
 
+Event ended(std::int32_t pid, std::int32_t tid) {
+  Event exit;
+  exit.kind = EventKind::process_exit;
+  exit.pid = pid;
+  exit.tid = tid;
+  return exit;
+}
+
+TEST(PathResolver, AProcessGoesOnWithoutItsFirstThread) {
+  PathResolver resolver;
+  resolver.paths_of(Call("openat", {cwd, 1, O_RDONLY, 0}, 4).path(1, "/w/b").built());
+  constexpr std::uint64_t thread = CLONE_THREAD | CLONE_FS | CLONE_FILES | CLONE_VM;
+  resolver.paths_of(started(100, 101, thread));
+  resolver.paths_of(started(100, 102, thread));
+  resolver.paths_of(ended(100, 100));
+  EXPECT_EQ(resolver.descriptor(100, 4), "/w/b");
+  // The first thread was ended by the other one's execution, which takes its number.
+  resolver.paths_of(ended(100, 101));
+  Event exec;
+  exec.kind = EventKind::process_exec;
+  exec.pid = exec.tid = 100;
+  resolver.paths_of(exec);
+  EXPECT_EQ(resolver.descriptor(100, 4), "/w/b");
+  resolver.paths_of(started(100, 103, thread));
+  resolver.paths_of(ended(100, 100));
+  EXPECT_EQ(resolver.descriptor(100, 4), "/w/b");
+  resolver.paths_of(ended(100, 103));
+  EXPECT_EQ(resolver.descriptor(100, 4), "");
+}
+
 // One more call, by this thread.
 std::vector<ResolvedPath> by(PathResolver& resolver, Call call, std::int32_t pid,
                              std::int32_t tid = 0) {
