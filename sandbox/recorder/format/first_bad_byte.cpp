@@ -52,9 +52,12 @@ class FrameSearch {
 
   BadRange find() {
     const std::vector<std::size_t> lengths = possible_lengths();
+    if (!lengths.empty() && states_its_hash(bytes_.substr(0, lengths.front())))
+      return {0, lengths.front() - 1, "its hash is the stated one: it was written like that"};
     for (std::size_t length : lengths)
       if (try_length(length)) return found_;
-    if (narrowest_) return *narrowest_;
+    // A wrong mark is the first there can be.
+    if (narrowest_ && bytes_.starts_with(frame_mark)) return *narrowest_;
     return by_format(lengths);
   }
 
@@ -86,10 +89,14 @@ class FrameSearch {
                       frame.substr(frame_head_bytes, end - frame_head_bytes));
   }
 
+  [[nodiscard]] bool states_its_hash(std::string_view frame) const {
+    return bytes_of(hash_of(frame)) == frame.substr(frame.size() - frame_hash_bytes);
+  }
+
   // Whether `frame` is what was written: then it says where the file differs.
   bool is_original(std::string_view frame) {
-    if (bytes_of(hash_of(frame)) != frame.substr(frame.size() - frame_hash_bytes)) return false;
-    return differs_from(frame, "with it put right the hash is the stated one");
+    return states_its_hash(frame) &&
+           differs_from(frame, "with it put right the hash is the stated one");
   }
 
   bool differs_from(std::string_view frame, std::string_view how) {
@@ -278,7 +285,7 @@ class FrameSearch {
     }
     if (!reason.empty()) return {4, summary_size_at + 3, "the head's sizes are impossible"};
     return {4, lengths.empty() ? bytes_.size() : lengths.front() - 1,
-            "more is bad than its hash can tell"};
+            "more is bad than its hash can tell, or an earlier frame and its hash are"};
   }
 
   // The file ends inside the frame: how far what is there can be seen to be good.

@@ -234,6 +234,27 @@ TEST_F(FirstBadByte, ABlockWithANewHashIsNotTakenForTheNextOne) {
   EXPECT_THAT(bad->how, HasSubstr("earlier"));
 }
 
+// The mark comes first, whatever else of the head and behind it cannot be put right.
+TEST_F(FirstBadByte, AWrongMarkIsTheFirstBadByteWhateverElseIsBad) {
+  const Frame& frame = frames_[1];
+  std::string bytes = changed(frame.begin + 2, frame.begin + 3);
+  bytes[frame.begin + 9] = static_cast<char>(bytes[frame.begin + 9] ^ 1);  // its length
+  bytes[frame.begin + 20] = static_cast<char>(bytes[frame.begin + 20] ^ 1);
+  bytes[frame.end - 1] = static_cast<char>(bytes[frame.end - 1] ^ 1);
+  expect_exact(bytes, frame.begin + 2);
+}
+
+// A frame that makes no sense and has its hash was not damaged, nor was one before it.
+TEST_F(FirstBadByte, AFrameThatWasWrittenWrongIsSaidToBeSo) {
+  std::string bytes = changed(frames_[2].begin + 24, frames_[2].begin + 25);  // sequence number
+  put_hash_right(bytes, 2);
+  const auto bad = look_at(bytes);
+  ASSERT_TRUE(bad);
+  EXPECT_EQ(bad->from, frames_[2].begin) << bad_byte_text(*bad);
+  EXPECT_EQ(bad->to, frames_[2].end - 1) << bad_byte_text(*bad);
+  EXPECT_THAT(bad->how, HasSubstr("written like that"));
+}
+
 // The check values of a forger agree with each other and lie.
 TEST_F(FirstBadByte, ForgedCheckValuesAreNoProof) {
   const Frame& frame = frames_[1];
