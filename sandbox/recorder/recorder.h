@@ -36,8 +36,8 @@ std::vector<Facility> probe_facilities();
 
 struct RecorderOptions {
   std::uint32_t ring_bytes = 4U << 20U;  // per CPU; a power of two, 64 KiB to 64 MiB
-  // Whether operations of io_uring are recorded; no need where no sandbox may use it. ptrace cannot:
-  // it says that the record is not complete where a ring was used.
+  // Whether operations of io_uring are recorded; no need where no sandbox may use it. ptrace
+  // cannot: it says that the record is not complete where a ring was used.
   bool io_uring = true;
 };
 
@@ -85,7 +85,8 @@ class Session {
 
   // Labels the process behind `pidfd` (host pid `pid`), which must be waiting at its start gate, or
   // have been labelled before and be waiting for input. Its descendants inherit the label at
-  // creation. tool_call 0 means none.
+  // creation. tool_call 0 means none. Of a process with several threads the first gets the label;
+  // another one that executes a program, and so takes its place, keeps the label it has.
   virtual Status adopt(int pidfd, pid_t pid, std::uint32_t tool_call) = 0;
 
   // Marks in the trace.
