@@ -22,7 +22,7 @@ struct Coverage {
   std::uint64_t syscalls = 0;
   std::uint64_t bytes = 0;  // size of the trace file
   Counters counters;
-  // Recorded equals counted, lost is 0, and no operation of io_uring passed the record by.
+  // Recorded equals counted, lost is 0, and with ptrace no ring of io_uring was used.
   bool complete = false;
   std::vector<std::string> not_observable;  // in words: vDSO time calls, ...
   std::vector<std::string> degraded;  // facilities this kernel lacks and what was used instead
