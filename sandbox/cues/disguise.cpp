@@ -227,9 +227,12 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   disguise.covers = proc_covers(view);
   // As an ordinary user Gyges cannot answer every process (who makes itself undumpable is left to
   // the kernel), and nobody is asked about what io_uring opens.
+  // What the policy masks stays covered: a mask is a device to whoever lists it.
+  const std::vector<std::string>& masked = policy.filesystem.masked;
   if (::geteuid() == 0 && !isolation::may_use_io_uring(policy))
     for (isolation::Cover& cover : disguise.covers)
-      cover.answered = !cover.renew && !cover.entries && (cover.mode & 0444U) == 0444U;
+      cover.answered = !cover.renew && !cover.entries && (cover.mode & 0444U) == 0444U &&
+                       std::find(masked.begin(), masked.end(), cover.path) == masked.end();
   disguise.sysfs = sysfs_tree(view, disguise.network_directory);
   disguise.init_name = machine.init_name;
   disguise.init_arguments = machine.init_arguments;

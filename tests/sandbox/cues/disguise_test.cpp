@@ -286,6 +286,16 @@ TEST_F(Disguised, CoversCannotBeChangedOrTakenAway) {
   EXPECT_NE(run("echo b > /proc/sysrq-trigger").end.exit_code, 0);
 }
 
+// A mask is a device, which no machine has there.
+TEST_F(Disguised, WhatThePolicyMasksIsAFileToWhoeverListsIt) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  start(spec);
+  EXPECT_EQ(say("stat -c %F /proc/keys"), "regular empty file\n");
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_EQ(say("stat -c %F /proc/keys"), "character special file\n");
+}
+
 // The host's kernel names its own release there.
 TEST_F(Disguised, ModulesAreOfThePersonasKernel) {
   if (!std::filesystem::exists("/usr/lib/modules")) GTEST_SKIP() << "this host has no modules";
