@@ -133,17 +133,25 @@ Answer answer_open(pid_t tid, const seccomp_data& call, CallerPaths& paths, Proc
   std::uint64_t flags = call.args[plain ? 1 : 2];
   if (call.nr == SYS_openat2) {
     open_how how{};
-    if (call.args[3] < sizeof(how) || !files.may_name(*path)) return leave_to_kernel();
+    if (call.args[3] < sizeof(how)) return leave_to_kernel();
     iovec here{&how, sizeof(how)};
     iovec there{reinterpret_cast<void*>(call.args[2]), sizeof(how)};
     if (::process_vm_readv(tid, &here, 1, &there, 1, 0) != sizeof(how)) return leave_to_kernel();
+    if ((how.resolve & RESOLVE_IN_ROOT) != 0) path->erase(0, path->find_first_not_of('/'));
+    if (path->empty()) return leave_to_kernel();
     // What such a restriction refuses, the kernel has to refuse; what it lets through is named
-    // from its directory.
+    // from its directory, or, where links alone are refused, by a name that has none.
     const bool absolute = path->front() == '/' || path->find("..") != std::string::npos;
-    if ((how.flags & unanswered_opens) != 0 || (how.resolve != 0 && absolute))
+    const bool by_name =
+        (how.resolve & ~std::uint64_t{RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS}) == 0 &&
+        files.is_fixed(*path);
+    if ((how.flags & unanswered_opens) != 0 ||
+        (how.resolve != 0 && (!files.may_name(*path) || (absolute && !by_name))))
       return leave_to_kernel();
     flags = how.flags;
   }
+  // That it is there already is the kernel's to say.
+  if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0) return leave_to_kernel();
   Answer answer = leave_to_kernel();
   if (auto file = files.open(tid, directory, std::move(*path), (flags & O_NOFOLLOW) == 0, paths)) {
     answer = {false, 0, 0, std::move(*file), (flags & O_CLOEXEC) != 0};

@@ -263,6 +263,17 @@ std::optional<std::string> CallerPaths::link(pid_t tid, int directory, const std
   return from ? read_link(*from + "/" + path) : std::nullopt;
 }
 
+std::optional<std::string> CallerPaths::process_link(pid_t tid, std::string_view place) {
+  const std::optional<ProcessPath> path = process_path(place);
+  const std::optional<Ids> own = ids(tid);
+  if (!path || !own) return std::nullopt;
+  if (path->process == own->process)
+    return link_text(AT_FDCWD, fmt::format("/proc/{}/{}", tid, path->name).c_str());
+  const int inside = procfs();
+  if (inside < 0 || !same_user(tid, path->process)) return std::nullopt;
+  return link_text(inside, fmt::format("{}/{}", path->process, path->name).c_str());
+}
+
 // By one question of the namespace (Linux 6.11), or from a row such as "NSpid:\t4711\t23", whose
 // last number is that of the innermost namespace.
 std::optional<CallerPaths::Ids> CallerPaths::ids(pid_t tid) const {
@@ -334,20 +345,14 @@ std::optional<std::string> CallerPaths::resolve(pid_t tid, int directory, std::s
         at.clear();
         continue;
       }
-      if (part == "cwd" && is_process_directory(at)) {
-        const std::optional<Ids> own = ids(tid);
-        std::optional<std::string> there = base(tid, AT_FDCWD);
-        if (!own || !there || process_path(at + "/cwd")->process != own->process)
-          return std::nullopt;
-        at = std::move(*there);
+      const bool descriptor = at.ends_with("/fd") &&
+                              is_process_directory(at.substr(0, at.size() - 3)) && number_of(part);
+      if (descriptor || (part == "cwd" && is_process_directory(at))) {
+        std::optional<std::string> there = process_link(tid, at + "/" + part);
+        if (descriptor && left.empty()) return there;
+        if (!there || there->front() != '/') return std::nullopt;
+        at = *there == "/" ? std::string() : std::move(*there);
         continue;
-      }
-      if (left.empty() && at.ends_with("/fd") &&
-          is_process_directory(at.substr(0, at.size() - 3))) {
-        const auto number = number_of(part);
-        const std::optional<Ids> own = ids(tid);
-        if (!number || !own || process_path(at)->process != own->process) return std::nullopt;
-        return link_text(AT_FDCWD, fmt::format("/proc/{}/fd/{}", tid, *number).c_str());
       }
       at += "/" + part;
       continue;

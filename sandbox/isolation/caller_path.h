@@ -84,6 +84,8 @@ class CallerPaths {
   std::optional<std::string> read_link(const std::string& path);
   static std::optional<std::string> base(pid_t tid, int directory);
   std::optional<Ids> ids(pid_t tid) const;
+  // Where a link of a process leads that the caller may look into: "/proc/12/fd/3".
+  std::optional<std::string> process_link(pid_t tid, std::string_view place);
 
   UniqueFd root_, procfs_, pid_namespace_;
   std::vector<std::string> programs_;  // "/usr/"

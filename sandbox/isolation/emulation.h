@@ -92,7 +92,8 @@ struct Emulation {
 std::string emulation_program(const Emulation& emulation);
 
 // Flags of an open that leaves it to the kernel: what cannot read a file of procfs keeps its speed.
+// Not O_CREAT and O_APPEND, with which a file that is there is read as well.
 inline constexpr std::uint32_t unanswered_opens =
-    O_WRONLY | O_RDWR | O_CREAT | O_DIRECTORY | O_PATH | O_TRUNC | O_APPEND;
+    O_WRONLY | O_RDWR | O_DIRECTORY | O_PATH | O_TRUNC;
 
 }  // namespace gyges::isolation

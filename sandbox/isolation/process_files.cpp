@@ -173,8 +173,6 @@ std::optional<UniqueFd> ProcessFiles::open(pid_t tid, int directory, std::string
     if (!target) return std::nullopt;
     path = target->front() == '/' ? *target : path.substr(0, path.rfind('/') + 1) + *target;
   }
-  // A descriptor by its number is named below "fd" alone.
-  if (all_digits(last_of(path)) && path.find("fd/") == std::string::npos) return std::nullopt;
   const std::optional<std::string> whole = paths.resolve(tid, directory, path);
   if (!whole) return std::nullopt;
   if (*whole == load_path) return load_average(tid, paths);

@@ -40,6 +40,11 @@ class ProcessFiles {
   // as long for nothing.
   void note_link(std::string_view target);
 
+  // Whether a path is the whole name of a fixed file.
+  [[nodiscard]] bool is_fixed(std::string_view path) const {
+    return emulation_->fixed_files.contains(path);
+  }
+
   // A new open file for the caller; nothing: the kernel is to open what it has. `by_link`: whether
   // a last component that is a link is followed.
   std::optional<UniqueFd> open(pid_t tid, int directory, std::string path, bool by_link,
