@@ -268,7 +268,9 @@ Result<std::vector<PortListener>> make_port_listeners(int socket,
     for (UniqueFd& fd : some) taken.push_back(std::move(fd));
   }
   Failure failure{"end well", 0};
-  const ssize_t said = ::read(words.read.get(), &failure, sizeof(failure));
+  ssize_t said = 0;
+  do said = ::read(words.read.get(), &failure, sizeof(failure));
+  while (said < 0 && errno == EINTR);
   while (::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
   }
   if (said != sizeof(failure)) return fail("make listeners", "", "its process died");
