@@ -22,7 +22,7 @@ class MovedPages;
 
 class BodyRecord {
  public:
-  static constexpr std::size_t most_in_memory = 8U << 20U;
+  static constexpr std::size_t most_in_memory = 2U << 20U;
 
   // Where the first bytes go when there are many. Without a file, or when it cannot be written, a
   // record then keeps no more of them. Its records have room for `most_kept` bytes each.
