@@ -24,6 +24,16 @@ namespace {
 
 constexpr const char* machine_ids = "machine/ids";
 
+// What names the host's kernel, processor and start is covered where the rest is answered: an
+// answer can be got round (docs/cue_mechanisms.md), a mount cannot.
+constexpr std::array<std::string_view, 6> always_covered{
+    "/proc/cmdline",
+    "/proc/cpuinfo",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/random/boot_id",
+    "/proc/sys/kernel/version",
+    "/proc/version"};
+
 std::string uuid(SeededStream& stream) {
   std::string hex = stream.hex(32);
   hex[12] = '4';  // version 4, variant 1 (RFC 9562)
@@ -229,10 +239,13 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   // the kernel), and nobody is asked about what io_uring opens.
   // What the policy masks stays covered: a mask is a device to whoever lists it.
   const std::vector<std::string>& masked = policy.filesystem.masked;
+  const auto among = [](const auto& paths, const std::string& path) {
+    return std::find(paths.begin(), paths.end(), path) != paths.end();
+  };
   if (::geteuid() == 0 && !isolation::may_use_io_uring(policy))
     for (isolation::Cover& cover : disguise.covers)
       cover.answered = !cover.renew && !cover.entries && (cover.mode & 0444U) == 0444U &&
-                       std::find(masked.begin(), masked.end(), cover.path) == masked.end();
+                       !among(masked, cover.path) && !among(always_covered, cover.path);
   disguise.sysfs = sysfs_tree(view, disguise.network_directory);
   disguise.init_name = machine.init_name;
   disguise.init_arguments = machine.init_arguments;

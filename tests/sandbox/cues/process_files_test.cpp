@@ -78,59 +78,59 @@ TEST_F(ProcessFile, EveryWayLeadsToThePersonas) {
 }
 
 // To a file that is fixed and, where it is answered, covered by nothing.
-constexpr std::array ways_to_version{
-    "cat /proc/version",
-    "cat /proc/self/root/proc/version",
-    "cd /proc && cat self/../version",
-    "ln -sf /proc/version /tmp/w && cat /tmp/w",
-    "ln -sfn /proc /tmp/q && cat /tmp/q/version",
+constexpr std::array ways_to_partitions{
+    "cat /proc/partitions",
+    "cat /proc/self/root/proc/partitions",
+    "cd /proc && cat self/../partitions",
+    "ln -sf /proc/partitions /tmp/w && cat /tmp/w",
+    "ln -sfn /proc /tmp/q && cat /tmp/q/partitions",
     // Links of one's own and of another process.
-    "cd /proc && cat self/cwd/version",
-    "sh -c 'cd /proc; cat /proc/$$/cwd/version; true'",
-    "exec 7< /proc; cat /proc/self/fd/7/version",
-    "exec 7< /proc; cat /dev/fd/7/version",
-    "sh -c 'exec 7< /proc; cat /proc/$$/fd/7/version; true'",
+    "cd /proc && cat self/cwd/partitions",
+    "sh -c 'cd /proc; cat /proc/$$/cwd/partitions; true'",
+    "exec 7< /proc; cat /proc/self/fd/7/partitions",
+    "exec 7< /proc; cat /dev/fd/7/partitions",
+    "sh -c 'exec 7< /proc; cat /proc/$$/fd/7/partitions; true'",
     // A descriptor without a file that was opened, by its number.
-    "perl -e '$n = syscall(257, -100, $p = \"/proc/version\", 0x200000, 0); "
+    "perl -e '$n = syscall(257, -100, $p = \"/proc/partitions\", 0x200000, 0); "
     "open($f, \"<\", \"/proc/self/fd/$n\"); print <$f>'",
-    "perl -e '$n = syscall(257, -100, $p = \"/proc/version\", 0x200000, 0); "
+    "perl -e '$n = syscall(257, -100, $p = \"/proc/partitions\", 0x200000, 0); "
     "chdir \"/proc/self/fd\"; "
     "open($f, \"<\", $n); print <$f>'",
     // Flags that say nothing about a file that is there: O_CREAT, O_EXCL, O_APPEND.
-    "perl -e 'sysopen($f, \"/proc/version\", 0100); print <$f>'",
-    "perl -e 'sysopen($f, \"/proc/version\", 0200); print <$f>'",
-    "perl -e 'sysopen($f, \"/proc/version\", 02000); print <$f>'",
+    "perl -e 'sysopen($f, \"/proc/partitions\", 0100); print <$f>'",
+    "perl -e 'sysopen($f, \"/proc/partitions\", 0200); print <$f>'",
+    "perl -e 'sysopen($f, \"/proc/partitions\", 02000); print <$f>'",
     // openat2: as it stands, by a link, without links, and with a directory as root.
-    "perl -e '$h = pack(\"Q3\", 0, 0, 0); $n = syscall(437, -100, $p = \"/proc/version\", $h, 24); "
-    "open($f, \"<&=\", $n); print <$f>'",
-    "ln -sf /proc/version /tmp/y; perl -e '$h = pack(\"Q3\", 0, 0, 0); "
+    "perl -e '$h = pack(\"Q3\", 0, 0, 0); $p = \"/proc/partitions\"; "
+    "$n = syscall(437, -100, $p, $h, 24); open($f, \"<&=\", $n); print <$f>'",
+    "ln -sf /proc/partitions /tmp/y; perl -e '$h = pack(\"Q3\", 0, 0, 0); "
     "$n = syscall(437, -100, $p = \"/tmp/y\", $h, 24); open($f, \"<&=\", $n); print <$f>'",
-    "perl -e '$h = pack(\"Q3\", 0, 0, 6); $n = syscall(437, -100, $p = \"/proc/version\", $h, 24); "
-    "open($f, \"<&=\", $n); print <$f>'",
-    "perl -e 'opendir($d, \"/proc\"); $h = pack(\"Q3\", 0, 0, 16); $p = \"/version\"; "
+    "perl -e '$h = pack(\"Q3\", 0, 0, 6); $p = \"/proc/partitions\"; "
+    "$n = syscall(437, -100, $p, $h, 24); open($f, \"<&=\", $n); print <$f>'",
+    "perl -e 'opendir($d, \"/proc\"); $h = pack(\"Q3\", 0, 0, 16); $p = \"/partitions\"; "
     "$n = syscall(437, fileno($d), $p, $h, 24); open($f, \"<&=\", $n); print <$f>'",
 };
 
 TEST_F(ProcessFile, EveryWayLeadsToThePersonasFixedFile) {
   SandboxSpec spec = spec_of("vm-production", 7);
-  const std::string pick = " | awk '{print $3}'";
+  const std::string file = "cat /proc/partitions";
   start(spec);
-  const std::string personas = say("uname -r");
-  for (const char* way : ways_to_version)
-    EXPECT_EQ(say(std::string("{ ") + way + "; }" + pick), personas) << way;
+  const std::string personas = say(file);
+  for (const char* way : ways_to_partitions)
+    EXPECT_EQ(say(way), personas) << way;
   // What the kernel refuses stays refused: O_CREAT with O_EXCL, links where none may be.
-  EXPECT_EQ(say("perl -e 'print sysopen($f, \"/proc/version\", 0300) ? \"open\" : $!{EEXIST} ? "
+  EXPECT_EQ(say("perl -e 'print sysopen($f, \"/proc/partitions\", 0300) ? \"open\" : $!{EEXIST} ? "
                 "\"exists\" : $!'"),
             "exists");
-  EXPECT_EQ(say("ln -sf /proc/version /tmp/z; perl -e '$h = pack(\"Q3\", 0, 0, 4); "
+  EXPECT_EQ(say("ln -sf /proc/partitions /tmp/z; perl -e '$h = pack(\"Q3\", 0, 0, 4); "
                 "print syscall(437, -100, $p = \"/tmp/z\", $h, 24)'"),
             "-1");
   spec.disguise.reset();
   start(spec);
-  const std::string hosts = say("uname -r");
+  const std::string hosts = say(file);
   EXPECT_NE(hosts, personas);
-  for (const char* way : ways_to_version)
-    EXPECT_EQ(say(std::string("{ ") + way + "; }" + pick), hosts) << way;
+  for (const char* way : ways_to_partitions)
+    EXPECT_EQ(say(way), hosts) << way;
 }
 
 TEST_F(ProcessFile, MountsAreThePersonasDisk) {
