@@ -34,7 +34,17 @@ Result<PortList> port_list(const NetworkPolicy& policy, std::string_view packed_
     else if (!ports.contains(port))
       list.lacks_named = true;
   };
-  for (std::uint16_t port : usual_ports) add(port);
+  const auto add_named = [&](bool single) {
+    for (const NetworkRule& rule : policy.rules) {
+      if (rule.action == RuleAction::refuse || !rule.tcp) continue;
+      for (const PortRange& range : rule.ports)
+        if ((range.first == range.last) == single)
+          for (unsigned port = range.first; port <= range.last && !list.lacks_named; ++port)
+            add(static_cast<std::uint16_t>(port));
+    }
+  };
+  // What the policy names one by one comes before all else, and its ranges take what is left.
+  add_named(true);
   if (!packed_world.empty()) {
     GYGES_TRY(WorldData world, read_world(packed_world));
     for (const Site& site : world.sites) {
@@ -43,15 +53,9 @@ Result<PortList> port_list(const NetworkPolicy& policy, std::string_view packed_
     }
     for (const PortService& service : world.services) add(service.port);
   }
-  // Every single port before any range.
-  for (bool single : {true, false})
-    for (const NetworkRule& rule : policy.rules) {
-      if (rule.action == RuleAction::refuse || !rule.tcp) continue;
-      for (const PortRange& range : rule.ports)
-        if ((range.first == range.last) == single)
-          for (unsigned port = range.first; port <= range.last && !list.lacks_named; ++port)
-            add(static_cast<std::uint16_t>(port));
-    }
+  for (std::uint16_t port : usual_ports)
+    if (ports.size() < most_listed_ports) ports.insert(port);
+  add_named(false);
   list.ports.assign(ports.begin(), ports.end());
   return list;
 }

@@ -16,12 +16,13 @@ inline constexpr std::size_t most_listed_ports = 192;
 
 struct PortList {
   std::vector<std::uint16_t> ports;  // sorted, each once
-  // Of what rules name, ports that are not in the list: their ranges are long, or they are many.
+  // Ports that rules or the world name are not in the list: ranges are long, or they are many.
   bool lacks_named = false;
 };
 
-// What services usually listen on, then what the persona's world listens on, then what rules name
-// that let something in: as many as there is room for. `packed_world` as of pack_world(), or empty.
+// Single ports that rules name which let something in, then what the persona's world listens on,
+// then what services usually listen on, then the ranges of such rules: as many as there is room
+// for. `packed_world` as of pack_world(), or empty.
 Result<PortList> port_list(const NetworkPolicy& policy, std::string_view packed_world);
 
 }  // namespace gyges::network

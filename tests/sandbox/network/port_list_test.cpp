@@ -52,6 +52,15 @@ TEST(PortList, HasItsEndAndSaysSo) {
   EXPECT_TRUE(has(list, 54321));  // single ports come before ranges
 }
 
+TEST(PortList, HoldsSinglePortsOfRulesBeforeTheUsualOnes) {
+  json ports = json::array();
+  for (int port = 30001; port <= 30150; ++port) ports.push_back(port);
+  const PortList list = list_of({{{"ports", ports}, {"action", "sink"}}});
+  EXPECT_EQ(list.ports.size(), most_listed_ports);
+  EXPECT_FALSE(list.lacks_named);
+  for (std::uint16_t port = 30001; port <= 30150; ++port) EXPECT_TRUE(has(list, port)) << port;
+}
+
 TEST(PortList, HoldsWhatTheWorldListensOn) {
   const json internet = json::parse(R"({
     "sites": [{"host": "web.example", "http_ports": [7001], "https_ports": [7002]}],
