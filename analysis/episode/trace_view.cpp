@@ -12,6 +12,7 @@
 #include "analysis/features/feature.h"
 #include "base/text.h"
 #include "sandbox/recorder/format/event_text.h"
+#include "sandbox/recorder/format/process_ends.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::analysis {
@@ -115,6 +116,7 @@ class ViewBuilder {
   }
 
   void take_life(const Event& event) {
+    const bool ends = ends_.ends(event);
     if (event.kind == EventKind::process_start && (event.args[0] & clone_thread) == 0) {
       std::size_t parent = process_of(event);
       auto child = static_cast<std::int32_t>(event.result);
@@ -139,7 +141,7 @@ class ViewBuilder {
             capture.bytes.size() > sizeof(recorder::FileIdentity))
           process.program =
               shown_line(capture.bytes.substr(sizeof(recorder::FileIdentity)), limits_.line_bytes);
-    } else if (event.kind == EventKind::process_exit && event.pid == event.tid) {
+    } else if (ends) {
       ProcessView& process = view_.processes[process_of(event)];
       process.end_ns = event.time_ns;
       process.wait_status = event.result;
@@ -289,6 +291,7 @@ class ViewBuilder {
   std::set<std::uint64_t> interesting_;
   std::unordered_map<const SyscallSpec*, CallCount*> counts_;
   std::unordered_map<std::int32_t, std::size_t> running_;
+  recorder::ProcessEnds ends_;
   std::array<std::vector<TraceRow>, row_ranks> pool_;
   std::unordered_map<std::string, std::pair<RowRank, std::size_t>> groups_;
   std::string key_;

@@ -125,12 +125,13 @@ bool in_baseline(std::string_view program, std::string_view path) {
 
 void ProbeRecord::follow_program(const Act& act) {
   const recorder::Event& event = *act.event;
+  const bool ends = ends_.ends(event);
   if (event.kind == EventKind::process_start) {
     auto parent = programs_.find(event.pid);
     if ((event.args[0] & CLONE_THREAD) == 0 && parent != programs_.end())
       programs_[static_cast<std::int32_t>(event.result)] = std::string(parent->second);
-  } else if (event.kind == EventKind::process_exit) {
-    if (event.pid == event.tid) programs_.erase(event.pid);
+  } else if (ends) {
+    programs_.erase(event.pid);
   } else if (event.kind == EventKind::process_exec) {
     for (const recorder::Capture& capture : event.captures)
       if (capture.kind == recorder::CaptureKind::file_identity &&

@@ -18,6 +18,7 @@
 
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
+#include "sandbox/recorder/format/process_ends.h"
 
 namespace gyges::analysis {
 
@@ -104,6 +105,7 @@ class ProbeRecord {
   EvidenceList evidence_;
   EvidenceList refused_evidence_;
   std::unordered_map<std::int32_t, std::string> programs_;  // by process: last component
+  recorder::ProcessEnds ends_;
 };
 
 }  // namespace gyges::analysis

@@ -47,11 +47,11 @@ bool starts_tests(const std::vector<std::string>& argv) {
 }
 
 TestRunner::Step TestRunner::observe(const Act& act) {
+  const bool ends = ends_.ends(*act.event);
   if (act.event->kind == recorder::EventKind::process_exit) {
     // A shell that was told to run the tests passes on their status, or hides it; so does the
     // record of the shell. What counts is the process of the runner.
-    if (process_ == 0 || act.event->pid != process_ || act.event->tid != process_)
-      return Step::none;
+    if (!ends || process_ == 0 || act.event->pid != process_) return Step::none;
     process_ = 0;
     failed_ = act.event->result != 0;
     return failed_ ? Step::failed : Step::passed;

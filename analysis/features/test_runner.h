@@ -7,6 +7,7 @@
 
 #include "analysis/features/act.h"
 #include "analysis/features/evidence.h"
+#include "sandbox/recorder/format/process_ends.h"
 
 namespace gyges::analysis {
 
@@ -25,6 +26,7 @@ class TestRunner {
   [[nodiscard]] const Evidence& start() const { return start_; }
 
  private:
+  recorder::ProcessEnds ends_;
   std::int32_t process_ = 0;  // 0: it has ended
   bool started_ = false;
   bool failed_ = false;

@@ -53,6 +53,7 @@ void MemoryUse::add(Process& process, std::uint64_t start, std::uint64_t length)
 }
 
 void MemoryUse::take(const Event& event, std::string_view name) {
+  const bool ends = ends_.ends(event);
   if (event.kind == EventKind::process_start) {
     auto child = static_cast<std::int32_t>(event.result);
     if ((event.args[0] & CLONE_VM) != 0 || processes_.size() >= most_processes) return;
@@ -62,7 +63,6 @@ void MemoryUse::take(const Event& event, std::string_view name) {
     process = std::move(copy);
     return note(before, process);
   }
-  bool ends = event.kind == EventKind::process_exit && event.pid == event.tid;
   if (ends || event.kind == EventKind::process_exec) {
     auto found = processes_.find(event.pid);
     if (found == processes_.end()) return;

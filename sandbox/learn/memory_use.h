@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/process_ends.h"
 
 namespace gyges::learn {
 
@@ -33,6 +34,7 @@ class MemoryUse {
   void note(std::uint64_t before, const Process& process);
 
   std::unordered_map<std::int32_t, Process> processes_;
+  recorder::ProcessEnds ends_;
   std::uint64_t total_ = 0;
   std::uint64_t process_peak_ = 0;
   std::uint64_t total_peak_ = 0;

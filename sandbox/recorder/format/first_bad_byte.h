@@ -32,8 +32,9 @@ std::string bad_byte_text(const BadByte& bad);
 // `most_hashed` bytes: some four seconds.
 //
 // What it says of one byte, or of a stretch no longer than a piece of the block's check values, is
-// proven: with those bytes put right the frame has the hash that it states. Where that cannot be it
-// gives the narrowest range that the check values, the file's end and the format leave.
+// proven where the frame's hash is undamaged: with those bytes put right the frame has it. Where
+// that cannot be it gives the narrowest range that the check values, the file's end and the format
+// leave.
 Result<BadByte> find_first_bad_byte(const std::filesystem::path& path, std::uint64_t frame,
                                     const Sha256& before, const std::string& sealed_head,
                                     std::uint64_t most_hashed = std::uint64_t{1} << 32U);

@@ -36,6 +36,7 @@ void TraceStatistics::add(const Event& event) {
   if (events_++ == 0) first_ns_ = event.time_ns;
   first_ns_ = std::min(first_ns_, event.time_ns);
   last_ns_ = std::max(last_ns_, event.time_ns + event.duration_ns);
+  const bool ends = ends_.ends(event);
   switch (event.kind) {
     case EventKind::syscall:
       count(total_, event);
@@ -53,7 +54,7 @@ void TraceStatistics::add(const Event& event) {
     }
     case EventKind::process_exit:
       // The pid may come again for another process.
-      if (event.pid == event.tid) process_index_.erase(event.pid);
+      if (ends) process_index_.erase(event.pid);
       break;
     case EventKind::tool_call_start:
       for (const Capture& capture : event.captures)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sandbox/recorder/format/event.h"
+#include "sandbox/recorder/format/process_ends.h"
 
 namespace gyges::recorder {
 
@@ -64,6 +65,7 @@ class TraceStatistics {
   std::map<std::uint32_t, ToolCallCounts> tool_calls_;
   std::vector<ProcessCounts> processes_;
   std::unordered_map<std::int32_t, std::size_t> process_index_;  // by pid, of the one alive
+  ProcessEnds ends_;
 };
 
 }  // namespace gyges::recorder
