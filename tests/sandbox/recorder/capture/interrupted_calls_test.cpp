@@ -6,6 +6,7 @@
 #include <linux/fuse.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,11 +16,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
@@ -235,6 +238,10 @@ class LateFileSystem {
     auto made = TemporaryDirectory::create("gyges_late");
     if (!made) return;
     directory_ = std::move(*made);
+    void* shared =
+        mmap(nullptr, sizeof(*asked_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) return;
+    asked_ = new (shared) std::atomic<bool>(false);
     server_.reset(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     const std::string options =
         "fd=" + std::to_string(server_.get()) + ",rootmode=40000,user_id=0,group_id=0";
@@ -249,6 +256,8 @@ class LateFileSystem {
   LateFileSystem(const LateFileSystem&) = delete;
   LateFileSystem& operator=(const LateFileSystem&) = delete;
   [[nodiscard]] bool mounted() const { return mounted_; }
+  // Whether the question has come, in processes that were forked, too.
+  [[nodiscard]] bool asked() const { return asked_->load(); }
   [[nodiscard]] std::string path() const { return directory_->path().string(); }
 
  private:
@@ -280,6 +289,7 @@ class LateFileSystem {
         ready.max_write = 4096;
         answer(asked, ready);
       } else if (asked.opcode == FUSE_GETATTR) {
+        asked_->store(true);
         usleep(late_);
         fuse_attr_out about{};
         about.attr.ino = 1;
@@ -296,6 +306,7 @@ class LateFileSystem {
   std::optional<TemporaryDirectory> directory_;
   UniqueFd server_;
   std::thread serving_;
+  std::atomic<bool>* asked_ = nullptr;  // shared memory, for as long as the program runs
   bool mounted_ = false;
 };
 
@@ -313,7 +324,7 @@ TEST_P(InterruptedCalls, AFileSystemThatAnswersLate) {
       syscall(SYS_fstat, root, &about);
       _exit(1);
     }
-    usleep(while_they_wait);
+    for (int i = 0; i < 10'000 && !late.asked(); ++i) usleep(1000);
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
