@@ -5,6 +5,7 @@
 
 #include <cpuid.h>
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
