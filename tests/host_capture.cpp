@@ -59,6 +59,7 @@ class HostCapture : public ::testing::Environment {
       if (capture < 0) why_not = std::strerror(errno);
       ASSERT_TRUE(capture >= 0 || ::geteuid() != 0) << why_not;
     }
+    if (capture >= 0) (void)seen_by(capture);
     if (capture >= 0) ::testing::UnitTest::GetInstance()->listeners().Append(new Watch);
   }
 };

@@ -17,7 +17,9 @@ inline constexpr const char* host_capture_variable = "GYGES_HOST_CAPTURE";
 // Of the network namespace that the calling thread is in; -1 and errno where it may not look.
 int open_host_capture();
 
-// What has been seen since the last call, a line for each packet; empty: nothing.
+// What has been seen since the last call, a line for each packet; empty: nothing. Packets from or
+// to an address of the host's own are left out: there are machines whose network has documentation
+// addresses. The first call is made in the host's namespace.
 std::string seen_by(int capture);
 
 }  // namespace gyges

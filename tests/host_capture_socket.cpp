@@ -1,11 +1,14 @@
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -57,6 +60,29 @@ std::vector<sock_filter> documentation_filter() {
   return filter;
 }
 
+// Of this thread's network namespace.
+std::vector<std::string> own_addresses() {
+  std::vector<std::string> own;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return own;
+  for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr) continue;
+    const int family = at->ifa_addr->sa_family;
+    const void* address = nullptr;
+    if (family == AF_INET)
+      address = &reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr;
+    else if (family == AF_INET6)
+      address = &reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_addr;
+    else
+      continue;
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    if (::inet_ntop(family, address, text.data(), text.size()) != nullptr)
+      own.emplace_back(text.data());
+  }
+  ::freeifaddrs(list);
+  return own;
+}
+
 }  // namespace
 
 int open_host_capture() {
@@ -77,6 +103,10 @@ int open_host_capture() {
 }
 
 std::string seen_by(int capture) {
+  static const std::vector<std::string> own = own_addresses();
+  const auto is_own = [&](const char* address) {
+    return std::find(own.begin(), own.end(), address) != own.end();
+  };
   std::string lines;
   std::array<unsigned char, 256> packet{};
   for (;;) {
@@ -94,6 +124,7 @@ std::string seen_by(int capture) {
     const std::size_t second = v6 ? 24 : protocol == ETH_P_ARP ? 24 : 16;
     ::inet_ntop(family, packet.data() + first, source.data(), source.size());
     ::inet_ntop(family, packet.data() + second, destination.data(), destination.size());
+    if (is_own(source.data()) || is_own(destination.data())) continue;
     std::array<char, 200> line{};
     std::snprintf(line.data(), line.size(), "interface %d, protocol %04x, %s to %s, %zd bytes\n",
                   from.sll_ifindex, protocol, source.data(), destination.data(), n);
