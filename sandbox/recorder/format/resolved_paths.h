@@ -18,6 +18,7 @@
 #include "sandbox/recorder/format/event.h"
 #include "sandbox/recorder/format/path_names.h"
 #include "sandbox/recorder/format/path_text.h"
+#include "sandbox/recorder/format/process_ends.h"
 
 namespace gyges::recorder {
 
@@ -84,8 +85,6 @@ class PathResolver {
   struct Process {
     Shared shared;
     PathId program = no_path;
-    std::uint32_t other_threads = 0;  // than the first, which may end before them
-    bool first_ended = false;
   };
 
   [[nodiscard]] const Process* find(std::int32_t pid) const;
@@ -128,6 +127,7 @@ class PathResolver {
     std::int32_t pid, tid, fd;
   };
   std::optional<Closed> closed_;           // by the last event
+  ProcessEnds ends_;
   std::pair<std::int32_t, PathId> ended_;  // pid and program, by the last event
   std::size_t descriptor_count_ = 0;
   std::size_t names_at_most_ = 64U << 20U;  // bytes beyond which unused names are forgotten

@@ -101,7 +101,7 @@ void PathResolver::apply_start(const Event& event) {
   const auto child = static_cast<std::int32_t>(event.result);
   const bool thread = (flags & CLONE_THREAD) != 0;
   constexpr std::uint64_t both = CLONE_FS | CLONE_FILES;
-  if (thread && has_room_for(event.pid)) ++process(event.pid).other_threads;
+  (void)ends_.ends(event);
   if (thread && (flags & both) == both && own_.empty()) return;
   if (child == event.pid || processes_.size() >= max_processes || own_.size() >= max_processes)
     return;
@@ -112,20 +112,17 @@ void PathResolver::apply_start(const Event& event) {
     if ((flags & both) != both || own_.count(event.tid) != 0) own_[child] = std::move(theirs);
     return;
   }
-  Process copy;
-  copy.shared = std::move(theirs);
-  copy.program = process(event.pid).program;
+  Process copy{std::move(theirs), process(event.pid).program};
   process(child) = std::move(copy);
 }
 
 void PathResolver::apply_exec(const Event& event) {
+  (void)ends_.ends(event);
   for (const Capture& capture : event.captures)
     if (const std::string_view image = identity_path(capture);
         !image.empty() && has_room_for(event.pid))
       process(event.pid).program = names_->id_of(image.substr(0, max_name_bytes));
   if (find(event.pid) == nullptr) return;
-  process(event.pid).other_threads = 0;
-  process(event.pid).first_ended = false;
   Shared& shared = process(event.pid).shared;
   if (auto own = own_.find(event.tid); own != own_.end()) {  // the only thread from here on
     shared = std::move(own->second);
@@ -144,17 +141,11 @@ void PathResolver::apply_exit(const Event& event) {
     forget(own->second);
     own_.erase(own);
   }
+  if (!ends_.ends(event)) return;
   auto found = processes_.find(event.pid);
   if (found == processes_.end()) return;
-  // A process goes on without its first thread, whose place one that executes a program takes.
-  Process& ending = found->second;
-  if (event.pid == event.tid)
-    ending.first_ended = true;
-  else if (ending.other_threads > 0)
-    --ending.other_threads;
-  if (!ending.first_ended || ending.other_threads > 0) return;
-  forget(ending.shared);
-  ended_ = {event.pid, ending.program};
+  forget(found->second.shared);
+  ended_ = {event.pid, found->second.program};
   last_process_ = nullptr;
   processes_.erase(found);
 }
