@@ -1,6 +1,7 @@
 #include "sandbox/recorder/capture/proc_directories.h"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <climits>
@@ -45,8 +46,15 @@ std::string ProcDirectories::target_inside(pid_t tid, const std::string& name) {
 }
 
 std::optional<struct stat> ProcDirectories::status(pid_t tid, const std::string& name) {
+  struct statx known {};
+  if (statx(entry(tid).directory.get(), name.c_str(), AT_STATX_DONT_SYNC,
+            STATX_TYPE | STATX_MODE | STATX_INO, &known) != 0)
+    return std::nullopt;
   struct stat about {};
-  if (fstatat(entry(tid).directory.get(), name.c_str(), &about, 0) != 0) return std::nullopt;
+  about.st_ino = known.stx_ino;
+  about.st_dev = makedev(known.stx_dev_major, known.stx_dev_minor);
+  about.st_rdev = makedev(known.stx_rdev_major, known.stx_rdev_minor);
+  about.st_mode = known.stx_mode;
   return about;
 }
 

@@ -20,7 +20,8 @@ class ProcDirectories {
   std::string target(pid_t tid, const std::string& name);
   // The same below the thread's root; empty when it has no name there.
   std::string target_inside(pid_t tid, const std::string& name);
-  // What the link leads to.
+  // Number, devices, kind and mode of what the link leads to, the rest zero: as the kernel knows
+  // them, because the server of a file system that is asked may be the agent's and take its time.
   std::optional<struct stat> status(pid_t tid, const std::string& name);
 
   // The thread ended, or has another number from now on.

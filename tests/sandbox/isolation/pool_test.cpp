@@ -5,10 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
+#include "base/files.h"
 #include "sandbox_fixture.h"
 #include "tests/own_groups.h"
 
@@ -17,24 +16,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Host pids of the pid 1s that `parent` started: programs from memory named "init".
+// Host pids of the living pid 1s that `parent` started.
 std::vector<pid_t> members_of(pid_t parent) {
-  std::vector<pid_t> found;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    std::ifstream status(entry.path() / "status");
-    std::string line;
-    std::string name;
-    std::string state;
-    pid_t ppid = 0;
-    while (std::getline(status, line)) {
-      if (line.starts_with("Name:\t")) name = line.substr(6);
-      if (line.starts_with("State:\t")) state = line.substr(7, 1);
-      if (line.starts_with("PPid:\t")) ppid = std::atoi(line.c_str() + 6);
-    }
-    if (ppid == parent && name == "init" && state != "Z")
-      found.push_back(std::atoi(entry.path().filename().c_str()));
-  }
+  std::vector<pid_t> found = children_named("init", parent);
+  std::erase_if(found, [](pid_t pid) {
+    auto status = read_file("/proc/" + std::to_string(pid) + "/status");
+    return !status || status->find("\nState:\tZ") != std::string::npos;
+  });
   return found;
 }
 
@@ -140,6 +128,7 @@ TEST_F(PoolTest, NothingIsLeftWhenTheOwnerIsKilled) {
   ASSERT_EQ(::pipe(ready), 0);
   // Orphans come to this process, which then can tell the dead from those that went elsewhere.
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  const std::size_t children_before = children_of(::getpid()).size();
   pid_t owner = ::fork();
   if (owner == 0) {
     auto pool = SandboxPool::create({test_policy(), {}, nullptr}, 3);
@@ -159,12 +148,13 @@ TEST_F(PoolTest, NothingIsLeftWhenTheOwnerIsKilled) {
     EXPECT_FALSE(groups_of(owner).empty()) << "the control: they had one";
   }
   ::kill(owner, SIGKILL);
+  // Those that its pool was making or had begun when they were counted come here as well.
   EXPECT_TRUE(becomes_true([&] {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
     for (pid_t member : members)
       if (::kill(member, 0) == 0) return false;
-    return true;
+    return children_of(::getpid()).size() <= children_before;
   }));
   EXPECT_TRUE(becomes_true([&] { return groups_of(owner).empty(); })) << "a cgroup is left";
   ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);

@@ -7,12 +7,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/files.h"
 #include "sandbox_fixture.h"
 #include "tests/own_groups.h"
 
@@ -47,22 +45,6 @@ class SandboxAhead : public SandboxTest {
     return sandbox_->alive();
   }
 };
-
-// Processes that are children of `parent`, with a line that begins so: "Name:\tinit\n".
-std::vector<pid_t> children_of(pid_t parent, const std::string& beginning = "") {
-  std::vector<pid_t> found;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    auto status = read_file(entry.path() / "status");
-    if (status && status->starts_with(beginning) &&
-        status->find("\nPPid:\t" + std::to_string(parent) + "\n") != std::string::npos)
-      found.push_back(std::stoi(entry.path().filename()));
-  }
-  return found;
-}
-
-std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
-  return children_of(parent, "Name:\t" + name + "\n");
-}
 
 // The pid 1 that was begun, once it is being executed.
 std::vector<pid_t> begin_one() {

@@ -4,7 +4,35 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "base/files.h"
+
 namespace gyges::isolation {
+namespace {
+
+// With a status that begins so.
+std::vector<pid_t> children_of(pid_t parent, const std::string& beginning) {
+  std::vector<pid_t> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    auto status = read_file(entry.path() / "status");
+    if (status && status->starts_with(beginning) &&
+        status->find("\nPPid:\t" + std::to_string(parent) + "\n") != std::string::npos)
+      found.push_back(std::stoi(entry.path().filename()));
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<pid_t> children_of(pid_t parent) {
+  return children_of(parent, "");
+}
+
+std::vector<pid_t> children_named(const std::string& name, pid_t parent) {
+  return children_of(parent, "Name:\t" + name + "\n");
+}
 
 Policy test_policy() {
   auto policy = load_policy("default");

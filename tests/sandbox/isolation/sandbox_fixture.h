@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <string>
@@ -18,6 +19,12 @@ struct Ran {
 
 // The default policy without a workspace, with a wall clock of 20 s so that no test hangs.
 Policy test_policy();
+
+// Numbers of all processes, dead ones that nobody has waited for among them, whose parent is
+// `parent`.
+std::vector<pid_t> children_of(pid_t parent);
+// Those that are called so: "init" is pid 1 of a sandbox, from the execution of its program on.
+std::vector<pid_t> children_named(const std::string& name, pid_t parent);
 
 class SandboxTest : public ::testing::Test {
  protected:

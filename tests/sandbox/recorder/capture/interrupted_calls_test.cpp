@@ -238,10 +238,10 @@ class LateFileSystem {
     auto made = TemporaryDirectory::create("gyges_late");
     if (!made) return;
     directory_ = std::move(*made);
-    void* shared =
-        mmap(nullptr, sizeof(*asked_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* shared = mmap(nullptr, sizeof(*questions_), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) return;
-    asked_ = new (shared) std::atomic<bool>(false);
+    questions_ = new (shared) std::atomic<unsigned>(0);
     server_.reset(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     const std::string options =
         "fd=" + std::to_string(server_.get()) + ",rootmode=40000,user_id=0,group_id=0";
@@ -256,8 +256,8 @@ class LateFileSystem {
   LateFileSystem(const LateFileSystem&) = delete;
   LateFileSystem& operator=(const LateFileSystem&) = delete;
   [[nodiscard]] bool mounted() const { return mounted_; }
-  // Whether the question has come, in processes that were forked, too.
-  [[nodiscard]] bool asked() const { return asked_->load(); }
+  // How often it was asked so far, in processes that were forked, too.
+  [[nodiscard]] unsigned questions() const { return questions_->load(); }
   [[nodiscard]] std::string path() const { return directory_->path().string(); }
 
  private:
@@ -289,7 +289,7 @@ class LateFileSystem {
         ready.max_write = 4096;
         answer(asked, ready);
       } else if (asked.opcode == FUSE_GETATTR) {
-        asked_->store(true);
+        questions_->fetch_add(1);
         usleep(late_);
         fuse_attr_out about{};
         about.attr.ino = 1;
@@ -306,7 +306,7 @@ class LateFileSystem {
   std::optional<TemporaryDirectory> directory_;
   UniqueFd server_;
   std::thread serving_;
-  std::atomic<bool>* asked_ = nullptr;  // shared memory, for as long as the program runs
+  std::atomic<unsigned>* questions_ = nullptr;  // shared memory, for as long as the program runs
   bool mounted_ = false;
 };
 
@@ -324,7 +324,7 @@ TEST_P(InterruptedCalls, AFileSystemThatAnswersLate) {
       syscall(SYS_fstat, root, &about);
       _exit(1);
     }
-    for (int i = 0; i < 10'000 && !late.asked(); ++i) usleep(1000);
+    for (int i = 0; i < 10'000 && late.questions() == 0; ++i) usleep(1000);
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
@@ -336,6 +336,7 @@ TEST_P(InterruptedCalls, AFileSystemThatAnswersLate) {
     waited += call->event.pid != result.pid &&
               (!call->event.has_exit || call->event.duration_ns > 100'000'000U);
   EXPECT_EQ(waited, 1U);
+  EXPECT_EQ(late.questions(), 1U) << "the recorder asked and waited, too";
 }
 
 }  // namespace
