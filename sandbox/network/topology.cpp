@@ -1,9 +1,11 @@
 #include "sandbox/network/topology.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 
 // After the C library's, which they respect.
 #include <fmt/format.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netfilter.h>
@@ -12,9 +14,9 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -155,6 +157,43 @@ Status configure_agent_side(const NetworkInterface& interface, int socket, unsig
     add_route(batch, AF_INET6, RTN_UNICAST, link, nullptr, &interface.gateway6);
   }
   return batch.send(socket);
+}
+
+// IF_OPER_UP when it sends and receives.
+Result<std::uint8_t> operating_state(int socket, unsigned link) {
+  struct {
+    nlmsghdr message;
+    ifinfomsg about;
+  } request{};
+  request.message.nlmsg_len = sizeof(request);
+  request.message.nlmsg_type = RTM_GETLINK;
+  request.message.nlmsg_flags = NLM_F_REQUEST;
+  request.about.ifi_index = static_cast<int>(link);
+  alignas(nlmsghdr) std::array<char, 16384> answer{};
+  ssize_t size = ::send(socket, &request, sizeof(request), 0);
+  if (size > 0) size = ::recv(socket, answer.data(), answer.size(), 0);
+  if (size < 0) return fail_errno("look at network interface", "");
+  auto* message = reinterpret_cast<nlmsghdr*>(answer.data());
+  if (!NLMSG_OK(message, static_cast<std::size_t>(size)) || message->nlmsg_type != RTM_NEWLINK)
+    return fail("look at network interface", "", "the kernel does not tell of it");
+  auto left = IFLA_PAYLOAD(message);
+  for (auto* at = IFLA_RTA(NLMSG_DATA(message)); RTA_OK(at, left); at = RTA_NEXT(at, left))
+    if (at->rta_type == IFLA_OPERSTATE) return *static_cast<std::uint8_t*>(RTA_DATA(at));
+  return std::uint8_t{IF_OPER_UNKNOWN};
+}
+
+// A task of the kernel's lets the end that came up first send. What it is given before it drops:
+// its answer to the first question for an address, which would be asked again a second later. Newer
+// kernels do that task's work when somebody asks for the link, others some time later.
+Status await_link(int socket, unsigned link) {
+  constexpr int most_attempts = 10'000;
+  for (int attempt = 0; attempt < most_attempts; ++attempt) {
+    GYGES_TRY(const std::uint8_t state, operating_state(socket, link));
+    if (state == IF_OPER_UP) return ok();
+    ::usleep(200);
+  }
+  return fail("bring up network interface", "", "it is not up after 2 s",
+              "look at the host's load");
 }
 
 // One nftables rule: a list of expressions, each evaluated while the ones before matched.
@@ -368,6 +407,7 @@ Result<Capture> build_topology(const NetworkPolicy& policy, const GatewaySockets
   GYGES_CHECK(configure_gateway_side(interface, gateway_side, link, agent));
   GYGES_CHECK(cut_datagrams(agent_side, interface.name.c_str()));
   GYGES_CHECK(configure_agent_side(interface, agent_side, link));
+  for (int side : {gateway_side, agent_side}) GYGES_CHECK(await_link(side, link));
   return capture;
 }
 

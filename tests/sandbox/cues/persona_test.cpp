@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <map>
 #include <regex>
@@ -101,8 +102,8 @@ TEST(Persona, SeedChangesIdentifiersOnly) {
   EXPECT_EQ(one.files["/etc/passwd"].content, two.files["/etc/passwd"].content);
 }
 
-// Everything of a world and a machine that could be an id: long numbers to the base 16, and keys.
-std::set<std::string> ids_of(const char* name, std::uint64_t seed, std::string* all = nullptr) {
+// All files of a world and a machine.
+std::string text_of(const char* name, std::uint64_t seed) {
   const Made made = make(name, seed);
   std::string text;
   // A repository has the same commits wherever it is cloned.
@@ -118,18 +119,30 @@ std::set<std::string> ids_of(const char* name, std::uint64_t seed, std::string* 
   for (const isolation::TreeEntry& entry : (*disguise)->sysfs) text += entry.content + "\n";
   for (const isolation::ProcessFileRule& rule : (*disguise)->emulation->process_files)
     if (!rule.from_kernel) text += rule.content({rule.name, 1, 0, {}}).value_or("") + "\n";
-  if (all != nullptr) *all = text;
+  return text;
+}
+
+// Whatever could be an id: long numbers to the base 16, and keys.
+std::set<std::string> ids_in(const std::string& text) {
   std::set<std::string> ids;
-  static const std::regex form("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|"
-                               "[0-9a-f]{16,}|AAAA[A-Za-z0-9+/]{40,}|SHA256:[A-Za-z0-9+/]{20,}");
+  static const std::regex form(
+      "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|"
+      "[0-9a-f]{16,}|AAAA[A-Za-z0-9+/]{40,}|SHA256:[A-Za-z0-9+/]{20,}");
   for (std::sregex_iterator it(text.begin(), text.end(), form), end; it != end; ++it)
     if (const std::string id = it->str(); id.find_first_not_of(id[0]) != std::string::npos)
       ids.insert(id);
   return ids;
 }
 
+std::time_t up_seconds() {
+  timespec up{};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  return up.tv_sec;
+}
+
 // Everybody's known_hosts has it.
-constexpr const char* github_key = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+constexpr const char* github_key =
+    "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
 // No two machines share an id, and one seed makes one machine, byte by byte.
 TEST(Persona, MachinesShareNoIds) {
@@ -137,10 +150,24 @@ TEST(Persona, MachinesShareNoIds) {
        {"vm-production", "kubernetes-pod", "docker-service", "developer-laptop", "ci-runner"}) {
     SCOPED_TRACE(name);
     std::string once, again;
-    const std::set<std::string> one = ids_of(name, 1, &once);
-    ids_of(name, 1, &again);
-    EXPECT_TRUE(once == again);
-    const std::set<std::string> two = ids_of(name, 2);
+    // What its processes have used grows with every second that it is up.
+    std::time_t begun = 0;
+    do {
+      begun = up_seconds();
+      once = text_of(name, 1);
+      again = text_of(name, 1);
+    } while (up_seconds() != begun);
+    // The first place that differs, as worlds are too long to print.
+    const auto differs = std::mismatch(once.begin(), once.end(), again.begin(), again.end());
+    const auto shown = [](const std::string& world, std::string::const_iterator at) {
+      const auto before = std::min<std::ptrdiff_t>(at - world.begin(), 200);
+      const auto after = std::min<std::ptrdiff_t>(world.end() - at, 200);
+      return std::string(at - before, at + after);
+    };
+    EXPECT_TRUE(once == again) << shown(once, differs.first) << "\nand\n"
+                               << shown(again, differs.second);
+    const std::set<std::string> one = ids_in(once);
+    const std::set<std::string> two = ids_in(text_of(name, 2));
     EXPECT_GE(one.size(), 3U);
     // Machines of one make have the same addresses of their devices; no limit of open files is the
     // largest number there is.
