@@ -1,6 +1,5 @@
 #include "sandbox/init/gateway_sockets.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -12,6 +11,8 @@
 #include <initializer_list>
 
 #include "sandbox/init/channel.h"
+#include "sandbox/init/gateway_listener.h"
+#include "sandbox/init/protocol.h"
 
 namespace gyges::init {
 namespace {
@@ -23,32 +24,6 @@ int write_text(const char* path, const char* text) {
   bool done = ::write(fd, text, static_cast<std::size_t>(length)) == length;
   ::close(fd);
   return done ? 0 : -1;
-}
-
-// Accepts connections to every address (IP_TRANSPARENT). Bytes sent as urgent are read, recorded
-// and passed on as all others are, which connections take over from here: set once they are
-// accepted, the kernel would already have left out those that were followed by others.
-int listener(int family) {
-  int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  int on = 1;
-  if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) != 0) return -1;
-  if (family == AF_INET) {
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_port = htons(gateway_port);
-    if (::setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0 ||
-        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
-      return -1;
-  } else {
-    sockaddr_in6 any{};
-    any.sin6_family = AF_INET6;
-    any.sin6_port = htons(gateway_port);
-    if (::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0 ||
-        ::setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0 ||
-        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
-      return -1;
-  }
-  return ::listen(fd, 4096) == 0 ? fd : -1;
 }
 
 // Without waiting for an answer, for which two processes would wake each other each time: nothing
@@ -68,8 +43,9 @@ int offer_sockets(bool v6) {
   int filter = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
   if (filter < 0) filter = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (offer(filter, Hand::gateway) != 0) return -1;
-  if (offer(listener(AF_INET), Hand::gateway) != 0) return -1;
-  if (offer_v6(v6 ? listener(AF_INET6) : -1, v6) != 0) return -1;
+  if (offer(make_gateway_listener(AF_INET, gateway_port, nullptr), Hand::gateway) != 0) return -1;
+  if (offer_v6(v6 ? make_gateway_listener(AF_INET6, gateway_port, nullptr) : -1, v6) != 0)
+    return -1;
   if (offer_socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0) != 0) return -1;
   if (offer_socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW) != 0) return -1;
   int raw6 = v6 ? ::socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW) : -1;

@@ -21,6 +21,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/fd_message.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/program_file.h"
@@ -102,23 +103,8 @@ bool read_exactly(int fd, char* into, std::size_t n) {
   return true;
 }
 
-// One message: `bytes` (never empty) with the descriptors.
-Status send_with(int to, std::string_view bytes, const std::vector<int>& fds) {
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  const std::size_t size = fds.size() * sizeof(int);
-  std::vector<char> control(CMSG_SPACE(size));
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(size);
-  std::memcpy(CMSG_DATA(rights), fds.data(), size);
-  if (::sendmsg(to, &message, MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size()))
-    return fail_errno("hand sockets to", "gateway");
+Status send_message(int to, std::string_view bytes, const std::vector<int>& fds) {
+  if (send_with_fds(to, bytes, fds) != 0) return fail_errno("hand sockets to", "gateway");
   return ok();
 }
 
@@ -130,7 +116,7 @@ Status send_sockets(int to, const GatewaySockets& sockets,
   for (std::size_t i = 0; i < handed_sockets; ++i)
     fds.push_back(sockets.fds[GatewaySockets::tcp4 + i].get());
   const auto count = static_cast<std::uint32_t>(listeners.size());
-  GYGES_CHECK(send_with(to, bytes_of(count), fds));
+  GYGES_CHECK(send_message(to, bytes_of(count), fds));
   for (std::size_t begin = 0; begin < listeners.size(); begin += most_listeners_at_once) {
     const std::size_t end = std::min(listeners.size(), begin + most_listeners_at_once);
     std::vector<std::uint16_t> ports;
@@ -140,7 +126,7 @@ Status send_sockets(int to, const GatewaySockets& sockets,
       fds.push_back(listeners[i].socket.get());
     }
     GYGES_CHECK(
-        send_with(to, {reinterpret_cast<const char*>(ports.data()), ports.size() * 2}, fds));
+        send_message(to, {reinterpret_cast<const char*>(ports.data()), ports.size() * 2}, fds));
   }
   return ok();
 }

@@ -54,7 +54,10 @@ Result<PortList> port_list(const NetworkPolicy& policy, std::string_view packed_
     for (const PortService& service : world.services) add(service.port);
   }
   for (std::uint16_t port : usual_ports)
-    if (ports.size() < most_listed_ports) ports.insert(port);
+    if (ports.size() < most_listed_ports)
+      ports.insert(port);
+    else
+      list.lacks_usual |= !ports.contains(port);
   add_named(false);
   list.ports.assign(ports.begin(), ports.end());
   return list;

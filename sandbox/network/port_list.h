@@ -18,6 +18,7 @@ struct PortList {
   std::vector<std::uint16_t> ports;  // sorted, each once
   // Ports that rules or the world name are not in the list: ranges are long, or they are many.
   bool lacks_named = false;
+  bool lacks_usual = false;  // nor are all ports on which services usually listen
 };
 
 // Single ports that rules name which let something in, then what the persona's world listens on,

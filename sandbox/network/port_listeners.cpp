@@ -25,6 +25,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "base/fd_message.h"
+#include "sandbox/init/gateway_listener.h"
 #include "sandbox/network/netlink_batch.h"
 #include "sandbox/network/topology.h"
 
@@ -32,7 +34,6 @@ namespace gyges::network {
 namespace {
 
 constexpr std::uint32_t loopback_interface = 1;
-constexpr std::size_t most_in_message = 128;  // below the kernel's SCM_MAX_FD of 253
 
 // What the child was doing when it failed, and why.
 struct Failure {
@@ -40,20 +41,20 @@ struct Failure {
   int code = 0;
 };
 
-int attach_filter(int listener) {
-  // Of a TCP socket the filter sees the segment from the TCP header on.
-  const std::array<sock_filter, 7> filter{{
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_IFINDEX)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, loopback_interface, 3, 0),
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),  // SYN and ACK
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, ~0U),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  }};
-  sock_fprog program{static_cast<unsigned short>(filter.size()),
-                     const_cast<sock_filter*>(filter.data())};
-  return ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+// Of a TCP socket the filter sees the segment from the TCP header on.
+constexpr std::array<sock_filter, 7> first_segments{{
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_IFINDEX)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, loopback_interface, 3, 0),
+    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),  // SYN and ACK
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, ~0U),
+    BPF_STMT(BPF_RET | BPF_K, 0),
+}};
+
+sock_fprog filter_program() {
+  return {static_cast<unsigned short>(first_segments.size()),
+          const_cast<sock_filter*>(first_segments.data())};
 }
 
 int write_text(const char* path, const char* text) {
@@ -63,49 +64,6 @@ int write_text(const char* path, const char* text) {
   const bool done = ::write(fd, text, static_cast<std::size_t>(length)) == length;
   ::close(fd);
   return done ? 0 : -1;
-}
-
-// As the listeners that pid 1 makes for packet rules (init/gateway_sockets.cpp).
-int listener(int family, std::uint16_t port) {
-  const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const int on = 1;
-  if (fd < 0 || attach_filter(fd) != 0 ||
-      ::setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) != 0)
-    return -1;
-  if (family == AF_INET) {
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_port = htons(port);
-    if (::setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0 ||
-        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
-      return -1;
-  } else {
-    sockaddr_in6 any{};
-    any.sin6_family = AF_INET6;
-    any.sin6_port = htons(port);
-    if (::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0 ||
-        ::setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0 ||
-        ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0)
-      return -1;
-  }
-  return ::listen(fd, 4096) == 0 ? fd : -1;
-}
-
-int send_listeners(int to, const int* fds, std::size_t count) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(most_in_message * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-  std::memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
-  return ::sendmsg(to, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
 // In a child of a program with threads: nothing here allocates.
@@ -120,10 +78,11 @@ Failure work_inside(int user_namespace, int network_namespace, int to,
       if (write_text(path, "0\n") != 0) return {"refuse routes from packets", errno};
   if (v6 && write_text("/proc/sys/net/ipv6/icmp/echo_ignore_all", "1\n") != 0)
     return {"leave pings to the gateway", errno};
-  std::array<int, most_in_message> fds{};
+  const sock_fprog filter = filter_program();
+  std::array<int, most_fds_in_message> fds{};
   std::size_t held = 0;
   auto pass_on = [&] {
-    const int sent = held == 0 ? 0 : send_listeners(to, fds.data(), held);
+    const int sent = held == 0 ? 0 : send_with_fds(to, "l", {fds.data(), held});
     for (std::size_t i = 0; i < held; ++i) ::close(fds[i]);
     held = 0;
     return sent;
@@ -131,33 +90,11 @@ Failure work_inside(int user_namespace, int network_namespace, int to,
   for (int family : {AF_INET, AF_INET6})
     for (std::uint16_t port : ports) {
       if (family == AF_INET6 && !v6) continue;
-      fds[held] = listener(family, port);
+      fds[held] = init::make_gateway_listener(family, port, &filter);
       if (fds[held] < 0) return {"listen on a port", errno};
       if (++held == fds.size() && pass_on() != 0) return {"hand over listeners", errno};
     }
   return pass_on() == 0 ? Failure{} : Failure{"hand over listeners", errno};
-}
-
-// Of one message; nothing at the end, or where it could not be taken whole.
-std::vector<UniqueFd> receive_listeners(int from) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(most_in_message * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t n = 0;
-  do n = ::recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  std::vector<UniqueFd> taken;
-  cmsghdr* rights = n == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return taken;
-  std::vector<int> fds((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-  std::memcpy(fds.data(), CMSG_DATA(rights), fds.size() * sizeof(int));
-  for (int fd : fds) taken.emplace_back(fd);
-  return taken;
 }
 
 // The user namespace that owns the network namespace; none: the caller's own.
@@ -233,7 +170,9 @@ Status route_family(int route, const std::vector<std::uint16_t>& ports, int fami
 }  // namespace
 
 Status filter_listener(int listener) {
-  if (attach_filter(listener) != 0) return fail_errno("filter listener", "");
+  const sock_fprog filter = filter_program();
+  if (::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) != 0)
+    return fail_errno("filter listener", "");
   return ok();
 }
 
@@ -263,9 +202,10 @@ Result<std::vector<PortListener>> make_port_listeners(int socket,
   words.write.reset();
   std::vector<UniqueFd> taken;
   for (;;) {
-    std::vector<UniqueFd> some = receive_listeners(sockets.read.get());
-    if (some.empty()) break;
-    for (UniqueFd& fd : some) taken.push_back(std::move(fd));
+    char word = 0;
+    FdMessage some = receive_with_fds(sockets.read.get(), {&word, 1});
+    if (some.fds.empty()) break;
+    for (UniqueFd& fd : some.fds) taken.push_back(std::move(fd));
   }
   Failure failure{"end well", 0};
   ssize_t said = 0;

@@ -354,6 +354,12 @@ Status add_rules_where_possible(int socket, bool v6) {
   return add_rules(socket, v6).with_context("nftables");
 }
 
+std::string_view what_lacks(const PortList& list) {
+  if (list.lacks_named) return " (not all ports that rules or persona name are in the list)";
+  if (list.lacks_usual) return " (not all ports on which services usually listen are in the list)";
+  return "";
+}
+
 Result<Capture> listen_on_ports(const NetworkPolicy& policy, const GatewaySockets& sockets,
                                 std::string_view packed_world, std::string_view why) {
   GYGES_TRY(PortList list, port_list(policy, packed_world));
@@ -361,8 +367,7 @@ Result<Capture> listen_on_ports(const NetworkPolicy& policy, const GatewaySocket
   capture.words = fmt::format(
       "TCP connections are let in on {} listed ports alone, for {}; on others what the policy "
       "allows is refused and recorded{}",
-      list.ports.size(), why,
-      list.lacks_named ? " (not all ports that rules or persona name are in the list)" : "");
+      list.ports.size(), why, what_lacks(list));
   const bool v6 = policy.interface.has_v6;
   using Index = GatewaySockets::Index;
   // The gateway's own port has its listeners.

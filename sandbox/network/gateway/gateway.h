@@ -179,6 +179,8 @@ bool names_network(const NetworkRule& rule, const IpAddress& address);
 // of the rule's domains, it lies in the networks that the rule gives for them; without such
 // networks it is a global address. Empty: fine; otherwise why not.
 std::string why_not_dialled(const NetworkRule& rule, const IpAddress& address);
+// Whether it lies in the network namespace that the gateway dials from.
+bool is_on_this_host(const Endpoint& endpoint);
 
 std::int64_t monotonic_now();
 

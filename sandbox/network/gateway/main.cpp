@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <vector>
 
+#include "base/fd_message.h"
 #include "base/json.h"
 #include "sandbox/network/gateway/confinement.h"
 #include "sandbox/network/gateway/gateway.h"
@@ -25,26 +25,11 @@ namespace gyges::network {
 namespace {
 
 // One message of `size` bytes into `bytes`, with `count` descriptors; empty: it is another one.
-std::vector<UniqueFd> receive_with(int from, void* bytes, std::size_t size, std::size_t count) {
-  iovec part{bytes, size};
-  std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t n = 0;
-  do n = ::recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  std::vector<UniqueFd> taken;
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (n != static_cast<ssize_t>(size) || rights == nullptr ||
-      rights->cmsg_len != CMSG_LEN(count * sizeof(int)))
-    return taken;
-  std::vector<int> fds(count);
-  std::memcpy(fds.data(), CMSG_DATA(rights), count * sizeof(int));
-  for (int fd : fds) taken.emplace_back(fd);
-  return taken;
+std::vector<UniqueFd> receive(int from, void* bytes, std::size_t size, std::size_t count) {
+  FdMessage message = receive_with_fds(from, {static_cast<char*>(bytes), size});
+  if (message.size != static_cast<ssize_t>(size) || message.fds.size() != count)
+    message.fds.clear();
+  return std::move(message.fds);
 }
 
 // The sockets that pid 1 made, sent by the supervisor once the link is there.
@@ -52,7 +37,7 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
   using namespace gateway_process;
   std::uint32_t left = 0;
   const int from = report.get();
-  auto fds = receive_with(from, &left, sizeof(left), handed_sockets);
+  auto fds = receive(from, &left, sizeof(left), handed_sockets);
   if (fds.empty() || left > 2 * most_listed_ports)
     return fail("receive sockets", "gateway", "the supervisor sent none");
   GatewayFds all{std::move(report), std::move(fds[0]), std::move(fds[1]),
@@ -60,7 +45,7 @@ Result<GatewayFds> receive_sockets(UniqueFd report) {
                  std::move(fds[5]), UniqueFd(),        {}};
   while (left > 0) {
     std::vector<std::uint16_t> ports(std::min<std::size_t>(left, most_listeners_at_once));
-    auto some = receive_with(from, ports.data(), ports.size() * 2, ports.size());
+    auto some = receive(from, ports.data(), ports.size() * 2, ports.size());
     if (some.empty())
       return fail("receive sockets", "gateway", "listeners on ports are missing",
                   "raise the hard limit of open files (ulimit -Hn)");

@@ -95,6 +95,12 @@ void TcpConnection::dial() {
   upstream_.reset(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   int on = 1;
   if (upstream_) ::setsockopt(upstream_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // Within the host nothing is to be paced, as on the sandbox's link (init/gateway_listener.cpp). A
+  // host that forbids it to us paces all the same.
+  constexpr std::string_view unpaced = "reno";
+  if (upstream_ && is_on_this_host(to))
+    (void)::setsockopt(upstream_.get(), IPPROTO_TCP, TCP_CONGESTION, unpaced.data(),
+                       unpaced.size());
   if (!upstream_ ||
       (::connect(upstream_.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 &&
        errno != EINPROGRESS)) {

@@ -74,6 +74,35 @@ TEST_F(RelayTest, WhatTheRuleNamesIsDialledAndNothingElse) {
   EXPECT_EQ(flows[0].received_bytes, 10U);
 }
 
+// Whatever the host's own congestion control does: what the other end of the connection uses.
+TEST_F(RelayTest, WhatIsDialledWithinTheHostIsNotPaced) {
+  if (::access("/usr/bin/ss", X_OK) != 0) GTEST_SKIP() << "this host has no /usr/bin/ss";
+  const std::string known =
+      read_file("/proc/sys/net/ipv4/tcp_allowed_congestion_control", 4096).value_or("");
+  std::string other;
+  for (const std::string& name : split(known.substr(0, known.find('\n')), ' '))
+    if (name != "reno") other = name;
+  if (other.empty()) GTEST_SKIP() << "this host allows one congestion control";
+  ASSERT_EQ(std::system(("echo " + other + " > /proc/sys/net/ipv4/tcp_congestion_control").c_str()),
+            0);
+  auto sockets = [](const std::string& which) {
+    (void)std::system(("/usr/bin/ss -Htin state established " + which + " > /mnt/sockets").c_str());
+    return read_file("/mnt/sockets", 65536).value_or("");
+  };
+  std::string servers, gateways;
+  TcpServer server("198.51.100.7", 7001, [&](const std::string& received) {
+    servers = sockets("sport = 7001");
+    gateways = sockets("dport = 7001");
+    return echo(received);
+  });
+  ASSERT_TRUE(server.bound());
+  start_with({{"mode", "gateway"},
+              {"rules", {{{"name", "named"}, {"to", {"198.51.100.7"}}, {"action", "relay"}}}}});
+  EXPECT_EQ(talk_to("198.51.100.7", 7001, "hello"), "echo hello");
+  EXPECT_NE(servers.find(" " + other + " "), std::string::npos) << servers;
+  EXPECT_NE(gateways.find(" reno "), std::string::npos) << gateways;
+}
+
 // Much, which is moved from socket to socket without being copied, to one who is slow to take it.
 TEST_F(RelayTest, ALongAnswerArrivesWholeAndHasItsHash) {
   std::string answer(24U << 20U, '\0');

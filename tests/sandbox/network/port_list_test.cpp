@@ -31,7 +31,7 @@ TEST(PortList, HoldsTheUsualOnesAndWhatRulesName) {
   const PortList usual = list_of(json::array());
   for (std::uint16_t port : {22, 25, 53, 80, 443, 853, 5432, 8080}) EXPECT_TRUE(has(usual, port));
   EXPECT_FALSE(has(usual, 54321));
-  EXPECT_FALSE(usual.lacks_named);
+  EXPECT_FALSE(usual.lacks_named || usual.lacks_usual);
   EXPECT_TRUE(std::is_sorted(usual.ports.begin(), usual.ports.end()));
   EXPECT_EQ(std::adjacent_find(usual.ports.begin(), usual.ports.end()), usual.ports.end());
   const PortList named = list_of({{{"ports", {54321, "60000-60003"}}, {"action", "sink"}},
@@ -58,6 +58,7 @@ TEST(PortList, HoldsSinglePortsOfRulesBeforeTheUsualOnes) {
   const PortList list = list_of({{{"ports", ports}, {"action", "sink"}}});
   EXPECT_EQ(list.ports.size(), most_listed_ports);
   EXPECT_FALSE(list.lacks_named);
+  EXPECT_TRUE(list.lacks_usual);
   for (std::uint16_t port = 30001; port <= 30150; ++port) EXPECT_TRUE(has(list, port)) << port;
 }
 
