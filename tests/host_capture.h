@@ -8,6 +8,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace gyges {
 
@@ -21,5 +22,7 @@ int open_host_capture();
 // to an address of the host's own are left out: there are machines whose network has documentation
 // addresses. The first call is made in the host's namespace.
 std::string seen_by(int capture);
+// The same where these are the host's own.
+std::string seen_by(int capture, const std::vector<std::string>& own);
 
 }  // namespace gyges

@@ -104,6 +104,10 @@ int open_host_capture() {
 
 std::string seen_by(int capture) {
   static const std::vector<std::string> own = own_addresses();
+  return seen_by(capture, own);
+}
+
+std::string seen_by(int capture, const std::vector<std::string>& own) {
   const auto is_own = [&](const char* address) {
     return std::find(own.begin(), own.end(), address) != own.end();
   };
