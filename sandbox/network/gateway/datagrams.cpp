@@ -141,15 +141,15 @@ void Gateway::read_upstream(std::uint64_t key) {
   auto peer = peers_[1].find(found->second);
   if (peer == peers_[1].end()) return;
   for (int i = 0; i < 64; ++i) {
-    ssize_t n = ::recv(peer->second.upstream.get(), buffer_.data(), buffer_.size(), 0);
+    ssize_t n = ::recv(peer->second.upstream.get(), buffer_.get(), buffer_bytes, 0);
     if (n < 0) return;
     Flow& flow = peer->second.flow;
     peer->second.last = now_;
     flow.received_bytes += static_cast<std::uint64_t>(n);
     if (!peer->second.received) peer->second.received.emplace(policy_.body_bytes, nullptr, "");
     std::vector<CanaryHit> none;
-    peer->second.received->feed({buffer_.data(), static_cast<std::size_t>(n)}, none);
-    send_datagram(flow.destination, flow.source, {buffer_.data(), static_cast<std::size_t>(n)});
+    peer->second.received->feed({buffer_.get(), static_cast<std::size_t>(n)}, none);
+    send_datagram(flow.destination, flow.source, {buffer_.get(), static_cast<std::size_t>(n)});
   }
 }
 

@@ -59,7 +59,6 @@ Gateway::Gateway(NetworkPolicy policy, GatewayFds fds, std::vector<IpAddress> se
     : policy_(std::move(policy)),
       fds_(std::move(fds)),
       resolver_(*this, std::move(servers)),
-      buffer_(0x40000),
       now_(monotonic_now()) {}
 
 Gateway::~Gateway() = default;
@@ -231,11 +230,11 @@ bool Gateway::exhausted() {
 void Gateway::read_packets() {
   constexpr std::size_t most = 64;
   constexpr std::size_t room = 65600;  // the longest packet; mostly one page of it is touched
-  if (packets_.empty()) packets_.resize(most * room);
+  if (!packets_) packets_ = std::make_unique_for_overwrite<char[]>(most * room);
   std::array<mmsghdr, most> messages{};
   std::array<iovec, most> parts{};
   for (std::size_t i = 0; i < most; ++i) {
-    parts[i] = {packets_.data() + i * room, room};
+    parts[i] = {packets_.get() + i * room, room};
     messages[i].msg_hdr.msg_iov = &parts[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }
@@ -245,7 +244,7 @@ void Gateway::read_packets() {
     // Not that of the turn: the call that sent the packet may have come after its begin.
     now_ = monotonic_now();
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
-      on_packet({packets_.data() + i * room, messages[i].msg_len});
+      on_packet({packets_.get() + i * room, messages[i].msg_len});
     flush_packets();
     if (static_cast<std::size_t>(count) < most) return;
   }

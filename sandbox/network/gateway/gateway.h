@@ -156,8 +156,10 @@ class Gateway {
   std::map<PeerKey, Flow> approved_;
   std::string reports_;
   std::int64_t flush_by_ = 0;
-  std::vector<char> buffer_;
-  std::vector<char> packets_;                                   // of one read
+  // Not filled with zeros, which would make the kernel find all of their pages at every start.
+  static constexpr std::size_t buffer_bytes = 0x40000;
+  std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(buffer_bytes);
+  std::unique_ptr<char[]> packets_;                             // of one read
   std::vector<std::pair<std::string, IpAddress>> outgoing_[2];  // of IPv4 and of IPv6
   std::int64_t now_ = 0;
   std::uint64_t next_ = 16;  // keys below are the gateway's own sockets
