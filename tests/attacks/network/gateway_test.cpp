@@ -187,6 +187,18 @@ TEST_F(RefusalTest, TheGatewayHasNothing) {
   }
 }
 
+#ifndef __SANITIZE_ADDRESS__
+// Room for what may come at one time takes no memory before it comes.
+TEST_F(GatewayTest, OneThatDidLittleHasLittleMemory) {
+  start_with({{"mode", "gateway"}});
+  const Ran ran = run_argv({"/bin/bash", "-c", "echo > /dev/tcp/192.0.2.80/80"});
+  EXPECT_NE(ran.output.find("refused"), std::string::npos) << ran.output;
+  EXPECT_LE(gateway_peak_kib(), 5U << 10U);
+  EXPECT_EQ(stop().network_failure, "");
+  EXPECT_EQ(flows_to("192.0.2.80", 80).size(), 1U);
+}
+#endif
+
 class OpenFilesTest : public GatewayTest {
  protected:
   // What a start comes to for a user who may have so many files open.
