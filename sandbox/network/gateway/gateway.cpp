@@ -135,6 +135,7 @@ void Gateway::run() {
     }
     if (stop && ((count <= 0 && !carrying && now_ - last_event >= patience) || now_ > stop_by))
       break;
+    bool packets = false;
     for (int i = 0; i < count; ++i) {
       std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
       std::uint32_t what = events[static_cast<std::size_t>(i)].events;
@@ -151,7 +152,7 @@ void Gateway::run() {
         stop_by = now_ + longest_standstill;
         unwatch(fds_.report.get());
       } else if (key == key_tap) {
-        read_packets();
+        packets = true;
       } else if (key == key_outlet) {
         if (!outlet_->events(what)) unwatch(outlet_->socket());
       } else if (key == key_tcp4) {
@@ -169,6 +170,8 @@ void Gateway::run() {
         read_upstream(key);
       }
     }
+    // After the connections that came before them, which take their room first.
+    if (packets && !supervisor_gone_) read_packets();
     while (!timers_.empty() && timers_.begin()->first <= now_) {
       auto action = std::move(timers_.begin()->second);
       timers_.erase(timers_.begin());
