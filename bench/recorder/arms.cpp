@@ -67,7 +67,9 @@ Arms::Arms(fs::path directory)
   const fs::path output = peer_output();
   const std::vector<Arm> candidates = {
       {"untraced", ArmKind::untraced, {}, false},
+      {"empty programs", ArmKind::floor, {self_, "floor", "programs"}, false},
       {"ebpf", ArmKind::gyges, {self_, "record", "ebpf"}, false},
+      {"bare tracer", ArmKind::floor, {self_, "floor", "tracer"}, true},
       {"ptrace", ArmKind::gyges, {self_, "record", "ptrace"}, true},
       {"ptrace, user", ArmKind::gyges, {self_, "record", "ptrace"}, true},
       {"strace -f", ArmKind::strace, {"strace", "-f"}, true},

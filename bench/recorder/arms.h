@@ -1,5 +1,6 @@
-// The arms of every comparison: nothing, Gyges' two backends, and the peers that run on this host.
-// Each is a command in front of the work, so that all are measured alike.
+// The arms of every comparison: nothing, what the kernel takes for doing nothing, Gyges' two
+// backends, and the peers that run on this host. Each is a command in front of the work, so that
+// all are measured alike.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,11 @@
 
 namespace gyges::bench {
 
-enum class ArmKind { untraced, gyges, strace, perf_trace, perf_record, sysdig };
+enum class ArmKind { untraced, floor, gyges, strace, perf_trace, perf_record, sysdig };
 
 struct Arm {
-  std::string name;  // "untraced", "ebpf", "ptrace", "ptrace, user", "strace -f", ...
+  std::string name;  // "untraced", "empty programs", "bare tracer", "ebpf", "ptrace", "ptrace,
+                     // user", "strace -f", ...
   ArmKind kind = ArmKind::untraced;
   std::vector<std::string> prefix;  // of the command
   bool slow = false;                // stops the process at every call: fewer rounds and calls

@@ -9,8 +9,6 @@
 #include <functional>
 #include <map>
 
-#include "empty_programs.h"
-
 namespace gyges::bench {
 namespace {
 
@@ -19,6 +17,9 @@ double median_of(std::vector<double> values) {
   const std::size_t middle = values.size() / 2;
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
+
+// Of arms that do nothing.
+constexpr const char* kernels_own = "the kernel's own";
 
 struct Loop {
   std::string measure;
@@ -59,6 +60,7 @@ std::vector<Row> measure_ratios(const Arms& arms, const Settings& settings,
         row.ratio = row.best / best("untraced");
         row.median_ratio = *row.median / median_of(times["untraced"]);
       }
+      if (arm.kind == ArmKind::floor) row.note = kernels_own;
       if (lost.count(arm.name) != 0) row.lost = lost[arm.name];
       if (const auto target = loop.targets.find(arm.name); target != loop.targets.end()) {
         row.target = fmt::format("<= {}x", target->second);
@@ -122,6 +124,7 @@ std::vector<Row> measure_flood(const Arms& arms, const Settings& settings) {
   for (const Arm& arm : arms.all()) {
     Row row{.measure = "flood", .arm = arm.name, .unit = "M records/s made"};
     row.best = best[arm.name];
+    if (arm.kind == ArmKind::floor) row.note = kernels_own;
     if (lost.count(arm.name) != 0) {
       row.lost = lost[arm.name];
       row.note =
@@ -144,7 +147,8 @@ std::vector<Row> measure_flood(const Arms& arms, const Settings& settings) {
 std::vector<Row> measure_stall(const Arms& arms, const Settings&) {
   std::vector<Row> rows;
   for (const Arm& arm : arms.all()) {
-    if (arm.kind == ArmKind::untraced || arm.kind == ArmKind::sysdig) continue;
+    if (arm.kind == ArmKind::untraced || arm.kind == ArmKind::floor || arm.kind == ArmKind::sysdig)
+      continue;
     const Measured measured = arms.run(arm, "flood", 5, true, 64, [](int recorder) {
       ::poll(nullptr, 0, 1500);
       ::kill(recorder, SIGSTOP);
@@ -175,12 +179,13 @@ std::vector<Row> measure_neighbour(const Arms& arms, const Settings& settings) {
     const Measured measured = arms.run(untraced, "getppid", count);
     return measured.work.seconds / static_cast<double>(count) * 1e9;
   };
-  const std::string floor = "empty programs";
+  // A tracer of others costs a neighbour nothing.
+  const auto is_looked_at = [](const Arm& arm) { return arm.kind != ArmKind::floor || !arm.slow; };
   for (int round = 0; round < settings.rounds; ++round)
     for (const Arm& arm : arms.all()) {
+      if (!is_looked_at(arm)) continue;
       if (arm.kind == ArmKind::untraced) {
         times[arm.name].push_back(null_call());
-        if (const auto attached = EmptyPrograms::attach()) times[floor].push_back(null_call());
         continue;
       }
       std::filesystem::remove(ready);
@@ -195,15 +200,8 @@ std::vector<Row> measure_neighbour(const Arms& arms, const Settings& settings) {
   const auto best = [&](const std::string& name) {
     return *std::min_element(times[name].begin(), times[name].end());
   };
-  if (!times[floor].empty()) {
-    Row row{.measure = "neighbour's null call", .arm = floor, .unit = "ns/call"};
-    row.best = best(floor);
-    row.median = median_of(times[floor]);
-    row.ratio = row.best / best("untraced");
-    row.note = fmt::format("{:+.0f} ns: the kernel's own", row.best - best("untraced"));
-    rows.push_back(std::move(row));
-  }
   for (const Arm& arm : arms.all()) {
+    if (!is_looked_at(arm)) continue;
     Row row{.measure = "neighbour's null call", .arm = arm.name, .unit = "ns/call"};
     row.best = best(arm.name);
     row.median = median_of(times[arm.name]);
@@ -211,6 +209,7 @@ std::vector<Row> measure_neighbour(const Arms& arms, const Settings& settings) {
       const double extra = row.best - best("untraced");
       row.ratio = row.best / best("untraced");
       row.note = fmt::format("{:+.0f} ns", extra);
+      if (arm.kind == ArmKind::floor) row.note += std::string(": ") + kernels_own;
       if (arm.name == "ebpf") {
         row.target = "<= +40 ns";
         row.met = extra <= 40;

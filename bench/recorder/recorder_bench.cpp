@@ -4,6 +4,7 @@
 //   recorder_bench [--json-file FILE] [--rounds N] [--scale F] [--only NAME[,NAME...]]
 //   recorder_bench work ...     (the work itself: works.h)
 //   recorder_bench record ...   (the recorder as a command: record_command.h)
+//   recorder_bench floor ...    (what any recorder costs: floor_command.h)
 //
 // Prints a table: best and median of the rounds, ratios to the untraced run, calls lost, target and
 // whether it was met. Arms take turns, because the machine is never quiet; trust ratios, absolute
@@ -18,6 +19,7 @@
 #include "arms.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "floor_command.h"
 #include "measures.h"
 #include "record_command.h"
 #include "works.h"
@@ -74,6 +76,7 @@ int main(int argc, char** argv) {
   if (argc >= 5 && std::string(argv[1]) == "work")
     return do_work(argv[2], std::atol(argv[3]), argv[4]);
   if (argc >= 2 && std::string(argv[1]) == "record") return record_command(argc - 2, argv + 2);
+  if (argc >= 2 && std::string(argv[1]) == "floor") return floor_command(argc - 2, argv + 2);
   std::string json_file;
   std::string only;
   Settings settings;
