@@ -44,7 +44,7 @@ Result<std::unique_ptr<BpfPrograms>> BpfPrograms::load(std::uint32_t ring_bytes,
         "no task work for BPF programs (" + reason +
         "): a task that is ahead of the recorder spins in the kernel instead of sleeping");
   }
-  if (uring && !programs->set_->sees_uring())
+  if (programs->misses_uring())
     programs->degraded_.emplace_back(
         "this kernel lacks the tracepoints for io_uring: where the policy allows io_uring, its "
         "operations are not recorded, or not their results");

@@ -45,6 +45,9 @@ class BpfPrograms {
   // Whether our slot was that of a recorder that had been killed.
   [[nodiscard]] bool took_over() const { return set_->predecessor_died(); }
 
+  // Whether operations of io_uring were to be recorded, and this kernel does not show them.
+  [[nodiscard]] bool misses_uring() const { return uring_ && !set_->sees_uring(); }
+
   // What this kernel lacks and what is used instead.
   [[nodiscard]] const std::vector<std::string>& degraded() const { return degraded_; }
   [[nodiscard]] bool waits_by_task_work() const { return task_work_; }

@@ -360,6 +360,11 @@ class BpfSession final : public SlowableSession {
                         counters.exits == counters.recorded_exits;
     coverage.not_observable = not_observable(Backend::ebpf);
     coverage.degraded = consumer_->degraded();
+    if (stream->joiner.uses_io_uring() && consumer_->programs().misses_uring()) {
+      coverage.complete = false;
+      coverage.degraded.emplace_back(
+          "io_uring was used, and this kernel does not show its operations: they are missing");
+    }
     if (!stream->quota)
       coverage.degraded.emplace_back(
           "no processor quota for the sandbox (no control group of its own with the cpu "

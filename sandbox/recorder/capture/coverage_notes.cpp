@@ -1,6 +1,17 @@
 #include "sandbox/recorder/capture/coverage_notes.h"
 
+#include <sys/syscall.h>
+
+#include "sandbox/recorder/format/syscall_table.h"
+
 namespace gyges::recorder {
+
+// All ABIs have these numbers.
+bool used_io_uring(const Event& event) {
+  const std::uint32_t number = event.abi == Abi::x32 ? event.number & ~x32_bit : event.number;
+  return (number == SYS_io_uring_setup || number == SYS_io_uring_enter) && event.has_exit &&
+         event.result >= 0;
+}
 
 std::vector<std::string> not_observable(Backend backend) {
   std::vector<std::string> notes = {

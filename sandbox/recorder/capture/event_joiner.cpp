@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "sandbox/recorder/capture/coverage_notes.h"
 #include "sandbox/recorder/format/resolved_paths.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
@@ -230,6 +231,7 @@ Status EventJoiner::join(Thread& thread, const wire::exit_record* exit, Verdict 
   add_late_captures(thread);
   event.captures = finished_captures();
   add_changed_elsewhere(event);
+  uses_io_uring_ = uses_io_uring_ || used_io_uring(event);
   Status status = sink_.append(event);
   if (const int elsewhere = path_check_.disagreement(event); status && elsewhere >= 0)
     status = sink_.append(disagreement_event(event, elsewhere));

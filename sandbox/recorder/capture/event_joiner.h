@@ -40,6 +40,8 @@ class EventJoiner {
 
   [[nodiscard]] std::uint64_t enters() const { return enters_; }
   [[nodiscard]] std::uint64_t exits() const { return exits_; }
+  // Whether a ring of io_uring was made or used.
+  [[nodiscard]] bool uses_io_uring() const { return uses_io_uring_; }
 
  private:
   struct Thread {
@@ -74,6 +76,7 @@ class EventJoiner {
   PathCheck path_check_{false};
   std::uint64_t enters_ = 0;
   std::uint64_t exits_ = 0;
+  bool uses_io_uring_ = false;
   std::unordered_map<std::int32_t, Thread> threads_;
   // Where threads were found last: those of several processors alternate.
   struct Found {

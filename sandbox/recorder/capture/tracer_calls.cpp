@@ -19,6 +19,7 @@
 
 #include "sandbox/recorder/capture/capture_plan.h"
 #include "sandbox/recorder/capture/contents.h"
+#include "sandbox/recorder/capture/coverage_notes.h"
 #include "sandbox/recorder/capture/tracer.h"
 
 namespace gyges::recorder {
@@ -35,14 +36,6 @@ constexpr std::size_t call_result = offsetof(user_regs_struct, rax);
 bool changes_root(Abi abi, std::uint32_t number) {
   return abi != Abi::x86_64 || number == SYS_chroot || number == SYS_pivot_root ||
          number == SYS_setns || number == SYS_unshare;
-}
-
-// Whether the call may have made a ring of io_uring, or used one that came from elsewhere; whatever
-// its verdict, which programs of the agent's own can make wrong. All ABIs have these numbers.
-bool used_io_uring(const Event& event) {
-  const std::uint32_t number = event.abi == Abi::x32 ? event.number & ~x32_bit : event.number;
-  return (number == SYS_io_uring_setup || number == SYS_io_uring_enter) && event.has_exit &&
-         event.result >= 0;
 }
 
 // Whether a descriptor that a supervisor may have given is one that it made: named like a file of a
@@ -165,8 +158,7 @@ void Tracer::exit(Thread& thread, std::int64_t result) {
   ++session_.counters.exits;
   ++session_.counters.recorded_exits;
   const pid_t tid = thread.facts.tid;
-  if (thread.restore != 0)
-    ptrace(PTRACE_POKEUSER, tid, first_register(thread.abi), thread.restore);
+  if (thread.restore != 0) ptrace(PTRACE_POKEUSER, tid, first_register(thread.abi), thread.restore);
   Verdict verdict = judge(thread, result);
   if (thread.refuse != 0) {
     result = -thread.refuse;
