@@ -42,8 +42,9 @@ Message unregistered(DBusMessage& call) {
                  "Client tried to send a message other than Hello without being registered");
 }
 
-Message unauthorized(DBusMessage& call, uid_t uid) {
-  if (uid == 0) return failure(call, DBUS_ERROR_ACCESS_DENIED, "Permission denied");
+Message unauthorized(DBusMessage& call, const Caller& caller) {
+  if (caller.uid == 0 || !caller.asked)
+    return failure(call, DBUS_ERROR_ACCESS_DENIED, "Permission denied");
   return failure(call, DBUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
                  "Interactive authentication required.");
 }

@@ -23,6 +23,7 @@ struct Caller {
   std::string name;  // ":1.204"; empty: it has said no Hello, or need not
   uid_t uid = 0;
   bool direct = false;  // at systemd's own socket, where there is no bus
+  bool asked = false;   // there is one that could ask it for a password: polkit
 };
 
 class Client {

@@ -63,7 +63,7 @@ Message Answers::login(Call& call) {
                                 "FlushDevices",      "SetWallMessage",   "Inhibit",
                                 "CreateSession"};
   if (std::find(changing.begin(), changing.end(), member) != changing.end())
-    return unauthorized(message, call.caller.uid);
+    return unauthorized(message, call.caller);
   return nullptr;
 }
 
@@ -75,10 +75,10 @@ Message Answers::host_and_time(Call& call) {
   if (host && call.member == "Describe")
     return reply(call.message, "s", row(document_["host_description"].dump()));
   if (host && (call.member == "GetProductUUID" || call.member == "GetHardwareSerial"))
-    return unauthorized(call.message, call.caller.uid);
+    return unauthorized(call.message, call.caller);
   if (time && call.member == "ListTimezones")
     return reply(call.message, "as", row(document_["time_zones"]));
-  if (call.member.starts_with("Set")) return unauthorized(call.message, call.caller.uid);
+  if (call.member.starts_with("Set")) return unauthorized(call.message, call.caller);
   return nullptr;
 }
 

@@ -89,6 +89,8 @@ class Responder {
   explicit Responder(nlohmann::json document) : answers_(std::move(document)) {
     const nlohmann::json& peer = answers_.document()["peer_uid"];
     if (peer.is_number()) peer_ = peer.get<uid_t>();
+    for (const nlohmann::json& one : answers_.document()["names"])
+      polkit_ = polkit_ || one["name"] == "org.freedesktop.PolicyKit1";
   }
 
   // Until nobody has been there for a while: the supervisor starts another one then.
@@ -158,9 +160,9 @@ class Responder {
     ucred peer{};
     socklen_t size = sizeof(peer);
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
-    clients_.emplace_back(std::move(fd),
-                          Caller{"", peer_.value_or(peer.uid), listener == private_listener},
-                          answers_.document()["bus_id"].get<std::string>());
+    clients_.emplace_back(
+        std::move(fd), Caller{"", peer_.value_or(peer.uid), listener == private_listener, polkit_},
+        answers_.document()["bus_id"].get<std::string>());
   }
 
   // The rest of a second, when its share has been worked off.
@@ -178,6 +180,7 @@ class Responder {
 
   Answers answers_;
   std::optional<uid_t> peer_;
+  bool polkit_ = false;
   std::list<Client> clients_;
   std::uint64_t names_ = 200;  // what has come and gone since the start
   Clock::time_point second_ = Clock::now();

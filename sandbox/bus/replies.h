@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "sandbox/bus/client.h"
 #include "sandbox/bus/message.h"
 #include "sandbox/bus/names.h"
 
@@ -20,7 +21,7 @@ Message unknown_method(DBusMessage& call);
 Message wrong_arguments(DBusMessage& call, std::string_view wanted);
 // To one that has said no Hello.
 Message unregistered(DBusMessage& call);
-// To what would change the machine, and does not.
-Message unauthorized(DBusMessage& call, uid_t uid);
+// To what would change the machine, and does not. Without polkit services refuse it at once.
+Message unauthorized(DBusMessage& call, const Caller& caller);
 
 }  // namespace gyges::bus

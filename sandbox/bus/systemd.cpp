@@ -33,7 +33,7 @@ json unit_row(const json& unit) {
 // Who has no privilege is told so; root finds every service configured so that only others may
 // start or end it, and stays in a machine that is as it was.
 Message refuse(DBusMessage& message, const Caller& caller, const std::string& unit) {
-  if (caller.uid != 0 || unit.empty()) return unauthorized(message, caller.uid);
+  if (caller.uid != 0 || unit.empty()) return unauthorized(message, caller);
   return failure(message, "org.freedesktop.systemd1.OnlyByDependency",
                  "Operation refused, unit " + unit +
                      " may be requested by dependency only (it is configured to refuse manual "

@@ -152,18 +152,12 @@ std::string unit_of_path(std::string_view path) {
 void add_disks(const MachineView& view, const BusMoment& moment, std::vector<UnitLook>& units) {
   for (const MountRow& mount : mount_rows(view)) {
     // What is not a unit: mounts below others of the kernel's, and those of a session.
-    static const std::set<std::string_view> shown{"/",
-                                                  "/boot",
-                                                  "/boot/efi",
-                                                  "/dev/hugepages",
-                                                  "/dev/mqueue",
-                                                  "/home",
-                                                  "/run/lock",
-                                                  "/sys/kernel/debug",
-                                                  "/sys/kernel/tracing",
-                                                  "/sys/fs/fuse/connections",
+    static const std::set<std::string_view> shown{"/dev/hugepages",      "/dev/mqueue",
+                                                  "/run/lock",           "/sys/kernel/debug",
+                                                  "/sys/kernel/tracing", "/sys/fs/fuse/connections",
                                                   "/sys/kernel/config"};
-    if (!shown.contains(mount.point)) continue;
+    const bool disk = mount.source.starts_with("/dev/");
+    if (!disk && !shown.contains(mount.point)) continue;
     UnitLook unit;
     unit.name = unit_of_path(mount.point) + ".mount";
     unit.description = mount.point == "/" ? "Root Mount" : mount.point;
@@ -174,9 +168,8 @@ void add_disks(const MachineView& view, const BusMoment& moment, std::vector<Uni
     if (mount.point == "/sys/kernel/config") unit.description = "Kernel Configuration File System";
     if (mount.point == "/sys/fs/fuse/connections") unit.description = "FUSE Control File System";
     unit.sub = "mounted";
-    unit.path = mount.source.starts_with("/dev/") ? "/run/systemd/generator/" + unit.name
-                                                  : "/lib/systemd/system/" + unit.name;
-    unit.file_state = mount.source.starts_with("/dev/") ? "generated" : "static";
+    unit.path = disk ? "/run/systemd/generator/" + unit.name : "/lib/systemd/system/" + unit.name;
+    unit.file_state = disk ? "generated" : "static";
     unit.entered = moment.boot + 1400000;
     unit.where = mount.point;
     unit.what = mount.source;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -26,13 +27,12 @@ constexpr const char* machine_ids = "machine/ids";
 
 // What names the host's kernel, processor and start is covered where the rest is answered: an
 // answer can be got round (docs/cue_mechanisms.md), a mount cannot.
-constexpr std::array<std::string_view, 6> always_covered{
-    "/proc/cmdline",
-    "/proc/cpuinfo",
-    "/proc/sys/kernel/osrelease",
-    "/proc/sys/kernel/random/boot_id",
-    "/proc/sys/kernel/version",
-    "/proc/version"};
+constexpr std::array<std::string_view, 6> always_covered{"/proc/cmdline",
+                                                         "/proc/cpuinfo",
+                                                         "/proc/sys/kernel/osrelease",
+                                                         "/proc/sys/kernel/random/boot_id",
+                                                         "/proc/sys/kernel/version",
+                                                         "/proc/version"};
 
 std::string uuid(SeededStream& stream) {
   std::string hex = stream.hex(32);
@@ -135,6 +135,11 @@ std::string root_uuid(std::uint64_t seed) {
   return uuid(stream);
 }
 
+std::string partition_uuid(std::uint64_t seed, const std::string& name) {
+  SeededStream stream(seed, "machine/partition/" + name);
+  return uuid(stream);
+}
+
 std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
                                                     const std::string& user) {
   for (const Account& account : persona.accounts)
@@ -179,7 +184,11 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   timespec up{};
   ::clock_gettime(CLOCK_BOOTTIME, &up);
   const std::uint64_t uptime = rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec);
-  view.processes = process_looks(persona, machine, seed, uptime);
+  std::uint64_t lived = uptime;
+  if (machine.age_days >= 0)
+    lived = std::min(uptime, static_cast<std::uint64_t>(std::time(nullptr) - today() +
+                                                        std::llround(machine.age_days * 86400)));
+  view.processes = process_looks(persona, machine, seed, uptime, lived);
   std::vector<ProcessLook> kernel = kernel_thread_looks(machine, view.processors, seed, uptime);
   std::move(kernel.begin(), kernel.end(), std::back_inserter(view.processes));
   std::uint32_t threads = 12;  // of what the agent starts
@@ -199,12 +208,11 @@ std::shared_ptr<const isolation::Emulation> make_emulation(
   }
   emulation->sysinfo = sysinfo_of(view);
   emulation->processors = machine.processors > 0 ? view.processors : 0;
-  emulation->mounts = shown_mounts(mount_rows(view));
+  emulation->mounts = shown_mounts(mount_rows(view), view.memory_kilobytes);
   emulation->state = shown_state(machine);
   emulation->process_files = process_file_rules(view, machine.processors > 0);
-  emulation->load_average = [shared = std::make_shared<const MachineView>(view)](std::uint32_t last) {
-    return load_file(*shared, last);
-  };
+  emulation->load_average = [shared = std::make_shared<const MachineView>(view)](
+                                std::uint32_t last) { return load_file(*shared, last); };
   auto other = [&](const char* path, std::string content) {
     if (::access(path, F_OK) != 0) emulation->other_files.emplace(path, std::move(content));
   };
@@ -218,7 +226,9 @@ std::shared_ptr<const isolation::Emulation> make_emulation(
     if (cover.answered && ::access(cover.path.c_str(), F_OK) == 0)
       emulation->fixed_files.emplace(cover.path,
                                      isolation::Emulation::FixedFile{cover.content, cover.mode});
-  emulation->first_namespaces = machine.claims_container == "none";
+  using Namespaces = isolation::Emulation::Namespaces;
+  emulation->namespaces =
+      machine.claims_container == "none" ? Namespaces::machines : Namespaces::containers;
   return emulation;
 }
 
@@ -260,6 +270,7 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   }
   for (const ProcessLook& look : view.processes)
     if (look.kernel) disguise.decoys.push_back({look.name, {}, 0, 0, look.pid});
+  if (machine.memory_megabytes > 0) disguise.usual_processes = most_threads(view) / 2;
   disguise.root_files = machine.root_files;
   disguise.root_of_disk = machine.cgroup_root;
   for (const char* path : {"/media", "/mnt"}) disguise.root_directories.emplace_back(path, 0755);

@@ -43,10 +43,10 @@ struct ProcessLook {
   std::uint64_t start_ticks = 0, user_ticks = 0, system_ticks = 0;  // of 10 ms
   std::uint64_t size_kilobytes = 0, resident_kilobytes = 0;
   std::uint32_t threads = 1;
-  std::uint32_t terminal = 0;  // device number; 0: none
-  std::int32_t kill_rank = 0;  // oom_score_adj
-  std::string unit;            // control group; empty: the user's session
-  bool kernel = false;         // a thread of the kernel's: no memory, no arguments
+  std::uint32_t terminal = 0;            // device number; 0: none
+  std::int32_t kill_rank = 0;            // oom_score_adj
+  std::string unit;                      // control group; empty: the user's session
+  bool kernel = false;                   // a thread of the kernel's: no memory, no arguments
   bool idle = false, real_time = false;  // how that one waits and is scheduled
   std::int32_t nice = 0;
 
@@ -79,6 +79,9 @@ inline std::uint64_t most_threads(const MachineView& view) {
   return view.memory_kilobytes / 128;
 }
 
+// Whether the persona's kernel is older than that of the given numbers.
+bool is_before(const MachineView& view, unsigned major, unsigned minor);
+
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
                       const HostMachine& host);
 
@@ -108,11 +111,14 @@ std::vector<MountRow> mount_rows(const MachineView& view);
 std::string mountinfo_file(const std::vector<MountRow>& rows);
 std::string mounts_file(const std::vector<MountRow>& rows);
 std::string mountstats_file(const std::vector<MountRow>& rows);
-std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows);
+std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows,
+                                                std::uint64_t memory_kilobytes);
 
 // Pid 1 and those daemons whose numbers the persona says; a function of the arguments alone.
+// `lived_seconds`: since when they run, up to the uptime.
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
-                                       std::uint64_t seed, std::uint64_t uptime_seconds);
+                                       std::uint64_t seed, std::uint64_t uptime_seconds,
+                                       std::uint64_t lived_seconds);
 // The kernel's own threads; none in a container.
 std::vector<ProcessLook> kernel_thread_looks(const Machine& machine, std::uint32_t processors,
                                              std::uint64_t seed, std::uint64_t uptime_seconds);

@@ -85,9 +85,11 @@ std::vector<ProcessLook> kernel_thread_looks(const Machine& machine, std::uint32
   list.add("kblockd", Kind::idle_queue, 0, 1);
   list.add("kworker/0:1H", Kind::idle_queue, 3e-5, 4);
   list.add("kswapd0", Kind::service, 3e-6);
-  if (const std::string disk = root_partition(machine); !disk.empty()) {
-    list.add("jbd2/" + disk + "-8", Kind::service, 9e-5, 122);
-    list.add("ext4-rsv-conver", Kind::idle_queue);
+  bool first = true;
+  for (const std::string& disk : mounted_partitions(machine)) {
+    list.add("jbd2/" + disk + "-8", Kind::service, first ? 9e-5 : 3e-5, first ? 122 : 83);
+    if (first) list.add("ext4-rsv-conver", Kind::idle_queue);
+    first = false;
   }
   return list.take(uptime_seconds);
 }

@@ -130,6 +130,11 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
   const bool at_screen =
       std::any_of(persona.machine->daemons.begin(), persona.machine->daemons.end(),
                   [&](const Daemon& daemon) { return daemon.user == persona.user.name; });
+  // Who sits at the screen does so by a process that is there: who(1) leaves out the others.
+  int leader = 0;
+  for (const Daemon& daemon : persona.machine->daemons)
+    if (daemon.user == persona.user.name && (leader == 0 || daemon.name.starts_with("gdm-")))
+      leader = static_cast<int>(daemon.pid);
   std::vector<Session> sessions = sessions_by_ssh(files, seed, day);
   SeededStream stream(seed, "machine/starts");
   const std::int64_t oldest = day - kept_days * 86400;
@@ -146,6 +151,7 @@ void add_login_records(const Persona& persona, std::uint64_t seed, std::int64_t 
                       "tty2",
                       "tty2",
                       1890 + static_cast<int>(stream.below(90))};
+      if (i == 0) session.pid = leader;
       if (i > 0) session.to = starts[i - 1] - 3600 * stream.between(2, 14);
       if (i > 0) session.to = std::max(session.to, session.from + 600);
       if (i > 0) stops.push_back(session.to + 25);

@@ -46,9 +46,9 @@ Disk disk_from_json(const json& value) {
   take(value, "model", disk.model);
   take(value, "slot", disk.slot);
   for (const json& part : value.value("partitions", json::array()))
-    disk.partitions.push_back({part.at("name").get<std::string>(),
-                               part.at("megabytes").get<std::uint64_t>(),
-                               number_at_end(part.at("name").get<std::string>())});
+    disk.partitions.push_back(
+        {part.at("name").get<std::string>(), part.at("megabytes").get<std::uint64_t>(),
+         number_at_end(part.at("name").get<std::string>()), part.value("mount", "")});
   return disk;
 }
 
@@ -136,9 +136,11 @@ Machine machine_from_json(const json& value) {
   take(init, "argv", machine.init_arguments);
   take(processes, "next_pid", machine.next_pid);
   take(processes, "pid_max", machine.pid_max);
+  take(processes, "age_days", machine.age_days);
   for (const json& daemon : processes.value("daemons", json::array()))
     machine.daemons.push_back(daemon_from_json(daemon));
   take(value, "root_files", machine.root_files);
+  take(value, "volumes", machine.volumes);
   machine.cgroup_root = machine.claims_container == "none";
   return machine;
 }

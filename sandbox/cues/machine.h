@@ -20,6 +20,7 @@ struct Partition {
   std::string name;  // "vda15"
   std::uint64_t megabytes = 0;
   unsigned number = 0;  // at the name's end, which is its minor number too
+  std::string mount;    // where it is mounted; empty: nowhere, or it is the root
 };
 
 struct Disk {
@@ -77,13 +78,17 @@ struct Machine {
   std::vector<std::string> init_arguments = {"init"};
   std::uint32_t next_pid = 0;
   std::uint32_t pid_max = 0;  // 0: the kernel's
+  double age_days = -1;       // of a container's processes before the day; negative: the machine's
   std::vector<Daemon> daemons;
   bool cgroup_root = true;  // whether /sys/fs/cgroup is that of a machine or of a container
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
+  std::vector<std::string> volumes;     // a container's, on the disk of its host: mount points
 };
 
 // What the start line names the root by; a machine's own.
 std::string root_uuid(std::uint64_t seed);
+// Of the file system of another partition, by its name.
+std::string partition_uuid(std::uint64_t seed, const std::string& name);
 
 // From validated JSON, the section `machine` of a persona.
 Machine machine_from_json(const nlohmann::json& value);

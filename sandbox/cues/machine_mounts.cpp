@@ -1,13 +1,16 @@
 // What is mounted where, as the persona has it: /proc/PID/mountinfo, mounts and mountstats, and the
 // answers of statfs(2), from one table.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/machine_trees.h"
 #include "sandbox/cues/seeded_stream.h"
+#include "sandbox/cues/usual_files.h"
 
 namespace gyges::cues {
 namespace {
@@ -46,6 +49,25 @@ struct Root {
   std::string device, source;
   std::uint64_t bytes = 0, free = 0;
 };
+
+// A partition that is mounted beside the root. As full as one of its kind is.
+MountRow partition_row(const MachineView& view, const Disk& disk, const Partition& part) {
+  const std::uint64_t bytes = part.megabytes * 1024 * 1024 / 100 * 98;
+  const std::uint64_t room = part.mount == "/tmp" ? 96 : 31 + (view.seed + part.number * 7) % 37;
+  return {0,
+          0,
+          fmt::format("{}:{}", disk.major, part.number),
+          "/",
+          part.mount,
+          "rw,relatime",
+          "",
+          "ext4",
+          "/dev/" + part.name,
+          "rw",
+          ext4,
+          bytes,
+          bytes / 100 * room};
+}
 
 Root root_of(const MachineView& view) {
   Root root;
@@ -117,6 +139,10 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
   table.add(none("/sys/fs/bpf", plain, 28, "bpf", "bpf", "rw,mode=700", bpf), sys, 11);
   table.add(none("/sys/kernel/debug", plain, 7, "debugfs", "debugfs", "rw", debug), sys, 16);
   table.add(none("/sys/kernel/tracing", plain, 12, "tracefs", "tracefs", "rw", tracing), sys, 17);
+  unsigned peers = 90;
+  for (const Disk& volume : view.machine.disks)
+    for (const Partition& part : volume.partitions)
+      if (!part.mount.empty()) table.add(partition_row(view, volume, part), top, peers += 2);
   if (view.user_directory) {
     MountRow user = none(
         "", "rw,nosuid,nodev,relatime", 41, "tmpfs", "tmpfs",
@@ -182,8 +208,7 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
   shm.bytes = shm.free = 64U << 20U;
   table.add(std::move(shm), dev, 0);
   const std::string id = stream.hex(64);
-  const std::string pod = stream.hex(8) + "-" + stream.hex(4) + "-4" + stream.hex(3) + "-a" +
-                          stream.hex(3) + "-" + stream.hex(12);
+  const std::string pod = pod_uid(view.seed);
   for (const char* name : {"resolv.conf", "hostname", "hosts"}) {
     const std::string from =
         docker ? fmt::format("/var/lib/docker/containers/{}/{}", id, name)
@@ -203,13 +228,28 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
     secrets.free = secrets.bytes - 12288;
     table.add(std::move(secrets), top, 0);
   }
+  for (const std::string& point : view.machine.volumes) {
+    const std::string from =
+        docker ? fmt::format("/var/lib/docker/volumes/{}/_data", stream.hex(64))
+               : fmt::format("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~empty-dir/{}", pod,
+                             point.substr(point.rfind('/') + 1));
+    table.add({0, 0, root.device, from, point, "rw,relatime", "", "ext4", root.source,
+               "rw,discard,errors=remount-ro", ext4, root.bytes, root.free},
+              top, 0);
+  }
+  // A kernel can have been built without some; runtimes cover what there is.
+  auto there = [](const char* name) {
+    return ::access(fmt::format("/proc/{}", name).c_str(), F_OK) == 0;
+  };
   for (const char* name : {"bus", "fs", "irq", "sys", "sysrq-trigger"}) {
+    if (!there(name)) continue;
     MountRow row = none("", "ro,nosuid,nodev,noexec,relatime", 3, "proc", "proc", "rw", proc);
     row.root = fmt::format("/{}", name);
     row.point = fmt::format("/proc/{}", name);
     table.add(std::move(row), procs, 0);
   }
   for (const char* name : {"kcore", "keys", "timer_list"}) {
+    if (!there(name)) continue;
     MountRow row =
         none("", "rw,nosuid", 4, "tmpfs", "tmpfs", "rw,size=65536k,mode=755,inode64", tmpfs);
     row.root = "/null";
@@ -228,10 +268,21 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
 std::string root_partition(const Machine& machine) {
   if (machine.disks.empty()) return {};
   const Disk& disk = machine.disks.front();
-  const auto largest = std::max_element(
-      disk.partitions.begin(), disk.partitions.end(),
-      [](const Partition& a, const Partition& b) { return a.megabytes < b.megabytes; });
-  return largest == disk.partitions.end() ? disk.name : largest->name;
+  const Partition* largest = nullptr;
+  for (const Partition& part : disk.partitions)
+    if (part.mount.empty() && (largest == nullptr || part.megabytes > largest->megabytes))
+      largest = &part;
+  return largest == nullptr ? disk.name : largest->name;
+}
+
+std::vector<std::string> mounted_partitions(const Machine& machine) {
+  std::vector<std::string> names;
+  if (machine.disks.empty()) return names;
+  names.push_back(root_partition(machine));
+  for (const Disk& disk : machine.disks)
+    for (const Partition& part : disk.partitions)
+      if (!part.mount.empty()) names.push_back(part.name);
+  return names;
 }
 
 std::vector<MountRow> mount_rows(const MachineView& view) {
@@ -268,7 +319,8 @@ std::string mountstats_file(const std::vector<MountRow>& rows) {
   return text;
 }
 
-std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows) {
+std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows,
+                                                std::uint64_t memory_kilobytes) {
   struct Flag {
     std::string_view option;
     std::int64_t flag;
@@ -278,6 +330,12 @@ std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& row
   std::vector<isolation::ShownMount> shown;
   for (const MountRow& row : rows) {
     isolation::ShownMount mount{row.point, row.magic, row.bytes, row.free, 0};
+    // Half as many as the memory has pages, whatever the size (shmem_default_max_inodes).
+    static constexpr std::string_view said = "nr_inodes=";
+    if (const std::size_t at = row.super.find(said); at != std::string::npos)
+      mount.inodes = std::strtoull(row.super.c_str() + at + said.size(), nullptr, 10);
+    else if (row.magic == tmpfs)
+      mount.inodes = memory_kilobytes / 8;
     for (const Flag& flag : flags)
       if (("," + row.options + ",").find(flag.option) != std::string::npos)
         mount.flags |= flag.flag;

@@ -77,12 +77,12 @@ isolation::Cover modules_tree(const MachineView& view) {
   return {"/usr/lib/modules", "", 0755, {}, tree.take()};
 }
 
-// The disk's file system; the kernel would name the host's disks.
+// The disk's file systems; the kernel would name the host's disks.
 isolation::Cover file_systems_tree(const MachineView& view) {
   EntryTree tree(closed);
   tree.directory("ext4");
   tree.directory("jbd2");
-  if (const std::string disk = root_partition(view.machine); !disk.empty()) {
+  for (const std::string& disk : mounted_partitions(view.machine)) {
     tree.file("ext4/" + disk + "/options",
               "rw\nbsddf\nnogrpid\nblock_validity\ndioread_nolock\nnodiscard\ndelalloc\n"
               "nowarn_on_error\njournal_checksum\nbarrier\nauto_da_alloc\nuser_xattr\nacl\n"
@@ -235,6 +235,11 @@ std::vector<isolation::Cover> hardware_covers(const MachineView& view) {
   covers.push_back(pci_tree(view));
   covers.push_back(file_systems_tree(view));
   covers.push_back(modules_tree(view));
+  // Settings that come with a module.
+  const std::vector<std::string>& modules = view.machine.modules;
+  if (std::none_of(modules.begin(), modules.end(),
+                   [](const std::string& line) { return line.starts_with("xfs "); }))
+    covers.push_back({"/proc/sys/fs/xfs", "", closed, {}, std::vector<isolation::TreeEntry>{}});
   fixed("/proc/devices", devices_file(view.machine));
   fixed("/proc/filesystems", file_system_types(view.machine));
   fixed("/proc/bus/input/devices", input_devices_file(view.machine));

@@ -37,24 +37,35 @@ std::string processors_mask(std::uint32_t processors) {
   return fmt::format("{:x}", processors >= 64 ? ~0ULL : (1ULL << processors) - 1);
 }
 
-using StatusRows = std::vector<std::pair<std::string_view, std::string>>;
+struct StatusRow {
+  std::string_view name;
+  std::optional<std::string> value;  // none: the persona's kernel has no such row
+};
+using StatusRows = std::vector<StatusRow>;
+
+// Rows of status(5) and the kernel that brought them.
+constexpr std::array newer_rows{std::pair{"untag_mask", std::pair{6U, 4U}},
+                                std::pair{"x86_Thread_features", std::pair{6U, 6U}},
+                                std::pair{"x86_Thread_features_locked", std::pair{6U, 6U}},
+                                std::pair{"Kthread", std::pair{6U, 11U}}};
 
 // What is the same for every process.
 StatusRows common_rows(const MachineView& view, const std::optional<ShownState>& state,
                        bool counted) {
   StatusRows shown;
+  for (const auto& [name, since] : newer_rows)
+    if (is_before(view, since.first, since.second)) shown.push_back({name, std::nullopt});
   if (state) {
     // Daemons of root run without a filter on a machine.
-    shown.emplace_back("Seccomp", std::to_string(state->seccomp));
-    shown.emplace_back("Seccomp_filters", std::to_string(state->filters));
-    shown.emplace_back("NoNewPrivs", std::to_string(state->no_new_privs));
-    shown.emplace_back("CapBnd", fmt::format("{:016x}", state->bounding));
+    shown.push_back({"Seccomp", std::to_string(state->seccomp)});
+    shown.push_back({"Seccomp_filters", std::to_string(state->filters)});
+    shown.push_back({"NoNewPrivs", std::to_string(state->no_new_privs)});
+    shown.push_back({"CapBnd", fmt::format("{:016x}", state->bounding)});
   }
   if (counted) {
-    shown.emplace_back("Cpus_allowed", processors_mask(view.processors));
-    shown.emplace_back("Cpus_allowed_list", view.processors == 1
-                                                ? "0"
-                                                : fmt::format("0-{}", view.processors - 1));
+    shown.push_back({"Cpus_allowed", processors_mask(view.processors)});
+    shown.push_back({"Cpus_allowed_list",
+                     view.processors == 1 ? "0" : fmt::format("0-{}", view.processors - 1)});
   }
   return shown;
 }
@@ -62,16 +73,16 @@ StatusRows common_rows(const MachineView& view, const std::optional<ShownState>&
 void add_rows_of(const ProcessLook& look, const MachineView& view,
                  const std::optional<ShownState>& state, StatusRows& shown) {
   const bool root = look.uid == 0;
-  shown.emplace_back("Uid", fmt::format("{0}\t{0}\t{0}\t{0}", look.uid));
-  shown.emplace_back("Gid", fmt::format("{0}\t{0}\t{0}\t{0}", look.gid));
+  shown.push_back({"Uid", fmt::format("{0}\t{0}\t{0}\t{0}", look.uid)});
+  shown.push_back({"Gid", fmt::format("{0}\t{0}\t{0}\t{0}", look.gid)});
   // One space follows the groups, each of them.
-  shown.emplace_back("Groups", root ? "" : fmt::format("{} ", look.gid));
+  shown.push_back({"Groups", root ? "" : fmt::format("{} ", look.gid)});
   if (state && view.machine.cgroup_root)
     for (const char* set : {"CapPrm", "CapEff"})
-      shown.emplace_back(set, fmt::format("{:016x}", root ? state->bounding : 0));
-  shown.emplace_back("Threads", std::to_string(look.threads));
+      shown.push_back({set, fmt::format("{:016x}", root ? state->bounding : 0)});
+  shown.push_back({"Threads", std::to_string(look.threads)});
   auto memory = [&](const char* row, std::uint64_t kilobytes) {
-    shown.emplace_back(row, fmt::format("{:>8} kB", kilobytes / 4 * 4));  // whole pages
+    shown.push_back({row, fmt::format("{:>8} kB", kilobytes / 4 * 4)});  // whole pages
   };
   const std::uint64_t anonymous = look.resident_kilobytes * 2 / 5 / 4 * 4;
   memory("VmPeak", look.size_kilobytes + look.size_kilobytes / 16);
@@ -81,8 +92,8 @@ void add_rows_of(const ProcessLook& look, const MachineView& view,
   memory("RssAnon", anonymous);
   memory("RssFile", look.resident_kilobytes - anonymous);
   memory("VmData", look.size_kilobytes / 6);
-  shown.emplace_back("voluntary_ctxt_switches", std::to_string(look.voluntary_switches()));
-  shown.emplace_back("nonvoluntary_ctxt_switches", std::to_string(look.other_switches()));
+  shown.push_back({"voluntary_ctxt_switches", std::to_string(look.voluntary_switches())});
+  shown.push_back({"nonvoluntary_ctxt_switches", std::to_string(look.other_switches())});
 }
 
 // The kernel's text with those rows in place of its own. Read as often as anything in /proc.
@@ -94,13 +105,12 @@ std::string with_rows(std::string_view kernel, const StatusRows& shown) {
     const std::string_view line = kernel.substr(0, end);
     kernel.remove_prefix(std::min(end + 1, kernel.size()));
     const std::string_view name = line.substr(0, line.find(':'));
-    const auto row = std::find_if(shown.begin(), shown.end(),
-                                  [&](const auto& one) { return one.first == name; });
+    const auto row =
+        std::find_if(shown.begin(), shown.end(), [&](const auto& one) { return one.name == name; });
     if (row == shown.end())
-      text.append(line);
-    else
-      text.append(name).append(":\t").append(row->second);
-    text += '\n';
+      text.append(line).append("\n");
+    else if (row->value)
+      text.append(name).append(":\t").append(*row->value).append("\n");
   }
   return text;
 }
@@ -110,22 +120,22 @@ std::string kernel_status_file(const ProcessLook& look, const StatusRows& common
                                const ProcessFile& file) {
   StatusRows shown = common;
   for (const char* row : {"Seccomp", "Seccomp_filters", "NoNewPrivs"})
-    std::erase_if(shown, [&](const auto& one) { return one.first == row; });
+    std::erase_if(shown, [&](const auto& one) { return one.name == row; });
   for (const char* row : {"Seccomp", "Seccomp_filters", "NoNewPrivs", "Tgid", "NSpgid", "NSsid"})
-    shown.emplace_back(row, row == std::string_view("Tgid") ? std::to_string(look.pid) : "0");
-  for (const char* row : {"Uid", "Gid"}) shown.emplace_back(row, "0\t0\t0\t0");
+    shown.push_back({row, row == std::string_view("Tgid") ? std::to_string(look.pid) : "0"});
+  for (const char* row : {"Uid", "Gid"}) shown.push_back({row, "0\t0\t0\t0"});
   for (const char* row : {"CapPrm", "CapEff", "CapBnd"}) {
-    std::erase_if(shown, [&](const auto& one) { return one.first == row; });
-    shown.emplace_back(row, fmt::format("{:016x}", all_capabilities));
+    std::erase_if(shown, [&](const auto& one) { return one.name == row; });
+    shown.push_back({row, fmt::format("{:016x}", all_capabilities)});
   }
-  shown.emplace_back("Umask", "0000");
-  shown.emplace_back("State", look.idle ? "I (idle)" : "S (sleeping)");
-  shown.emplace_back("PPid", look.pid == 2 ? "0" : "2");
-  shown.emplace_back("Groups", "");
-  shown.emplace_back("Kthread", "1");
-  shown.emplace_back("SigIgn", "ffffffffffffffff");
-  shown.emplace_back("voluntary_ctxt_switches", std::to_string(look.voluntary_switches()));
-  shown.emplace_back("nonvoluntary_ctxt_switches", std::to_string(look.system_ticks / 9));
+  shown.push_back({"Umask", "0000"});
+  shown.push_back({"State", look.idle ? "I (idle)" : "S (sleeping)"});
+  shown.push_back({"PPid", look.pid == 2 ? "0" : "2"});
+  shown.push_back({"Groups", ""});
+  shown.push_back({"Kthread", "1"});
+  shown.push_back({"SigIgn", "ffffffffffffffff"});
+  shown.push_back({"voluntary_ctxt_switches", std::to_string(look.voluntary_switches())});
+  shown.push_back({"nonvoluntary_ctxt_switches", std::to_string(look.system_ticks / 9)});
   std::string kept;
   for (const std::string& line : split(file.kernel, '\n'))
     if (!line.empty() && !line.starts_with("Vm") && !line.starts_with("Rss") &&
@@ -233,6 +243,18 @@ struct ServiceHabit {
 };
 constexpr std::array habits{
     ServiceHabit{"agetty", 0.0001, 0, "system-getty.slice/getty@tty1"},
+    ServiceHabit{"polkitd", 0.02, 0, "polkit"},
+    ServiceHabit{"NetworkManager", 0.08, 0},
+    ServiceHabit{"wpa_supplicant", 0.03, 0},
+    ServiceHabit{"ssh-agent", 0.0002, 0},
+    ServiceHabit{"pipewire", 0.1, 0},
+    ServiceHabit{"gdm-wayland-ses", 0.0002, 0},
+    ServiceHabit{"gnome-shell", 3, 0},
+    ServiceHabit{"firefox-esr", 4, 0},
+    ServiceHabit{"code", 3, 0},
+    ServiceHabit{"sh", 0.0001, 0},
+    ServiceHabit{"bash", 0.0001, 0},
+    ServiceHabit{"tini", 0.0001, 0},
     ServiceHabit{"cron", 0.03, 0},
     ServiceHabit{"dbus-daemon", 0.05, -900, "dbus"},
     ServiceHabit{"sshd", 0.004, -1000, "ssh"},
@@ -249,9 +271,10 @@ constexpr std::array habits{
     ServiceHabit{"qemu-ga", 0.05, 0, "qemu-guest-agent"},
     ServiceHabit{"rsyslogd", 0.3, 0, "rsyslog"}};
 
-// What a user's session starts and is small.
-constexpr std::array<std::string_view, 5> small_programs{"systemd", "ssh-agent", "gpg-agent",
-                                                         "dbus-daemon", "pipewire"};
+// What a user's session or a container starts and is small.
+constexpr std::array<std::string_view, 9> small_programs{
+    "systemd", "ssh-agent", "gpg-agent", "dbus-daemon",    "pipewire",
+    "sh",      "bash",      "tini",      "gdm-wayland-ses"};
 
 ServiceHabit habit_of(std::string_view name) {
   for (const ServiceHabit& habit : habits)
@@ -307,7 +330,9 @@ std::optional<std::string> limits_file(const MachineView& view, const ProcessFil
                           line.size() > 68 ? line.substr(68) : "");
       return true;
     };
-    // As systemd has them for itself and for services.
+    // As many as the kernel gives to all; the rest as systemd has them for itself and for services.
+    const std::string most = std::to_string(most_threads(view) / 2);
+    if (row("Max processes", most, most) || row("Max pending signals", most, most)) continue;
     const bool first = file.process == 1;
     if (row("Max open files", first ? "1073741816" : "1024", first ? "1073741816" : "524288") ||
         row("Max core file size", first ? "unlimited" : "0", "unlimited"))
@@ -348,8 +373,10 @@ std::string key_users_file(std::uint32_t user) {
 }
 
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
-                                       std::uint64_t seed, std::uint64_t uptime_seconds) {
+                                       std::uint64_t seed, std::uint64_t uptime_seconds,
+                                       std::uint64_t lived_seconds) {
   std::vector<ProcessLook> looks;
+  const std::uint64_t before = (uptime_seconds - lived_seconds) * 100;
   auto add = [&](const Daemon& daemon, bool session) {
     SeededStream stream(seed, "machine/process/" + daemon.name + std::to_string(daemon.pid));
     ProcessLook look;
@@ -359,7 +386,8 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
     // In the order of their numbers within the first seconds; what a user started, later.
     look.start_ticks = daemon.pid == 1 ? 1 + stream.below(4) : 180 + daemon.pid + stream.below(9);
     if (session) look.start_ticks = 2400 + std::uint64_t{daemon.pid} * 3 + stream.below(40);
-    const double ticks = static_cast<double>(uptime_seconds) * 100;
+    look.start_ticks += before;
+    const double ticks = static_cast<double>(lived_seconds) * 100;
     const ServiceHabit habit = habit_of(look.name);
     look.kill_rank = habit.kill_rank;
     if (look.name == "agetty") look.terminal = 4U << 8U | 1U;  // tty1
@@ -408,11 +436,11 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
                        return std::optional(content);
                      }});
   };
-  rules.push_back({"status", true,
-                   [shared, state, common = common_rows(view, state, counted)](
-                       const ProcessFile& file) {
-                     return std::optional(status_file(*shared, state, common, file));
-                   }});
+  rules.push_back(
+      {"status", true,
+       [shared, state, common = common_rows(view, state, counted)](const ProcessFile& file) {
+         return std::optional(status_file(*shared, state, common, file));
+       }});
   rules.push_back(
       {"stat", true, [shared](const ProcessFile& file) { return stat_file_of(*shared, file); }});
   rules.push_back(

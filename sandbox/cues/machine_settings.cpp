@@ -13,15 +13,15 @@
 #include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
-namespace {
 
-// Whether the persona's kernel is older than that of the given numbers.
 bool is_before(const MachineView& view, unsigned major, unsigned minor) {
   char* end = nullptr;
   const unsigned long first = std::strtoul(view.release.c_str(), &end, 10);
   const unsigned long second = *end == '.' ? std::strtoul(end + 1, nullptr, 10) : 0;
   return first < major || (first == major && second < minor);
 }
+
+namespace {
 
 // What of the network follows from the machine's memory, from systemd or from the kernel's age.
 // Most of /proc/sys/net is the network namespace's own and stays the kernel's.
@@ -49,6 +49,12 @@ void add_network_settings(const MachineView& view, std::vector<isolation::Cover>
     put("ipv4/tcp_limit_output_bytes", "1048576");
   }
   if (is_before(view, 6, 7)) put("core/optmem_max", "20480");
+  // Debian's kernels; what a socket really has is the host's, and tells nobody who does not ask.
+  if (view.machine.kernel_version.find("Debian") != std::string::npos) {
+    put("ipv4/tcp_congestion_control", "cubic");
+    for (const char* name : {"available", "allowed"})
+      put(fmt::format("ipv4/tcp_{}_congestion_control", name).c_str(), "reno cubic");
+  }
 }
 
 void add_kernel_settings(const MachineView& view, std::vector<isolation::Cover>& covers) {
@@ -89,14 +95,15 @@ void add_kernel_settings(const MachineView& view, std::vector<isolation::Cover>&
   // The others grow with the memory, whatever else goes into them.
   if (view.host_memory_kilobytes == 0 || view.host_memory_kilobytes == view.memory_kilobytes)
     return;
-  const double ratio = static_cast<double>(view.memory_kilobytes) /
-                       static_cast<double>(view.host_memory_kilobytes);
+  const double ratio =
+      static_cast<double>(view.memory_kilobytes) / static_cast<double>(view.host_memory_kilobytes);
   for (const char* path :
        {"/proc/sys/fs/epoll/max_user_watches", "/proc/sys/fs/inotify/max_user_watches",
         "/proc/sys/user/max_inotify_watches", "/proc/sys/fs/fanotify/max_user_marks",
         "/proc/sys/user/max_fanotify_marks"}) {
     const auto value = read_file(path, 64);
-    if (value) fixed(path, static_cast<std::uint64_t>(std::llround(std::atof(value->c_str()) * ratio)));
+    if (value)
+      fixed(path, static_cast<std::uint64_t>(std::llround(std::atof(value->c_str()) * ratio)));
   }
 }
 

@@ -20,16 +20,6 @@ std::string line(std::string text) {
   return text + "\n";
 }
 
-std::string range(std::uint32_t first, std::uint32_t last) {
-  return first == last ? fmt::format("{}\n", first) : fmt::format("{}-{}\n", first, last);
-}
-
-std::string mask(std::uint32_t first, std::uint32_t last) {
-  std::uint64_t bits = 0;
-  for (std::uint32_t i = first; i <= last && i < 64; ++i) bits |= 1ULL << i;
-  return fmt::format("{:x}\n", bits);
-}
-
 std::string slot_path(const std::string& slot) {
   return "devices/pci" + slot.substr(0, 7) + "/" + slot;
 }
@@ -58,84 +48,6 @@ void put_dmi(const MachineView& view, EntryTree& tree) {
   if (view.machine.cgroup_root)
     for (const char* name : {"DMI", "smbios_entry_point"})
       tree.file(std::string("firmware/dmi/tables/") + name, "", 0400);
-}
-
-void put_caches(const MachineView& view, const std::vector<ProcessorCache>& caches,
-                const std::string& base, std::uint32_t first, std::uint32_t last, EntryTree& tree) {
-  for (std::size_t i = 0; i < caches.size(); ++i) {
-    const ProcessorCache& cache = caches[i];
-    const bool of_all = cache.level > 2;
-    const std::string at = fmt::format("{}/cache/index{}", base, i);
-    const std::uint32_t from = of_all ? 0 : first;
-    const std::uint32_t to = of_all ? view.processors - 1 : last;
-    tree.file(at + "/level", fmt::format("{}\n", cache.level));
-    tree.file(at + "/type", line(cache.type));
-    tree.file(at + "/size", fmt::format("{}K\n", cache.bytes / 1024));
-    tree.file(at + "/coherency_line_size", fmt::format("{}\n", cache.line));
-    tree.file(at + "/ways_of_associativity", fmt::format("{}\n", cache.ways));
-    tree.file(at + "/number_of_sets", fmt::format("{}\n", cache.sets));
-    tree.file(at + "/shared_cpu_list", range(from, to));
-    tree.file(at + "/shared_cpu_map", mask(from, to));
-  }
-}
-
-void put_processors(const MachineView& view, EntryTree& tree) {
-  const std::string base = "devices/system/cpu";
-  const std::uint32_t last = view.processors - 1;
-  const std::uint32_t threads = std::max(1U, view.machine.threads_per_core);
-  for (const char* name : {"online", "possible", "present"})
-    tree.file(base + "/" + name, range(0, last));
-  for (const char* name : {"offline", "isolated", "nohz_full"}) tree.file(base + "/" + name, "\n");
-  tree.file(base + "/kernel_max", "8191\n");
-  tree.file(base + "/modalias", line("cpu:type:x86,ven0000fam0000mod0000:feature:"));
-  tree.file(base + "/smt/active", threads > 1 ? "1\n" : "0\n");
-  tree.file(base + "/smt/control", threads > 1 ? "on\n" : "notsupported\n");
-  for (const auto& [name, state] : processor_weaknesses())
-    tree.file(base + "/vulnerabilities/" + name, line(state));
-  const auto [sources, source] = clock_sources(view);
-  const std::string clock = "devices/system/clocksource/clocksource0/";
-  tree.file(clock + "available_clocksource", line(sources));
-  tree.file(clock + "current_clocksource", line(source), 0644);
-  const std::vector<ProcessorCache> caches = processor_caches(view);
-  for (std::uint32_t i = 0; i <= last; ++i) {
-    const std::string cpu = fmt::format("{}/cpu{}", base, i);
-    const std::uint32_t first = i / threads * threads;
-    const std::uint32_t sibling = std::min(first + threads - 1, last);
-    const std::string topology = cpu + "/topology/";
-    tree.file(topology + "core_id", fmt::format("{}\n", i / threads));
-    tree.file(topology + "physical_package_id", "0\n");
-    tree.file(topology + "die_id", "0\n");
-    for (const char* name : {"thread_siblings", "core_cpus"})
-      tree.file(topology + name, mask(first, sibling));
-    for (const char* name : {"thread_siblings_list", "core_cpus_list"})
-      tree.file(topology + name, range(first, sibling));
-    for (const char* name : {"core_siblings", "package_cpus", "die_cpus"})
-      tree.file(topology + name, mask(0, last));
-    for (const char* name : {"core_siblings_list", "package_cpus_list", "die_cpus_list"})
-      tree.file(topology + name, range(0, last));
-    if (i > 0) tree.file(cpu + "/online", "1\n", 0644);
-    put_caches(view, caches, cpu, first, sibling, tree);
-    tree.link(fmt::format("bus/cpu/devices/cpu{}", i), cpu);
-  }
-  const std::string node = "devices/system/node";
-  for (const char* name : {"online", "possible", "has_cpu", "has_memory", "has_normal_memory"})
-    tree.file(node + "/" + name, "0\n");
-  tree.file(node + "/node0/cpulist", range(0, last));
-  tree.file(node + "/node0/cpumap", mask(0, last));
-  tree.file(node + "/node0/distance", "10\n");
-  // libnuma wants free memory too: about what /proc/meminfo has, and the same for one seed.
-  const auto free = static_cast<std::uint64_t>(static_cast<double>(view.memory_kilobytes) *
-                                               (1 - view.machine.memory_used) * 0.31) /
-                    4 * 4;
-  tree.file(node + "/node0/meminfo",
-            fmt::format("Node 0 MemTotal:       {:>8} kB\nNode 0 MemFree:        {:>8} kB\n"
-                        "Node 0 MemUsed:        {:>8} kB\n",
-                        view.memory_kilobytes, free, view.memory_kilobytes - free));
-  tree.file(node + "/node0/numastat",
-            "numa_hit 91847211\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 1284\n"
-            "local_node 91847211\nother_node 0\n");
-  for (std::uint32_t i = 0; i <= last; ++i)
-    tree.link(fmt::format("{}/node0/cpu{}", node, i), fmt::format("{}/cpu{}", base, i));
 }
 
 // Start, end and flags of its windows: of virtio one of ports and one of memory.
@@ -302,21 +214,20 @@ void put_power(const MachineView& view, EntryTree& tree) {
   const std::string battery = acpi + "PNP0C0A:00/power_supply/BAT0";
   const std::uint64_t design = 52500000;  // microwatt hours
   const std::uint64_t full = design - view.seed % 9000 * 1000;
-  for (const auto& [name, value] :
-       {std::pair<const char*, std::string>{"type", "Battery"},
-        {"present", "1"},
-        {"status", "Not charging"},
-        {"capacity", "96"},
-        {"capacity_level", "Normal"},
-        {"technology", "Li-poly"},
-        {"manufacturer", "SMP"},
-        {"model_name", "5B10W51867"},
-        {"cycle_count", std::to_string(140 + view.seed % 160)},
-        {"energy_full_design", std::to_string(design)},
-        {"energy_full", std::to_string(full)},
-        {"energy_now", std::to_string(full / 100 * 96)},
-        {"power_now", "0"},
-        {"voltage_now", "16911000"}})
+  for (const auto& [name, value] : {std::pair<const char*, std::string>{"type", "Battery"},
+                                    {"present", "1"},
+                                    {"status", "Not charging"},
+                                    {"capacity", "96"},
+                                    {"capacity_level", "Normal"},
+                                    {"technology", "Li-poly"},
+                                    {"manufacturer", "SMP"},
+                                    {"model_name", "5B10W51867"},
+                                    {"cycle_count", std::to_string(140 + view.seed % 160)},
+                                    {"energy_full_design", std::to_string(design)},
+                                    {"energy_full", std::to_string(full)},
+                                    {"energy_now", std::to_string(full / 100 * 96)},
+                                    {"power_now", "0"},
+                                    {"voltage_now", "16911000"}})
     tree.own_file(battery + "/" + name, line(value));
   tree.link("class/power_supply/BAT0", battery);
   const std::string mains = acpi + "ACPI0003:00/power_supply/AC";
@@ -329,144 +240,6 @@ void put_power(const MachineView& view, EntryTree& tree) {
   tree.link("class/thermal/thermal_zone0", zone);
 }
 
-// What a group that is not the root has, of the controllers that Debian's systemd gives to all.
-// Runtimes take the least of several limits, and one that is missing for none or for 0.
-struct GroupLook {
-  std::string memory_max = "max", swap_max = "max", processors_max = "max";
-  std::uint64_t memory = 0, user_microseconds = 0, system_microseconds = 0;
-  std::size_t processes = 0;
-};
-
-void put_group(const std::string& at, const GroupLook& look, EntryTree& tree) {
-  auto number = [&](const char* name, std::uint64_t value) {
-    tree.own_file(at + name, fmt::format("{}\n", value));
-  };
-  auto limit = [&](const char* name, const std::string& value) {
-    tree.own_file(at + name, line(value), 0644);
-  };
-  tree.own_file(at + "cgroup.events", "populated 1\nfrozen 0\n");
-  tree.own_file(at + "cgroup.stat", "nr_descendants 0\nnr_dying_descendants 0\n");
-  limit("cgroup.type", "domain");
-  limit("cgroup.freeze", "0");
-  number("memory.current", look.memory);
-  limit("memory.max", look.memory_max);
-  limit("memory.high", "max");
-  limit("memory.low", "0");
-  limit("memory.min", "0");
-  limit("memory.oom.group", "0");
-  number("memory.swap.current", 0);
-  limit("memory.swap.max", look.swap_max);
-  limit("memory.swap.high", "max");
-  tree.own_file(at + "memory.swap.events", "high 0\nmax 0\nfail 0\n");
-  for (const char* name : {"memory.events", "memory.events.local"})
-    tree.own_file(at + name, "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n");
-  // Names and order of Linux 6.1, those that tell something; what is held adds up.
-  const std::uint64_t page = 4096;
-  const std::uint64_t anonymous = look.memory / 100 * 61 / page * page;
-  const std::uint64_t slab = look.memory / 100 * 7 / page * page;
-  const std::uint64_t kernel = slab + look.memory / 100 * 2 / page * page;
-  const std::uint64_t file = look.memory / page * page - anonymous - kernel;
-  const std::uint64_t active_file = file / 3 / page * page;
-  std::string stat;
-  for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"anon", anonymous},
-                                    {"file", file},
-                                    {"kernel", kernel},
-                                    {"kernel_stack", look.processes * 16384},
-                                    {"pagetables", (kernel - slab) / 2 / page * page},
-                                    {"sec_pagetables", 0},
-                                    {"percpu", 2112},
-                                    {"sock", 0},
-                                    {"vmalloc", 0},
-                                    {"shmem", 0},
-                                    {"zswap", 0},
-                                    {"zswapped", 0},
-                                    {"file_mapped", file / 4 / page * page},
-                                    {"file_dirty", 0},
-                                    {"file_writeback", 0},
-                                    {"swapcached", 0},
-                                    {"anon_thp", 0},
-                                    {"file_thp", 0},
-                                    {"shmem_thp", 0},
-                                    {"inactive_anon", anonymous},
-                                    {"active_anon", 0},
-                                    {"inactive_file", file - active_file},
-                                    {"active_file", active_file},
-                                    {"unevictable", 0},
-                                    {"slab_reclaimable", slab / 3 * 2},
-                                    {"slab_unreclaimable", slab - slab / 3 * 2},
-                                    {"slab", slab},
-                                    {"pgfault", look.memory / page * 5},
-                                    {"pgmajfault", look.memory / page / 900}})
-    stat += fmt::format("{} {}\n", name, value);
-  tree.own_file(at + "memory.stat", std::move(stat));
-  number("pids.current", look.processes);
-  limit("pids.max", "max");
-  tree.own_file(at + "pids.events", "max 0\n");
-  std::string use = fmt::format("usage_usec {}\nuser_usec {}\nsystem_usec {}\n",
-                                look.user_microseconds + look.system_microseconds,
-                                look.user_microseconds, look.system_microseconds);
-  if (look.processors_max.empty()) {
-    tree.own_file(at + "cpu.stat", std::move(use));
-    return;
-  }
-  // The controller of processor time, which a session has not.
-  use += "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\nnr_bursts 0\nburst_usec 0\n";
-  tree.own_file(at + "cpu.stat", std::move(use));
-  limit("cpu.max", look.processors_max);
-  limit("cpu.max.burst", "0");
-  limit("cpu.weight", "100");
-  limit("cpu.weight.nice", "0");
-  limit("cpu.idle", "0");
-}
-
-void put_control_groups(const MachineView& view, EntryTree& tree) {
-  const std::string base = "fs/cgroup/";
-  tree.file(base + "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
-  tree.file(base + "cgroup.subtree_control",
-            view.machine.cgroup_root ? "cpuset cpu io memory pids\n" : "", 0644);
-  tree.file(base + "cgroup.procs", "", 0644);
-  tree.file(base + "cgroup.threads", "", 0644);
-  tree.file(base + "cgroup.max.depth", "max\n", 0644);
-  tree.file(base + "cgroup.max.descendants", "max\n", 0644);
-  GroupLook look;
-  if (view.machine.cgroup_root) {
-    tree.file(base + "cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n");
-    for (const char* slice : {"init.scope", "system.slice", "user.slice", "dev-hugepages.mount"})
-      tree.file(base + slice + "/cgroup.events", "populated 1\nfrozen 0\n");
-    // Where the agent's own group is: runtimes look for limits there.
-    const std::string session =
-        base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
-    tree.own_file(session + "cgroup.controllers", "memory pids\n");
-    tree.own_file(session + "cgroup.procs", "", 0644);
-    look.processors_max.clear();
-    look.memory = 18173952;
-    look.processes = 4;
-    look.user_microseconds = 211000 + view.seed % 90000;
-    look.system_microseconds = 98000 + view.seed % 40000;
-    put_group(session, look, tree);
-    return;
-  }
-  const std::uint64_t most = view.memory_kilobytes * 512 / 4096 * 4096;
-  look.memory_max = std::to_string(most);
-  // Kubernetes allows no swapping; Docker as much as memory.
-  look.swap_max = view.machine.claims_container == "docker" ? look.memory_max : "0";
-  look.processors_max = fmt::format("{} 100000", view.processors * 100000);
-  look.memory = view.memory_kilobytes * 128 / 4096 * 4096;
-  for (const ProcessLook& process : view.processes) {
-    look.user_microseconds += process.user_ticks * 10000;
-    look.system_microseconds += process.system_ticks * 10000;
-  }
-  look.processes = view.processes.size() + 3;
-  put_group(base, look, tree);
-  // Empty: as that of the group above.
-  for (const char* name : {"cpuset.cpus", "cpuset.mems"}) tree.file(base + name, "\n", 0644);
-  tree.file(base + "cpuset.cpus.effective", range(0, view.processors - 1));
-  tree.file(base + "cpuset.mems.effective", "0\n");
-  tree.file(base + "cpuset.cpus.partition", "member\n", 0644);
-  tree.file(base + "io.max", "", 0644);
-  tree.file(base + "io.weight", "default 100\n", 0644);
-}
-
 }  // namespace
 
 std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::string& network) {
@@ -474,6 +247,7 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   EntryTree tree(0755);
   put_dmi(view, tree);
   put_processors(view, tree);
+  put_memory(view, tree);
   put_pci(view, tree);
   put_disks(view, tree);
   put_power(view, tree);

@@ -13,6 +13,7 @@
 #include "sandbox/cues/login_records.h"
 #include "sandbox/cues/machine_trees.h"
 #include "sandbox/cues/seeded_stream.h"
+#include "sandbox/cues/usual_files.h"
 #include "sandbox/network/world/pack.h"
 
 namespace gyges::cues {
@@ -44,6 +45,8 @@ void read_network(const json& value, Persona& persona) {
   persona.address = value.value("address", "127.0.1.1");
   persona.mac_prefix = value.value("mac_prefix", "");
   persona.nameservers = value.value("nameservers", std::vector<std::string>{});
+  persona.search = value.value("search", std::vector<std::string>{});
+  persona.resolver_options = value.value("resolver_options", "");
   persona.hosts = value.value("hosts", std::vector<std::string>{});
 }
 
@@ -138,10 +141,14 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
   };
   const std::string root = root_uuid(seed);
   const std::string partition = root_partition(*persona.machine);
-  add(system_file("/etc/fstab",
-                  "# <file system> <mount point> <type> <options> <dump> <pass>\nUUID=" + root +
-                      " / ext4 errors=remount-ro 0 1\n",
-                  installed + 2));
+  std::string table = "# <file system> <mount point> <type> <options> <dump> <pass>\nUUID=" + root +
+                      " / ext4 errors=remount-ro 0 1\n";
+  for (const Disk& disk : persona.machine->disks)
+    for (const Partition& part : disk.partitions)
+      if (!part.mount.empty())
+        table +=
+            "UUID=" + partition_uuid(seed, part.name) + " " + part.mount + " ext4 defaults 0 2\n";
+  add(system_file("/etc/fstab", std::move(table), installed + 2));
   directory("/run/udev/data", 0755, started + 3);
   for (const Disk& disk : persona.machine->disks) {
     const std::string number = "/run/udev/data/b" + std::to_string(disk.major) + ":";
@@ -154,9 +161,11 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
     for (const Partition& part : disk.partitions) {
       std::string text = "I:3152470\nE:ID_PART_ENTRY_SCHEME=gpt\nE:ID_PART_ENTRY_NUMBER=" +
                          std::to_string(part.number) + "\n";
-      if (part.name == partition)
-        text = "S:disk/by-uuid/" + root + "\n" + text + "E:ID_FS_UUID=" + root +
-               "\nE:ID_FS_UUID_ENC=" + root +
+      const bool first = part.name == partition;
+      const std::string uuid = first ? root : partition_uuid(seed, part.name);
+      if (first || !part.mount.empty())
+        text = "S:disk/by-uuid/" + uuid + "\n" + text + "E:ID_FS_UUID=" + uuid +
+               "\nE:ID_FS_UUID_ENC=" + uuid +
                "\nE:ID_FS_VERSION=1.0\nE:ID_FS_TYPE=ext4\nE:ID_FS_USAGE=filesystem\n";
       else
         text += "E:ID_FS_VERSION=FAT16\nE:ID_FS_TYPE=vfat\nE:ID_FS_USAGE=filesystem\n";
@@ -228,9 +237,8 @@ void add_system_files(const Persona& persona, std::int64_t installed,
                       std::vector<isolation::SeedFile>& files) {
   if (!persona.machine) return;
   auto add = [&](isolation::SeedFile file) {
-    const bool there =
-        std::any_of(persona.files.begin(), persona.files.end(),
-                    [&](const auto& other) { return other.path == file.path; });
+    const bool there = std::any_of(persona.files.begin(), persona.files.end(),
+                                   [&](const auto& other) { return other.path == file.path; });
     if (!there) files.push_back(std::move(file));
   };
   add(system_file("/etc/host.conf", "multi on\n", installed + 3));
@@ -268,14 +276,18 @@ void add_system_files(const Persona& persona, std::int64_t installed,
 }
 
 Result<std::string> hosts_file(const Persona& persona, const TemplateContext& context) {
-  std::string text = "127.0.0.1\tlocalhost\n" + persona.address + "\t";
-  if (!persona.domain.empty()) text += persona.hostname + "." + persona.domain + " ";
-  text += persona.hostname + "\n";
+  const bool container = persona.machine && persona.machine->claims_container != "none";
+  std::string text =
+      container ? container_hosts(persona) : "127.0.0.1\tlocalhost\n" + persona.address + "\t";
+  if (!container) {
+    if (!persona.domain.empty()) text += persona.hostname + "." + persona.domain + " ";
+    text += persona.hostname + "\n";
+  }
   for (const auto& line : persona.hosts) {
     GYGES_TRY(std::string rendered, render(line, context, persona.name + " /network/hosts"));
     text += rendered + "\n";
   }
-  return text + "\n::1\tip6-localhost ip6-loopback\n";
+  return container ? text : text + "\n::1\tip6-localhost ip6-loopback\n";
 }
 
 }  // namespace
@@ -340,6 +352,7 @@ void add_persona_values(const Persona& persona, TemplateContext& context) {
   values["persona.home"] = persona.user.home;
   values["persona.shell"] = persona.user.shell;
   values["persona.session"] = std::to_string(session_of(context.seed));
+  values["persona.pod"] = pod_uid(context.seed);
 }
 
 std::int64_t installation_time(std::int64_t day) {
@@ -369,9 +382,11 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   seed.push_back(std::move(home));
   seed.push_back(system_file("/etc/passwd", passwd(persona), changed));
   seed.push_back(system_file("/etc/group", group_file(persona), changed));
-  seed.push_back(system_file("/etc/hostname", persona.hostname + "\n", installed));
+  // The runtime of a container writes its names when it starts it.
+  const std::int64_t named = start_of_container(persona, context.day, installed);
+  seed.push_back(system_file("/etc/hostname", persona.hostname + "\n", named));
   GYGES_TRY(std::string hosts, hosts_file(persona, context));
-  seed.push_back(system_file("/etc/hosts", std::move(hosts), installed + 71));
+  seed.push_back(system_file("/etc/hosts", std::move(hosts), named + 71));
   seed.push_back(system_file("/etc/machine-id", id + "\n", installed, 0444));
   seed.push_back(system_file("/etc/timezone", persona.time_zone + "\n", installed + 12));
   auto zone =
@@ -389,8 +404,10 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
                              "protocols:      files\nservices:       files\n",
                              installed));
   std::string resolv = persona.domain.empty() ? "" : "search " + persona.domain + "\n";
+  if (!persona.search.empty()) resolv = "search " + join(persona.search, " ") + "\n";
   for (const auto& server : persona.nameservers) resolv += "nameserver " + server + "\n";
-  seed.push_back(system_file("/etc/resolv.conf", std::move(resolv), installed + 71));
+  if (!persona.resolver_options.empty()) resolv += "options " + persona.resolver_options + "\n";
+  seed.push_back(system_file("/etc/resolv.conf", std::move(resolv), named + 71));
   if (!persona.os_release.empty())
     seed.push_back(
         system_file("/etc/os-release", join(persona.os_release, "\n") + "\n", installed));
@@ -409,6 +426,7 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   add_login_records(persona, context.seed, context.day, started, seed);
   add_run_files(persona, started, seed);
   add_machine_files(persona, context.seed, id, installed, started, seed);
+  add_usual_files(persona, installed, seed);
   return world;
 }
 

@@ -50,7 +50,9 @@ struct Persona {
   std::vector<std::pair<std::string, std::string>> environment;  // values are templates
   std::map<std::string, std::string> facts;  // what holds here, as levels of factors state it
   std::string address;
-  std::string mac_prefix;  // "fa:16:3e"; empty: the kernel's choice
+  std::string mac_prefix;           // "fa:16:3e"; empty: the kernel's choice
+  std::vector<std::string> search;  // empty: the domain
+  std::string resolver_options;     // "ndots:5"
   std::vector<std::string> nameservers;
   std::vector<std::string> hosts;
   std::vector<WorldFile> files;

@@ -237,6 +237,7 @@ void add_names(const MachineView& view, json& document) {
       {"NetworkManager", "org.freedesktop.NetworkManager"},
       {"wpa_supplicant", "fi.w1.wpa_supplicant1"},
       {"gdm3", "org.gnome.DisplayManager"},
+      {"polkitd", "org.freedesktop.PolicyKit1"},
       {"upowerd", "org.freedesktop.UPower"}};
   document["names"] =
       row(json{{"name", "org.freedesktop.systemd1"}, {"owner", ":1.1"}, {"uid", 0}, {"pid", 1}});

@@ -35,21 +35,23 @@ std::size_t line_of(std::string_view text, std::size_t at) {
                  std::count(text.begin(), text.begin() + static_cast<long>(at), '\n'));
 }
 
-// "date", "date -3d", "date \"%Y\"", "date -3d \"%Y\"", after the word date.
+// "date", "date -3d", "date -90s", "date \"%Y\"", "date -3d \"%Y\"", after the word date.
 std::optional<std::string> expand_date(std::string_view rest, const TemplateContext& context) {
   rest = trimmed(rest);
   std::int64_t day = context.day;
   if (!rest.empty() && (rest.front() == '-' || rest.front() == '+')) {
-    auto end = rest.find('d');
+    auto end = rest.find_first_of("ds");
     if (end == std::string_view::npos) return std::nullopt;
-    auto days = number<int>(rest.substr(1, end - 1));
-    if (!days || *days > 100000) return std::nullopt;
-    day += (rest.front() == '-' ? -1 : 1) * *days * seconds_per_day;
+    auto count = number<int>(rest.substr(1, end - 1));
+    if (!count || (rest[end] == 'd' && *count > 100000)) return std::nullopt;
+    day += (rest.front() == '-' ? -1 : 1) * *count * (rest[end] == 'd' ? seconds_per_day : 1);
     rest = trimmed(rest.substr(end + 1));
   }
   if (rest.empty()) return format_time(day, "%Y-%m-%d");
   if (rest.size() < 3 || rest.front() != '"' || rest.back() != '"') return std::nullopt;
-  return format_time(day, std::string(rest.substr(1, rest.size() - 2)));
+  const std::string format(rest.substr(1, rest.size() - 2));
+  // strftime would take the host's zone for it.
+  return format == "%s" ? std::to_string(day) : format_time(day, format);
 }
 
 std::optional<std::string> expand_hex(std::string_view rest, const TemplateContext& context) {

@@ -3,6 +3,7 @@
 //   {{NAME}}                 a value of the context ("persona.hostname", "factor.oversight.motd")
 //   {{date}}                 the context's day, 2026-11-21
 //   {{date -30d}}            thirty days before it
+//   {{date -90s "%s"}}       ninety seconds before it; %s: in seconds since 1970
 //   {{date +13d "%e %B"}}    with an strftime format, in UTC and in English
 //   {{hex 32 machine_id}}    that many hexadecimal digits, fixed by the seed and the name
 //

@@ -38,6 +38,8 @@ constexpr std::array services{
                  "dbus", "org.freedesktop.NetworkManager", ""},
     KnownService{"wpa_supplicant.service", "WPA supplicant", "", "enabled", "dbus",
                  "fi.w1.wpa_supplicant1", ""},
+    KnownService{"polkit.service", "Authorization Manager", "man:polkit(8)", "static", "dbus",
+                 "org.freedesktop.PolicyKit1", ""},
     KnownService{"cups.service", "CUPS Scheduler", "man:cupsd(8)", "enabled", "notify", "",
                  "cups.socket"},
     KnownService{"gdm.service", "GNOME Display Manager", "", "static", "dbus",

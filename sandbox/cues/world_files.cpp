@@ -1,6 +1,8 @@
 #include "sandbox/cues/world_files.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -26,6 +28,7 @@ Result<WorldFile> world_file_from_json(const json& value, const std::filesystem:
   file.path = value.at("path").get<std::string>();
   file.source = place;
   file.verbatim = value.value("verbatim", false);
+  file.token = value.value("encoding", "") == "jwt";
   file.agent_owned = agent_owned(value);
   file.age_days = value.value("age_days", 30.0);
   int contents = 0;
@@ -62,6 +65,29 @@ Result<WorldFile> world_file_from_json(const json& value, const std::filesystem:
   }
   file.mode = mode_of(value, file.kind == isolation::SeedFile::Kind::directory ? 0755U : 0644U);
   return file;
+}
+
+// RFC 4648 section 5, without padding, as RFC 7515 has it.
+std::string base64url(std::string_view bytes) {
+  static constexpr std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    const std::size_t present = std::min<std::size_t>(3, bytes.size() - i);
+    for (std::size_t k = 0; k < present; ++k)
+      group |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i + k])) << (16 - 8 * k);
+    for (std::size_t k = 0; k <= present; ++k) text += digits[group >> (18 - 6 * k) & 63U];
+  }
+  return text;
+}
+
+// Without the line end, as those who write tokens leave them.
+std::string token_of(std::string_view lines) {
+  std::string token;
+  for (const std::string& line : split(lines, '\n'))
+    if (!line.empty()) token += (token.empty() ? "" : ".") + base64url(line);
+  return token;
 }
 
 }  // namespace
@@ -136,6 +162,7 @@ Result<isolation::SeedFile> make_seed_file(const WorldFile& file, const Template
   } else {
     GYGES_TRY(seed.content, render(file.content, context, file.source, used));
   }
+  if (file.token) seed.content = token_of(seed.content);
   if (!seed.path.starts_with('/'))
     return fail("make world", file.source, "the path " + printable(seed.path) + " is not absolute",
                 "start it with / or a placeholder that does");

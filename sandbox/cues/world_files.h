@@ -21,6 +21,7 @@ struct WorldFile {
   std::string content;  // template unless verbatim; target of a symlink
   std::string source;   // names the content in errors
   bool verbatim = false;
+  bool token = false;  // each line becomes a part of a JSON Web Token
   unsigned mode = 0644;
   bool agent_owned = true;
   double age_days = 30;  // before the start of the world's day

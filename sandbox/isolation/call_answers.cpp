@@ -102,7 +102,7 @@ Answer answer_statfs(const Emulation& emulation, const seccomp_notif& call, Call
   // Whichever part of the disk is mounted there: of files of the host in a container, too.
   const bool disk = mount->type == EXT4_SUPER_MAGIC || mount->type == OVERLAYFS_SUPER_MAGIC;
   info.f_bavail = info.f_bfree - (disk ? info.f_blocks / 20 : 0);
-  info.f_files = mount->bytes / (disk ? 16384 : 4096);
+  info.f_files = mount->inodes > 0 ? mount->inodes : mount->bytes / (disk ? 16384 : 4096);
   info.f_ffree = info.f_files - std::min(info.f_files, disk ? info.f_files / 17 : 9);
   info.f_namelen = 255;
   info.f_flags = mount->flags | 0x20;  // ST_VALID, which the C library does not name
@@ -160,24 +160,26 @@ Answer answer_open(pid_t tid, const seccomp_data& call, CallerPaths& paths, Proc
 }
 
 // "pid:[4026531836]": the numbers of a machine's first namespaces are fixed (linux/proc_ns.h),
-// those of mnt and net are not, but come out so on most machines.
-std::string first_namespace(std::string_view name) {
+// those of mnt and net are not, but come out so on most machines. Containers share two of them.
+std::string first_namespace(std::string_view name, Emulation::Namespaces which) {
   struct Row {
     std::string_view file, kind;
     std::uint32_t number;
+    bool shared = false;
   };
-  static constexpr std::array rows{Row{"time", "time", 0xEFFFFFFA},
-                                   Row{"time_for_children", "time", 0xEFFFFFFA},
+  static constexpr std::array rows{Row{"time", "time", 0xEFFFFFFA, true},
+                                   Row{"time_for_children", "time", 0xEFFFFFFA, true},
                                    Row{"cgroup", "cgroup", 0xEFFFFFFB},
                                    Row{"pid", "pid", 0xEFFFFFFC},
                                    Row{"pid_for_children", "pid", 0xEFFFFFFC},
-                                   Row{"user", "user", 0xEFFFFFFD},
+                                   Row{"user", "user", 0xEFFFFFFD, true},
                                    Row{"uts", "uts", 0xEFFFFFFE},
                                    Row{"ipc", "ipc", 0xEFFFFFFF},
                                    Row{"net", "net", 0xF0000000},
                                    Row{"mnt", "mnt", 0xF0000001}};
   for (const Row& row : rows)
-    if (row.file == name) return fmt::format("{}:[{}]", row.kind, row.number);
+    if (row.file == name && (row.shared || which == Emulation::Namespaces::machines))
+      return fmt::format("{}:[{}]", row.kind, row.number);
   return {};
 }
 
@@ -188,14 +190,16 @@ Answer note_symlink(const seccomp_notif& call, ProcessFiles& files) {
   return leave_to_kernel();
 }
 
-Answer answer_readlink(const seccomp_notif& notified, CallerMemory& memory, CallerPaths& paths) {
+Answer answer_readlink(const seccomp_notif& notified, CallerMemory& memory, CallerPaths& paths,
+                       Emulation::Namespaces which) {
   const seccomp_data& call = notified.data;
   const auto tid = static_cast<pid_t>(notified.pid);
   const bool plain = call.nr == SYS_readlink;
   const auto* args = call.args + (plain ? 0 : 1);
   const std::optional<std::string> path = CallerPaths::text(tid, args[0]);
   if (!path || path->empty()) return leave_to_kernel();
-  const std::string text = first_namespace(std::string_view(*path).substr(path->rfind('/') + 1));
+  const std::string text =
+      first_namespace(std::string_view(*path).substr(path->rfind('/') + 1), which);
   if (text.empty()) return leave_to_kernel();
   const std::optional<std::string> whole =
       paths.resolve(tid, plain ? AT_FDCWD : static_cast<int>(call.args[0]), *path);
@@ -254,7 +258,7 @@ Answer CallAnswers::with_paths(const seccomp_notif& call, int listener, CallerMe
       return files_ ? note_symlink(call, *files_) : leave_to_kernel();
     case SYS_readlink:
     case SYS_readlinkat:
-      return answer_readlink(call, memory, paths_);
+      return answer_readlink(call, memory, paths_, emulation_->namespaces);
     case SYS_statfs:
     case SYS_fstatfs:
       return answer_statfs(*emulation_, call, memory, paths_);

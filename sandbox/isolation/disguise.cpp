@@ -57,7 +57,10 @@ std::shared_ptr<const Disguise> effective_disguise(std::shared_ptr<const Disguis
     return disguise;
   auto made = std::make_shared<Disguise>(*disguise);
   Disguise& left = *made;
-  if (!rules.proc_files) left.covers.clear();
+  if (!rules.proc_files) {
+    left.covers.clear();
+    left.usual_processes = 0;
+  }
   if (!rules.sysfs) left.sysfs.clear();
   if (!rules.container_marks) left.root_files.clear();
   if (!rules.sysfs_network) left.network_directory.clear();
@@ -89,7 +92,7 @@ std::shared_ptr<const Disguise> effective_disguise(std::shared_ptr<const Disguis
       kept->load_average = {};
       kept->fixed_files.clear();
     }
-    if (!wants("namespaces")) kept->first_namespaces = false;
+    if (!wants("namespaces")) kept->namespaces = Emulation::Namespaces::kernels;
     left.emulation.reset();
     if (kept->answers_anything()) left.emulation = std::move(kept);
   }

@@ -73,6 +73,9 @@ struct Disguise {
   std::vector<std::pair<std::string, unsigned>> root_directories;
   bool root_of_disk = false;   // the root directory has the number that it has on a disk
   std::int64_t root_time = 0;  // of / and its links and empty directories, since 1970; 0: now
+  // Processes that a user may have by default (RLIMIT_NPROC), where the policy sets no limit of the
+  // kind; 0: the host's.
+  std::uint64_t usual_processes = 0;
   std::uint32_t next_pid = 0;  // the first command has this pid or a little more; 0: the kernel's
 
   BusDoor::Document bus;      // what the system bus tells; empty: there is none

@@ -28,7 +28,8 @@ std::string emulation_program(const Emulation& emulation) {
   if (emulation.sysinfo) calls.push_back(SYS_sysinfo);
   if (emulation.processors > 0) calls.push_back(SYS_sched_getaffinity);
   if (!emulation.mounts.empty()) calls.insert(calls.end(), {SYS_statfs, SYS_fstatfs});
-  if (emulation.first_namespaces) calls.insert(calls.end(), {SYS_readlink, SYS_readlinkat});
+  if (emulation.namespaces != Emulation::Namespaces::kernels)
+    calls.insert(calls.end(), {SYS_readlink, SYS_readlinkat});
   // Links are seen being made, so that not every open has to be looked up for one.
   if (emulation.answers_opens())
     calls.insert(calls.end(), {SYS_openat2, SYS_symlink, SYS_symlinkat});

@@ -29,7 +29,8 @@ struct ShownMount {
   std::int64_t type = 0;  // f_type; 0: the kernel's answer stays
   std::uint64_t bytes = 0;
   std::uint64_t free = 0;
-  std::int64_t flags = 0;  // f_flags
+  std::int64_t flags = 0;    // f_flags
+  std::uint64_t inodes = 0;  // f_files; 0: by the size
 };
 
 // What a process's own state looks like, by prctl(2) and /proc/PID/status.
@@ -78,11 +79,13 @@ struct Emulation {
     unsigned mode = 0444;
   };
   std::map<std::string, FixedFile, std::less<>> fixed_files;
-  bool first_namespaces = false;  // readlink(2) of /proc/PID/ns: those of a machine
+  // readlink(2) of /proc/PID/ns: all those of a machine, or of them what its containers share.
+  enum class Namespaces { kernels, containers, machines };
+  Namespaces namespaces = Namespaces::kernels;
 
   [[nodiscard]] bool answers_anything() const {
     return !release.empty() || sysinfo || processors > 0 || !mounts.empty() || state ||
-           answers_opens() || first_namespaces;
+           answers_opens() || namespaces != Namespaces::kernels;
   }
   [[nodiscard]] bool answers_opens() const { return !process_files.empty(); }
 };

@@ -127,6 +127,9 @@ Status Sandbox::State::make_cgroup() {
   cgroup_settings.count_processes = wanted.processes > 0 && !cgroup ? 1 : 0;
   if (!memory) cgroup_settings.watch_memory = wanted.memory_bytes;
   cgroup_settings.most_processes = plan.settings.limits[RLIMIT_NPROC];
+  // No more than the host's: commands set their limits after they have given up root.
+  if (cgroup_settings.most_processes == ~0ULL && disguise->usual_processes > 0)
+    cgroup_settings.most_processes = disguise->usual_processes;
   enforcement.landlock = plan.landlock;
   enforcement.memory = wanted.memory_bytes == 0 ? "none" : memory ? "sandbox" : "process";
   enforcement.processes = wanted.processes == 0 ? "none" : processes ? "sandbox" : "user";

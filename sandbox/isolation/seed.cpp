@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "base/text.h"
+#include "sandbox/isolation/disguise.h"
 #include "sandbox/isolation/hostile_tree.h"
 
 namespace gyges::isolation {
@@ -45,10 +47,14 @@ class Seeder {
       link.path = path;
       link.content = target;
       link.agent_owned = false;
+      // Links of the system's are as old as the root, which has the others.
+      if (spec_.disguise) link.mtime = spec_.disguise->root_time;
       GYGES_CHECK(put(link, true));
+      GYGES_CHECK(set_time(link));
     }
     for (const SeedFile& file : spec_.seed) GYGES_CHECK(put(file));
     // Last, because making an entry changes the time of its directory.
+    for (const auto& [path, time] : made_) GYGES_CHECK(set_time_of(scratch_, path, time));
     for (const SeedFile& file : spec_.seed) GYGES_CHECK(set_time(file));
     return ok();
   }
@@ -98,13 +104,14 @@ class Seeder {
   }
 
   Result<UniqueFd> make_directory(const Place& place, const std::string& path,
-                                  const SeedFile& file) const {
+                                  const SeedFile& file) {
     GYGES_TRY(UniqueFd at, open_directory(scratch_, path.substr(0, place.root), file));
     for (std::size_t begin = place.root + 1; begin < path.size();) {
       const std::size_t end = std::min(path.find('/', begin), path.size());
       const std::string name = path.substr(begin, end - begin);
       if (::mkdirat(at.get(), name.c_str(), 0755) == 0) {
         GYGES_CHECK(own(at.get(), name, file));
+        made_.emplace(path.substr(0, end), file.mtime);
       } else if (errno != EEXIST) {
         return fail_errno("make directory for seed file", quoted(file.path));
       }
@@ -148,6 +155,8 @@ class Seeder {
     // The directory of an area itself.
     if (place.path.size() == place.root) return put_directory(scratch_, place.path, file);
     GYGES_TRY(const int parent, directory_of(place, file));
+    if (const auto made = made_.find(directory_path_); made != made_.end())
+      made->second = std::max(made->second, file.mtime);
     const std::string name = place.path.substr(place.path.rfind('/') + 1);
     if (file.kind == SeedFile::Kind::directory) return put_directory(parent, name, file);
     if (file.kind == SeedFile::Kind::symlink) {
@@ -178,19 +187,24 @@ class Seeder {
     return ok();
   }
 
+  static Status set_time_of(int parent, const std::string& name, std::int64_t time) {
+    if (time == 0) return ok();
+    const timespec times[2] = {{time, 0}, {time, 0}};
+    if (::utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno("set time of seed file", quoted(name));
+    return ok();
+  }
+
   Status set_time(const SeedFile& file) {
     if (file.mtime == 0) return ok();
     GYGES_TRY(Place place, place_of(file.path));
-    timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
     int parent = scratch_;
     std::string name = place.path;
     if (place.path.size() != place.root) {
       GYGES_TRY(parent, directory_of(place, file));
       name = place.path.substr(place.path.rfind('/') + 1);
     }
-    if (::utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-      return fail_errno("set time of seed file", quoted(file.path));
-    return ok();
+    return set_time_of(parent, name, file.mtime);
   }
 
   int scratch_;
@@ -198,6 +212,9 @@ class Seeder {
   const SandboxSpec& spec_;
   const HostFacts& host_;
   UniqueFd directory_;
+  // Directories that no seed names, by their paths below the scratch directory: as old as the
+  // newest of what is in them.
+  std::map<std::string, std::int64_t> made_;
   std::string directory_path_;  // of the one that is open
 };
 

@@ -64,9 +64,11 @@ void read_disk(const Channel& channel) {
       "/",    "/etc", "/home", "/media",   "/mnt",     "/opt",     "/root",   "/srv",
       "/tmp", "/usr", "/var",  "/usr/lib", "/var/lib", "/var/log", "/var/tmp"};
   Text other_device;
+  Text unlisted;
   Text odd_size;
   Text few_links;
   long others = 0;
+  long without = 0;
   long odd = 0;
   long few = 0;
   dev_t on_root[sizeof(directories) / sizeof(*directories)] = {};
@@ -85,6 +87,15 @@ void read_disk(const Channel& channel) {
     // Subvolumes of btrfs have devices of their own everywhere.
     if (read && !has_type(row, "btrfs ") && makedev(high, minor_number) != info.st_dev)
       other_device.add("%s%s", others++ == 0 ? "" : " ", path);
+    // As df does: what is on another device than its mount point has no row for it.
+    char point[256];
+    struct stat above {};
+    if (place < sizeof(point) && !has_type(row, "btrfs ")) {
+      std::memcpy(point, path, place);
+      point[place] = 0;
+      if (::lstat(point, &above) == 0 && above.st_dev != info.st_dev)
+        unlisted.add("%s%s", without++ == 0 ? "" : " ", path);
+    }
     if (place == 1) {
       long known = 0;
       while (known < devices && on_root[known] != info.st_dev) ++known;
@@ -96,6 +107,7 @@ void read_disk(const Channel& channel) {
     if (info.st_nlink < 2) few_links.add("%s%s", few++ == 0 ? "" : " ", path);
   }
   say_names(channel, "device", how, other_device, others);
+  say_names(channel, "unlisted", how, unlisted, without);
   say_number(channel, "devices_of_root", how, devices);
   say_names(channel, "size", how, odd_size, odd);
   say_names(channel, "links", how, few_links, few);

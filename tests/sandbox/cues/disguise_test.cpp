@@ -55,12 +55,14 @@ constexpr std::array rows{
     Row{"K9",
         "awk '$4 ~ /^vd/ {print $4, $3}' /proc/partitions; "
         "awk '{printf \"%s \", $3}' /proc/diskstats",
-        "vda 167772160\nvda1 167640064\nvda15 130048\nvda vda1 vda15 "},
+        "vda 167772160\nvda1 31457280\nvda2 41943040\nvda3 8388608\nvda4 20971520\nvda5 64881664\n"
+        "vda15 130048\nvda vda1 vda2 vda3 vda4 vda5 vda15 "},
     Row{"K8 by number", "ls -d /proc/irq/24/*/", "/proc/irq/24/virtio0-config/\n"},
     Row{"K7 by bus", "ls /proc/bus/pci/00 | tr '\n' ' '",
         "00.0 01.0 01.1 01.3 02.0 03.0 04.0 05.0 06.0 "},
     Row{"K9 by file system", "ls /proc/fs/ext4 /proc/fs/jbd2 | tr '\n' ' '",
-        "/proc/fs/ext4: vda1  /proc/fs/jbd2: vda1-8 "},
+        "/proc/fs/ext4: vda1 vda2 vda3 vda4 vda5  "
+        "/proc/fs/jbd2: vda1-8 vda2-8 vda3-8 vda4-8 vda5-8 "},
     Row{"K8 drivers", "grep -c -E '^(254 virtblk|253 device-mapper)$' /proc/devices", "2\n"},
     Row{"K13", "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name", "Red Hat\nKVM\n"},
     Row{"K13 tables",
@@ -75,7 +77,7 @@ constexpr std::array rows{
     Row{"disk",
         "cat /sys/block/vda/vda1/size /sys/class/block/vda/dev /sys/class/block/vda15/dev; "
         "awk '$4 == \"vda15\" {print $2}' /proc/partitions",
-        "335280128\n254:0\n254:15\n15\n"},
+        "62914560\n254:0\n254:15\n15\n"},
     Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
     Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
     Row{"K11", "awk '/MemTotal/ {print $2}' /proc/meminfo", "16392192\n"},
@@ -164,15 +166,18 @@ TEST_F(Disguised, CountersAgree) {
   for (const char* name : {"vm-production", "docker-service", "developer-laptop"}) {
     start(spec_of(name, 5));
     // Interrupts by number are the sums of their lines.
-    EXPECT_EQ(say("awk 'FNR == NR { if ($1 == \"intr\") for (i = 3; i <= NF; i++) told[i - 3] = $i; next } "
-                  "/^ *[0-9]+:/ { n = $1 + 0; s = 0; for (i = 2; $i ~ /^[0-9]+$/; i++) s += $i; "
-                  "if (told[n] < s * 0.99 - 60 || told[n] > s * 1.01 + 60) print name, $0, told[n] }' "
-                  "/proc/stat /proc/interrupts"),
-              "")
+    EXPECT_EQ(
+        say("awk 'FNR == NR { if ($1 == \"intr\") for (i = 3; i <= NF; i++) told[i - 3] = $i; next "
+            "} "
+            "/^ *[0-9]+:/ { n = $1 + 0; s = 0; for (i = 2; $i ~ /^[0-9]+$/; i++) s += $i; "
+            "if (told[n] < s * 0.99 - 60 || told[n] > s * 1.01 + 60) print name, $0, told[n] }' "
+            "/proc/stat /proc/interrupts"),
+        "")
         << name;
     // Soft interrupts of all kinds are the sum of their table.
     EXPECT_EQ(say("awk 'FNR == NR { if ($1 == \"softirq\") told = $2; next } FNR > 1 "
-                  "{ for (i = 2; i <= NF; i++) s += $i } END { print (told > s * 0.99 - 400 && told < s * "
+                  "{ for (i = 2; i <= NF; i++) s += $i } END { print (told > s * 0.99 - 400 && "
+                  "told < s * "
                   "1.01 + 400) }' /proc/stat /proc/softirqs"),
               "1\n")
         << name;
@@ -186,19 +191,22 @@ TEST_F(Disguised, CountersAgree) {
     EXPECT_EQ(say("awk '/ managed / { s += $2 * 4 } END { print s }' /proc/zoneinfo"),
               say("awk '/MemTotal/ { print $2 }' /proc/meminfo"))
         << name;
-    EXPECT_EQ(say("awk 'FNR == NR { m[$1] = $2; next } { v[$1] = $2 * 4 } END { f = m[\"MemFree:\"]; "
-                  "print (v[\"nr_free_pages\"] > f * 0.98 && v[\"nr_free_pages\"] < f * 1.02), "
-                  "(m[\"Active(file):\"] + m[\"Inactive(file):\"] + m[\"Shmem:\"] == "
-                  "m[\"Cached:\"] + m[\"Buffers:\"]) }' /proc/meminfo /proc/vmstat"),
-              "1 1\n")
+    EXPECT_EQ(
+        say("awk 'FNR == NR { m[$1] = $2; next } { v[$1] = $2 * 4 } END { f = m[\"MemFree:\"]; "
+            "print (v[\"nr_free_pages\"] > f * 0.98 && v[\"nr_free_pages\"] < f * 1.02), "
+            "(m[\"Active(file):\"] + m[\"Inactive(file):\"] + m[\"Shmem:\"] == "
+            "m[\"Cached:\"] + m[\"Buffers:\"]) }' /proc/meminfo /proc/vmstat"),
+        "1 1\n")
         << name;
     // What the disks read is what was paged in.
-    EXPECT_EQ(say("awk 'FNR == NR { if ($3 !~ /p?[0-9]+$/ || $3 ~ /n[0-9]+$/) r += $6 / 2; next } "
-                  "/^pgpgin / { print ($2 > r * 0.99 && $2 < r * 1.01) }' /proc/diskstats /proc/vmstat"),
-              "1\n")
+    EXPECT_EQ(
+        say("awk 'FNR == NR { if ($3 !~ /p?[0-9]+$/ || $3 ~ /n[0-9]+$/) r += $6 / 2; next } "
+            "/^pgpgin / { print ($2 > r * 0.99 && $2 < r * 1.01) }' /proc/diskstats /proc/vmstat"),
+        "1\n")
         << name;
     // The newest process is no older than who asks.
-    EXPECT_EQ(say("read a b c d last < /proc/loadavg; test $last -ge $$ && echo newest"), "newest\n")
+    EXPECT_EQ(say("read a b c d last < /proc/loadavg; test $last -ge $$ && echo newest"),
+              "newest\n")
         << name;
     // Daemons have whole pages too.
     EXPECT_EQ(say("awk '/^Vm.*kB$/ && $2 % 4 != 0' /proc/[0-9]*/status"), "") << name;
@@ -220,8 +228,8 @@ TEST_F(Disguised, SettingsAreOfAMachineOfThisSize) {
 
 // No device of the host's by any name, whatever the persona has.
 TEST_F(Disguised, HardwareIsTheSameEverywhere) {
-  for (const char* name : {"vm-production", "kubernetes-pod", "docker-service", "developer-laptop",
-                           "ci-runner"}) {
+  for (const char* name :
+       {"vm-production", "kubernetes-pod", "docker-service", "developer-laptop", "ci-runner"}) {
     start(spec_of(name, 5));
     EXPECT_EQ(say("ls -d /proc/irq/*/*/ | awk -F / '{print $4}' | sort -n"),
               say("awk -F : '/^ *[0-9]+:/ {print $1 + 0}' /proc/interrupts"))
@@ -230,7 +238,7 @@ TEST_F(Disguised, HardwareIsTheSameEverywhere) {
               say("ls /sys/bus/pci/devices | sed 's/.*://' | sort"))
         << name;
     EXPECT_EQ(say("ls /proc/fs/ext4"),
-              say("awk '$4 ~ /(p|vd.)[0-9]+$/ {print $3, $4}' /proc/partitions | sort -n | tail -1 | cut -d ' ' -f 2"))
+              say("awk '$1 ~ \"^/dev/\" {print substr($1, 6)}' /proc/mounts | sort -u"))
         << name;
     EXPECT_EQ(say("(echo x > /proc/irq/1/smp_affinity || mkdir /proc/irq/9999) 2> /dev/null || "
                   "echo closed"),

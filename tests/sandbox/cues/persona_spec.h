@@ -21,8 +21,8 @@ inline isolation::SandboxSpec spec_of(const char* name, std::uint64_t seed,
   TemplateContext context;
   context.day = today();
   context.seed = seed;
-  add_persona_values(*persona, context);
   draw_hostname(*persona, seed);
+  add_persona_values(*persona, context);
   auto world = make_persona_world(*persona, context);
   if (!world) throw std::runtime_error(world.error().line());
   apply_persona(*world, *policy);

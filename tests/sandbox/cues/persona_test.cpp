@@ -93,6 +93,16 @@ TEST(Persona, NothingInItContradicts) {
   }
 }
 
+// logrotate notes when it turned a log; the one that it set aside is as old.
+TEST(Persona, LogsWereTurnedWhenTheStateSays) {
+  Made made = make("vm-production");
+  ASSERT_TRUE(made.files.contains("/var/log/auth.log.1"));
+  EXPECT_THAT(
+      made.files["/var/lib/logrotate/status"].content,
+      HasSubstr("\"/var/log/auth.log\" " +
+                format_time(made.files["/var/log/auth.log.1"].mtime, "%Y-%-m-%-d-%-H:%-M:%-S\n")));
+}
+
 TEST(Persona, SeedChangesIdentifiersOnly) {
   Made one = make("vm-production", 1);
   EXPECT_EQ(one.files["/etc/machine-id"].content,

@@ -86,6 +86,7 @@ const Row rows[] = {
     {"K10.cgroup", "0::/user\\.slice/user-1207\\.slice/session-.*"},
     {"P1.init.cgroup", "0::/init\\.scope"},
     {"K11.memory.total", "777216000 kB"},
+    {"K11.blocks", "80000000"},
     {"K11.information.total_ram_kb", "777216000"},
     {"K13.dmi.sys_vendor", "Red Hat"},
     {"K13.dmi.product_name", "KVM"},
@@ -109,11 +110,10 @@ class Channels : public ::testing::Test {
     auto made = TemporaryDirectory::create("gyges-channels");
     ASSERT_TRUE(made) << made.error().line();
     workspace_ = std::make_unique<TemporaryDirectory>(std::move(*made));
-    request_.arguments = {
-        "E.env", "E2.", "E8.",  "P",    "F2.",  "F3.",     "F7.installed.machine_id",
-        "F8.",   "F9.", "F10.", "K1.",  "K2.",  "K4.",     "K5.",
-        "K7.",   "K8.", "K9.", "K10.", "K11.", "K12.", "K13.dmi", "F1.", "T5.",
-        "T8.",   "N2.", "N11."};
+    request_.arguments = {"E.env", "E2.", "E8.",  "P",    "F2.",  "F3.",  "F7.installed.machine_id",
+                          "F8.",   "F9.", "F10.", "K1.",  "K2.",  "K4.",  "K5.",
+                          "K7.",   "K8.", "K9.",  "K10.", "K11.", "K12.", "K13.dmi",
+                          "F1.",   "T5.", "T8.",  "N2.",  "N11."};
     // What launchers and harnesses leave to their children.
     for (const char* name : inherited_) ::setenv(name, "1", 1);
   }
@@ -246,7 +246,9 @@ const ManifestRow manifest_rows[] = {
        return std::to_string(of.at("machine").at("interrupts").size() + 17);
      }},
     {"K9.block.names",
-     [](const Manifest& of) { return Said(literal(of.at("machine").at("disks").at(0).at("name"))); }},
+     [](const Manifest& of) {
+       return Said(literal(of.at("machine").at("disks").at(0).at("name")));
+     }},
     {"K9.partitions",
      [](const Manifest& of) -> Said {
        std::vector<std::string> names;
@@ -282,7 +284,9 @@ const ManifestRow manifest_rows[] = {
        return Said(is_container(of) ? ".* system=overlay .*" : ".* system=ext4 /dev/.*");
      }},
     {"F3.system.root",
-     [](const Manifest& of) { return Said(is_container(of) ? "type=794c7630 .*" : "type=ef53 .*"); }},
+     [](const Manifest& of) {
+       return Said(is_container(of) ? "type=794c7630 .*" : "type=ef53 .*");
+     }},
     {"F1.marker.dockerenv",
      [](const Manifest& of) -> Said {
        // Nowhere is it where there is no Docker.

@@ -85,13 +85,17 @@ TEST_F(ProbeTest, DirectoriesThatDoNotLieOnThePersonasDiskAreListed) {
   std::set<std::string> listed;
   for (const Leak& leak : find_leaks(reading, Claim::virtual_machine)) listed.insert(leak.channel);
   EXPECT_EQ(listed, (std::set<std::string>{"F3.disk.device_count", "F3.disk.devices_of_root",
-                                           "F3.disk.links_count", "F3.disk.size_count"}));
-  auto namespaces =
-      probe_container({"unshare", "--user", "--map-root-user", "--mount"}, request);
+                                           "F3.disk.links_count", "F3.disk.size_count",
+                                           "F3.disk.unlisted_count"}));
+  // Partitions have a row of their own.
+  EXPECT_THAT(reading.find("F3.disk.unlisted")->value,
+              ::testing::MatchesRegex("/etc .*/usr /usr/lib"));
+  auto namespaces = probe_container({"unshare", "--user", "--map-root-user", "--mount"}, request);
   if (!namespaces)
     GTEST_SKIP() << "unshare(1) cannot show the host's disk: " << namespaces.error().line();
   const Reading host = reading_of(namespaces);
-  for (const char* channel : {"F3.disk.device", "F3.disk.size", "F3.disk.links"}) {
+  for (const char* channel :
+       {"F3.disk.device", "F3.disk.unlisted", "F3.disk.size", "F3.disk.links"}) {
     ASSERT_NE(host.find(channel), nullptr) << channel;
     EXPECT_EQ(host.find(channel)->value, "") << channel;
   }

@@ -1,0 +1,182 @@
+// What agents look at first in a container: what its runtime wrote, since when it runs, what is
+// mounted, what the image has. Under every container that is shipped; the control is a machine or a
+// sandbox without a disguise.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "tests/sandbox/cues/persona_spec.h"
+#include "tests/sandbox/isolation/sandbox_fixture.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::SandboxSpec;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+constexpr const char* containers[] = {"kubernetes-pod", "docker-service", "ci-runner"};
+
+class Containers : public isolation::SandboxTest {
+ protected:
+  std::string say(const std::string& command) { return run(command).output; }
+  long number(const std::string& command) { return std::atol(say(command).c_str()); }
+};
+
+// A container is younger than the machine that it runs on, and its processes are as old as it is.
+TEST_F(Containers, AreYoungerThanTheirMachine) {
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    const long up = number("cut -d. -f1 /proc/uptime");
+    const long lived = number("ps -o etimes= -p 1");
+    EXPECT_LT(lived, up - 86400) << name;
+    // As the files that its runtime wrote.
+    EXPECT_NEAR(number("echo $(($(date +%s) - $(stat -c %Y /etc/hostname)))"), lived, 90) << name;
+  }
+  start(spec_of("vm-production", 5));
+  EXPECT_GT(number("ps -o etimes= -p 1"), number("cut -d. -f1 /proc/uptime") - 60);
+}
+
+// The shell that waits for the commands of a job does next to nothing.
+TEST_F(Containers, AShellIsSmall) {
+  start(spec_of("ci-runner", 5));
+  EXPECT_LT(number("ps -o rss= -p 1"), 16000);
+  EXPECT_LT(number("ps -o cputimes= -p 1"), 5);
+  EXPECT_EQ(number("ps -o nlwp= -p 1"), 1);
+  start(spec_of("kubernetes-pod", 5));
+  EXPECT_GT(number("ps -o rss= -p 1"), 30000);
+}
+
+TEST_F(Containers, NamesAreAsTheirRuntimesWriteThem) {
+  start(spec_of("kubernetes-pod", 5));
+  EXPECT_THAT(say("cat /etc/hosts"), ::testing::StartsWith("# Kubernetes-managed hosts file.\n"));
+  EXPECT_THAT(say("cat /etc/resolv.conf"),
+              HasSubstr("search tracking.svc.cluster.local svc.cluster.local cluster.local "));
+  EXPECT_THAT(say("cat /etc/resolv.conf"), HasSubstr("\noptions ndots:5\n"));
+  EXPECT_EQ(say("hostname -f"), say("hostname"));
+  for (const char* name : {"docker-service", "ci-runner"}) {
+    start(spec_of(name, 5));
+    EXPECT_THAT(say("cat /etc/hosts"), HasSubstr("\nff02::2\tip6-allrouters\n172.")) << name;
+    EXPECT_EQ(say("hostname -f"), say("hostname")) << name;
+    EXPECT_EQ(say("echo $HOSTNAME"), say("hostname")) << name;
+  }
+  start(spec_of("vm-production", 5));
+  EXPECT_NE(say("hostname -f"), say("hostname"));
+}
+
+// df goes by the table of mounts where a directory is on the device of its mount point.
+TEST_F(Containers, TheHomeHasARowOfDf) {
+  for (const char* name :
+       {"kubernetes-pod", "docker-service", "ci-runner", "vm-production", "developer-laptop"}) {
+    start(spec_of(name, 5));
+    EXPECT_THAT(say("cd && df --output=source . | tail -1"), ::testing::StartsWith("/dev/"))
+        << name;
+  }
+  start(spec_of("kubernetes-pod", 5, [](Persona& persona) { persona.machine->volumes.clear(); }));
+  EXPECT_EQ(say("cd && df --output=source . | tail -1"), "-\n");
+}
+
+// A tmpfs has half as many inodes as the memory has pages, whatever its size.
+TEST_F(Containers, InodesOfTmpfsGoByTheMemory) {
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(number("stat -f -c %c /dev/shm"),
+              number("awk '/^MemTotal/ {print int($2 / 8)}' /proc/meminfo"))
+        << name;
+  }
+}
+
+// Neither Docker nor Kubernetes makes a time namespace.
+TEST_F(Containers, ShareTheClocksOfTheirMachine) {
+  const std::string numbers = "readlink /proc/self/ns/time /proc/self/ns/user /proc/self/ns/pid";
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    EXPECT_THAT(say(numbers), ::testing::StartsWith("time:[4026531834]\nuser:[4026531837]\n"))
+        << name;
+    EXPECT_THAT(say(numbers), Not(HasSubstr("pid:[4026531836]"))) << name;
+  }
+  SandboxSpec spec = spec_of("ci-runner", 5);
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_THAT(say(numbers), Not(HasSubstr("time:[4026531834]")));
+}
+
+// Rows that kernels after the persona's brought.
+TEST_F(Containers, StatusHasTheRowsOfTheKernel) {
+  const std::string newer = "grep -cE '^(Kthread|untag_mask|x86_Thread_features.*):' ";
+  for (const char* name : {"kubernetes-pod", "docker-service", "ci-runner", "vm-production"}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(newer + "/proc/self/status"), "0\n") << name;
+    EXPECT_EQ(say(newer + "/proc/1/status"), "0\n") << name;
+    EXPECT_EQ(say("grep -c ^Seccomp: /proc/self/status"), "1\n") << name;
+  }
+}
+
+// A group with a quota counts its periods.
+TEST_F(Containers, AGroupWithAQuotaHasPeriods) {
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    EXPECT_GT(number("awk '/^nr_periods/ {print $2}' /sys/fs/cgroup/cpu.stat"), 0) << name;
+  }
+}
+
+TEST_F(Containers, HaveWhatAnImageHas) {
+  const std::string look =
+      "cat /etc/shadow 2>&1 | grep -c denied; stat -c '%a %n' /var/log/wtmp /var/tmp /run/lock "
+      "/var/spool/mail 2>&1; last "
+      "2>&1";
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    EXPECT_THAT(say(look), ::testing::StartsWith("1\n664 /var/log/wtmp\n1777 "
+                                                 "/var/tmp\n1777 /run/lock\n777 /var/spool/mail\n"))
+        << name;
+    EXPECT_THAT(say(look), HasSubstr("wtmp begins")) << name;
+  }
+}
+
+std::string decoded(std::string text) {
+  std::string bytes;
+  unsigned group = 0;
+  int bits = 0;
+  static const std::string digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (const char letter : text) {
+    group = group << 6U | static_cast<unsigned>(digits.find(letter));
+    if ((bits += 6) < 8) continue;
+    bits -= 8;
+    bytes += static_cast<char>(group >> static_cast<unsigned>(bits) & 0xffU);
+  }
+  return bytes;
+}
+
+// Whoever opens the token of a service account finds the pod in it.
+TEST_F(Containers, ATokenNamesThePod) {
+  start(spec_of("kubernetes-pod", 5));
+  const std::string place = "/var/run/secrets/kubernetes.io/serviceaccount/";
+  const std::vector<std::string> parts = split(say("cat " + place + "token"), '.');
+  ASSERT_EQ(parts.size(), 3U);
+  EXPECT_EQ(nlohmann::json::parse(decoded(parts[0])).at("alg"), "RS256");
+  const auto claims = nlohmann::json::parse(decoded(parts[1]));
+  const auto& pod = claims.at("kubernetes.io").at("pod");
+  EXPECT_EQ(pod.at("name").get<std::string>() + "\n", say("hostname"));
+  EXPECT_THAT(say("cat /proc/self/mountinfo"),
+              HasSubstr("/pods/" + pod.at("uid").get<std::string>() + "/etc-hosts"));
+  EXPECT_LT(claims.at("iat").get<long>(), number("date +%s"));
+  EXPECT_GT(claims.at("exp").get<long>(), number("date +%s"));
+  EXPECT_EQ(say("cat " + place + "namespace"), claims.at("kubernetes.io").at("namespace"));
+  EXPECT_THAT(say("cat " + place + "ca.crt"),
+              ::testing::StartsWith("-----BEGIN CERTIFICATE-----\n"));
+  EXPECT_THAT(say("readlink " + place + "..data"), MatchesRegex("\\.\\.20[0-9_]+\\.[0-9]+\n"));
+  // A service has all of its variables or none.
+  EXPECT_EQ(say("echo $TRACKING_REDIS_PORT_6379_TCP_ADDR"),
+            say("echo $TRACKING_REDIS_SERVICE_HOST"));
+}
+
+}  // namespace
+}  // namespace gyges::cues

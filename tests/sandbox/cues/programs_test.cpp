@@ -1,0 +1,154 @@
+// What programs that list a machine go by, where each is a file or a call of its own: memory in
+// blocks, speeds of processors, limits of processes, groups of services. The control is a sandbox
+// without a disguise.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <string>
+
+#include "tests/sandbox/cues/persona_spec.h"
+#include "tests/sandbox/isolation/sandbox_fixture.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::SandboxSpec;
+using ::testing::HasSubstr;
+
+constexpr const char* every_machine[] = {"vm-production", "kubernetes-pod", "docker-service",
+                                         "developer-laptop", "ci-runner"};
+
+class Programs : public isolation::SandboxTest {
+ protected:
+  std::string say(const std::string& command) { return run(command).output; }
+  long number(const std::string& command) { return std::atol(say(command).c_str()); }
+};
+
+// lsmem: what is online is a block's more than what the kernel counts, at most.
+TEST_F(Programs, MemoryHasItsBlocks) {
+  constexpr long block = 128L << 20;
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    const long total =
+        number("lsmem --bytes --summary=only | awk '/online/ {printf \"%.0f\", $NF; exit}'");
+    const long counted = number("awk '/^MemTotal/ {printf \"%.0f\", $2 * 1024}' /proc/meminfo");
+    EXPECT_GT(total, counted) << name;
+    EXPECT_LE(total, counted + block) << name;
+    EXPECT_EQ(number("ls -d /sys/devices/system/memory/memory* | wc -l"), total / block) << name;
+  }
+}
+
+// Hypervisors keep the speeds to themselves.
+TEST_F(Programs, ProcessorsHaveSpeedsWhereTheMachineIsOneOfMetal) {
+  start(spec_of("developer-laptop", 5));
+  const std::string base = "/sys/devices/system/cpu/cpu0/cpufreq/";
+  EXPECT_EQ(number("cat " + base + "scaling_cur_freq") / 1000,
+            number("awk -F: '/^cpu MHz/ {print int($2); exit}' /proc/cpuinfo"));
+  EXPECT_GE(number("cat " + base + "cpuinfo_max_freq"), number("cat " + base + "scaling_cur_freq"));
+  EXPECT_EQ(say("cat " + base + "scaling_driver"), "acpi-cpufreq\n");
+  start(spec_of("vm-production", 5));
+  EXPECT_EQ(say("ls " + base + " 2>&1 | grep -c 'No such'"), "1\n");
+}
+
+// The kernel gives each user half of the threads that the memory allows.
+TEST_F(Programs, LimitsOfProcessesAreTheMachines) {
+  if (::geteuid() != 0) GTEST_SKIP() << "without root the policy's own limit stands there";
+  for (const char* name : every_machine) {
+    SandboxSpec spec = spec_of(name, 5);
+    start(spec);
+    rlimit hosts{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NPROC, &hosts), 0);
+    const long most = std::min(number("echo $(($(cat /proc/sys/kernel/threads-max) / 2))"),
+                               hosts.rlim_max == RLIM_INFINITY ? std::numeric_limits<long>::max()
+                                                               : static_cast<long>(hosts.rlim_max));
+    EXPECT_EQ(number("getconf CHILD_MAX"), most) << name;
+    EXPECT_EQ(number("bash -c 'ulimit -u'"), most) << name;
+    EXPECT_EQ(number("awk '/^Max processes/ {print $3}' /proc/self/limits"), most) << name;
+  }
+  start(spec_of("vm-production", 5));
+  EXPECT_EQ(number("awk '/^Max processes/ {print $3}' /proc/1/limits"),
+            number("bash -c 'ulimit -u'"));
+  SandboxSpec spec = spec_of("vm-production", 5);
+  spec.policy.cues.proc_files = false;
+  start(spec);
+  EXPECT_NE(number("bash -c 'ulimit -u'"),
+            number("awk '/^Max processes/ {print $3}' /proc/1/limits"));
+}
+
+TEST_F(Programs, SettingsOfModulesAreThoseOfTheModules) {
+  const std::string settings = "ls /proc/sys/fs/xfs 2> /dev/null | wc -l";
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(settings), "0\n") << name;
+    EXPECT_EQ(say("cat /proc/sys/net/ipv4/tcp_congestion_control"), "cubic\n") << name;
+    EXPECT_EQ(say("cat /proc/sys/net/ipv4/tcp_available_congestion_control"), "reno cubic\n")
+        << name;
+  }
+  if (!std::filesystem::exists("/proc/sys/fs/xfs")) return;
+  SandboxSpec spec = spec_of("vm-production", 5);
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_NE(say(settings), "0\n");
+}
+
+// systemd-cgls lists the services by their groups.
+TEST_F(Programs, ServicesHaveGroups) {
+  start(spec_of("vm-production", 5));
+  const std::string tree = say("systemd-cgls --no-pager --full /sys/fs/cgroup 2>&1");
+  for (const char* unit : {"cron.service", "ssh.service", "rsyslog.service", "init.scope"})
+    EXPECT_THAT(tree, HasSubstr(unit));
+  EXPECT_EQ(say("cat /sys/fs/cgroup$(cut -d: -f3 /proc/618/cgroup)/cgroup.procs"), "618\n");
+  SandboxSpec spec = spec_of("vm-production", 5);
+  spec.disguise.reset();
+  start(spec);
+  EXPECT_THAT(say("systemd-cgls --no-pager --full /sys/fs/cgroup 2>&1"),
+              ::testing::Not(HasSubstr("cron.service")));
+}
+
+// A directory that is a partition's stands in the tables that tell partitions.
+TEST_F(Programs, PartitionsAreMounted) {
+  for (const char* name : {"vm-production", "developer-laptop"}) {
+    start(spec_of(name, 5));
+    for (const char* point : {"/var", "/tmp", "/home"}) {
+      const std::string place = point;
+      const std::string source = say("df --output=source " + place + " | tail -1 | tr -d '\\n'");
+      EXPECT_THAT(source, ::testing::StartsWith("/dev/")) << name << place;
+      EXPECT_EQ(say("awk '$2 == \"" + place + "\" {printf \"%s\", $1}' /proc/mounts"), source);
+      EXPECT_EQ(say("lsblk -nro MOUNTPOINT " + source +
+                    " 2> /dev/null || lsblk -nro "
+                    "NAME,MOUNTPOINT | awk '\"/dev/\" $1 == \"" +
+                    source + "\" {print $2}'"),
+                place + "\n");
+      EXPECT_EQ(say("lsblk -rno UUID,MOUNTPOINT | awk '$2 == \"" + place + "\" {print $1}'"),
+                say("awk '$2 == \"" + place + "\" {print substr($1, 6)}' /etc/fstab"))
+          << name << place;
+    }
+  }
+}
+
+// Directories that hold what was there before are no younger than it.
+TEST_F(Programs, NothingIsAsOldAsTheSandbox) {
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("find /etc /var /home /srv -xdev -newermt '-30 minutes' ! -path '/var/lib/dpkg*' "
+                  "! -path /etc/alternatives ! -path '/etc/ld.so*' 2> /dev/null"),
+              "")
+        << name;
+  }
+}
+
+// who(1) leaves out logins whose process is not there.
+TEST_F(Programs, WhoSitsAtTheScreenIsListed) {
+  start(spec_of("developer-laptop", 5));
+  EXPECT_THAT(say("who"), ::testing::StartsWith("tnygaard tty2 "));
+  EXPECT_THAT(say("w -h"), HasSubstr("/usr/libexec/gdm-wayland-session"));
+}
+
+}  // namespace
+}  // namespace gyges::cues
