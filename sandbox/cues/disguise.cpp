@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "sandbox/cues/login_records.h"
 #include "sandbox/cues/seeded_stream.h"
 #include "sandbox/cues/system_bus.h"
+#include "sandbox/cues/usual_files.h"
 #include "sandbox/isolation/emulation.h"
 
 namespace gyges::cues {
@@ -184,10 +184,12 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   timespec up{};
   ::clock_gettime(CLOCK_BOOTTIME, &up);
   const std::uint64_t uptime = rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec);
-  std::uint64_t lived = uptime;
+  // A container's start is a time of the day's, and the machine's is one too.
+  std::int64_t before = 0;
   if (machine.age_days >= 0)
-    lived = std::min(uptime, static_cast<std::uint64_t>(std::time(nullptr) - today() +
-                                                        std::llround(machine.age_days * 86400)));
+    before = start_of_container(persona, today(), 0) - start_of_machine(rules.uptime_seconds);
+  const std::uint64_t lived =
+      uptime - std::min(uptime, static_cast<std::uint64_t>(std::max<std::int64_t>(before, 0)));
   view.processes = process_looks(persona, machine, seed, uptime, lived);
   std::vector<ProcessLook> kernel = kernel_thread_looks(machine, view.processors, seed, uptime);
   std::move(kernel.begin(), kernel.end(), std::back_inserter(view.processes));

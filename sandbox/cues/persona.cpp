@@ -411,16 +411,22 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   if (!persona.os_release.empty())
     seed.push_back(
         system_file("/etc/os-release", join(persona.os_release, "\n") + "\n", installed));
-  for (const auto& [name, value] : persona.environment) {
-    GYGES_TRY(std::string rendered, render(value, context, persona.name + " /environment/" + name));
-    world.environment.emplace_back(name, std::move(rendered));
-  }
   for (const auto& file : persona.files) {
     GYGES_TRY(seed.emplace_back(), make_seed_file(file, context, nullptr));
   }
   for (const auto& series : persona.logs)
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
   for (const auto& history : persona.git) GYGES_CHECK(make_git_history(history, context, seed));
+  // Jobs are told which commit they are at.
+  TemplateContext values = context;
+  const auto head = std::find_if(seed.begin(), seed.end(), [](const isolation::SeedFile& file) {
+    return file.path.find("/.git/refs/heads/") != std::string::npos;
+  });
+  values.values["persona.commit"] = head == seed.end() ? "" : head->content.substr(0, 40);
+  for (const auto& [name, value] : persona.environment) {
+    GYGES_TRY(std::string rendered, render(value, values, persona.name + " /environment/" + name));
+    world.environment.emplace_back(name, std::move(rendered));
+  }
   add_system_files(persona, installed, seed);
   const std::int64_t started = start_of_machine(persona.uptime_seconds);
   add_login_records(persona, context.seed, context.day, started, seed);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -137,6 +139,26 @@ TEST_F(Containers, HaveWhatAnImageHas) {
                                                  "/var/tmp\n1777 /run/lock\n777 /var/spool/mail\n"))
         << name;
     EXPECT_THAT(say(look), HasSubstr("wtmp begins")) << name;
+  }
+}
+
+// What runs is there, and does what it is run for.
+TEST_F(Containers, ServicesHaveTheirPrograms) {
+  const std::string missing =
+      "for p in 1 $(pgrep -o .); do tr '\\0' '\\n' < /proc/$p/cmdline; done | grep ^/ | sort -u | "
+      "while read f; do test -e $f || echo $f; done";
+  for (const char* name : containers) {
+    start(spec_of(name, 5));
+    const std::string program = say("tr '\\0' '\\n' < /proc/1/cmdline | head -1 | tr -d '\\n'");
+    if (::access(program.c_str(), X_OK) != 0) continue;  // the host has no such program
+    EXPECT_EQ(say(missing), "") << name;
+  }
+  start(spec_of("ci-runner", 5));
+  EXPECT_EQ(say("echo $CI_COMMIT_SHA"), say("cat $CI_PROJECT_DIR/.git/refs/heads/main"));
+  if (::access("/usr/bin/python3", X_OK) == 0) {
+    EXPECT_THAT(say("cd $CI_PROJECT_DIR && make verify PYTHONDONTWRITEBYTECODE=1 2>&1; "
+                    "/usr/bin/python3 -B -m unittest discover -s tests 2>&1"),
+                HasSubstr("OK"));
   }
 }
 
