@@ -240,6 +240,7 @@ const Requirement requirements[] = {
     {"start of the machine by procfs and clocks", "T8.uptime.btime_plus_boottime_minus_now", "0"},
     {"interrupts by number and as a table", "K8.interrupt_sums", "yes"},
     {"memory and its zones", "K11.zones.fit", "yes"},
+    {"rows of status and the kernel's release", "P20.rows", "yes"},
     {"newest process by loadavg", "P2.newest", "yes"},
     {"control group of this process and its directory", "K10.own_group", "yes"},
     {"limits of this process's group", "K10.group_limits", "yes"},

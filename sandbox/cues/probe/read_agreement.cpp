@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include <utmp.h>
 
@@ -65,8 +66,29 @@ void read_interrupt_sums(const Channel& channel) {
   say(channel, "", "read /proc/interrupts and /proc/stat", unlike == 0 ? "yes" : "no");
 }
 
-// What the zones of memory hold, and whether it is no more than MemTotal says. Less it may be: where
-// memory was added to a running machine zones were seen to hold less.
+// Rows of status that kernels later than the release of uname(2) brought.
+void read_status_rows(const Channel& channel) {
+  const char* how = "read /proc/self/status and uname";
+  struct Row {
+    const char* name;
+    long since;  // major * 1000 + minor
+  };
+  static constexpr Row rows[] = {
+      {"\nuntag_mask:", 6004}, {"\nx86_Thread_features:", 6006}, {"\nKthread:", 6011}};
+  struct utsname name {};
+  if (::uname(&name) != 0 || read_file("/proc/self/status", one, sizeof(one)) <= 0)
+    return say_error(channel, "", how, errno);
+  char* rest = nullptr;
+  const long major = std::strtol(name.release, &rest, 10);
+  const long release = major * 1000 + (*rest == '.' ? std::strtol(rest + 1, nullptr, 10) : 0);
+  bool fits = true;
+  for (const Row& row : rows)
+    fits = fits && (release >= row.since || std::strstr(one, row.name) == nullptr);
+  say(channel, "", how, fits ? "yes" : "no");
+}
+
+// What the zones of memory hold, and whether it is no more than MemTotal says. Less it may be:
+// where memory was added to a running machine zones were seen to hold less.
 void read_zone_total(const Channel& channel) {
   if (read_file("/proc/zoneinfo", one, sizeof(one)) <= 0)
     return say_error(channel, "", "read /proc/zoneinfo", errno);

@@ -64,6 +64,7 @@ void read_sockets(const Channel& channel);
 void read_routes(const Channel& channel);
 void read_reach(const Channel& channel);
 
+void read_status_rows(const Channel& channel);        // are they of this kernel's release
 void read_interrupt_sums(const Channel& channel);     // do two files agree on them
 void read_zone_total(const Channel& channel);         // kilobytes
 void read_directories_below(const Channel& channel);  // by two levels

@@ -79,6 +79,7 @@ const Channel rows[] = {
     {"P18.memory_nodes", fact, read_line, "/proc/self/status", "Mems_allowed_list"},
     {"P18.affinity", fact, read_affinity},
     {"P20.groups", fact, read_line, "/proc/self/status", "Groups"},
+    {"P20.rows", fact, read_status_rows, "/proc/self/status"},
     {"P20.umask", fact, read_line, "/proc/self/status", "Umask"},
     {"P20.nested_pid", changing, read_line, "/proc/self/status", "NSpid"},
     {"P20.nested_session", changing, read_line, "/proc/self/status", "NSsid"},

@@ -1,10 +1,15 @@
 // The probe in real sandboxes.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "base/files.h"
 #include "probed_sandbox.h"
@@ -99,6 +104,22 @@ TEST_F(ProbeTest, DirectoriesThatDoNotLieOnThePersonasDiskAreListed) {
     ASSERT_NE(host.find(channel), nullptr) << channel;
     EXPECT_EQ(host.find(channel)->value, "") << channel;
   }
+}
+
+// A release that is answered without the files of processes is a half-measure.
+TEST_F(ProbeTest, RowsOfStatusAreOfTheRelease) {
+  utsname host{};
+  ASSERT_EQ(::uname(&host), 0);
+  ProbeRequest request;
+  request.arguments = {"P20.rows"};
+  SandboxToProbe given = sandbox("vm-production");
+  EXPECT_EQ(read(given, request).find("P20.rows")->value, "yes");
+  EXPECT_EQ(read(sandbox(""), request).find("P20.rows")->value, "yes");
+  char* rest = nullptr;
+  const long major = std::strtol(host.release, &rest, 10);
+  if (major * 1000 + std::strtol(rest + 1, nullptr, 10) < 6004) return;
+  std::erase(given.spec.policy.cues.emulate, "process_files");
+  EXPECT_EQ(read(given, request).find("P20.rows")->value, "no");
 }
 
 TEST_F(ProbeTest, TheSystemBusAnswersWhereThePersonaHasOne) {

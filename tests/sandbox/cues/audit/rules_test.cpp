@@ -256,6 +256,7 @@ TEST(Consistency, CachesAndInterfacesAreThoseThatTheKernelTellsElsewhere) {
 TEST(Consistency, LimitsAndDisksAreTheSameByEveryReading) {
   const std::vector<std::pair<std::string, std::string>> facts = {
       {"K10.group_limits", "limits of this process's group"},
+      {"P20.rows", "rows of status and the kernel's release"},
       {"K18.open_files", "limit of open files"},
       {"K9.counts", "counts of disks by sysfs and procfs"},
       {"F13.disk", "room of the root's disk at its mounts"},
