@@ -50,12 +50,12 @@ class Seeder {
       // Links of the system's are as old as the root, which has the others.
       if (spec_.disguise) link.mtime = spec_.disguise->root_time;
       GYGES_CHECK(put(link, true));
-      GYGES_CHECK(set_time(link));
     }
     for (const SeedFile& file : spec_.seed) GYGES_CHECK(put(file));
     // Last, because making an entry changes the time of its directory.
     for (const auto& [path, time] : made_) GYGES_CHECK(set_time_of(scratch_, path, time));
-    for (const SeedFile& file : spec_.seed) GYGES_CHECK(set_time(file));
+    for (const SeedFile& file : spec_.seed)
+      if (file.kind == SeedFile::Kind::directory) GYGES_CHECK(set_time(file));
     return ok();
   }
 
@@ -103,22 +103,22 @@ class Seeder {
     return fail_errno("open directory of seed file", quoted(file.path));
   }
 
+  // From the deepest that is there: repositories have hundreds of directories beside each other.
   Result<UniqueFd> make_directory(const Place& place, const std::string& path,
                                   const SeedFile& file) {
-    GYGES_TRY(UniqueFd at, open_directory(scratch_, path.substr(0, place.root), file));
-    for (std::size_t begin = place.root + 1; begin < path.size();) {
-      const std::size_t end = std::min(path.find('/', begin), path.size());
-      const std::string name = path.substr(begin, end - begin);
-      if (::mkdirat(at.get(), name.c_str(), 0755) == 0) {
-        GYGES_CHECK(own(at.get(), name, file));
-        made_.emplace(path.substr(0, end), file.mtime);
-      } else if (errno != EEXIST) {
-        return fail_errno("make directory for seed file", quoted(file.path));
-      }
-      GYGES_TRY(at, open_directory(scratch_, path.substr(0, end), file));
-      begin = end + 1;
+    UniqueFd there = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
+    if (there) return there;
+    if (errno != ENOENT || path.size() <= place.root) return open_directory(scratch_, path, file);
+    const std::size_t slash = path.rfind('/');
+    const std::string name = path.substr(slash + 1);
+    GYGES_TRY(UniqueFd above, make_directory(place, path.substr(0, slash), file));
+    if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
+      GYGES_CHECK(own(above.get(), name, file));
+      made_.emplace(path, file.mtime);
+    } else if (errno != EEXIST) {
+      return fail_errno("make directory for seed file", quoted(file.path));
     }
-    return at;
+    return open_directory(above.get(), name, file);
   }
 
   // The directory that holds a seed, made where there is none; kept for the next one, which mostly
@@ -126,10 +126,7 @@ class Seeder {
   Result<int> directory_of(const Place& place, const SeedFile& file) {
     const std::string path = place.path.substr(0, place.path.rfind('/'));
     if (directory_ && path == directory_path_) return directory_.get();
-    directory_ = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
-    if (!directory_) {
-      GYGES_TRY(directory_, make_directory(place, path, file));
-    }
+    GYGES_TRY(directory_, make_directory(place, path, file));
     directory_path_ = path;
     return directory_.get();
   }
@@ -162,7 +159,8 @@ class Seeder {
     if (file.kind == SeedFile::Kind::symlink) {
       if (::symlinkat(file.content.c_str(), parent, name.c_str()) != 0)
         return fail_errno("make seed link", quoted(file.path));
-      return own(parent, name, file);
+      GYGES_CHECK(own(parent, name, file));
+      return set_time_of(parent, name, file.mtime);
     }
     return put_file(parent, name, file);
   }
@@ -184,7 +182,7 @@ class Seeder {
     const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
     if (::fchmod(fd.get(), closed ? 0U : file.mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
-    return ok();
+    return set_time_of(parent, name, file.mtime);
   }
 
   static Status set_time_of(int parent, const std::string& name, std::int64_t time) {
