@@ -128,8 +128,8 @@ std::optional<isolation::ShownState> shown_state(const Machine& machine);
 // `counted`: the persona's number of processors shows.
 std::vector<isolation::ProcessFileRule> process_file_rules(const MachineView& view, bool counted);
 
-// All of it; the same arguments on the same host in one second of its uptime give the same. Null for
-// a persona without the section `machine`.
+// All of it; the same arguments on the same host in one second of its uptime give the same. Null
+// for a persona without the section `machine`.
 Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& persona,
                                                                  std::uint64_t seed,
                                                                  const isolation::Policy& policy);

@@ -75,8 +75,8 @@ void read_open_files(const Channel& channel);     // is file-max that of file-nr
 void read_disk_counts(const Channel& channel);    // do sysfs and procfs count the same of disks
 void read_room_of_disk(const Channel& channel);   // has /etc/hosts, of the root's disk, its room
 void read_unknown_types(const Channel& channel);  // does the kernel have what is mounted
-void read_own_group(const Channel& channel);     // does /sys have the directory of its cgroup
-void read_login_screen(const Channel& channel);  // does utmp name the process that asks for logins
+void read_own_group(const Channel& channel);      // does /sys have the directory of its cgroup
+void read_login_screen(const Channel& channel);   // does utmp name the process that asks for logins
 void read_netlink(const Channel& channel);  // interfaces as ip(8) and getifaddrs(3) ask for them
 void read_loaded_modules(const Channel& channel);
 void read_newest(const Channel& channel);  // is the newest process as new as this one
