@@ -40,7 +40,8 @@ enum class Op : std::uint32_t {
   bind,            // a: directory, b: path
   hand_over,       // a: directory: its descriptor goes to the supervisor, which fills it.
                    // number[0]: the Hand it is, number[1]: 1 to go on meanwhile (await_answer)
-  hand_copy,       // as hand_over, by a mount of its own: what is done to the one at a is not seen
+  hand_copy,       // as hand_over with 1, by a mount of its own: what is done to the one at a is
+                   // not seen
   leave_behind,    // a: mount point, then removed: its mount goes with the old root
   enter_root,      // the new root becomes /, the host's tree is gone
   freeze_root,     // the root itself becomes read-only
@@ -66,7 +67,7 @@ enum class Op : std::uint32_t {
   date_root,     // number[0]: seconds since 1970: the time of / and of what lies in its own file
                  // system
   set_time,      // a: path, number[0]: seconds since 1970
-  await_answer,  // until the supervisor has dealt with what was offered
+  await_answer,  // until the supervisor has dealt with the Hand number[0], which was offered
   await_cgroup,  // until the supervisor has made the cgroup and pid 1 has entered it
   decoy,         // a: comm, b: arguments, NUL-separated, number[0]: uid, number[1]: gid,
                  // number[2]: 1 to change to them, and its pid in the upper half; 0: any. Where
@@ -109,7 +110,7 @@ struct StepHeader {
 };
 
 enum class Ask : std::uint32_t {
-  proceed = 1,  // the handed-over descriptor has been dealt with
+  proceed = 1,  // the handed-over descriptor has been dealt with; id: the Hand it was
   spawn,        // descriptors: standard input, output, error, and the payload's file unless the
                 // payload follows the request in its message
   signal,       // number to command `id`, or to its process group

@@ -309,7 +309,7 @@ int run_step(const Step& step, std::uint32_t index) {
       return (number[1] != 0 ? offer : hand)(::open(step.a, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                              static_cast<Hand>(number[0]));
     case Op::await_answer:
-      return await_answer();
+      return await_answer(static_cast<Hand>(number[0]));
     case Op::await_cgroup:
       return await_cgroup();
     case Op::set_time:
@@ -317,8 +317,8 @@ int run_step(const Step& step, std::uint32_t index) {
     case Op::date_root:
       return date_root(static_cast<std::int64_t>(number[0]));
     case Op::hand_copy:
-      return hand(::open_tree(AT_FDCWD, step.a, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
-                  static_cast<Hand>(number[0]));
+      return offer(::open_tree(AT_FDCWD, step.a, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+                   static_cast<Hand>(number[0]));
     case Op::leave_behind:
       return leave_behind(step.a);
     case Op::enter_root:

@@ -12,10 +12,18 @@ namespace {
 
 CgroupSettings settings;
 bool entered = false;
+std::uint32_t answered = 0;  // a bit for each Hand
+
+std::uint32_t bit_of(std::uint32_t hand) {
+  return 1U << (hand & 31U);
+}
 
 void take(const Received& received) {
   const int fd = received.fds[0];
   switch (received.request.ask) {
+    case Ask::proceed:
+      answered |= bit_of(received.request.id);
+      return;
     case Ask::take_mount:
       take_mount(fd);
       return;
@@ -35,14 +43,15 @@ void take(const Received& received) {
 
 }  // namespace
 
-int await_answer() {
-  for (Received received = receive(); received.request.ask != Ask::proceed; received = receive())
-    take(received);
+int await_answer(Hand what) {
+  const std::uint32_t bit = bit_of(static_cast<std::uint32_t>(what));
+  while ((answered & bit) == 0) take(receive());
+  answered &= ~bit;
   return 0;
 }
 
 int hand(int fd, Hand what) {
-  return offer(fd, what) != 0 ? -1 : await_answer();
+  return offer(fd, what) != 0 ? -1 : await_answer(what);
 }
 
 int await_cgroup() {

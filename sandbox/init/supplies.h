@@ -6,8 +6,8 @@
 
 namespace gyges::init {
 
-// Waits until the supervisor has dealt with what was offered; 0.
-int await_answer();
+// Waits until the supervisor has dealt with what was offered as `what`; 0.
+int await_answer(Hand what);
 // Sends `fd` as `what`, closes it, and waits as await_answer() does. -1 where there is no
 // descriptor; errno is then the caller's.
 int hand(int fd, Hand what);

@@ -227,13 +227,15 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   egress_gateway(policy, steps);
 
   GYGES_CHECK(filesystem.open_sources(shared_tree));
-  filesystem.root_and_scratch(disguise.root_of_disk);
+  filesystem.root_and_scratch(disguise);
   decoys(disguise, host, steps);
   // No policy mounts anything there.
   filesystem.proc_and_devices(terminal);
+  // Sooner there than the layers.
+  filesystem.cover(disguise);
   filesystem.await_layers();
   filesystem.place_mounts();
-  filesystem.disguise(disguise);
+  filesystem.looks_of_root(disguise);
   // A process that is being made while the root changes would keep the host's.
   if (!disguise.decoys.empty())
     steps.add(Op::await_decoys, "wait until the persona's processes sleep");

@@ -123,10 +123,10 @@ Status FilesystemPlan::open_sources(const std::string& shared) {
   return ok();
 }
 
-void FilesystemPlan::root_and_scratch(bool of_disk) {
+void FilesystemPlan::root_and_scratch(const Disguise& disguise) {
   Step& root = steps_.add_path(Op::new_root, "make the root", "/tmp");
   root.b = root_data;
-  root.number[0] = of_disk ? 1 : 0;
+  root.number[0] = disguise.root_of_disk ? 1 : 0;
   steps_.make_path(".s", 0700);
   std::string data = "mode=700";
   if (policy_.limits.disk_bytes > 0) data += fmt::format(",size={}", policy_.limits.disk_bytes);
@@ -134,7 +134,17 @@ void FilesystemPlan::root_and_scratch(bool of_disk) {
   steps_.mount("make the file system of the writable layers", "tmpfs", ".s", MS_NOSUID | MS_NODEV,
                data);
   for (Placed& placed : mounts_) make_area(placed);
-  if (plan_.areas.empty()) return;
+  if (!plan_.areas.empty()) make_layers();
+  if (!disguise.places_files()) return;
+  // A file system of its own: nothing that the agent writes to, and none of its limits.
+  steps_.make_path(".c", 0755);
+  steps_.mount("make the file system of the disguise", "tmpfs", ".c",
+               MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,nr_inodes=8192,mode=755");
+  steps_.add_path(Op::hand_copy, "fill the disguise", ".c").number[0] =
+      static_cast<std::uint64_t>(init::Hand::disguise);
+}
+
+void FilesystemPlan::make_layers() {
   for (std::size_t i = 0; i < plan_.areas.size(); ++i) {
     const WritableArea& area = plan_.areas[i];
     steps_.make_path(fmt::format(".s/u{}", i), area.mode);
@@ -160,7 +170,9 @@ void FilesystemPlan::root_and_scratch(bool of_disk) {
 }
 
 void FilesystemPlan::await_layers() {
-  if (!plan_.areas.empty()) steps_.add(Op::await_answer, "wait until the layers are filled");
+  if (plan_.areas.empty()) return;
+  steps_.add(Op::await_answer, "wait until the layers are filled").number[0] =
+      static_cast<std::uint64_t>(init::Hand::scratch);
 }
 
 void FilesystemPlan::make_area(Placed& placed) {
@@ -320,7 +332,7 @@ void FilesystemPlan::proc_and_devices(bool terminal) {
                MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, "");
 }
 
-void FilesystemPlan::disguise(const Disguise& disguise) {
+void FilesystemPlan::looks_of_root(const Disguise& disguise) {
   for (const std::string& path : disguise.root_files)
     steps_.add_path(Op::make_file, "make " + path, relative(path));
   // Rootless they are the agent's user's, and one that is closed to others is closed to it too.
@@ -333,12 +345,11 @@ void FilesystemPlan::disguise(const Disguise& disguise) {
         area.target != "/tmp")
       steps_.add_path(Op::set_time, "date " + area.target, relative(area.target)).number[0] =
           static_cast<std::uint64_t>(root_time_);
+}
+
+void FilesystemPlan::cover(const Disguise& disguise) {
   if (!disguise.places_files()) return;
-  // A file system of its own: nothing that the agent writes to, and none of its limits.
-  steps_.make_path(".c", 0755);
-  steps_.mount("make the file system of the disguise", "tmpfs", ".c",
-               MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,nr_inodes=8192,mode=755");
-  steps_.add_path(Op::hand_copy, "fill the disguise", ".c").number[0] =
+  steps_.add(Op::await_answer, "wait until the disguise is filled").number[0] =
       static_cast<std::uint64_t>(init::Hand::disguise);
   // The file system stays writable for the supervisor, by the copy. What is bound from here on is
   // as this mount is, and takes one call each.

@@ -31,16 +31,20 @@ class FilesystemPlan {
   // `shared`: the directory of SharedTree; empty: none.
   Status open_sources(const std::string& shared);
 
-  // The new root and the file system of the writable layers, filled by the supervisor.
-  // The supervisor fills the layers while other steps go on, until await_layers().
-  void root_and_scratch(bool of_disk);
+  // The new root, the file system of the writable layers and that of the disguise. The supervisor
+  // fills them while other steps go on, until cover() and await_layers().
+  void root_and_scratch(const Disguise& disguise);
   void proc_and_devices(bool terminal);
+
+  // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
+  void cover(const Disguise& disguise);
+
   void await_layers();
 
   void place_mounts();
 
-  // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
-  void disguise(const Disguise& disguise);
+  // What the root of a system has, where the policy mounts nothing, and when it was made.
+  void looks_of_root(const Disguise& disguise);
 
   // The new root becomes /; what the policy hides is masked, then the root becomes read-only.
   void enter();
@@ -59,6 +63,7 @@ class FilesystemPlan {
   std::uint64_t open_slot(const std::string& source);
   void attach(std::string words, std::uint64_t slot, std::string path, std::uint64_t attributes);
   void make_area(Placed& placed);
+  void make_layers();
   [[nodiscard]] bool nearest_area_is(const std::string& path, const std::string& target) const;
   [[nodiscard]] bool granted(std::string_view grant) const;
   [[nodiscard]] bool inside_another_mount(const std::string& path) const;

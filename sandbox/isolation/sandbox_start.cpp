@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/aside.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "sandbox/isolation/degradation.h"
@@ -224,7 +225,11 @@ Status Sandbox::State::start() {
     if (!*message)
       return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
-    if ((*message)->reply.tell == init::Tell::ready) return gateway ? gateway->await() : ok();
+    const init::Tell told = (*message)->reply.tell;
+    // A pid 1 that met layers half filled says less than who filled them.
+    if (seeding.valid() && (told == init::Tell::ready || told == init::Tell::failed))
+      GYGES_CHECK(seeding.get());
+    if (told == init::Tell::ready) return gateway ? gateway->await() : ok();
     GYGES_CHECK(answer(std::move(**message)));
   }
 }
@@ -275,8 +280,9 @@ Status Sandbox::State::answer(Message message) {
       if (scratch || plan.areas.empty())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       scratch = std::move(message.fd);
-      GYGES_CHECK(seed_areas(scratch.get(), plan, *spec, host));
-      break;
+      if (!disguise->places_files()) return seed_layers();
+      seeding = aside([this] { return seed_layers(); });
+      return ok();
     case init::Hand::disguise: {
       if (disguise_files || !disguise->places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
@@ -287,7 +293,7 @@ Status Sandbox::State::answer(Message message) {
       }
       GYGES_TRY(disguise_files, DisguiseFiles::write(std::move(message.fd), *disguise,
                                                      shared_tree_held.valid(), host.root));
-      GYGES_CHECK(send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0}));
+      GYGES_CHECK(proceed(init::Hand::disguise));
       // Meanwhile it mounts and starts processes; nobody looks at the tree before it is ready.
       GYGES_CHECK(disguise_files->write_trees(*disguise));
       return disguise_files->start();
@@ -317,7 +323,19 @@ Status Sandbox::State::answer(Message message) {
     default:
       return fail("set up sandbox", "", "pid 1 handed over an unknown thing");
   }
-  return send_request(process.control.get(), {init::Ask::proceed, 0, 0, 0});
+  return proceed(static_cast<init::Hand>(message.reply.id));
+}
+
+// Pid 1 is let go on in any case: where it was not done nothing is started.
+Status Sandbox::State::seed_layers() {
+  auto seeded = seed_areas(scratch.get(), plan, *spec, host);
+  auto told = proceed(init::Hand::scratch);
+  return seeded ? told : seeded;
+}
+
+Status Sandbox::State::proceed(init::Hand with) const {
+  return send_request(process.control.get(),
+                      {init::Ask::proceed, static_cast<std::uint32_t>(with), 0, 0});
 }
 
 Status Sandbox::State::connect_gateway() {

@@ -1,6 +1,7 @@
 // What a Sandbox owns; for the sources of Sandbox alone.
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -69,6 +70,9 @@ struct Sandbox::State {
   bool reaped = false;
   std::shared_ptr<void> parent;  // keeps the thread alive whose end would kill pid 1
   std::optional<init::Reply> stopped;
+  // Of the layers, beside the disguise's filling; during start only. The last to be made: it reads
+  // what stands above.
+  std::future<Status> seeding;
 
   ~State() { kill(); }
 
@@ -84,6 +88,8 @@ struct Sandbox::State {
   Status connect_gateway();
   [[nodiscard]] Status hand_cgroup() const;
   Status answer(Message message);
+  Status seed_layers();
+  Status proceed(init::Hand with) const;
   Status take(Message message);
   void note(const init::Reply& reply);
   void note_end(const init::Reply& reply, bool started_ok);
