@@ -6,6 +6,7 @@
 
 #include "base/assets.h"
 #include "base/files.h"
+#include "base/crypto.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"
@@ -88,6 +89,8 @@ Result<Persona> persona_from_json(const json& value, std::string_view text,
       hashed += name + '\0' + std::to_string(content.size()) + '\0' + content;
     persona.internet = internet.dump();
   }
+  // Not sooner: it is being loaded beside all this (run::load_ahead).
+  GYGES_CHECK(load_crypto());
   persona.sha256 = to_hex(sha256(hashed));
   return persona;
 }

@@ -29,10 +29,15 @@ int show_network(const char* place, const char* path) {
   std::strcat(source, "/devices/virtual/net");
   int result = ::mount(source, path, nullptr, MS_BIND, nullptr);
   int code = errno;
-  ::umount2(place, MNT_DETACH);
-  ::rmdir(place);
+  leave_behind(place);
   errno = code;
   return result;
+}
+
+int leave_behind(const char* path) {
+  if (::mount(path, "/dev", nullptr, MS_MOVE, nullptr) != 0 && ::umount2(path, MNT_DETACH) != 0)
+    return -1;
+  return ::rmdir(path);
 }
 
 int set_time(const char* path, std::int64_t seconds) {

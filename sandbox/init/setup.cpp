@@ -200,16 +200,6 @@ int mask(const char* path, int slot) {
   return result;
 }
 
-// Moves what is mounted there onto a place of the old root, which is unmounted with everything
-// below it when the new one is entered: to unmount it here would wait for all processors once more
-// (up to 0.3 ms, Linux 6.18). Nothing of the old /dev is used any more; where it cannot be moved,
-// it is unmounted.
-int leave_behind(const char* path) {
-  if (::mount(path, "/dev", nullptr, MS_MOVE, nullptr) != 0 && ::umount2(path, MNT_DETACH) != 0)
-    return -1;
-  return ::rmdir(path);
-}
-
 // The root of a file system that a disk has is number 2; of a tmpfs it is 1, and the first
 // directory in it 2, which then stands for it.
 int new_root(const char* place, const char* data, bool second) {

@@ -70,7 +70,7 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
   return ok();
 }
 
-// While the supervisor fills the layers; they get ready while pid 1 mounts. Everything that they
+// When the supervisor has filled what it fills; they get ready while pid 1 mounts. Everything that they
 // share with it is there but its root, which becomes theirs when it is entered; clocks and cgroups
 // read the reader's namespaces.
 void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
@@ -228,10 +228,11 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
 
   GYGES_CHECK(filesystem.open_sources(shared_tree));
   filesystem.root_and_scratch(disguise);
-  decoys(disguise, host, steps);
   // No policy mounts anything there.
   filesystem.proc_and_devices(terminal);
   // Sooner there than the layers.
+  filesystem.await_disguise(disguise);
+  decoys(disguise, host, steps);
   filesystem.cover(disguise);
   filesystem.await_layers();
   filesystem.place_mounts();

@@ -347,10 +347,14 @@ void FilesystemPlan::looks_of_root(const Disguise& disguise) {
           static_cast<std::uint64_t>(root_time_);
 }
 
-void FilesystemPlan::cover(const Disguise& disguise) {
+void FilesystemPlan::await_disguise(const Disguise& disguise) {
   if (!disguise.places_files()) return;
   steps_.add(Op::await_answer, "wait until the disguise is filled").number[0] =
       static_cast<std::uint64_t>(init::Hand::disguise);
+}
+
+void FilesystemPlan::cover(const Disguise& disguise) {
+  if (!disguise.places_files()) return;
   // The file system stays writable for the supervisor, by the copy. What is bound from here on is
   // as this mount is, and takes one call each.
   steps_.mount("make what is shown of the disguise read-only", "tmpfs", ".c",

@@ -32,10 +32,11 @@ class FilesystemPlan {
   Status open_sources(const std::string& shared);
 
   // The new root, the file system of the writable layers and that of the disguise. The supervisor
-  // fills them while other steps go on, until cover() and await_layers().
+  // fills them while other steps go on, until those that await it.
   void root_and_scratch(const Disguise& disguise);
   void proc_and_devices(bool terminal);
 
+  void await_disguise(const Disguise& disguise);
   // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
   void cover(const Disguise& disguise);
 

@@ -182,8 +182,10 @@ Status Sandbox::State::start() {
     GYGES_TRY(gateway, network::GatewayProcess::launch(wanted, spec->packed_world, spec->flows,
                                                        outlet.get()));
   }
-  SharedTree shared = shared_tree(*disguise, host.root);
+  SharedTree shared = shared_tree_ahead ? isolation::shared_tree_ahead(disguise, host.root)
+                                        : shared_tree(*disguise, host.root);
   shared_tree_held = std::move(shared.held);
+  shared_tree_whole = std::move(shared.whole);
   GYGES_TRY(plan, make_plan(policy, host, seed_paths, spec->allow_degraded, spec->terminal,
                             disguise.get(), shared.path));
   enforcement.unhidden = disguise->unhidden;
@@ -214,7 +216,6 @@ Status Sandbox::State::start() {
     if (!cgroup_made && (scratch || plan.areas.empty() || !disguise->decoys.empty())) {
       cgroup_made = true;
       GYGES_CHECK(make_cgroup());
-      if (session != nullptr) GYGES_CHECK(introduce_to(*session));
       if (handed) handed = hand_cgroup();
     }
     // A pid 1 that failed meanwhile takes nothing, and has said why.
@@ -229,7 +230,10 @@ Status Sandbox::State::start() {
     // A pid 1 that met layers half filled says less than who filled them.
     if (seeding.valid() && (told == init::Tell::ready || told == init::Tell::failed))
       GYGES_CHECK(seeding.get());
-    if (told == init::Tell::ready) return gateway ? gateway->await() : ok();
+    if (told == init::Tell::ready) {
+      if (session != nullptr) GYGES_CHECK(introduce_to(*session));
+      return gateway ? gateway->await() : ok();
+    }
     GYGES_CHECK(answer(std::move(**message)));
   }
 }
@@ -286,6 +290,9 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::disguise: {
       if (disguise_files || !disguise->places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
+      shared_tree_broken = shared_tree_whole.valid() && !shared_tree_whole.get();
+      if (shared_tree_broken)
+        return fail("set up sandbox", "", "what disguises share was changed by somebody");
       if (emulator && disguise->emulation->answers_opens()) {
         UniqueFd place(::fcntl(message.fd.get(), F_DUPFD_CLOEXEC, 0));
         if (!place) return fail_errno("keep", "file system of the disguise");
@@ -361,12 +368,23 @@ void Sandbox::drop_ahead() {
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
-  auto state = std::make_unique<State>();
-  state->spec = &spec;
-  state->policy = spec.policy;
-  state->session = spec.session;
-  auto started = state->start().with_context("start sandbox");
-  if (!started) return tl::unexpected<Error>(std::move(started.error()));
+  const auto make = [&] {
+    auto fresh = std::make_unique<State>();
+    fresh->spec = &spec;
+    fresh->policy = spec.policy;
+    fresh->session = spec.session;
+    return fresh;
+  };
+  auto state = make();
+  auto started = state->start();
+  if (!started && state->shared_tree_broken) {
+    // Once more, with another one.
+    state = make();
+    state->shared_tree_ahead = false;
+    started = state->start();
+  }
+  if (!started) return tl::unexpected<Error>(
+        std::move(std::move(started).with_context("start sandbox").error()));
   state->spec = nullptr;
   state->disguise.reset();
   if (!spec.prepared) state->filters.clear();

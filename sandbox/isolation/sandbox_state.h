@@ -73,6 +73,9 @@ struct Sandbox::State {
   // Of the layers, beside the disguise's filling; during start only. The last to be made: it reads
   // what stands above.
   std::future<Status> seeding;
+  std::future<bool> shared_tree_whole;  // see SharedTree
+  bool shared_tree_ahead = true;        // it is looked through meanwhile
+  bool shared_tree_broken = false;      // it is why the start failed
 
   ~State() { kill(); }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/file.h>
@@ -14,7 +15,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
-#include <future>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -48,12 +49,14 @@ std::vector<Part> parts_of(const Disguise& disguise) {
 
 std::string name_of(const std::vector<Part>& parts, bool as_root) {
   std::string text = fmt::format("2 {}\n", as_root);
+  text.reserve(1U << 18U);
   for (const Part& part : parts)
-    for (const TreeEntry& entry : *part.entries)
-      if (!entry.own)
-        text += fmt::format("{} {} {:o} {} {} ", part.place, static_cast<int>(entry.kind),
-                            entry.mode, entry.path, entry.content.size()) +
-                entry.content + "\n";
+    for (const TreeEntry& entry : *part.entries) {
+      if (entry.own) continue;
+      fmt::format_to(std::back_inserter(text), FMT_COMPILE("{} {} {:o} {} {} {}\n"), part.place,
+                     static_cast<int>(entry.kind), entry.mode, entry.path, entry.content.size(),
+                     entry.content);
+    }
   return to_hex(sha256(text));
 }
 
@@ -151,12 +154,10 @@ class Inspection {
     return is_untouched(at, path, info) && S_ISDIR(info.st_mode);
   }
 
-  // The entries number `from` to `to`.
-  [[nodiscard]] bool is_whole(int tree, const std::vector<TreeEntry>& entries, std::size_t from,
-                              std::size_t to) const {
-    return std::all_of(entries.begin() + static_cast<std::ptrdiff_t>(from),
-                       entries.begin() + static_cast<std::ptrdiff_t>(to),
-                       [&](const TreeEntry& entry) { return entry.own || is_whole(tree, entry); });
+  [[nodiscard]] bool is_whole(int tree, const std::vector<TreeEntry>& entries) const {
+    return std::all_of(entries.begin(), entries.end(), [&](const TreeEntry& entry) {
+      return entry.own || is_whole(tree, entry);
+    });
   }
 
  private:
@@ -198,13 +199,7 @@ bool is_whole(int directory, const std::vector<Part>& parts, bool as_root) {
     const UniqueFd tree(
         ::openat(directory, root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!tree) return false;
-    const std::vector<TreeEntry>& entries = *part.entries;
-    // Pid 1 waits for this: most entries are those of /sys, which two look at.
-    const std::size_t half = entries.size() < 100 ? 0 : entries.size() / 2;
-    std::future<bool> first;
-    if (half > 0) first = aside([&] { return inspection.is_whole(tree.get(), entries, 0, half); });
-    const bool second = inspection.is_whole(tree.get(), entries, half, entries.size());
-    if ((first.valid() && !first.get()) || !second) return false;
+    if (!inspection.is_whole(tree.get(), *part.entries)) return false;
   }
   return true;
 }
@@ -285,6 +280,12 @@ bool set_aside(int trees, const std::string& name) {
          errno == ENOENT;
 }
 
+SharedTree taken(const Trees& trees, const std::string& name, UniqueFd directory) {
+  // For remove_unused(); of the directory that holds both, which is not looked at.
+  ::futimens(directory.get(), nullptr);
+  return {(trees.path / name / "tree").string(), std::move(directory), {}};
+}
+
 }  // namespace
 
 fs::path shared_trees_directory() {
@@ -303,16 +304,29 @@ SharedTree shared_tree(const Disguise& disguise, bool as_root) {
     UniqueFd directory = open_directory(at, name.c_str());
     // Held before it is looked at: from then on nobody removes it.
     if (directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) return {};
-    if (directory && is_whole(directory.get(), parts, as_root)) {
-      // For remove_unused(); of the directory that holds both, which is not looked at.
-      ::futimens(directory.get(), nullptr);
-      return {(trees->path / name / "tree").string(), std::move(directory)};
-    }
+    if (directory && is_whole(directory.get(), parts, as_root))
+      return taken(*trees, name, std::move(directory));
     if (!may_make) return {};
     remove_unused(at);
     if ((directory && !set_aside(at, name)) || !make_tree(at, name, parts, as_root)) return {};
   }
   return {};
+}
+
+SharedTree shared_tree_ahead(const std::shared_ptr<const Disguise>& disguise, bool as_root) {
+  std::vector<Part> parts = parts_of(*disguise);
+  if (parts.empty()) return {};
+  const std::optional<Trees> trees = open_trees();
+  if (!trees) return {};
+  const std::string name = name_of(parts, as_root);
+  UniqueFd directory = open_directory(trees->directory.get(), name.c_str());
+  if (!directory) return shared_tree(*disguise, as_root);
+  if (::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) return {};
+  SharedTree tree = taken(*trees, name, std::move(directory));
+  tree.whole = aside([disguise, parts = std::move(parts), fd = tree.held.get(), as_root] {
+    return is_whole(fd, parts, as_root);
+  });
+  return tree;
 }
 
 }  // namespace gyges::isolation

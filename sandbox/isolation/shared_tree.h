@@ -12,6 +12,8 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
+#include <memory>
 #include <string>
 
 #include "base/fd.h"
@@ -24,7 +26,9 @@ std::filesystem::path shared_trees_directory();
 
 struct SharedTree {
   std::string path;
-  UniqueFd held;  // nobody removes the tree as long as it is open
+  UniqueFd held;  // nobody removes the tree as long as it is open; outlives `whole`
+  // Of one that is still being looked through: false where it is not whole.
+  std::future<bool> whole;
 };
 
 // The tree of a disguise: found and looked through, or made; to be mounted read-only. Its path is
@@ -32,5 +36,9 @@ struct SharedTree {
 // for the run alone, which looks the same from inside and takes longer. `as_root` as in
 // put_entries().
 SharedTree shared_tree(const Disguise& disguise, bool as_root);
+
+// As shared_tree(), but one that is there is looked through by a thread of its own: not before
+// `whole` says so may anybody be shown it.
+SharedTree shared_tree_ahead(const std::shared_ptr<const Disguise>& disguise, bool as_root);
 
 }  // namespace gyges::isolation
