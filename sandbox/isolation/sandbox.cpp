@@ -322,6 +322,13 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxS
     if (!whole) end.network_failure = whole.error().line();
   };
   state.bus_door.reset();
+  // While pid 1 ends, which takes its file systems apart: what is let go of after it is ours to take
+  // apart. The emulator waits for every process; killed, for those too that pid 1 kept silent about.
+  if (state.stopped && state.disguise_files) {
+    state.process.kill();
+    state.emulator.reset();
+    state.disguise_files.reset();
+  }
   if (state.scratch && how.collect) {
     auto collected = collect_changes(state.scratch.get(), state.plan, state.policy.identity,
                                      state.host, contents_directory);
