@@ -6,8 +6,6 @@
 #include <array>
 #include <memory>
 
-#include "base/hash.h"
-
 namespace gyges {
 
 // Of programs that link the library.
@@ -22,7 +20,7 @@ void start_crypto() {
 }
 
 void warm_crypto() {
-  static_cast<void>(sha256({}));
+  start_crypto();
   const std::array<unsigned char, 32> nobodys_key{1};
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
       EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, nobodys_key.data(),

@@ -1,34 +1,24 @@
 #include "base/hash.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <vector>
 
-#include "base/crypto.h"
 #include "base/fd.h"
 #include "base/regular_file.h"
 
+// Through EVP the first hash of a process takes half a millisecond more, in which OpenSSL looks for
+// providers and fills tables by name; these functions are the same code without.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 namespace gyges {
 
-namespace {
-
-// Looked up once: EVP_sha256() is looked up anew at every start of a hash.
-const EVP_MD* algorithm() {
-  static const EVP_MD* const found = [] {
-    start_crypto();
-    return EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  }();
-  return found;
-}
-
-}  // namespace
-
 struct Sha256Hasher::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  ~Context() { EVP_MD_CTX_free(evp); }
-  void begin() { EVP_DigestInit_ex(evp, algorithm(), nullptr); }
+  SHA256_CTX state;
+  void begin() { SHA256_Init(&state); }
 };
 
 Sha256Hasher::Sha256Hasher() : context_(std::make_unique<Context>()) {
@@ -39,12 +29,12 @@ Sha256Hasher::Sha256Hasher(Sha256Hasher&&) noexcept = default;
 Sha256Hasher& Sha256Hasher::operator=(Sha256Hasher&&) noexcept = default;
 
 void Sha256Hasher::update(std::string_view bytes) {
-  EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
+  SHA256_Update(&context_->state, bytes.data(), bytes.size());
 }
 
 Sha256 Sha256Hasher::finish() {
   Sha256 hash{};
-  EVP_DigestFinal_ex(context_->evp, hash.data(), nullptr);
+  SHA256_Final(hash.data(), &context_->state);
   context_->begin();
   return hash;
 }
@@ -74,6 +64,15 @@ Result<Sha256> sha256_of_file(const std::filesystem::path& path) {
   return hash;
 }
 
+Sha1 sha1(std::string_view bytes) {
+  Sha1 hash{};
+  SHA_CTX state;
+  SHA1_Init(&state);
+  SHA1_Update(&state, bytes.data(), bytes.size());
+  SHA1_Final(hash.data(), &state);
+  return hash;
+}
+
 std::string to_hex(const Sha256& hash) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string hex;
@@ -86,3 +85,5 @@ std::string to_hex(const Sha256& hash) {
 }
 
 }  // namespace gyges
+
+#pragma GCC diagnostic pop

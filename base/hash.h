@@ -1,4 +1,4 @@
-// SHA-256 through OpenSSL.
+// SHA-256 and SHA-1 through OpenSSL.
 #pragma once
 
 #include <array>
@@ -35,6 +35,11 @@ Sha256 sha256(std::string_view bytes);
 // Hash of the file behind `fd` from its current offset to its end.
 Result<Sha256> sha256_of_fd(int fd);
 Result<Sha256> sha256_of_file(const std::filesystem::path& path);
+
+// For names that others give by it (Git's of objects); it secures nothing.
+using Sha1 = std::array<std::uint8_t, 20>;
+Sha1 sha1(std::string_view bytes);
+
 std::string to_hex(const Sha256& hash);
 
 }  // namespace gyges

@@ -1,13 +1,11 @@
 #include "sandbox/cues/git_history.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
 
-#include "base/crypto.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "sandbox/cues/seeded_stream.h"
@@ -17,13 +15,9 @@ namespace {
 
 using Id = std::string;  // 20 bytes
 
-// Git's names of objects; nothing is secured by them here.
-Id sha1(const std::string& bytes) {
-  start_crypto();
-  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-  unsigned length = 0;
-  EVP_Digest(bytes.data(), bytes.size(), hash.data(), &length, EVP_sha1(), nullptr);
-  return {reinterpret_cast<const char*>(hash.data()), length};
+Id id_of(const std::string& bytes) {
+  const Sha1 hash = gyges::sha1(bytes);
+  return {hash.begin(), hash.end()};
 }
 
 std::string hex(const Id& id) {
@@ -74,7 +68,7 @@ class Repository {
 
   Id object(const std::string& kind, const std::string& content, std::int64_t time) {
     const std::string bytes = kind + " " + std::to_string(content.size()) + '\0' + content;
-    Id id = sha1(bytes);
+    Id id = id_of(bytes);
     const std::string name = hex(id);
     const std::string path = "objects/" + name.substr(0, 2) + "/" + name.substr(2);
     if (made_.emplace(path, true).second) file(path, stored_stream(bytes), time, 0444);
@@ -109,14 +103,14 @@ class Repository {
       put32(bytes, 0100644);
       bytes.append(8, '\0');  // owner
       put32(bytes, static_cast<std::uint32_t>(text.size()));
-      bytes += sha1("blob " + std::to_string(text.size()) + '\0' + text);
+      bytes += id_of("blob " + std::to_string(text.size()) + '\0' + text);
       bytes += static_cast<char>(path.size() >> 8U & 0x0fU);
       bytes += static_cast<char>(path.size() & 0xffU);
       bytes += path;
       do bytes += '\0';
       while ((bytes.size() - start) % 8 != 0);
     }
-    bytes += sha1(bytes);
+    bytes += id_of(bytes);
     file("index", std::move(bytes), time);
   }
 

@@ -178,7 +178,7 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
     covers.push_back({path, std::move(content), mode, {}});
   };
   auto moving = [&](const char* path, std::string (*content)(const MachineView&)) {
-    covers.push_back({path, content(view), 0444, [shared, content] { return content(*shared); }});
+    covers.push_back({path, "", 0444, [shared, content] { return content(*shared); }});
   };
   fixed("/proc/cpuinfo", cpuinfo_file(view));
   fixed("/proc/version",

@@ -35,9 +35,9 @@ struct TreeEntry {
 
 struct Cover {
   std::string path;  // absolute; skipped where the host has no such file
-  std::string content;
+  std::string content;  // empty where it is renewed
   unsigned mode = 0444;
-  // Not empty: gives the content anew, once a second, for what moves on a living machine. Called by
+  // Not empty: gives the content, once a second, for what moves on a living machine. Called by
   // a thread of the sandbox's own; must not block.
   std::function<std::string()> renew;
   // Not nothing: it covers a directory, with these in it.

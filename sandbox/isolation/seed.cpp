@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "base/text.h"
 #include "sandbox/isolation/disguise.h"
@@ -81,12 +84,24 @@ class Seeder {
     return Place{root + path.substr(best->target.size()), root.size()};
   }
 
+  static std::string parent_of(const Place& place) {
+    return place.path.substr(0, place.path.rfind('/'));
+  }
+
+  struct Owner {
+    uid_t uid = 0;
+    gid_t gid = 0;
+  };
+
+  [[nodiscard]] Owner owner(const SeedFile& file) const {
+    const Identity& identity = spec_.policy.identity;
+    return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
+  }
+
   Status own(int directory, const std::string& name, const SeedFile& file) const {
     if (!host_.root) return ok();
-    const Identity& identity = spec_.policy.identity;
-    uid_t uid = file.agent_owned ? identity.uid : 0;
-    gid_t gid = file.agent_owned ? identity.gid : 0;
-    if (::fchownat(directory, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+    const Owner to = owner(file);
+    if (::fchownat(directory, name.c_str(), to.uid, to.gid, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
     return ok();
   }
@@ -121,20 +136,23 @@ class Seeder {
     return open_directory(above.get(), name, file);
   }
 
-  // The directory that holds a seed, made where there is none; kept for the next one, which mostly
-  // lies beside it.
+  // The directory that holds a seed, made where there is none; kept for the next ones, most of
+  // which lie in one of a few. Nothing that is open is ever another's: no seed takes a directory's
+  // place.
   Result<int> directory_of(const Place& place, const SeedFile& file) {
-    const std::string path = place.path.substr(0, place.path.rfind('/'));
-    if (directory_ && path == directory_path_) return directory_.get();
-    GYGES_TRY(directory_, make_directory(place, path, file));
-    directory_path_ = path;
-    return directory_.get();
+    std::string path = parent_of(place);
+    if (auto known = directories_.find(path); known != directories_.end())
+      return known->second.get();
+    GYGES_TRY(UniqueFd directory, make_directory(place, path, file));
+    if (directories_.size() == most_open) directories_.clear();
+    return directories_.emplace(std::move(path), std::move(directory)).first->second.get();
   }
 
   Status put_directory(int parent, const std::string& name, const SeedFile& file) const {
-    if (::mkdirat(parent, name.c_str(), file.mode) != 0 && errno != EEXIST)
-      return fail_errno("make seed directory", quoted(file.path));
-    GYGES_TRY([[maybe_unused]] UniqueFd made, open_directory(parent, name, file));
+    if (::mkdirat(parent, name.c_str(), file.mode) != 0) {
+      if (errno != EEXIST) return fail_errno("make seed directory", quoted(file.path));
+      GYGES_TRY([[maybe_unused]] UniqueFd made, open_directory(parent, name, file));
+    }
     // Its mode may keep even its owner from opening it to read.
     if (::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
       return fail_errno("set mode of seed directory", quoted(file.path));
@@ -152,7 +170,7 @@ class Seeder {
     // The directory of an area itself.
     if (place.path.size() == place.root) return put_directory(scratch_, place.path, file);
     GYGES_TRY(const int parent, directory_of(place, file));
-    if (const auto made = made_.find(directory_path_); made != made_.end())
+    if (const auto made = made_.find(parent_of(place)); made != made_.end())
       made->second = std::max(made->second, file.mtime);
     const std::string name = place.path.substr(place.path.rfind('/') + 1);
     if (file.kind == SeedFile::Kind::directory) return put_directory(parent, name, file);
@@ -176,13 +194,17 @@ class Seeder {
     if (!written)
       return fail_errno("write seed file", quoted(file.path), written.error().code,
                         "raise limits.disk_bytes of the policy");
-    GYGES_CHECK(own(parent, name, file));
+    if (host_.root && ::fchown(fd.get(), owner(file).uid, owner(file).gid) != 0)
+      return fail_errno("set owner of seed file", quoted(file.path));
     // After the change of owner, which clears setuid bits.
     // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
     const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
     if (::fchmod(fd.get(), closed ? 0U : file.mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
-    return set_time_of(parent, name, file.mtime);
+    const timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
+    if (file.mtime != 0 && ::futimens(fd.get(), times) != 0)
+      return fail_errno("set time of seed file", quoted(file.path));
+    return ok();
   }
 
   static Status set_time_of(int parent, const std::string& name, std::int64_t time) {
@@ -209,11 +231,11 @@ class Seeder {
   const Plan& plan_;
   const SandboxSpec& spec_;
   const HostFacts& host_;
-  UniqueFd directory_;
+  static constexpr std::size_t most_open = 64;
+  std::unordered_map<std::string, UniqueFd> directories_;  // those that are open
   // Directories that no seed names, by their paths below the scratch directory: as old as the
   // newest of what is in them.
   std::map<std::string, std::int64_t> made_;
-  std::string directory_path_;  // of the one that is open
 };
 
 }  // namespace

@@ -40,9 +40,7 @@ std::future<void> prepare_sealing() {
 }  // namespace
 
 std::future<void> load_ahead() {
-  return aside([] {
-    if (load_crypto()) static_cast<void>(sha256({}));
-  });
+  return aside([] { static_cast<void>(load_crypto()); });
 }
 
 namespace {
