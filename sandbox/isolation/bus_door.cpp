@@ -104,9 +104,13 @@ bool BusDoor::answer() {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+void BusDoor::begin_close() {
+  (void)::eventfd_write(wake_.get(), 1);
+}
+
 BusDoor::~BusDoor() {
   if (!thread_.joinable()) return;
-  (void)::eventfd_write(wake_.get(), 1);
+  begin_close();
   thread_.join();
 }
 

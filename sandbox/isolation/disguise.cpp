@@ -277,9 +277,13 @@ Status DisguiseFiles::write_first(const Disguise& disguise) {
   return put_cover_trees(disguise);
 }
 
-DisguiseFiles::~DisguiseFiles() {
+void DisguiseFiles::begin_stop() {
   const std::uint64_t one = 1;
   if (wake_) (void)!::write(wake_.get(), &one, sizeof(one));
+}
+
+DisguiseFiles::~DisguiseFiles() {
+  begin_stop();
   if (thread_.joinable()) thread_.join();
 }
 

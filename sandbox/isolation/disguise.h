@@ -111,6 +111,8 @@ class DisguiseFiles {
   Status write_trees(const Disguise& disguise);
   // Begins to renew.
   Status start();
+  // Renews nothing any more; the destructor then has less to wait for. After start().
+  void begin_stop();
   ~DisguiseFiles();
   DisguiseFiles(const DisguiseFiles&) = delete;
   DisguiseFiles& operator=(const DisguiseFiles&) = delete;

@@ -295,6 +295,9 @@ bool Sandbox::State::ask_to_stop(bool leaving) const {
 
 Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxStop how) {
   State& state = *state_;
+  // They end while pid 1 does.
+  if (state.bus_door) state.bus_door->begin_close();
+  if (state.disguise_files) state.disguise_files->begin_stop();
   state.read_what_came();
   // pid 1 may be gone already, by the wall clock or a kill from outside; then there is no answer.
   // Or it ends by itself, after the last command, and has no use for the request.
