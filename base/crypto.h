@@ -18,8 +18,8 @@ Status load_crypto();
 // certificate.
 void start_crypto();
 
-// Does now what the first Ed25519 signature of the process would do: OpenSSL looks for providers and
-// fills tables by name, a millisecond. From any thread.
+// Does now what the first Ed25519 signature of the process would do: OpenSSL looks for providers
+// and fills tables by name, a millisecond. From any thread.
 void warm_crypto();
 
 }  // namespace gyges

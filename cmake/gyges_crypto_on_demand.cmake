@@ -30,7 +30,7 @@ function(gyges_crypto_on_demand target)
   gyges_compile_options(${target})
 endfunction()
 
-# Runs with a record or a persona pay for it: with a persona they took 0.75 ms longer (18.9 and 18.2).
+# Runs with a record or a persona pay for it; a persona has it loaded while its manifest is read.
 option(GYGES_LOAD_CRYPTO_ON_DEMAND "the binary loads libcrypto when it first needs it" ON)
 
 # For targets with the property GYGES_CRYPTO_ON_DEMAND.

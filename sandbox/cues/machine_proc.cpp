@@ -190,9 +190,8 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
     fixed("/proc/sys/kernel/pid_max", std::to_string(machine.pid_max) + "\n", 0644);
   fixed("/proc/cmdline", machine.command_line + "\n");
   moving("/proc/uptime", uptime_file);
-  moving("/proc/loadavg", [](const MachineView& of) {
-    return load_file(of, of.machine.next_pid + 40);
-  });
+  moving("/proc/loadavg",
+         [](const MachineView& of) { return load_file(of, of.machine.next_pid + 40); });
   moving("/proc/stat", stat_file);
   moving("/proc/softirqs", softirqs_file);
   moving("/proc/interrupts", interrupts_file);

@@ -5,8 +5,8 @@
 #include <mutex>
 
 #include "base/assets.h"
-#include "base/files.h"
 #include "base/crypto.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"

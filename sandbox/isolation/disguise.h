@@ -34,7 +34,7 @@ struct TreeEntry {
 };
 
 struct Cover {
-  std::string path;  // absolute; skipped where the host has no such file
+  std::string path;     // absolute; skipped where the host has no such file
   std::string content;  // empty where it is renewed
   unsigned mode = 0444;
   // Not empty: gives the content, once a second, for what moves on a living machine. Called by

@@ -70,9 +70,9 @@ Status host_name_and_time(const Policy& policy, const HostFacts& host,
   return ok();
 }
 
-// When the supervisor has filled what it fills; they get ready while pid 1 mounts. Everything that they
-// share with it is there but its root, which becomes theirs when it is entered; clocks and cgroups
-// read the reader's namespaces.
+// When the supervisor has filled what it fills; they get ready while pid 1 mounts. Everything that
+// they share with it is there but its root, which becomes theirs when it is entered; clocks and
+// cgroups read the reader's namespaces.
 void decoys(const Disguise& disguise, const HostFacts& host, StepWriter& steps) {
   if (!disguise.decoys.empty()) enter_cgroup(steps);
   for (const Decoy& decoy : disguise.decoys) {

@@ -37,9 +37,9 @@ bool below(const std::string& path, const std::string& directory) {
 // below any other directory works through a read-only mount as on the host: who connects or writes
 // to it changes no file.
 bool holds_programs(const std::string& path) {
-  static constexpr std::array roots{"/usr",    "/bin", "/sbin", "/lib",       "/lib32",    "/lib64",
-                                    "/libx32", "/etc", "/opt",  "/nix/store", "/gnu/store",
-                                    "/var/lib/dpkg"};
+  static constexpr std::array roots{"/usr",   "/bin",       "/sbin",      "/lib",
+                                    "/lib32", "/lib64",     "/libx32",    "/etc",
+                                    "/opt",   "/nix/store", "/gnu/store", "/var/lib/dpkg"};
   return std::any_of(roots.begin(), roots.end(),
                      [&](const char* root) { return path == root || below(path, root); });
 }
@@ -282,7 +282,9 @@ void FilesystemPlan::place_area(std::size_t index, std::optional<std::uint64_t> 
   steps_.mount("mount " + area.target + " with a writable layer", "overlay", path,
                MS_NOSUID | MS_NODEV,
                fmt::format("lowerdir={0},upperdir=.s/u{1},workdir=.s/w{1}{2}", lower, index,
-                           !host_.root ? ",userxattr" : slot ? ",xino=on" : ""));
+                           !host_.root ? ",userxattr"
+                           : slot      ? ",xino=on"
+                                       : ""));
 }
 
 // An overlay without a writable layer: files and directories are the host's, sockets and FIFOs are

@@ -79,8 +79,8 @@ class FilesystemPlan {
   StepWriter steps_;
   std::vector<Placed> mounts_;
   std::vector<std::pair<std::string, std::uint64_t>> devices_;
-  std::vector<std::uint64_t> covers_;  // slots, in the order of the masked paths
-  std::set<std::string> disguised_;    // paths inside; a mask of them has nothing left to hide
+  std::vector<std::uint64_t> covers_;    // slots, in the order of the masked paths
+  std::set<std::string> disguised_;      // paths inside; a mask of them has nothing left to hide
   std::optional<std::uint64_t> shared_;  // slot of the disguise's shared tree
   std::uint64_t slots_ = 0;
   unsigned views_ = 0;

@@ -325,8 +325,9 @@ Result<SandboxEnd> Sandbox::stop(const std::string& contents_directory, SandboxS
     if (!whole) end.network_failure = whole.error().line();
   };
   state.bus_door.reset();
-  // While pid 1 ends, which takes its file systems apart: what is let go of after it is ours to take
-  // apart. The emulator waits for every process; killed, for those too that pid 1 kept silent about.
+  // While pid 1 ends, which takes its file systems apart: what is let go of after it is ours to
+  // take apart. The emulator waits for every process; killed, for those too that pid 1 kept silent
+  // about.
   if (state.stopped && state.disguise_files) {
     state.process.kill();
     state.emulator.reset();

@@ -383,7 +383,8 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxSpec& spec) {
     state->shared_tree_ahead = false;
     started = state->start();
   }
-  if (!started) return tl::unexpected<Error>(
+  if (!started)
+    return tl::unexpected<Error>(
         std::move(std::move(started).with_context("start sandbox").error()));
   state->spec = nullptr;
   state->disguise.reset();

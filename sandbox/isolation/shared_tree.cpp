@@ -155,9 +155,8 @@ class Inspection {
   }
 
   [[nodiscard]] bool is_whole(int tree, const std::vector<TreeEntry>& entries) const {
-    return std::all_of(entries.begin(), entries.end(), [&](const TreeEntry& entry) {
-      return entry.own || is_whole(tree, entry);
-    });
+    return std::all_of(entries.begin(), entries.end(),
+                       [&](const TreeEntry& entry) { return entry.own || is_whole(tree, entry); });
   }
 
  private:

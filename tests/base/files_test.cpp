@@ -47,9 +47,10 @@ TEST(Files, OnlyRegularFilesAreRead) {
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, socket_path.c_str(), sizeof(address.sun_path) - 1);
   ASSERT_EQ(::bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const std::pair<std::filesystem::path, const char*> refused[] = {
-      {fifo, "is a FIFO"}, {socket_path, "is a socket"}, {"/dev/zero", "is a device"},
-      {dir->path(), "is a directory"}};
+  const std::pair<std::filesystem::path, const char*> refused[] = {{fifo, "is a FIFO"},
+                                                                   {socket_path, "is a socket"},
+                                                                   {"/dev/zero", "is a device"},
+                                                                   {dir->path(), "is a directory"}};
   for (const auto& [path, reason] : refused) {
     auto text = read_file(path);
     ASSERT_FALSE(text) << path;
@@ -109,6 +110,8 @@ TEST(OutputFile, WhatIsNoRegularFileStays) {
 TEST(Hash, KnownAnswer) {
   EXPECT_EQ(to_hex(sha256("abc")),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha1("abc"), (Sha1{0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e,
+                               0x25, 0x71, 0x78, 0x50, 0xc2, 0x6c, 0x9c, 0xd0, 0xd8, 0x9d}));
 }
 
 }  // namespace

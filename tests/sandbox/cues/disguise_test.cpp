@@ -84,6 +84,25 @@ constexpr std::array rows{
     Row{"F3", "stat -f -c %T /", "ext2/ext3\n"},
 };
 
+// The layers are filled beside the disguise: what fails there is told, whatever pid 1 made of it.
+TEST_F(Disguised, SeedsThatDoNotFitSaySo) {
+  SandboxSpec spec = spec_of("vm-production", 1);
+  start(spec);
+  sandbox_.reset();
+  isolation::SeedFile large;
+  large.path = "/home/" + spec.policy.identity.user + "/large";
+  large.content.assign(4U << 20U, 'x');
+  spec.seed.insert(spec.seed.begin() + 1, large);
+  start(spec);
+  sandbox_.reset();
+  spec.policy.limits.disk_bytes = 2U << 20U;
+  auto sandbox = isolation::Sandbox::start(spec);
+  ASSERT_FALSE(sandbox);
+  EXPECT_THAT(sandbox.error().line(), HasSubstr("write seed file"));
+  EXPECT_THAT(sandbox.error().line(), HasSubstr("/large"));
+  EXPECT_THAT(sandbox.error().line(), HasSubstr("raise limits.disk_bytes"));
+}
+
 TEST_F(Disguised, EveryCueSaysThePersonas) {
   SandboxSpec spec = spec_of("vm-production", 7);
   start(spec);
