@@ -63,8 +63,9 @@ struct SandboxSpec {
   // What covers the host's looks (disguise.h), as far as the policy's `cues` let it; null: nothing.
   std::shared_ptr<const Disguise> disguise;
   std::string packed_world;  // of the simulated internet; empty: nothing is there
-  // Asked once at each start for the gateway's end of a socket over which it hands out HTTP
-  // exchanges (network/outlet/frames.h), by the thread that starts. Empty: nothing is handed out.
+  // Asked at each start, and again where one has to begin anew, for the gateway's end of a socket
+  // over which it hands out HTTP exchanges (network/outlet/frames.h), by the thread that starts.
+  // Empty: nothing is handed out.
   std::function<Result<UniqueFd>()> outlet;
 };
 

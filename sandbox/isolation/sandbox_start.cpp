@@ -337,7 +337,9 @@ Status Sandbox::State::answer(Message message) {
 Status Sandbox::State::seed_layers() {
   auto seeded = seed_areas(scratch.get(), plan, *spec, host);
   auto told = proceed(init::Hand::scratch);
-  return seeded ? told : seeded;
+  // A pid 1 that failed meanwhile takes nothing, and says why.
+  const bool gone = !told && (told.error().code == EPIPE || told.error().code == ECONNRESET);
+  return seeded && !gone ? told : seeded;
 }
 
 Status Sandbox::State::proceed(init::Hand with) const {
