@@ -2,7 +2,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <poll.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -127,9 +126,7 @@ wire::session_count BpfPrograms::counts(std::uint32_t slot) const {
 Status BpfPrograms::label(int pidfd, std::uint32_t session, std::uint32_t origin_call,
                           std::uint32_t active_call) {
   wire::task_label label{};
-  SeatMap& seating = set_->seating();
-  const bool known = bpf_map_lookup_elem(set_->labels(), &pidfd, &label) == 0 &&
-                     label.generation == seating.generation();
+  const bool known = bpf_map_lookup_elem(set_->labels(), &pidfd, &label) == 0;
   if (known && label.epoch != epoch_ && set_->is_alive(label.recorder))
     return fail("label process", "pidfd " + std::to_string(pidfd),
                 "another recorder records it already", "record it once");
@@ -139,26 +136,13 @@ Status BpfPrograms::label(int pidfd, std::uint32_t session, std::uint32_t origin
     return fail_errno("label process", "pidfd " + std::to_string(pidfd));
   // A label of ours holds the state of the call that the task is in.
   if (known && label.session == session && label.epoch == epoch_) return ok();
-  const bool stands = known && label.place == wire::label_stands;  // and is counted as such
   label = wire::task_label{};
   label.session = session;
   label.recorder = static_cast<std::uint16_t>(set_->slot());
   label.epoch = epoch_;
   label.fresh = 1;  // the gate's read is under way
-  label.generation = seating.generation();
-  label.place = stands ? wire::label_stands : wire::label_arrives;
-  if (!stands) seating.expect_label();
-  if (bpf_map_update_elem(set_->labels(), &pidfd, &label, BPF_ANY) != 0) {
-    const int code = errno;
-    if (!stands) seating.expect_no_label();
-    errno = code;
+  if (bpf_map_update_elem(set_->labels(), &pidfd, &label, BPF_ANY) != 0)
     return fail_errno("label process", "pidfd " + std::to_string(pidfd));
-  }
-  // A process that ended before takes no seat; one that ended since has taken the label off.
-  pollfd ended{pidfd, POLLIN, 0};
-  if (poll(&ended, 1, 0) == 1 && bpf_map_lookup_elem(set_->labels(), &pidfd, &label) == 0 &&
-      label.place == wire::label_arrives)
-    seating.expect_no_label();
   return ok();
 }
 

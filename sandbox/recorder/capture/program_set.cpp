@@ -56,7 +56,7 @@ wire::settings settings_for(std::uint32_t ring_bytes) {
   return settings;
 }
 
-constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels", "calls", "seatings"};
+constexpr std::string_view shared_maps[] = {"recorders", "bells", "labels", "calls"};
 constexpr std::string_view attached_to_nothing = "who_reads";
 
 }  // namespace
@@ -253,16 +253,13 @@ Status ProgramSet::find_parts() {
   labels_ = number(maps_, "labels");
   calls_ = number(maps_, "calls");
   reader_program_ = number(programs_, attached_to_nothing);
-  seatings_ = number(maps_, "seatings");
-  if (recorders_ < 0 || bells_ < 0 || labels_ < 0 || calls_ < 0 || seatings_ < 0 ||
-      reader_program_ < 0)
+  if (recorders_ < 0 || bells_ < 0 || labels_ < 0 || calls_ < 0 || reader_program_ < 0)
     return load_error("shared programs", ENOENT);
-  return seating_.map(seatings_);
+  return ok();
 }
 
 Status ProgramSet::attach() {
   GYGES_CHECK(find_parts());
-  seating_.empty();
   int uring = 0;
   for (const auto& [name, program] : programs_) {
     if (name == attached_to_nothing) continue;
@@ -277,8 +274,7 @@ Status ProgramSet::attach() {
 
 std::string ProgramSet::numbers() const {
   std::ostringstream text;
-  for (const int map : {recorders_, bells_, labels_, calls_, seatings_})
-    text << number_of_map(map) << ' ';
+  for (const int map : {recorders_, bells_, labels_, calls_}) text << number_of_map(map) << ' ';
   text << number_of_program(reader_program_) << ' ' << (sees_uring_ ? 1 : 0) << ' '
        << (are_kept_ ? 1 : 0) << ' ' << links_.size();
   for (const UniqueFd& link : links_) text << ' ' << number_of_link(link.get());

@@ -29,7 +29,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sandbox/recorder/capture/program_image.h"
-#include "sandbox/recorder/capture/seat_map.h"
 
 namespace gyges::recorder {
 
@@ -65,7 +64,6 @@ class ProgramSet {
   // Shared.
   [[nodiscard]] int labels() const { return labels_; }
   [[nodiscard]] int calls() const { return calls_; }
-  SeatMap& seating() { return seating_; }
   [[nodiscard]] int reader_program() const { return reader_program_; }
 
  private:
@@ -104,9 +102,7 @@ class ProgramSet {
   std::vector<UniqueFd> links_;
   std::vector<std::future<int>> changes_;  // of the shared maps; see change_slot
   UniqueFd area_, bell_;
-  SeatMap seating_;
-  int recorders_ = -1, bells_ = -1, labels_ = -1, calls_ = -1, seatings_ = -1;
-  int reader_program_ = -1;
+  int recorders_ = -1, bells_ = -1, labels_ = -1, calls_ = -1, reader_program_ = -1;
 };
 
 }  // namespace gyges::recorder

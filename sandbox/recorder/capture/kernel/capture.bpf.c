@@ -18,17 +18,26 @@ char licence[] SEC("license") = "Dual BSD/GPL";
 
 // ---- system calls ---------------------------------------------------------------------------
 
+// Programs of every call ask for the task once and hand it on: the helper is a call.
+//
+// Of every task of the machine but those that have task storage of some program: recorded ones
+// have. The load costs unrecorded tasks a fraction of the look-up, which is a call.
+static __always_inline int is_nobodys(struct task_struct* task) {
+  return !task->bpf_storage;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
-  u64 task = 0;
-  struct place place = {.label = label_at(regs, &task)};
+  struct task_struct* task = bpf_get_current_task_btf();
+  if (is_nobodys(task)) return 0;
+  struct place place = {.label = label_of(task)};
   struct task_label* label = place.label;
   if (!label) return 0;
   u64 time = now_ns();
   u64 nr = (u32)number;
   label->fresh = 0;
   label->number = nr;
-  label->abi = abi_of(TASK_FIELD(task, thread_info.status), nr);
+  label->abi = abi_of(task, nr);
   label->missing = 0;
   label->denied = 0;
   u32 index = plan_index(label->abi, nr), room = sizeof(struct enter_record), mask = 0;
@@ -48,7 +57,7 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   struct record* head = begin_at(&place, room);
   if (!head) return 0;
   struct enter_record* enter = (struct enter_record*)head;
-  describe_of(head, record_enter, label, time, TASK_FIELD(task, pid));
+  describe_of(head, record_enter, label, time, task);
   enter->number = nr;
   read_arguments(enter->args, regs, label->abi);
   if (!mask) {
@@ -62,8 +71,8 @@ int BPF_PROG(sc_enter, struct pt_regs* regs, long number) {
   return 0;
 }
 
-static __always_inline void record_exit_of(struct place* place, u64 task, struct pt_regs* regs,
-                                           s64 result, u32 late) {
+static __always_inline void record_exit_of(struct place* place, struct task_struct* task,
+                                           struct pt_regs* regs, s64 result, u32 late) {
   u64 time = now_ns();
   struct task_label* label = place->label;
   if (!label->entered && label->fresh) {
@@ -91,7 +100,7 @@ static __always_inline void record_exit_of(struct place* place, u64 task, struct
     place->count->enters++;
     struct call_record* call = (struct call_record*)begin_at(place, more ? more : sizeof(*call));
     if (!call) return;
-    describe_of(&call->head, record_call, label, time, TASK_FIELD(task, pid));
+    describe_of(&call->head, record_call, label, time, task);
     call->entered = label->entered_at;
     call->result = result;
     call->number = label->number;
@@ -109,7 +118,7 @@ static __always_inline void record_exit_of(struct place* place, u64 task, struct
   label->entered = entry_none;
   struct record* head = begin_at(place, more ? more : sizeof(struct exit_record));
   if (!head) return;
-  describe_of(head, record_exit, label, time, TASK_FIELD(task, pid));
+  describe_of(head, record_exit, label, time, task);
   ((struct exit_record*)head)->result = result;
   if (!more) {
     commit_at(place, head, sizeof(struct exit_record));
@@ -126,15 +135,12 @@ static __always_inline void record_exit_of(struct place* place, u64 task, struct
 }
 
 // Records the exit; says whether the task has to wait for the consumer.
-static __always_inline int exit_waits(struct place* place, struct pt_regs* regs, s64 result,
-                                      u32 late) {
-  u64 task = 0;
-  place->label = label_at(regs, &task);
-  if (!place->label) return 0;
-  if (find_place_of_label(place)) {
+static __always_inline int exit_waits(struct place* place, struct task_struct* task,
+                                      struct pt_regs* regs, s64 result, u32 late) {
+  if (find_place(place, task)) {
     // The slot of a recorder that was killed has a new owner: this task has no record any more.
-    if (place->area && place->label->epoch != place->area->control.epoch &&
-        place->area->control.orphans_die && label_of(bpf_get_current_task_btf()))
+    if (place->label && place->area && place->label->epoch != place->area->control.epoch &&
+        place->area->control.orphans_die)
       bpf_send_signal(kill_signal);
     return 0;
   }
@@ -151,15 +157,19 @@ static __always_inline int exit_waits(struct place* place, struct pt_regs* regs,
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sc_exit, struct pt_regs* regs, long result) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  if (is_nobodys(task)) return 0;
   struct place place = {};
-  if (exit_waits(&place, regs, result, 1) && schedule_wait(place.label)) spin_wait(&place);
+  if (exit_waits(&place, task, regs, result, 1) && schedule_wait(place.label)) spin_wait(&place);
   return 0;
 }
 
 // For kernels without task work.
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sc_exit_spin, struct pt_regs* regs, long result) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  if (is_nobodys(task)) return 0;
   struct place place = {};
-  if (exit_waits(&place, regs, result, 0)) spin_wait(&place);
+  if (exit_waits(&place, task, regs, result, 0)) spin_wait(&place);
   return 0;
 }

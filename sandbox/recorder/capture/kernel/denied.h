@@ -5,10 +5,9 @@
 
 #include "captures.h"
 
-// `status`: of the task's thread_info.
-static __always_inline u8 abi_of(u32 status, u64 number) {
+static __always_inline u8 abi_of(struct task_struct* task, u64 number) {
   // Not the code segment: 64-bit code may execute int 0x80.
-  if (status & 2) return 1;  // TS_COMPAT
+  if (task->thread_info.status & 2) return 1;  // TS_COMPAT
   return number & 0x40000000 ? 2 : 0;
 }
 
@@ -34,7 +33,7 @@ __noinline int record_denied_call(s64 result, u64 time, u32 flags) {
   if (find_place(&place, task)) return 0;
   u64 nr = (u32)regs->orig_ax;
   place.label->number = nr;
-  place.label->abi = abi_of(task->thread_info.status, nr);
+  place.label->abi = abi_of(task, nr);
   place.label->denied = 1;
   if (flags & ended_in_call) result = nr;
   u32 index = plan_index(place.label->abi, nr), room = sizeof(struct denied_record), work = 0;

@@ -28,7 +28,9 @@ struct room {
 #define READ_KERNEL(destination, address) \
   bpf_probe_read_kernel(&(destination), sizeof(destination), (const void*)(address))
 
-// A field of an object whose address is known.
+// From Linux 6.2 on the fields of an object whose address is known are loaded as they are of
+// objects that the kernel hands over; before, each is a call.
+extern void* bpf_rdonly_cast(const void* object, u32 type) __ksym __weak;
 #define READ_FIELD(destination, type, address, field)                                              \
   do {                                                                                             \
     u64 object_ = (u64)(address); /* or what it is read from would be relocated, too */            \

@@ -34,9 +34,6 @@ int BPF_PROG(tk_new, struct task_struct* task, u64 flags) {
     child->recorder = label->recorder;
     child->epoch = label->epoch;
     child->fresh = 1;
-    child->generation = label->generation;
-    struct seating* seating = all_seats();
-    if (seating) sit_down(seating, child, task, page_of(seating, (void*)bpf_task_pt_regs(task)));
   }
   struct place place = {};
   if (find_place(&place, bpf_get_current_task_btf())) return 0;
@@ -97,7 +94,10 @@ int BPF_PROG(tk_exec, struct task_struct* task, s32 old_tid, struct linux_binprm
   return 0;
 }
 
-static __always_inline void put_end_of(struct task_struct* task, struct task_label* label) {
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tk_exit, struct task_struct* task) {
+  struct task_label* label = label_of(bpf_get_current_task_btf());
+  if (!label) return 0;
   if (label->waited_before) {
     u32 tid = task->pid;
     bpf_map_delete_elem(&waiters, &tid);
@@ -107,7 +107,7 @@ static __always_inline void put_end_of(struct task_struct* task, struct task_lab
     bpf_map_delete_elem(&lates, &tid);
   }
   struct place place = {};
-  if (find_place(&place, bpf_get_current_task_btf())) return;
+  if (find_place(&place, bpf_get_current_task_btf())) return 0;
   u64 time = now_ns();
   if (label->waited_ns) record_waited(time);
   // It ended in a call that returns before its task ends, be it late: see is_answered_at_once().
@@ -117,19 +117,11 @@ static __always_inline void put_end_of(struct task_struct* task, struct task_lab
     record_denied_call(0, time, ended_in_call);
   }
   struct record* head = begin_at(&place, sizeof(struct end_record));
-  if (!head) return;
+  if (!head) return 0;
   struct end_record* end = (struct end_record*)head;
   describe(head, record_end, label, time);
   end->status = task->exit_code;
   commit_at(&place, head, sizeof(*end));
-}
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(tk_exit, struct task_struct* task) {
-  struct task_label* label = label_of(bpf_get_current_task_btf());
-  if (!label) return 0;
-  put_end_of(task, label);
-  stand_up(bpf_get_current_task_btf());
   return 0;
 }
 

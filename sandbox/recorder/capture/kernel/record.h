@@ -46,9 +46,6 @@ enum {
   plan_choices = 128,     // kinds of arguments that another one decides, of both ABIs
   case_buckets_log2 = 9,  // places for the values that decide
   bucket_cases = 4,
-  page_shift = 12,
-  seats_log2 = 12,    // seats of labels: some for each of hundreds of sandboxes
-  seat_crowd = 4095,  // of the key of a seat
 };
 
 // Of one recorder on one CPU. One producer (the CPU) and one consumer. head and tail count bytes
@@ -106,11 +103,11 @@ struct scratch {
   u32 flags;
   u64 mount, dentry, mount_root;  // of a walk: where it is
   u64 root_mount, root_dentry;    // ... and where it ends
-  u64 length;                     // of what an iovec moves
-  u32 received;                   // files named that came with messages
-  u32 before;                     // `fill` before the argument looked at last
+  u64 length;  // of what an iovec moves
+  u32 received;  // files named that came with messages
+  u32 before;    // `fill` before the argument looked at last
   u32 spare;
-  u32 partial;  // what of a structure is in its first page will do
+  u32 partial;   // what of a structure is in its first page will do
   struct content_walk walk;
   // A program and all it calls have 512 bytes of stack, in which these find no room (Linux 6.1).
   struct user_msghdr message;
@@ -156,40 +153,14 @@ struct task_label {
   u8 fresh;          // the next exit belongs to a call that began before the label
   u8 waited_before;  // an element of the task-work map exists
   u8 abi;
-  u16 recorder;    // slot of the recorder
-  u8 missing;      // arguments to retry at exit, and then in task work
+  u16 recorder;   // slot of the recorder
+  u8 missing;     // arguments to retry at exit, and then in task work
   u8 late_before;  // an element of the map of late reads exists
-  u32 epoch;       // of the recorder
-  u8 denied;       // the last call was one that seccomp answered, and is recorded
-  u8 place;        // label_place
-  u16 generation;  // of the seating; labels of another one are no labels
-  u64 waited_at;   // a wait that is not recorded yet
+  u32 epoch;      // of the recorder
+  u32 denied;     // the last call was one that seccomp answered, and is recorded
+  u64 waited_at;  // a wait that is not recorded yet
   u64 waited_ns;
   u64 entered_at;  // of a call that is entry_kept
-};
-
-// Where the label of a task is; of the one in task storage.
-enum label_place {
-  label_arrives = 0,  // here, and counted in `arriving`: the task takes its seat at its next call
-  label_sits,         // in its seat; here is what names session and recorder
-  label_stands,       // here, and counted in the key of its seat, which another one has
-  label_left,         // here: the task ends
-};
-
-// The label of a recorded task by the page of its registers in the kernel's memory.
-struct seat {
-  u64 key;   // that page, and in seat_crowd how many stand; 0: nobody whose seat it is is recorded
-  u64 task;  // its address
-  struct task_label label;
-};
-
-// All of them. Emptied for the next generation before programs are attached, because what ended
-// while they were not did not leave its seat.
-struct seating {
-  u32 arriving;  // labels, counted before they are set: until all have a place, seats do not tell
-  u16 generation;
-  u16 spare[29];  // seats are of one cache line each
-  struct seat seats[1 << seats_log2];
 };
 
 enum entry_state {

@@ -3,7 +3,11 @@
 // Maps of the kernel side, and how a record gets into the ring of its CPU.
 #pragma once
 
-#include "labels.h"
+#include "kernel_types.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 const volatile struct settings settings = {};
 
@@ -40,6 +44,13 @@ struct {
   __type(key, u32);
   __type(value, struct scratch);
 } scratches SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct task_label);
+} labels SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -169,18 +180,22 @@ static __always_inline void commit_filled(struct cpu_area* area, struct scratch*
 }
 
 static __always_inline void describe_of(struct record* record, u8 kind, struct task_label* label,
-                                        u64 time, u32 tid) {
+                                        u64 time, struct task_struct* task) {
   record->kind = kind;
   record->abi = label->abi;
   record->flags = 0;
-  record->tid = tid;
+  record->tid = task->pid;
   record->session = label->session;
   record->time = time;
 }
 
 static __always_inline void describe(struct record* record, u8 kind, struct task_label* label,
                                      u64 time) {
-  describe_of(record, kind, label, time, bpf_get_current_task_btf()->pid);
+  describe_of(record, kind, label, time, bpf_get_current_task_btf());
+}
+
+static __always_inline struct task_label* label_of(struct task_struct* task) {
+  return bpf_task_storage_get(&labels, task, 0, 0);
 }
 
 // The counters of the task's session on this CPU; null when that session is over.
