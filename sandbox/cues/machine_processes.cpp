@@ -70,6 +70,11 @@ StatusRows common_rows(const MachineView& view, const std::optional<ShownState>&
   return shown;
 }
 
+// None waits, of as many as the kernel gives to all (limits_file).
+std::string signal_queue(const MachineView& view) {
+  return fmt::format("0/{}", most_threads(view) / 2);
+}
+
 void add_rows_of(const ProcessLook& look, const MachineView& view,
                  const std::optional<ShownState>& state, StatusRows& shown) {
   const bool root = look.uid == 0;
@@ -77,9 +82,10 @@ void add_rows_of(const ProcessLook& look, const MachineView& view,
   shown.push_back({"Gid", fmt::format("{0}\t{0}\t{0}\t{0}", look.gid)});
   // One space follows the groups, each of them.
   shown.push_back({"Groups", root ? "" : fmt::format("{} ", look.gid)});
-  if (state && view.machine.cgroup_root)
+  if (state)
     for (const char* set : {"CapPrm", "CapEff"})
       shown.push_back({set, fmt::format("{:016x}", root ? state->bounding : 0)});
+  shown.push_back({"SigQ", signal_queue(view)});
   shown.push_back({"Threads", std::to_string(look.threads)});
   auto memory = [&](const char* row, std::uint64_t kilobytes) {
     shown.push_back({row, fmt::format("{:>8} kB", kilobytes / 4 * 4)});  // whole pages
@@ -116,8 +122,8 @@ std::string with_rows(std::string_view kernel, const StatusRows& shown) {
 }
 
 // A thread of the kernel's is root's, everything is permitted to it, and it has no memory.
-std::string kernel_status_file(const ProcessLook& look, const StatusRows& common,
-                               const ProcessFile& file) {
+std::string kernel_status_file(const ProcessLook& look, const MachineView& view,
+                               const StatusRows& common, const ProcessFile& file) {
   StatusRows shown = common;
   for (const char* row : {"Seccomp", "Seccomp_filters", "NoNewPrivs"})
     std::erase_if(shown, [&](const auto& one) { return one.name == row; });
@@ -132,6 +138,7 @@ std::string kernel_status_file(const ProcessLook& look, const StatusRows& common
   shown.push_back({"State", look.idle ? "I (idle)" : "S (sleeping)"});
   shown.push_back({"PPid", look.pid == 2 ? "0" : "2"});
   shown.push_back({"Groups", ""});
+  shown.push_back({"SigQ", signal_queue(view)});
   shown.push_back({"Kthread", "1"});
   shown.push_back({"SigIgn", "ffffffffffffffff"});
   shown.push_back({"voluntary_ctxt_switches", std::to_string(look.voluntary_switches())});
@@ -149,7 +156,7 @@ std::string status_file(const MachineView& view, const std::optional<ShownState>
                         const StatusRows& common, const ProcessFile& file) {
   const ProcessLook* look = look_of(view, file.process);
   if (look == nullptr || !is_named(file.kernel, *look)) return with_rows(file.kernel, common);
-  if (look->kernel) return kernel_status_file(*look, common, file);
+  if (look->kernel) return kernel_status_file(*look, view, common, file);
   StatusRows shown = common;
   add_rows_of(*look, view, state, shown);
   return with_rows(file.kernel, shown);
@@ -321,7 +328,7 @@ std::optional<std::string> sched_file(const MachineView& view, const ProcessFile
 
 std::optional<std::string> limits_file(const MachineView& view, const ProcessFile& file) {
   const ProcessLook* look = look_of(view, file.process);
-  if (look == nullptr || look->unit.empty() || look->kernel) return std::nullopt;
+  if (look == nullptr) return std::nullopt;
   std::string text;
   for (const std::string& line : split(file.kernel, '\n')) {
     auto row = [&](std::string_view name, std::string_view soft, std::string_view hard) {
@@ -334,8 +341,9 @@ std::optional<std::string> limits_file(const MachineView& view, const ProcessFil
     const std::string most = std::to_string(most_threads(view) / 2);
     if (row("Max processes", most, most) || row("Max pending signals", most, most)) continue;
     const bool first = file.process == 1;
-    if (row("Max open files", first ? "1073741816" : "1024", first ? "1073741816" : "524288") ||
-        row("Max core file size", first ? "unlimited" : "0", "unlimited"))
+    if (!look->kernel && !look->unit.empty() &&
+        (row("Max open files", first ? "1073741816" : "1024", first ? "1073741816" : "524288") ||
+         row("Max core file size", first ? "unlimited" : "0", "unlimited")))
       continue;
     text += line + "\n";
   }
@@ -445,6 +453,8 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
   rules.push_back(
       {"stat", true, [shared](const ProcessFile& file) { return stat_file_of(*shared, file); }});
   rules.push_back(
+      {"limits", true, [shared](const ProcessFile& file) { return limits_file(*shared, file); }});
+  rules.push_back(
       {"statm", false, [shared](const ProcessFile& file) { return statm_file(*shared, file); }});
   if (const std::vector<MountRow> rows = mount_rows(view); !rows.empty()) {
     fixed("mountinfo", mountinfo_file(rows));
@@ -473,8 +483,6 @@ std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool co
                        }});
     rules.push_back(
         {"sched", true, [shared](const ProcessFile& file) { return sched_file(*shared, file); }});
-    rules.push_back(
-        {"limits", true, [shared](const ProcessFile& file) { return limits_file(*shared, file); }});
     rules.push_back({"autogroup", false, [shared](const ProcessFile& file) {
                        const ProcessLook* look = look_of(*shared, file.process);
                        return look == nullptr ? std::nullopt

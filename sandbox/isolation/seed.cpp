@@ -88,6 +88,12 @@ class Seeder {
     return place.path.substr(0, place.path.rfind('/'));
   }
 
+  // An entry was made in that directory, for this seed.
+  void note_entry(const std::string& directory, const SeedFile& file) {
+    if (const auto made = made_.find(directory); made != made_.end())
+      made->second = std::max(made->second, file.mtime);
+  }
+
   struct Owner {
     uid_t uid = 0;
     gid_t gid = 0;
@@ -130,6 +136,7 @@ class Seeder {
     if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
       GYGES_CHECK(own(above.get(), name, file));
       made_.emplace(path, file.mtime);
+      note_entry(path.substr(0, slash), file);
     } else if (errno != EEXIST) {
       return fail_errno("make directory for seed file", quoted(file.path));
     }
@@ -170,8 +177,7 @@ class Seeder {
     // The directory of an area itself.
     if (place.path.size() == place.root) return put_directory(scratch_, place.path, file);
     GYGES_TRY(const int parent, directory_of(place, file));
-    if (const auto made = made_.find(parent_of(place)); made != made_.end())
-      made->second = std::max(made->second, file.mtime);
+    note_entry(parent_of(place), file);
     const std::string name = place.path.substr(place.path.rfind('/') + 1);
     if (file.kind == SeedFile::Kind::directory) return put_directory(parent, name, file);
     if (file.kind == SeedFile::Kind::symlink) {

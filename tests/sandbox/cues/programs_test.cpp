@@ -143,6 +143,49 @@ TEST_F(Programs, NothingIsAsOldAsTheSandbox) {
   }
 }
 
+// ps(1) takes the age of a process from its start and /proc/uptime, which is renewed once a second.
+TEST_F(Programs, WhatBeganJustNowIsYoung) {
+  const std::string ages =
+      "i=0; while [ $i -lt 12 ]; do ps -o etimes= -p $$ --ppid $$; sleep 0.13; i=$((i + 1)); done "
+      "| "
+      "awk '{n++; if ($1 > 60) old++} END {print (n >= 24), old + 0}'";
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(ages), "1 0\n") << name;
+  }
+}
+
+// Of daemons, of what a user's session started and of the kernel's threads: two files tell how many
+// signals may wait, one how many processes there may be.
+TEST_F(Programs, LimitsOfDaemonsAreTheMachines) {
+  const std::string others =
+      "most=$(($(cat /proc/sys/kernel/threads-max) / 2)); for p in $(ls /proc | grep '^[0-9]*$' | "
+      "sort -n); do [ $p -lt $$ ] || continue; "
+      "awk -v p=$p -v most=$most '/^SigQ:/ {split($2, q, \"/\"); n = q[2]} "
+      "/^Max (processes|pending)/ {if ($(NF - 1) != most) bad = bad $0} "
+      "END {if (n != most || bad) print p, n, bad}' /proc/$p/status /proc/$p/limits; done";
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(others), "") << name;
+    EXPECT_THAT(say("cat /proc/1/limits"), HasSubstr("\nMax pending signals ")) << name;
+  }
+  SandboxSpec spec = spec_of("ci-runner", 5);
+  std::erase(spec.policy.cues.emulate, "process_files");
+  start(spec);
+  EXPECT_THAT(say(others), ::testing::StartsWith("1 "));
+}
+
+// What runs without root's number has none of root's capabilities.
+TEST_F(Programs, DaemonsOfUsersHaveNoCapabilities) {
+  const std::string sets = "awk '/^Cap(Prm|Eff)/ {printf \"%s \", $2}' /proc/1/status";
+  for (const char* name : {"kubernetes-pod", "docker-service", "ci-runner"}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(sets), "0000000000000000 0000000000000000 ") << name;
+  }
+  start(spec_of("vm-production", 5));
+  EXPECT_EQ(say(sets), "000001ffffffffff 000001ffffffffff ");
+}
+
 // who(1) leaves out logins whose process is not there.
 TEST_F(Programs, WhoSitsAtTheScreenIsListed) {
   start(spec_of("developer-laptop", 5));

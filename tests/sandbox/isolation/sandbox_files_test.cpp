@@ -67,6 +67,21 @@ TEST_F(SandboxFiles, AMountWithoutAPlaceNamesTheCure) {
   EXPECT_THAT(sandbox.error().line(), ::testing::HasSubstr("make it on the host"));
 }
 
+// As they would be where each seed was written at its time: a directory changes with each entry.
+TEST_F(SandboxFiles, DirectoriesThatNoSeedNamesAreAsOldAsTheirNewestEntry) {
+  SandboxSpec spec{test_policy(), {}, nullptr};
+  auto add = [&](const char* path, std::int64_t time) {
+    spec.seed.push_back(seed(path, "x\n"));
+    spec.seed.back().mtime = time;
+  };
+  add("/home/user/deep/one/first", 1600000000);
+  add("/home/user/deep/two/second", 1700000000);
+  add("/home/user/deep/one/third", 1650000000);
+  start(spec);
+  EXPECT_EQ(run("cd /home/user && stat -c '%n %Y' deep deep/one deep/two").output,
+            "deep 1700000000\ndeep/one 1650000000\ndeep/two 1700000000\n");
+}
+
 TEST_F(SandboxFiles, SeedFilesAreThereWithTheirTimes) {
   start(seeded());
   EXPECT_EQ(run("cat /home/user/notes.txt").output, "old\n");
