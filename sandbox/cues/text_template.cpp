@@ -42,16 +42,15 @@ std::optional<std::string> expand_date(std::string_view rest, const TemplateCont
   if (!rest.empty() && (rest.front() == '-' || rest.front() == '+')) {
     auto end = rest.find_first_of("ds");
     if (end == std::string_view::npos) return std::nullopt;
-    auto count = number<int>(rest.substr(1, end - 1));
-    if (!count || (rest[end] == 'd' && *count > 100000)) return std::nullopt;
-    day += (rest.front() == '-' ? -1 : 1) * *count * (rest[end] == 'd' ? seconds_per_day : 1);
+    const auto count = number<std::uint32_t>(rest.substr(1, end - 1));
+    const std::int64_t unit = rest[end] == 'd' ? seconds_per_day : 1;
+    if (!count || *count * unit > 100000 * seconds_per_day) return std::nullopt;
+    day += (rest.front() == '-' ? -1 : 1) * (*count * unit);
     rest = trimmed(rest.substr(end + 1));
   }
   if (rest.empty()) return format_time(day, "%Y-%m-%d");
   if (rest.size() < 3 || rest.front() != '"' || rest.back() != '"') return std::nullopt;
-  const std::string format(rest.substr(1, rest.size() - 2));
-  // strftime would take the host's zone for it.
-  return format == "%s" ? std::to_string(day) : format_time(day, format);
+  return format_time(day, std::string(rest.substr(1, rest.size() - 2)));
 }
 
 std::optional<std::string> expand_hex(std::string_view rest, const TemplateContext& context) {
@@ -113,12 +112,22 @@ Result<std::string> render(std::string_view text, const TemplateContext& context
 }
 
 std::string format_time(std::int64_t seconds, const std::string& format) {
+  // strftime would take the host's zone for %s.
+  std::string known;
+  for (std::size_t i = 0; i < format.size(); ++i) {
+    const bool pair = format[i] == '%' && i + 1 < format.size();
+    if (pair && format[i + 1] == 's')
+      known += std::to_string(seconds);
+    else
+      known += format.substr(i, pair ? 2 : 1);
+    if (pair) ++i;
+  }
   std::time_t when = seconds;
   std::tm parts{};
   ::gmtime_r(&when, &parts);
   static const locale_t english = ::newlocale(LC_ALL_MASK, "C", nullptr);
   std::array<char, 256> text{};
-  std::size_t length = ::strftime_l(text.data(), text.size(), format.c_str(), &parts, english);
+  std::size_t length = ::strftime_l(text.data(), text.size(), known.c_str(), &parts, english);
   return {text.data(), length};
 }
 

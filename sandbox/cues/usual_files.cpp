@@ -167,9 +167,10 @@ void add_usual_files(const Persona& persona, std::int64_t installed, std::vector
     shadow += account.name + ":*:" + day + ":0:99999:7:::\n";
   shadow += persona.user.name + ":!:" + day + ":0:99999:7:::\n";
   for (const auto& group : persona.groups) group_shadow += group.name + ":*::\n";
-  files.push_back(image_seed("/etc/shadow", image_file, 0640, std::move(shadow), installed + 41));
-  files.push_back(
-      image_seed("/etc/gshadow", image_file, 0640, std::move(group_shadow), installed + 41));
+  for (auto& [path, text] :
+       {std::pair{"/etc/shadow", shadow}, std::pair{"/etc/gshadow", group_shadow}})
+    if (!there.contains(path))
+      files.push_back(image_seed(path, image_file, 0640, text, installed + 41));
 }
 
 std::string pod_uid(std::uint64_t seed) {

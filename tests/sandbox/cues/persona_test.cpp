@@ -93,6 +93,27 @@ TEST(Persona, NothingInItContradicts) {
   }
 }
 
+// What the persona's own files say stands, whatever every image has.
+TEST(Persona, ItsOwnFilesStandBeforeTheUsualOnes) {
+  auto persona = load_persona("docker-service");
+  ASSERT_TRUE(persona);
+  for (const char* path : {"/etc/shadow", "/etc/gshadow", "/etc/motd"}) {
+    WorldFile file;
+    file.path = path;
+    file.content = "own\n";
+    persona->files.push_back(file);
+  }
+  TemplateContext context;
+  context.day = *parse_day("2026-11-21");
+  add_persona_values(*persona, context);
+  auto world = make_persona_world(*persona, context);
+  ASSERT_TRUE(world) << world.error().line();
+  std::map<std::string, std::vector<std::string>> contents;
+  for (const auto& file : world->seed) contents[file.path].push_back(file.content);
+  for (const char* path : {"/etc/shadow", "/etc/gshadow", "/etc/motd"})
+    EXPECT_EQ(contents[path], std::vector<std::string>{"own\n"}) << path;
+}
+
 // logrotate notes when it turned a log; the one that it set aside is as old.
 TEST(Persona, LogsWereTurnedWhenTheStateSays) {
   Made made = make("vm-production");

@@ -26,6 +26,8 @@ TEST_F(TemplateTest, FillsInValuesAndDates) {
   EXPECT_EQ(filled("Dear {{name}},{{ name }}"), "Dear Ada,Ada");
   EXPECT_EQ(filled("{{date}} {{date -1d}} {{date +365d}}"), "2026-03-01 2026-02-28 2027-03-01");
   EXPECT_EQ(filled("{{date -1d \"%a %-d %B\"}}"), "Sat 28 February");
+  EXPECT_EQ(filled("{{date -90s \"%H:%M:%S\"}} {{date -90s \"%s\"}}"), "23:58:30 1772323110");
+  EXPECT_EQ(filled("{{date \"t=%s %%s\"}}"), "t=1772323200 %s");
   EXPECT_EQ(filled("{ not } one } }"), "{ not } one } }");
 }
 
@@ -48,8 +50,10 @@ TEST_F(TemplateTest, SeedAndNameFixIdentifiers) {
 TEST_F(TemplateTest, MistakesNameTheirPlace) {
   EXPECT_THAT(filled("one\ntwo {{nam}}"), HasSubstr("t:2: unknown placeholder {{nam}}"));
   EXPECT_THAT(filled("{{name"), HasSubstr("{{ without }}"));
-  for (const char* bad : {"{{date x}}", "{{date -d}}", "{{date \"%Y}}", "{{hex 12}}", "{{hex x y}}",
-                          "{{hex 99999 a}}", "{{}}"})
+  for (const char* bad :
+       {"{{date x}}", "{{date -d}}", "{{date --5d}}", "{{date -100001d}}", "{{date -9000000000s}}",
+        "{{date +8640000001s}}", "{{date --2147483648s}}", "{{date \"%Y}}", "{{hex 12}}",
+        "{{hex x y}}", "{{hex 99999 a}}", "{{}}"})
     EXPECT_THAT(filled(bad), HasSubstr("error")) << bad;
 }
 
