@@ -111,6 +111,13 @@ void put_group(const std::string& at, const GroupLook& look, EntryTree& tree) {
   limit("cpu.idle", "0");
 }
 
+// The controller of pids counts threads.
+void add_work(const ProcessLook& process, GroupLook& look) {
+  look.processes += process.threads;
+  look.user_microseconds += process.user_ticks * 10000;
+  look.system_microseconds += process.system_ticks * 10000;
+}
+
 // A group for each service, which systemd-cgls lists by the processes in it.
 void put_services(const MachineView& view, const std::string& base, EntryTree& tree) {
   std::map<std::string, std::string> groups;
@@ -148,12 +155,19 @@ void put_control_groups(const MachineView& view, EntryTree& tree) {
     const std::string session =
         base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
     tree.own_file(session + "cgroup.controllers", "memory pids\n");
-    tree.own_file(session + "cgroup.procs", "", 0644);
     look.processors_max.clear();
     look.memory = 18173952;
     look.processes = 4;
     look.user_microseconds = 211000 + view.seed % 90000;
     look.system_microseconds = 98000 + view.seed % 40000;
+    std::string numbers;
+    for (const ProcessLook& process : view.processes) {
+      if (process.kernel || !process.unit.empty()) continue;
+      numbers += fmt::format("{}\n", process.pid);
+      look.memory += process.resident_kilobytes * 1024;
+      add_work(process, look);
+    }
+    tree.own_file(session + "cgroup.procs", std::move(numbers), 0644);
     put_group(session, look, tree);
     return;
   }
@@ -163,14 +177,11 @@ void put_control_groups(const MachineView& view, EntryTree& tree) {
   look.swap_max = view.machine.claims_container == "docker" ? look.memory_max : "0";
   look.processors_max = fmt::format("{} 100000", view.processors * 100000);
   look.memory = view.memory_kilobytes * 128 / 4096 * 4096;
-  for (const ProcessLook& process : view.processes) {
-    look.user_microseconds += process.user_ticks * 10000;
-    look.system_microseconds += process.system_ticks * 10000;
-  }
+  look.processes = 3;
+  for (const ProcessLook& process : view.processes) add_work(process, look);
   // What came and went.
   look.user_microseconds += 38211000 + view.seed % 9000000;
   look.system_microseconds += 6120000 + view.seed % 1700000;
-  look.processes = view.processes.size() + 3;
   put_group(base, look, tree);
   // Empty: as that of the group above.
   for (const char* name : {"cpuset.cpus", "cpuset.mems"}) tree.file(base + name, "\n", 0644);

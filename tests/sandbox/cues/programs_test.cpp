@@ -111,6 +111,28 @@ TEST_F(Programs, ServicesHaveGroups) {
               ::testing::Not(HasSubstr("cron.service")));
 }
 
+// What the user's login or the container holds is counted with its threads and its memory.
+TEST_F(Programs, GroupsCountWhatIsInThem) {
+  const std::string group = "g=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); ";
+  const std::string threads =
+      "awk '/^Threads/ {n += $2} END {print n + 0}' $(grep -lx \"$(cat /proc/self/cgroup)\" "
+      "/proc/[0-9]*/cgroup | sed 's/cgroup$/status/' | "
+      "awk -F/ -v own=$$ '$3 < own')";
+  for (const char* name : every_machine) {
+    start(spec_of(name, 5));
+    // Three or four of the agent's.
+    EXPECT_GE(number(group + "cat $g/pids.current"), number(threads)) << name;
+    EXPECT_LE(number(group + "cat $g/pids.current"), number(threads) + 4) << name;
+  }
+  start(spec_of("developer-laptop", 5));
+  EXPECT_EQ(say(group + "cat $g/cgroup.procs | xargs ps -o comm= -p | grep -c -e gnome-shell -e "
+                        "firefox-esr"),
+            "2\n");
+  EXPECT_GT(
+      number(group + "cat $g/memory.current"),
+      number("ps -o rss= -C gnome-shell") * 1024 + number("ps -o rss= -C firefox-esr") * 1024);
+}
+
 // A directory that is a partition's stands in the tables that tell partitions.
 TEST_F(Programs, PartitionsAreMounted) {
   for (const char* name : {"vm-production", "developer-laptop"}) {
