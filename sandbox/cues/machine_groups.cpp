@@ -152,8 +152,10 @@ void put_control_groups(const MachineView& view, EntryTree& tree) {
     tree.file(base + "dev-hugepages.mount/cgroup.events", "populated 0\nfrozen 0\n");
     put_services(view, base, tree);
     // Where the agent's own group is: runtimes look for limits there.
-    const std::string session =
-        base + fmt::format("user.slice/user-{}.slice/session-{}.scope/", view.user, view.session);
+    const std::string slice = base + fmt::format("user.slice/user-{}.slice/", view.user);
+    const std::string session = slice + fmt::format("session-{}.scope/", view.session);
+    // Without it systemd-cgls holds the slice for empty.
+    tree.own_file(slice + "cgroup.events", "populated 1\nfrozen 0\n");
     tree.own_file(session + "cgroup.controllers", "memory pids\n");
     look.processors_max.clear();
     look.memory = 18173952;

@@ -128,6 +128,8 @@ TEST_F(Programs, GroupsCountWhatIsInThem) {
   EXPECT_EQ(say(group + "cat $g/cgroup.procs | xargs ps -o comm= -p | grep -c -e gnome-shell -e "
                         "firefox-esr"),
             "2\n");
+  EXPECT_THAT(say("systemd-cgls --no-pager --full /sys/fs/cgroup 2>&1"),
+              HasSubstr("/usr/bin/gnome-shell"));
   EXPECT_GT(
       number(group + "cat $g/memory.current"),
       number("ps -o rss= -C gnome-shell") * 1024 + number("ps -o rss= -C firefox-esr") * 1024);
