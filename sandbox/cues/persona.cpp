@@ -381,12 +381,12 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   home.kind = isolation::SeedFile::Kind::directory;
   home.path = persona.user.home;
   home.mode = 0755;
-  home.mtime = context.day - 86400LL * 4 - 21187;
+  // The runtime of a container writes its names when it starts it, and makes its volumes.
+  const std::int64_t named = start_of_container(persona, context.day, installed);
+  home.mtime = std::max<std::int64_t>(named, context.day - 86400LL * 4 - 21187);
   seed.push_back(std::move(home));
   seed.push_back(system_file("/etc/passwd", passwd(persona), changed));
   seed.push_back(system_file("/etc/group", group_file(persona), changed));
-  // The runtime of a container writes its names when it starts it.
-  const std::int64_t named = start_of_container(persona, context.day, installed);
   seed.push_back(system_file("/etc/hostname", persona.hostname + "\n", named));
   GYGES_TRY(std::string hosts, hosts_file(persona, context));
   seed.push_back(system_file("/etc/hosts", std::move(hosts), named + 71));
