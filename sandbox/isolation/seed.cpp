@@ -116,12 +116,16 @@ class Seeder {
   // it: followed here, outside, it would lead into the host's tree.
   static Result<UniqueFd> open_directory(int from, const std::string& path, const SeedFile& file) {
     UniqueFd directory = open_beneath(from, path, O_PATH | O_DIRECTORY);
-    if (directory) return directory;
-    if (errno == ELOOP || errno == ENOTDIR)
+    if (!directory) return not_opened(errno, file);
+    return directory;
+  }
+
+  static tl::unexpected<Error> not_opened(int code, const SeedFile& file) {
+    if (code == ELOOP || code == ENOTDIR)
       return fail("seed file", quoted(file.path),
                   "a link or a file stands where a directory should",
                   "name the path that the link leads to, or leave out one of the two");
-    return fail_errno("open directory of seed file", quoted(file.path));
+    return fail_errno("open directory of seed file", quoted(file.path), code);
   }
 
   // From the deepest that is there: repositories have hundreds of directories beside each other.
@@ -129,7 +133,7 @@ class Seeder {
                                   const SeedFile& file) {
     UniqueFd there = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
     if (there) return there;
-    if (errno != ENOENT || path.size() <= place.root) return open_directory(scratch_, path, file);
+    if (errno != ENOENT || path.size() <= place.root) return not_opened(errno, file);
     const std::size_t slash = path.rfind('/');
     const std::string name = path.substr(slash + 1);
     GYGES_TRY(UniqueFd above, make_directory(place, path.substr(0, slash), file));

@@ -194,9 +194,17 @@ TEST_F(EdgeTest, ARouterOfTheSandboxesOwnIsNotBelieved) {
   start_world();
   auto spaces = namespaces_of(gateway_pid());
   ASSERT_TRUE(spaces[network::gateway_link] && spaces["eth0"]);
-  inside(spaces["eth0"], advertise);
-  inside(spaces[network::gateway_link],
-         [] { EXPECT_FALSE(has_route_within(std::chrono::milliseconds(500))); });
+  // A packet may be lost where the host is flooded by others.
+  auto believed = [&](int attempts) {
+    bool route = false;
+    for (int i = 0; i < attempts && !route; ++i) {
+      inside(spaces["eth0"], advertise);
+      inside(spaces[network::gateway_link],
+             [&] { route = has_route_within(std::chrono::milliseconds(100)); });
+    }
+    return route;
+  };
+  EXPECT_FALSE(believed(5));
   inside(spaces[network::gateway_link], [] {
     network::NetlinkBatch batch;
     const nfgenmsg limits{AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)};
@@ -210,9 +218,7 @@ TEST_F(EdgeTest, ARouterOfTheSandboxesOwnIsNotBelieved) {
     auto done = batch.send(socket.get());
     ASSERT_TRUE(done) << done.error().line();
   });
-  inside(spaces["eth0"], advertise);
-  inside(spaces[network::gateway_link],
-         [] { EXPECT_TRUE(has_route_within(std::chrono::seconds(10))); });
+  EXPECT_TRUE(believed(100));
 }
 
 TEST_F(EdgeTest, OddQuestionsAreAnsweredOrRefusedAndSearched) {
