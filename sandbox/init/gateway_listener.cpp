@@ -14,8 +14,8 @@ namespace {
 // Bytes sent as urgent are read, recorded and passed on as all others are, which connections take
 // over from here: set once they are accepted, the kernel would already have left out those that
 // were followed by others. So is the congestion control: the host's may pace what it sends (bbr),
-// for which timers cost a fifth of a relayed byte's time, and this link leads from one namespace to
-// the other.
+// for which timers take up to an eighth of a relayed byte's time, and this link leads from one
+// namespace to the other.
 bool set_options(int fd, const sock_fprog* filter) {
   constexpr char unpaced[] = "reno";  // in every kernel
   const int on = 1;
