@@ -79,9 +79,6 @@ UnitLook service_of(const Persona& persona, const MachineView& view, const Proce
   unit.processor_nanoseconds = (look.user_ticks + look.system_ticks) * 10000000;
   if (daemon != nullptr) {
     unit.arguments = daemon->argv;
-    // Started by its path, the kernel puts the interpreter before it.
-    if (daemon->argv.size() > 1 && daemon->argv[1].ends_with("/" + daemon->name))
-      unit.arguments.erase(unit.arguments.begin());
     // "sshd: /usr/sbin/sshd -D [listener] ..." was started by what it says of itself.
     if (const std::vector<std::string> words = split(daemon->argv.front(), ' ');
         words.size() > 2 && words[0].ends_with(":"))

@@ -186,8 +186,8 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   const std::uint64_t uptime = rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec);
   // A container's start is a time of the day's, and the machine's is one too.
   std::int64_t before = 0;
-  if (machine.age_days >= 0 || machine.recent)
-    before = start_of_container(persona, seed, today(), 0) - start_of_machine(rules.uptime_seconds);
+  if (machine.age_days >= 0)
+    before = start_of_container(persona, today(), 0) - start_of_machine(rules.uptime_seconds);
   const std::uint64_t lived =
       uptime - std::min(uptime, static_cast<std::uint64_t>(std::max<std::int64_t>(before, 0)));
   view.processes = process_looks(persona, machine, seed, uptime, lived);

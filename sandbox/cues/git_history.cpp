@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <map>
-#include <optional>
 
 #include "base/hash.h"
 #include "base/json.h"
@@ -64,10 +63,8 @@ using WorkTree = std::map<std::string, std::string>;  // content by path in the 
 
 class Repository {
  public:
-  // `cloned`: when all of it was written, where that was not when it says.
-  Repository(std::string directory, std::vector<isolation::SeedFile>& files,
-             std::optional<std::int64_t> cloned)
-      : directory_(std::move(directory)), files_(files), cloned_(cloned) {}
+  Repository(std::string directory, std::vector<isolation::SeedFile>& files)
+      : directory_(std::move(directory)), files_(files) {}
 
   Id object(const std::string& kind, const std::string& content, std::int64_t time) {
     const std::string bytes = kind + " " + std::to_string(content.size()) + '\0' + content;
@@ -122,7 +119,7 @@ class Repository {
     one.path = directory_ + "/.git/" + path;
     one.content = std::move(content);
     one.mode = mode;
-    one.mtime = cloned_.value_or(time);
+    one.mtime = time;
     files_.push_back(std::move(one));
   }
 
@@ -130,7 +127,6 @@ class Repository {
   std::string directory_;
   std::vector<isolation::SeedFile>& files_;
   std::map<std::string, bool> made_;
-  std::optional<std::int64_t> cloned_;
 };
 
 // A file as it was when `share` of its history was behind it: its first lines.
@@ -165,7 +161,6 @@ std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
     history.messages = one.at("messages").get<std::vector<std::string>>();
     history.branch = one.value("branch", history.branch);
     history.remote = one.value("remote", "");
-    history.checkout = one.value("checkout", "");
     history.commits = one.at("commits").get<std::uint32_t>();
     history.age_from = one.at("ages").at("from").get<double>();
     history.age_to = one.at("ages").at("to").get<double>();
@@ -174,8 +169,8 @@ std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
   return all;
 }
 
-Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext& context,
-                                std::vector<isolation::SeedFile>& files) {
+Status make_git_history(const GitHistory& history, const TemplateContext& context,
+                        std::vector<isolation::SeedFile>& files) {
   GYGES_TRY(std::string directory, render(history.path, context, history.source));
   const WorkTree last = work_tree(directory, files);
   if (last.empty())
@@ -185,11 +180,7 @@ Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext
   for (const std::string& author : history.authors) {
     GYGES_TRY(authors.emplace_back(), render(author, context, history.source));
   }
-  constexpr std::int64_t until_cloned = 4;  // the runner's helper comes first
-  const bool job = !history.checkout.empty();
-  Repository repository(
-      directory, files,
-      job ? std::optional(recent_time(context.seed) + until_cloned) : std::nullopt);
+  Repository repository(directory, files);
   SeededStream stream(context.seed, "git/" + directory);
   // Each file begins somewhere in the first half.
   std::map<std::string, double> begins;
@@ -207,7 +198,7 @@ Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext
   }
   std::sort(times.begin(), times.end());
   Id parent;
-  std::string log, last_message;
+  std::string log;
   for (std::uint32_t i = 0; i < history.commits; ++i) {
     const double share = static_cast<double>(i + 1) / history.commits;
     WorkTree tree;
@@ -229,7 +220,6 @@ Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext
     log += (parent.empty() ? std::string(40, '0') : hex(parent)) + " " + hex(id) + " " + stamp +
            "\tcommit" + (parent.empty() ? " (initial)" : "") + ": " + message + "\n";
     parent = id;
-    last_message = std::move(message);
   }
   const std::int64_t latest = times.back();
   std::string config =
@@ -238,28 +228,20 @@ Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext
   if (!history.remote.empty()) {
     GYGES_TRY(std::string remote, render(history.remote, context, history.source));
     config += "[remote \"origin\"]\n\turl = " + remote +
-              "\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n";
-    if (!job)
-      config += "[branch \"" + history.branch + "\"]\n\tremote = origin\n\tmerge = refs/heads/" +
-                history.branch + "\n";
+              "\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"" + history.branch +
+              "\"]\n\tremote = origin\n\tmerge = refs/heads/" + history.branch + "\n";
     repository.file("refs/remotes/origin/" + history.branch, hex(parent) + "\n", latest);
   }
+  repository.file("HEAD", "ref: refs/heads/" + history.branch + "\n", times.front());
   repository.file("config", std::move(config), times.front());
   repository.file("description",
                   "Unnamed repository; edit this file 'description' to name the repository.\n",
                   times.front());
-  if (job) {
-    GYGES_TRY(std::string fetched, render(history.checkout, context, history.source));
-    repository.file(fetched, hex(parent) + "\n", latest);
-    repository.file("HEAD", hex(parent) + "\n", latest);
-  } else {
-    repository.file("HEAD", "ref: refs/heads/" + history.branch + "\n", times.front());
-    repository.file("refs/heads/" + history.branch, hex(parent) + "\n", latest);
-    repository.file("logs/HEAD", log, latest);
-    repository.file("logs/refs/heads/" + history.branch, log, latest);
-  }
+  repository.file("refs/heads/" + history.branch, hex(parent) + "\n", latest);
+  repository.file("logs/HEAD", log, latest);
+  repository.file("logs/refs/heads/" + history.branch, log, latest);
   repository.index(last, latest);
-  return GitTip{hex(parent), latest, std::move(last_message)};
+  return ok();
 }
 
 }  // namespace gyges::cues

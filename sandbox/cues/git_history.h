@@ -19,8 +19,7 @@ struct GitHistory {
   std::vector<std::string> authors;   // templates: "Name <address>"
   std::vector<std::string> messages;  // templates; drawn from
   std::string branch = "main";
-  std::string remote;    // template; address of "origin"; empty: none
-  std::string checkout;  // template: the one ref that a job's checkout has; empty: a work tree
+  std::string remote;  // template; address of "origin"; empty: none
   std::uint32_t commits = 1;
   double age_from = 1, age_to = 300;  // days before the world's day: the last and the first commit
   std::string source;
@@ -30,15 +29,9 @@ struct GitHistory {
 std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
                                                 const std::string& source);
 
-struct GitTip {
-  std::string commit;     // 40 digits to the base 16
-  std::int64_t time = 0;  // seconds since 1970
-  std::string message;
-};
-
 // Appends the repository to `files`. The work tree is what `files` has below the path; a path below
 // which there is none is an error. The same arguments give the same bytes.
-Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext& context,
-                                std::vector<isolation::SeedFile>& files);
+Status make_git_history(const GitHistory& history, const TemplateContext& context,
+                        std::vector<isolation::SeedFile>& files);
 
 }  // namespace gyges::cues

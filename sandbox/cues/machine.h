@@ -79,7 +79,6 @@ struct Machine {
   std::uint32_t next_pid = 0;
   std::uint32_t pid_max = 0;  // 0: the kernel's
   double age_days = -1;       // of a container's processes before the day; negative: the machine's
-  bool recent = false;        // a container started at recent_time()
   std::vector<Daemon> daemons;
   bool cgroup_root = true;  // whether /sys/fs/cgroup is that of a machine or of a container
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
@@ -93,9 +92,6 @@ std::string partition_uuid(std::uint64_t seed, const std::string& name);
 
 // From validated JSON, the section `machine` of a persona.
 Machine machine_from_json(const nlohmann::json& value);
-// What no machine is: a container older than its node, partitions that hide the root or each other.
-// `source` names the persona's file in errors.
-Status check_machine(const Machine& machine, std::uint64_t uptime_seconds, std::string_view source);
 
 // What the host is and cannot hide, and what the sandbox's mechanisms let a persona replace.
 struct HostMachine {

@@ -36,8 +36,9 @@ std::size_t line_of(std::string_view text, std::size_t at) {
 }
 
 // "date", "date -3d", "date -90s", "date \"%Y\"", "date -3d \"%Y\"", after the word date.
-std::optional<std::string> expand_date(std::string_view rest, std::int64_t day) {
+std::optional<std::string> expand_date(std::string_view rest, const TemplateContext& context) {
   rest = trimmed(rest);
+  std::int64_t day = context.day;
   if (!rest.empty() && (rest.front() == '-' || rest.front() == '+')) {
     auto end = rest.find_first_of("ds");
     if (end == std::string_view::npos) return std::nullopt;
@@ -64,9 +65,7 @@ std::optional<std::string> expand_hex(std::string_view rest, const TemplateConte
 std::optional<std::string> expand(std::string_view placeholder, const TemplateContext& context,
                                   std::set<std::string>* used) {
   if (placeholder == "date" || placeholder.starts_with("date "))
-    return expand_date(placeholder.substr(4), context.day);
-  if (placeholder == "recent" || placeholder.starts_with("recent "))
-    return expand_date(placeholder.substr(6), recent_time(context.seed));
+    return expand_date(placeholder.substr(4), context);
   if (placeholder.starts_with("hex ")) return expand_hex(placeholder.substr(4), context);
   auto found = context.values.find(placeholder);
   if (found == context.values.end()) return std::nullopt;
@@ -90,7 +89,7 @@ Result<std::string> render(std::string_view text, const TemplateContext& context
     std::string_view placeholder = trimmed(text.substr(open + 2, close - open - 2));
     auto value = expand(placeholder, context, used);
     if (!value) {
-      std::string known = "date, recent, hex";
+      std::string known = "date, hex";
       for (const auto& [name, ignored] : context.values) known += ", " + name;
       return fail("fill in template", place,
                   "unknown placeholder {{" + printable(placeholder) + "}}", "known are " + known);
@@ -155,14 +154,6 @@ Result<std::int64_t> parse_day(std::string_view text) {
 std::int64_t today() {
   std::int64_t now = std::time(nullptr);
   return now - now % seconds_per_day;
-}
-
-std::int64_t recent_time(std::uint64_t seed) {
-  constexpr std::int64_t least = 300;
-  constexpr std::int64_t period = 1800;
-  const std::int64_t now = std::time(nullptr);
-  const auto phase = static_cast<std::int64_t>(SeededStream(seed, "recent").below(period));
-  return now - least - (now + phase) % period;
 }
 
 }  // namespace gyges::cues

@@ -5,7 +5,6 @@
 //   {{date -30d}}            thirty days before it
 //   {{date -90s "%s"}}       ninety seconds before it; %s: in seconds since 1970
 //   {{date +13d "%e %B"}}    with an strftime format, in UTC and in English
-//   {{recent +9s "%s"}}      as date, counted from recent_time()
 //   {{hex 32 machine_id}}    that many hexadecimal digits, fixed by the seed and the name
 //
 // A line that consists of one placeholder and nothing else vanishes where the placeholder is empty,
@@ -41,8 +40,5 @@ std::string format_time(std::int64_t seconds, const std::string& format);
 Result<std::int64_t> parse_day(std::string_view text);
 // Midnight of the current day in UTC.
 std::int64_t today();
-// 5 to 35 minutes ago, in seconds since 1970: when a job began, when a token was renewed. It moves
-// on every half hour, at a moment of the seed's, so that two runs see the same.
-std::int64_t recent_time(std::uint64_t seed);
 
 }  // namespace gyges::cues

@@ -137,9 +137,7 @@ std::string container_hosts(const Persona& persona) {
          own;
 }
 
-std::int64_t start_of_container(const Persona& persona, std::uint64_t seed, std::int64_t day,
-                                std::int64_t otherwise) {
-  if (persona.machine && persona.machine->recent) return recent_time(seed);
+std::int64_t start_of_container(const Persona& persona, std::int64_t day, std::int64_t otherwise) {
   if (!persona.machine || persona.machine->age_days < 0) return otherwise;
   return day - std::llround(persona.machine->age_days * 86400);
 }

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,8 +24,7 @@ struct WorldFile {
   bool token = false;  // each line becomes a part of a JSON Web Token
   unsigned mode = 0644;
   bool agent_owned = true;
-  double age_days = 30;                        // before the start of the world's day
-  std::optional<std::int64_t> recent_seconds;  // after recent_time(), in place of the age
+  double age_days = 30;  // before the start of the world's day
 };
 
 struct LogPattern {

@@ -101,7 +101,7 @@ class Seeder {
 
   [[nodiscard]] Owner owner(const SeedFile& file) const {
     const Identity& identity = spec_.policy.identity;
-    return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{0, file.group};
+    return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
   }
 
   Status own(int directory, const std::string& name, const SeedFile& file) const {

@@ -3,9 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <ctime>
-#include <string>
-
 namespace gyges::cues {
 namespace {
 
@@ -32,19 +29,6 @@ TEST_F(TemplateTest, FillsInValuesAndDates) {
   EXPECT_EQ(filled("{{date -90s \"%H:%M:%S\"}} {{date -90s \"%s\"}}"), "23:58:30 1772323110");
   EXPECT_EQ(filled("{{date \"t=%s %%s\"}}"), "t=1772323200 %s");
   EXPECT_EQ(filled("{ not } one } }"), "{ not } one } }");
-}
-
-TEST_F(TemplateTest, RecentIsSomeMinutesAgo) {
-  for (context_.seed = 1; context_.seed < 60; ++context_.seed) {
-    const std::int64_t now = std::time(nullptr);
-    EXPECT_GE(now - std::stoll(filled("{{recent \"%s\"}}")), 300);
-    EXPECT_LT(now - std::stoll(filled("{{recent \"%s\"}}")), 2100);
-  }
-  context_.seed = 7;
-  EXPECT_NEAR(std::stod(filled("{{recent +9s \"%s\"}}")), static_cast<double>(recent_time(7)) + 9,
-              0)
-      << "or a half hour of the seed's has just ended";
-  EXPECT_NE(recent_time(7), recent_time(8));
 }
 
 TEST_F(TemplateTest, LinesThatHoldOnlyAnEmptyPlaceholderVanish) {
