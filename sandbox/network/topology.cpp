@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 
 #include "sandbox/init/protocol.h"
@@ -171,7 +172,10 @@ Result<std::uint8_t> operating_state(int socket, unsigned link) {
   request.about.ifi_index = static_cast<int>(link);
   alignas(nlmsghdr) std::array<char, 16384> answer{};
   ssize_t size = ::send(socket, &request, sizeof(request), 0);
-  if (size > 0) size = ::recv(socket, answer.data(), answer.size(), 0);
+  if (size > 0) {
+    do size = ::recv(socket, answer.data(), answer.size(), 0);
+    while (size < 0 && errno == EINTR);
+  }
   if (size < 0) return fail_errno("look at network interface", "");
   auto* message = reinterpret_cast<nlmsghdr*>(answer.data());
   if (!NLMSG_OK(message, static_cast<std::size_t>(size)) || message->nlmsg_type != RTM_NEWLINK)
