@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <nettle/sha1.h>
+#include <nettle/sha2.h>
 #include <openssl/sha.h>
 #include <unistd.h>
 
@@ -40,9 +42,12 @@ Sha256 Sha256Hasher::finish() {
 }
 
 Sha256 sha256(std::string_view bytes) {
-  Sha256Hasher hasher;
-  hasher.update(bytes);
-  return hasher.finish();
+  Sha256 hash{};
+  sha256_ctx state;
+  sha256_init(&state);
+  sha256_update(&state, bytes.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()));
+  sha256_digest(&state, hash.size(), hash.data());
+  return hash;
 }
 
 Result<Sha256> sha256_of_fd(int fd) {
@@ -66,10 +71,10 @@ Result<Sha256> sha256_of_file(const std::filesystem::path& path) {
 
 Sha1 sha1(std::string_view bytes) {
   Sha1 hash{};
-  SHA_CTX state;
-  SHA1_Init(&state);
-  SHA1_Update(&state, bytes.data(), bytes.size());
-  SHA1_Final(hash.data(), &state);
+  sha1_ctx state;
+  sha1_init(&state);
+  sha1_update(&state, bytes.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()));
+  sha1_digest(&state, hash.size(), hash.data());
   return hash;
 }
 

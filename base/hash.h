@@ -1,4 +1,6 @@
-// SHA-256 and SHA-1 through OpenSSL.
+// SHA-256 and SHA-1: of streams through OpenSSL, an eighth quicker on long ones; of what lies in
+// memory through Nettle, which is linked in. Loading libcrypto takes a millisecond, more than all
+// hashes of a persona's start.
 #pragma once
 
 #include <array>

@@ -79,7 +79,7 @@ Result<int> run(const RunCommand& options) {
   // Before the recorder makes its threads, which must not take them.
   run::hold_forwarded_signals();
   std::future<void> loading;
-  if (bundle_wanted || request.persona) loading = run::load_ahead();
+  if (bundle_wanted) loading = run::load_ahead();
   recorder::RecorderOptions recorder_options;
   recorder_options.ring_bytes = request.policy.recorder.ring_bytes;
   recorder_options.io_uring = isolation::may_use_io_uring(request.policy);

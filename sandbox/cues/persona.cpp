@@ -5,7 +5,6 @@
 #include <mutex>
 
 #include "base/assets.h"
-#include "base/crypto.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -89,8 +88,6 @@ Result<Persona> persona_from_json(const json& value, std::string_view text,
       hashed += name + '\0' + std::to_string(content.size()) + '\0' + content;
     persona.internet = internet.dump();
   }
-  // Not sooner: it is being loaded beside all this (run::load_ahead).
-  GYGES_CHECK(load_crypto());
   persona.sha256 = to_hex(sha256(hashed));
   return persona;
 }

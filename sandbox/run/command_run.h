@@ -39,7 +39,7 @@ struct CommandRunOutcome {
   std::vector<std::string> warnings;
 };
 
-// Loads what a record or a persona needs in a thread of its own, so that run_command() need not
+// Loads what a record needs in a thread of its own, so that run_command() need not
 // wait for it. The future waits for the thread when it goes.
 std::future<void> load_ahead();
 
