@@ -148,6 +148,11 @@ std::pair<std::uint32_t, std::uint32_t> account_ids(const Persona& persona,
   return {0, 0};
 }
 
+std::shared_ptr<const MachineView> kept(const MachineView& view) {
+  auto shared = view.weak_from_this().lock();
+  return shared ? shared : std::make_shared<const MachineView>(view);
+}
+
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
                       const HostMachine& host) {
   MachineView view;
@@ -213,8 +218,9 @@ std::shared_ptr<const isolation::Emulation> make_emulation(
   emulation->mounts = shown_mounts(mount_rows(view), view.memory_kilobytes);
   emulation->state = shown_state(machine);
   emulation->process_files = process_file_rules(view, machine.processors > 0);
-  emulation->load_average = [shared = std::make_shared<const MachineView>(view)](
-                                std::uint32_t last) { return load_file(*shared, last); };
+  emulation->load_average = [shared = kept(view)](std::uint32_t last) {
+    return load_file(*shared, last);
+  };
   auto other = [&](const char* path, std::string content) {
     if (::access(path, F_OK) != 0) emulation->other_files.emplace(path, std::move(content));
   };
@@ -241,7 +247,8 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   isolation::Disguise& disguise = *made;
   if (!persona.machine) return std::shared_ptr<const isolation::Disguise>();
   GYGES_TRY(HostMachine host, read_host_machine());
-  MachineView view = make_view(persona, seed, policy.cues, host);
+  const auto shared = std::make_shared<MachineView>(make_view(persona, seed, policy.cues, host));
+  MachineView& view = *shared;
   const Machine& machine = view.machine;
   view.interfaces = {"lo"};
   if (policy.network.mode != network::NetworkPolicy::Mode::none)
@@ -287,8 +294,8 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     // systemd's were made as it started.
     disguise.bus_time = start_of_machine(policy.cues.uptime_seconds);
     // Of one copy: a disguise is copied at every start, and few starts have a client.
-    const auto told = std::make_shared<const std::pair<Persona, MachineView>>(persona, view);
-    disguise.bus = [told] { return bus_document(told->first, told->second); };
+    const auto told = std::make_shared<const Persona>(persona);
+    disguise.bus = [told, shared] { return bus_document(*told, *shared); };
   }
   disguise.unhidden = processor_contradictions(machine);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));

@@ -54,7 +54,7 @@ struct ProcessLook {
   [[nodiscard]] std::uint64_t other_switches() const { return user_ticks / 3 + 17; }
 };
 
-struct MachineView {
+struct MachineView : std::enable_shared_from_this<MachineView> {
   Machine machine;
   std::string hostname;
   std::string release, version;
@@ -72,6 +72,9 @@ struct MachineView {
   bool user_directory = false;        // it has a /run/user of its own
   std::vector<ProcessLook> processes;
 };
+
+// For what outlives the caller: itself where it is shared already, and otherwise a copy.
+std::shared_ptr<const MachineView> kept(const MachineView& view);
 
 // Threads that its kernel allows: an eighth of the memory may become their stacks (set_max_threads
 // in kernel/fork.c).

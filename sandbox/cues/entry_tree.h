@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,7 @@ class EntryTree {
  public:
   using TreeEntry = isolation::TreeEntry;
 
-  explicit EntryTree(unsigned directory_mode) : mode_(directory_mode) {}
+  explicit EntryTree(unsigned directory_mode) : mode_(directory_mode) { made_.reserve(1U << 11U); }
 
   void directory(const std::string& path, bool own = false) {
     if (path.empty()) return;
@@ -54,16 +55,25 @@ class EntryTree {
  private:
   void add(TreeEntry entry) {
     const std::size_t slash = entry.path.rfind('/');
-    if (slash != std::string::npos) directory(entry.path.substr(0, slash), entry.own);
-    if (!made_.contains(entry.path)) put(std::move(entry));
+    if (slash != std::string::npos) parent({entry.path.data(), slash}, entry.own);
+    put(std::move(entry));
   }
+  // Files come in groups of one directory.
+  void parent(std::string_view path, bool own) {
+    if (path == last_ && (own || !last_own_)) return;
+    last_ = path;
+    last_own_ = own;
+    directory(last_, own);
+  }
+  // The first of a name stays.
   void put(TreeEntry entry) {
-    made_.emplace(entry.path, entries_.size());
-    entries_.push_back(std::move(entry));
+    if (made_.try_emplace(entry.path, entries_.size()).second) entries_.push_back(std::move(entry));
   }
 
   unsigned mode_;
-  std::map<std::string, std::size_t> made_;  // where in entries_
+  std::unordered_map<std::string, std::size_t> made_;  // where in entries_
+  std::string last_;                                   // directory that is there
+  bool last_own_ = false;
   std::vector<TreeEntry> entries_;
 };
 

@@ -151,7 +151,7 @@ std::string load_file(const MachineView& view, std::uint32_t last_process) {
 }
 
 std::function<struct sysinfo()> sysinfo_of(const MachineView& view) {
-  return [shared = std::make_shared<const MachineView>(view)] {
+  return [shared = kept(view)] {
     const Machine& machine = shared->machine;
     const double now = uptime_at(shared->uptime_offset);
     struct sysinfo info {};
@@ -174,7 +174,7 @@ std::function<struct sysinfo()> sysinfo_of(const MachineView& view) {
 
 std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   const Machine& machine = view.machine;
-  const auto shared = std::make_shared<const MachineView>(view);
+  const auto shared = kept(view);
   std::vector<isolation::Cover> covers;
   auto fixed = [&](const char* path, std::string content, unsigned mode = 0444) {
     covers.push_back({path, std::move(content), mode, {}});

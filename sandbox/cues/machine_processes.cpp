@@ -437,7 +437,7 @@ std::optional<ShownState> shown_state(const Machine& machine) {
 }
 
 std::vector<ProcessFileRule> process_file_rules(const MachineView& view, bool counted) {
-  const auto shared = std::make_shared<const MachineView>(view);
+  const auto shared = kept(view);
   const std::optional<ShownState> state = shown_state(view.machine);
   std::vector<ProcessFileRule> rules;
   auto fixed = [&](const char* name, std::string content) {

@@ -70,7 +70,7 @@ void add_kernel_settings(const MachineView& view, std::vector<isolation::Cover>&
   // file-nr would tell the memory of the host, whatever file-max said.
   fixed("/proc/sys/fs/file-max", most_open_files);
   fixed("/proc/sys/fs/nr_open", 1073741816);
-  const auto shared = std::make_shared<const MachineView>(view);
+  const auto shared = kept(view);
   covers.push_back({"/proc/sys/fs/file-nr", open_files_file(view), 0444,
                     [shared] { return open_files_file(*shared); }});
   // A thirty-second of the memory that is free at the start, and 128 MB at most

@@ -149,7 +149,7 @@ constexpr std::array queue_settings{
 
 void put_disks(const MachineView& view, EntryTree& tree) {
   const Machine& machine = view.machine;
-  const auto shared = std::make_shared<const MachineView>(view);
+  const auto shared = kept(view);
   tree.directory("class/block");
   tree.directory("block");
   for (const Disk& disk : machine.disks) {

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <string_view>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "base/unmasked.h"
@@ -145,19 +147,22 @@ Status put_entries(int root, const std::string& place, const std::vector<TreeEnt
                    Entries which, bool as_root) {
   UniqueFd tree(::openat(root, place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!tree) return fail_errno("open", "tree of the disguise");
-  std::vector<const TreeEntry*> own;
-  for (const TreeEntry& entry : entries)
-    if (entry.own) own.push_back(&entry);
+  // Those with something of the run's own below them.
+  std::unordered_set<std::string_view> on_the_way;
+  for (const TreeEntry& entry : entries) {
+    if (!entry.own || which != Entries::own) continue;
+    const std::string_view path = entry.path;
+    for (std::size_t at = path.rfind('/'); at != std::string_view::npos;
+         at = path.rfind('/', at - 1))
+      if (!on_the_way.insert(path.substr(0, at)).second) break;
+  }
   // Directories that their owner may not write to could not be removed by it: without root they are
   // shared open, and each run closes them above.
   auto is_closed = [&](const TreeEntry& entry) { return (entry.mode & 0700U) != 0700U; };
   auto meant = [&](const TreeEntry& entry) {
     if (which != Entries::own) return which == Entries::all || !entry.own;
     if (entry.own || entry.kind != TreeEntry::Kind::directory) return entry.own;
-    return (!as_root && is_closed(entry)) ||
-           std::any_of(own.begin(), own.end(), [&](const TreeEntry* other) {
-             return other->path.starts_with(entry.path + "/");
-           });
+    return (!as_root && is_closed(entry)) || on_the_way.contains(entry.path);
   };
   std::vector<const TreeEntry*> closed;
   for (const TreeEntry& entry : entries) {

@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/aside.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/unmasked.h"
 #include "sandbox/isolation/degradation.h"
 #include "sandbox/isolation/emulator.h"
 #include "sandbox/isolation/mapped_mount.h"
@@ -284,8 +284,8 @@ Status Sandbox::State::answer(Message message) {
       if (scratch || plan.areas.empty())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
       scratch = std::move(message.fd);
-      if (!disguise->places_files()) return seed_layers();
-      seeding = aside([this] { return seed_layers(); });
+      if (!disguise->places_files()) return seed_layers(Mask::callers);
+      seeding = unmasked([this] { return seed_layers(Mask::none); });
       return ok();
     case init::Hand::disguise: {
       if (disguise_files || !disguise->places_files())
@@ -334,8 +334,8 @@ Status Sandbox::State::answer(Message message) {
 }
 
 // Pid 1 is let go on in any case: where it was not done nothing is started.
-Status Sandbox::State::seed_layers() {
-  auto seeded = seed_areas(scratch.get(), plan, *spec, host);
+Status Sandbox::State::seed_layers(Mask mask) {
+  auto seeded = seed_areas(scratch.get(), plan, *spec, host, mask);
   auto told = proceed(init::Hand::scratch);
   // A pid 1 that failed meanwhile takes nothing, and says why.
   const bool gone = !told && (told.error().code == EPIPE || told.error().code == ECONNRESET);

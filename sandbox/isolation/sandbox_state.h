@@ -18,6 +18,7 @@
 #include "sandbox/isolation/launch.h"
 #include "sandbox/isolation/plan.h"
 #include "sandbox/isolation/sandbox.h"
+#include "sandbox/isolation/seed.h"
 #include "sandbox/network/gateway_process.h"
 
 namespace gyges::isolation {
@@ -91,7 +92,7 @@ struct Sandbox::State {
   Status connect_gateway();
   [[nodiscard]] Status hand_cgroup() const;
   Status answer(Message message);
-  Status seed_layers();
+  Status seed_layers(Mask mask);
   Status proceed(init::Hand with) const;
   Status take(Message message);
   void note(const init::Reply& reply);

@@ -31,8 +31,13 @@ Status write_pieces(int fd, const std::vector<SeedFile::Piece>& pieces) {
 
 class Seeder {
  public:
-  Seeder(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host)
-      : scratch_(scratch), plan_(plan), spec_(spec), host_(host) {}
+  Seeder(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host, Mask mask)
+      : scratch_(scratch), plan_(plan), spec_(spec), host_(host), mask_(mask) {
+    // What is made in such a directory has its group.
+    own_group_ = ::getegid() == 0 &&
+                 std::none_of(spec.seed.begin(), spec.seed.end(),
+                              [](const SeedFile& file) { return (file.mode & S_ISGID) != 0; });
+  }
 
   Status run() {
     for (const std::string& point : plan_.mount_points) {
@@ -104,8 +109,19 @@ class Seeder {
     return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
   }
 
-  Status own(int directory, const std::string& name, const SeedFile& file) const {
-    if (!host_.root) return ok();
+  // What root makes is root's.
+  [[nodiscard]] bool owned_already(const SeedFile& file) const {
+    const Owner to = owner(file);
+    return !host_.root || (own_group_ && to.uid == 0 && to.gid == 0);
+  }
+
+  // Where making it has given it its mode. The other bits are not everywhere taken from the call.
+  [[nodiscard]] bool has_mode(unsigned mode) const {
+    return mask_ == Mask::none && (mode & ~0777U) == 0;
+  }
+
+  Status own(int directory, const std::string& name, const SeedFile& file, bool made) const {
+    if (!host_.root || (made && owned_already(file))) return ok();
     const Owner to = owner(file);
     if (::fchownat(directory, name.c_str(), to.uid, to.gid, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
@@ -138,7 +154,7 @@ class Seeder {
     const std::string name = path.substr(slash + 1);
     GYGES_TRY(UniqueFd above, make_directory(place, path.substr(0, slash), file));
     if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
-      GYGES_CHECK(own(above.get(), name, file));
+      GYGES_CHECK(own(above.get(), name, file, true));
       made_.emplace(path, file.mtime);
       note_entry(path.substr(0, slash), file);
     } else if (errno != EEXIST) {
@@ -160,14 +176,15 @@ class Seeder {
   }
 
   Status put_directory(int parent, const std::string& name, const SeedFile& file) const {
-    if (::mkdirat(parent, name.c_str(), file.mode) != 0) {
+    const bool made = ::mkdirat(parent, name.c_str(), file.mode) == 0;
+    if (!made) {
       if (errno != EEXIST) return fail_errno("make seed directory", quoted(file.path));
-      GYGES_TRY([[maybe_unused]] UniqueFd made, open_directory(parent, name, file));
+      GYGES_TRY([[maybe_unused]] UniqueFd there, open_directory(parent, name, file));
     }
     // Its mode may keep even its owner from opening it to read.
-    if (::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
+    if (!(made && has_mode(file.mode)) && ::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
       return fail_errno("set mode of seed directory", quoted(file.path));
-    return own(parent, name, file);
+    return own(parent, name, file, made);
   }
 
   Status put(const SeedFile& file, bool is_mount_point = false) {
@@ -187,15 +204,24 @@ class Seeder {
     if (file.kind == SeedFile::Kind::symlink) {
       if (::symlinkat(file.content.c_str(), parent, name.c_str()) != 0)
         return fail_errno("make seed link", quoted(file.path));
-      GYGES_CHECK(own(parent, name, file));
+      GYGES_CHECK(own(parent, name, file, true));
       return set_time_of(parent, name, file.mtime);
     }
     return put_file(parent, name, file);
   }
 
   Status put_file(int parent, const std::string& name, const SeedFile& file) const {
-    UniqueFd fd(::openat(parent, name.c_str(),
-                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
+    const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
+    const unsigned mode = closed ? 0U : file.mode;
+    const auto open = [&](int how, unsigned first) {
+      return UniqueFd(
+          ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | how, first));
+    };
+    UniqueFd fd = open(O_EXCL, has_mode(mode) ? mode : 0600);
+    const bool made = fd.get() >= 0;
+    // Two seeds of one name: the later one stays.
+    if (!made && errno == EEXIST) fd = open(O_TRUNC, 0600);
     if (!fd)
       return fail_errno("make seed file", quoted(file.path), errno,
                         errno == ENOSPC ? "raise limits.disk_bytes or limits.inodes" : "");
@@ -204,12 +230,11 @@ class Seeder {
     if (!written)
       return fail_errno("write seed file", quoted(file.path), written.error().code,
                         "raise limits.disk_bytes of the policy");
-    if (host_.root && ::fchown(fd.get(), owner(file).uid, owner(file).gid) != 0)
+    if (!(made && owned_already(file)) && host_.root &&
+        ::fchown(fd.get(), owner(file).uid, owner(file).gid) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
     // After the change of owner, which clears setuid bits.
-    // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
-    const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
-    if (::fchmod(fd.get(), closed ? 0U : file.mode) != 0)
+    if (!(made && has_mode(mode)) && ::fchmod(fd.get(), mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
     const timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
     if (file.mtime != 0 && ::futimens(fd.get(), times) != 0)
@@ -241,6 +266,8 @@ class Seeder {
   const Plan& plan_;
   const SandboxSpec& spec_;
   const HostFacts& host_;
+  const Mask mask_;
+  bool own_group_ = false;  // what root makes has root's group
   static constexpr std::size_t most_open = 64;
   std::unordered_map<std::string, UniqueFd> directories_;  // those that are open
   // Directories that no seed names, by their paths below the scratch directory: as old as the
@@ -250,8 +277,9 @@ class Seeder {
 
 }  // namespace
 
-Status seed_areas(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host) {
-  return Seeder(scratch, plan, spec, host).run();
+Status seed_areas(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host,
+                  Mask mask) {
+  return Seeder(scratch, plan, spec, host, mask).run();
 }
 
 }  // namespace gyges::isolation
