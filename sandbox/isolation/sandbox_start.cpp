@@ -227,6 +227,9 @@ Status Sandbox::State::start() {
       return fail("set up sandbox", "", "pid 1 did not finish within 120 s",
                   "look at the host's load");
     const init::Tell told = (*message)->reply.tell;
+    // Before anybody is shown it; a pid 1 that met a tree of holes says less than this.
+    if (told == init::Tell::ready || told == init::Tell::failed)
+      GYGES_CHECK(find_shared_tree_whole());
     // A pid 1 that met layers half filled says less than who filled them.
     if (seeding.valid() && (told == init::Tell::ready || told == init::Tell::failed))
       GYGES_CHECK(seeding.get());
@@ -236,6 +239,13 @@ Status Sandbox::State::start() {
     }
     GYGES_CHECK(answer(std::move(**message)));
   }
+}
+
+// What was looked through while pid 1 worked.
+Status Sandbox::State::find_shared_tree_whole() {
+  shared_tree_broken = shared_tree_whole.valid() && !shared_tree_whole.get();
+  if (!shared_tree_broken) return ok();
+  return fail("set up sandbox", "", "what disguises share was changed by somebody");
 }
 
 Status Sandbox::State::hand(init::Ask what, const UniqueFd& fd) const {
@@ -290,9 +300,6 @@ Status Sandbox::State::answer(Message message) {
     case init::Hand::disguise: {
       if (disguise_files || !disguise->places_files())
         return fail("set up sandbox", "", "pid 1 handed over what nobody asked for");
-      shared_tree_broken = shared_tree_whole.valid() && !shared_tree_whole.get();
-      if (shared_tree_broken)
-        return fail("set up sandbox", "", "what disguises share was changed by somebody");
       if (emulator && disguise->emulation->answers_opens()) {
         UniqueFd place(::fcntl(message.fd.get(), F_DUPFD_CLOEXEC, 0));
         if (!place) return fail_errno("keep", "file system of the disguise");

@@ -93,6 +93,7 @@ struct Sandbox::State {
   [[nodiscard]] Status hand_cgroup() const;
   Status answer(Message message);
   Status seed_layers(Mask mask);
+  Status find_shared_tree_whole();
   Status proceed(init::Hand with) const;
   Status take(Message message);
   void note(const init::Reply& reply);

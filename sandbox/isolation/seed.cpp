@@ -33,10 +33,9 @@ class Seeder {
  public:
   Seeder(int scratch, const Plan& plan, const SandboxSpec& spec, const HostFacts& host, Mask mask)
       : scratch_(scratch), plan_(plan), spec_(spec), host_(host), mask_(mask) {
-    // What is made in such a directory has its group.
-    own_group_ = ::getegid() == 0 &&
-                 std::none_of(spec.seed.begin(), spec.seed.end(),
-                              [](const SeedFile& file) { return (file.mode & S_ISGID) != 0; });
+    for (const SeedFile& file : spec.seed)
+      if (file.kind == SeedFile::Kind::directory && (file.mode & S_ISGID) != 0)
+        groups_given_.push_back(file.path + "/");
   }
 
   Status run() {
@@ -109,19 +108,25 @@ class Seeder {
     return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
   }
 
-  // What root makes is root's.
-  [[nodiscard]] bool owned_already(const SeedFile& file) const {
-    const Owner to = owner(file);
-    return !host_.root || (own_group_ && to.uid == 0 && to.gid == 0);
+  // What is made below such a directory has its group, and directories its mark.
+  [[nodiscard]] bool inherits(const SeedFile& file) const {
+    return std::any_of(groups_given_.begin(), groups_given_.end(),
+                       [&](const std::string& above) { return file.path.starts_with(above); });
   }
 
-  // Where making it has given it its mode. The other bits are not everywhere taken from the call.
-  [[nodiscard]] bool has_mode(unsigned mode) const {
-    return mask_ == Mask::none && (mode & ~0777U) == 0;
+  // Whether it has its owner by being made: what root makes is root's.
+  [[nodiscard]] bool has_owner(const SeedFile& file) const {
+    const Owner to = owner(file);
+    return !host_.root || (own_group_ == 0 && to.uid == 0 && to.gid == 0 && !inherits(file));
+  }
+
+  // Whether it has its mode by being made. Of the other bits not every kind takes all.
+  [[nodiscard]] bool has_mode(const SeedFile& file, unsigned mode) const {
+    return mask_ == Mask::none && (mode & ~0777U) == 0 && !inherits(file);
   }
 
   Status own(int directory, const std::string& name, const SeedFile& file, bool made) const {
-    if (!host_.root || (made && owned_already(file))) return ok();
+    if (!host_.root || (made && has_owner(file))) return ok();
     const Owner to = owner(file);
     if (::fchownat(directory, name.c_str(), to.uid, to.gid, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
@@ -182,7 +187,7 @@ class Seeder {
       GYGES_TRY([[maybe_unused]] UniqueFd there, open_directory(parent, name, file));
     }
     // Its mode may keep even its owner from opening it to read.
-    if (!(made && has_mode(file.mode)) && ::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
+    if (!(made && has_mode(file, file.mode)) && ::fchmodat(parent, name.c_str(), file.mode, 0) != 0)
       return fail_errno("set mode of seed directory", quoted(file.path));
     return own(parent, name, file, made);
   }
@@ -218,7 +223,7 @@ class Seeder {
       return UniqueFd(
           ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | how, first));
     };
-    UniqueFd fd = open(O_EXCL, has_mode(mode) ? mode : 0600);
+    UniqueFd fd = open(O_EXCL, has_mode(file, mode) ? mode : 0600);
     const bool made = fd.get() >= 0;
     // Two seeds of one name: the later one stays.
     if (!made && errno == EEXIST) fd = open(O_TRUNC, 0600);
@@ -230,11 +235,11 @@ class Seeder {
     if (!written)
       return fail_errno("write seed file", quoted(file.path), written.error().code,
                         "raise limits.disk_bytes of the policy");
-    if (!(made && owned_already(file)) && host_.root &&
+    if (!(made && has_owner(file)) && host_.root &&
         ::fchown(fd.get(), owner(file).uid, owner(file).gid) != 0)
       return fail_errno("set owner of seed file", quoted(file.path));
     // After the change of owner, which clears setuid bits.
-    if (!(made && has_mode(mode)) && ::fchmod(fd.get(), mode) != 0)
+    if (!(made && has_mode(file, mode)) && ::fchmod(fd.get(), mode) != 0)
       return fail_errno("set mode of seed file", quoted(file.path));
     const timespec times[2] = {{file.mtime, 0}, {file.mtime, 0}};
     if (file.mtime != 0 && ::futimens(fd.get(), times) != 0)
@@ -267,7 +272,8 @@ class Seeder {
   const SandboxSpec& spec_;
   const HostFacts& host_;
   const Mask mask_;
-  bool own_group_ = false;  // what root makes has root's group
+  const gid_t own_group_ = ::getegid();
+  std::vector<std::string> groups_given_;  // "/var/mail/": directories with that mark
   static constexpr std::size_t most_open = 64;
   std::unordered_map<std::string, UniqueFd> directories_;  // those that are open
   // Directories that no seed names, by their paths below the scratch directory: as old as the

@@ -141,44 +141,6 @@ mode_t type_of(TreeEntry::Kind kind) {
   return S_IFREG;
 }
 
-// The directories of a tree that lead to what is being looked at: entries come grouped, and a name
-// in an open directory is found several times as quickly as a path of eight.
-class OpenDirectories {
- public:
-  explicit OpenDirectories(int tree) : tree_(tree) {}
-
-  // The directory of `path`, -1 where it is none. Its own until the next call.
-  int of(std::string_view path) {
-    const std::size_t slash = path.rfind('/');
-    return slash == std::string_view::npos ? tree_ : open(path.substr(0, slash));
-  }
-
- private:
-  struct Level {
-    std::string_view path;
-    UniqueFd fd;
-  };
-
-  int open(std::string_view path) {
-    while (!levels_.empty() && levels_.back().path != path &&
-           !(path.starts_with(levels_.back().path) && path[levels_.back().path.size()] == '/'))
-      levels_.pop_back();
-    while (levels_.empty() || levels_.back().path.size() < path.size()) {
-      const std::size_t from = levels_.empty() ? 0 : levels_.back().path.size() + 1;
-      const std::string_view upto = path.substr(0, path.find('/', from));
-      const std::string name(upto.substr(from));
-      UniqueFd next(::openat(levels_.empty() ? tree_ : levels_.back().fd.get(), name.c_str(),
-                             O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-      if (!next) return -1;
-      levels_.push_back({upto, std::move(next)});
-    }
-    return levels_.back().fd.get();
-  }
-
-  int tree_;
-  std::vector<Level> levels_;
-};
-
 // Looks at the entries of a tree that this user made, not later than `made` and not before the host
 // started, which is at the earliest when a persona's machine did: the clock may have been set
 // since.
@@ -193,10 +155,8 @@ class Inspection {
   }
 
   [[nodiscard]] bool is_whole(int tree, const std::vector<TreeEntry>& entries) const {
-    OpenDirectories directories(tree);
-    return std::all_of(entries.begin(), entries.end(), [&](const TreeEntry& entry) {
-      return entry.own || is_whole(directories.of(entry.path), entry);
-    });
+    return std::all_of(entries.begin(), entries.end(),
+                       [&](const TreeEntry& entry) { return entry.own || is_whole(tree, entry); });
   }
 
  private:
@@ -205,10 +165,9 @@ class Inspection {
            not_after(info.st_ctim, made_) && not_after(oldest_, info.st_mtim);
   }
 
-  [[nodiscard]] bool is_whole(int directory, const TreeEntry& entry) const {
+  [[nodiscard]] bool is_whole(int tree, const TreeEntry& entry) const {
     struct stat info {};
-    const char* const name = entry.path.c_str() + entry.path.rfind('/') + 1;
-    if (directory < 0 || !is_untouched(directory, name, info)) return false;
+    if (!is_untouched(tree, entry.path.c_str(), info)) return false;
     if ((info.st_mode & S_IFMT) != type_of(entry.kind)) return false;
     if (entry.kind != TreeEntry::Kind::directory &&
         info.st_size != static_cast<off_t>(entry.content.size()))
