@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <future>
 #include <iterator>
 #include <memory>
 #include <string_view>
 #include <tuple>
 #include <utility>
 
+#include "base/aside.h"
 #include "base/text.h"
 #include "sandbox/cues/login_records.h"
 #include "sandbox/cues/seeded_stream.h"
@@ -253,6 +255,10 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   view.interfaces = {"lo"};
   if (policy.network.mode != network::NetworkPolicy::Mode::none)
     view.interfaces.push_back(policy.network.interface.name);
+  // Its hundreds of files take as long as all the rest.
+  std::string network;
+  std::future<std::vector<isolation::TreeEntry>> sysfs =
+      aside([&] { return sysfs_tree(view, network); });
   disguise.covers = proc_covers(view);
   // As an ordinary user Gyges cannot answer every process (who makes itself undumpable is left to
   // the kernel), and nobody is asked about what io_uring opens.
@@ -265,7 +271,6 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     for (isolation::Cover& cover : disguise.covers)
       cover.answered = !cover.renew && !cover.entries && (cover.mode & 0444U) == 0444U &&
                        !among(masked, cover.path) && !among(always_covered, cover.path);
-  disguise.sysfs = sysfs_tree(view, disguise.network_directory);
   disguise.init_name = machine.init_name;
   disguise.init_arguments = machine.init_arguments;
   SeededStream stream(seed, "machine/pids");
@@ -298,6 +303,8 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     disguise.bus = [told, shared] { return bus_document(*told, *shared); };
   }
   disguise.unhidden = processor_contradictions(machine);
+  disguise.sysfs = sysfs.get();
+  disguise.network_directory = std::move(network);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));
 }
 
