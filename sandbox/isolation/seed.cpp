@@ -159,6 +159,8 @@ class Seeder {
     const std::string name = path.substr(slash + 1);
     GYGES_TRY(UniqueFd above, make_directory(place, path.substr(0, slash), file));
     if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
+      if (mask_ != Mask::none && ::fchmodat(above.get(), name.c_str(), 0755, 0) != 0)
+        return fail_errno("set mode of directory for seed file", quoted(file.path));
       GYGES_CHECK(own(above.get(), name, file, true));
       made_.emplace(path, file.mtime);
       note_entry(path.substr(0, slash), file);
