@@ -149,37 +149,39 @@ class Seeder {
     return fail_errno("open directory of seed file", quoted(file.path), code);
   }
 
-  // From the deepest that is there: repositories have hundreds of directories beside each other.
-  Result<UniqueFd> make_directory(const Place& place, const std::string& path,
-                                  const SeedFile& file) {
-    UniqueFd there = open_beneath(scratch_, path, O_PATH | O_DIRECTORY);
-    if (there) return there;
-    if (errno != ENOENT || path.size() <= place.root) return not_opened(errno, file);
-    const std::size_t slash = path.rfind('/');
-    const std::string name = path.substr(slash + 1);
-    GYGES_TRY(UniqueFd above, make_directory(place, path.substr(0, slash), file));
-    if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
-      if (mask_ != Mask::none && ::fchmodat(above.get(), name.c_str(), 0755, 0) != 0)
-        return fail_errno("set mode of directory for seed file", quoted(file.path));
-      GYGES_CHECK(own(above.get(), name, file, true));
-      made_.emplace(path, file.mtime);
-      note_entry(path.substr(0, slash), file);
-    } else if (errno != EEXIST) {
-      return fail_errno("make directory for seed file", quoted(file.path));
+  // The directory `path`, made where there is none, with those above it; kept for the next seeds,
+  // most of which lie in one of a few or, as in repositories, beside each other. Nothing that is
+  // open is ever another's: no seed takes a directory's place.
+  Result<int> directory_at(const Place& place, const std::string& path, const SeedFile& file) {
+    if (const auto known = directories_.find(path); known != directories_.end())
+      return known->second.get();
+    UniqueFd directory;
+    if (path.size() <= place.root) {
+      GYGES_TRY(directory, open_directory(scratch_, path, file));
+    } else {
+      const std::size_t slash = path.rfind('/');
+      const std::string name = path.substr(slash + 1);
+      GYGES_TRY(const int above, directory_at(place, path.substr(0, slash), file));
+      if (::mkdirat(above, name.c_str(), 0755) == 0) {
+        if (mask_ != Mask::none && ::fchmodat(above, name.c_str(), 0755, 0) != 0)
+          return fail_errno("set mode of directory for seed file", quoted(file.path));
+        GYGES_CHECK(own(above, name, file, true));
+        made_.emplace(path, file.mtime);
+        note_entry(path.substr(0, slash), file);
+      } else if (errno != EEXIST) {
+        return fail_errno("make directory for seed file", quoted(file.path));
+      }
+      GYGES_TRY(directory, open_directory(above, name, file));
     }
-    return open_directory(above.get(), name, file);
+    // Those above this one lead to its neighbours.
+    if (directories_.size() >= most_open)
+      std::erase_if(directories_,
+                    [&](const auto& other) { return !path.starts_with(other.first + "/"); });
+    return directories_.emplace(path, std::move(directory)).first->second.get();
   }
 
-  // The directory that holds a seed, made where there is none; kept for the next ones, most of
-  // which lie in one of a few. Nothing that is open is ever another's: no seed takes a directory's
-  // place.
   Result<int> directory_of(const Place& place, const SeedFile& file) {
-    std::string path = parent_of(place);
-    if (auto known = directories_.find(path); known != directories_.end())
-      return known->second.get();
-    GYGES_TRY(UniqueFd directory, make_directory(place, path, file));
-    if (directories_.size() == most_open) directories_.clear();
-    return directories_.emplace(std::move(path), std::move(directory)).first->second.get();
+    return directory_at(place, parent_of(place), file);
   }
 
   Status put_directory(int parent, const std::string& name, const SeedFile& file) const {
