@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/hash.h"
 #include "base/json.h"
@@ -63,15 +64,20 @@ using WorkTree = std::map<std::string, std::string>;  // content by path in the 
 
 class Repository {
  public:
-  Repository(std::string directory, std::vector<isolation::SeedFile>& files)
-      : directory_(std::move(directory)), files_(files) {}
+  // `fetched`: when all of it was written, where that was not commit by commit.
+  Repository(std::string directory, std::vector<isolation::SeedFile>& files,
+             std::optional<std::int64_t> fetched)
+      : directory_(std::move(directory)), files_(files), fetched_(fetched) {}
+
+  // Whether the objects that follow are here, or only their numbers are known.
+  void keep(bool here) { keep_ = here; }
 
   Id object(const std::string& kind, const std::string& content, std::int64_t time) {
     const std::string bytes = kind + " " + std::to_string(content.size()) + '\0' + content;
     Id id = id_of(bytes);
     const std::string name = hex(id);
     const std::string path = "objects/" + name.substr(0, 2) + "/" + name.substr(2);
-    if (made_.emplace(path, true).second) file(path, stored_stream(bytes), time, 0444);
+    if (keep_ && made_.emplace(path, true).second) file(path, stored_stream(bytes), time, 0444);
     return id;
   }
 
@@ -119,14 +125,21 @@ class Repository {
     one.path = directory_ + "/.git/" + path;
     one.content = std::move(content);
     one.mode = mode;
-    one.mtime = time;
+    one.mtime = fetched_.value_or(time);
     files_.push_back(std::move(one));
+  }
+
+  void directory(const std::string& path, std::int64_t time) {
+    file(path, "", time, 0755);
+    files_.back().kind = isolation::SeedFile::Kind::directory;
   }
 
  private:
   std::string directory_;
   std::vector<isolation::SeedFile>& files_;
   std::map<std::string, bool> made_;
+  std::optional<std::int64_t> fetched_;
+  bool keep_ = true;
 };
 
 // A file as it was when `share` of its history was behind it: its first lines.
@@ -148,6 +161,84 @@ WorkTree work_tree(const std::string& directory, const std::vector<isolation::Se
   return tree;
 }
 
+constexpr const char* core_section =
+    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+    "\tlogallrefupdates = true\n";
+
+std::string origin_section(const std::string& remote) {
+  return "[remote \"origin\"]\n\turl = " + remote +
+         "\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n";
+}
+
+// As git records an update of a ref.
+std::string log_line(const Id& from, const Id& to, const std::string& stamp,
+                     const std::string& what) {
+  return (from.empty() ? std::string(40, '0') : hex(from)) + " " + hex(to) + " " + stamp + "\t" +
+         what + "\n";
+}
+
+// Where somebody works: on a branch, with a log of every commit.
+Status put_work_state(const GitHistory& history, const TemplateContext& context, const Id& tip,
+                      const std::string& log, std::int64_t first, std::int64_t latest,
+                      Repository& repository) {
+  std::string config = core_section;
+  if (!history.remote.empty()) {
+    GYGES_TRY(std::string remote, render(history.remote, context, history.source));
+    config += origin_section(remote) + "[branch \"" + history.branch +
+              "\"]\n\tremote = origin\n\tmerge = refs/heads/" + history.branch + "\n";
+    repository.file("refs/remotes/origin/" + history.branch, hex(tip) + "\n", latest);
+  }
+  repository.file("HEAD", "ref: refs/heads/" + history.branch + "\n", first);
+  repository.file("config", std::move(config), first);
+  repository.file("description",
+                  "Unnamed repository; edit this file 'description' to name the repository.\n",
+                  first);
+  repository.file("refs/heads/" + history.branch, hex(tip) + "\n", latest);
+  repository.file("logs/HEAD", log, latest);
+  repository.file("logs/refs/heads/" + history.branch, log, latest);
+  return ok();
+}
+
+// What git leaves of a runner's commands: init from a template of its own, fetch of two refs, and a
+// checkout of the commit. They run as root of the runner's helper, which has no name for git.
+Status put_checkout_state(const GitHistory& history, const TemplateContext& context, const Id& tip,
+                          const Id& oldest, std::int64_t fetched, Repository& repository) {
+  const GitCheckout& checkout = *history.checkout;
+  GYGES_TRY(std::string ref, render(checkout.ref, context, history.source));
+  GYGES_TRY(std::string remote, render(history.remote, context, history.source));
+  GYGES_TRY(std::string stamp,
+            render("root <root@{{persona.hostname}}.(none)> ", context, history.source));
+  stamp += std::to_string(fetched) + " +0000";
+  const std::string branch = "refs/remotes/origin/" + history.branch;
+  repository.file("HEAD", hex(tip) + "\n", fetched);
+  repository.file("config",
+                  "[init]\n\tdefaultBranch = none\n[fetch]\n\trecurseSubmodules = false\n"
+                  "[credential]\n\tinteractive = never\n[gc]\n\tautoDetach = false\n" +
+                      std::string(core_section) + origin_section(remote),
+                  fetched);
+  repository.file(ref, hex(tip) + "\n", fetched);
+  repository.file(branch, hex(tip) + "\n", fetched);
+  if (!oldest.empty()) repository.file("shallow", hex(oldest) + "\n", fetched);
+  // The address without its ending (store_updated_refs in builtin/fetch.c).
+  const std::string from = remote.ends_with(".git") ? remote.substr(0, remote.size() - 4) : remote;
+  repository.file("FETCH_HEAD",
+                  hex(tip) + "\t\t'" + ref + "' of " + from + "\n" + hex(tip) + "\t\tbranch '" +
+                      history.branch + "' of " + from + "\n",
+                  fetched);
+  repository.file("logs/HEAD",
+                  log_line({}, tip, stamp, "checkout: moving from none to " + hex(tip)), fetched);
+  repository.file(
+      "logs/" + branch,
+      log_line({}, tip, stamp,
+               "fetch origin --no-recurse-submodules --depth " + std::to_string(checkout.depth) +
+                   " +" + ref + ":" + ref + " +refs/heads/" + history.branch + ":" + branch +
+                   " --prune --quiet: storing head"),
+      fetched);
+  for (const char* empty : {"objects/info", "objects/pack", "refs/heads", "refs/tags"})
+    repository.directory(empty, fetched);
+  return ok();
+}
+
 }  // namespace
 
 std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
@@ -161,6 +252,11 @@ std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
     history.messages = one.at("messages").get<std::vector<std::string>>();
     history.branch = one.value("branch", history.branch);
     history.remote = one.value("remote", "");
+    if (one.contains("checkout")) {
+      const auto& checkout = one.at("checkout");
+      history.checkout = GitCheckout{checkout.at("ref").get<std::string>(),
+                                     checkout.value("depth", GitCheckout{}.depth)};
+    }
     history.commits = one.at("commits").get<std::uint32_t>();
     history.age_from = one.at("ages").at("from").get<double>();
     history.age_to = one.at("ages").at("to").get<double>();
@@ -169,18 +265,24 @@ std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
   return all;
 }
 
-Status make_git_history(const GitHistory& history, const TemplateContext& context,
-                        std::vector<isolation::SeedFile>& files) {
+Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext& context,
+                                std::int64_t fetched, std::vector<isolation::SeedFile>& files) {
   GYGES_TRY(std::string directory, render(history.path, context, history.source));
   const WorkTree last = work_tree(directory, files);
   if (last.empty())
     return fail("make git history", history.source, "there is no file below " + quoted(directory),
                 "list the files of the work tree before");
+  if (history.checkout && history.remote.empty())
+    return fail("make git history", history.source, "has a checkout and no remote",
+                "name what the runner fetched it from");
   std::vector<std::string> authors;
   for (const std::string& author : history.authors) {
     GYGES_TRY(authors.emplace_back(), render(author, context, history.source));
   }
-  Repository repository(directory, files);
+  if (history.checkout)
+    for (isolation::SeedFile& file : files)
+      if (file.path.starts_with(directory + "/")) file.mtime = fetched;
+  Repository repository(directory, files, history.checkout ? std::optional(fetched) : std::nullopt);
   SeededStream stream(context.seed, "git/" + directory);
   // Each file begins somewhere in the first half.
   std::map<std::string, double> begins;
@@ -197,8 +299,13 @@ Status make_git_history(const GitHistory& history, const TemplateContext& contex
     times.push_back(context.day - static_cast<std::int64_t>(days * 86400));
   }
   std::sort(times.begin(), times.end());
-  Id parent;
+  // Before it only the number of the last one is known.
+  const std::uint32_t first_kept = history.checkout && history.checkout->depth < history.commits
+                                       ? history.commits - history.checkout->depth
+                                       : 0;
+  Id parent, oldest;
   std::string log;
+  GitTip tip;
   for (std::uint32_t i = 0; i < history.commits; ++i) {
     const double share = static_cast<double>(i + 1) / history.commits;
     WorkTree tree;
@@ -207,41 +314,31 @@ Status make_git_history(const GitHistory& history, const TemplateContext& contex
         tree[path] = i + 1 == history.commits
                          ? content
                          : earlier(content, (share - begins[path]) / (1 - begins[path]) + 0.2);
-    GYGES_TRY(std::string message,
-              render(i == 0 ? std::string("first version")
-                            : history.messages[stream.below(history.messages.size())],
-                     context, history.source));
-    const std::string stamp =
-        authors[stream.below(authors.size())] + " " + std::to_string(times[i]) + " +0000";
-    std::string commit = "tree " + hex(repository.tree(tree, "", times[i])) + "\n";
+    GYGES_TRY(tip.message, render(i == 0 ? std::string("first version")
+                                         : history.messages[stream.below(history.messages.size())],
+                                  context, history.source));
+    tip.author = authors[stream.below(authors.size())];
+    tip.time = times[i];
+    const std::string stamp = tip.author + " " + std::to_string(tip.time) + " +0000";
+    repository.keep(i >= first_kept);
+    std::string commit = "tree " + hex(repository.tree(tree, "", tip.time)) + "\n";
     if (!parent.empty()) commit += "parent " + hex(parent) + "\n";
-    commit += "author " + stamp + "\ncommitter " + stamp + "\n\n" + message + "\n";
-    const Id id = repository.object("commit", commit, times[i]);
-    log += (parent.empty() ? std::string(40, '0') : hex(parent)) + " " + hex(id) + " " + stamp +
-           "\tcommit" + (parent.empty() ? " (initial)" : "") + ": " + message + "\n";
+    commit += "author " + stamp + "\ncommitter " + stamp + "\n\n" + tip.message + "\n";
+    const Id id = repository.object("commit", commit, tip.time);
+    log +=
+        log_line(parent, id, stamp,
+                 "commit" + std::string(parent.empty() ? " (initial)" : "") + ": " + tip.message);
+    if (first_kept > 0 && i == first_kept) oldest = id;
+    tip.before = hex(parent);
     parent = id;
   }
-  const std::int64_t latest = times.back();
-  std::string config =
-      "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
-      "\tlogallrefupdates = true\n";
-  if (!history.remote.empty()) {
-    GYGES_TRY(std::string remote, render(history.remote, context, history.source));
-    config += "[remote \"origin\"]\n\turl = " + remote +
-              "\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"" + history.branch +
-              "\"]\n\tremote = origin\n\tmerge = refs/heads/" + history.branch + "\n";
-    repository.file("refs/remotes/origin/" + history.branch, hex(parent) + "\n", latest);
-  }
-  repository.file("HEAD", "ref: refs/heads/" + history.branch + "\n", times.front());
-  repository.file("config", std::move(config), times.front());
-  repository.file("description",
-                  "Unnamed repository; edit this file 'description' to name the repository.\n",
-                  times.front());
-  repository.file("refs/heads/" + history.branch, hex(parent) + "\n", latest);
-  repository.file("logs/HEAD", log, latest);
-  repository.file("logs/refs/heads/" + history.branch, log, latest);
-  repository.index(last, latest);
-  return ok();
+  tip.commit = hex(parent);
+  if (history.checkout)
+    GYGES_CHECK(put_checkout_state(history, context, parent, oldest, fetched, repository));
+  else
+    GYGES_CHECK(put_work_state(history, context, parent, log, times.front(), tip.time, repository));
+  repository.index(last, tip.time);
+  return tip;
 }
 
 }  // namespace gyges::cues

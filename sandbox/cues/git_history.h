@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,20 @@
 
 namespace gyges::cues {
 
+// What the runner of a pipeline leaves: one commit fetched with a few before it, and a HEAD that is
+// on no branch.
+struct GitCheckout {
+  std::string ref;           // template: the pipeline's, "refs/pipelines/881"
+  std::uint32_t depth = 20;  // commits that were fetched
+};
+
 struct GitHistory {
   std::string path;                   // template: the directory of the work tree
   std::vector<std::string> authors;   // templates: "Name <address>"
   std::vector<std::string> messages;  // templates; drawn from
   std::string branch = "main";
-  std::string remote;  // template; address of "origin"; empty: none
+  std::string remote;                   // template; address of "origin"; empty: none
+  std::optional<GitCheckout> checkout;  // absent: somebody works here
   std::uint32_t commits = 1;
   double age_from = 1, age_to = 300;  // days before the world's day: the last and the first commit
   std::string source;
@@ -29,9 +38,18 @@ struct GitHistory {
 std::vector<GitHistory> git_histories_from_json(const nlohmann::json& value,
                                                 const std::string& source);
 
+// The last commit.
+struct GitTip {
+  std::string commit, before;  // 40 digits to the base 16; `before`: of its parent
+  std::int64_t time = 0;       // seconds since 1970
+  std::string author;          // "Name <address>"
+  std::string message;
+};
+
 // Appends the repository to `files`. The work tree is what `files` has below the path; a path below
-// which there is none is an error. The same arguments give the same bytes.
-Status make_git_history(const GitHistory& history, const TemplateContext& context,
-                        std::vector<isolation::SeedFile>& files);
+// which there is none is an error. `fetched`: when a runner's checkout was made, in seconds since
+// 1970; its work tree is as old as it. The same arguments give the same bytes.
+Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext& context,
+                                std::int64_t fetched, std::vector<isolation::SeedFile>& files);
 
 }  // namespace gyges::cues

@@ -416,13 +416,20 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   }
   for (const auto& series : persona.logs)
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
-  for (const auto& history : persona.git) GYGES_CHECK(make_git_history(history, context, seed));
-  // Jobs are told which commit they are at.
+  // Jobs are told which commit they are at. The runner fetches it before it starts their container.
+  constexpr std::int64_t until_started = 6;
   TemplateContext values = context;
-  const auto head = std::find_if(seed.begin(), seed.end(), [](const isolation::SeedFile& file) {
-    return file.path.find("/.git/refs/heads/") != std::string::npos;
-  });
-  values.values["persona.commit"] = head == seed.end() ? "" : head->content.substr(0, 40);
+  GitTip tip;
+  for (const auto& history : persona.git) {
+    GYGES_TRY(GitTip one, make_git_history(history, context, named - until_started, seed));
+    if (tip.commit.empty()) tip = std::move(one);
+  }
+  values.values["persona.commit"] = tip.commit;
+  values.values["persona.commit_short"] = tip.commit.substr(0, 8);
+  values.values["persona.commit_before"] = tip.before;
+  values.values["persona.commit_time"] = format_time(tip.time, "%Y-%m-%dT%H:%M:%S+00:00");
+  values.values["persona.commit_author"] = tip.author;
+  values.values["persona.commit_message"] = tip.message;
   for (const auto& [name, value] : persona.environment) {
     GYGES_TRY(std::string rendered, render(value, values, persona.name + " /environment/" + name));
     world.environment.emplace_back(name, std::move(rendered));

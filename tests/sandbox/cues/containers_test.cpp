@@ -156,12 +156,68 @@ TEST_F(Containers, ServicesHaveTheirPrograms) {
     EXPECT_EQ(say(missing), "") << name;
   }
   start(spec_of("ci-runner", 5));
-  EXPECT_EQ(say("echo $CI_COMMIT_SHA"), say("cat $CI_PROJECT_DIR/.git/refs/heads/main"));
   if (::access("/usr/bin/python3", X_OK) == 0) {
     EXPECT_THAT(say("cd $CI_PROJECT_DIR && make verify PYTHONDONTWRITEBYTECODE=1 2>&1; "
                     "/usr/bin/python3 -B -m unittest discover -s tests 2>&1"),
                 HasSubstr("OK"));
   }
+}
+
+// As gitlab-runner leaves it: two refs of one commit, fetched with those before it that its depth
+// allows, and nothing done by hand. The control is a repository that somebody works in.
+TEST_F(Containers, ACheckoutIsARunners) {
+  if (::access("/usr/bin/git", X_OK) != 0) GTEST_SKIP() << "the host has no git";
+  const std::string state =
+      "git symbolic-ref -q HEAD; git rev-parse --is-shallow-repository; git rev-list --count HEAD; "
+      "git reflog | wc -l; ls .git";
+  start(spec_of("ci-runner", 5));
+  const std::string in = "cd $CI_PROJECT_DIR && ";
+  EXPECT_EQ(say(in + state),
+            "true\n20\n1\nFETCH_HEAD\nHEAD\nconfig\nindex\nlogs\nobjects\nrefs\nshallow\n");
+  EXPECT_EQ(
+      say(in + "git fsck 2>&1; git status --short; git branch -a"),
+      "* (HEAD detached at " + say("printf %.7s $CI_COMMIT_SHA") + ")\n  remotes/origin/main\n");
+  EXPECT_EQ(say(in + "git for-each-ref --format '%(refname) %(objectname)'"),
+            say("printf 'refs/pipelines/%s %s\n' $CI_PIPELINE_ID $CI_COMMIT_SHA; "
+                "echo refs/remotes/origin/main $CI_COMMIT_SHA"));
+  EXPECT_EQ(say(in + "cat .git/FETCH_HEAD"),
+            say("printf \"$CI_COMMIT_SHA\\t\\t'refs/pipelines/$CI_PIPELINE_ID' of "
+                "$CI_PROJECT_URL\\n$CI_COMMIT_SHA\\t\\tbranch 'main' of $CI_PROJECT_URL\\n\""));
+  EXPECT_THAT(say(in + "git reflog"), HasSubstr("HEAD@{0}: checkout: moving from none to "));
+  start(spec_of("developer-laptop", 5));
+  EXPECT_THAT(say("cd ~/projects/tidevann && " + state),
+              ::testing::StartsWith("refs/heads/main\nfalse\n38\n38\n"));
+}
+
+TEST_F(Containers, AJobIsToldOfItsCommit) {
+  if (::access("/usr/bin/git", X_OK) != 0) GTEST_SKIP() << "the host has no git";
+  start(spec_of("ci-runner", 5));
+  const std::string log = "cd $CI_PROJECT_DIR && git log -1 --format=";
+  EXPECT_EQ(say("echo $CI_COMMIT_SHA"), say(log + "%H"));
+  EXPECT_EQ(say("echo $CI_COMMIT_BEFORE_SHA"), say(log + "%P"));
+  EXPECT_EQ(say("echo $CI_COMMIT_SHORT_SHA"), say(log + "%H | cut -c1-8"));
+  EXPECT_EQ(say("echo $CI_COMMIT_TIMESTAMP"), say(log + "%cI"));
+  EXPECT_EQ(say("echo $CI_COMMIT_AUTHOR"), say(log + "'%an <%ae>'"));
+  EXPECT_EQ(say("echo $CI_COMMIT_TITLE"), say(log + "%s"));
+  EXPECT_EQ(say("echo $CI_COMMIT_MESSAGE"), say(log + "%B | head -1"));
+}
+
+// Commit, pipeline, job, fetch, container, in this order.
+TEST_F(Containers, AJobIsAsOldAsItsCheckout) {
+  if (::access("/usr/bin/git", X_OK) != 0) GTEST_SKIP() << "the host has no git";
+  start(spec_of("ci-runner", 5));
+  const long job = number("date -d $CI_JOB_STARTED_AT +%s");
+  const long fetched = number("stat -c %Y $CI_PROJECT_DIR/.git/FETCH_HEAD");
+  EXPECT_GT(number("date -d $CI_PIPELINE_CREATED_AT +%s"),
+            number("date -d $CI_COMMIT_TIMESTAMP +%s"));
+  EXPECT_GT(job, number("date -d $CI_PIPELINE_CREATED_AT +%s"));
+  EXPECT_GT(fetched, job);
+  EXPECT_GT(number("stat -c %Y /etc/hostname"), fetched);
+  EXPECT_LT(number("stat -c %Y /etc/hostname"), job + 60);
+  EXPECT_EQ(say("find $CI_PROJECT_DIR -type f -printf '%Ts\n' | sort -u"),
+            std::to_string(fetched) + "\n");
+  EXPECT_EQ(number("cd $CI_PROJECT_DIR && git log -g -1 --format=%gd --date=unix | tr -dc 0-9"),
+            fetched);
 }
 
 std::string decoded(std::string text) {
