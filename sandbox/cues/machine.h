@@ -92,6 +92,10 @@ std::string partition_uuid(std::uint64_t seed, const std::string& name);
 
 // From validated JSON, the section `machine` of a persona.
 Machine machine_from_json(const nlohmann::json& value);
+// Refuses what no machine is: a container older than the machine that it runs on, partitions that
+// are larger than their disk, hide the root or each other. `source` names the manifest in errors.
+Status check_machine(const Machine& machine, std::uint64_t uptime_seconds,
+                     const std::string& source);
 
 // What the host is and cannot hide, and what the sandbox's mechanisms let a persona replace.
 struct HostMachine {

@@ -38,6 +38,15 @@ class Table {
     rows_.push_back(std::move(row));
     return rows_.back().id;
   }
+  // The row whose mount point holds `path`, by its own path.
+  [[nodiscard]] unsigned holder(const std::string& path) const {
+    const MountRow* best = nullptr;
+    for (const MountRow& row : rows_) {
+      const bool holds = row.point == "/" || path.starts_with(row.point + "/");
+      if (holds && (best == nullptr || row.point.size() > best->point.size())) best = &row;
+    }
+    return best == nullptr ? 0 : best->id;
+  }
   std::vector<MountRow> take() { return std::move(rows_); }
 
  private:
@@ -140,9 +149,19 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
   table.add(none("/sys/kernel/debug", plain, 7, "debugfs", "debugfs", "rw", debug), sys, 16);
   table.add(none("/sys/kernel/tracing", plain, 12, "tracefs", "tracefs", "rw", tracing), sys, 17);
   unsigned peers = 90;
+  std::vector<MountRow> parts;
   for (const Disk& volume : view.machine.disks)
     for (const Partition& part : volume.partitions)
-      if (!part.mount.empty()) table.add(partition_row(view, volume, part), top, peers += 2);
+      if (!part.mount.empty()) parts.push_back(partition_row(view, volume, part));
+  // What holds another is mounted before it.
+  std::stable_sort(parts.begin(), parts.end(), [](const MountRow& a, const MountRow& b) {
+    return std::count(a.point.begin(), a.point.end(), '/') <
+           std::count(b.point.begin(), b.point.end(), '/');
+  });
+  for (MountRow& part : parts) {
+    const unsigned holder = table.holder(part.point);
+    table.add(std::move(part), holder, peers += 2);
+  }
   if (view.user_directory) {
     MountRow user = none(
         "", "rw,nosuid,nodev,relatime", 41, "tmpfs", "tmpfs",

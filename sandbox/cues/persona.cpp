@@ -80,7 +80,10 @@ Result<Persona> persona_from_json(const json& value, std::string_view text,
             world_files_from_json(world.value("files", json::array()), directory, source, hashed));
   GYGES_TRY(persona.logs, log_series_from_json(world.value("logs", json::array()), source));
   persona.git = git_histories_from_json(world.value("git", json::array()), std::string(source));
-  if (value.contains("machine")) persona.machine = machine_from_json(value.at("machine"));
+  if (value.contains("machine")) {
+    persona.machine = machine_from_json(value.at("machine"));
+    GYGES_CHECK(check_machine(*persona.machine, persona.uptime_seconds, source));
+  }
   if (value.contains("internet")) {
     const json& internet = value.at("internet");
     GYGES_TRY(persona.internet_files, network::read_site_files(internet, directory, source));
