@@ -78,7 +78,8 @@ UnitLook service_of(const Persona& persona, const MachineView& view, const Proce
   unit.tasks = look.threads;
   unit.processor_nanoseconds = (look.user_ticks + look.system_ticks) * 10000000;
   if (daemon != nullptr) {
-    unit.arguments = daemon->argv;
+    unit.arguments.assign(daemon->argv.begin() + static_cast<long>(daemon->program()),
+                          daemon->argv.end());
     // "sshd: /usr/sbin/sshd -D [listener] ..." was started by what it says of itself.
     if (const std::vector<std::string> words = split(daemon->argv.front(), ' ');
         words.size() > 2 && words[0].ends_with(":"))

@@ -47,6 +47,12 @@ struct Daemon {
   std::vector<std::string> argv;
   std::string user;
   std::uint32_t pid = 0;
+
+  // Where what was started stands among the arguments. The kernel puts the interpreter before a
+  // script, whose name the process keeps.
+  [[nodiscard]] std::size_t program() const {
+    return argv.size() > 1 && argv[1].ends_with("/" + name) ? 1 : 0;
+  }
 };
 
 struct Machine {

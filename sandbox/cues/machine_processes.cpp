@@ -413,7 +413,7 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
     look.size_kilobytes =
         (look.resident_kilobytes * (large ? 4 : 2) + 5000 + stream.below(9000)) / 4 * 4;
     look.threads = large ? 4 + static_cast<std::uint32_t>(stream.below(18)) : 1;
-    look.unit = session ? "" : unit_of(look.name, daemon.argv.front());
+    look.unit = session ? "" : unit_of(look.name, daemon.argv[daemon.program()]);
     looks.push_back(std::move(look));
   };
   Daemon init;

@@ -278,6 +278,30 @@ void add_system_files(const Persona& persona, std::int64_t installed,
   }
 }
 
+// `made`: of a file or a series of them, what was made from `first` on.
+template <class Owned>
+Status give_to_account(const Persona& persona, const Owned& made, std::size_t first,
+                       std::vector<isolation::SeedFile>& files) {
+  const auto number = [&](const auto& known, const std::string& name,
+                          auto of) -> Result<std::optional<std::uint32_t>> {
+    if (name.empty()) return std::optional<std::uint32_t>();
+    const auto found =
+        std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.name == name; });
+    if (found == known.end())
+      return fail("make world", made.source, quoted(name) + " is none of the persona's",
+                  "list it in accounts or groups");
+    return std::optional<std::uint32_t>((*found).*of);
+  };
+  GYGES_TRY(auto uid, number(persona.accounts, made.account, &Account::uid));
+  GYGES_TRY(auto gid_of_account, number(persona.accounts, made.account, &Account::gid));
+  GYGES_TRY(auto gid, number(persona.groups, made.group, &Group::gid));
+  for (std::size_t i = first; i < files.size(); ++i) {
+    files[i].uid = uid;
+    files[i].gid = gid ? gid : gid_of_account;
+  }
+  return ok();
+}
+
 Result<std::string> hosts_file(const Persona& persona, const TemplateContext& context) {
   const bool container = persona.machine && persona.machine->claims_container != "none";
   std::string text =
@@ -416,9 +440,13 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
         system_file("/etc/os-release", join(persona.os_release, "\n") + "\n", installed));
   for (const auto& file : persona.files) {
     GYGES_TRY(seed.emplace_back(), make_seed_file(file, context, nullptr));
+    GYGES_CHECK(give_to_account(persona, file, seed.size() - 1, seed));
   }
-  for (const auto& series : persona.logs)
+  for (const auto& series : persona.logs) {
+    const std::size_t first = seed.size();
     GYGES_CHECK(make_log_files(series, context, seed, nullptr));
+    GYGES_CHECK(give_to_account(persona, series, first, seed));
+  }
   // Jobs are told which commit they are at. The runner fetches it before it starts their container.
   constexpr std::int64_t until_started = 6;
   TemplateContext values = context;

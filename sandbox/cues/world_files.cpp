@@ -18,8 +18,13 @@ unsigned mode_of(const json& value, unsigned otherwise) {
   return static_cast<unsigned>(std::stoul(value.at("mode").get<std::string>(), nullptr, 8));
 }
 
-bool agent_owned(const json& value) {
-  return value.value("owner", "agent") == "agent";
+// `into`: a file or a series of them.
+template <class Owned>
+void read_owner(const json& value, Owned& into) {
+  const std::string owner = value.value("owner", "agent");
+  into.agent_owned = owner == "agent";
+  if (owner != "agent" && owner != "root") into.account = owner;
+  into.group = value.value("group", "");
 }
 
 Result<WorldFile> world_file_from_json(const json& value, const std::filesystem::path& directory,
@@ -29,7 +34,7 @@ Result<WorldFile> world_file_from_json(const json& value, const std::filesystem:
   file.source = place;
   file.verbatim = value.value("verbatim", false);
   file.token = value.value("encoding", "") == "jwt";
-  file.agent_owned = agent_owned(value);
+  read_owner(value, file);
   file.age_days = value.value("age_days", 30.0);
   int contents = 0;
   for (const char* key : {"from", "text", "link", "directory"})
@@ -130,7 +135,7 @@ Result<std::vector<LogSeries>> log_series_from_json(const json& series, std::str
       total += one.patterns.back().weight;
     }
     one.mode = mode_of(value, 0644);
-    one.agent_owned = agent_owned(value);
+    read_owner(value, one);
     if (one.age_to < one.age_from)
       return fail("read world", one.source + "/ages", "\"to\" is smaller than \"from\"",
                   "swap them");

@@ -24,6 +24,8 @@ struct WorldFile {
   bool token = false;  // each line becomes a part of a JSON Web Token
   unsigned mode = 0644;
   bool agent_owned = true;
+  std::string account,
+      group;             // that have it where root can give it to them; empty: its owner's own
   double age_days = 30;  // before the start of the world's day
 };
 
@@ -48,6 +50,7 @@ struct LogSeries {
   std::vector<LogPattern> patterns;
   unsigned mode = 0644;
   bool agent_owned = true;
+  std::string account, group;  // as of a world file
   std::string source;
 };
 

@@ -41,7 +41,9 @@ struct SeedFile {
   std::string content;      // bytes of a file, target of a symlink
   unsigned mode = 0644;     // permission bits
   bool agent_owned = true;  // false: owned by root where the supervisor is root
-  std::int64_t mtime = 0;   // seconds since 1970; 0: now
+  // In place of these two's own, where the supervisor is root.
+  std::optional<std::uint32_t> uid, gid;
+  std::int64_t mtime = 0;  // seconds since 1970; 0: now
   // Of a file that is mostly holes, with nothing in `content`: what stands where, in order. Such a
   // file takes the room of its pieces, here and in the sandbox.
   struct Piece {

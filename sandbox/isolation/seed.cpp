@@ -105,7 +105,8 @@ class Seeder {
 
   [[nodiscard]] Owner owner(const SeedFile& file) const {
     const Identity& identity = spec_.policy.identity;
-    return file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
+    const Owner usual = file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
+    return {file.uid.value_or(usual.uid), file.gid.value_or(usual.gid)};
   }
 
   // What is made below such a directory has its group, and directories its mark.
@@ -165,7 +166,11 @@ class Seeder {
       if (::mkdirat(above, name.c_str(), 0755) == 0) {
         if (mask_ != Mask::none && ::fchmodat(above, name.c_str(), 0755, 0) != 0)
           return fail_errno("set mode of directory for seed file", quoted(file.path));
-        GYGES_CHECK(own(above, name, file, true));
+        // What a file has of its own, the directories above it have not.
+        SeedFile usual;
+        usual.path = file.path;
+        usual.agent_owned = file.agent_owned;
+        GYGES_CHECK(own(above, name, usual, true));
         made_.emplace(path, file.mtime);
         note_entry(path.substr(0, slash), file);
       } else if (errno != EEXIST) {

@@ -124,6 +124,28 @@ TEST(Persona, LogsWereTurnedWhenTheStateSays) {
                 format_time(made.files["/var/log/auth.log.1"].mtime, "%Y-%-m-%-d-%-H:%-M:%-S\n")));
 }
 
+// The kernel puts the interpreter before the path of a script, and services write where they can.
+TEST(Persona, ServicesThatAreScriptsRunInTheirInterpreter) {
+  int scripts = 0;
+  for (const char* name : {"vm-production", "kubernetes-pod", "docker-service", "ci-runner"}) {
+    const Made made = make(name);
+    for (const Daemon& daemon : made.persona.machine->daemons)
+      for (std::size_t i = 0; i < daemon.argv.size(); ++i) {
+        const auto file = made.files.find(daemon.argv[i]);
+        if (file == made.files.end() || !file->second.content.starts_with("#!")) continue;
+        ++scripts;
+        ASSERT_EQ(i, 1U) << daemon.name;
+        EXPECT_THAT(file->second.content, HasSubstr("#!" + daemon.argv[0] + "\n"));
+      }
+  }
+  EXPECT_EQ(scripts, 1);
+  const Made made = make("vm-production");
+  const std::string& settings = made.files.at("/etc/depot-sync.conf").content;
+  const std::string directory = settings.substr(settings.find("log = ") + 6);
+  const std::string first = directory.substr(0, directory.find('\n')) + "/";
+  EXPECT_TRUE(made.files.lower_bound(first)->first.starts_with(first)) << first;
+}
+
 TEST(Persona, SeedChangesIdentifiersOnly) {
   Made one = make("vm-production", 1);
   EXPECT_EQ(one.files["/etc/machine-id"].content,

@@ -43,6 +43,8 @@ constexpr std::array rows{
     Row{"systemctl show -p Id --value sshd default.target | xargs",
         "ssh\\.service graphical\\.target\n"},
     Row{"systemctl show -p Description --value depot-sync", "Depot move synchronisation\n"},
+    Row{"systemctl show -p ExecStart --value depot-sync | grep -c 'path=/srv/depot-sync/bin/'",
+        "1\n"},
     Row{"systemctl list-units --no-legend --plain --type=service --state=running | grep -c -E "
         "'^(cron|dbus|ssh|rsyslog|chrony|depot-sync)\\.service '",
         "6\n"},
