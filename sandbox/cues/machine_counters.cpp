@@ -112,9 +112,9 @@ struct SoftInterrupt {
   double rate;  // a second, on each processor
 };
 constexpr std::array soft_interrupts{
-    SoftInterrupt{"HI", 0},         SoftInterrupt{"TIMER", 55.7},   SoftInterrupt{"NET_TX", 0.0004},
-    SoftInterrupt{"NET_RX", 7.95},  SoftInterrupt{"BLOCK", 4.91},   SoftInterrupt{"IRQ_POLL", 0},
-    SoftInterrupt{"TASKLET", 0.54}, SoftInterrupt{"SCHED", 41.75},  SoftInterrupt{"HRTIMER", 0.0002},
+    SoftInterrupt{"HI", 0},         SoftInterrupt{"TIMER", 55.7},  SoftInterrupt{"NET_TX", 0.0004},
+    SoftInterrupt{"NET_RX", 7.95},  SoftInterrupt{"BLOCK", 4.91},  SoftInterrupt{"IRQ_POLL", 0},
+    SoftInterrupt{"TASKLET", 0.54}, SoftInterrupt{"SCHED", 41.75}, SoftInterrupt{"HRTIMER", 0.0002},
     SoftInterrupt{"RCU", 27.8}};
 
 std::uint64_t soft_count(const SoftInterrupt& kind, std::uint32_t processor, double now) {
@@ -127,16 +127,17 @@ struct Zone {
   std::uint64_t free = 0;
 };
 
-// As on every machine of this kind: the first 16 MB, what 32 bits reach, and the rest.
+// As on every machine of this kind: the first 16 MB, what 32 bits reach, and the rest. What is
+// present is what lsmem(1) lists, but for holes that the firmware keeps.
 std::vector<Zone> zones_of(const MemoryUse& memory) {
+  constexpr std::uint64_t below = 786432;  // 3 GiB, above which PCI has its windows
   const std::uint64_t pages = memory.total / 4;
+  const std::uint64_t installed = installed_kilobytes(memory.total) / 4;
   const std::uint64_t low = std::min<std::uint64_t>(pages - 3840, 761344);
-  std::vector<Zone> zones{{"DMA", 1, 4095, 3998, 3840}, {"DMA32", 4096, 1044480, low + 21760, low}};
-  if (pages > low + 3840) {
-    const std::uint64_t rest = pages - low - 3840;
-    const std::uint64_t present = (rest + rest / 48) / 32768 * 32768 + 32768;
-    zones.push_back({"Normal", 1048576, present, present, rest});
-  }
+  std::vector<Zone> zones{{"DMA", 1, 4095, 3998, 3840},
+                          {"DMA32", 4096, 1044480, std::min(installed, below) - 4136, low}};
+  if (pages > low + 3840)
+    zones.push_back({"Normal", 1048576, installed - below, installed - below, pages - low - 3840});
   std::uint64_t left = memory.free / 4;
   for (Zone& zone : zones) {
     const bool last = &zone == &zones.back();
@@ -217,6 +218,21 @@ double wave_at(double now, double period, std::uint64_t seed) {
   return std::sin(now / period + phase) * 0.6 + std::sin(now / (period * 0.37) + phase * 2) * 0.4;
 }
 
+std::uint64_t installed_kilobytes(std::uint64_t total) {
+  constexpr std::uint64_t megabyte = 1024, gigabyte = 1024 * megabyte;
+  const bool large = total >= 2 * gigabyte;
+  const std::uint64_t needed = total + total / 64 + (large ? 96 : 32) * megabyte;
+  const std::uint64_t unit = needed > 64 * gigabyte   ? 2 * gigabyte
+                             : needed >= 2 * gigabyte ? gigabyte
+                                                      : 128 * megabyte;
+  return (needed + unit - 1) / unit * unit;
+}
+
+std::uint64_t block_kilobytes(std::uint64_t installed) {
+  constexpr std::uint64_t gigabyte = 1U << 20U;
+  return installed >= 64 * gigabyte ? 2 * gigabyte : gigabyte / 8;
+}
+
 MemoryUse memory_at(const MachineView& view, double now) {
   const double used = view.machine.memory_used * (1 + 0.02 * wave_at(now, 53, view.seed));
   auto part = [&](double of) {
@@ -259,9 +275,14 @@ std::string stat_file(const MachineView& view) {
     const std::uint64_t waiting = whole(ticks * 0.0011 * skew);
     // user, nice, system, idle, waiting, interrupts, soft interrupts, stolen
     const std::array<std::uint64_t, 8> one{
-        whole(work * 0.66),    whole(work * 0.015), whole(work * 0.27),
-        whole(ticks - work) - waiting, waiting,      0,
-        whole(work * 0.045),   view.machine.claims_vm == "none" ? 0 : whole(work * 0.01)};
+        whole(work * 0.66),
+        whole(work * 0.015),
+        whole(work * 0.27),
+        whole(ticks - work) - waiting,
+        waiting,
+        0,
+        whole(work * 0.045),
+        view.machine.claims_vm == "none" ? 0 : whole(work * 0.01)};
     each += fmt::format("cpu{}", i);
     for (std::size_t k = 0; k < one.size(); ++k) {
       all[k] += one[k];
@@ -280,7 +301,8 @@ std::string stat_file(const MachineView& view) {
   }
   text += fmt::format("intr {}", total);
   const int last = by_number.empty() ? 24 : by_number.rbegin()->first + 26;
-  for (int i = 0; i <= last; ++i) text += fmt::format(" {}", by_number.contains(i) ? by_number[i] : 0);
+  for (int i = 0; i <= last; ++i)
+    text += fmt::format(" {}", by_number.contains(i) ? by_number[i] : 0);
   timespec wall{};
   ::clock_gettime(CLOCK_REALTIME, &wall);
   text += fmt::format("\nctxt {}\nbtime {}\nprocesses {}\nprocs_running 1\nprocs_blocked 0\n",

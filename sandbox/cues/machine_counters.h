@@ -24,6 +24,14 @@ struct MemoryUse {
 };
 MemoryUse memory_at(const MachineView& view, double now);
 
+// What is built in, in whole blocks and from 2 GiB on in whole GiB, of a machine whose kernel
+// counts `total`: it keeps a sixty-fourth for the descriptions of the pages, and its own code and
+// buffers.
+std::uint64_t installed_kilobytes(std::uint64_t total);
+// Of which the kernel takes memory on and off: 128 MiB, from 64 GiB on 2 GiB
+// (probe_memory_block_size in arch/x86/mm/init_64.c).
+std::uint64_t block_kilobytes(std::uint64_t installed);
+
 // What systemd sets fs.file-max to on every machine that it starts (since version 240).
 inline constexpr std::uint64_t most_open_files = 9223372036854775807;
 

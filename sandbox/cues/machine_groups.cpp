@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "sandbox/cues/disguise.h"
@@ -118,19 +119,44 @@ void add_work(const ProcessLook& process, GroupLook& look) {
   look.system_microseconds += process.system_ticks * 10000;
 }
 
-// A group for each service, which systemd-cgls lists by the processes in it.
+// A group for each service, which systemd-cgls lists by the processes in it. What it holds is what
+// the system bus says of the service.
 void put_services(const MachineView& view, const std::string& base, EntryTree& tree) {
-  std::map<std::string, std::string> groups;
-  for (const ProcessLook& look : view.processes)
-    if (!look.kernel && !look.unit.empty())
-      groups[look.pid == 1 ? "init.scope" : look.unit] += fmt::format("{}\n", look.pid);
-  for (const auto& [unit, numbers] : groups) {
+  struct Held {
+    std::string numbers;
+    std::uint64_t memory = 0, threads = 0;
+  };
+  std::map<std::string, Held> groups;
+  Held services;
+  for (const ProcessLook& look : view.processes) {
+    if (look.kernel || look.unit.empty()) continue;
+    Held& group = groups[look.pid == 1 ? "init.scope" : look.unit];
+    group.numbers += fmt::format("{}\n", look.pid);
+    for (Held* one : {&group, look.pid == 1 ? nullptr : &services}) {
+      if (one == nullptr) continue;
+      one->memory += look.resident_kilobytes * 1024;
+      one->threads += look.threads;
+    }
+  }
+  const auto put_use = [&](const std::string& at, const Held& held) {
+    // Differs from run to run, unlike all else.
+    tree.own_file(at + "memory.current", fmt::format("{}\n", held.memory));
+    tree.file(at + "pids.current", fmt::format("{}\n", held.threads));
+  };
+  // udev's processes are in a group below its service.
+  static constexpr std::string_view below = ".service/";
+  for (const auto& [unit, held] : std::map(groups))
+    if (const std::size_t at = unit.find(below); at != std::string::npos)
+      groups[unit.substr(0, at + below.size() - 1)] = {"", held.memory, held.threads};
+  for (const auto& [unit, held] : groups) {
     const std::string at = base + unit + "/";
     tree.file(at + "cgroup.controllers", "memory pids\n");
     tree.file(at + "cgroup.events", "populated 1\nfrozen 0\n");
-    tree.file(at + "cgroup.procs", numbers, 0644);
+    tree.file(at + "cgroup.procs", held.numbers, 0644);
     tree.file(at + "memory.max", "max\n", 0644);
+    put_use(at, held);
   }
+  put_use(base + "system.slice/", services);
 }
 
 }  // namespace

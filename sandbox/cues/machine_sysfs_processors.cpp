@@ -10,6 +10,7 @@
 
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/entry_tree.h"
+#include "sandbox/cues/machine_counters.h"
 #include "sandbox/cues/machine_trees.h"
 
 namespace gyges::cues {
@@ -144,18 +145,16 @@ void put_processors(const MachineView& view, EntryTree& tree) {
     tree.link(fmt::format("{}/node0/cpu{}", node, i), fmt::format("{}/cpu{}", base, i));
 }
 
-// Blocks of memory as lsmem(1) lists them: of 128 MiB, from 64 GiB on of 2 GiB
-// (probe_memory_block_size), and a hole up to 4 GiB where PCI has its windows. Those of a zone are
-// links to the first of them: each has little of its own.
+// Blocks of memory as lsmem(1) lists them, and a hole up to 4 GiB where PCI has its windows. Those
+// of a zone are links to the first of them: each has little of its own.
 void put_memory(const MachineView& view, EntryTree& tree) {
   const std::string base = "devices/system/memory";
   constexpr std::uint64_t gigabyte = 1U << 20U;  // kilobytes
-  const bool large = view.memory_kilobytes >= 64 * gigabyte;
-  const std::uint64_t block = large ? 2 * gigabyte : gigabyte / 8;
+  const std::uint64_t installed = installed_kilobytes(view.memory_kilobytes);
+  const std::uint64_t block = block_kilobytes(installed);
   // In blocks: where the hole begins and ends.
-  const std::uint64_t hole = large ? 1 : 24, above = 4 * gigabyte / block;
-  // The kernel keeps some of what there is for itself before it counts.
-  const std::uint64_t blocks = view.memory_kilobytes / block + 1;
+  const std::uint64_t hole = 3 * gigabyte / block, above = 4 * gigabyte / block;
+  const std::uint64_t blocks = installed / block;
   tree.file(base + "/block_size_bytes", fmt::format("{:x}\n", block * 1024));
   tree.file(base + "/auto_online_blocks", "offline\n", 0644);
   for (std::uint64_t i = 0; i < blocks; ++i) {

@@ -151,6 +151,9 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
       if (!part.mount.empty())
         table +=
             "UUID=" + partition_uuid(seed, part.name) + " " + part.mount + " ext4 defaults 0 2\n";
+  for (const Disk& disk : persona.machine->disks)
+    for (const Partition& part : disk.partitions)
+      if (!part.mount.empty()) directory((part.mount + "/lost+found").c_str(), 0700, installed + 1);
   add(system_file("/etc/fstab", std::move(table), installed + 2));
   directory("/run/udev/data", 0755, started + 3);
   for (const Disk& disk : persona.machine->disks) {
@@ -471,6 +474,7 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   add_run_files(persona, started, seed);
   add_machine_files(persona, context.seed, id, installed, started, seed);
   add_usual_files(persona, installed, seed);
+  give_to_usual_owners(persona, seed);
   return world;
 }
 

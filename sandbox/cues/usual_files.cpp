@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "sandbox/cues/seeded_stream.h"
@@ -57,10 +58,10 @@ constexpr std::array image_entries{
     ImageEntry{"/etc/update-motd.d", image_directory, 0755, ""},
     ImageEntry{"/run/lock", image_directory, 01777, "", Where::images},
     ImageEntry{"/var/backups", image_directory, 0755, ""},
-    ImageEntry{"/var/cache/apt/archives/partial", image_directory, 0755, ""},
+    ImageEntry{"/var/cache/apt/archives/partial", image_directory, 0700, ""},
     ImageEntry{"/var/cache/debconf", image_directory, 0755, ""},
     ImageEntry{"/var/cache/ldconfig", image_directory, 0700, ""},
-    ImageEntry{"/var/lib/apt/lists/partial", image_directory, 0755, ""},
+    ImageEntry{"/var/lib/apt/lists/partial", image_directory, 0700, ""},
     ImageEntry{"/var/lib/misc", image_directory, 0755, ""},
     ImageEntry{"/var/lib/pam", image_directory, 0755, ""},
     ImageEntry{"/var/local", image_directory, 02775, ""},
@@ -171,6 +172,41 @@ void add_usual_files(const Persona& persona, std::int64_t installed, std::vector
        {std::pair{"/etc/shadow", shadow}, std::pair{"/etc/gshadow", group_shadow}})
     if (!there.contains(path))
       files.push_back(image_seed(path, image_file, 0640, text, installed + 41));
+}
+
+void give_to_usual_owners(const Persona& persona, std::vector<SeedFile>& files) {
+  struct Row {
+    std::string_view path;  // of one file, or with a star at its end of all that begin so
+    std::string_view user, group;
+  };
+  static constexpr std::array rows{Row{"/etc/shadow", "", "shadow"},
+                                   Row{"/etc/gshadow", "", "shadow"},
+                                   Row{"/run/utmp", "", "utmp"},
+                                   Row{"/var/cache/apt/archives/partial", "_apt", ""},
+                                   Row{"/var/cache/man", "man", "man"},
+                                   Row{"/var/lib/apt/lists/partial", "_apt", ""},
+                                   Row{"/var/local", "", "staff"},
+                                   Row{"/var/log/auth.log*", "", "adm"},
+                                   Row{"/var/log/btmp", "", "utmp"},
+                                   Row{"/var/log/journal*", "", "systemd-journal"},
+                                   Row{"/var/log/lastlog", "", "utmp"},
+                                   Row{"/var/log/syslog*", "", "adm"},
+                                   Row{"/var/log/wtmp", "", "utmp"},
+                                   Row{"/var/mail*", "", "mail"},
+                                   Row{"/var/spool/cron/crontabs*", "", "crontab"}};
+  const auto fits = [](const Row& row, const std::string& path) {
+    return row.path.ends_with('*') ? path.starts_with(row.path.substr(0, row.path.size() - 1))
+                                   : path == row.path;
+  };
+  for (SeedFile& file : files)
+    for (const Row& row : rows) {
+      if (!fits(row, file.path)) continue;
+      // Boxes are the users' own.
+      for (const Account& account : persona.accounts)
+        if (!file.agent_owned && !file.uid && account.name == row.user) file.uid = account.uid;
+      for (const Group& group : persona.groups)
+        if (!file.gid && group.name == row.group) file.gid = group.gid;
+    }
 }
 
 std::string pod_uid(std::uint64_t seed) {

@@ -22,6 +22,10 @@ std::int64_t start_of_container(const Persona& persona, std::int64_t day, std::i
 void add_usual_files(const Persona& persona, std::int64_t installed,
                      std::vector<isolation::SeedFile>& files);
 
+// Gives root's files to the accounts and groups that Debian gives them to, as far as the persona
+// has those: who reads passwords and writes logins, logs and mail without being root.
+void give_to_usual_owners(const Persona& persona, std::vector<isolation::SeedFile>& files);
+
 // "8-4-4-4-12": the number of the pod, which its token and its table of mounts name.
 std::string pod_uid(std::uint64_t seed);
 

@@ -147,13 +147,17 @@ TEST_F(Containers, HaveWhatAnImageHas) {
 // What runs is there, and does what it is run for.
 TEST_F(Containers, ServicesHaveTheirPrograms) {
   const std::string missing =
-      "for p in 1 $(pgrep -o .); do tr '\\0' '\\n' < /proc/$p/cmdline; done | grep ^/ | sort -u | "
-      "while read f; do test -e $f || echo $f; done";
+      "for p in $(ls /proc | grep '^[0-9]*$'); do tr '\\0' '\\n' < /proc/$p/cmdline; done 2> "
+      "/dev/null | grep ^/ | sort -u | while read f; do test -e $f || echo $f; done";
   for (const char* name : containers) {
     start(spec_of(name, 5));
     const std::string program = say("tr '\\0' '\\n' < /proc/1/cmdline | head -1 | tr -d '\\n'");
     if (::access(program.c_str(), X_OK) != 0) continue;  // the host has no such program
     EXPECT_EQ(say(missing), "") << name;
+    start(spec_of(name, 5, [](Persona& persona) {
+      persona.machine->daemons.push_back({"none", {"/srv/no/such"}, "root", 0});
+    }));
+    EXPECT_EQ(say(missing), "/srv/no/such\n") << name;
   }
   start(spec_of("ci-runner", 5));
   if (::access("/usr/bin/python3", X_OK) == 0) {
@@ -218,6 +222,23 @@ TEST_F(Containers, AJobIsAsOldAsItsCheckout) {
             std::to_string(fetched) + "\n");
   EXPECT_EQ(number("cd $CI_PROJECT_DIR && git log -g -1 --format=%gd --date=unix | tr -dc 0-9"),
             fetched);
+}
+
+// Where root can give files to others; without it the one user that is mapped has all.
+TEST_F(Containers, LoginsPasswordsAndMailAreTheirGroups) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root gives files to groups";
+  for (const char* name : {"kubernetes-pod", "docker-service", "ci-runner", "vm-production"}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("stat -c '%a %U:%G' /etc/shadow /etc/gshadow /var/log/wtmp /var/log/btmp "
+                  "/var/mail /var/local /etc/passwd /var/log /var/cache/apt/archives/partial"),
+              "640 root:shadow\n640 root:shadow\n664 root:utmp\n660 root:utmp\n2775 root:mail\n"
+              "2775 root:staff\n644 root:root\n755 root:root\n700 _apt:root\n")
+        << name;
+  }
+  EXPECT_EQ(say("stat -c '%a %U:%G' /run/utmp /var/log/syslog.1 /var/mail/$(id -un) /run "
+                "/srv/logs/depot-sync /srv/logs/depot-sync/*"),
+            "664 root:utmp\n640 root:adm\n600 svc-autops:mail\n755 root:root\n"
+            "2775 svc-autops:mirror\n644 mirror:mirror\n");
 }
 
 std::string decoded(std::string text) {

@@ -11,7 +11,9 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <vector>
 
+#include "base/text.h"
 #include "tests/sandbox/cues/persona_spec.h"
 #include "tests/sandbox/isolation/sandbox_fixture.h"
 
@@ -30,7 +32,8 @@ class Programs : public isolation::SandboxTest {
   long number(const std::string& command) { return std::atol(say(command).c_str()); }
 };
 
-// lsmem: what is online is a block's more than what the kernel counts, at most.
+// lsmem: whole gigabytes are online, of which the kernel counts what it does not keep for itself;
+// and what is present of its zones is that, but for holes of the firmware.
 TEST_F(Programs, MemoryHasItsBlocks) {
   constexpr long block = 128L << 20;
   for (const char* name : every_machine) {
@@ -38,9 +41,13 @@ TEST_F(Programs, MemoryHasItsBlocks) {
     const long total =
         number("lsmem --bytes --summary=only | awk '/online/ {printf \"%.0f\", $NF; exit}'");
     const long counted = number("awk '/^MemTotal/ {printf \"%.0f\", $2 * 1024}' /proc/meminfo");
-    EXPECT_GT(total, counted) << name;
-    EXPECT_LE(total, counted + block) << name;
+    EXPECT_EQ(total % (1L << 30), 0) << name;
+    EXPECT_GT(total - counted, total / 64) << name;
+    EXPECT_LT(total - counted, total / 20) << name;
     EXPECT_EQ(number("ls -d /sys/devices/system/memory/memory* | wc -l"), total / block) << name;
+    const long present = 4096 * number("awk '/^ +present/ {n += $2} END {print n}' /proc/zoneinfo");
+    EXPECT_LT(present, total) << name;
+    EXPECT_GT(present, total - (1L << 20)) << name;
   }
 }
 
@@ -133,6 +140,43 @@ TEST_F(Programs, GroupsCountWhatIsInThem) {
   EXPECT_GT(
       number(group + "cat $g/memory.current"),
       number("ps -o rss= -C gnome-shell") * 1024 + number("ps -o rss= -C firefox-esr") * 1024);
+}
+
+// As the system bus has it, and the table of processes.
+TEST_F(Programs, GroupsOfServicesCountWhatIsInThem) {
+  start(spec_of("vm-production", 5));
+  for (const char* daemon : {"cron", "rsyslogd", "depot-sync", "systemd-udevd", "systemd"}) {
+    const std::string of = std::string("-C ") + daemon;
+    const std::string group =
+        "cat /sys/fs/cgroup$(cut -d: -f3 /proc/$(ps -o pid= " + of + " | tr -d ' ')/cgroup)/";
+    EXPECT_EQ(number(group + "memory.current"), number("ps -o rss= " + of) * 1024) << daemon;
+    EXPECT_EQ(number(group + "pids.current"), number("ps -o nlwp= " + of)) << daemon;
+  }
+  const std::string sum =
+      "cd /sys/fs/cgroup/system.slice && cat memory.current && cat "
+      "*.service/memory.current system-getty.slice/*/memory.current | awk '{n "
+      "+= $1} END {print n}'";
+  const std::vector<std::string> sums = split(say(sum), '\n');
+  ASSERT_EQ(sums.size(), 3U);
+  EXPECT_EQ(sums[0], sums[1]);
+}
+
+// mke2fs leaves one in each file system, for root alone.
+TEST_F(Programs, PartitionsHaveAPlaceForWhatWasLost) {
+  const std::string modes =
+      "stat -c '%a %U %n' $(awk '$3 == \"ext4\" {print ($2 == \"/\" ? \"\" : "
+      "$2) \"/lost+found\"}' /proc/mounts)";
+  const std::string owner = ::geteuid() == 0 ? "root" : "";
+  for (const char* name : {"vm-production", "developer-laptop"}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(number(modes + " | grep -c '^700 " + owner + "'"),
+              name == std::string("vm-production") ? 5 : 4);
+    EXPECT_EQ(say("date -d @$(stat -c %Y /var/lost+found) +%F"),
+              say("date -d @$(stat -c %Y /etc/machine-id) +%F"))
+        << name;
+  }
+  start(spec_of("docker-service", 5));
+  EXPECT_EQ(say("ls -d /lost+found /tmp/lost+found 2> /dev/null"), "");
 }
 
 // A directory that is a partition's stands in the tables that tell partitions.
