@@ -67,6 +67,21 @@ std::optional<std::string> expand(std::string_view placeholder, const TemplateCo
   if (placeholder == "date" || placeholder.starts_with("date "))
     return expand_date(placeholder.substr(4), context);
   if (placeholder.starts_with("hex ")) return expand_hex(placeholder.substr(4), context);
+  if (placeholder.starts_with("digits ")) {
+    auto digits = expand_hex(placeholder.substr(7), context);
+    if (digits)
+      for (char& digit : *digits)
+        if (digit >= 'a') digit = static_cast<char>(digit - 'a' + '2');
+    if (digits && digits->starts_with('0')) digits->front() = '1';
+    return digits;
+  }
+  if (placeholder.starts_with("HEX ")) {
+    auto digits = expand_hex(placeholder.substr(4), context);
+    if (digits)
+      for (char& digit : *digits)
+        digit = digit >= 'a' ? static_cast<char>(digit - 'a' + 'A') : digit;
+    return digits;
+  }
   auto found = context.values.find(placeholder);
   if (found == context.values.end()) return std::nullopt;
   if (used != nullptr) used->insert(found->first);
@@ -89,7 +104,7 @@ Result<std::string> render(std::string_view text, const TemplateContext& context
     std::string_view placeholder = trimmed(text.substr(open + 2, close - open - 2));
     auto value = expand(placeholder, context, used);
     if (!value) {
-      std::string known = "date, hex";
+      std::string known = "date, hex, HEX, digits";
       for (const auto& [name, ignored] : context.values) known += ", " + name;
       return fail("fill in template", place,
                   "unknown placeholder {{" + printable(placeholder) + "}}", "known are " + known);

@@ -5,7 +5,9 @@
 //   {{date -30d}}            thirty days before it
 //   {{date -90s "%s"}}       ninety seconds before it; %s: in seconds since 1970
 //   {{date +13d "%e %B"}}    with an strftime format, in UTC and in English
-//   {{hex 32 machine_id}}    that many hexadecimal digits, fixed by the seed and the name
+//   {{hex 32 machine_id}}    that many hexadecimal digits, fixed by the seed and the name;
+//                            HEX: in capitals; digits: decimal
+//                            ones, of which the first is no 0
 //
 // A line that consists of one placeholder and nothing else vanishes where the placeholder is empty,
 // and with it one of the two empty lines it may stand between.

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "sandbox/cues/cluster_authority.h"
 
 namespace gyges::cues {
 namespace {
@@ -34,6 +36,7 @@ Result<WorldFile> world_file_from_json(const json& value, const std::filesystem:
   file.source = place;
   file.verbatim = value.value("verbatim", false);
   file.token = value.value("encoding", "") == "jwt";
+  file.authority = value.value("encoding", "") == "cluster_authority";
   read_owner(value, file);
   file.age_days = value.value("age_days", 30.0);
   int contents = 0;
@@ -87,11 +90,20 @@ std::string base64url(std::string_view bytes) {
   return text;
 }
 
+// Bytes that stand as digits after "0x", or the line.
+std::string bytes_of_line(const std::string& line) {
+  if (!line.starts_with("0x")) return line;
+  std::string bytes;
+  for (std::size_t i = 2; i + 1 < line.size(); i += 2)
+    bytes += static_cast<char>(std::strtoul(line.substr(i, 2).c_str(), nullptr, 16));
+  return bytes;
+}
+
 // Without the line end, as those who write tokens leave them.
 std::string token_of(std::string_view lines) {
   std::string token;
   for (const std::string& line : split(lines, '\n'))
-    if (!line.empty()) token += (token.empty() ? "" : ".") + base64url(line);
+    if (!line.empty()) token += (token.empty() ? "" : ".") + base64url(bytes_of_line(line));
   return token;
 }
 
@@ -168,6 +180,9 @@ Result<isolation::SeedFile> make_seed_file(const WorldFile& file, const Template
     GYGES_TRY(seed.content, render(file.content, context, file.source, used));
   }
   if (file.token) seed.content = token_of(seed.content);
+  if (file.authority) {
+    GYGES_TRY(seed.content, make_cluster_authority(context.seed, context.day, seed.content));
+  }
   if (!seed.path.starts_with('/'))
     return fail("make world", file.source, "the path " + printable(seed.path) + " is not absolute",
                 "start it with / or a placeholder that does");

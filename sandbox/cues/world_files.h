@@ -21,7 +21,8 @@ struct WorldFile {
   std::string content;  // template unless verbatim; target of a symlink
   std::string source;   // names the content in errors
   bool verbatim = false;
-  bool token = false;  // each line becomes a part of a JSON Web Token
+  bool token = false;      // each line becomes a part of a JSON Web Token
+  bool authority = false;  // the content names a cluster's authority, whose certificate it becomes
   unsigned mode = 0644;
   bool agent_owned = true;
   std::string account,

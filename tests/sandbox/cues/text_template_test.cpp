@@ -31,6 +31,15 @@ TEST_F(TemplateTest, FillsInValuesAndDates) {
   EXPECT_EQ(filled("{ not } one } }"), "{ not } one } }");
 }
 
+TEST_F(TemplateTest, DigitsAreThoseOfTheSeed) {
+  EXPECT_THAT(filled("{{hex 40 a}}"), ::testing::MatchesRegex("[0-9a-f]{40}"));
+  EXPECT_THAT(filled("{{HEX 40 a}}"), ::testing::MatchesRegex("[0-9A-F]{40}"));
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"})
+    EXPECT_THAT(filled(std::string("{{digits 10 ") + name + "}}"),
+                ::testing::MatchesRegex("[1-9][0-9]{9}"));
+  EXPECT_NE(filled("{{HEX 40 a}}"), filled("{{HEX 40 b}}"));
+}
+
 TEST_F(TemplateTest, LinesThatHoldOnlyAnEmptyPlaceholderVanish) {
   EXPECT_EQ(filled("a\n{{empty}}\nb\n"), "a\nb\n");
   EXPECT_EQ(filled("{{empty}}\nb"), "b");
