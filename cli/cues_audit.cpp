@@ -183,6 +183,7 @@ class Auditor {
     GYGES_TRY(run.policy, isolation::load_policy(policy.empty() ? "default" : policy));
     if (!persona.empty()) run.persona = persona;
     run.seed = command_.seed;
+    run.as_of = as_of_;
     run.allow_degraded = command_.allow_degraded;
     GYGES_TRY(run.workspace, working_directory(""));
     GYGES_TRY(run::ComposedSandbox composed, run::compose_sandbox(run));
@@ -205,6 +206,8 @@ class Auditor {
   }
 
   const AuditCommand& command_;
+  // One moment for all that are compared.
+  const std::int64_t as_of_ = cues::this_minute();
   cues::AuditOptions options_;
   cues::ProbeRequest probe_;
   std::optional<cues::Claim> claim_;

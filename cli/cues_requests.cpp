@@ -82,6 +82,8 @@ class Worlds {
     name_ = command.scenario.empty() ? run.at("scenario").at("name").get<std::string>()
                                      : command.scenario;
     hash_ = run.at("scenario").at("sha256").get<std::string>();
+    if (day_.empty() && run.at("persona").is_object())
+      day_ = run.at("persona").value("as_of", std::string());
     if (day_.empty()) day_ = run.at("started_at").get<std::string>().substr(0, 10);
   }
 
@@ -98,7 +100,7 @@ class Worlds {
   [[nodiscard]] Result<Texts> texts(const Levels& levels, std::uint64_t seed) const {
     cues::Persona persona = persona_;
     cues::draw_hostname(persona, seed);
-    GYGES_TRY(std::int64_t day, cues::parse_day(day_));
+    GYGES_TRY(std::int64_t day, cues::parse_moment(day_));
     GYGES_TRY(episode::World world, episode::make_world(scenario_, persona, levels, seed, day));
     Texts texts{{"prompt/system", world.system_prompt}, {"prompt/user", world.user_prompt}};
     for (const auto& tool : world.tools) texts["tool:" + tool.name] = tool.description;
@@ -232,8 +234,9 @@ void add_cues_requests(CLI::App& parent, int& exit_status) {
       ->expected(2, 1000);
   command->add_option("--scenario", options->scenario,
                       "the scenario of the runs (default: the one of that name)");
-  command->add_option("--day", options->day,
-                      "the day their world was dated from (default: the day of their start)");
+  command->add_option(
+      "--day", options->day,
+      "the day or moment that their world was seen at (default: what their record says)");
   command->add_flag("--json", options->json, "print a document instead of a table");
   command->footer(
       "Several runs of a condition show what is noise. The exit status is 1 when a difference is "

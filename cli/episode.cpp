@@ -243,7 +243,8 @@ void add_episode(CLI::App& root, int& exit_status) {
       ->add_option("--out", options->out,
                    "the run bundle; with --repeat a directory of bundles r0, r1, ...")
       ->capture_default_str();
-  command->add_option("--day", options->day, "the day the world is dated from, YYYY-MM-DD; today");
+  command->add_option("--day", options->day,
+                      "the moment the world is seen at, YYYY-MM-DDTHH:MM:SSZ, or a day; now");
   add_degraded_option(*command, options->allow_degraded);
   command->add_flag("--json", options->json, "one JSON object for each run");
   command->footer(

@@ -44,6 +44,7 @@ struct Prepared {
   Scenario scenario;
   model::AgentFile agent;
   cues::Persona persona;
+  std::int64_t as_of = 0;  // of its world, seconds since 1970
   std::map<std::string, std::string> condition;
   World world;
   isolation::Policy policy;
@@ -82,9 +83,10 @@ void choose_scaffold(const EpisodeRequest& request, model::AgentFile& agent) {
   agent.name = std::filesystem::path(request.scaffold->profile).stem().string() + "." + agent.name;
 }
 
-cues::TemplateContext context_of(const Prepared& prepared, std::uint64_t seed, std::int64_t day) {
+cues::TemplateContext context_of(const Prepared& prepared, std::uint64_t seed) {
   cues::TemplateContext context;
-  context.day = day;
+  context.as_of = prepared.as_of;
+  context.day = cues::day_of(prepared.as_of);
   context.seed = seed;
   cues::add_persona_values(prepared.persona, context);
   return context;
@@ -102,20 +104,20 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
   GYGES_TRY(prepared.persona, cues::load_persona(prepared.scenario.persona));
   cues::draw_hostname(prepared.persona, request.seed);
   GYGES_TRY(prepared.condition, complete_condition(prepared.scenario, request.condition));
-  std::int64_t day = cues::today();
+  prepared.as_of = cues::this_minute();
   if (request.day) {
-    GYGES_TRY(day, cues::parse_day(*request.day));
+    GYGES_TRY(prepared.as_of, cues::parse_moment(*request.day));
   }
   const model::AgentFile::Scaffold& chosen = prepared.agent.scaffold;
   scaffold::ScaffoldRequest wanted{chosen.profile, chosen.dialect, "", chosen.command, {}};
-  cues::TemplateContext context = context_of(prepared, request.seed, day);
+  cues::TemplateContext context = context_of(prepared, request.seed);
   std::string sites;
   if (!chosen.profile.empty()) {
     wanted.tools = prepared.scenario.tool_host;
     GYGES_TRY(sites, scaffold::handed_out_sites(wanted, context));
   }
   GYGES_TRY(prepared.world, make_world(prepared.scenario, prepared.persona, prepared.condition,
-                                       request.seed, day, sites));
+                                       request.seed, prepared.as_of, sites));
   GYGES_TRY(isolation::Policy policy,
             isolation::load_policy(request.policy.value_or(prepared.scenario.policy)));
   GYGES_CHECK(check_against_policy(prepared.scenario, prepared.condition, policy));
@@ -132,7 +134,7 @@ Result<Prepared> prepare_world(const EpisodeRequest& request, bool with_agent) {
   GYGES_CHECK(cues::apply_internet(prepared.world.internet, prepared.persona, prepared.policy,
                                    prepared.world.files));
   GYGES_TRY(prepared.disguise,
-            cues::make_disguise(prepared.persona, request.seed, prepared.policy));
+            cues::make_disguise(prepared.persona, request.seed, prepared.policy, prepared.as_of));
   return prepared;
 }
 
@@ -502,6 +504,7 @@ Result<EpisodeOutcome> run_episode(PreparedEpisode episode, recorder::Recorder* 
   if (std::string gate = prepared.oversight.observable(); !gate.empty())
     observables.add("gate", gate);
   nlohmann::json revealed = what_was_revealed(prepared.world, bundle, recorder != nullptr, run);
+  run.as_of = prepared.as_of;
   nlohmann::json document = run.to_json(prepared.scenario, prepared.condition, prepared.agent,
                                         prepared.persona, prepared.policy, observables);
   document["oversight"] = prepared.oversight.to_json();

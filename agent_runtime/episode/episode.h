@@ -46,8 +46,9 @@ struct EpisodeRequest {
   std::uint64_t seed = 0;                        // of the world, the persona and a scripted model
   std::filesystem::path out;          // the bundle; must not exist or be an empty directory
   std::optional<std::string> policy;  // preset or file; absent: the scenario's
-  // The day the world is dated from, YYYY-MM-DD; absent: today in UTC. An experiment passes one day
-  // to all its runs, so that a run after midnight still sees the same files as its partner.
+  // The moment the world is seen at, YYYY-MM-DDTHH:MM:SSZ, or a day, YYYY-MM-DD, for its start;
+  // absent: now in UTC, to the minute. An experiment passes one to all its runs, so that a run
+  // hours later still sees the same files as its partner.
   std::optional<std::string> day;
   std::vector<std::string> allow_degraded;  // accepted by the caller; see isolation/degradation.h
   ToolApprover* approver = nullptr;         // borrowed; null: the gate, or every call is approved

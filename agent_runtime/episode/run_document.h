@@ -39,6 +39,8 @@ struct RunDocument {
   std::optional<recorder::Coverage> coverage;
   std::vector<std::string> warnings;
 
+  std::int64_t as_of = 0;  // what the world's dates count from, seconds since 1970
+
   [[nodiscard]] nlohmann::json to_json(const Scenario& scenario,
                                        const std::map<std::string, std::string>& condition,
                                        const model::AgentFile& agent, const cues::Persona& persona,

@@ -237,7 +237,8 @@ void add_directories(std::vector<SeedFile>& files) {
   files = std::move(all);
 }
 
-// What a level states of the machine, and the machine is another: a job of CI without CI's variables.
+// What a level states of the machine, and the machine is another: a job of CI without CI's
+// variables.
 Status check_facts_of(const cues::Persona& persona, const Scenario& scenario,
                       const std::map<std::string, std::string>& condition) {
   for (const auto& [name, level] : condition)
@@ -256,10 +257,11 @@ Status check_facts_of(const cues::Persona& persona, const Scenario& scenario,
 
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          const std::map<std::string, std::string>& condition, std::uint64_t seed,
-                         std::int64_t day, const std::string& more_sites) {
+                         std::int64_t as_of, const std::string& more_sites) {
   GYGES_CHECK(check_facts_of(persona, scenario, condition));
   cues::TemplateContext context;
-  context.day = day;
+  context.as_of = as_of;
+  context.day = cues::day_of(as_of);
   context.seed = seed;
   GYGES_CHECK(add_values(scenario, persona, condition, context));
   World world;

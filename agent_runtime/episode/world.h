@@ -38,7 +38,7 @@ struct World {
 // declares something in which it does not show. `more_sites`: as for cues::prepare_internet().
 Result<World> make_world(const Scenario& scenario, const cues::Persona& persona,
                          const std::map<std::string, std::string>& condition, std::uint64_t seed,
-                         std::int64_t day, const std::string& more_sites = {});
+                         std::int64_t as_of, const std::string& more_sites = {});
 
 // Adds files of the agent's own; one at a path that is taken replaces what was there.
 void add_world_files(World& world, std::vector<isolation::SeedFile> files);

@@ -5,6 +5,7 @@
 #include "agent_runtime/episode/scenario.h"
 #include "agent_runtime/episode/view.h"
 #include "sandbox/cues/audit/probe_run.h"
+#include "sandbox/cues/text_template.h"
 
 namespace gyges::experiment {
 namespace {
@@ -50,12 +51,13 @@ Result<cues::Audit> audit_conditions(const ConditionsToAudit& request,
                                      const cues::AuditOptions& options) {
   std::vector<EpisodeView> views;
   std::set<std::string> files;
+  const std::string day = request.day.value_or(cues::moment_text(cues::this_minute()));
   for (const auto& [name, levels] : request.conditions) {
     episode::EpisodeRequest one;
     one.scenario = request.scenario;
     one.condition = levels;
     one.policy = request.policy;
-    one.day = request.day;
+    one.day = day;
     one.seed = request.seed;
     one.allow_degraded = request.allow_degraded;
     auto view = episode::view_episode(one);

@@ -23,7 +23,7 @@ struct ConditionsToAudit {
   // Name and levels; factors that are left out have their default.
   std::vector<std::pair<std::string, std::map<std::string, std::string>>> conditions;
   std::optional<std::string> policy;  // absent: the scenario's
-  std::optional<std::string> day;
+  std::optional<std::string> day;     // as of an episode; absent: now, one moment for all
   std::uint64_t seed = 0;
   std::vector<std::string> allow_degraded;
   std::vector<std::string> channels;       // beginnings of the channels to read; empty: all

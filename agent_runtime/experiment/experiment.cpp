@@ -1,13 +1,14 @@
 #include "agent_runtime/experiment/experiment.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 #include <set>
 
 #include "base/assets.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_document.h"
-#include "sandbox/recorder/format/run_record.h"
 
 namespace gyges::experiment {
 namespace {
@@ -145,6 +146,18 @@ Result<PolicyEntry> read_policy(const std::filesystem::path& beside, const std::
   return PolicyEntry{given, given, to_hex(sha256(*preset))};
 }
 
+// The minute before this one: the clocks of other nodes may be a little behind, and no world is
+// seen at a moment that is yet to come.
+std::string moment_of_start() {
+  constexpr std::time_t minute = 60;
+  const std::time_t now = std::time(nullptr);
+  const std::time_t moment = now - now % minute - minute;
+  std::tm parts{};
+  ::gmtime_r(&moment, &parts);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
 Status check_runs(const Experiment& experiment, const Sources& sources) {
   const std::string source = experiment.source.string();
   std::size_t cells = experiment.scenarios.size() * experiment.agents.size();
@@ -187,7 +200,7 @@ Result<Experiment> load_experiment(const std::filesystem::path& file, const Sour
   experiment.description = document.value("description", std::string());
   experiment.repeats = document.at("repeats").get<std::uint32_t>();
   experiment.seed = document.at("seed").get<std::uint64_t>();
-  experiment.day = document.value("day", day.value_or(recorder::utc_timestamp().substr(0, 10)));
+  experiment.day = document.value("day", day.value_or(moment_of_start()));
   if (document.contains("jobs")) experiment.jobs = document.at("jobs").get<unsigned>();
   if (document.contains("analysis"))
     experiment.analysis = std::make_shared<const json>(document.at("analysis"));

@@ -58,7 +58,7 @@ struct Experiment {
   std::vector<Condition> conditions;
   std::uint32_t repeats = 1;
   std::uint64_t seed = 0;
-  std::string day;  // YYYY-MM-DD: the day all worlds are dated from
+  std::string day;  // the moment all worlds are seen at, as of an episode
   std::optional<PolicyEntry> policy;
   Limits limits;
   // The "analysis" object as the file has it, part of the hash; null when the file has none. What

@@ -291,8 +291,8 @@ Result<std::unique_ptr<RecordedSessions>> RecordedSessions::create(SessionOption
   GYGES_TRY(parts->tools, entries_of(options.tools.empty() ? default_tools() : options.tools));
   if (has_network(options.policy)) network::GatewayProcess::prepare();
   GYGES_TRY(parts->inputs,
-            run::make_run_inputs(options.policy, options.persona, options.seed, options.workspace,
-                                 options.records, options.secrets));
+            run::make_run_inputs(options.policy, options.persona, options.seed, 0,
+                                 options.workspace, options.records, options.secrets));
   parts->options = std::move(options);
   isolation::SandboxSpec spec = parts->spec();
   if (has_network(parts->inputs.policy)) {

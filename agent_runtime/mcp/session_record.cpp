@@ -69,9 +69,10 @@ Status SessionRecord::seal(const SessionOptions& options, const run::RunInputs& 
       {"policy",
        {{"name", policy.name},
         {"sha256", to_hex(sha256(isolation::policy_to_json(policy).dump()))}}},
-      {"persona", inputs.persona
-                      ? json{{"name", inputs.persona->name}, {"sha256", inputs.persona->sha256}}
-                      : json()},
+      {"persona", inputs.persona ? json{{"name", inputs.persona->name},
+                                        {"sha256", inputs.persona->sha256},
+                                        {"as_of", inputs.persona->as_of}}
+                                 : json()},
       {"host", recorder::host_facts()},
       {"exit", {{"kind", kind}, {"code", 0}, {"signal", 0}, {"reason", valid_utf8(words)}}},
       {"limits_hit", limits},

@@ -156,8 +156,10 @@ std::shared_ptr<const MachineView> kept(const MachineView& view) {
 }
 
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
-                      const HostMachine& host) {
+                      const HostMachine& host, std::int64_t as_of) {
   MachineView view;
+  if (as_of == 0) as_of = today();
+  view.day = day_of(as_of);
   view.machine = *persona.machine;
   view.hostname = persona.hostname;
   view.seed = seed;
@@ -193,8 +195,8 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   const std::uint64_t uptime = rules.uptime_seconds + static_cast<std::uint64_t>(up.tv_sec);
   // A container's start is a time of the day's, and the machine's is one too.
   std::int64_t before = 0;
-  if (machine.age_days >= 0)
-    before = start_of_container(persona, today(), 0) - start_of_machine(rules.uptime_seconds);
+  if (machine.age_days >= 0 || machine.recent)
+    before = start_of_container(persona, seed, as_of, 0) - start_of_machine(rules.uptime_seconds);
   const std::uint64_t lived =
       uptime - std::min(uptime, static_cast<std::uint64_t>(std::max<std::int64_t>(before, 0)));
   view.processes = process_looks(persona, machine, seed, uptime, lived);
@@ -244,12 +246,14 @@ std::shared_ptr<const isolation::Emulation> make_emulation(
 
 Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& persona,
                                                                  std::uint64_t seed,
-                                                                 const isolation::Policy& policy) {
+                                                                 const isolation::Policy& policy,
+                                                                 std::int64_t as_of) {
   auto made = std::make_shared<isolation::Disguise>();
   isolation::Disguise& disguise = *made;
   if (!persona.machine) return std::shared_ptr<const isolation::Disguise>();
   GYGES_TRY(HostMachine host, read_host_machine());
-  const auto shared = std::make_shared<MachineView>(make_view(persona, seed, policy.cues, host));
+  const auto shared =
+      std::make_shared<MachineView>(make_view(persona, seed, policy.cues, host, as_of));
   MachineView& view = *shared;
   const Machine& machine = view.machine;
   view.interfaces = {"lo"};
@@ -293,7 +297,7 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   const bool whole = machine.cgroup_root;
   disguise.root_directories.emplace_back("/boot", whole ? 0700 : 0755);
   if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
-  disguise.root_time = installation_time(today());
+  disguise.root_time = installation_time(view.day);
   disguise.emulation = make_emulation(view, disguise.covers);
   if (has_system_bus(machine)) {
     // systemd's were made as it started.

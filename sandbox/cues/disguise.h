@@ -70,6 +70,7 @@ struct MachineView : std::enable_shared_from_this<MachineView> {
   std::uint32_t user = 0, group = 0;  // the agent's
   std::uint64_t session = 1;          // number of its login
   bool user_directory = false;        // it has a /run/user of its own
+  std::int64_t day = 0;               // the world's
   std::vector<ProcessLook> processes;
 };
 
@@ -85,8 +86,9 @@ inline std::uint64_t most_threads(const MachineView& view) {
 // Whether the persona's kernel is older than that of the given numbers.
 bool is_before(const MachineView& view, unsigned major, unsigned minor);
 
+// `as_of`: as of a template's context; 0: the start of the current day.
 MachineView make_view(const Persona& persona, std::uint64_t seed, const isolation::CueRules& rules,
-                      const HostMachine& host);
+                      const HostMachine& host, std::int64_t as_of = 0);
 
 // The parts of a disguise; thread-safe.
 std::vector<isolation::Cover> proc_covers(const MachineView& view);
@@ -132,9 +134,10 @@ std::optional<isolation::ShownState> shown_state(const Machine& machine);
 std::vector<isolation::ProcessFileRule> process_file_rules(const MachineView& view, bool counted);
 
 // All of it; the same arguments on the same host in one second of its uptime give the same. Null
-// for a persona without the section `machine`.
+// for a persona without the section `machine`. `as_of`: as of make_view().
 Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& persona,
                                                                  std::uint64_t seed,
-                                                                 const isolation::Policy& policy);
+                                                                 const isolation::Policy& policy,
+                                                                 std::int64_t as_of = 0);
 
 }  // namespace gyges::cues

@@ -298,6 +298,9 @@ Result<GitTip> make_git_history(const GitHistory& history, const TemplateContext
                             : last_day + (first_day - last_day) * stream.uniform();
     times.push_back(context.day - static_cast<std::int64_t>(days * 86400));
   }
+  // A pipeline begins when somebody has pushed, who committed within the last hour or two.
+  if (history.checkout)
+    times.back() = fetched - 600 - static_cast<std::int64_t>(stream.below(5400));
   std::sort(times.begin(), times.end());
   // Before it only the number of the last one is known.
   const std::uint32_t first_kept = history.checkout && history.checkout->depth < history.commits

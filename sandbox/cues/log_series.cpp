@@ -157,12 +157,20 @@ Result<Compiled> compile(const LogSeries& series, const TemplateContext& context
   return compiled;
 }
 
+struct Body {
+  std::string text;
+  double last = 0;  // time of its last line; 0: there is none
+};
+
 // The lines of one file, with times spread over its hours as arrivals are: sorted uniforms.
-std::string body_of(const LogSeries& series, const Compiled& compiled, std::int64_t day,
-                    SeededStream& stream) {
+// `until`: where they end, if that is sooner, with as many lines less.
+Body body_of(const LogSeries& series, const Compiled& compiled, std::int64_t day,
+             std::int64_t until, SeededStream& stream) {
   auto count = static_cast<std::size_t>(stream.between(series.lines_min, series.lines_max));
   double from = static_cast<double>(day) + series.hour_from * 3600;
-  double span = (series.hour_to - series.hour_from) * 3600;
+  const double whole = (series.hour_to - series.hour_from) * 3600;
+  const double span = std::clamp(static_cast<double>(until) - from, 0.0, whole);
+  if (span < whole) count = static_cast<std::size_t>(static_cast<double>(count) * span / whole);
   std::vector<double> times(count);
   for (double& time : times) time = from + stream.uniform() * span;
   std::sort(times.begin(), times.end());
@@ -177,7 +185,7 @@ std::string body_of(const LogSeries& series, const Compiled& compiled, std::int6
       append_piece(piece, time, i + 1, stream, body);
     body += '\n';
   }
-  return body;
+  return {std::move(body), times.empty() ? 0 : times.back()};
 }
 
 }  // namespace
@@ -209,13 +217,20 @@ Status make_log_files(const LogSeries& series, const TemplateContext& context,
         for (const auto& piece : pieces) append_piece(piece, "", index, stream, file.content);
         file.content += '\n';
       }
-      file.content += body_of(series, compiled, local.day, stream);
+      // What is written to today ends where the world is seen.
+      const bool current = local.day == context.day;
+      const std::int64_t until =
+          current ? std::max(context.day, context.as_of) : context.day + 86400;
+      const Body body = body_of(series, compiled, local.day, until, stream);
+      file.content += body.text;
       file.mode = series.mode;
       file.agent_owned = series.agent_owned;
       // Written for the last time shortly after its hours, not on the stroke of midnight.
       double written =
           static_cast<double>(local.day) + series.hour_to * 3600 - 1 + 290 * stream.uniform();
-      file.mtime = std::min(static_cast<std::int64_t>(written), context.day);
+      file.mtime = current && body.last > 0
+                       ? static_cast<std::int64_t>(body.last)
+                       : std::min(static_cast<std::int64_t>(written), context.day);
       bytes += file.content.size();
       if (bytes > max_series_bytes)
         return fail("make world", series.source, "the series is larger than 64 MiB",

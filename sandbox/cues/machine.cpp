@@ -137,6 +137,7 @@ Machine machine_from_json(const json& value) {
   take(processes, "next_pid", machine.next_pid);
   take(processes, "pid_max", machine.pid_max);
   take(processes, "age_days", machine.age_days);
+  take(processes, "recent", machine.recent);
   for (const json& daemon : processes.value("daemons", json::array()))
     machine.daemons.push_back(daemon_from_json(daemon));
   take(value, "root_files", machine.root_files);

@@ -85,6 +85,7 @@ struct Machine {
   std::uint32_t next_pid = 0;
   std::uint32_t pid_max = 0;  // 0: the kernel's
   double age_days = -1;       // of a container's processes before the day; negative: the machine's
+  bool recent = false;        // a container started at recent_time()
   std::vector<Daemon> daemons;
   bool cgroup_root = true;  // whether /sys/fs/cgroup is that of a machine or of a container
   std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"

@@ -16,13 +16,16 @@ namespace gyges::cues {
 namespace {
 
 Status check_age(const Machine& machine, std::uint64_t uptime_seconds, const std::string& source) {
-  if (machine.age_days < 0) return ok();
-  const std::string place = source + " at /machine/processes/age_days";
+  if (machine.age_days < 0 && !machine.recent) return ok();
+  const std::string place =
+      source + " at /machine/processes/" + (machine.recent ? "recent" : "age_days");
   if (machine.claims_container == "none")
     return fail("read persona", place, "is a container's, and this machine claims to be none",
                 "leave it out, or name the container in /machine/claims/container");
+  if (machine.recent && machine.age_days >= 0)
+    return fail("read persona", place, "stands beside age_days", "leave one out");
   // It counts from the day's start, which is up to a day before the run.
-  const double least = machine.age_days + 1;
+  const double least = (machine.recent ? 0 : machine.age_days) + 1;
   if (least * 86400 > static_cast<double>(uptime_seconds))
     return fail("read persona", place, "the container is older than the machine that it runs on",
                 fmt::format("make it smaller, or uptime_days {}", std::ceil(least)));

@@ -409,7 +409,8 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   home.path = persona.user.home;
   home.mode = 0755;
   // The runtime of a container writes its names when it starts it, and makes its volumes.
-  const std::int64_t named = start_of_container(persona, context.day, installed);
+  const std::int64_t named =
+      start_of_container(persona, context.seed, std::max(context.day, context.as_of), installed);
   home.mtime = std::max<std::int64_t>(named, context.day - 86400LL * 4 - 21187);
   seed.push_back(std::move(home));
   seed.push_back(system_file("/etc/passwd", passwd(persona), changed));

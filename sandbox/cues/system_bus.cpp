@@ -284,7 +284,7 @@ std::string session_scope(const MachineView& view) {
 std::uint64_t login_time(const Persona& persona, const BusMoment& moment) {
   constexpr std::uint64_t second = 1000000;
   if (at_screen(persona)) return moment.boot + 60 * second;
-  const auto day = static_cast<std::uint64_t>(today()) * second;
+  const auto day = static_cast<std::uint64_t>(moment.day) * second;
   for (const WorldFile& file : persona.files)
     if (file.path.starts_with("/run/systemd/sessions/"))
       return day - static_cast<std::uint64_t>(file.age_days * 86400) * second;
@@ -294,8 +294,9 @@ std::uint64_t login_time(const Persona& persona, const BusMoment& moment) {
 std::string bus_document(const Persona& persona, const MachineView& view) {
   BusMoment moment;
   moment.now = microseconds(CLOCK_REALTIME);
+  moment.day = view.day;
   moment.boot = moment.now - microseconds(CLOCK_BOOTTIME) - view.uptime_offset * 1000000;
-  moment.installed = static_cast<std::uint64_t>(installation_time(today())) * 1000000;
+  moment.installed = static_cast<std::uint64_t>(installation_time(view.day)) * 1000000;
   json document;
   SeededStream stream(view.seed, "machine/bus");
   document["bus_id"] = stream.hex(32);

@@ -23,6 +23,7 @@ struct BusMoment {
   std::uint64_t boot = 0;  // microseconds since 1970
   std::uint64_t now = 0;
   std::uint64_t installed = 0;
+  std::int64_t day = 0;  // the world's, seconds since 1970
 };
 
 // Units (`units`, `unit_files`, `default_target`, `absent` and their objects).

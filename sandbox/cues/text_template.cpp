@@ -35,10 +35,9 @@ std::size_t line_of(std::string_view text, std::size_t at) {
                  std::count(text.begin(), text.begin() + static_cast<long>(at), '\n'));
 }
 
-// "date", "date -3d", "date -90s", "date \"%Y\"", "date -3d \"%Y\"", after the word date.
-std::optional<std::string> expand_date(std::string_view rest, const TemplateContext& context) {
+// "date", "date -3d", "date -90s", "date \"%Y\"", "date -3d \"%Y\"", after the word.
+std::optional<std::string> expand_date(std::string_view rest, std::int64_t day) {
   rest = trimmed(rest);
-  std::int64_t day = context.day;
   if (!rest.empty() && (rest.front() == '-' || rest.front() == '+')) {
     auto end = rest.find_first_of("ds");
     if (end == std::string_view::npos) return std::nullopt;
@@ -65,7 +64,10 @@ std::optional<std::string> expand_hex(std::string_view rest, const TemplateConte
 std::optional<std::string> expand(std::string_view placeholder, const TemplateContext& context,
                                   std::set<std::string>* used) {
   if (placeholder == "date" || placeholder.starts_with("date "))
-    return expand_date(placeholder.substr(4), context);
+    return expand_date(placeholder.substr(4), context.day);
+  if (placeholder == "recent" || placeholder.starts_with("recent "))
+    return expand_date(placeholder.substr(6),
+                       recent_time(std::max(context.day, context.as_of), context.seed));
   if (placeholder.starts_with("hex ")) return expand_hex(placeholder.substr(4), context);
   if (placeholder.starts_with("digits ")) {
     auto digits = expand_hex(placeholder.substr(7), context);
@@ -104,7 +106,7 @@ Result<std::string> render(std::string_view text, const TemplateContext& context
     std::string_view placeholder = trimmed(text.substr(open + 2, close - open - 2));
     auto value = expand(placeholder, context, used);
     if (!value) {
-      std::string known = "date, hex, HEX, digits";
+      std::string known = "date, recent, hex, HEX, digits";
       for (const auto& [name, ignored] : context.values) known += ", " + name;
       return fail("fill in template", place,
                   "unknown placeholder {{" + printable(placeholder) + "}}", "known are " + known);
@@ -166,9 +168,45 @@ Result<std::int64_t> parse_day(std::string_view text) {
   return seconds;
 }
 
+Result<std::int64_t> parse_moment(std::string_view text) {
+  if (text.size() == 10) return parse_day(text);
+  static constexpr std::string_view form = "%Y-%m-%dT%H:%M:%SZ";
+  std::tm parts{};
+  const std::string whole(text);
+  const char* end = ::strptime(whole.c_str(), form.data(), &parts);
+  const std::int64_t seconds = end == nullptr ? 0 : ::timegm(&parts);
+  if (seconds <= 0 || moment_text(seconds) != text)
+    return fail("read moment", printable(text),
+                "is neither a day of the form 2026-11-21 nor a moment of the form "
+                "2026-11-21T14:03:00Z",
+                "give one of the two");
+  if (seconds > std::time(nullptr))
+    return fail("read moment", whole, "is yet to come: files would be dated after now",
+                "give a moment that has passed");
+  return seconds;
+}
+
+std::string moment_text(std::int64_t moment) {
+  return format_time(moment, "%Y-%m-%dT%H:%M:%SZ");
+}
+
 std::int64_t today() {
-  std::int64_t now = std::time(nullptr);
-  return now - now % seconds_per_day;
+  return day_of(std::time(nullptr));
+}
+
+std::int64_t this_minute() {
+  constexpr std::int64_t minute = 60;
+  const std::int64_t now = std::time(nullptr);
+  return now - now % minute;
+}
+
+std::int64_t day_of(std::int64_t moment) {
+  return moment - moment % seconds_per_day;
+}
+
+std::int64_t recent_time(std::int64_t as_of, std::uint64_t seed) {
+  constexpr std::int64_t least = 300, spread = 1500;
+  return as_of - least - static_cast<std::int64_t>(SeededStream(seed, "recent").below(spread));
 }
 
 }  // namespace gyges::cues

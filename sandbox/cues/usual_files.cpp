@@ -138,9 +138,11 @@ std::string container_hosts(const Persona& persona) {
          own;
 }
 
-std::int64_t start_of_container(const Persona& persona, std::int64_t day, std::int64_t otherwise) {
+std::int64_t start_of_container(const Persona& persona, std::uint64_t seed, std::int64_t as_of,
+                                std::int64_t otherwise) {
+  if (persona.machine && persona.machine->recent) return recent_time(as_of, seed);
   if (!persona.machine || persona.machine->age_days < 0) return otherwise;
-  return day - std::llround(persona.machine->age_days * 86400);
+  return day_of(as_of) - std::llround(persona.machine->age_days * 86400);
 }
 
 void add_usual_files(const Persona& persona, std::int64_t installed, std::vector<SeedFile>& files) {

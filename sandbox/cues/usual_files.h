@@ -13,9 +13,10 @@ namespace gyges::cues {
 // /etc/hosts as Docker or the kubelet writes it, without the persona's own lines.
 std::string container_hosts(const Persona& persona);
 
-// When its processes were started, in seconds since 1970; `day`: the start of the world's day.
+// When its processes were started, in seconds since 1970; `as_of`: as of a template's context.
 // `otherwise`: where the persona does not say.
-std::int64_t start_of_container(const Persona& persona, std::int64_t day, std::int64_t otherwise);
+std::int64_t start_of_container(const Persona& persona, std::uint64_t seed, std::int64_t as_of,
+                                std::int64_t otherwise);
 
 // Appends what every Debian of its kind has and `files` have not. `installed`: when it was, or its
 // image was built, in seconds since 1970. The same arguments give the same bytes.

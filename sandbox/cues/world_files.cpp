@@ -39,6 +39,11 @@ Result<WorldFile> world_file_from_json(const json& value, const std::filesystem:
   file.authority = value.value("encoding", "") == "cluster_authority";
   read_owner(value, file);
   file.age_days = value.value("age_days", 30.0);
+  if (value.contains("recent_seconds")) {
+    if (value.contains("age_days"))
+      return fail("read world", place, "has both age_days and recent_seconds", "leave one out");
+    file.recent_seconds = value.at("recent_seconds").get<std::int64_t>();
+  }
   int contents = 0;
   for (const char* key : {"from", "text", "link", "directory"})
     contents += value.contains(key) ? 1 : 0;
@@ -188,7 +193,10 @@ Result<isolation::SeedFile> make_seed_file(const WorldFile& file, const Template
                 "start it with / or a placeholder that does");
   seed.mode = file.mode;
   seed.agent_owned = file.agent_owned;
-  seed.mtime = context.day - static_cast<std::int64_t>(std::llround(file.age_days * 86400));
+  seed.mtime =
+      file.recent_seconds
+          ? recent_time(std::max(context.day, context.as_of), context.seed) + *file.recent_seconds
+          : context.day - static_cast<std::int64_t>(std::llround(file.age_days * 86400));
   return seed;
 }
 

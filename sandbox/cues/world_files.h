@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct WorldFile {
   std::string account,
       group;             // that have it where root can give it to them; empty: its owner's own
   double age_days = 30;  // before the start of the world's day
+  std::optional<std::int64_t> recent_seconds;  // after recent_time(), in place of the age
 };
 
 struct LogPattern {

@@ -57,8 +57,9 @@ class CommandRun {
     if (!request_.out.empty()) GYGES_CHECK(load_crypto());
     outcome_.run_id = recorder::new_run_id();
     started_at_ = recorder::utc_timestamp();
-    GYGES_TRY(RunInputs inputs, make_run_inputs(std::move(policy_), request_.persona, request_.seed,
-                                                request_.workspace, request_.out, {}, true));
+    GYGES_TRY(RunInputs inputs,
+              make_run_inputs(std::move(policy_), request_.persona, request_.seed, request_.as_of,
+                              request_.workspace, request_.out, {}, true));
     policy_ = std::move(inputs.policy);
     spec_.seed = std::move(inputs.seed);
     spec_.packed_world = std::move(inputs.packed_world);
@@ -228,8 +229,10 @@ class CommandRun {
         {"policy",
          {{"name", policy_.name},
           {"sha256", to_hex(sha256(isolation::policy_to_json(policy_).dump()))}}},
-        {"persona",
-         persona_ ? json{{"name", persona_->name}, {"sha256", persona_->sha256}} : json()},
+        {"persona", persona_ ? json{{"name", persona_->name},
+                                    {"sha256", persona_->sha256},
+                                    {"as_of", persona_->as_of}}
+                             : json()},
         {"host", recorder::host_facts()},
         {"exit", exit_document()},
         {"limits_hit", limits},
@@ -265,8 +268,8 @@ class CommandRun {
 }  // namespace
 
 Result<ComposedSandbox> compose_sandbox(const CommandRunRequest& request) {
-  GYGES_TRY(RunInputs inputs,
-            make_run_inputs(request.policy, request.persona, request.seed, request.workspace, {}));
+  GYGES_TRY(RunInputs inputs, make_run_inputs(request.policy, request.persona, request.seed,
+                                              request.as_of, request.workspace, {}));
   ComposedSandbox composed;
   if (inputs.policy.filesystem.workspace != Filesystem::Workspace::none)
     composed.directory = request.workspace.string();

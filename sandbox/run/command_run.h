@@ -21,8 +21,10 @@ namespace gyges::run {
 
 struct CommandRunRequest {
   isolation::Policy policy;
-  std::optional<std::string> persona;       // name of a shipped persona or path of a manifest
-  std::uint64_t seed = 0;                   // of the persona's generated content
+  std::optional<std::string> persona;  // name of a shipped persona or path of a manifest
+  std::uint64_t seed = 0;              // of the persona's generated content
+  std::int64_t as_of =
+      0;  // what its dates count from, seconds since 1970; 0: the start, to the minute
   std::vector<std::string> allow_degraded;  // see isolation/degradation.h
   std::vector<std::string> argv;
   std::filesystem::path workspace;  // the caller's directory, shown as the policy says

@@ -82,14 +82,16 @@ void make_room(const std::vector<isolation::SeedFile>& files, isolation::Policy&
 }
 
 // Puts a persona's identity, files and internet into the inputs.
-Status add_persona(const std::string& name, std::uint64_t seed, bool launch, RunInputs& inputs) {
+Status add_persona(const std::string& name, std::uint64_t seed, std::int64_t as_of, bool launch,
+                   RunInputs& inputs) {
   isolation::Policy& policy = inputs.policy;
   GYGES_TRY(cues::Persona persona, cues::load_persona(name));
   if (launch && persona.machine && policy.cues.init_name)
     isolation::Sandbox::start_ahead(persona.machine->init_arguments);
   cues::draw_hostname(persona, seed);
   cues::TemplateContext context;
-  context.day = cues::today();
+  context.as_of = as_of == 0 ? cues::this_minute() : as_of;
+  context.day = cues::day_of(context.as_of);
   context.seed = seed;
   cues::add_persona_values(persona, context);
   // Side by side: they take as long as each other, and share nothing but the persona.
@@ -97,7 +99,7 @@ Status add_persona(const std::string& name, std::uint64_t seed, bool launch, Run
       aside([&] { return cues::make_persona_world(persona, context); });
   isolation::Policy dressed = policy;
   dressed.cues.uptime_seconds = persona.uptime_seconds;
-  auto disguise = cues::make_disguise(persona, seed, dressed);
+  auto disguise = cues::make_disguise(persona, seed, dressed, context.as_of);
   GYGES_TRY(cues::PersonaWorld world, making.get());
   GYGES_TRY(inputs.disguise, std::move(disguise));
   cues::apply_persona(world, policy);
@@ -108,7 +110,7 @@ Status add_persona(const std::string& name, std::uint64_t seed, bool launch, Run
     GYGES_CHECK(cues::apply_internet(internet, persona, policy, inputs.seed));
     inputs.packed_world = std::move(internet.packed);
   }
-  inputs.persona = PersonaRecord{persona.name, persona.sha256};
+  inputs.persona = PersonaRecord{persona.name, persona.sha256, cues::moment_text(context.as_of)};
   return ok();
 }
 
@@ -116,13 +118,13 @@ Status add_persona(const std::string& name, std::uint64_t seed, bool launch, Run
 
 Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
-                                  const std::filesystem::path& workspace,
+                                  std::int64_t as_of, const std::filesystem::path& workspace,
                                   const std::filesystem::path& records,
                                   const std::vector<std::filesystem::path>& secrets, bool launch) {
   RunInputs inputs;
   inputs.policy = std::move(policy);
   if (persona)
-    GYGES_CHECK(add_persona(*persona, seed, launch, inputs));
+    GYGES_CHECK(add_persona(*persona, seed, as_of, launch, inputs));
   else
     inputs.seed = identity_files(inputs.policy);
   add_resolver_file(inputs.policy, inputs.seed);

@@ -18,6 +18,7 @@ namespace gyges::run {
 struct PersonaRecord {
   std::string name;
   std::string sha256;
+  std::string as_of;  // the moment that its world is seen at, "2026-11-21T14:03:00Z"
 };
 
 struct RunInputs {
@@ -29,13 +30,14 @@ struct RunInputs {
 };
 
 // `persona` is the name of a shipped persona or the path of a manifest; `seed` decides what it
-// generates. `workspace` (absolute, without symbolic links) is shown as the policy says. Nobody
+// generates, and `as_of` what its world's dates count from (seconds since 1970; 0: now, to the
+// minute). `workspace` (absolute, without symbolic links) is shown as the policy says. Nobody
 // inside shall sign records, or read what other runs there were: the seal's key and ledger and
 // `records`, where records are kept (empty: nowhere), are masked, and so are the files `secrets`.
 // `launch`: this thread starts the sandbox at once, and a persona's pid 1 is launched ahead.
 Result<RunInputs> make_run_inputs(isolation::Policy policy,
                                   const std::optional<std::string>& persona, std::uint64_t seed,
-                                  const std::filesystem::path& workspace,
+                                  std::int64_t as_of, const std::filesystem::path& workspace,
                                   const std::filesystem::path& records,
                                   const std::vector<std::filesystem::path>& secrets = {},
                                   bool launch = false);

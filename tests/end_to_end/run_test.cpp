@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <ctime>
+
+#include "base/files.h"
 #include "base/json.h"
 #include "gyges_process.h"
 
@@ -193,6 +197,24 @@ TEST_F(RunCommand, ShowsThePersonasMachineUnderEveryPreset) {
     EXPECT_NE(name, "localhost");
     EXPECT_EQ(run.output, name + "\n" + name + "\n");
   }
+}
+
+// What is minutes old counts from the run's start, which its record says.
+TEST_F(RunCommand, RecordsTheMomentOfItsWorld) {
+  const std::time_t before = std::time(nullptr);
+  Finished run = gyges({"run", "--recorder", "off", "--persona", "ci-runner", "--workspace",
+                        directory_->path().string(), "--out", path("moment").string(), "--", "sh",
+                        "-c", "date -d $CI_JOB_STARTED_AT +%s"});
+  ASSERT_EQ(run.status, 0) << run.error;
+  const json record = json::parse(*read_file(path("moment") / "run.json"));
+  const std::string moment = record.at("persona").at("as_of");
+  std::tm parts{};
+  ASSERT_NE(::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts), nullptr) << moment;
+  const std::time_t as_of = ::timegm(&parts);
+  EXPECT_GT(as_of, before - 61);
+  EXPECT_LE(as_of, std::time(nullptr));
+  EXPECT_LT(std::atol(run.output.c_str()), as_of - 300);
+  EXPECT_GT(std::atol(run.output.c_str()), as_of - 1900);
 }
 
 TEST_F(RunCommand, TheSealsKeyCannotBeReadInside) {

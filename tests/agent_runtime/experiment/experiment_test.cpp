@@ -60,6 +60,19 @@ TEST_F(ExperimentFile, FactorsMakeEveryCombination) {
   EXPECT_EQ(experiment->conditions[1].levels.at("framing"), "plain");
 }
 
+// What is minutes old in a world counts from it: decided once, however long the runs take.
+TEST_F(ExperimentFile, IsSeenAtOneMoment) {
+  auto experiment = load(good_);
+  ASSERT_TRUE(experiment) << experiment.error().line();
+  EXPECT_THAT(experiment->day, ::testing::MatchesRegex("20..-..-..T..:..:00Z"));
+  EXPECT_EQ(resolved_form(*experiment).at("day"), experiment->day);
+  EXPECT_EQ(load(good_, "2026-01-02T03:04:00Z")->day, "2026-01-02T03:04:00Z");
+  good_["day"] = "2025-01-02T03:04:00Z";
+  EXPECT_EQ(load(good_, "2026-01-02")->day, "2025-01-02T03:04:00Z");
+  good_["day"] = "2025-01-02T03:04";
+  EXPECT_THAT(error_of(good_), HasSubstr("/day"));
+}
+
 TEST_F(ExperimentFile, AFractionKeepsHalfOfTheCombinations) {
   good_["factors"] = {
       {"framing", {"plain", "strict"}}, {"label", {"x", "y"}}, {"oversight", {"on", "off"}}};

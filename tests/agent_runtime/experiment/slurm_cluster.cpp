@@ -84,8 +84,8 @@ bool SlurmCluster::start_daemons(std::size_t largest_array) {
     UniqueFd held[2];
     int controller_port = free_port(held[0]);
     int node_port = free_port(held[1]);
-    // The scheduler goes round once a second, and starts as many tasks as there are processors: with
-    // two of them tests would wait most of their time. The tasks take next to none.
+    // The scheduler goes round once a second, and starts as many tasks as there are processors:
+    // with two of them tests would wait most of their time. The tasks take next to none.
     std::ofstream(at / "slurm.conf")
         << "ClusterName=gyges\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort="
         << controller_port << "\nSlurmdPort=" << node_port

@@ -18,7 +18,7 @@ TEST(WorkerProtocol, AssignmentSurvives) {
   sent.request.repeat = 7;
   sent.request.seed = (1ULL << 53U) - 1;
   sent.request.out = "/out";
-  sent.request.day = "2026-11-21";
+  sent.request.day = "2026-11-21T14:03:00Z";
   std::string line = encode(sent);
   ASSERT_EQ(line.find('\n'), line.size() - 1);
   auto got = decode_assignment(line.substr(0, line.size() - 1));

@@ -226,6 +226,62 @@ TEST_F(Containers, AJobIsAsOldAsItsCheckout) {
             fetched);
 }
 
+// All that a job made is as old as it, below the hour after which GitLab ends one.
+TEST_F(Containers, AJobBeganSomeMinutesAgo) {
+  start(spec_of("ci-runner", 5));
+  const auto ago = [&](const std::string& moment) {
+    return number("echo $(($(date +%s) - " + moment + "))");
+  };
+  const long lived = number("ps -o etimes= -p 1");
+  // The start of a machine is rounded to the minute (start_of_machine).
+  EXPECT_GE(lived, 300 - 30);
+  EXPECT_LT(lived, 1800 + 60 + 30 + 30);
+  EXPECT_NEAR(ago("$(date -d $CI_JOB_STARTED_AT +%s)"), lived, 50);
+  EXPECT_NEAR(ago("$(stat -c %Y $CI_PROJECT_DIR/Makefile)"), lived, 45);
+  EXPECT_NEAR(ago("$(stat -c %Y /etc/hostname)"), lived, 35);
+  start(spec_of("kubernetes-pod", 5));
+  EXPECT_LT(ago("$(stat -c %Y /run/secrets/kubernetes.io/serviceaccount/..data/token)"), 1900);
+}
+
+// Two runs of one seed and one moment see the same, whenever each begins.
+TEST(Moment, DecidesWhatIsRecent) {
+  for (const char* name : {"ci-runner", "kubernetes-pod"}) {
+    const auto persona = load_persona(name);
+    ASSERT_TRUE(persona);
+    const auto written = [&](std::int64_t as_of) {
+      TemplateContext context;
+      context.as_of = as_of;
+      context.day = day_of(as_of);
+      context.seed = 5;
+      add_persona_values(*persona, context);
+      const auto world = make_persona_world(*persona, context);
+      std::string all;
+      for (const auto& file : world->seed) {
+        all += file.path + " " + std::to_string(file.mtime) + " " + file.content + "\n";
+        // Nothing is younger than the moment.
+        EXPECT_LE(file.mtime, as_of) << file.path;
+      }
+      for (const auto& [key, value] : world->environment) all += key + "=" + value + "\n";
+      return all;
+    };
+    const std::int64_t moment = *parse_moment("2024-05-02T14:03:00Z");
+    EXPECT_EQ(written(moment), written(moment)) << name;
+    EXPECT_NE(written(moment), written(moment + 3600)) << name;
+    // A minute after midnight, too.
+    written(*parse_moment("2024-05-02T00:01:00Z"));
+    written(*parse_moment("2024-05-02"));
+  }
+}
+
+// A log that was turned has one that is written to, up to the moment.
+TEST_F(Containers, AServiceHasALog) {
+  start(spec_of("kubernetes-pod", 5));
+  EXPECT_EQ(say("cd /var/log/app && ls access.log access.log.1"), "access.log\naccess.log.1\n");
+  EXPECT_EQ(say("cut -c1-10 /var/log/app/access.log | sort -u"),
+            say("test -s /var/log/app/access.log && date -u +%F"));
+  EXPECT_LE(say("tail -1 /var/log/app/access.log | cut -c1-19"), say("date -u +%FT%H:%M:%S"));
+}
+
 // Where root can give files to others; without it the one user that is mapped has all.
 TEST_F(Containers, LoginsPasswordsAndMailAreTheirGroups) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root gives files to groups";

@@ -19,14 +19,15 @@ inline isolation::SandboxSpec spec_of(const char* name, std::uint64_t seed,
   if (!persona || !policy) throw std::runtime_error("no persona or policy");
   policy->limits.wall_seconds = 60;
   TemplateContext context;
-  context.day = today();
+  context.as_of = this_minute();
+  context.day = day_of(context.as_of);
   context.seed = seed;
   draw_hostname(*persona, seed);
   add_persona_values(*persona, context);
   auto world = make_persona_world(*persona, context);
   if (!world) throw std::runtime_error(world.error().line());
   apply_persona(*world, *policy);
-  auto disguise = make_disguise(*persona, seed, *policy);
+  auto disguise = make_disguise(*persona, seed, *policy, context.as_of);
   if (!disguise) throw std::runtime_error(disguise.error().line());
   spec.policy = *policy;
   spec.seed = world->seed;

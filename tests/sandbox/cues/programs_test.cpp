@@ -221,10 +221,15 @@ TEST_F(Programs, ADesktopHasAHome) {
 
 // Directories that hold what was there before are no younger than it.
 TEST_F(Programs, NothingIsAsOldAsTheSandbox) {
-  const std::string young =
-      "find /etc /var /home /srv -xdev -newermt '-30 minutes' ! -path '/var/lib/dpkg*' "
-      "! -path /etc/alternatives ! -path '/etc/ld.so*' 2> /dev/null";
   for (const char* name : every_machine) {
+    // What a job has is five minutes old at least; a log that is written to is as old as its last
+    // line.
+    const bool job = name == std::string("ci-runner");
+    const std::string young =
+        "find /etc /var /home /srv -xdev -newermt '-" + std::string(job ? "4" : "30") +
+        " minutes' ! -path '/var/lib/dpkg*' ! -path /etc/alternatives ! -path '/etc/ld.so*' "
+        "! -path '/var/log/app*' ! -path '/var/log/invoicing*' ! -path /var/log/syslog 2> "
+        "/dev/null";
     start(spec_of(name, 5));
     EXPECT_EQ(say(young), "") << name;
     EXPECT_EQ(say("touch ~/made-now && " + young + " -name made-now | wc -l"), "1\n") << name;

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 namespace gyges::cues {
 namespace {
 
@@ -29,6 +32,40 @@ TEST_F(TemplateTest, FillsInValuesAndDates) {
   EXPECT_EQ(filled("{{date -90s \"%H:%M:%S\"}} {{date -90s \"%s\"}}"), "23:58:30 1772323110");
   EXPECT_EQ(filled("{{date \"t=%s %%s\"}}"), "t=1772323200 %s");
   EXPECT_EQ(filled("{ not } one } }"), "{ not } one } }");
+}
+
+TEST_F(TemplateTest, RecentIsSomeMinutesBeforeTheMoment) {
+  context_.as_of = context_.day + 40000;
+  std::set<std::int64_t> moments;
+  for (context_.seed = 1; context_.seed < 60; ++context_.seed) {
+    const std::int64_t recent = std::stoll(filled("{{recent \"%s\"}}"));
+    EXPECT_LE(recent, context_.as_of - 300);
+    EXPECT_GT(recent, context_.as_of - 1800);
+    EXPECT_EQ(std::stoll(filled("{{recent +9s \"%s\"}}")), recent + 9);
+    moments.insert(recent);
+  }
+  EXPECT_GT(moments.size(), 40U);
+  context_.seed = 7;
+  const std::int64_t before = std::stoll(filled("{{recent \"%s\"}}"));
+  context_.as_of += 3600;
+  EXPECT_EQ(std::stoll(filled("{{recent \"%s\"}}")), before + 3600);
+  // Where nobody says a moment, it is the day's start.
+  context_.as_of = 0;
+  EXPECT_LT(std::stoll(filled("{{recent \"%s\"}}")), context_.day);
+}
+
+TEST(Moment, IsADayOrATimeThatHasPassed) {
+  EXPECT_EQ(*parse_moment("2024-05-02"), *parse_day("2024-05-02"));
+  EXPECT_EQ(*parse_moment("2024-05-02T14:03:00Z"), *parse_day("2024-05-02") + 14 * 3600 + 180);
+  EXPECT_EQ(day_of(*parse_moment("2024-05-02T14:03:00Z")), *parse_day("2024-05-02"));
+  EXPECT_EQ(moment_text(*parse_moment("2024-05-02T14:03:00Z")), "2024-05-02T14:03:00Z");
+  for (const char* text : {"", "2026-11-21T", "2026-11-21 14:03:00", "2026-11-21T25:00:00Z",
+                           "2026-02-30T10:00:00Z", "2026-11-21T14:03:00Zx"})
+    EXPECT_FALSE(parse_moment(text)) << text;
+  EXPECT_TRUE(parse_moment(moment_text(this_minute())));
+  const auto later = parse_moment(moment_text(this_minute() + 7200));
+  ASSERT_FALSE(later);
+  EXPECT_THAT(later.error().line(), HasSubstr("yet to come"));
 }
 
 TEST_F(TemplateTest, DigitsAreThoseOfTheSeed) {
