@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -63,7 +64,7 @@ class Seeder {
     for (const auto& [path, time] : made_) GYGES_CHECK(set_time_of(scratch_, path, time));
     for (const SeedFile& file : spec_.seed)
       if (file.kind == SeedFile::Kind::directory) GYGES_CHECK(set_time(file));
-    return ok();
+    return close_directories();
   }
 
  private:
@@ -107,6 +108,11 @@ class Seeder {
     const Identity& identity = spec_.policy.identity;
     const Owner usual = file.agent_owned ? Owner{identity.uid, identity.gid} : Owner{};
     return {file.uid.value_or(usual.uid), file.gid.value_or(usual.gid)};
+  }
+
+  // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
+  [[nodiscard]] bool closed(const SeedFile& file) const {
+    return !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
   }
 
   // What is made below such a directory has its group, and directories its mark.
@@ -225,9 +231,7 @@ class Seeder {
   }
 
   Status put_file(int parent, const std::string& name, const SeedFile& file) const {
-    // Rootless the system's files are the agent's user's: what is closed to others is closed to it.
-    const bool closed = !host_.root && !file.agent_owned && (file.mode & 07U) == 0;
-    const unsigned mode = closed ? 0U : file.mode;
+    const unsigned mode = closed(file) ? 0U : file.mode;
     const auto open = [&](int how, unsigned first) {
       return UniqueFd(
           ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | how, first));
@@ -261,6 +265,23 @@ class Seeder {
     const timespec times[2] = {{time, 0}, {time, 0}};
     if (::utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("set time of seed file", quoted(name));
+    return ok();
+  }
+
+  // When all that is in them has been made, the inner ones first.
+  Status close_directories() {
+    std::map<std::string, const SeedFile*, std::greater<>> inner_first;
+    for (const SeedFile& file : spec_.seed)
+      if (file.kind == SeedFile::Kind::directory && closed(file)) inner_first[file.path] = &file;
+    for (const auto& [path, file] : inner_first) {
+      GYGES_TRY(Place place, place_of(path));
+      // That of an area itself is what is mounted.
+      if (place.path.size() == place.root) continue;
+      GYGES_TRY(const int parent, directory_of(place, *file));
+      const std::string name = place.path.substr(place.path.rfind('/') + 1);
+      if (::fchmodat(parent, name.c_str(), 0, 0) != 0)
+        return fail_errno("set mode of seed directory", quoted(path));
+    }
     return ok();
   }
 
