@@ -45,6 +45,9 @@ constexpr std::array rows{
     Row{"systemctl show -p Description --value depot-sync", "Depot move synchronisation\n"},
     Row{"systemctl show -p ExecStart --value depot-sync | grep -c 'path=/srv/depot-sync/bin/'",
         "1\n"},
+    Row{"test $(systemctl show -p MemoryCurrent --value cron) -eq $(cat "
+        "/sys/fs/cgroup/system.slice/cron.service/memory.current) && echo same",
+        "same\n"},
     Row{"systemctl list-units --no-legend --plain --type=service --state=running | grep -c -E "
         "'^(cron|dbus|ssh|rsyslog|chrony|depot-sync)\\.service '",
         "6\n"},
