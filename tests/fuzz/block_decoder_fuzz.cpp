@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view payload(reinterpret_cast<const char*>(data) + 1, size - 1);
   fuzz::EventChecks checks;
   // As each layout of columns that there was.
-  for (std::uint32_t version : {trace_version, word_lanes_version - 1, oldest_trace_version}) {
+  for (std::uint32_t version :
+       {trace_version, word_lanes_version, word_lanes_version - 1, oldest_trace_version}) {
     BlockDecoder decoder(version);
     // Twice, the second time with the tables that the first left.
     for (bool fresh : {true, false}) {

@@ -60,7 +60,7 @@ void write_traces(const fs::path& root) {
     encoder.begin();
     for (const Event& event : events) {
       must(writer->append(event));
-      must(encoder.add(event));
+      must(encoder.add(event) ? ok() : fail("write seed", path.string(), "an event is too large"));
     }
     Coverage coverage;
     must(writer->finish(coverage));

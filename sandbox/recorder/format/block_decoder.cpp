@@ -14,26 +14,11 @@ constexpr std::size_t max_read_entries = max_table_entries + max_block_events;
 }  // namespace
 
 BlockDecoder::BlockDecoder(std::uint32_t version)
-    : used_columns_(version < split_times_version ? old_column_count : column_count),
-      has_lanes_(version >= word_lanes_version) {}
-
-bool BlockDecoder::Cursor::long_varint(std::uint64_t& value) {
-  value = 0;
-  for (unsigned shift = 0; shift < 64; shift += 7) {
-    if (at == end) return false;
-    std::uint8_t byte = *at++;
-    value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
-
-bool BlockDecoder::Cursor::take(std::size_t count, std::string_view& bytes) {
-  if (static_cast<std::size_t>(end - at) < count) return false;
-  bytes = {reinterpret_cast<const char*>(at), count};
-  at += count;
-  return true;
-}
+    : used_columns_(version >= foreseeing_version    ? column_count
+                    : version >= split_times_version ? lanes_column_count
+                                                     : old_column_count),
+      has_lanes_(version >= word_lanes_version),
+      foresees_(version >= foreseeing_version) {}
 
 bool BlockDecoder::split_columns(std::string_view payload) {
   const auto* begin = reinterpret_cast<const std::uint8_t*>(payload.data());
@@ -62,15 +47,20 @@ bool BlockDecoder::split_words() {
   return true;
 }
 
-// One that has changed.
-bool BlockDecoder::read_word(std::size_t place, StructureMemory::Words& last) {
-  std::int64_t delta = 0;
-  if (!(has_lanes_ ? lanes_[place] : columns_[column_words]).zigzag(delta)) return false;
-  if (has_lanes_ && delta == 0 && place >= word_repeat_distance)
-    last[place] = last[place - word_repeat_distance];
-  else
-    last[place] += static_cast<std::uint64_t>(delta);
-  return true;
+bool BlockDecoder::begin_times(std::uint32_t events) {
+  if (!foresees_) return true;
+  TimeColumnsDecoder::Columns columns{
+      columns_[column_clock],
+      columns_[column_beside],
+      {columns_[column_time_low], columns_[column_time_high], columns_[column_duration_low],
+       columns_[column_duration_high]}};
+  // Whether all of them is used, they look after themselves.
+  for (const std::size_t column :
+       {std::size_t{column_clock}, std::size_t{column_beside}, std::size_t{column_time_low},
+        std::size_t{column_time_high}, std::size_t{column_duration_low},
+        std::size_t{column_duration_high}})
+    columns_[column] = {};
+  return times_.begin(columns, events);
 }
 
 bool BlockDecoder::define(std::string_view& bytes) {
@@ -116,15 +106,31 @@ bool BlockDecoder::parse_capture(std::string_view bytes, CaptureShape& capture) 
          provenance <= static_cast<std::uint8_t>(Provenance::exit);
 }
 
-const BlockDecoder::Shape* BlockDecoder::read_shape() {
+const BlockDecoder::Shape* BlockDecoder::read_shape(std::uint32_t next, bool& foreseen,
+                                                    std::uint32_t& index) {
   std::uint64_t code = 0;
   if (!columns_[column_shape].varint(code)) return nullptr;
-  if (code != 0) return code <= shapes_.size() ? &shapes_[code - 1] : nullptr;
-  std::string_view bytes;
-  Shape shape;
-  if (shapes_.size() >= max_read_entries || !define(bytes) || !parse_shape(bytes, shape))
-    return nullptr;
-  return &shapes_.emplace_back(std::move(shape));
+  if (code == shape_new) {
+    foreseen = false;
+    std::string_view bytes;
+    Shape shape;
+    if (shapes_.size() >= max_read_entries || !define(bytes) || !parse_shape(bytes, shape))
+      return nullptr;
+    index = static_cast<std::uint32_t>(shapes_.size());
+    return &shapes_.emplace_back(std::move(shape));
+  }
+  if (!foresees_) {
+    code -= 1;
+  } else if (code != shape_foreseen) {
+    code -= first_shape;
+    foreseen = foreseen && code == next;
+  } else {
+    if (!foreseen) return nullptr;
+    code = next;
+  }
+  if (code >= shapes_.size()) return nullptr;
+  index = static_cast<std::uint32_t>(code);
+  return &shapes_[code];
 }
 
 const BlockDecoder::Context* BlockDecoder::read_context() {
@@ -140,62 +146,11 @@ const BlockDecoder::Context* BlockDecoder::read_context() {
   return &contexts_.emplace_back(context);
 }
 
-bool BlockDecoder::read_literal(std::uint32_t number, Capture& capture) {
-  std::uint64_t size = 0;
-  if (!columns_[column_literal_size].varint(size) || size > max_capture_bytes) return false;
-  Cursor& column = columns_[literal_column(capture.kind)];
-  std::size_t words = StructureMemory::words_in(capture.kind, size);
-  if (words == 0) return column.take(size, capture.bytes);
-  std::uint64_t changed = 0;
-  std::string_view rest;
-  if (!columns_[column_words_changed].varint(changed) || (words < 64 && changed >> words != 0) ||
-      !column.take(size - words * sizeof(std::uint64_t), rest))
-    return false;
-  StructureMemory::Words& last = structures_.last(number, capture.argument);
-  char* const bytes = rebuilt_.room(size);
-  for (std::size_t i = 0; i < words; ++i) {
-    if ((changed >> i & 1U) != 0 && !read_word(i, last)) return false;
-    std::memcpy(bytes + i * sizeof(last[i]), &last[i], sizeof(last[i]));
-  }
-  if (!rest.empty()) std::memcpy(bytes + words * sizeof(std::uint64_t), rest.data(), rest.size());
-  capture.bytes = {bytes, size};
-  return true;
-}
-
-bool BlockDecoder::read_capture(const Event& event, Capture& capture) {
-  std::uint64_t code = 0;
-  if (!columns_[column_capture].varint(code)) return false;
-  if (code >= 2) {
-    std::uint64_t step = code - 2;
-    std::uint64_t index = last_literal_ + ((step >> 1U) ^ (~(step & 1U) + 1));
-    if (index >= literals_.size()) return false;
-    last_literal_ = index;
-    capture.bytes = literals_[index];
-  } else {
-    if (!read_literal(event.number, capture)) return false;
-    if (code == 0) {
-      literal_bytes_ += capture.bytes.size();
-      if (literals_.size() >= max_kept_literals || literal_bytes_ > max_kept_bytes) return false;
-      last_literal_ = literals_.size();
-      capture.bytes = literals_.emplace_back(kept_.keep(capture.bytes));
-    }
-  }
-  std::uint64_t length = 0;
-  if (!columns_[column_length].varint(length)) return false;
-  if (length == 0)
-    length = capture.bytes.size();
-  else if (length == 1)
-    length = static_cast<std::uint64_t>(event.result);
-  else
-    length -= 2;
-  if (length > 0xFFFFFFFFU) return false;
-  capture.full_length = static_cast<std::uint32_t>(length);
-  return true;
-}
-
-bool BlockDecoder::read_times(Event& event) {
+bool BlockDecoder::read_times(Event& event, std::uint32_t shape) {
+  const std::uint64_t expected = predictor_.expected_time(event.tid);
+  if (foresees_) return times_.read(shape, expected, event.time_ns, event.duration_ns);
   std::uint64_t time = 0;
-  if (used_columns_ == column_count) {
+  if (used_columns_ != old_column_count) {
     std::uint8_t time_low = 0;
     std::uint8_t duration_low = 0;
     if (!columns_[column_time_low].byte(time_low) || !columns_[column_time_high].varint(time) ||
@@ -209,47 +164,76 @@ bool BlockDecoder::read_times(Event& event) {
              !columns_[column_duration].varint(event.duration_ns)) {
     return false;
   }
-  event.time_ns = predictor_.expected_time(event.tid) + ((time >> 1U) ^ (~(time & 1U) + 1));
+  event.time_ns = expected + static_cast<std::uint64_t>(of_zigzag(time));
+  return true;
+}
+
+// Arguments and result.
+bool BlockDecoder::read_numbers(Event& event, const Shape& shape, const Succession* next,
+                                Succession& now) {
+  std::uint8_t mask = 0;
+  if (!columns_[column_mask].byte(mask) || mask > 0x7F) return false;
+  Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
+  std::array<std::uint64_t, 6> steps{};
+  if (next != nullptr)
+    for (std::size_t i = 0; i < Succession::result_step; ++i) steps[i] = next->steps[i];
+  std::int64_t delta = 0;
+  for (unsigned left = mask & 0x3FU; left != 0; left &= left - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(left));
+    if (!columns_[column_argument + i].zigzag(delta)) return false;
+    steps[i] += static_cast<std::uint64_t>(delta);
+  }
+  std::uint64_t result_step = next != nullptr ? next->steps[Succession::result_step] : 0;
+  if ((mask & mask_result) != 0) {
+    if (!columns_[column_result].zigzag(delta)) return false;
+    result_step += static_cast<std::uint64_t>(delta);
+  }
+  std::copy_n(steps.begin(), Succession::result_step, now.steps.begin());
+  now.steps[Succession::result_step] = result_step;
+  for (std::size_t i = 0; i < steps.size(); ++i) expected.args[i] += steps[i];
+  expected.result =
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(expected.result) + result_step);
+  predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
+  event.args = expected.args;
+  for (std::size_t i = shape.arguments; i < event.args.size(); ++i) event.args[i] = 0;
+  event.result = expected.result;
   return true;
 }
 
 bool BlockDecoder::read_event(Event& event) {
-  const Shape* shape = read_shape();
+  // Whose trail it is tells the context; older formats have none, and the shape first.
+  Succession now;
+  Succession next;
+  bool foreseen = false;
+  const Shape* shape = foresees_ ? nullptr : read_shape(0, foreseen, now.shape);
   const Context* context = read_context();
-  if (shape == nullptr || context == nullptr) return false;
-  event.kind = shape->kind;
-  event.abi = shape->abi;
-  event.verdict = shape->verdict;
-  event.has_enter = shape->has_enter;
-  event.has_exit = shape->has_exit;
-  event.number = shape->number;
+  if (context == nullptr || (!foresees_ && shape == nullptr)) return false;
   event.pid = context->pid;
   event.tid = context->tid;
   event.inside_pid = context->inside_pid;
   event.inside_tid = context->inside_tid;
   event.origin_call = context->origin_call;
   event.active_call = context->active_call;
-  std::int64_t delta = 0;
-  if (!read_times(event)) return false;
-  std::uint8_t mask = 0;
-  if (!columns_[column_mask].byte(mask) || mask > 0x7F) return false;
-  Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
-  for (unsigned left = mask & 0x3FU; left != 0; left &= left - 1) {
-    const auto i = static_cast<std::size_t>(std::countr_zero(left));
-    if (!columns_[column_argument + i].zigzag(delta)) return false;
-    expected.args[i] += static_cast<std::uint64_t>(delta);
+  Trail& trail = predictor_.trail(event.tid);
+  const std::uint32_t here = trail.number();
+  if (foresees_) {
+    foreseen = successions_.find(here, next);
+    shape = read_shape(next.shape, foreseen, now.shape);
+    if (shape == nullptr) return false;
   }
-  if ((mask & mask_result) != 0) {
-    if (!columns_[column_result].zigzag(delta)) return false;
-    expected.result = static_cast<std::int64_t>(static_cast<std::uint64_t>(expected.result) +
-                                                static_cast<std::uint64_t>(delta));
-  }
-  predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
-  event.args = expected.args;
-  for (std::size_t i = shape->arguments; i < event.args.size(); ++i) event.args[i] = 0;
-  event.result = expected.result;
+  event.kind = shape->kind;
+  event.abi = shape->abi;
+  event.verdict = shape->verdict;
+  event.has_enter = shape->has_enter;
+  event.has_exit = shape->has_exit;
+  event.number = shape->number;
+  if (!read_times(event, now.shape) ||
+      !read_numbers(event, *shape, foreseen ? &next : nullptr, now))
+    return false;
   rebuilt_.clear();
   captures_.resize(shape->captures.size());
+  std::uint32_t event_trail = trail_of_shape(now.shape);
+  now.literals = {no_literal, no_literal, no_literal};
   for (std::size_t i = 0; i < captures_.size(); ++i) {
     const CaptureShape& known = shape->captures[i];
     Capture& capture = captures_[i];
@@ -257,7 +241,16 @@ bool BlockDecoder::read_event(Event& event) {
     capture.kind = known.kind;
     capture.provenance = known.provenance;
     capture.truncated = known.truncated;
-    if (!read_capture(event, capture)) return false;
+    const bool kept = i < Succession::kept_literals;
+    std::uint32_t literal = kept && foreseen ? next.literals[i] : no_literal;
+    if (!read_capture(event, capture, literal)) return false;
+    if (kept) now.literals[i] = literal;
+    event_trail = trail_with_literal(event_trail, literal);
+  }
+  if (foresees_) {
+    if (!foreseen || now != next) successions_.put(here, now);
+    trail.add(event_trail);
+    successions_.prefetch(trail.number());
   }
   event.captures = captures_;
   return true;
@@ -274,10 +267,13 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
     kept_.clear();
     literal_bytes_ = 0;
     structures_.clear();
+    successions_.clear();
+    for (std::string& last : last_strings_) last.clear();
     last_literal_ = 0;
     predictor_.clear();
   }
-  if (!split_columns(payload)) return fail("unpack trace block", "", "its columns do not add up");
+  if (!split_columns(payload) || !begin_times(events))
+    return fail("unpack trace block", "", "its columns do not add up");
   Event event;
   for (std::uint32_t i = 0; i < events; ++i) {
     if (!read_event(event))
@@ -292,6 +288,8 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
   for (const Cursor& column : columns_)
     if (column.at != column.end)
       return fail("unpack trace block", "", "it holds more than its events");
+  if (foresees_ && !times_.at_end())
+    return fail("unpack trace block", "", "it holds more times than its events");
   for (const Cursor& lane : lanes_)
     if (lane.at != lane.end)
       return fail("unpack trace block", "", "it holds more words than its events");

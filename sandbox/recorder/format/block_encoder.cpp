@@ -1,6 +1,7 @@
 #include "sandbox/recorder/format/block_encoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -16,37 +17,40 @@ std::uint64_t eight_bytes(const char* at) {
   return value;
 }
 
-std::uint64_t zigzag_of(std::int64_t value) {
-  return (static_cast<std::uint64_t>(value) << 1U) ^ static_cast<std::uint64_t>(value >> 63U);
-}
-
 std::int64_t difference(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::int64_t>(a - b);
 }
 
+// Parts of a payload that are shorter are packed with what follows them.
+constexpr std::size_t least_section_bytes = 1024;
+
+// How many bytes both begin with.
+std::size_t common_prefix(std::string_view a, std::string_view b) {
+  const std::size_t most = std::min(a.size(), b.size());
+  std::size_t at = 0;
+  for (; at + 8 <= most; at += 8) {
+    const std::uint64_t differ = eight_bytes(a.data() + at) ^ eight_bytes(b.data() + at);
+    if (differ != 0) return at + static_cast<std::size_t>(std::countr_zero(differ)) / 8;
+  }
+  while (at < most && a[at] == b[at]) ++at;
+  return at;
+}
+
 }  // namespace
 
-void BlockEncoder::Stream::zigzag(std::int64_t value) {
-  varint(zigzag_of(value));
-}
-
-void BlockEncoder::Stream::append(std::string_view text) {
-  if (text.empty()) return;
-  std::memcpy(room(text.size()), text.data(), text.size());
-  used += text.size();
-}
-
-BlockEncoder::BlockEncoder()
-    : shapes_(max_table_entries, ~std::size_t{0}),
+BlockEncoder::BlockEncoder(ClockStep clock_step)
+    : times_(clock_step),
+      shapes_(max_table_entries, ~std::size_t{0}),
       contexts_(max_table_entries, ~std::size_t{0}),
       literals_(max_kept_literals, max_kept_bytes) {
   // They grow with what is recorded: most sessions of many at once record little.
-  for (Stream& column : columns_) column.bytes.resize(first_column_bytes);
+  for (ColumnStream& column : columns_) column.bytes.resize(first_column_bytes);
 }
 
 bool BlockEncoder::begin() {
-  for (Stream& column : columns_) column.used = 0;
-  for (Stream& lane : lanes_) lane.used = 0;
+  for (ColumnStream& column : columns_) column.used = 0;
+  for (ColumnStream& lane : lanes_) lane.used = 0;
+  times_.clear();
   events_since_fresh_ += events_;
   events_ = 0;
   ++block_;
@@ -58,12 +62,14 @@ bool BlockEncoder::begin() {
     contexts_.clear();
     literals_.clear();
     structures_.clear();
+    successions_.clear();
+    for (std::string& last : last_strings_) last.clear();
     predictor_.clear();
     shape_facts_.clear();
     context_blocks_.clear();
     found_contexts_ = {};
     events_since_fresh_ = 0;
-    next_literal_ = last_literal_ = 0;
+    next_shape_ = next_literal_ = last_literal_ = 0;
   }
   return std::exchange(fresh_, false);
 }
@@ -73,17 +79,8 @@ void BlockEncoder::add_definition(std::string_view bytes) {
   columns_[column_definitions].append(bytes);
 }
 
-Status BlockEncoder::add(const Event& event) {
-  if (event.captures.size() > max_captures)
-    return fail("write trace event", "system call " + std::to_string(event.number),
-                "it has more than 320 captures", "report this as a defect of the recorder");
-  // Looked up below; until then the memory has time to arrive.
-  for (std::size_t i = 0; i < event.captures.size(); ++i) {
-    const std::string_view bytes = event.captures[i].bytes;
-    if (bytes.size() > max_kept_literal_bytes) continue;
-    hashes_[i] = literals_.hash(bytes);
-    literals_.prefetch(hashes_[i]);
-  }
+// What tells its shape, as it stands in a definition.
+std::string_view BlockEncoder::shape_of(const Event& event) {
   char* at = shape_.data();
   *at++ = static_cast<char>(event.kind);
   *at++ = static_cast<char>(event.abi);
@@ -99,52 +96,100 @@ Status BlockEncoder::add(const Event& event) {
     *at++ = static_cast<char>(static_cast<std::uint8_t>(capture.provenance) |
                               (truncated ? capture_truncated : 0));
   }
-  std::string_view shape_view(shape_.data(), static_cast<std::size_t>(at - shape_.data()));
-  bool added = false;
-  // A full table makes the next block start afresh; it has room for a whole block beyond that.
-  std::uint32_t index = shapes_.find_or_add(shape_view, added);
-  columns_[column_shape].varint(index == StringTable::none ? 0 : index + 1);
-  std::size_t count = 0;
-  if (index == StringTable::none) {
-    add_definition(shape_view);
-    summary_.add_shape(event);
-    count = stored_arguments(event.kind, event.abi, event.number);
-    if (added) shape_facts_.push_back({block_, static_cast<std::uint8_t>(count)});
-  } else {
-    ShapeFacts& facts = shape_facts_[index];
-    if (std::exchange(facts.block, block_) != block_) summary_.add_shape(event);
-    count = facts.arguments;
-  }
-  add_context(event);
-  summary_.add_result(event);
+  return {shape_.data(), static_cast<std::size_t>(at - shape_.data())};
+}
 
-  const std::uint64_t time =
-      zigzag_of(difference(event.time_ns, predictor_.expected_time(event.tid)));
-  columns_[column_time_low].byte(static_cast<std::uint8_t>(time));
-  columns_[column_time_high].varint(time >> 8U);
-  columns_[column_duration_low].byte(static_cast<std::uint8_t>(event.duration_ns));
-  columns_[column_duration_high].varint(event.duration_ns >> 8U);
+bool BlockEncoder::add(const Event& event) {
+  if (event.captures.size() > max_captures) return false;
+  Trail& trail = predictor_.trail(event.tid);
+  const std::uint32_t here = trail.number();
+  successions_.prefetch(here);
+  add_context(event);
+  const std::string_view shape = shape_of(event);
+  Succession next;
+  bool foreseen = successions_.find(here, next);
+  // Looked up below; until then the memory has time to arrive. What is as foreseen need not be.
+  for (std::size_t i = 0; i < event.captures.size(); ++i) {
+    const std::string_view bytes = event.captures[i].bytes;
+    as_foreseen_[i] = foreseen && i < Succession::kept_literals && next.literals[i] != no_literal &&
+                      bytes == literals_[next.literals[i]];
+    if (as_foreseen_[i] || bytes.size() > max_kept_literal_bytes) continue;
+    hashes_[i] = literals_.hash(bytes);
+    literals_.prefetch(hashes_[i]);
+  }
+  Succession now;
+  std::size_t count = 0;
+  now.shape = add_shape(event, shape, next.shape, foreseen, count);
+  summary_.add_result(event);
+  times_.add(now.shape, event.time_ns, event.duration_ns, predictor_.expected_time(event.tid));
 
   Predictor::Expected& expected = predictor_.expect(event.tid, event.number);
   std::uint8_t mask = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    if (event.args[i] != expected.args[i]) {
-      mask |= static_cast<std::uint8_t>(1U << i);
-      columns_[column_argument + i].zigzag(difference(event.args[i], expected.args[i]));
-      expected.args[i] = event.args[i];
+  now.steps = {0, 0, 0, 0, 0};
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t step = event.args[i] - expected.args[i];
+    std::uint64_t expected_step = 0;
+    if (i < Succession::result_step) {
+      now.steps[i] = step;
+      if (foreseen) expected_step = next.steps[i];
     }
-  if (event.result != expected.result) {
-    mask |= mask_result;
-    columns_[column_result].zigzag(difference(static_cast<std::uint64_t>(event.result),
-                                              static_cast<std::uint64_t>(expected.result)));
-    expected.result = event.result;
+    if (step != expected_step) {
+      mask |= static_cast<std::uint8_t>(1U << i);
+      columns_[column_argument + i].zigzag(difference(step, expected_step));
+    }
+    expected.args[i] = event.args[i];
   }
+  const std::uint64_t result_step =
+      static_cast<std::uint64_t>(event.result) - static_cast<std::uint64_t>(expected.result);
+  const std::uint64_t expected_step = foreseen ? next.steps[Succession::result_step] : 0;
+  if (result_step != expected_step) {
+    mask |= mask_result;
+    columns_[column_result].zigzag(difference(result_step, expected_step));
+  }
+  now.steps[Succession::result_step] = result_step;
+  expected.result = event.result;
   predictor_.learn(event.tid, event.number, expected, event.time_ns, event.duration_ns);
   columns_[column_mask].byte(mask);
-  for (std::size_t i = 0; i < event.captures.size(); ++i)
-    add_capture(event, event.captures[i], hashes_[i]);
+  std::uint32_t event_trail = trail_of_shape(now.shape);
+  now.literals = {no_literal, no_literal, no_literal};
+  for (std::size_t i = 0; i < event.captures.size(); ++i) {
+    const bool kept = i < Succession::kept_literals;
+    const std::uint32_t literal =
+        add_capture(event, i, foreseen && kept ? next.literals[i] : no_literal,
+                    as_foreseen_[i] ? next.literals[i] : StringTable::none);
+    if (kept) now.literals[i] = literal;
+    event_trail = trail_with_literal(event_trail, literal);
+  }
+  if (!foreseen || now != next) successions_.put(here, now);
+  trail.add(event_trail);
+  successions_.prefetch(trail.number());
   ++events_;
-  return ok();
+  return true;
+}
+
+// Its index. `foreseen` becomes false if it is not `next`.
+std::uint32_t BlockEncoder::add_shape(const Event& event, std::string_view bytes,
+                                      std::uint32_t next, bool& foreseen, std::size_t& arguments) {
+  std::uint32_t index = next;
+  if (!foreseen || bytes != shapes_[next]) {
+    foreseen = false;
+    bool added = false;
+    // A full table makes the next block start afresh; it has room for a whole block beyond that.
+    index = shapes_.find_or_add(bytes, added);
+    if (index == StringTable::none) {
+      columns_[column_shape].varint(shape_new);
+      add_definition(bytes);
+      summary_.add_shape(event);
+      arguments = stored_arguments(event.kind, event.abi, event.number);
+      if (added) shape_facts_.push_back({block_, static_cast<std::uint8_t>(arguments)});
+      return next_shape_++;
+    }
+  }
+  columns_[column_shape].varint(foreseen ? shape_foreseen : index + first_shape);
+  ShapeFacts& facts = shape_facts_[index];
+  if (std::exchange(facts.block, block_) != block_) summary_.add_shape(event);
+  arguments = facts.arguments;
+  return index;
 }
 
 void BlockEncoder::add_context(const Event& event) {
@@ -176,19 +221,24 @@ void BlockEncoder::add_context(const Event& event) {
   if (std::exchange(context_blocks_[index], block_) != block_) summary_.add_context(event);
 }
 
-void BlockEncoder::add_capture(const Event& event, const Capture& capture, std::uint64_t hash) {
+std::uint32_t BlockEncoder::add_capture(const Event& event, std::size_t place,
+                                        std::uint32_t foreseen, std::uint32_t index) {
+  const Capture& capture = event.captures[place];
   std::string_view bytes = capture.bytes.substr(0, max_capture_bytes);
-  Stream& codes = columns_[column_capture];
-  std::uint32_t index = StringTable::none;
+  ColumnStream& codes = columns_[column_capture];
   bool added = false;
-  if (bytes.size() <= max_kept_literal_bytes) index = literals_.find_or_add(bytes, hash, added);
+  if (index == StringTable::none && bytes.size() <= max_kept_literal_bytes)
+    index = literals_.find_or_add(bytes, hashes_[place], added);
   if (index != StringTable::none) {
     // What is used together was mostly added together, so the step is small.
-    codes.varint(zigzag_of(std::int64_t{index} - std::int64_t{last_literal_}) + 2);
+    if (index == foreseen)
+      codes.varint(capture_foreseen);
+    else
+      codes.varint(zigzag_of(std::int64_t{index} - std::int64_t{last_literal_}) + first_capture);
     last_literal_ = index;
   } else {
-    codes.varint(added ? 0 : 1);
-    if (added) last_literal_ = next_literal_++;
+    codes.varint(added ? capture_kept_literal : capture_literal);
+    if (added) index = last_literal_ = next_literal_++;
     add_literal(event.number, capture, bytes);
   }
   std::uint64_t length = std::uint64_t{capture.full_length} + 2;
@@ -197,52 +247,117 @@ void BlockEncoder::add_capture(const Event& event, const Capture& capture, std::
   else if (static_cast<std::int64_t>(capture.full_length) == event.result)
     length = 1;
   columns_[column_length].varint(length);
+  return index;
 }
 
 void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
                                std::string_view bytes) {
-  columns_[column_literal_size].varint(bytes.size());
-  std::size_t words = StructureMemory::words_in(capture.kind, bytes.size());
-  if (words > 0) {
-    StructureMemory::Words& last = structures_.last(number, capture.argument);
-    std::uint64_t changed = 0;
-    for (std::size_t i = 0; i < words; ++i) {
-      std::uint64_t value = eight_bytes(bytes.data() + i * sizeof(value));
-      if (value == last[i]) continue;
-      changed |= std::uint64_t{1} << i;
-      const bool repeats = i >= word_repeat_distance && value == last[i - word_repeat_distance];
-      lanes_[i].zigzag(repeats ? 0 : difference(value, last[i]));
-      last[i] = value;
-    }
-    columns_[column_words_changed].varint(changed);
+  const std::size_t words = StructureMemory::words_in(capture.kind, bytes.size());
+  const Column column = literal_column(capture.kind);
+  const bool structure = is_structure(capture.kind);
+  if (words > 0 || structure) add_words(number, capture, bytes, words);
+  const std::string_view rest = bytes.substr(words * sizeof(std::uint64_t));
+  if (column != column_strings) {
+    if (!structure) columns_[column_literal_size].varint(bytes.size());
+    columns_[column].append(rest);
+    return;
   }
-  columns_[literal_column(capture.kind)].append(bytes.substr(words * sizeof(std::uint64_t)));
+  // An identity that is none has no words before its string.
+  const bool whole = words == 0 && capture.kind == CaptureKind::file_identity;
+  std::size_t prefix = 0;
+  if (!whole) {
+    std::string& last = last_strings_[static_cast<std::size_t>(capture.kind)];
+    prefix = common_prefix(last, rest);
+    last.resize(prefix);
+    last += rest.substr(prefix);
+  }
+  columns_[column_prefix].varint(whole ? 0 : 1 + prefix);
+  columns_[column_literal_size].varint(rest.size() - prefix);
+  columns_[column].append(rest.substr(prefix));
+}
+
+void BlockEncoder::add_words(std::uint32_t number, const Capture& capture, std::string_view bytes,
+                             std::size_t words) {
+  StructureMemory::Last& last = structures_.last(number, capture.argument);
+  std::uint64_t changed = 0;
+  for (std::size_t i = 0; i < words; ++i) {
+    const std::uint64_t value = eight_bytes(bytes.data() + i * sizeof(value));
+    if (value == last.words[i]) continue;
+    changed |= std::uint64_t{1} << i;
+    if (i >= word_repeat_distance && value == last.words[i - word_repeat_distance])
+      lanes_[i].varint(0);
+    else if (last.trust[i] > 0)
+      lanes_[i].zigzag(difference(value, last.words[i]));
+    else
+      lanes_[i].varint(code_of_changed(value, last.words[i]));
+    StructureMemory::learn(last, i, value);
+  }
+  // Structures of one call are mostly of one size; that of an identity tells its string.
+  const bool resized = is_structure(capture.kind) && last.size != bytes.size();
+  if (resized) {
+    columns_[column_literal_size].varint(bytes.size());
+    last.size = static_cast<std::uint32_t>(bytes.size());
+  }
+  columns_[column_words_changed].varint(changed << 1U | (resized ? 1U : 0U));
 }
 
 std::size_t BlockEncoder::raw_bytes() const {
   std::size_t sum = 0;
-  for (const Stream& column : columns_) sum += column.used;
-  for (const Stream& lane : lanes_) sum += lane.used;
-  return sum;
+  for (const ColumnStream& column : columns_) sum += column.used;
+  for (const ColumnStream& lane : lanes_) sum += lane.used;
+  return sum + events_ * TimeColumnsEncoder::bytes_of_event;
+}
+
+void BlockEncoder::end_section(bool numbers, std::size_t least_bytes) {
+  const std::size_t before = sections_.empty() ? 0 : sections_.back().end;
+  if (payload_.size() > before && payload_.size() - before >= least_bytes)
+    sections_.push_back({payload_.size(), numbers});
 }
 
 const std::vector<std::uint8_t>& BlockEncoder::finish() {
-  Stream& words = columns_[column_words];
+  ColumnStream& words = columns_[column_words];
   words.used = 0;
-  for (const Stream& lane : lanes_) words.varint(lane.used);
-  for (const Stream& lane : lanes_)
-    words.append({reinterpret_cast<const char*>(lane.bytes.data()), lane.used});
-  Stream sizes;
-  for (const Stream& column : columns_) sizes.varint(column.used);
+  for (const ColumnStream& lane : lanes_) words.varint(lane.used);
+  const std::size_t words_head = words.used;
+  for (const ColumnStream& lane : lanes_) words.append(lane.view());
+  times_.finish();
+  columns_[column_clock].append(times_.clock.view());
+  columns_[column_beside].append(times_.beside.view());
+  for (std::size_t i = 0; i < times_.parts.size(); ++i)
+    columns_[column_time_low + i].append(times_.parts[i].view());
+  ColumnStream sizes;
+  for (const ColumnStream& column : columns_) sizes.varint(column.used);
   payload_.clear();
+  sections_.clear();
   payload_.reserve(raw_bytes() + sizes.used);
-  payload_.insert(payload_.end(), sizes.bytes.begin(),
-                  sizes.bytes.begin() + static_cast<std::ptrdiff_t>(sizes.used));
+  const auto put = [&](std::string_view bytes) {
+    payload_.insert(payload_.end(), bytes.begin(), bytes.end());
+  };
+  put(sizes.view());
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    if (i == first_number_column) number_columns_at_ = payload_.size();
-    payload_.insert(payload_.end(), columns_[i].bytes.begin(),
-                    columns_[i].bytes.begin() + static_cast<std::ptrdiff_t>(columns_[i].used));
+    const std::string_view column = columns_[i].view();
+    if (i == first_number_column) end_section(false, 1);
+    std::size_t at = 0;
+    if (i == column_words) {
+      at = words_head;
+      put(column.substr(0, at));
+      for (const ColumnStream& lane : lanes_) {
+        put(lane.view());
+        end_section(false, least_section_bytes);
+        at += lane.used;
+      }
+    }
+    if (i >= column_time_low && i <= column_duration_high) {
+      for (const std::size_t seam : times_.seams[i - column_time_low]) {
+        put(column.substr(at, seam - at));
+        at = seam;
+        end_section(true, least_section_bytes);
+      }
+    }
+    put(column.substr(at));
+    end_section(i >= first_number_column, least_section_bytes);
   }
+  end_section(true, 1);
   return payload_;
 }
 

@@ -3,8 +3,10 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
+#include "sandbox/recorder/format/column_stream.h"
 #include "sandbox/recorder/format/syscall_table.h"
 
 namespace gyges::recorder {
@@ -97,7 +99,16 @@ void Predictor::learn(std::int32_t tid, std::uint32_t number, const Expected& no
   clean_ = false;
   by_number_[number % number_count] = now;
   last_exit_ns_ = time_ns + duration_ns;
-  threads_[thread_of(tid)] = {tid, last_exit_ns_};
+  ThreadSlot& thread = threads_[thread_of(tid)];
+  if (thread.tid != tid) thread = {tid, 0, {}};
+  thread.exit_ns = last_exit_ns_;
+}
+
+Trail& Predictor::trail(std::int32_t tid) {
+  clean_ = false;
+  ThreadSlot& thread = threads_[thread_of(tid)];
+  if (thread.tid != tid) thread = {tid, 0, {}};
+  return thread.trail;
 }
 
 StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
@@ -105,18 +116,21 @@ StringTable::StringTable(std::size_t max_entries, std::size_t max_bytes)
 
 void StringTable::clear() {
   arena_.clear();
+  arena_bytes_ = 0;
   entries_.clear();
   slots_.assign(1024, {});
   full_ = false;
 }
 
 void StringTable::grow() {
-  slots_.assign(slots_.size() * 2, {});
-  std::size_t mask = slots_.size() - 1;
-  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
-    std::size_t at = entries_[i].hash & mask;
+  std::vector<Slot> old(slots_.size() * 4);
+  old.swap(slots_);
+  const std::size_t mask = slots_.size() - 1;
+  for (const Slot& slot : old) {
+    if (slot.entry == 0) continue;
+    std::size_t at = entries_[slot.entry - 1].hash & mask;
     while (slots_[at].entry != 0) at = (at + 1) & mask;
-    slots_[at] = {i + 1, static_cast<std::uint32_t>(entries_[i].hash >> 32U)};
+    slots_[at] = slot;
   }
 }
 
@@ -132,18 +146,18 @@ std::uint32_t StringTable::find_or_add(std::string_view bytes, std::uint64_t has
   for (; slots_[at].entry != 0; at = (at + 1) & mask) {
     if (slots_[at].tag != tag) continue;
     const Entry& entry = entries_[slots_[at].entry - 1];
-    if (entry.hash == hash && entry.size == bytes.size() &&
-        std::memcmp(arena_.data() + entry.offset, bytes.data(), bytes.size()) == 0)
+    if (entry.hash == static_cast<std::uint32_t>(hash) &&
+        std::string_view(entry.bytes, entry.size) == bytes)
       return slots_[at].entry - 1;
   }
-  if (entries_.size() >= max_entries_ || arena_.size() + bytes.size() > max_bytes_) {
+  if (entries_.size() >= max_entries_ || arena_bytes_ + bytes.size() > max_bytes_) {
     full_ = true;
     return none;
   }
   added = true;
-  entries_.push_back(
-      {hash, static_cast<std::uint32_t>(arena_.size()), static_cast<std::uint32_t>(bytes.size())});
-  arena_ += bytes;
+  entries_.push_back({arena_.keep(bytes).data(), static_cast<std::uint32_t>(bytes.size()),
+                      static_cast<std::uint32_t>(hash)});
+  arena_bytes_ += bytes.size();
   slots_[at] = {static_cast<std::uint32_t>(entries_.size()), tag};
   if (entries_.size() * 2 > slots_.size()) grow();
   return none;
@@ -159,6 +173,14 @@ std::size_t StructureMemory::words_in(CaptureKind kind, std::size_t size) {
     default:
       return 0;
   }
+}
+
+void StructureMemory::learn(Last& last, std::size_t place, std::uint64_t value) {
+  const std::uint64_t difference = zigzag_of(static_cast<std::int64_t>(value - last.words[place]));
+  const bool shorter = std::bit_width(difference) + 6 < std::bit_width(value);
+  std::int8_t& trust = last.trust[place];
+  trust = static_cast<std::int8_t>(shorter ? std::min(trust + 1, 8) : std::max(trust - 1, -8));
+  last.words[place] = value;
 }
 
 Column literal_column(CaptureKind kind) {

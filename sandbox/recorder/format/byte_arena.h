@@ -19,7 +19,8 @@ class ByteArena {
       used_ = 0;
     }
     if (chunk_ == chunks_.size()) {
-      const std::size_t size = std::max(bytes, chunk_bytes);
+      next_bytes_ = std::min(next_bytes_ * 2, largest_chunk);
+      const std::size_t size = std::max(bytes, next_bytes_);
       chunks_.push_back({std::make_unique_for_overwrite<char[]>(size), size});
     }
     char* at = chunks_[chunk_].bytes.get() + used_;
@@ -36,7 +37,7 @@ class ByteArena {
   void clear() { chunk_ = used_ = 0; }
 
  private:
-  static constexpr std::size_t chunk_bytes = 65536;
+  static constexpr std::size_t largest_chunk = std::size_t{1} << 20U;
   struct Chunk {
     std::unique_ptr<char[]> bytes;
     std::size_t size = 0;
@@ -44,6 +45,7 @@ class ByteArena {
   std::vector<Chunk> chunks_;
   std::size_t chunk_ = 0;  // the one that is being filled
   std::size_t used_ = 0;   // of it
+  std::size_t next_bytes_ = 2048;
 };
 
 }  // namespace gyges::recorder

@@ -12,7 +12,8 @@ namespace gyges::recorder {
 
 inline constexpr std::string_view trace_magic = "\x89GYT\r\n\x1a\n";
 inline constexpr std::string_view frame_mark = "GYTF";
-inline constexpr std::uint32_t trace_version = 6;
+inline constexpr std::uint32_t trace_version = 7;
+inline constexpr std::uint32_t foreseeing_version = 7;    // successions, clock steps, prefixes
 inline constexpr std::uint32_t word_lanes_version = 6;    // words of structures apart, by place
 inline constexpr std::uint32_t split_times_version = 3;   // columns of times in two parts
 inline constexpr std::uint32_t oldest_trace_version = 1;  // without summaries
