@@ -164,6 +164,7 @@ void add_disks(const MachineView& view, const BusMoment& moment, std::vector<Uni
     unit.description = mount.point == "/" ? "Root Mount" : mount.point;
     if (mount.point == "/dev/hugepages") unit.description = "Huge Pages File System";
     if (mount.point == "/dev/mqueue") unit.description = "POSIX Message Queue File System";
+    if (mount.point == "/run/lock") unit.description = "Legacy Locks Directory /run/lock";
     if (mount.point == "/sys/kernel/debug") unit.description = "Kernel Debug File System";
     if (mount.point == "/sys/kernel/tracing") unit.description = "Kernel Trace File System";
     if (mount.point == "/sys/kernel/config") unit.description = "Kernel Configuration File System";
@@ -238,6 +239,27 @@ void add_known(const MachineView& view, const BusMoment& moment, std::vector<Uni
   }
 }
 
+// Services that sysinit.target waits for (DefaultDependencies=no in their files).
+bool brings_system_up(const UnitLook& unit) {
+  static constexpr std::array names{"apparmor.",
+                                    "keyboard-setup.",
+                                    "kmod-static-nodes.",
+                                    "modprobe@",
+                                    "systemd-fsck-root.",
+                                    "systemd-journal",
+                                    "systemd-modules-load.",
+                                    "systemd-random-seed.",
+                                    "systemd-remount-fs.",
+                                    "systemd-sysctl.",
+                                    "systemd-sysusers.",
+                                    "systemd-tmpfiles-setup",
+                                    "systemd-udev",
+                                    "systemd-update-utmp."};
+  return unit.name.ends_with(".service") &&
+         std::any_of(names.begin(), names.end(),
+                     [&](const char* name) { return unit.name.starts_with(name); });
+}
+
 // What the targets of a start hold together.
 void add_relations(std::vector<UnitLook>& units) {
   std::map<std::string, UnitLook*, std::less<>> named;
@@ -256,15 +278,13 @@ void add_relations(std::vector<UnitLook>& units) {
   for (const char* other : {"cryptsetup.target", "local-fs.target", "swap.target",
                             "systemd-journald.service", "systemd-udevd.service"})
     needs("sysinit.target", other);
+  for (UnitLook& unit : units) unit.early = brings_system_up(unit);
   for (const UnitLook& unit : std::vector<UnitLook>(units)) {
-    const bool early = unit.name.starts_with("systemd-tmpfiles") ||
-                       unit.name.starts_with("keyboard") ||
-                       unit.name.starts_with("systemd-sysctl") || unit.name.starts_with("apparmor");
     if (unit.name.ends_with(".timer")) needs("timers.target", unit.name);
     if (unit.name.ends_with(".socket")) needs("sockets.target", unit.name);
     if (unit.name.ends_with(".service") && unit.file_state == "enabled")
       needs(unit.name.starts_with("getty@") ? "getty.target"
-            : early                         ? "sysinit.target"
+            : unit.early                    ? "sysinit.target"
                                             : "multi-user.target",
             unit.name);
   }

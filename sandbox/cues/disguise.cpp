@@ -174,7 +174,10 @@ MachineView make_view(const Persona& persona, std::uint64_t seed, const isolatio
   const bool counted = emulated("affinity") && machine.processors > 0;
   view.processors = counted ? machine.processors : host.processors;
   const bool weighed = emulated("sysinfo") && machine.memory_megabytes > 0;
-  view.memory_kilobytes = weighed ? machine.memory_megabytes * 1024 : host.memory_kilobytes;
+  // A kernel has some pages left beside whole megabytes: as many for every seed, so that runs share
+  // what tells them.
+  const std::uint64_t left = (1 + machine.memory_megabytes * 7919 % 250) * 4;
+  view.memory_kilobytes = weighed ? machine.memory_megabytes * 1024 + left : host.memory_kilobytes;
   view.host_memory_kilobytes = host.memory_kilobytes;
   view.processor = processor_block(machine, host.processor);
   SeededStream stream(seed, machine_ids);
@@ -297,7 +300,12 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   const bool whole = machine.cgroup_root;
   disguise.root_directories.emplace_back("/boot", whole ? 0700 : 0755);
   if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
+  if (whole) disguise.device_directories = {{"/dev/hugepages", 0755}, {"/dev/mqueue", 01777}};
   disguise.root_time = installation_time(view.day);
+  disguise.run_time = start_of_container(persona, seed, as_of == 0 ? today() : as_of,
+                                         start_of_machine(policy.cues.uptime_seconds));
+  // Something came and went there on the day before; a container's is its own.
+  disguise.temporary_time = whole ? view.day - 5413 : disguise.run_time;
   disguise.emulation = make_emulation(view, disguise.covers);
   if (has_system_bus(machine)) {
     // systemd's were made as it started.

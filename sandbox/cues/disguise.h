@@ -119,6 +119,10 @@ std::string mountstats_file(const std::vector<MountRow>& rows);
 std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& rows,
                                                 std::uint64_t memory_kilobytes);
 
+// Hundredths of a second from the machine's start to that of the process with this number, which
+// are later the higher the number is.
+std::uint64_t start_by_number(std::uint32_t number);
+
 // Pid 1 and those daemons whose numbers the persona says; a function of the arguments alone.
 // `lived_seconds`: since when they run, up to the uptime.
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,

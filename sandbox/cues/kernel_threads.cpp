@@ -36,7 +36,7 @@ class ThreadList {
     for (std::size_t i = 0; i < threads_.size(); ++i) {
       ProcessLook& look = threads_[i];
       SeededStream stream(seed_, "machine/kernel/" + std::to_string(look.pid));
-      look.start_ticks = look.pid / 16;
+      look.start_ticks = start_by_number(look.pid);
       const double share = work_[i] * (0.6 + static_cast<double>(stream.below(800)) / 1000);
       look.system_ticks =
           static_cast<std::uint64_t>(static_cast<double>(uptime_seconds) * 100 * share);

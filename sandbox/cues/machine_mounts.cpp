@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <tuple>
 
 #include "sandbox/cues/disguise.h"
 #include "sandbox/cues/machine_trees.h"
@@ -19,7 +20,9 @@ namespace {
 constexpr std::int64_t ext4 = 0xef53, overlay = 0x794c7630, tmpfs = 0x01021994, proc = 0x9fa0,
                        sysfs = 0x62656572, devpts = 0x1cd1, cgroup2 = 0x63677270,
                        security = 0x73636673, pstore = 0x6165676c, bpf = 0xcafe4a11,
-                       debug = 0x64626720, tracing = 0x74726163, mqueue = 0x19800202;
+                       debug = 0x64626720, tracing = 0x74726163, mqueue = 0x19800202,
+                       hugetlbfs = 0x958458f6, autofs = 0x187, configfs = 0x62656570,
+                       fusectl = 0x65735543;
 
 // A device that stands for no disk: its minor number alone.
 std::string nodev(unsigned minor) {
@@ -62,20 +65,15 @@ struct Root {
 // A partition that is mounted beside the root. As full as one of its kind is.
 MountRow partition_row(const MachineView& view, const Disk& disk, const Partition& part) {
   const std::uint64_t bytes = part.megabytes * 1024 * 1024 / 100 * 98;
-  const std::uint64_t room = part.mount == "/tmp" ? 96 : 31 + (view.seed + part.number * 7) % 37;
-  return {0,
-          0,
-          fmt::format("{}:{}", disk.major, part.number),
-          "/",
-          part.mount,
-          "rw,relatime",
-          "",
-          "ext4",
-          "/dev/" + part.name,
-          "rw",
-          ext4,
-          bytes,
-          bytes / 100 * room};
+  const std::uint64_t room = 31 + (view.seed + part.number * 7) % 37;
+  // Everybody may look into /tmp: it holds what is seen there, and ext4's own directories.
+  const std::uint64_t free =
+      part.mount == "/tmp" ? bytes - (7 + view.seed % 9) * 4096 : bytes / 100 * room;
+  return {0,    0,          fmt::format("{}:{}", disk.major, part.number),
+          "/",  part.mount, "rw,relatime",
+          "",   "ext4",     "/dev/" + part.name,
+          "rw", ext4,       bytes,
+          free};
 }
 
 Root root_of(const MachineView& view) {
@@ -98,34 +96,72 @@ Root root_of(const MachineView& view) {
 
 constexpr const char* plain = "rw,nosuid,nodev,noexec,relatime";
 
+// A mount of a file system that stands for no disk.
+MountRow plain_row(const char* point, const char* options, unsigned minor, const char* type,
+                   const char* source, std::string super, std::int64_t magic) {
+  return MountRow{0,    0,      nodev(minor),     "/",   point, options, "",
+                  type, source, std::move(super), magic, 0,     0};
+}
+
+struct Parents {
+  unsigned sys, process, devices, run;
+};
+
+// What systemd mounts as units of its own, once the first ones stand; some with their modules.
+void add_units_of_systemd(const MachineView& view, Table& table, const Parents& parents) {
+  const auto has = [&](std::string_view module) {
+    return std::any_of(view.machine.modules.begin(), view.machine.modules.end(),
+                       [&](const std::string& line) {
+                         return line.starts_with(module) && line.substr(module.size(), 1) == " ";
+                       });
+  };
+  const std::string pipe = std::to_string(11000 + view.seed % 4000);
+  table.add(
+      plain_row("/proc/sys/fs/binfmt_misc", "rw,relatime", 29, "autofs", "systemd-1",
+                "rw,fd=30,pgrp=1,timeout=0,minproto=5,maxproto=5,direct,pipe_ino=" + pipe, autofs),
+      parents.process, 12);
+  table.add(plain_row("/dev/mqueue", plain, 19, "mqueue", "mqueue", "rw", mqueue), parents.devices,
+            13);
+  table.add(plain_row("/dev/hugepages", "rw,relatime", 30, "hugetlbfs", "hugetlbfs",
+                      "rw,pagesize=2M", hugetlbfs),
+            parents.devices, 15);
+  if (has("configfs"))
+    table.add(plain_row("/sys/kernel/config", plain, 31, "configfs", "configfs", "rw", configfs),
+              parents.sys, 18);
+  if (has("fuse"))
+    table.add(plain_row("/sys/fs/fuse/connections", plain, 32, "fusectl", "fusectl", "rw", fusectl),
+              parents.sys, 19);
+  MountRow lock =
+      plain_row("/run/lock", plain, 25, "tmpfs", "tmpfs", "rw,size=5120k,inode64", tmpfs);
+  lock.bytes = 5U << 20U;
+  lock.free = lock.bytes - 4096;
+  table.add(std::move(lock), parents.run, 6);
+}
+
 std::vector<MountRow> machine_mounts(const MachineView& view) {
   const Root root = root_of(view);
   const std::uint64_t memory = view.memory_kilobytes * 1024;
+  const std::uint64_t tenth = view.memory_kilobytes / 40 * 4;  // whole pages
   Table table(22);
   // The kernel numbers the early ones before the root is switched to, and so the root comes later.
   // Parents have to be there: findmnt(8) follows them.
   const unsigned top = 27;
-  auto none = [](const char* point, const char* options, unsigned minor, const char* type,
-                 const char* source, std::string super, std::int64_t magic) {
-    return MountRow{0,    0,      nodev(minor),     "/",   point, options, "",
-                    type, source, std::move(super), magic, 0,     0};
-  };
+  constexpr auto none = plain_row;
   const unsigned sys = table.add(none("/sys", plain, 20, "sysfs", "sysfs", "rw", sysfs), top, 7);
-  table.add(none("/proc", plain, 21, "proc", "proc", "rw", proc), top, 14);
+  const unsigned process = table.add(none("/proc", plain, 21, "proc", "proc", "rw", proc), top, 14);
   MountRow devices =
       none("/dev", "rw,nosuid,relatime", 5, "devtmpfs", "udev",
            fmt::format("rw,size={}k,nr_inodes={},mode=755,inode64",
-                       view.memory_kilobytes / 2 - 9312, view.memory_kilobytes / 8 - 2328),
+                       view.memory_kilobytes / 8 * 4 - 9312, view.memory_kilobytes / 8 - 2328),
            tmpfs);
-  devices.bytes = devices.free = (view.memory_kilobytes / 2 - 9312) * 1024;
+  devices.bytes = devices.free = (view.memory_kilobytes / 8 * 4 - 9312) * 1024;
   const unsigned dev = table.add(std::move(devices), top, 2);
   table.add(none("/dev/pts", "rw,nosuid,noexec,relatime", 22, "devpts", "devpts",
                  "rw,gid=5,mode=620,ptmxmode=000", devpts),
             dev, 3);
-  MountRow run =
-      none("/run", plain, 23, "tmpfs", "tmpfs",
-           fmt::format("rw,size={}k,mode=755,inode64", view.memory_kilobytes / 10), tmpfs);
-  run.bytes = memory / 10;
+  MountRow run = none("/run", plain, 23, "tmpfs", "tmpfs",
+                      fmt::format("rw,size={}k,mode=755,inode64", tenth), tmpfs);
+  run.bytes = tenth * 1024;
   run.free = run.bytes - (900 + view.seed % 700) * 1024;
   const unsigned runs = table.add(run, top, 5);
   MountRow disk{0,           0,
@@ -148,6 +184,7 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
   table.add(none("/sys/fs/bpf", plain, 28, "bpf", "bpf", "rw,mode=700", bpf), sys, 11);
   table.add(none("/sys/kernel/debug", plain, 7, "debugfs", "debugfs", "rw", debug), sys, 16);
   table.add(none("/sys/kernel/tracing", plain, 12, "tracefs", "tracefs", "rw", tracing), sys, 17);
+  add_units_of_systemd(view, table, {sys, process, dev, runs});
   unsigned peers = 90;
   std::vector<MountRow> parts;
   for (const Disk& volume : view.machine.disks)
@@ -163,13 +200,12 @@ std::vector<MountRow> machine_mounts(const MachineView& view) {
     table.add(std::move(part), holder, peers += 2);
   }
   if (view.user_directory) {
-    MountRow user = none(
-        "", "rw,nosuid,nodev,relatime", 41, "tmpfs", "tmpfs",
-        fmt::format("rw,size={}k,nr_inodes={},mode=700,uid={},gid={},inode64",
-                    view.memory_kilobytes / 10, view.memory_kilobytes / 40, view.user, view.group),
-        tmpfs);
+    MountRow user = none("", "rw,nosuid,nodev,relatime", 41, "tmpfs", "tmpfs",
+                         fmt::format("rw,size={}k,nr_inodes={},mode=700,uid={},gid={},inode64",
+                                     tenth, view.memory_kilobytes / 40, view.user, view.group),
+                         tmpfs);
     user.point = fmt::format("/run/user/{}", view.user);
-    user.bytes = user.free = memory / 10;
+    user.bytes = user.free = tenth * 1024;
     table.add(std::move(user), runs, 331);
   }
   return table.take();
@@ -282,6 +318,15 @@ std::vector<MountRow> container_mounts(const MachineView& view) {
   return table.take();
 }
 
+// Of each group of 128 MiB 8192 (mke2fs(8)), and as many used as files of a usual size would be.
+// One disk says one thing, wherever it is mounted.
+std::pair<std::uint64_t, std::uint64_t> nodes_of_disk(const MountRow& row) {
+  const std::uint64_t groups = (row.bytes / 98 * 100 + (127U << 20U)) >> 27U;
+  const std::uint64_t size_of_file = 37000 + row.bytes / 4096 * 7919 % 60000;
+  constexpr std::uint64_t own = 11;  // reserved, and lost+found
+  return {groups * 8192, own + (row.bytes - row.free) / size_of_file};
+}
+
 }  // namespace
 
 std::string root_partition(const Machine& machine) {
@@ -355,6 +400,8 @@ std::vector<isolation::ShownMount> shown_mounts(const std::vector<MountRow>& row
       mount.inodes = std::strtoull(row.super.c_str() + at + said.size(), nullptr, 10);
     else if (row.magic == tmpfs)
       mount.inodes = memory_kilobytes / 8;
+    else if (row.magic == ext4 || row.magic == overlay)
+      std::tie(mount.inodes, mount.inodes_used) = nodes_of_disk(row);
     for (const Flag& flag : flags)
       if (("," + row.options + ",").find(flag.option) != std::string::npos)
         mount.flags |= flag.flag;

@@ -380,6 +380,14 @@ std::string key_users_file(std::uint32_t user) {
       "    0:    78 77/77 71/1000000 1503/25000000\n{:>5}:     3 3/3 3/200 53/20000\n", user);
 }
 
+std::uint64_t start_by_number(std::uint32_t number) {
+  constexpr std::uint64_t own_threads = 100, services = 270;
+  if (number < own_threads) return number / 16;
+  // The disk is found, and the root is mounted.
+  if (number < services) return 6 + (number - own_threads) * 44 / 17;
+  return 180 + std::uint64_t{number};
+}
+
 std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& machine,
                                        std::uint64_t seed, std::uint64_t uptime_seconds,
                                        std::uint64_t lived_seconds) {
@@ -391,9 +399,10 @@ std::vector<ProcessLook> process_looks(const Persona& persona, const Machine& ma
     look.name = daemon.name.substr(0, 15);
     look.pid = daemon.pid;
     std::tie(look.uid, look.gid) = account_ids(persona, daemon.user);
-    // In the order of their numbers within the first seconds; what a user started, later.
-    look.start_ticks = daemon.pid == 1 ? 1 + stream.below(4) : 180 + daemon.pid + stream.below(9);
-    if (session) look.start_ticks = 2400 + std::uint64_t{daemon.pid} * 3 + stream.below(40);
+    // What a user started, later; a container's numbers tell nothing of the machine's start.
+    look.start_ticks = start_by_number(daemon.pid);
+    if (machine.claims_container != "none" && daemon.pid > 1) look.start_ticks = 180 + daemon.pid;
+    if (session) look.start_ticks = 2400 + std::uint64_t{daemon.pid} * 3;
     look.start_ticks += before;
     // To ten minutes: two runs of one seed should not differ by a second.
     const double ticks = static_cast<double>(lived_seconds / 600 * 600) * 100;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <memory>
 
 #include "base/text.h"
@@ -18,6 +19,12 @@ namespace {
 
 std::string line(std::string text) {
   return text + "\n";
+}
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
 }
 
 std::string slot_path(const std::string& slot) {
@@ -214,25 +221,35 @@ void put_power(const MachineView& view, EntryTree& tree) {
   const std::string battery = acpi + "PNP0C0A:00/power_supply/BAT0";
   const std::uint64_t design = 52500000;  // microwatt hours
   const std::uint64_t full = design - view.seed % 9000 * 1000;
-  for (const auto& [name, value] : {std::pair<const char*, std::string>{"type", "Battery"},
-                                    {"present", "1"},
-                                    {"status", "Not charging"},
-                                    {"capacity", "96"},
-                                    {"capacity_level", "Normal"},
-                                    {"technology", "Li-poly"},
-                                    {"manufacturer", "SMP"},
-                                    {"model_name", "5B10W51867"},
-                                    {"cycle_count", std::to_string(140 + view.seed % 160)},
-                                    {"energy_full_design", std::to_string(design)},
-                                    {"energy_full", std::to_string(full)},
-                                    {"energy_now", std::to_string(full / 100 * 96)},
-                                    {"power_now", "0"},
-                                    {"voltage_now", "16911000"}})
+  const Pairs values{{"type", "Battery"},
+                     {"status", "Not charging"},
+                     {"present", "1"},
+                     {"technology", "Li-poly"},
+                     {"cycle_count", std::to_string(140 + view.seed % 160)},
+                     {"voltage_min_design", "15440000"},
+                     {"voltage_now", "16911000"},
+                     {"power_now", "0"},
+                     {"energy_full_design", std::to_string(design)},
+                     {"energy_full", std::to_string(full)},
+                     {"energy_now", std::to_string(full / 100 * 96)},
+                     {"capacity", "96"},
+                     {"capacity_level", "Normal"},
+                     {"model_name", "5B10W51867"},
+                     {"manufacturer", "SMP"},
+                     {"serial_number", fmt::format("{:>5}", 1000 + view.seed % 4000)}};
+  // All of them once more, in one file.
+  std::string all = "POWER_SUPPLY_NAME=BAT0\n";
+  for (const auto& [name, value] : values) {
     tree.own_file(battery + "/" + name, line(value));
+    all += "POWER_SUPPLY_" + upper(name) + "=" + value + "\n";
+  }
+  tree.own_file(battery + "/uevent", std::move(all), 0644);
   tree.link("class/power_supply/BAT0", battery);
   const std::string mains = acpi + "ACPI0003:00/power_supply/AC";
   tree.file(mains + "/type", "Mains\n");
   tree.file(mains + "/online", "1\n");
+  tree.file(mains + "/uevent",
+            "POWER_SUPPLY_NAME=AC\nPOWER_SUPPLY_TYPE=Mains\nPOWER_SUPPLY_ONLINE=1\n", 0644);
   tree.link("class/power_supply/AC", mains);
   const std::string zone = "devices/virtual/thermal/thermal_zone0";
   tree.file(zone + "/type", "acpitz\n");
@@ -273,7 +290,9 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
                            "firmware/dmi",
                            "fs/bpf",
                            "fs/ext4",
+                           "fs/fuse/connections",
                            "fs/pstore",
+                           "kernel/config",
                            "kernel/debug",
                            "kernel/security",
                            "kernel/tracing",
@@ -287,8 +306,10 @@ std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::strin
   if (!machine.sensors.empty()) tree.link("class/hwmon/hwmon0", "devices/virtual/hwmon/hwmon0");
   if (machine.kernel_version.find("Debian") != std::string::npos) {
     tree.file("module/apparmor/parameters/enabled", "Y\n");
-    if (machine.cgroup_root)
+    if (machine.cgroup_root) {
       tree.file("kernel/security/lsm", "lockdown,capability,landlock,yama,apparmor,tomoyo,bpf");
+      tree.file("kernel/security/apparmor/profiles", "", 0400);  // only root is told them
+    }
   }
   tree.file("kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", 0644);
   tree.file("kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n");

@@ -61,9 +61,10 @@ json common(const UnitLook& unit, const BusMoment& moment, bool loaded) {
                                             : std::vector<std::string>())},
       {"ConflictedBy", texts({})},
       {"Before", texts(unit.wanted_by)},
-      {"After", texts(service && loaded ? std::vector<std::string>{"sysinit.target", "basic.target",
-                                                                   "system.slice"}
-                                        : unit.wants)},
+      {"After", texts(!service || !loaded ? unit.wants
+                      : unit.early        ? std::vector<std::string>{"system.slice"}
+                                   : std::vector<std::string>{"sysinit.target", "basic.target",
+                                                              "system.slice"})},
       {"OnFailure", texts({})},
       {"OnFailureOf", texts({})},
       {"OnSuccess", texts({})},
@@ -98,7 +99,7 @@ json common(const UnitLook& unit, const BusMoment& moment, bool loaded) {
       {"RefuseManualStart", truth(false)},
       {"RefuseManualStop", truth(false)},
       {"AllowIsolate", truth(false)},
-      {"DefaultDependencies", truth(true)},
+      {"DefaultDependencies", truth(!unit.early)},
       {"OnSuccessJobMode", text("fail")},
       {"OnFailureJobMode", text("replace")},
       {"IgnoreOnIsolate", truth(false)},

@@ -23,9 +23,10 @@ struct UnitLook {
   std::string group;       // control group
   std::string slice;
   std::uint64_t most_tasks = 0;  // in it
-  std::uint64_t entered = 0;  // its state, microseconds since 1970; 0: never
-  std::uint64_t took = 0;     // its start, microseconds
+  std::uint64_t entered = 0;     // its state, microseconds since 1970; 0: never
+  std::uint64_t took = 0;        // its start, microseconds
   std::vector<std::string> wants, wanted_by;
+  bool early = false;  // of those that bring the system up, which come before basic.target
   std::string triggers, triggered_by;
   nlohmann::json processes = nlohmann::json::array();
   // Of services.

@@ -31,7 +31,7 @@ enum class Op : std::uint32_t {
   open_tree,       // number[0]: slot, a: host path: a detached copy of the mount there
   new_root,        // a: host directory to stand on, b: mount data: a tmpfs that becomes the root
   make_path,       // a: directory, number[0]: mode; parents as needed
-  make_file,       // a: an empty file to mount on; parents as needed
+  make_file,       // a: an empty file to mount on, number[0]: mode (0: 0644); parents as needed
   make_symlink,    // a: target, b: path; parents as needed
   check_path,      // a: path below the new root that is reached through no link
   set_owner,       // a: path, number[0]: uid, number[1]: gid, number[2]: mode

@@ -85,9 +85,9 @@ int make_path(const char* path, mode_t mode) {
   return (errno == EEXIST || errno == EROFS) && is_directory(path) ? 0 : -1;
 }
 
-int make_file(const char* path) {
+int make_file(const char* path, mode_t mode) {
   int fd = with_parents(path, [&] {
-    return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
   });
   if (fd >= 0) return ::close(fd);
   return (errno == EEXIST || errno == EROFS) && ::access(path, F_OK) == 0 ? 0 : -1;
@@ -279,7 +279,7 @@ int run_step(const Step& step, std::uint32_t index) {
     case Op::make_path:
       return make_path(step.a, static_cast<mode_t>(number[0]));
     case Op::make_file:
-      return make_file(step.a);
+      return make_file(step.a, number[0] == 0 ? 0644 : static_cast<mode_t>(number[0]));
     case Op::make_symlink:
       return make_symlink(step.a, step.b);
     case Op::check_path:

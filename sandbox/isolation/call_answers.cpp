@@ -102,8 +102,9 @@ Answer answer_statfs(const Emulation& emulation, const seccomp_notif& call, Call
   // Whichever part of the disk is mounted there: of files of the host in a container, too.
   const bool disk = mount->type == EXT4_SUPER_MAGIC || mount->type == OVERLAYFS_SUPER_MAGIC;
   info.f_bavail = info.f_bfree - (disk ? info.f_blocks / 20 : 0);
-  info.f_files = mount->inodes > 0 ? mount->inodes : mount->bytes / (disk ? 16384 : 4096);
-  info.f_ffree = info.f_files - std::min(info.f_files, disk ? info.f_files / 17 : 9);
+  info.f_files = mount->inodes > 0 ? mount->inodes : mount->bytes / 4096;
+  const std::uint64_t used = mount->inodes_used > 0 ? mount->inodes_used : 9;
+  info.f_ffree = info.f_files - std::min<std::uint64_t>(info.f_files, used);
   info.f_namelen = 255;
   info.f_flags = mount->flags | 0x20;  // ST_VALID, which the C library does not name
   return written(memory.write(call, call.data.args[1], &info, sizeof(info)));

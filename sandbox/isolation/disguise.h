@@ -68,11 +68,16 @@ struct Disguise {
   std::string init_name = "init";  // comm of pid 1
   std::vector<std::string> init_arguments = {"init"};
   std::vector<Decoy> decoys;
-  std::vector<std::string> root_files;  // empty files below /, "/.dockerenv"
+  std::vector<std::string> root_files;  // empty programs below /, "/.dockerenv"
   // Empty directories that every system has, where the policy mounts nothing, and their modes.
   std::vector<std::pair<std::string, unsigned>> root_directories;
+  // The same below /dev.
+  std::vector<std::pair<std::string, unsigned>> device_directories;
   bool root_of_disk = false;   // the root directory has the number that it has on a disk
   std::int64_t root_time = 0;  // of / and its links and empty directories, since 1970; 0: now
+  // Of /run, since 1970, and in a container of its root and of root_files; 0: now.
+  std::int64_t run_time = 0;
+  std::int64_t temporary_time = 0;  // of /tmp; 0: now
   // Processes that a user may have by default (RLIMIT_NPROC), where the policy sets no limit of the
   // kind; 0: the host's.
   std::uint64_t usual_processes = 0;

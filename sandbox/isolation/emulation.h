@@ -29,8 +29,9 @@ struct ShownMount {
   std::int64_t type = 0;  // f_type; 0: the kernel's answer stays
   std::uint64_t bytes = 0;
   std::uint64_t free = 0;
-  std::int64_t flags = 0;    // f_flags
-  std::uint64_t inodes = 0;  // f_files; 0: by the size
+  std::int64_t flags = 0;         // f_flags
+  std::uint64_t inodes = 0;       // f_files; 0: by the size
+  std::uint64_t inodes_used = 0;  // of them; 0: what a fresh file system in memory has
 };
 
 // What a process's own state looks like, by prctl(2) and /proc/PID/status.

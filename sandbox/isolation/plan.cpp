@@ -229,7 +229,7 @@ Result<Plan> make_plan(const Policy& policy, const HostFacts& host,
   GYGES_CHECK(filesystem.open_sources(shared_tree));
   filesystem.root_and_scratch(disguise);
   // No policy mounts anything there.
-  filesystem.proc_and_devices(terminal);
+  filesystem.proc_and_devices(terminal, disguise);
   // Sooner there than the layers.
   filesystem.await_disguise(disguise);
   decoys(disguise, host, steps);

@@ -300,7 +300,7 @@ void FilesystemPlan::place_view(const std::string& target, std::uint64_t slot,
                fmt::format("lowerdir=.s/e:{}{}", source, host_.root ? "" : ",userxattr"));
 }
 
-void FilesystemPlan::proc_and_devices(bool terminal) {
+void FilesystemPlan::proc_and_devices(bool terminal, const Disguise& disguise) {
   steps_.make_path("proc", 0555);
   steps_.mount("mount /proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   steps_.make_path("dev", 0755);
@@ -322,6 +322,8 @@ void FilesystemPlan::proc_and_devices(bool terminal) {
   steps_.make_path(".s/shm", 01777);
   steps_.make_path("dev/shm", 01777);
   steps_.add_path(Op::bind, "mount /dev/shm", ".s/shm").b = "dev/shm";
+  for (const auto& [path, mode] : disguise.device_directories)
+    steps_.make_path(relative(path), mode);
   for (auto [target, path] :
        {std::pair{"/proc/self/fd", "dev/fd"}, std::pair{"/proc/self/fd/0", "dev/stdin"},
         std::pair{"/proc/self/fd/1", "dev/stdout"}, std::pair{"/proc/self/fd/2", "dev/stderr"},
@@ -336,17 +338,28 @@ void FilesystemPlan::proc_and_devices(bool terminal) {
 
 void FilesystemPlan::looks_of_root(const Disguise& disguise) {
   for (const std::string& path : disguise.root_files)
-    steps_.add_path(Op::make_file, "make " + path, relative(path));
+    steps_.add_path(Op::make_file, "make " + path, relative(path)).number[0] = 0755;
   // Rootless they are the agent's user's, and one that is closed to others is closed to it too.
   for (const auto& [path, mode] : disguise.root_directories)
     steps_.make_path(relative(path), host_.root || (mode & 0077U) != 0 ? mode : 0U);
   root_time_ = disguise.root_time;
+  if (!disguise.root_of_disk) {
+    start_time_ = disguise.run_time;
+    dated_later_ = disguise.root_files;
+  }
   // What was made for this run and is the system's, not the agent's nor the host's.
-  for (const WritableArea& area : plan_.areas)
-    if (root_time_ > 0 && !area.agent_owned && area.host_source.empty() && area.target != "/run" &&
-        area.target != "/tmp")
-      steps_.add_path(Op::set_time, "date " + area.target, relative(area.target)).number[0] =
-          static_cast<std::uint64_t>(root_time_);
+  for (const WritableArea& area : plan_.areas) {
+    const std::int64_t time = area.target == "/run"   ? disguise.run_time
+                              : area.target == "/tmp" ? disguise.temporary_time
+                                                      : root_time_;
+    if (time > 0 && !area.agent_owned && area.host_source.empty())
+      date(area.target, relative(area.target), time);
+  }
+}
+
+void FilesystemPlan::date(const std::string& name, std::string path, std::int64_t time) {
+  steps_.add_path(Op::set_time, "date " + name, std::move(path)).number[0] =
+      static_cast<std::uint64_t>(time);
 }
 
 void FilesystemPlan::await_disguise(const Disguise& disguise) {
@@ -423,6 +436,10 @@ void FilesystemPlan::enter() {
   }
   if (root_time_ > 0)
     steps_.add(Op::date_root, "date the root").number[0] = static_cast<std::uint64_t>(root_time_);
+  if (start_time_ > 0) {
+    for (const std::string& path : dated_later_) date(path, path, start_time_);
+    date("the root once more", "/", start_time_);
+  }
   steps_.add(Op::freeze_root, "make the root read-only");
 }
 

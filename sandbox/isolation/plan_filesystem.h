@@ -34,7 +34,7 @@ class FilesystemPlan {
   // The new root, the file system of the writable layers and that of the disguise. The supervisor
   // fills them while other steps go on, until those that await it.
   void root_and_scratch(const Disguise& disguise);
-  void proc_and_devices(bool terminal);
+  void proc_and_devices(bool terminal, const Disguise& disguise);
 
   void await_disguise(const Disguise& disguise);
   // Covers over files of /proc, and the tree of /sys unless the policy mounts something there.
@@ -51,6 +51,7 @@ class FilesystemPlan {
   void enter();
 
  private:
+  void date(const std::string& name, std::string path, std::int64_t time);
   struct Placed {
     Mount mount;
     bool is_directory = true;
@@ -85,6 +86,9 @@ class FilesystemPlan {
   std::uint64_t slots_ = 0;
   unsigned views_ = 0;
   std::int64_t root_time_ = 0;  // 0: as it is
+  // A container's runtime made these, and with them changed the root, when it started it; 0: not.
+  std::int64_t start_time_ = 0;
+  std::vector<std::string> dated_later_;
 };
 
 }  // namespace gyges::isolation

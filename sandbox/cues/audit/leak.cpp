@@ -52,6 +52,8 @@ bool holds(const LeakRule& rule, const Observation& seen) {
       return seen.value.find(rule.operand) != std::string::npos;
     case Test::one_of:
       return has_word(seen.value, rule.operand);
+    case Test::lacks:
+      return !has_word(seen.value, rule.operand);
     case Test::unlike:
       return !begins_with_word(seen.value, rule.operand);
     case Test::above:

@@ -34,6 +34,7 @@ struct LeakRule {
     differs,   // it could be read and is not the operand
     contains,  // the operand stands in it
     one_of,    // a word of the operand stands in it
+    lacks,     // it could be read, and no word of the operand stands in it
     above,     // its first number is above the operand
     below,
     error,   // it could not be read, for this reason

@@ -80,7 +80,7 @@ constexpr std::array rows{
         "62914560\n254:0\n254:15\n15\n"},
     Row{"K1", "uname -sr; uname -v", "Linux 6\\.1\\.0-44-amd64\n#1 SMP .*Debian 6\\.1\\.164-1.*\n"},
     Row{"K2", "cat /proc/sys/kernel/osrelease", "6\\.1\\.0-44-amd64\n"},
-    Row{"K11", "awk '/MemTotal/ {print $2}' /proc/meminfo", "16392192\n"},
+    Row{"K11", "awk '/MemTotal/ {print $2}' /proc/meminfo", "16392604\n"},
     Row{"F3", "stat -f -c %T /", "ext2/ext3\n"},
 };
 
@@ -237,12 +237,12 @@ TEST_F(Disguised, SettingsAreOfAMachineOfThisSize) {
   SandboxSpec spec = spec_of("vm-production", 3);
   start(spec);
   const std::string threads = "cat /proc/sys/kernel/threads-max /proc/sys/user/max_pid_namespaces";
-  EXPECT_EQ(say(threads), "128064\n64032\n");
+  EXPECT_EQ(say(threads), "128067\n64033\n");
   EXPECT_EQ(say("cat /proc/sys/kernel/bootloader_type"), "114\n");
   sandbox_.reset();
   spec.disguise.reset();
   start(spec);
-  EXPECT_NE(say(threads), "128064\n64032\n");
+  EXPECT_NE(say(threads), "128067\n64033\n");
 }
 
 // No device of the host's by any name, whatever the persona has.
@@ -521,8 +521,8 @@ TEST_F(Disguised, EveryShippedPersonaHoldsTogether) {
     EXPECT_EQ(say("uname -r"), persona->machine->kernel_release + "\n");
     EXPECT_EQ(say("cat /proc/1/comm"), persona->machine->init_name + "\n");
     EXPECT_EQ(say("cat /etc/hostname"), say("uname -n"));
-    EXPECT_EQ(say("awk '/MemTotal/ {print $2}' /proc/meminfo"),
-              std::to_string(persona->machine->memory_megabytes * 1024) + "\n");
+    EXPECT_EQ(say("awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo"),
+              std::to_string(persona->machine->memory_megabytes) + "\n");
     EXPECT_EQ(say("test -e /.dockerenv && echo docker"),
               persona->machine->claims_container == "docker" ? "docker\n" : "");
     const bool bare = persona->machine->claims_vm == "none";

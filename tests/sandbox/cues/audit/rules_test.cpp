@@ -132,6 +132,19 @@ TEST(Leak, AMechanismThatTheHostLacksIsNoCure) {
   EXPECT_THAT(cure("impossible"), testing::StartsWith("nothing on this host"));
 }
 
+TEST(Leak, WhatSystemdMountsInProcIsNoCover) {
+  const auto leaks = [](const char* place, const char* system) {
+    return find_leaks(
+               reading({{place, std::string("root=/ options=rw,relatime system=") + system}}),
+               Claim::virtual_machine)
+        .size();
+  };
+  EXPECT_EQ(leaks("F2.mount./proc/sys/fs/binfmt_misc", "autofs systemd-1 rw"), 0U);
+  EXPECT_EQ(leaks("F2.mount./proc/sys/fs/binfmt_misc", "binfmt_misc binfmt_misc rw"), 0U);
+  EXPECT_EQ(leaks("F2.mount./proc/sys/fs/binfmt_misc", "tmpfs tmpfs rw"), 1U);
+  EXPECT_EQ(leaks("F2.mount./proc/cpuinfo", "ext4 /dev/vda1 rw"), 1U);
+}
+
 TEST(Leak, TheWorstComesFirst) {
   Reading seen = reading({{"P7.seccomp", "2"}, {"E.env.GYGES_X", "gyges"}});
   auto leaks = find_leaks(seen, Claim::virtual_machine);

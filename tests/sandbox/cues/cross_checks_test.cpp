@@ -1,0 +1,192 @@
+// What a machine says in two ways, which a suspicious reader holds against each other: numbers and
+// starts of processes, mounts and directories and units, disks and what lies on them. The control
+// is the same question where the answer is another: a container, or a sandbox without a disguise.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <span>
+#include <string>
+
+#include "tests/sandbox/cues/persona_spec.h"
+#include "tests/sandbox/isolation/sandbox_fixture.h"
+
+namespace gyges::cues {
+namespace {
+
+using isolation::SandboxSpec;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* whole_machines[] = {"vm-production", "developer-laptop"};
+constexpr const char* every_container[] = {"kubernetes-pod", "docker-service", "ci-runner"};
+
+class CrossChecks : public isolation::SandboxTest {
+ protected:
+  std::string say(const std::string& command) { return run(command).output; }
+  long number(const std::string& command) { return std::atol(say(command).c_str()); }
+};
+
+// A process has a higher number than those that began before it, as long as numbers last. Of those
+// that were there before the agent's.
+TEST_F(CrossChecks, ProcessesBeganInTheOrderOfTheirNumbers) {
+  const auto disorder = [](const std::string& sorted) {
+    return "for p in $(ls /proc | grep '^[0-9]*$' | " + sorted +
+           "); do [ $p -lt $$ ] || continue; "
+           "sed 's/.*) //' /proc/$p/stat | cut -d' ' -f20 | sed \"s/^/$p /\"; done | "
+           "awk '$2 < last {print} {last = $2; n++} END {print (n > 1)}'";
+  };
+  for (const char* name : whole_machines)
+    for (std::uint64_t seed = 1; seed < 5; ++seed) {
+      start(spec_of(name, seed));
+      EXPECT_EQ(say(disorder("sort -n")), "1\n") << name << seed;
+    }
+  EXPECT_NE(say(disorder("sort -rn")), "1\n");
+  for (const char* name : every_container) {
+    start(spec_of(name, 1));
+    EXPECT_EQ(say(disorder("sort -n")), "1\n") << name;
+  }
+}
+
+TEST_F(CrossChecks, WhatSystemdMountsIsMounted) {
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    const std::string mounts = say("cat /proc/mounts");
+    for (const char* row :
+         {"tmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64 0 0\n",
+          "systemd-1 /proc/sys/fs/binfmt_misc autofs ", "hugetlbfs /dev/hugepages hugetlbfs ",
+          "mqueue /dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime 0 0\n"})
+      EXPECT_THAT(mounts, HasSubstr(row)) << name;
+    const std::string modules = say("cut -d' ' -f1 /proc/modules");
+    EXPECT_EQ(mounts.find("configfs /sys/kernel/config configfs ") != std::string::npos,
+              modules.find("configfs\n") != std::string::npos)
+        << name;
+    EXPECT_EQ(mounts.find("fusectl /sys/fs/fuse/connections fusectl ") != std::string::npos,
+              modules.find("fuse\n") != std::string::npos)
+        << name;
+  }
+  start(spec_of("docker-service", 5));
+  EXPECT_THAT(say("cat /proc/mounts"), Not(HasSubstr("hugetlbfs")));
+}
+
+// A mount stands where something is, has the type that statfs(2) tells, and is a unit.
+TEST_F(CrossChecks, MountsAreThere) {
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("while read s p t rest; do [ -d $p ] || echo $p; done < /proc/mounts"), "")
+        << name;
+    for (const auto& [place, type] : {std::pair{"/dev/hugepages", "hugetlbfs"},
+                                      {"/dev/mqueue", "mqueue"},
+                                      {"/run/lock", "tmpfs"}})
+      EXPECT_EQ(say(std::string("stat -f -c %T ") + place), std::string(type) + "\n") << name;
+    const std::string units = say("systemctl list-units -t mount --no-legend --no-pager 2>&1");
+    for (const char* unit : {"dev-hugepages.mount", "dev-mqueue.mount", "run-lock.mount"})
+      EXPECT_THAT(units, HasSubstr(unit)) << name;
+  }
+  start(spec_of("docker-service", 5));
+  EXPECT_EQ(say("ls -d /dev/hugepages 2>&1 | grep -c 'No such'"), "1\n");
+}
+
+// mke2fs(8) gives each group of blocks its nodes, a multiple of eight of them; and no two disks are
+// as full.
+TEST_F(CrossChecks, DisksHaveNodesByTheGroup) {
+  start(spec_of("vm-production", 5));
+  EXPECT_EQ(say("df --output=itotal / /var /home /srv | awk 'NR > 1 && $1 % 8192 {print}'"), "");
+  EXPECT_EQ(
+      say("df --output=itotal,iused / /var /home /srv | awk 'NR > 1 {printf \"%.3f\\n\", $2 / "
+          "$1}' | sort -u | wc -l"),
+      "4\n");
+}
+
+// df(1) and du(1) say the same of a directory that everybody may look into.
+TEST_F(CrossChecks, NothingLiesOnAnEmptyDisk) {
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    EXPECT_LT(number("df -k --output=used /tmp | tail -1"), 2048) << name;
+    EXPECT_LT(number("df --output=iused /tmp | tail -1"), 64) << name;
+    EXPECT_GT(number("df -k --output=used /var | tail -1"), 1048576) << name;
+  }
+}
+
+// systemd-analyze(1) follows what comes after what, and ends with "..." where it goes round.
+TEST_F(CrossChecks, NoServiceComesAfterWhatComesAfterIt) {
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    const std::string chain = say("systemd-analyze critical-chain --no-pager 2>&1");
+    EXPECT_THAT(chain, HasSubstr("sysinit.target")) << name;
+    EXPECT_THAT(chain, Not(HasSubstr("..."))) << name << chain;
+    for (const char* early : {"systemd-udevd", "systemd-journald", "keyboard-setup"})
+      EXPECT_THAT(say(std::string("systemctl show -P After ") + early),
+                  Not(HasSubstr("basic.target")))
+          << name << early;
+    EXPECT_THAT(say("systemctl show -P After dbus"), HasSubstr("basic.target")) << name;
+  }
+}
+
+// ansible goes by the directory, libapparmor by the mount too.
+TEST_F(CrossChecks, AppArmorIsThereWhereItsServiceRan) {
+  const std::string there = "ls -d /sys/kernel/security/apparmor/profiles 2> /dev/null | wc -l";
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(there), "1\n") << name;
+    EXPECT_EQ(say("systemctl is-active apparmor"), "active\n") << name;
+  }
+  start(spec_of("docker-service", 5));
+  EXPECT_EQ(say(there), "0\n");
+}
+
+// Programs that know a battery read one file of it.
+TEST_F(CrossChecks, BatteriesSayInOneFileWhatTheySayInMany) {
+  start(spec_of("developer-laptop", 5));
+  const std::string battery = "cd /sys/class/power_supply/BAT0 && ";
+  EXPECT_EQ(say(battery + "sed -n 's/POWER_SUPPLY_CAPACITY=//p' uevent"),
+            say(battery + "cat capacity"));
+  EXPECT_EQ(say(battery + "sed -n 's/POWER_SUPPLY_ENERGY_FULL=//p' uevent"),
+            say(battery + "cat energy_full"));
+  EXPECT_THAT(say(battery + "cat uevent"), HasSubstr("POWER_SUPPLY_NAME=BAT0\n"));
+  EXPECT_EQ(say("sed -n 's/POWER_SUPPLY_ONLINE=//p' /sys/class/power_supply/AC/uevent"), "1\n");
+}
+
+// Docker makes its mark when it makes the container.
+TEST_F(CrossChecks, TheMarkOfDockerIsAsOldAsTheContainer) {
+  for (const char* name : {"docker-service", "ci-runner"}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("stat -c %A /.dockerenv"), "-rwxr-xr-x\n") << name;
+    const long age = number("echo $(($(date +%s) - $(stat -c %Y /.dockerenv)))");
+    EXPECT_NEAR(static_cast<double>(age), static_cast<double>(number("ps -o etimes= 1")), 120)
+        << name;
+    EXPECT_EQ(say("stat -c %Y /run"), say("stat -c %Y /.dockerenv")) << name;
+  }
+}
+
+// Nobody has made anything there just now.
+TEST_F(CrossChecks, DirectoriesThatNothingHappenedInAreOld) {
+  const std::string young = "find /run /tmp -maxdepth 0 -newermt '-4 minutes'";
+  for (const auto& names : {std::span<const char* const>(whole_machines), {every_container}})
+    for (const char* name : names) {
+      start(spec_of(name, 5));
+      EXPECT_EQ(say(young), "") << name;
+      EXPECT_EQ(say("touch /tmp/made-now && " + young), "/tmp\n") << name;
+    }
+}
+
+// A kernel counts what it has left of its memory in pages, and no maker's megabytes are left whole.
+TEST_F(CrossChecks, MemoryIsNoWholeNumberOfMegabytes) {
+  const std::string total = "awk '/^MemTotal/ {print $2}' /proc/meminfo";
+  for (const auto& names : {std::span<const char* const>(whole_machines), {every_container}})
+    for (const char* name : names) {
+      start(spec_of(name, 5));
+      EXPECT_NE(number(total) % 1024, 0) << name;
+      EXPECT_EQ(number(total) % 4, 0) << name;
+      EXPECT_EQ(number(total),
+                number("awk '/MemTotal/ {print $4}' /sys/devices/system/node/node0/meminfo"))
+          << name;
+      EXPECT_EQ(number("python3 -c \"import os; print(os.sysconf('SC_PHYS_PAGES') * 4)\""),
+                number(total))
+          << name;
+    }
+}
+
+}  // namespace
+}  // namespace gyges::cues
