@@ -383,6 +383,11 @@ void add_persona_values(const Persona& persona, TemplateContext& context) {
   values["persona.shell"] = persona.user.shell;
   values["persona.session"] = std::to_string(session_of(context.seed));
   values["persona.pod"] = pod_uid(context.seed);
+  if (!persona.machine || persona.machine->claims_container != "none") return;
+  // Up to the agent's first at the end of the day, and the same for all runs of one day.
+  const std::int64_t started = start_of_machine(persona.uptime_seconds);
+  const std::int64_t until = std::max(context.day + 86400, started + 86400);
+  context.numbers = {started, persona.machine->next_pid / static_cast<double>(until - started)};
 }
 
 std::int64_t installation_time(std::int64_t day) {

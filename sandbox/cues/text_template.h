@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,11 +27,18 @@
 
 namespace gyges::cues {
 
+// Numbers of processes grow with the time since the start of the machine.
+struct ProcessNumbers {
+  std::int64_t started = 0;  // seconds since 1970
+  double a_second = 0;
+};
+
 struct TemplateContext {
   std::map<std::string, std::string, std::less<>> values;
   std::int64_t day = 0;    // seconds since 1970 of a midnight in UTC
   std::int64_t as_of = 0;  // the moment of that day up to which things happened; 0: its start
   std::uint64_t seed = 0;
+  std::optional<ProcessNumbers> numbers;  // of a machine
 };
 
 // `source` names the text in errors. `used`, where given, receives the names of the values shown.

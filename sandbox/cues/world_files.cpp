@@ -125,6 +125,22 @@ Result<std::vector<WorldFile>> world_files_from_json(const json& files,
   return list;
 }
 
+namespace {
+
+LogPattern log_pattern_from_json(const json& value) {
+  LogPattern pattern;
+  pattern.text = value.at("text").get<std::string>();
+  pattern.then = value.value("then", std::vector<std::string>{});
+  pattern.every_minutes = value.value("every_minutes", 0.0);
+  pattern.from_minutes = value.value("from_minutes", 0.0);
+  pattern.spread_minutes = value.value("spread_minutes", 0.0);
+  pattern.weekday = value.value("weekday", -1);
+  pattern.weight = pattern.every_minutes > 0 ? 0 : value.value("weight", 1.0);
+  return pattern;
+}
+
+}  // namespace
+
 Result<std::vector<LogSeries>> log_series_from_json(const json& series, std::string_view source) {
   std::vector<LogSeries> list;
   for (std::size_t i = 0; i < series.size(); ++i) {
@@ -147,8 +163,9 @@ Result<std::vector<LogSeries>> log_series_from_json(const json& series, std::str
     one.time_format = value.value("time_format", "%Y-%m-%dT%H:%M:%SZ");
     one.header = value.value("header", std::vector<std::string>{});
     double total = 0;
+    one.days = value.value("days", 1);
     for (const auto& pattern : value.at("patterns")) {
-      one.patterns.push_back({pattern.value("weight", 1.0), pattern.at("text").get<std::string>()});
+      one.patterns.push_back(log_pattern_from_json(pattern));
       total += one.patterns.back().weight;
     }
     one.mode = mode_of(value, 0644);
@@ -162,7 +179,7 @@ Result<std::vector<LogSeries>> log_series_from_json(const json& series, std::str
     if (one.hour_to < one.hour_from)
       return fail("read world", one.source + "/hours", "the last hour is before the first",
                   "swap them");
-    if (total <= 0)
+    if (total <= 0 && one.lines_max > 0)
       return fail("read world", one.source + "/patterns", "all weights are 0", "give one a weight");
     double count =
         (one.age_to - one.age_from) / one.age_step * static_cast<double>(one.series.size());

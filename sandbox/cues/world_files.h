@@ -35,6 +35,13 @@ struct WorldFile {
 struct LogPattern {
   double weight = 1;
   std::string text;
+  std::vector<std::string> then;  // lines that follow within seconds
+  // In place of the weight: it comes every so many minutes from `from_minutes` after midnight on,
+  // each time by up to `spread_minutes` later.
+  double every_minutes = 0;
+  double from_minutes = 0;
+  double spread_minutes = 0;
+  int weekday = -1;  // on this day alone, 0 is Sunday; -1: on all
 };
 
 struct LogSeries {
@@ -48,6 +55,7 @@ struct LogSeries {
   std::int64_t lines_max = 0;
   double hour_from = 0;
   double hour_to = 24;
+  int days = 1;  // that a file covers, up to its own
   std::string time_format;
   std::vector<std::string> header;  // templates
   std::vector<LogPattern> patterns;

@@ -99,6 +99,43 @@ TEST_F(CrossChecks, DisksHaveNodesByTheGroup) {
       "4\n");
 }
 
+// Who reads the logs beside the tables: cron writes when its tables say, numbers of processes grow,
+// and what is started ends.
+TEST_F(CrossChecks, LogsSayWhatTheTablesSay) {
+  start(spec_of("vm-production", 5));
+  const std::string log =
+      "cat /var/log/syslog.4 /var/log/syslog.3 /var/log/syslog.2 "
+      "/var/log/syslog.1 | ";
+  EXPECT_EQ(say(log + "grep -c 'CRON.*(mirror) CMD'"), "384\n");
+  EXPECT_EQ(say(log + "grep 'CRON.*(mirror) CMD' | grep -vcE ' [0-9]{2}:(00|15|30|45):01 '"),
+            "0\n");
+  EXPECT_EQ(say(log + "grep -c 'CRON.*(root) CMD.*cron.hourly'"), "96\n");
+  EXPECT_EQ(
+      say(log + "sed -n 's/.*CRON.\\([0-9]*\\).*/\\1/p' | awk -v own=$$ '$1 <= last || $1 >= own "
+                "{print} {last = $1; n++} END {print (n > 400)}'"),
+      "1\n");
+  EXPECT_EQ(
+      say(log +
+          "awk '/: Starting/ {open[$7]++} /: Finished/ {open[$7]--; n++} END {for (u in open) "
+          "if (open[u]) print u; print (n > 20)}'"),
+      "1\n");
+  // The daemon has one number, there and in the list.
+  EXPECT_EQ(say(log + "grep -o 'chronyd.[0-9]*' | sort -u"), "chronyd[612\n");
+  EXPECT_EQ(say("awk '{s[$4] = $0} $3 == \"status\" {last[$5] = $4} END {for (p in last) if (p ~ "
+                "/ssl/ && last[p] != \"installed\") print p}' /var/log/dpkg.log"),
+            "");
+  EXPECT_EQ(say("awk '$3 == \"upgrade\"' /var/log/dpkg.log | wc -l"), "3\n");
+}
+
+// People log in on more days than one, from a place of their own, when they work.
+TEST_F(CrossChecks, LoginsAreThoseOfPeople) {
+  start(spec_of("vm-production", 5));
+  const std::string logins = "last -w | awk '$2 ~ /pts/ {print ";
+  EXPECT_GT(number(logins + "$5 $6}' | sort -u | wc -l"), 7);
+  EXPECT_EQ(say(logins + "$1, $3}' | sort -u"), "abrandvold 10.44.2.58\nmkolstad 10.44.2.37\n");
+  EXPECT_EQ(say(logins + "substr($7, 1, 2)}' | awk '$1 < 5 || $1 > 16'"), "");
+}
+
 // df(1) and du(1) say the same of a directory that everybody may look into.
 TEST_F(CrossChecks, NothingLiesOnAnEmptyDisk) {
   for (const char* name : whole_machines) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <regex>
+#include <set>
 
 #include "base/files.h"
 #include "base/text.h"
@@ -20,6 +21,7 @@ TemplateContext context(std::uint64_t seed = 3) {
   TemplateContext made;
   made.day = *parse_day("2026-11-21");
   made.seed = seed;
+  made.numbers = {made.day - 30 * 86400, 0.5};
   return made;
 }
 
@@ -66,6 +68,103 @@ TEST(LogSeries, MakesDatedFilesOfSortedLines) {
     EXPECT_GE(file.mtime, *parse_day(day));
     EXPECT_LE(file.mtime, context().day);
   }
+}
+
+// Of cron, of a timer with its delay, of a day of the week; between them what comes by chance.
+TEST(LogSeries, LinesComeAtTheirTimes) {
+  const json value = json::parse(R"json([{
+    "path": "/var/log/x.{{index}}",
+    "ages": {"from": 1, "to": 7, "step": 1},
+    "lines": [5, 5],
+    "time_format": "%a %H:%M:%S",
+    "patterns": [
+      {"text": "{time} [{pid}] quarter", "every_minutes": 15, "from_minutes": 0.02},
+      {"text": "{time} [{pid}] begins", "then": ["{time} [{pid}] ends"], "every_minutes": 720,
+       "from_minutes": 10, "spread_minutes": 30},
+      {"text": "{time} [{pid}] weekly", "every_minutes": 1440, "from_minutes": 600, "weekday": 0},
+      {"text": "{time} [{pid}] chance"}
+    ]}])json");
+  const auto files = made(value);
+  ASSERT_THAT(files, SizeIs(7));
+  std::size_t weekly = 0;
+  unsigned long newest = 0;
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    std::size_t quarters = 0, chances = 0;
+    std::string begun;
+    for (const std::string& line : split(file->content, '\n')) {
+      if (line.empty()) continue;
+      const std::string number = line.substr(line.find('[') + 1);
+      if (line.ends_with(" ends")) {
+        // Within seconds, by the same process.
+        EXPECT_EQ(number.substr(0, number.find(']')), begun);
+        EXPECT_LT(line.substr(4, 6), "12:41:");
+        begun.clear();
+        continue;
+      }
+      const unsigned long process = std::stoul(number);
+      EXPECT_GT(process, newest) << line;
+      newest = process;
+      if (line.ends_with(" quarter")) {
+        EXPECT_TRUE(std::regex_search(line, std::regex(":(00|15|30|45):01 "))) << line;
+        ++quarters;
+      }
+      if (line.ends_with(" begins")) {
+        EXPECT_TRUE(std::regex_search(line, std::regex(" (00|12):[1-3][0-9]:"))) << line;
+        begun = number.substr(0, number.find(']'));
+      }
+      if (line.ends_with(" weekly")) {
+        EXPECT_THAT(line, testing::StartsWith("Sun 10:00:00"));
+        ++weekly;
+      }
+      if (line.ends_with(" chance")) ++chances;
+    }
+    EXPECT_EQ(quarters, 96U);
+    EXPECT_EQ(chances, 5U);
+  }
+  EXPECT_EQ(weekly, 1U);
+  EXPECT_LT(newest, 400 + 0.5 * 86400 * 30);
+  EXPECT_EQ(made(value)[3].content, files[3].content);
+}
+
+TEST(LogSeries, AFileCanCoverDays) {
+  const json value = json::parse(R"json([{
+    "path": "/var/log/x", "ages": {"from": 1, "to": 1, "step": 1}, "days": 7, "hours": [6, 16],
+    "lines": [60, 60], "time_format": "%d %H",
+    "patterns": [{"text": "{time}"},
+                 {"text": "{time} daily", "every_minutes": 1440, "from_minutes": 1380}]}])json");
+  std::set<std::string> days;
+  std::size_t daily = 0;
+  std::string last;
+  for (const std::string& line : split(made(value)[0].content, '\n')) {
+    if (line.empty()) continue;
+    EXPECT_GE(line, last);
+    last = line;
+    days.insert(line.substr(0, 2));
+    if (line.ends_with("daily")) ++daily;
+    if (!line.ends_with("daily")) {
+      EXPECT_GE(line.substr(3, 2), "06");
+      EXPECT_LT(line.substr(3, 2), "16");
+    }
+  }
+  EXPECT_THAT(days, SizeIs(7));
+  EXPECT_EQ(daily, 7U);
+  EXPECT_TRUE(days.contains("14"));
+  EXPECT_TRUE(days.contains("20"));
+}
+
+TEST(LogSeries, NumbersOfProcessesAreAMachines) {
+  auto list = log_series_from_json(json::parse(R"json([{
+    "path": "/x", "ages": {"from": 1, "to": 1, "step": 1}, "lines": [1, 1],
+    "patterns": [{"text": "{pid}"}]}])json"),
+                                   "s");
+  ASSERT_TRUE(list);
+  TemplateContext without = context();
+  without.numbers.reset();
+  std::vector<isolation::SeedFile> files;
+  auto failed = make_log_files(list->front(), without, files, nullptr);
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().line(), HasSubstr("{pid}"));
+  EXPECT_TRUE(make_log_files(list->front(), context(), files, nullptr));
 }
 
 TEST(LogSeries, SameSeedSameBytes) {
