@@ -225,8 +225,9 @@ std::shared_ptr<const isolation::Emulation> make_emulation(
   emulation->mounts = shown_mounts(mount_rows(view), view.memory_kilobytes);
   emulation->state = shown_state(machine);
   emulation->process_files = process_file_rules(view, machine.processors > 0);
-  emulation->load_average = [shared = kept(view)](std::uint32_t last) {
-    return load_file(*shared, last);
+  emulation->load_average = [shared = kept(view)](std::uint32_t last,
+                                                  const isolation::OwnUse& own) {
+    return load_file(*shared, last, own);
   };
   auto other = [&](const char* path, std::string content) {
     if (::access(path, F_OK) != 0) emulation->other_files.emplace(path, std::move(content));

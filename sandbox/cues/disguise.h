@@ -95,11 +95,12 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view);
 std::vector<isolation::TreeEntry> sysfs_tree(const MachineView& view, std::string& network);
 
 // /proc/loadavg, whose last field is the newest process. Thread-safe.
-std::string load_file(const MachineView& view, std::uint32_t last_process);
+std::string load_file(const MachineView& view, std::uint32_t last_process,
+                      const isolation::OwnUse& own);
 
 // What sysinfo(2) says where it is emulated: what /proc/uptime, loadavg and meminfo say.
 // Thread-safe.
-std::function<struct sysinfo()> sysinfo_of(const MachineView& view);
+std::function<struct sysinfo(const isolation::OwnUse&)> sysinfo_of(const MachineView& view);
 // `covers`: those that its fixed files stand for are among them.
 std::shared_ptr<const isolation::Emulation> make_emulation(
     const MachineView& view, const std::vector<isolation::Cover>& covers);

@@ -42,7 +42,8 @@ class EntryTree {
   }
   // One of the run's own that is written anew once a second; `renew` as that of a cover.
   void moving_file(const std::string& path, std::function<std::string()> renew) {
-    add({TreeEntry::Kind::file, path, "", 0444, true, std::move(renew)});
+    add({TreeEntry::Kind::file, path, "", 0444, true,
+         [renew = std::move(renew)](const isolation::OwnUse&) { return renew(); }});
   }
   void link(const std::string& path, const std::string& target) {
     // Relative to the directory of the link, as the kernel writes them.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -264,8 +265,14 @@ MemoryUse memory_at(const MachineView& view, double now) {
 
 // Processor time in hundredths of a second since the start: grows with the uptime, in the shares of
 // a machine that is `busy`.
-std::string stat_file(const MachineView& view) {
+std::string stat_file(const MachineView& view, const isolation::OwnUse& own) {
   const double up = now_of(view);
+  // On all processors alike, as many as there are, and no more than the others' work leaves.
+  static const auto there = static_cast<double>(::sysconf(_SC_NPROCESSORS_ONLN));
+  const double share =
+      100 * (1 - view.machine.busy - 0.002) / std::max(there, static_cast<double>(view.processors));
+  const std::uint64_t own_user = whole(own.user_seconds * share);
+  const std::uint64_t own_system = whole(own.system_seconds * share);
   std::array<std::uint64_t, 8> all{};
   std::string each;
   for (std::uint32_t i = 0; i < view.processors; ++i) {
@@ -275,10 +282,10 @@ std::string stat_file(const MachineView& view) {
     const std::uint64_t waiting = whole(ticks * 0.0011 * skew);
     // user, nice, system, idle, waiting, interrupts, soft interrupts, stolen
     const std::array<std::uint64_t, 8> one{
-        whole(work * 0.66),
+        own_user + whole(work * 0.66),
         whole(work * 0.015),
-        whole(work * 0.27),
-        whole(ticks - work) - waiting,
+        own_system + whole(work * 0.27),
+        whole(ticks - work) - waiting - own_user - own_system,
         waiting,
         0,
         whole(work * 0.045),

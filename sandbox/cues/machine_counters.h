@@ -36,7 +36,8 @@ std::uint64_t block_kilobytes(std::uint64_t installed);
 inline constexpr std::uint64_t most_open_files = 9223372036854775807;
 
 // Thread-safe, as of now.
-std::string stat_file(const MachineView& view);
+// With what the sandbox's own processes used.
+std::string stat_file(const MachineView& view, const isolation::OwnUse& own);
 std::string softirqs_file(const MachineView& view);
 std::string interrupts_file(const MachineView& view);
 std::string diskstats_file(const MachineView& view);

@@ -143,22 +143,24 @@ std::string modules_file(const Machine& machine) {
   return text;
 }
 
-std::string load_file(const MachineView& view, std::uint32_t last_process) {
+std::string load_file(const MachineView& view, std::uint32_t last_process,
+                      const isolation::OwnUse& own) {
   const double now = uptime_at(view.uptime_offset);
   const std::array<double, 3> at = loads_at(view.machine.load, now, view.seed);
-  return fmt::format("{:.2f} {:.2f} {:.2f} 1/{} {}\n", at[0], at[1], at[2],
-                     threads_at(view.machine.threads, now, view.seed), last_process);
+  return fmt::format("{:.2f} {:.2f} {:.2f} 1/{} {}\n", at[0] + own.load[0], at[1] + own.load[1],
+                     at[2] + own.load[2], threads_at(view.machine.threads, now, view.seed),
+                     last_process);
 }
 
-std::function<struct sysinfo()> sysinfo_of(const MachineView& view) {
-  return [shared = kept(view)] {
+std::function<struct sysinfo(const isolation::OwnUse&)> sysinfo_of(const MachineView& view) {
+  return [shared = kept(view)](const isolation::OwnUse& own) {
     const Machine& machine = shared->machine;
     const double now = uptime_at(shared->uptime_offset);
     struct sysinfo info {};
     info.uptime = static_cast<long>(now);
     const std::array<double, 3> loads = loads_at(machine.load, now, shared->seed);
     for (std::size_t i = 0; i < loads.size(); ++i)
-      info.loads[i] = static_cast<unsigned long>(loads[i] * (1U << SI_LOAD_SHIFT));
+      info.loads[i] = static_cast<unsigned long>((loads[i] + own.load[i]) * (1U << SI_LOAD_SHIFT));
     const MemoryUse use = memory_at(*shared, now);
     info.totalram = use.total * 1024;
     info.freeram = use.free * 1024;
@@ -179,8 +181,10 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
   auto fixed = [&](const char* path, std::string content, unsigned mode = 0444) {
     covers.push_back({path, std::move(content), mode, {}});
   };
+  using isolation::OwnUse;
   auto moving = [&](const char* path, std::string (*content)(const MachineView&)) {
-    covers.push_back({path, "", 0444, [shared, content] { return content(*shared); }});
+    covers.push_back(
+        {path, "", 0444, [shared, content](const OwnUse&) { return content(*shared); }});
   };
   fixed("/proc/cpuinfo", cpuinfo_file(view));
   fixed("/proc/version",
@@ -192,9 +196,11 @@ std::vector<isolation::Cover> proc_covers(const MachineView& view) {
     fixed("/proc/sys/kernel/pid_max", std::to_string(machine.pid_max) + "\n", 0644);
   fixed("/proc/cmdline", machine.command_line + "\n");
   moving("/proc/uptime", uptime_file);
-  moving("/proc/loadavg",
-         [](const MachineView& of) { return load_file(of, of.machine.next_pid + 40); });
-  moving("/proc/stat", stat_file);
+  covers.push_back({"/proc/loadavg", "", 0444, [shared](const OwnUse& own) {
+                      return load_file(*shared, shared->machine.next_pid + 40, own);
+                    }});
+  covers.push_back(
+      {"/proc/stat", "", 0444, [shared](const OwnUse& own) { return stat_file(*shared, own); }});
   moving("/proc/softirqs", softirqs_file);
   moving("/proc/interrupts", interrupts_file);
   moving("/proc/meminfo", meminfo_file);

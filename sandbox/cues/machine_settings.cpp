@@ -72,7 +72,7 @@ void add_kernel_settings(const MachineView& view, std::vector<isolation::Cover>&
   fixed("/proc/sys/fs/nr_open", 1073741816);
   const auto shared = kept(view);
   covers.push_back({"/proc/sys/fs/file-nr", open_files_file(view), 0444,
-                    [shared] { return open_files_file(*shared); }});
+                    [shared](const isolation::OwnUse&) { return open_files_file(*shared); }});
   // A thirty-second of the memory that is free at the start, and 128 MB at most
   // (init_user_reserve in mm/mmap.c).
   fixed("/proc/sys/vm/user_reserve_kbytes",

@@ -45,8 +45,9 @@ Answer answer_uname(const Emulation& emulation, const seccomp_notif& call, Calle
   return written(memory.write(call, call.data.args[0], &name, sizeof(name)));
 }
 
-Answer answer_sysinfo(const Emulation& emulation, const seccomp_notif& call, CallerMemory& memory) {
-  const struct sysinfo info = emulation.sysinfo();
+Answer answer_sysinfo(const Emulation& emulation, const OwnUse& use, const seccomp_notif& call,
+                      CallerMemory& memory) {
+  const struct sysinfo info = emulation.sysinfo(use);
   return written(memory.write(call, call.data.args[0], &info, sizeof(info)));
 }
 
@@ -218,12 +219,13 @@ Answer answer_readlink(const seccomp_notif& notified, CallerMemory& memory, Call
 
 }  // namespace
 
-CallAnswers::CallAnswers(std::shared_ptr<const Emulation> emulation)
-    : emulation_(std::move(emulation)) {}
+CallAnswers::CallAnswers(std::shared_ptr<const Emulation> emulation,
+                         std::shared_ptr<const SharedUse> use)
+    : emulation_(std::move(emulation)), use_(std::move(use)) {}
 
 void CallAnswers::make_files_in(UniqueFd directory) {
   if (emulation_->answers_opens())
-    files_ = std::make_unique<ProcessFiles>(emulation_, std::move(directory));
+    files_ = std::make_unique<ProcessFiles>(emulation_, use_, std::move(directory));
 }
 
 Answer CallAnswers::to(const seccomp_notif& call, int listener, CallerMemory& memory) {
@@ -233,7 +235,7 @@ Answer CallAnswers::to(const seccomp_notif& call, int listener, CallerMemory& me
     case SYS_uname:
       return answer_uname(*emulation_, call, memory);
     case SYS_sysinfo:
-      return answer_sysinfo(*emulation_, call, memory);
+      return answer_sysinfo(*emulation_, use_->get(), call, memory);
     case SYS_sched_getaffinity:
       return answer_affinity(*emulation_, call, memory);
     default:

@@ -26,7 +26,7 @@ struct Answer {
 // Thread-safe, but for make_files_in().
 class CallAnswers {
  public:
-  explicit CallAnswers(std::shared_ptr<const Emulation> emulation);
+  CallAnswers(std::shared_ptr<const Emulation> emulation, std::shared_ptr<const SharedUse> use);
 
   // Before the first answer.
   void make_files_in(UniqueFd directory);
@@ -38,6 +38,7 @@ class CallAnswers {
   Answer with_paths(const seccomp_notif& call, int listener, CallerMemory& memory);
 
   std::shared_ptr<const Emulation> emulation_;
+  std::shared_ptr<const SharedUse> use_;
   std::mutex mutex_;  // of what follows
   CallerPaths paths_;
   std::unique_ptr<ProcessFiles> files_;  // null: no place for them

@@ -120,7 +120,7 @@ Status DisguiseFiles::put_covers(const Disguise& disguise) {
     }
     // As it is now: the disguise may have been made long before, for a sandbox of a pool or a
     // comparison of several.
-    const std::string content = cover.renew ? cover.renew() : cover.content;
+    const std::string content = cover.renew ? cover.renew({}) : cover.content;
     GYGES_TRY(UniqueFd file,
               put_file(root_.get(), cover_source(i), content, mode_for(cover.mode, as_root_)));
     if (cover.renew) moving_.push_back({std::move(file), cover.renew});
@@ -211,7 +211,7 @@ Status DisguiseFiles::put_moving(const Disguise& disguise) {
   for (const TreeEntry& entry : disguise.sysfs) {
     if (!entry.renew) continue;
     GYGES_TRY(UniqueFd file, put_file(root_.get(), std::string(sysfs_source) + "/" + entry.path,
-                                      entry.renew(), mode_for(entry.mode, as_root_)));
+                                      entry.renew({}), mode_for(entry.mode, as_root_)));
     moving_.push_back({std::move(file), entry.renew});
   }
   return ok();
@@ -230,8 +230,9 @@ Status DisguiseFiles::put_cover_trees(const Disguise& disguise) {
   return ok();
 }
 
-Status DisguiseFiles::start() {
+Status DisguiseFiles::start(pid_t first, std::shared_ptr<SharedUse> use) {
   if (moving_.empty()) return ok();
+  use_ = std::move(use);
   wake_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!wake_) return fail_errno("make", "eventfd");
   // Signals are for the caller's threads.
@@ -239,19 +240,22 @@ Status DisguiseFiles::start() {
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { keep_moving(); });
+  thread_ = std::thread([this, first] { keep_moving(first); });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return ok();
 }
 
-void DisguiseFiles::keep_moving() {
+void DisguiseFiles::keep_moving(pid_t first) {
+  UseMeter meter(first);
   for (;;) {
     pollfd wait{wake_.get(), POLLIN, 0};
     int ready = ::poll(&wait, 1, renew_milliseconds);
     if (ready > 0) return;
     if (ready < 0) continue;
+    const OwnUse use = meter.look();
+    use_->set(use);
     for (const Moving& moving : moving_) {
-      std::string content = moving.renew();
+      std::string content = moving.renew(use);
       // In place and in one piece: a reader never finds the file empty. A failure leaves the file
       // as it was a second ago.
       if (::pwrite(moving.file.get(), content.data(), content.size(), 0) ==

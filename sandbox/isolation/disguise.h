@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sandbox/isolation/bus_door.h"
+#include "sandbox/isolation/own_use.h"
 #include "sandbox/isolation/policy.h"
 
 namespace gyges::isolation {
@@ -30,7 +31,7 @@ struct TreeEntry {
   unsigned mode = 0444;
   bool own = false;  // differs from run to run; all others can be shared (shared_tree.h)
   // Of a file that is the run's own: its content, once a second, as that of a cover.
-  std::function<std::string()> renew = {};
+  std::function<std::string(const OwnUse&)> renew = {};
 };
 
 struct Cover {
@@ -39,7 +40,7 @@ struct Cover {
   unsigned mode = 0444;
   // Not empty: gives the content, once a second, for what moves on a living machine. Called by
   // a thread of the sandbox's own; must not block.
-  std::function<std::string()> renew;
+  std::function<std::string(const OwnUse&)> renew;
   // Not nothing: it covers a directory, with these in it.
   std::optional<std::vector<TreeEntry>> entries = std::nullopt;
   // The emulation has it among its fixed files: it is not placed where opens are answered, which
@@ -114,8 +115,8 @@ class DisguiseFiles {
                                                       bool shared, bool as_root);
   // The rest of the tree, which is hundreds of files, and what is in directories that cover others.
   Status write_trees(const Disguise& disguise);
-  // Begins to renew.
-  Status start();
+  // Begins to renew, with what pid 1 and those below it use. `use` is told it, too.
+  Status start(pid_t first, std::shared_ptr<SharedUse> use);
   // Renews nothing any more; the destructor then has less to wait for. After start().
   void begin_stop();
   ~DisguiseFiles();
@@ -125,7 +126,7 @@ class DisguiseFiles {
  private:
   struct Moving {
     UniqueFd file;
-    std::function<std::string()> renew;
+    std::function<std::string(const OwnUse&)> renew;
   };
   DisguiseFiles(UniqueFd root, bool shared, bool as_root)
       : root_(std::move(root)), shared_(shared), as_root_(as_root) {}
@@ -134,12 +135,13 @@ class DisguiseFiles {
   Status put_places(const Disguise& disguise);
   Status put_cover_trees(const Disguise& disguise);
   Status put_moving(const Disguise& disguise);
-  void keep_moving();
+  void keep_moving(pid_t first);
 
   UniqueFd root_;
   bool shared_;
   bool as_root_;
   std::vector<Moving> moving_;
+  std::shared_ptr<SharedUse> use_;
   UniqueFd wake_;  // an eventfd; written to end the thread
   std::thread thread_;
 };

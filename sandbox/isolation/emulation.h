@@ -21,6 +21,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sandbox/isolation/own_use.h"
+
 namespace gyges::isolation {
 
 // A mount as the persona has it: what statfs(2) says below its point.
@@ -62,15 +64,16 @@ struct ProcessFileRule {
 };
 
 struct Emulation {
-  std::string release, version, hostname;   // uname(2); release empty: not answered
-  std::function<struct sysinfo()> sysinfo;  // sysinfo(2); empty: not answered. Thread-safe
-  std::uint32_t processors = 0;             // sched_getaffinity(2) of oneself; 0: not answered
-  std::vector<ShownMount> mounts;           // statfs(2), fstatfs(2); empty: not answered
-  std::optional<ShownState> state;          // prctl(2): the questions after it
+  std::string release, version, hostname;  // uname(2); release empty: not answered
+  std::function<struct sysinfo(const OwnUse&)>
+      sysinfo;                      // sysinfo(2); empty: not answered. Thread-safe
+  std::uint32_t processors = 0;     // sched_getaffinity(2) of oneself; 0: not answered
+  std::vector<ShownMount> mounts;   // statfs(2), fstatfs(2); empty: not answered
+  std::optional<ShownState> state;  // prctl(2): the questions after it
   // Opens for reading: open(2), openat(2), openat2(2); empty: not answered.
   std::vector<ProcessFileRule> process_files;
   // With them: /proc/loadavg, whose last field is the number of the newest process. Thread-safe.
-  std::function<std::string(std::uint32_t)> load_average;
+  std::function<std::string(std::uint32_t, const OwnUse&)> load_average;
   // With them: files of /proc that this host's kernel does not have, by their paths. To stat(2)
   // they are not there.
   std::map<std::string, std::string, std::less<>> other_files;

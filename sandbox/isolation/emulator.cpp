@@ -112,8 +112,8 @@ struct Emulator::Worker {
   }
 };
 
-Emulator::Emulator(std::shared_ptr<const Emulation> emulation)
-    : answers_(std::make_unique<CallAnswers>(std::move(emulation))) {}
+Emulator::Emulator(std::shared_ptr<const Emulation> emulation, std::shared_ptr<const SharedUse> use)
+    : answers_(std::make_unique<CallAnswers>(std::move(emulation), std::move(use))) {}
 
 void Emulator::make_files_in(UniqueFd directory) {
   answers_->make_files_in(std::move(directory));

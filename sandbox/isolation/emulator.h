@@ -19,7 +19,7 @@ class CallAnswers;
 // is forgotten.
 class Emulator {
  public:
-  explicit Emulator(std::shared_ptr<const Emulation> emulation);
+  Emulator(std::shared_ptr<const Emulation> emulation, std::shared_ptr<const SharedUse> use);
   ~Emulator();
   Emulator(const Emulator&) = delete;
   Emulator& operator=(const Emulator&) = delete;

@@ -98,7 +98,8 @@ ProcessFiles::~ProcessFiles() = default;
 
 const IdsInside& ProcessFiles::ids_inside(pid_t tid) {
   std::array<char, 64> link{};
-  const ssize_t n = ::readlink(fmt::format("/proc/{}/ns/user", tid).c_str(), link.data(), link.size());
+  const ssize_t n =
+      ::readlink(fmt::format("/proc/{}/ns/user", tid).c_str(), link.data(), link.size());
   std::string name(link.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
   if (!ids_ || name.empty() || name != ids_of_) {
     ids_ = std::make_unique<IdsInside>(tid);
@@ -107,8 +108,9 @@ const IdsInside& ProcessFiles::ids_inside(pid_t tid) {
   return *ids_;
 }
 
-ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd directory)
-    : emulation_(std::move(emulation)), directory_(std::move(directory)) {
+ProcessFiles::ProcessFiles(std::shared_ptr<const Emulation> emulation,
+                           std::shared_ptr<const SharedUse> use, UniqueFd directory)
+    : emulation_(std::move(emulation)), use_(std::move(use)), directory_(std::move(directory)) {
   for (const ProcessFileRule& rule : emulation_->process_files) {
     rules_.emplace(rule.name, &rule);
     last_names_.emplace(last_of(rule.name));
@@ -199,7 +201,7 @@ std::optional<UniqueFd> ProcessFiles::load_average(pid_t tid, CallerPaths& paths
   const std::optional<std::uint32_t> own = paths.number(tid);
   if (!own || !make_directories("proc/loadavg")) return std::nullopt;
   newest_ = std::max(newest_, *own);
-  return put("proc/loadavg", emulation_->load_average(newest_));
+  return put("proc/loadavg", emulation_->load_average(newest_, use_->get()));
 }
 
 std::optional<UniqueFd> ProcessFiles::make(pid_t tid, const ProcessPath& file,

@@ -27,7 +27,8 @@ class IdsInside;
 // Not thread-safe.
 class ProcessFiles {
  public:
-  ProcessFiles(std::shared_ptr<const Emulation> emulation, UniqueFd directory);
+  ProcessFiles(std::shared_ptr<const Emulation> emulation, std::shared_ptr<const SharedUse> use,
+               UniqueFd directory);
   ~ProcessFiles();
   ProcessFiles(const ProcessFiles&) = delete;
   ProcessFiles& operator=(const ProcessFiles&) = delete;
@@ -63,6 +64,7 @@ class ProcessFiles {
   void sweep(int procfs);
 
   std::shared_ptr<const Emulation> emulation_;
+  std::shared_ptr<const SharedUse> use_;
   UniqueFd directory_;
   std::map<std::string, const ProcessFileRule*, std::less<>> rules_;
   std::set<std::string, std::less<>> last_names_;
@@ -74,9 +76,9 @@ class ProcessFiles {
   };
   std::map<std::string, UniqueFd> kernel_;  // the kernel's files, by path below procfs
   std::map<std::string, Written> written_;  // Gyges's own
-  std::string ids_of_;  // the user namespace of ids_
+  std::string ids_of_;                      // the user namespace of ids_
   std::unique_ptr<IdsInside> ids_;
-  std::uint32_t newest_ = 0;                // the highest number of a process that asked
+  std::uint32_t newest_ = 0;  // the highest number of a process that asked
   std::size_t files_ = 0;
   bool linked_ = false;
 };

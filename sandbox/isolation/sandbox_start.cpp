@@ -197,7 +197,7 @@ Status Sandbox::State::start() {
   if (disguise->emulation) {
     filters.insert(filters.begin(), emulation_program(*disguise->emulation));
     plan.settings.listener = 1;
-    emulator = std::make_unique<Emulator>(disguise->emulation);
+    emulator = std::make_unique<Emulator>(disguise->emulation, own_use);
   }
   plan.settings.clock_waits = spec->prepared ? 1 : 0;
   GYGES_TRY(UniqueFd program, make_sealed_memfd("plan", encode_program(plan, filters)));
@@ -310,7 +310,7 @@ Status Sandbox::State::answer(Message message) {
       GYGES_CHECK(proceed(init::Hand::disguise));
       // Meanwhile it mounts and starts processes; nobody looks at the tree before it is ready.
       GYGES_CHECK(disguise_files->write_trees(*disguise));
-      return disguise_files->start();
+      return disguise_files->start(process.pid, own_use);
     }
     case init::Hand::terminal:
       if (terminal || !spec->terminal)

@@ -44,6 +44,7 @@ struct Sandbox::State {
   UniqueFd terminal;  // its master
   // As the policy's cues leave it; during start only, and then never null.
   std::shared_ptr<const Disguise> disguise;
+  std::shared_ptr<SharedUse> own_use = std::make_shared<SharedUse>();
   std::unique_ptr<DisguiseFiles> disguise_files;
   std::vector<UniqueFd> bus_sockets;   // during start only
   std::unique_ptr<BusDoor> bus_door;   // null: nothing answers for a system bus

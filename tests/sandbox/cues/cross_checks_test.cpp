@@ -225,5 +225,35 @@ TEST_F(CrossChecks, MemoryIsNoWholeNumberOfMegabytes) {
     }
 }
 
+// What the agent's own programs do is done on the machine.
+TEST_F(CrossChecks, OwnWorkIsWork) {
+  // Of a hundred, of the processors' time in two seconds, in programs of users.
+  const auto working = [&] {
+    return number(
+        "f() { sed -n 's/^cpu  //p' /proc/stat; }; (f; sleep 2.2; f) | awk '{t = 0; for (i = 1; i "
+        "<= "
+        "8; i++) t += $i; if (NR == 2) print int(100 * ($1 - u) / (t - all)); u = $1; all = t}'");
+  };
+  const auto load = [&] { return number("awk '{print int($1 * 100)}' /proc/loadavg"); };
+  for (const char* name : {"vm-production", "kubernetes-pod"}) {
+    start(spec_of(name, 5));
+    EXPECT_LT(working(), 25) << name;
+    const long before = load();
+    say("for i in 1 2; do timeout 12 sh -c 'while :; do :; done' > /dev/null 2>&1 & done; sleep 3");
+    EXPECT_GT(working(), 35) << name;
+    say("sleep 2");
+    // Others move the load of the pod's machine by more than that.
+    if (std::string_view(name) == "vm-production") {
+      EXPECT_GT(load(), before + 8);
+    }
+    // sysinfo(2) tells the same, to the second of difference.
+    EXPECT_NEAR(
+        static_cast<double>(number("python3 -c \"import ctypes as c; b = (c.c_ulong * 14)(); "
+                                   "c.CDLL(None).sysinfo(b); print(b[1] * 100 // 65536)\"")),
+        static_cast<double>(load()), 8)
+        << name;
+  }
+}
+
 }  // namespace
 }  // namespace gyges::cues
