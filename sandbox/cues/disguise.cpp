@@ -137,6 +137,11 @@ std::string root_uuid(std::uint64_t seed) {
   return uuid(stream);
 }
 
+std::string boot_uuid(std::uint64_t seed) {
+  SeededStream stream(seed, machine_ids);
+  return uuid(stream);
+}
+
 std::string partition_uuid(std::uint64_t seed, const std::string& name) {
   SeededStream stream(seed, "machine/partition/" + name);
   return uuid(stream);

@@ -93,6 +93,7 @@ struct Machine {
 };
 
 // What the start line names the root by; a machine's own.
+std::string boot_uuid(std::uint64_t seed);
 std::string root_uuid(std::uint64_t seed);
 // Of the file system of another partition, by its name.
 std::string partition_uuid(std::uint64_t seed, const std::string& name);

@@ -1,6 +1,7 @@
 #include "sandbox/cues/persona.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <mutex>
 
@@ -156,6 +157,24 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
       if (!part.mount.empty()) directory((part.mount + "/lost+found").c_str(), 0700, installed + 1);
   add(system_file("/etc/fstab", std::move(table), installed + 2));
   directory("/run/udev/data", 0755, started + 3);
+  // systemd-tmpfiles makes the first at every start, whether there is a screen or not; the others
+  // are services' own (PrivateTmp).
+  for (const char* name : {".X11-unix", ".ICE-unix", ".XIM-unix", ".font-unix"})
+    directory((std::string("/tmp/") + name).c_str(), 01777, started + 4);
+  std::string boot = boot_uuid(seed);
+  std::erase(boot, '-');
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> private_services{
+      {{"chronyd", "chrony"},
+       {"systemd-logind", "systemd-logind"},
+       {"systemd-timesyn", "systemd-timesyncd"},
+       {"upowerd", "upower"}}};
+  for (const Daemon& daemon : persona.machine->daemons)
+    for (const auto& [name, unit] : private_services)
+      if (daemon.name == name)
+        directory(("/tmp/systemd-private-" + boot + "-" + std::string(unit) + ".service-" +
+                   SeededStream(seed, "machine/private/" + daemon.name).hex(6))
+                      .c_str(),
+                  0700, started + 5 + daemon.pid / 100);
   for (const Disk& disk : persona.machine->disks) {
     const std::string number = "/run/udev/data/b" + std::to_string(disk.major) + ":";
     std::string model = disk.model;

@@ -146,6 +146,25 @@ TEST_F(CrossChecks, NothingLiesOnAnEmptyDisk) {
   }
 }
 
+// What a start leaves there is named after it, and as old.
+TEST_F(CrossChecks, ServicesHaveTheirPlacesInTmp) {
+  for (const char* name : whole_machines) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("stat -c %a:%u /tmp/.X11-unix"),
+              ::geteuid() == 0 ? "1777:0\n" : "1777:" + say("id -u"))
+        << name;
+    EXPECT_EQ(say("boot=$(tr -d - < /proc/sys/kernel/random/boot_id); ls -d "
+                  "/tmp/systemd-private-$boot-systemd-logind.service-?????? | wc -l"),
+              "1\n")
+        << name;
+    EXPECT_LT(number("echo $(($(stat -c %Y /tmp/.X11-unix) - $(date -d \"$(uptime -s)\" +%s)))"),
+              90)
+        << name;
+  }
+  start(spec_of("docker-service", 5));
+  EXPECT_EQ(say("ls -A /tmp"), "");
+}
+
 // systemd-analyze(1) follows what comes after what, and ends with "..." where it goes round.
 TEST_F(CrossChecks, NoServiceComesAfterWhatComesAfterIt) {
   for (const char* name : whole_machines) {
