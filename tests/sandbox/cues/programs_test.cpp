@@ -181,6 +181,26 @@ TEST_F(Programs, PartitionsHaveAPlaceForWhatWasLost) {
   EXPECT_EQ(say("ls -d /lost+found /tmp/lost+found 2> /dev/null"), "");
 }
 
+// Who logs in has a home, which is closed to others as adduser makes it.
+TEST_F(Programs, WhoLogsInHasAHome) {
+  start(spec_of("vm-production", 5));
+  const std::string homes = say(
+      "awk -F: '$3 >= 1000 && $7 ~ /sh$/ {print $6, $1}' /etc/passwd | while read home name; do "
+      "stat -c \"%n %F $name %U\" $home; done");
+  std::size_t others = 0;
+  for (const std::string& line : split(homes, '\n')) {
+    if (line.empty()) continue;
+    const std::vector<std::string> words = split(line, ' ');
+    ASSERT_EQ(words.size(), 4U) << homes;
+    EXPECT_EQ(words[1], "directory");
+    // Without root everything inside is the agent's or root's.
+    if (::geteuid() == 0) EXPECT_EQ(words[2], words[3]);
+    ++others;
+  }
+  EXPECT_EQ(others, 3U) << homes;
+  EXPECT_EQ(say("ls /home/mkolstad 2>&1 | grep -c 'Permission denied'"), "1\n");
+}
+
 // A directory that is a partition's stands in the tables that tell partitions.
 TEST_F(Programs, PartitionsAreMounted) {
   for (const char* name : {"vm-production", "developer-laptop"}) {
