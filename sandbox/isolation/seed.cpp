@@ -184,10 +184,11 @@ class Seeder {
       }
       GYGES_TRY(directory, open_directory(above, name, file));
     }
-    // Those above this one lead to its neighbours.
+    // Those above this one lead to its neighbours, unless they are as many themselves.
     if (directories_.size() >= most_open)
       std::erase_if(directories_,
                     [&](const auto& other) { return !path.starts_with(other.first + "/"); });
+    if (directories_.size() >= most_open) directories_.clear();
     return directories_.emplace(path, std::move(directory)).first->second.get();
   }
 
@@ -271,9 +272,11 @@ class Seeder {
   // When all that is in them has been made, the inner ones first.
   Status close_directories() {
     std::map<std::string, const SeedFile*, std::greater<>> inner_first;
+    // Of two of one name the later one stays.
     for (const SeedFile& file : spec_.seed)
-      if (file.kind == SeedFile::Kind::directory && closed(file)) inner_first[file.path] = &file;
+      if (file.kind == SeedFile::Kind::directory) inner_first[file.path] = &file;
     for (const auto& [path, file] : inner_first) {
+      if (!closed(*file)) continue;
       GYGES_TRY(Place place, place_of(path));
       // That of an area itself is what is mounted.
       if (place.path.size() == place.root) continue;

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
 
 #include "base/files.h"
@@ -86,6 +88,52 @@ TEST(SeedAreas, ModesAndOwnersAreAsTheSeedsSay) {
             "0640 4321:4321\n"
             "program 4755 0:0\nmail/inbox 0660 0:0\nmail/old 0755 0:0\nhome/roots 0644 0:0\n"
             "home/below 0755 0:0\ntwice 0444 0:0\n");
+}
+
+// Directories are kept open for their neighbours, and not as many as a path may have.
+TEST(SeedAreas, APathMayHaveMoreDirectoriesThanFilesMayBeOpen) {
+  SandboxSpec spec;
+  std::string path = "/srv";
+  for (int i = 0; i < 300; ++i) path += "/a";
+  spec.seed = {entry(SeedFile::Kind::file, path + "/file", 0644, true)};
+  Plan plan;
+  plan.areas = {{"/srv", "", true}};
+  auto scratch = TemporaryDirectory::create("seed");
+  ASSERT_TRUE(scratch);
+  std::filesystem::create_directory(scratch->path() / "l0");
+  const UniqueFd at(::open(scratch->path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 200;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Status done = seed_areas(at.get(), plan, spec, HostFacts{}, Mask::callers);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(done) << done.error().line();
+}
+
+// Two seeds of one directory: the later one stays, in what it is closed to, too.
+TEST(SeedAreas, OfTwoOfOneDirectoryTheLaterIsOpenOrClosed) {
+  using Kind = SeedFile::Kind;
+  SandboxSpec spec;
+  spec.seed = {
+      entry(Kind::directory, "/srv/opened", 0700), entry(Kind::directory, "/srv/opened", 0755),
+      entry(Kind::directory, "/srv/shut", 0755), entry(Kind::directory, "/srv/shut", 0700)};
+  Plan plan;
+  plan.areas = {{"/srv", "", true}};
+  auto scratch = TemporaryDirectory::create("seed");
+  ASSERT_TRUE(scratch);
+  std::filesystem::create_directory(scratch->path() / "l0");
+  const UniqueFd at(::open(scratch->path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  HostFacts host;
+  host.root = false;
+  const Status done = seed_areas(at.get(), plan, spec, host, Mask::callers);
+  ASSERT_TRUE(done) << done.error().line();
+  const auto mode = [&](const char* name) {
+    return look(scratch->path() / "l0" / name).substr(0, 4);
+  };
+  EXPECT_EQ(mode("opened"), "0755");
+  EXPECT_EQ(mode("shut"), "0000");
 }
 
 }  // namespace
