@@ -28,7 +28,8 @@ Status check_age(const Machine& machine, std::uint64_t uptime_seconds, const std
   const double least = (machine.recent ? 0 : machine.age_days) + 1;
   if (least * 86400 > static_cast<double>(uptime_seconds))
     return fail("read persona", place, "the container is older than the machine that it runs on",
-                fmt::format("make it smaller, or uptime_days {}", std::ceil(least)));
+                fmt::format("{}uptime_days {} at least",
+                            machine.recent ? "make " : "make it smaller, or ", std::ceil(least)));
   return ok();
 }
 

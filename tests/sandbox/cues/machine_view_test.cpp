@@ -76,6 +76,11 @@ TEST(CheckMachine, AContainerIsNoOlderThanItsMachine) {
               HasSubstr("p.json at /machine/processes/age_days: the container is older than"));
   EXPECT_THAT(complaint(container(9.5), 10), HasSubstr("uptime_days 11"));
   nlohmann::json machine = container(1);
+  machine["processes"] = {{"recent", true}};
+  EXPECT_EQ(complaint(machine, 1), "");
+  // There is nothing of it to make smaller.
+  EXPECT_THAT(complaint(machine, 0), HasSubstr("Cure: make uptime_days 1 at least"));
+  machine = container(1);
   machine["claims"]["container"] = "none";
   EXPECT_THAT(complaint(machine, 90), HasSubstr("is a container's"));
   machine.erase("processes");
