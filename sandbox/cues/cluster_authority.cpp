@@ -3,6 +3,7 @@
 #include <openssl/bn.h>
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string_view>
@@ -129,6 +130,17 @@ std::string time_of(std::int64_t seconds) {
                        : tagged(0x18, format_time(seconds, "%Y%m%d%H%M%SZ"));
 }
 
+// As Go's encoding/asn1, in which authorities of clusters are written: a PrintableString where its
+// letters allow.
+std::string text_of(const std::string& text) {
+  static constexpr std::string_view others = " '()+,-./:=?";
+  const bool printable = std::all_of(text.begin(), text.end(), [](char one) {
+    return (one >= 'a' && one <= 'z') || (one >= 'A' && one <= 'Z') || (one >= '0' && one <= '9') ||
+           others.find(one) != std::string_view::npos;
+  });
+  return tagged(printable ? 0x13 : 0x0c, text);
+}
+
 // id-ce `last`.
 std::string extension(char last, bool critical, const std::string& content) {
   return sequence(tagged(0x06, std::string("\x55\x1d") + last) +
@@ -178,7 +190,7 @@ Result<std::string> make_cluster_authority(std::uint64_t seed, std::int64_t day,
   const std::string of_signatures("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b", 11);
   const std::string algorithm = sequence(of_signatures + no_parameters);
   const std::string subject =
-      sequence(tagged(0x31, sequence(std::string("\x06\x03\x55\x04\x03", 5) + tagged(0x0c, name))));
+      sequence(tagged(0x31, sequence(std::string("\x06\x03\x55\x04\x03", 5) + text_of(name))));
   std::string serial = from_digits(stream.hex(16));
   serial[0] = static_cast<char>((static_cast<unsigned char>(serial[0]) & 0x3fU) | 0x10U);
   const std::int64_t from = day - 86400 * stream.between(140, 900) - stream.between(0, 86399);

@@ -273,6 +273,16 @@ TEST(Moment, DecidesWhatIsRecent) {
   }
 }
 
+// What holds the volume was made with the container; the kubelet renews what is in it.
+TEST_F(Containers, OnlyThePodsVolumeIsRenewed) {
+  start(spec_of("kubernetes-pod", 5));
+  const long started = number("stat -c %Y /etc/hostname");
+  const std::string in = "stat -c %Y /run/secrets/";
+  EXPECT_GT(number(in + "kubernetes.io/serviceaccount"), started + 86400);
+  EXPECT_NEAR(number(in + "kubernetes.io"), started, 120);
+  EXPECT_NEAR(number("stat -c %Y /run/secrets"), started, 120);
+}
+
 // A log that was turned has one that is written to, up to the moment.
 TEST_F(Containers, AServiceHasALog) {
   start(spec_of("kubernetes-pod", 5));
@@ -329,6 +339,9 @@ TEST_F(Containers, AClusterIsARunsOwn) {
     EXPECT_THAT(issuer, MatchesRegex("https://oidc.eks.eu-central-1.amazonaws.com/id/[0-9A-F]+"));
     issuers.insert(issuer);
   }
+  // As Go writes it.
+  EXPECT_THAT(say(place + "openssl asn1parse -in ca.crt | grep -c 'PRINTABLESTRING *:kubernetes'"),
+              "2\n");
   EXPECT_EQ(authorities.size(), 3U);
   EXPECT_EQ(issuers.size(), 3U);
   EXPECT_THAT(say(place + "openssl x509 -in ca.crt -noout -text"),
