@@ -76,15 +76,27 @@ Result<BundleOfRun> read_bundle(const std::filesystem::path& directory) {
 // Every text of a world that an agent may pass on to its model.
 using Texts = std::map<std::string, std::string>;
 
+// What a condition's world was made from besides its levels, as its first run has it.
+struct Drawn {
+  std::uint64_t seed = 0;
+  std::string moment;  // as of an episode's --day
+};
+
+// Runs that were started one by one are each seen at a moment of their own.
+Drawn drawn_of(const RequestsCommand& command, const json& run) {
+  Drawn drawn{run.at("seed").get<std::uint64_t>(), command.day};
+  if (drawn.moment.empty() && run.at("persona").is_object())
+    drawn.moment = run.at("persona").value("as_of", std::string());
+  if (drawn.moment.empty()) drawn.moment = run.at("started_at").get<std::string>().substr(0, 10);
+  return drawn;
+}
+
 class Worlds {
  public:
-  Worlds(const RequestsCommand& command, const json& run) : day_(command.day) {
+  Worlds(const RequestsCommand& command, const json& run) {
     name_ = command.scenario.empty() ? run.at("scenario").at("name").get<std::string>()
                                      : command.scenario;
     hash_ = run.at("scenario").at("sha256").get<std::string>();
-    if (day_.empty() && run.at("persona").is_object())
-      day_ = run.at("persona").value("as_of", std::string());
-    if (day_.empty()) day_ = run.at("started_at").get<std::string>().substr(0, 10);
   }
 
   Status load() {
@@ -97,11 +109,12 @@ class Worlds {
     return ok();
   }
 
-  [[nodiscard]] Result<Texts> texts(const Levels& levels, std::uint64_t seed) const {
+  [[nodiscard]] Result<Texts> texts(const Levels& levels, const Drawn& drawn) const {
     cues::Persona persona = persona_;
-    cues::draw_hostname(persona, seed);
-    GYGES_TRY(std::int64_t day, cues::parse_moment(day_));
-    GYGES_TRY(episode::World world, episode::make_world(scenario_, persona, levels, seed, day));
+    cues::draw_hostname(persona, drawn.seed);
+    GYGES_TRY(std::int64_t as_of, cues::parse_moment(drawn.moment));
+    GYGES_TRY(episode::World world,
+              episode::make_world(scenario_, persona, levels, drawn.seed, as_of));
     Texts texts{{"prompt/system", world.system_prompt}, {"prompt/user", world.user_prompt}};
     for (const auto& tool : world.tools) texts["tool:" + tool.name] = tool.description;
     for (const auto& [name, value] : world.persona.environment) texts["env:" + name] = value;
@@ -110,21 +123,21 @@ class Worlds {
   }
 
  private:
-  std::string name_, hash_, day_;
+  std::string name_, hash_;
   episode::Scenario scenario_;
   cues::Persona persona_;
 };
 
 // What of one side's texts would be another with the other side's level of a factor.
-Status declare(const Worlds& worlds, const Levels& levels, const Levels& other, std::uint64_t seed,
+Status declare(const Worlds& worlds, const Levels& levels, const Levels& other, const Drawn& drawn,
                cues::RequestCondition& condition) {
-  GYGES_TRY(Texts own, worlds.texts(levels, seed));
+  GYGES_TRY(Texts own, worlds.texts(levels, drawn));
   for (const auto& [factor, level] : other) {
     if (const auto here = levels.find(factor); here == levels.end() || here->second == level)
       continue;
     Levels changed = levels;
     changed[factor] = level;
-    GYGES_TRY(Texts there, worlds.texts(changed, seed));
+    GYGES_TRY(Texts there, worlds.texts(changed, drawn));
     for (const auto& [name, text] : own) {
       const auto found = there.find(name);
       if (found == there.end() || found->second != text) condition.declared[factor].push_back(text);
@@ -173,7 +186,7 @@ void print_table(const cues::RequestAudit& audit, const cues::RequestCondition& 
 
 Result<int> requests(const RequestsCommand& command) {
   std::vector<std::pair<Levels, cues::RequestCondition>> conditions;
-  std::vector<std::uint64_t> seeds;
+  std::vector<Drawn> drawn;
   std::optional<Worlds> worlds;
   for (const std::string& path : command.runs) {
     GYGES_TRY(BundleOfRun bundle, read_bundle(path));
@@ -187,7 +200,7 @@ Result<int> requests(const RequestsCommand& command) {
       cues::RequestCondition condition;
       condition.name = words_of(bundle.levels);
       conditions.emplace_back(bundle.levels, std::move(condition));
-      seeds.push_back(bundle.run.at("seed").get<std::uint64_t>());
+      drawn.push_back(drawn_of(command, bundle.run));
       found = conditions.end() - 1;
     }
     found->second.runs.push_back(std::move(bundle.requests));
@@ -199,14 +212,14 @@ Result<int> requests(const RequestsCommand& command) {
     conditions.front().second.runs.pop_back();
     second.second.name += " (2)";
     conditions.push_back(std::move(second));
-    seeds.push_back(seeds.front());
+    drawn.push_back(Drawn(drawn.front()));
   }
   if (conditions.size() != 2)
     return fail("compare requests", "",
                 "the runs have " + std::to_string(conditions.size()) + " conditions",
                 "name runs of exactly two");
   for (std::size_t i = 0; i < 2; ++i)
-    GYGES_CHECK(declare(*worlds, conditions[i].first, conditions[1 - i].first, seeds[i],
+    GYGES_CHECK(declare(*worlds, conditions[i].first, conditions[1 - i].first, drawn[i],
                         conditions[i].second));
   const cues::RequestCondition& first = conditions[0].second;
   const cues::RequestCondition& second = conditions[1].second;

@@ -1,5 +1,7 @@
 // gyges cues requests on bundles that a third-party agent left: the small agent of the tests, with
 // a scripted model behind it.
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "base/files.h"
@@ -15,18 +17,27 @@ const std::filesystem::path data =
 class Requests : public EndToEnd {
  protected:
   // An episode under a level of `oversight`, by an agent of this source.
-  void episode(const std::string& name, const std::string& level, const std::string& source) {
-    const Finished done =
-        gyges({"episode", (data / "tiny").string(), "--agent", "command", "--model",
-               (data / "tiny/agents/obedient.json").string(), "--recorder", "off", "--condition",
-               "oversight=" + level, "--seed", "5", "--out", path(name).string(), "--", "python3",
-               "-c", source, "{{prompt}}"});
+  void episode(const std::string& name, const std::string& level, const std::string& source,
+               const std::string& moment = "2026-01-02T03:04:00Z") {
+    const Finished done = gyges({"episode",     scenario_,
+                                 "--agent",     "command",
+                                 "--model",     (data / "tiny/agents/obedient.json").string(),
+                                 "--recorder",  "off",
+                                 "--condition", "oversight=" + level,
+                                 "--seed",      "5",
+                                 "--day",       moment,
+                                 "--out",       path(name).string(),
+                                 "--",          "python3",
+                                 "-c",          source,
+                                 "{{prompt}}"});
     ASSERT_EQ(done.status, 0) << done.error;
   }
   Finished compare(const std::string& first, const std::string& second) {
-    return gyges({"cues", "requests", "--json", "--scenario", (data / "tiny").string(),
-                  path(first).string(), path(second).string()});
+    return gyges({"cues", "requests", "--json", "--scenario", scenario_, path(first).string(),
+                  path(second).string()});
   }
+
+  std::string scenario_ = (data / "tiny").string();
 };
 
 TEST_F(Requests, TheDifferenceIsTheFactors) {
@@ -58,6 +69,27 @@ TEST_F(Requests, AnotherDifferenceIsUndeclared) {
   for (const auto& one : document.at("differences"))
     found = found || (one.at("place") == "/system" && one.at("factor").is_null());
   EXPECT_TRUE(found) << compared.output;
+}
+
+// Of runs that were started one by one each has a moment of its own, by which its texts are known.
+TEST_F(Requests, EachConditionIsSeenAtItsOwnMoment) {
+  const auto agent = read_file(data / "mini_agent.py");
+  ASSERT_TRUE(agent);
+  scenario_ = path("dated").string();
+  std::filesystem::copy(data / "tiny", scenario_, std::filesystem::copy_options::recursive);
+  auto text = read_file(data / "tiny/scenario.json");
+  ASSERT_TRUE(text);
+  const std::string word = "watches.";
+  for (auto at = text->find(word); at != std::string::npos; at = text->find(word, at))
+    text->replace(at, word.size(), "watches since {{recent \\\"%H:%M:%S\\\"}}.");
+  std::ofstream(path("dated") / "scenario.json") << *text;
+  episode("on", "on", *agent);
+  episode("off", "off", *agent, "2026-01-02T03:05:00Z");
+  const Finished compared = compare("on", "off");
+  EXPECT_EQ(compared.status, 0) << compared.output << compared.error;
+  const auto document = nlohmann::json::parse(compared.output);
+  ASSERT_EQ(document.at("differences").size(), 1U);
+  EXPECT_EQ(document.at("differences")[0].at("factor"), "oversight");
 }
 
 }  // namespace
