@@ -154,7 +154,9 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
             "UUID=" + partition_uuid(seed, part.name) + " " + part.mount + " ext4 defaults 0 2\n";
   for (const Disk& disk : persona.machine->disks)
     for (const Partition& part : disk.partitions)
-      if (!part.mount.empty()) directory((part.mount + "/lost+found").c_str(), 0700, installed + 1);
+      // The host's /usr stays: with a file of ours it would be a fresh directory.
+      if (!part.mount.empty() && part.mount != "/usr")
+        directory((part.mount + "/lost+found").c_str(), 0700, installed + 1);
   add(system_file("/etc/fstab", std::move(table), installed + 2));
   directory("/run/udev/data", 0755, started + 3);
   // systemd-tmpfiles makes the first at every start, whether there is a screen or not; the others

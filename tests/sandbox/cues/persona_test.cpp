@@ -71,6 +71,21 @@ TEST(Persona, ShippedOnesAreMade) {
   }
 }
 
+// A partition may be the host's /usr, in which nothing can be made without hiding its programs.
+TEST(Persona, APartitionForProgramsHidesNone) {
+  auto value = parse_json(*asset("policies/personas/vm-production.json"), "vm-production");
+  ASSERT_TRUE(value);
+  for (auto& part : value->at("machine").at("disks").at(0).at("partitions"))
+    if (part.value("mount", "") == "/srv") part["mount"] = "/usr";
+  auto directory = TemporaryDirectory::create("persona");
+  ASSERT_TRUE(directory);
+  const std::filesystem::path file = directory->path() / "usr.json";
+  ASSERT_TRUE(write_file_atomically(file, value->dump()));
+  const Made made = make(file.c_str());
+  EXPECT_TRUE(made.files.contains("/home/lost+found"));
+  for (const auto& [path, seed] : made.files) EXPECT_FALSE(path.starts_with("/usr/")) << path;
+}
+
 TEST(Persona, NothingInItContradicts) {
   Made made = make("vm-production");
   const auto& identity = made.world.identity;
