@@ -296,6 +296,8 @@ Status Sandbox::State::answer(Message message) {
       scratch = std::move(message.fd);
       if (!disguise->places_files()) return seed_layers(Mask::callers);
       seeding = unmasked([this] { return seed_layers(Mask::none); });
+      // Where no thread was to be had: pid 1 waits for it, and nobody asks before pid 1 says more.
+      if (seeding.wait_for(std::chrono::seconds(0)) == std::future_status::deferred) seeding.wait();
       return ok();
     case init::Hand::disguise: {
       if (disguise_files || !disguise->places_files())
