@@ -194,7 +194,9 @@ TEST_F(Programs, WhoLogsInHasAHome) {
     ASSERT_EQ(words.size(), 4U) << homes;
     EXPECT_EQ(words[1], "directory");
     // Without root everything inside is the agent's or root's.
-    if (::geteuid() == 0) EXPECT_EQ(words[2], words[3]);
+    if (::geteuid() == 0) {
+      EXPECT_EQ(words[2], words[3]);
+    }
     ++others;
   }
   EXPECT_EQ(others, 3U) << homes;
