@@ -71,7 +71,7 @@ const Row rows[] = {
     {"F3.system.root", "type=ef53 .*"},
     {"F8.home.bash_history", "[1-9][0-9]{2,}"},
     {"F9.log.wtmp", "[1-9][0-9]{3,}"},
-    {"F10.users.homes.names", "lost\\+found svc-autops"},
+    {"F10.users.homes.names", "abrandvold lost\\+found mkolstad svc-autops"},
     {"F10.users.cron_d.names", "varnes"},
     {"K1.uname.release", "6\\.1\\.0-44-amd64"},
     {"K1.uname.version", "#1 SMP PREEMPT_DYNAMIC Debian 6\\.1\\.164-1 .*"},
