@@ -7,12 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <system_error>
 #include <utility>
 
 #include "base/files.h"
 #include "base/program_file.h"
 #include "base/program_start.h"
+#include "base/thread_start.h"
 
 #if defined(GYGES_SYSTEM_BUS)
 extern "C" const char gyges_bus_program_begin[];
@@ -62,19 +62,8 @@ Result<std::unique_ptr<BusDoor>> BusDoor::open(std::vector<UniqueFd> sockets, Do
   std::unique_ptr<BusDoor> door(new BusDoor(std::move(sockets), std::move(document)));
   door->wake_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!door->wake_) return fail_errno("make", "eventfd");
-  // Signals are for the caller's threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::string refused;
-  try {
-    door->thread_ = std::thread([raw = door.get()] { raw->keep(); });
-  } catch (const std::system_error& error) {
-    refused = error.what();
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!refused.empty()) return fail("start thread", "system bus", refused);
+  GYGES_TRY(door->thread_, start_thread("waits for clients of the system bus",
+                                        [raw = door.get()] { raw->keep(); }));
   return door;
 }
 

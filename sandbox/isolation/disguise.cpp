@@ -14,6 +14,7 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "base/thread_start.h"
 #include "base/unmasked.h"
 #include "sandbox/isolation/emulation.h"
 
@@ -235,13 +236,8 @@ Status DisguiseFiles::start(pid_t first, std::shared_ptr<SharedUse> use) {
   use_ = std::move(use);
   wake_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!wake_) return fail_errno("make", "eventfd");
-  // Signals are for the caller's threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this, first] { keep_moving(first); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  GYGES_TRY(thread_, start_thread("moves what moves on a living machine",
+                                  [this, first] { keep_moving(first); }));
   return ok();
 }
 

@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "base/program_file.h"
 #include "base/text.h"
+#include "base/thread_start.h"
 #include "sandbox/network/gateway_descriptors.h"
 #include "sandbox/network/http/broken.h"
 #include "sandbox/network/netlink_batch.h"
@@ -277,12 +278,7 @@ Status GatewayProcess::await() {
   }
   collected_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!collected_) return fail_errno("make event counter", "");
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the thread that waits for them
-  collector_ = std::thread([this] { collect(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  GYGES_TRY(collector_, start_thread("collects flows of the network", [this] { collect(); }));
   return ok();
 }
 

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "base/thread_start.h"
 #include "sandbox/recorder/capture/backend.h"
 #include "sandbox/recorder/capture/bpf_programs.h"
 #include "sandbox/recorder/capture/coverage_notes.h"
@@ -80,6 +81,8 @@ class Consumer {
  public:
   static Result<std::shared_ptr<Consumer>> start(std::unique_ptr<BpfPrograms> programs) {
     std::shared_ptr<Consumer> consumer(new Consumer(std::move(programs)));
+    GYGES_TRY(consumer->thread_,
+              start_thread("reads the rings", [raw = consumer.get()] { raw->run(); }));
     GYGES_CHECK(consumer->started_.get_future().get());
     return consumer;
   }
@@ -90,7 +93,7 @@ class Consumer {
     }
     wake_.notify_all();
     programs_->wake();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
   Consumer(const Consumer&) = delete;
@@ -171,9 +174,7 @@ class Consumer {
   }
 
  private:
-  explicit Consumer(std::unique_ptr<BpfPrograms> programs) : programs_(std::move(programs)) {
-    thread_ = std::thread([this] { run(); });
-  }
+  explicit Consumer(std::unique_ptr<BpfPrograms> programs) : programs_(std::move(programs)) {}
 
   std::uint64_t drain(std::uint64_t limit) {
     const std::uint64_t bytes = programs_->rings().drain(limit, [this](const wire::record& record) {

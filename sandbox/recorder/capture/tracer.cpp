@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/thread_start.h"
 #include "sandbox/recorder/capture/capture_plan.h"
 
 namespace gyges::recorder {
@@ -70,17 +71,16 @@ Result<std::unique_ptr<Tracer>> Tracer::start(TracedSession& session, const Thre
   root.announced = true;
   tracer->root_ = facts.tid;
   tracer->supervisor_ = getpid();
-  tracer->thread_ = std::thread([self = tracer.get()] { self->lend(); });
+  GYGES_TRY(tracer->thread_,
+            start_thread("traces a sandbox", [self = tracer.get()] { self->lend(); }));
   tracer->seized_.acquire();
   GYGES_CHECK(tracer->outcome_);
   return tracer;
 }
 
 void Tracer::lend() {
-  // The tracer must not die of a signal meant for the supervisor, such as an interrupt key.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  // The tracer has this thread's signals, which are none: it must not die of one that is meant for
+  // the supervisor, such as an interrupt key.
   constexpr std::size_t stack_bytes = 512U << 10U;
   void* stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
