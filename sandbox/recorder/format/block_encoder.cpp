@@ -171,7 +171,8 @@ bool BlockEncoder::add(const Event& event) {
 std::uint32_t BlockEncoder::add_shape(const Event& event, std::string_view bytes,
                                       std::uint32_t next, bool& foreseen, std::size_t& arguments) {
   std::uint32_t index = next;
-  if (!foreseen || bytes != shapes_[next]) {
+  // What a full table has no room for is numbered beyond it, and may be foreseen.
+  if (!foreseen || next >= shapes_.size() || bytes != shapes_[next]) {
     foreseen = false;
     bool added = false;
     // A full table makes the next block start afresh; it has room for a whole block beyond that.

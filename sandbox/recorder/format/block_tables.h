@@ -183,6 +183,7 @@ class StringTable {
   }
   std::uint32_t find_or_add(std::string_view bytes, std::uint64_t hash, bool& added);
   [[nodiscard]] bool full() const { return full_; }
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
   std::string_view operator[](std::uint32_t index) const {
     return {entries_[index].bytes, entries_[index].size};
   }

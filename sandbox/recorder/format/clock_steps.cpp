@@ -19,7 +19,10 @@ ClockSteps::ClockSteps(ClockStep step)
       inverse_(static_cast<std::int64_t>((Wide{1} << 96U) / step)) {}
 
 ClockStepFinder::ClockStepFinder(ClockStep guess)
-    : step_(guess), guess_(static_cast<double>(guess) / step_scale), inverse_(1 / guess_) {}
+    : step_(guess),
+      about_(static_cast<double>(guess) / step_scale),
+      guess_(about_),
+      inverse_(1 / guess_) {}
 
 void ClockStepFinder::begin(std::uint64_t time) {
   first_ = last_ = time;
@@ -41,7 +44,13 @@ void ClockStepFinder::add(std::uint64_t time) {
   last_ = time;
   const auto span = static_cast<double>(static_cast<std::int64_t>(time - first_));
   if (span * exact_to_ < 4) return;
-  guess_ = span / static_cast<double>(steps_);
+  const double found = span / static_cast<double>(steps_);
+  // Times that are on no such steps may have none between them, or less than none.
+  if (!(std::abs(found - about_) * 1000 < about_)) {
+    begin(time);
+    return;
+  }
+  guess_ = found;
   inverse_ = 1 / guess_;
   exact_to_ = std::max(1 / span, 1e-9);
   step_ = static_cast<ClockStep>(guess_ * step_scale);

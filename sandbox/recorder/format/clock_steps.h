@@ -13,7 +13,8 @@ namespace gyges::recorder {
 // Length of a step in 2^-32 nanoseconds.
 using ClockStep = std::uint64_t;
 inline constexpr ClockStep no_clock_step = 0;  // any nanosecond may be
-inline constexpr ClockStep min_clock_step = std::uint64_t{2} << 32U;
+// More than 2 ns, as 2^96 / step is a signed number of 64 bits.
+inline constexpr ClockStep min_clock_step = (std::uint64_t{2} << 32U) + 1;
 inline constexpr ClockStep max_clock_step = std::uint64_t{1024} << 32U;
 
 // Where on the steps of its clock a sequence of times is: each tells anew where the steps are.
@@ -75,6 +76,7 @@ class ClockStepFinder {
  private:
   void begin(std::uint64_t time);
   ClockStep step_;
+  double about_;            // the first guess, in ns
   double guess_;            // in ns
   double inverse_;          // of it
   double exact_to_ = 2e-4;  // relative

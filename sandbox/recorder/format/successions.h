@@ -18,7 +18,8 @@ struct Succession {
   static constexpr std::size_t result_step = 4;  // those before it are of arguments
   static constexpr std::size_t kept_literals = 3;
 
-  std::uint32_t shape;
+  // Handed on also where nothing is foreseen, so it must have a value.
+  std::uint32_t shape = 0;
   std::array<std::uint32_t, kept_literals> literals;  // no_literal where it has none that is kept
   std::array<std::uint64_t, kept_steps> steps;
 

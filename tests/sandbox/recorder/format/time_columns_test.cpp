@@ -174,5 +174,20 @@ TEST(ClockStepFinder, BecomesExact) {
   EXPECT_NEAR(static_cast<double>(finder.step()) / 4294967296.0, step_ns, step_ns * 1e-6);
 }
 
+// A clock that went over to shorter steps: nothing is learned from that.
+TEST(ClockStepFinder, TimesThatAreNotOnTheStepsTeachNothing) {
+  ClockStepFinder standing(about(70));
+  for (std::uint64_t i = 0; i < 20000; ++i) standing.add(1'000'000 + i * 20);
+  EXPECT_EQ(standing.step(), about(70));
+  EXPECT_FALSE(standing.fits());
+}
+
+TEST(TimeColumns, ShortestStepIsExact) {
+  ClockSteps steps(min_clock_step);
+  steps.restart(1'000'000);
+  EXPECT_EQ(steps.steps_to(1'002'000), 1000);
+  EXPECT_EQ(steps.steps_to(998'000), -1000);
+}
+
 }  // namespace
 }  // namespace gyges::recorder

@@ -151,6 +151,28 @@ TEST_F(TraceFile, ManyDistinctShapesAndContexts) {
   EXPECT_FALSE(fault);
 }
 
+// A program that makes calls of numbers that do not exist fills the table; what comes beyond it is
+// foreseen like all else.
+TEST_F(TraceFile, WhatAFullTableOfShapesHasNoRoomForComesBack) {
+  EventList list;
+  for (std::uint32_t i = 0; i < 3 * max_block_events; ++i) {
+    Event& event = list.add();
+    event.number = 100000 + i;
+    if (i > max_block_events + 100) event.number = i % 8 == 0 ? 400000 : 100000;
+    event.pid = event.tid = 7;
+    event.time_ns = i;
+  }
+  write(list.finished());
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader);
+  std::size_t at = 0;
+  Status read = reader->for_each([&](const Event& event) {
+    return static_cast<bool>(same_event(list.events()[at++], event));
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  EXPECT_EQ(at, list.events().size());
+}
+
 TEST_F(TraceFile, LongCapturesAreCutAndMarked) {
   EventList list;
   for (int i = 0; i < 200; ++i) {
