@@ -260,6 +260,7 @@ Status BlockDecoder::decode(std::string_view payload, std::uint32_t events, bool
                             std::uint64_t first_sequence,
                             const std::function<bool(const Event&)>& visit, bool& stopped) {
   stopped = false;
+  prefix_bytes_ = 0;
   if (fresh) {
     shapes_.clear();
     contexts_.clear();

@@ -87,6 +87,7 @@ class BlockDecoder {
   std::vector<std::string_view> literals_;  // in kept_
   ByteArena kept_;
   std::size_t literal_bytes_ = 0;
+  std::size_t prefix_bytes_ = 0;  // of this block
   StructureMemory structures_;
   Successions successions_;
   TimeColumnsDecoder times_;

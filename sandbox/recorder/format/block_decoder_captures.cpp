@@ -82,6 +82,8 @@ bool BlockDecoder::read_string(std::uint32_t number, Capture& capture) {
   if (code == 0) return true;
   std::string& last = last_strings_[static_cast<std::size_t>(capture.kind)];
   if (code - 1 > last.size() || code - 1 + size > max_capture_bytes) return false;
+  prefix_bytes_ += code - 1;
+  if (prefix_bytes_ > max_prefix_bytes) return false;
   last.resize(code - 1);
   last += rest;
   const std::size_t head = capture.kind == CaptureKind::file_identity ? sizeof(FileIdentity) : 0;
@@ -122,7 +124,9 @@ bool BlockDecoder::read_capture(const Event& event, Capture& capture, std::uint3
     if (!read_literal(event.number, capture)) return false;
     if (code == capture_kept_literal) {
       literal_bytes_ += capture.bytes.size();
-      if (literals_.size() >= max_kept_literals || literal_bytes_ > max_kept_bytes) return false;
+      if (literals_.size() >= max_kept_literals || literal_bytes_ > max_kept_bytes ||
+          (foresees_ && capture.bytes.size() > max_kept_literal_bytes))
+        return false;
       last_literal_ = literals_.size();
       literal = static_cast<std::uint32_t>(last_literal_);
       capture.bytes = literals_.emplace_back(kept_.keep(capture.bytes));

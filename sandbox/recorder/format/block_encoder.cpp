@@ -53,6 +53,7 @@ bool BlockEncoder::begin() {
   times_.clear();
   events_since_fresh_ += events_;
   events_ = 0;
+  prefix_bytes_ = 0;
   ++block_;
   summary_.clear();
   fresh_ = fresh_ || events_since_fresh_ >= 4 * max_block_events || literals_.full() ||
@@ -271,6 +272,7 @@ void BlockEncoder::add_literal(std::uint32_t number, const Capture& capture,
     prefix = common_prefix(last, rest);
     last.resize(prefix);
     last += rest.substr(prefix);
+    prefix_bytes_ += prefix;
   }
   columns_[column_prefix].varint(whole ? 0 : 1 + prefix);
   columns_[column_literal_size].varint(rest.size() - prefix);

@@ -34,6 +34,8 @@ class BlockEncoder {
   [[nodiscard]] std::size_t literal_bytes() const {
     return columns_[column_strings].used + columns_[column_bytes].used;
   }
+  // What its strings have of those before them, which is in no column.
+  [[nodiscard]] std::size_t prefix_bytes() const { return prefix_bytes_; }
   // The raw payload; valid until the next begin().
   const std::vector<std::uint8_t>& finish();
   // Parts of that payload that are packed apart, in order: each has symbols of its own.
@@ -67,6 +69,7 @@ class BlockEncoder {
   std::array<ColumnStream, column_count> columns_;
   std::array<ColumnStream, StructureMemory::max_words> lanes_;  // of column_words
   TimeColumnsEncoder times_;
+  std::size_t prefix_bytes_ = 0;
   std::vector<std::uint8_t> payload_;
   Predictor predictor_;
   StringTable shapes_;

@@ -24,6 +24,11 @@ inline constexpr std::size_t max_capture_bytes = 65535;     // longer ones are c
 inline constexpr std::size_t max_kept_literals = 131072;
 inline constexpr std::size_t max_kept_bytes = 16U << 20U;
 inline constexpr std::size_t max_kept_literal_bytes = 1024;
+// What strings have of the one before them takes no room in a block and some to unpack: the writer
+// finishes a block beyond the first, a reader takes what one more event can add.
+inline constexpr std::size_t soft_prefix_bytes = 32U << 20U;
+inline constexpr std::size_t max_prefix_bytes =
+    soft_prefix_bytes + max_captures * max_capture_bytes;
 // Shapes and contexts the writer keeps; a reader must hold those of one further block.
 inline constexpr std::size_t max_table_entries = 65536;
 

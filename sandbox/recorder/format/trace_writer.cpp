@@ -226,7 +226,8 @@ Status TraceWriter::append(const Event& event) {
   }
   // The clock is looked at rarely, as an idle caller calls tick() anyway.
   std::size_t count = s.encoder.event_count();
-  bool full = count >= max_block_events || s.encoder.literal_bytes() >= soft_block_bytes;
+  bool full = count >= max_block_events || s.encoder.literal_bytes() >= soft_block_bytes ||
+              s.encoder.prefix_bytes() >= soft_prefix_bytes;
   if (!full && count % 64 == 0) full = s.encoder.raw_bytes() >= soft_block_bytes || s.is_old();
   if (full) return s.keep(s.finish_block());
   Status fine;  // ok() clears what holds an error, which shows when it is done for each event

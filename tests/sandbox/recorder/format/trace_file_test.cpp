@@ -1,10 +1,10 @@
-#include <cerrno>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
 
 #include <fstream>
 
@@ -171,6 +171,74 @@ TEST_F(TraceFile, WhatAFullTableOfShapesHasNoRoomForComesBack) {
   });
   EXPECT_TRUE(read) << read.error().line();
   EXPECT_EQ(at, list.events().size());
+}
+
+// Texts of 60000 bytes that end differently take a few bytes each: a block of 65536 of them would
+// be small and take 4 GB to unpack.
+class LongLikeStrings {
+ public:
+  explicit LongLikeStrings(std::size_t count) : count_(count) {}
+
+  template <class Visit>
+  void each(Visit visit) {
+    const std::string begin(60000, 'a');
+    for (std::size_t i = 0; i < count_; ++i) {
+      const std::string text = begin + std::to_string(i);
+      Event event;
+      event.kind = EventKind::syscall;
+      event.number = 257;
+      event.time_ns = i;
+      Capture capture{1, CaptureKind::path, Provenance::enter, false, 0, text};
+      capture.full_length = static_cast<std::uint32_t>(text.size());
+      event.captures = {&capture, 1};
+      visit(event, text);
+    }
+  }
+
+ private:
+  std::size_t count_;
+};
+
+TEST_F(TraceFile, LongStringsThatBeginAlikeEndTheirBlock) {
+  constexpr std::size_t count = 1500;
+  LongLikeStrings strings(count);
+  auto writer = TraceWriter::create(path_, Backend::ebpf);
+  ASSERT_TRUE(writer);
+  strings.each(
+      [&](const Event& event, const std::string&) { ASSERT_TRUE((*writer)->append(event)); });
+  Coverage coverage;
+  ASSERT_TRUE((*writer)->finish(coverage));
+  auto reader = TraceReader::open(path_);
+  ASSERT_TRUE(reader);
+  std::size_t seen = 0;
+  Status read = reader->for_each([&](const Event& event) {
+    EXPECT_EQ(event.captures[0].bytes.size(), 60000 + std::to_string(seen).size());
+    EXPECT_TRUE(event.captures[0].bytes.ends_with(std::to_string(seen)));
+    ++seen;
+    return true;
+  });
+  EXPECT_TRUE(read) << read.error().line();
+  EXPECT_EQ(seen, count);
+}
+
+TEST(BlockDecoder, StringsThatTakeLongToRebuildAreRefused) {
+  for (const std::size_t count : {500U, 1500U}) {
+    BlockEncoder encoder;
+    encoder.begin();
+    LongLikeStrings strings(count);
+    strings.each([&](const Event& event, const std::string&) { ASSERT_TRUE(encoder.add(event)); });
+    const auto& payload = encoder.finish();
+    BlockDecoder decoder;
+    bool stopped = false;
+    std::uint64_t seen = 0;
+    const Status done = decoder.decode(
+        {reinterpret_cast<const char*>(payload.data()), payload.size()},
+        static_cast<std::uint32_t>(count), true, 0, [&](const Event&) { return ++seen > 0; },
+        stopped);
+    // The control: half of the bound is none too much.
+    EXPECT_EQ(done.has_value(), count == 500) << seen;
+    EXPECT_LE(seen * 60000, max_prefix_bytes + 2 * 60000);
+  }
 }
 
 TEST_F(TraceFile, LongCapturesAreCutAndMarked) {
