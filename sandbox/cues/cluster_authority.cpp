@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <string_view>
 
@@ -17,12 +16,19 @@
 namespace gyges::cues {
 namespace {
 
-// To find primes would take a tenth of a second for each run.
-constexpr std::array<std::string_view, 24> cluster_primes{
+// To find primes would take a tenth of a second for each run. Two of so many make 32640 keys.
+constexpr char primes_in_a_row[] =
 #include "sandbox/cues/cluster_primes.inc"
-};
+    ;
+constexpr std::size_t prime_bytes = 128;
+constexpr std::size_t prime_count = 256;
+static_assert(sizeof primes_in_a_row == prime_count * prime_bytes + 1);
 
-constexpr std::size_t key_bytes = 256;
+std::string_view cluster_prime(std::size_t index) {
+  return {primes_in_a_row + index * prime_bytes, prime_bytes};
+}
+
+constexpr std::size_t key_bytes = 2 * prime_bytes;
 constexpr unsigned public_exponent = 65537;
 
 struct FreeNumber {
@@ -54,7 +60,7 @@ std::string from_digits(std::string_view digits) {
 class ClusterKey {
  public:
   ClusterKey(std::string_view p, std::string_view q)
-      : context_(::BN_CTX_new()), p_(number_of(from_digits(p))), q_(number_of(from_digits(q))) {}
+      : context_(::BN_CTX_new()), p_(number_of(p)), q_(number_of(q)) {}
 
   [[nodiscard]] std::string modulus() const {
     const Number n(::BN_new());
@@ -174,10 +180,9 @@ Result<std::string> make_cluster_authority(std::uint64_t seed, std::int64_t day,
                                            const std::string& name) {
   GYGES_CHECK(load_crypto());
   SeededStream stream(seed, "cluster/" + name);
-  const std::size_t first = stream.below(cluster_primes.size());
-  const std::size_t second =
-      (first + 1 + stream.below(cluster_primes.size() - 1)) % cluster_primes.size();
-  const ClusterKey key(cluster_primes[first], cluster_primes[second]);
+  const std::size_t first = stream.below(prime_count);
+  const std::size_t second = (first + 1 + stream.below(prime_count - 1)) % prime_count;
+  const ClusterKey key(cluster_prime(first), cluster_prime(second));
   const std::string modulus = key.modulus();
   const auto failed = [&] {
     return fail("make certificate", printable(name), "out of memory", "report this as a defect");

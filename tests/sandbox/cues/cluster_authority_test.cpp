@@ -19,12 +19,26 @@ struct FreeCertificate {
   void operator()(BIO* bio) const { ::BIO_free_all(bio); }
 };
 
-// What OpenSSL makes of it: whether its key signed it, which changed bytes do not pass.
-bool verifies(const std::string& pem) {
+using Certificate = std::unique_ptr<X509, FreeCertificate>;
+
+Certificate read(const std::string& pem) {
   const std::unique_ptr<BIO, FreeCertificate> bio(
       ::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  const std::unique_ptr<X509, FreeCertificate> certificate(
-      ::PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  return Certificate(::PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+}
+
+// The bytes of its public key.
+std::string key_of(const std::string& pem) {
+  const Certificate certificate = read(pem);
+  const ASN1_BIT_STRING* bits =
+      certificate ? ::X509_get0_pubkey_bitstr(certificate.get()) : nullptr;
+  if (bits == nullptr) return {};
+  return {reinterpret_cast<const char*>(bits->data), static_cast<std::size_t>(bits->length)};
+}
+
+// What OpenSSL makes of it: whether its key signed it, which changed bytes do not pass.
+bool verifies(const std::string& pem) {
+  const Certificate certificate = read(pem);
   return certificate &&
          ::X509_verify(certificate.get(), ::X509_get0_pubkey(certificate.get())) == 1;
 }
@@ -44,6 +58,15 @@ TEST(ClusterAuthority, SignsItself) {
   EXPECT_FALSE(verifies(changed));
   EXPECT_EQ(*make_cluster_authority(7, day, "kubernetes"),
             *make_cluster_authority(7, day, "kubernetes"));
+}
+
+// By chance four of 500 keys would be drawn twice.
+TEST(ClusterAuthority, SeldomHasTheKeyOfAnother) {
+  std::set<std::string> keys;
+  for (std::uint64_t seed = 0; seed < 500; ++seed)
+    keys.insert(key_of(*make_cluster_authority(seed, day, "kubernetes")));
+  EXPECT_FALSE(keys.contains(""));
+  EXPECT_GE(keys.size(), 490U);
 }
 
 }  // namespace
