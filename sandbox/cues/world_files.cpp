@@ -95,20 +95,29 @@ std::string base64url(std::string_view bytes) {
   return text;
 }
 
-// Bytes that stand as digits after "0x", or the line.
-std::string bytes_of_line(const std::string& line) {
+// Bytes that stand as digits after "0x", or the line. `source`: where the token is declared.
+Result<std::string> bytes_of_line(const std::string& line, const std::string& source) {
   if (!line.starts_with("0x")) return line;
+  const std::string_view digits = std::string_view(line).substr(2);
+  if (digits.empty() || digits.size() % 2 != 0 ||
+      digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos)
+    return fail("make token", source,
+                "the line " + printable(line.substr(0, 40)) + " is no bytes in hexadecimal digits",
+                "give two digits 0-9 and a-f for each byte after 0x");
   std::string bytes;
-  for (std::size_t i = 2; i + 1 < line.size(); i += 2)
-    bytes += static_cast<char>(std::strtoul(line.substr(i, 2).c_str(), nullptr, 16));
+  for (std::size_t i = 0; i < digits.size(); i += 2)
+    bytes += static_cast<char>(std::strtoul(std::string(digits.substr(i, 2)).c_str(), nullptr, 16));
   return bytes;
 }
 
 // Without the line end, as those who write tokens leave them.
-std::string token_of(std::string_view lines) {
+Result<std::string> token_of(std::string_view lines, const std::string& source) {
   std::string token;
-  for (const std::string& line : split(lines, '\n'))
-    if (!line.empty()) token += (token.empty() ? "" : ".") + base64url(bytes_of_line(line));
+  for (const std::string& line : split(lines, '\n')) {
+    if (line.empty()) continue;
+    GYGES_TRY(const std::string bytes, bytes_of_line(line, source));
+    token += (token.empty() ? "" : ".") + base64url(bytes);
+  }
   return token;
 }
 
@@ -201,7 +210,9 @@ Result<isolation::SeedFile> make_seed_file(const WorldFile& file, const Template
   } else {
     GYGES_TRY(seed.content, render(file.content, context, file.source, used));
   }
-  if (file.token) seed.content = token_of(seed.content);
+  if (file.token) {
+    GYGES_TRY(seed.content, token_of(seed.content, file.source));
+  }
   if (file.authority) {
     GYGES_TRY(seed.content, make_cluster_authority(context.seed, context.day, seed.content));
   }

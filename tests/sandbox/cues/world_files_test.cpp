@@ -218,5 +218,23 @@ TEST(WorldFiles, ContentComesFromExactlyOnePlace) {
   EXPECT_THAT(read(R"([{"path":"/a","from":"gone.txt"}])").error().line(), HasSubstr("gone.txt"));
 }
 
+// No digit is lost, and none is made up.
+TEST(WorldFiles, TokensHaveTheBytesThatAreGiven) {
+  std::string hashed;
+  const auto token = [&](const std::string& line) {
+    const json files = json::array({{{"path", "/t"}, {"encoding", "jwt"}, {"text", {"a", line}}}});
+    return make_seed_file(world_files_from_json(files, "", "s", hashed)->at(0), context(), nullptr);
+  };
+  ASSERT_TRUE(token("0x00aBff"));
+  EXPECT_EQ(token("0x00aBff")->content, "YQ.AKv_");
+  for (const char* wrong : {"0xZZ", "0xabc", "0x", "0x+1", "0x 1"}) {
+    const auto failed = token(wrong);
+    ASSERT_FALSE(failed) << wrong;
+    EXPECT_THAT(failed.error().line(), HasSubstr(wrong));
+    EXPECT_THAT(failed.error().line(), HasSubstr("s at /world/files/0"));
+    EXPECT_THAT(failed.error().line(), HasSubstr("two digits"));
+  }
+}
+
 }  // namespace
 }  // namespace gyges::cues
