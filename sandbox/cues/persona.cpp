@@ -224,6 +224,9 @@ void add_machine_files(const Persona& persona, std::uint64_t seed, const std::st
       installed + 30));
   // What is in it nobody but root and the group may see; journalctl says so.
   const std::string journal = "/var/log/journal/" + machine_id;
+  // As tmpfiles.d of systemd has them: what is made in them is the group's, too.
+  directory("/var/log/journal", 02755, started + 9);
+  directory(journal.c_str(), 02755, started + 9);
   add(system_file(journal + "/system.journal", "LPKSHHRH", started + 9, 0640));
 }
 

@@ -307,6 +307,8 @@ TEST_F(Containers, LoginsPasswordsAndMailAreTheirGroups) {
                 "/srv/logs/depot-sync /srv/logs/depot-sync/*"),
             "664 root:utmp\n640 root:adm\n600 svc-autops:mail\n755 root:root\n"
             "2775 svc-autops:mirror\n644 mirror:mirror\n");
+  EXPECT_EQ(say("stat -c '%a %U:%G' /var/log/journal /var/log/journal/*"),
+            "2755 root:systemd-journal\n2755 root:systemd-journal\n");
 }
 
 std::string decoded(std::string text) {
