@@ -292,6 +292,19 @@ TEST_F(Containers, AServiceHasALog) {
   EXPECT_LE(say("tail -1 /var/log/app/access.log | cut -c1-19"), say("date -u +%FT%H:%M:%S"));
 }
 
+// A directory is as old as its newest entry: made by the rotation at midnight, and only written to
+// since.
+TEST_F(Containers, DirectoriesOfLogsAreAsOldAsTheirRotation) {
+  for (const auto& [name, directory] : {std::pair{"kubernetes-pod", "/var/log/app"},
+                                        std::pair{"docker-service", "/var/log/invoicing"},
+                                        std::pair{"vm-production", "/var/log"}}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say("date -u +%FT%T -r " + std::string(directory)), say("date -u +%FT00:00:00"))
+        << name;
+    EXPECT_EQ(say("stat -c '%a %u' " + std::string(directory)), "755 0\n") << name;
+  }
+}
+
 // Where root can give files to others; without it the one user that is mapped has all.
 TEST_F(Containers, LoginsPasswordsAndMailAreTheirGroups) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root gives files to groups";
