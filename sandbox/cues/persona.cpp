@@ -485,7 +485,11 @@ Result<PersonaWorld> make_persona_world(const Persona& persona, const TemplateCo
   TemplateContext values = context;
   GitTip tip;
   for (const auto& history : persona.git) {
+    const std::size_t first = seed.size();
     GYGES_TRY(GitTip one, make_git_history(history, context, named - until_started, seed));
+    // Who had it before brought it to the machine a day or two after it was set up.
+    for (std::size_t i = first; i < seed.size(); ++i)
+      seed[i].mtime = std::max(seed[i].mtime, installed + 131507);
     if (tip.commit.empty()) tip = std::move(one);
   }
   values.values["persona.commit"] = tip.commit;

@@ -295,6 +295,31 @@ TEST(Persona, LoginsAgreeWithTheLog) {
   EXPECT_FALSE(make("docker-service").files.contains("/run/utmp"));
 }
 
+// A repository's history may be older, what lies on the disk may not.
+TEST(Persona, NothingIsOlderThanTheInstallation) {
+  const Made made = make("developer-laptop");
+  const std::int64_t installed = installation_time(*parse_day("2026-11-21"));
+  int seen = 0;
+  for (const auto& [path, file] : made.files) {
+    if (!path.starts_with(made.persona.user.home + "/")) continue;
+    EXPECT_GE(file.mtime, installed) << path;
+    ++seen;
+  }
+  EXPECT_GT(seen, 100);
+}
+
+// A merge has two parents, and the histories have one.
+TEST(Persona, CommitsWithOneParentAreNoMerges) {
+  int messages = 0;
+  for (const char* name : {"developer-laptop", "ci-runner"})
+    for (const GitHistory& history : make(name).persona.git)
+      for (const std::string& message : history.messages) {
+        EXPECT_FALSE(message.starts_with("Merge ")) << name << ": " << message;
+        ++messages;
+      }
+  EXPECT_GT(messages, 10);
+}
+
 TEST(Persona, GitReadsItsRepositories) {
   if (std::system("git --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "git is not installed";
   Made made = make("developer-laptop");
