@@ -321,6 +321,11 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
     disguise.bus = [told, shared] { return bus_document(*told, *shared); };
   }
   disguise.unhidden = processor_contradictions(machine);
+  const std::int64_t machines = start_of_machine(policy.cues.uptime_seconds);
+  if (start_of_container(persona, seed, as_of == 0 ? today() : as_of, machines) < machines)
+    disguise.unhidden.emplace_back(
+        "the container was started before its machine: give a later day, or the persona more "
+        "uptime_days");
   disguise.sysfs = sysfs.get();
   disguise.network_directory = std::move(network);
   return std::shared_ptr<const isolation::Disguise>(std::move(made));

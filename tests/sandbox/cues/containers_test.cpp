@@ -301,7 +301,7 @@ TEST_F(Containers, DirectoriesOfLogsAreAsOldAsTheirRotation) {
     start(spec_of(name, 5));
     EXPECT_EQ(say("date -u +%FT%T -r " + std::string(directory)), say("date -u +%FT00:00:00"))
         << name;
-    EXPECT_EQ(say("stat -c '%a %u' " + std::string(directory)), "755 0\n") << name;
+    EXPECT_EQ(say("stat -c %a " + std::string(directory)), "755\n") << name;
   }
 }
 
@@ -387,6 +387,32 @@ TEST_F(Containers, ATokenNamesThePod) {
   // A service has all of its variables or none.
   EXPECT_EQ(say("echo $TRACKING_REDIS_PORT_6379_TCP_ADDR"),
             say("echo $TRACKING_REDIS_SERVICE_HOST"));
+}
+
+// Its age counts from the day that a world is seen on, that of its machine from the present.
+TEST(ContainersOfOtherDays, OneThatIsOlderThanItsMachineIsSaid) {
+  const auto persona = load_persona("kubernetes-pod");
+  auto policy = isolation::load_policy("episode");
+  ASSERT_TRUE(persona && policy);
+  policy->cues.uptime_seconds = persona->uptime_seconds;
+  const auto said = [&](std::int64_t as_of) {
+    const auto disguise = make_disguise(*persona, 5, *policy, as_of);
+    return disguise ? join((*disguise)->unhidden, "\n") : disguise.error().line();
+  };
+  EXPECT_THAT(said(today() - 30 * 86400),
+              HasSubstr("the container was started before its machine"));
+  EXPECT_THAT(said(this_minute()), Not(HasSubstr("before its machine")));
+}
+
+// What writes a log can.
+TEST_F(Containers, LogsAreOfThoseWhoWriteThem) {
+  for (const auto& [name, log] : {std::pair{"docker-service", "/var/log/invoicing/worker.log"},
+                                  {"kubernetes-pod", "/var/log/app/access.log"}}) {
+    start(spec_of(name, 5));
+    EXPECT_EQ(say(std::string("test -w ") + log + " && test -w $(dirname " + log + ") && echo yes"),
+              "yes\n")
+        << name;
+  }
 }
 
 }  // namespace
