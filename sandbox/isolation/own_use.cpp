@@ -63,6 +63,9 @@ bool runs(std::string_view stat) {
 
 void UseMeter::add(pid_t process, int depth, Sum& sum) {
   constexpr int deepest = 200;  // a process can have started the next for as long as it likes
+  // A fork bomb shall not keep a processor of the supervisor's busy.
+  constexpr unsigned most = 4096;
+  if (++sum.seen > most) return;
   const std::string stat = proc_file(fmt::format("/proc/{}/stat", process));
   const std::size_t close = stat.rfind(')');
   if (close == std::string::npos || depth > deepest) return;

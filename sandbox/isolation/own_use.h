@@ -35,7 +35,8 @@ class SharedUse {
 };
 
 // Adds up a process and all below it, by the host's /proc. What has ended counts with who waited
-// for it; what nobody waited for is lost. Not thread-safe.
+// for it; what nobody waited for is lost. Of more than 4096 processes some are left out. Not
+// thread-safe.
 class UseMeter {
  public:
   // `first`: pid 1 of the sandbox, by the host's number.
@@ -46,6 +47,7 @@ class UseMeter {
   struct Sum {
     std::uint64_t user_ticks = 0, system_ticks = 0;
     unsigned running = 0;
+    unsigned seen = 0;
   };
   static void add(pid_t process, int depth, Sum& sum);
 

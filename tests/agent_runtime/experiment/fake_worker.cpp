@@ -32,14 +32,12 @@ Result<episode::EpisodeOutcome> run(const episode::EpisodeRequest& request) {
   if (behaviour == "hang") std::this_thread::sleep_for(std::chrono::hours(1));
   if (behaviour == "fail") return fail("start sandbox", "/proc", "no such thing", "be elsewhere");
   if (behaviour == "crash_always") raise(SIGKILL);
-  if (behaviour == "crash_once" && !std::filesystem::exists(mark)) {
-    std::ofstream(mark) << "x";
-    raise(SIGKILL);
-  }
-  if (behaviour == "hang_once" && !std::filesystem::exists(mark)) {
-    std::ofstream(mark) << "x";
-    std::this_thread::sleep_for(std::chrono::hours(1));
-  }
+  // Of two workers at one time one is the first.
+  const auto is_first = [&] {
+    return UniqueFd(::open(mark.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)).get() >= 0;
+  };
+  if (behaviour == "crash_once" && is_first()) raise(SIGKILL);
+  if (behaviour == "hang_once" && is_first()) std::this_thread::sleep_for(std::chrono::hours(1));
   // Finishes once the file is there: what is prepared meanwhile is seen in "prepared".
   if (behaviour.starts_with("finishing") && request.agent_ended) {
     request.agent_ended();
