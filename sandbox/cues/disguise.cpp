@@ -308,21 +308,20 @@ Result<std::shared_ptr<const isolation::Disguise>> make_disguise(const Persona& 
   if (whole) disguise.root_directories.emplace_back("/lost+found", 0700);
   if (whole) disguise.device_directories = {{"/dev/hugepages", 0755}, {"/dev/mqueue", 01777}};
   disguise.root_time = installation_time(view.day);
-  disguise.run_time = start_of_container(persona, seed, as_of == 0 ? today() : as_of,
-                                         start_of_machine(policy.cues.uptime_seconds));
+  const std::int64_t started = start_of_machine(policy.cues.uptime_seconds);
+  disguise.run_time = start_of_container(persona, seed, as_of == 0 ? today() : as_of, started);
   // Something came and went there on the day before; a container's is its own.
   disguise.temporary_time = whole ? view.day - 5413 : disguise.run_time;
   disguise.emulation = make_emulation(view, disguise.covers);
   if (has_system_bus(machine)) {
     // systemd's were made as it started.
-    disguise.bus_time = start_of_machine(policy.cues.uptime_seconds);
+    disguise.bus_time = started;
     // Of one copy: a disguise is copied at every start, and few starts have a client.
     const auto told = std::make_shared<const Persona>(persona);
     disguise.bus = [told, shared] { return bus_document(*told, *shared); };
   }
   disguise.unhidden = processor_contradictions(machine);
-  const std::int64_t machines = start_of_machine(policy.cues.uptime_seconds);
-  if (start_of_container(persona, seed, as_of == 0 ? today() : as_of, machines) < machines)
+  if (disguise.run_time < started)
     disguise.unhidden.emplace_back(
         "the container was started before its machine: give a later day, or the persona more "
         "uptime_days");

@@ -1,7 +1,6 @@
 #include "sandbox/isolation/own_use.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -12,19 +11,14 @@
 #include <string_view>
 #include <vector>
 
-#include "base/fd.h"
+#include "base/files.h"
 
 namespace gyges::isolation {
 namespace {
 
-// Short, and all at once; empty where the process is gone.
+// Empty where the process is gone.
 std::string proc_file(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  char buffer[4096];
-  for (ssize_t got = 0; file && (got = ::read(file.get(), buffer, sizeof(buffer))) > 0;)
-    text.append(buffer, static_cast<std::size_t>(got));
-  return text;
+  return read_file(path).value_or(std::string());
 }
 
 std::vector<std::uint64_t> numbers_in(std::string_view text) {
@@ -68,7 +62,7 @@ void UseMeter::add(pid_t process, int depth, Sum& sum) {
   if (++sum.seen > most) return;
   const std::string stat = proc_file(fmt::format("/proc/{}/stat", process));
   const std::size_t close = stat.rfind(')');
-  if (close == std::string::npos || depth > deepest) return;
+  if (close == std::string::npos || close + 4 > stat.size() || depth > deepest) return;
   // From the fourth field on; stat(5) numbers them from 1, and one may be negative.
   std::vector<std::uint64_t> fields = numbers_in(std::string_view(stat).substr(close + 4));
   if (fields.size() < 17) return;
